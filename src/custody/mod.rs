@@ -1,0 +1,140 @@
+//! Where private keys live and sign. One file a provider; a key proves itself when it is loaded.
+
+mod engine;
+mod file;
+mod import;
+mod pem;
+mod selftest;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use crate::{
+    domain::{
+        ids::Kid,
+        jws::{SignedToken, SigningInput},
+        key::KeyRecord,
+    },
+    secret::{Entropy, Secret},
+    telemetry::Metrics,
+};
+
+pub use engine::Engine;
+pub use import::ImportError;
+
+/// Where keys are kept and how much signing is allowed to wait. `[custody]` in the configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// The folder of the key files.
+    pub dir: PathBuf,
+    /// Encrypts the key files that are written, and opens those that are encrypted.
+    pub passphrase: Option<Secret<String>>,
+    /// Threads that sign; one for each processor by default.
+    pub threads: usize,
+    /// How long a signature may wait for its turn; beyond that the request is refused at once.
+    pub max_wait: Duration,
+}
+
+/// Opens the custody that the configuration names, with the threads that sign for it.
+///
+/// # Errors
+/// [`CustodyError`] where the folder is missing or others may write to it.
+pub fn open(config: Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Result<Arc<dyn Custodian>, CustodyError> {
+    Ok(Arc::new(file::FileCustodian::open(config, metrics, entropy)?))
+}
+
+/// A loaded key. It has signed and verified before it got here.
+#[async_trait]
+pub trait Signer: Send + Sync {
+    /// The key's id.
+    fn kid(&self) -> &Kid;
+
+    /// Signs (RS256: RSASSA-PKCS1-v1_5 with SHA-256, RFC 7518 §3.3).
+    async fn sign(&self, input: SigningInput) -> Result<SignedToken, SignError>;
+
+    /// How long to stay away, where a signature asked for now would have to wait too long; costs next to nothing, so
+    /// that a request can be refused before any work is done for it.
+    fn overloaded(&self) -> Option<Duration>;
+}
+
+/// Why there is no signature.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// Too much is waiting already.
+    #[error("too many signatures are waiting")]
+    Overloaded {
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    /// The key cannot sign.
+    #[error("the key cannot sign: {0}")]
+    Unavailable(String),
+}
+
+/// Who makes, takes in and opens keys.
+pub trait Custodian: Send + Sync {
+    /// Makes a key of `bits` (2048, 3072 or 4096), keeps its private half, proves it.
+    fn generate(&self, bits: u32) -> Result<HeldKey, CustodyError>;
+
+    /// Takes a private key in PEM (PKCS#1, PKCS#8 or encrypted PKCS#8), checks it, keeps it under our own encryption.
+    ///
+    /// # Errors
+    /// [`ImportError`] names what was given instead of a fit key, and what to do.
+    fn import(&self, pem: &Secret<Vec<u8>>, passphrase: Option<&Secret<String>>) -> Result<HeldKey, ImportError>;
+
+    /// Loads the key of this record: its private half is found, sound, signs, and is the one on record.
+    fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError>;
+}
+
+/// What may be known of a key that custody has taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldKey {
+    /// Its id: the RFC 7638 thumbprint.
+    pub kid: Kid,
+    /// The bits of its modulus.
+    pub bits: u32,
+    /// Its public half, SPKI in PEM.
+    pub public_key: String,
+    /// The custody that has it.
+    pub custody: &'static str,
+    /// Where that custody finds it again.
+    pub locator: String,
+}
+
+/// A key cannot be kept or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum CustodyError {
+    /// A file or folder could not be used.
+    #[error("{path}: {why}")]
+    File {
+        /// Which.
+        path: String,
+        /// What went wrong, and what to do.
+        why: String,
+    },
+    /// The file is not the key on record, or not a fit key.
+    #[error("{path}: {source}")]
+    Unfit {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        source: ImportError,
+    },
+    /// The key made or loaded is not the one on record.
+    #[error("{path} holds key {found}, but {wanted} is on record there: put the right file back")]
+    Mismatch {
+        /// Which file.
+        path: String,
+        /// The key on record.
+        wanted: Kid,
+        /// The key that was found.
+        found: Kid,
+    },
+    /// A key of that size cannot be made.
+    #[error("{0} bits: choose 2048 (Braze's recommendation), 3072 or 4096")]
+    Bits(u32),
+    /// The system has no randomness, or the cryptographic library refused.
+    #[error("the key could not be made: {0}")]
+    Generation(String),
+}

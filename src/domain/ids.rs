@@ -1,0 +1,301 @@
+//! The names of things. Each is checked where it comes in, so that nothing inside has to doubt it.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+
+/// Braze's own limit for a user id, in bytes (Web SDK, `changeUser`).
+pub const BRAZE_MAX_USER_ID_BYTES: usize = 997;
+
+/// What a user id may look like on one app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserIdRules {
+    /// The longest id, in bytes of UTF-8; at most [`BRAZE_MAX_USER_ID_BYTES`].
+    pub max_bytes: usize,
+    /// Whether zero-width and bidirectional control characters are let through.
+    pub allow_invisible: bool,
+}
+
+impl Default for UserIdRules {
+    fn default() -> Self {
+        Self { max_bytes: 512, allow_invisible: false }
+    }
+}
+
+/// A user id, exactly the string the app gives to `changeUser`; it becomes `sub`, byte for byte, never normalised.
+///
+/// `Debug` hides it: a user id is personal data and belongs in no log.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct UserId(Box<str>);
+
+impl UserId {
+    /// Checks an id that came from outside.
+    ///
+    /// # Errors
+    /// [`BadUserId`] says which rule it breaks.
+    pub fn parse(id: &str, rules: UserIdRules) -> Result<Self, BadUserId> {
+        if id.is_empty() {
+            return Err(BadUserId::Empty);
+        }
+        if id.len() > rules.max_bytes {
+            return Err(BadUserId::TooLong { bytes: id.len(), max: rules.max_bytes });
+        }
+        if id.trim() != id {
+            return Err(BadUserId::EdgeWhitespace);
+        }
+        for c in id.chars() {
+            if c.is_control() {
+                return Err(BadUserId::Control(c));
+            }
+            if !rules.allow_invisible && is_invisible(c) {
+                return Err(BadUserId::Invisible(c));
+            }
+        }
+        Ok(Self(id.into()))
+    }
+
+    /// An id that this service sealed itself after [`UserId::parse`] had accepted it.
+    pub(super) fn already_checked(id: &str) -> Self {
+        Self(id.into())
+    }
+
+    /// The id as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UserId({} bytes)", self.0.len())
+    }
+}
+
+/// Characters that are not seen, or change the order of those that are: two ids that look alike would be two users.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+}
+
+/// Why a user id is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadUserId {
+    /// Nothing in it; Braze's SDK takes no empty id.
+    #[error("is empty: give the id that the app passes to changeUser")]
+    Empty,
+    /// Over the app's limit.
+    #[error("has {bytes} bytes, the limit of this app is {max}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The app's limit.
+        max: usize,
+    },
+    /// White space at an end, which somebody will trim somewhere and so make it another user.
+    #[error("starts or ends with white space: trim it on both sides, here and in changeUser")]
+    EdgeWhitespace,
+    /// A control character (C0, C1 or DEL).
+    #[error("has the control character U+{:04X}", *.0 as u32)]
+    Control(char),
+    /// A zero-width or bidirectional control character.
+    #[error("has the invisible character U+{:04X}; set allow_invisible on the app if it is meant", *.0 as u32)]
+    Invisible(char),
+}
+
+/// A name from the configuration is malformed.
+#[derive(Debug, thiserror::Error)]
+#[error("{name:?} is not a name: use 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit")]
+pub struct BadName {
+    name: String,
+}
+
+/// Names that operators choose: the same rules for each kind, and no mixing them up.
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(std::sync::Arc<str>);
+
+        impl $type {
+            /// The name itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = BadName;
+
+            fn from_str(name: &str) -> Result<Self, BadName> {
+                if is_name(name) { Ok(Self(name.into())) } else { Err(BadName { name: name.to_owned() }) }
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = BadName;
+
+            fn try_from(name: String) -> Result<Self, BadName> {
+                name.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0.to_string()
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// One Braze app of the configuration, `[apps.<name>]`.
+    AppName
+}
+name! {
+    /// The keys that sign for one or more apps, `[rings.<name>]`.
+    RingName
+}
+name! {
+    /// A backend that holds API keys; two of one name may live at once, so that they can be exchanged.
+    ClientName
+}
+
+fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    let starts_well = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    starts_well
+        && name.len() <= 63
+        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+/// A key's id: its RFC 7638 thumbprint (SHA-256, base64url, 43 characters).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Kid(std::sync::Arc<str>);
+
+impl Kid {
+    /// The id for a thumbprint's 32 bytes.
+    pub fn from_thumbprint(digest: &[u8; 32]) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(digest).into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Kid {
+    type Err = BadKid;
+
+    fn from_str(text: &str) -> Result<Self, BadKid> {
+        match URL_SAFE_NO_PAD.decode(text) {
+            Ok(digest) if digest.len() == 32 => Ok(Self(text.into())),
+            _ => Err(BadKid),
+        }
+    }
+}
+
+impl fmt::Display for Kid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Not a key id.
+#[derive(Debug, thiserror::Error)]
+#[error("not a key id: a key id is the 43 characters that `countersign keys list` shows")]
+pub struct BadKid;
+
+/// A session's id: 48 bits of creation time, then 80 random bits, so that new rows lie together in the store.
+///
+/// It is no secret: only the sealed refresh token that carries it opens anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub [u8; 16]);
+
+impl SessionId {
+    /// An id for a session that begins at `now`.
+    pub fn new(now: crate::clock::UnixMillis, random: [u8; 10]) -> Self {
+        let mut id = [0; 16];
+        id[..6].copy_from_slice(&now.0.to_be_bytes()[2..]);
+        id[6..].copy_from_slice(&random);
+        Self(id)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::str::FromStr for SessionId {
+    type Err = BadSessionId;
+
+    fn from_str(text: &str) -> Result<Self, BadSessionId> {
+        if text.len() != 32 || !text.is_ascii() {
+            return Err(BadSessionId);
+        }
+        let mut id = [0; 16];
+        for (byte, at) in id.iter_mut().zip((0..32).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| BadSessionId)?;
+        }
+        Ok(Self(id))
+    }
+}
+
+/// Not a session id.
+#[derive(Debug, thiserror::Error)]
+#[error("not a session id: a session id is the 32 hexadecimal digits that `countersign users sessions` shows")]
+pub struct BadSessionId;
+
+/// A user id as the store knows it: a keyed hash (HMAC-SHA-256), the same on every app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserHash(pub [u8; 32]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_id_is_kept_byte_for_byte() {
+        for id in ["u-1", "007", "ÅSA", "A\u{30A}SA", "a b", "用户", "o'neil+x@example.com", "🦀"] {
+            assert_eq!(UserId::parse(id, UserIdRules::default()).unwrap().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn a_bad_user_id_is_refused_by_name() {
+        let refused = |id: &str| UserId::parse(id, UserIdRules::default()).unwrap_err();
+        assert_eq!(refused(""), BadUserId::Empty);
+        assert_eq!(refused(" u"), BadUserId::EdgeWhitespace);
+        assert_eq!(refused("u\u{a0}"), BadUserId::EdgeWhitespace);
+        assert_eq!(refused("u\0v"), BadUserId::Control('\0'));
+        assert_eq!(refused("u\u{85}v"), BadUserId::Control('\u{85}'));
+        assert_eq!(refused("u\u{202e}v"), BadUserId::Invisible('\u{202e}'));
+        assert_eq!(refused("u\u{200b}v"), BadUserId::Invisible('\u{200b}'));
+        assert_eq!(refused(&"x".repeat(513)), BadUserId::TooLong { bytes: 513, max: 512 });
+        assert!(UserId::parse("u\u{200d}v", UserIdRules { allow_invisible: true, max_bytes: 9 }).is_ok());
+    }
+
+    #[test]
+    fn names_and_ids_round_trip() {
+        assert!("web".parse::<AppName>().is_ok());
+        for bad in ["", "Web", "-web", "we b", "a/b", &"x".repeat(64)] {
+            assert!(bad.parse::<AppName>().is_err(), "{bad:?}");
+        }
+        let id = SessionId::new(crate::clock::UnixMillis(1_795_000_000_000), [7; 10]);
+        assert_eq!(id.to_string().parse::<SessionId>().unwrap(), id);
+        let kid = Kid::from_thumbprint(&[9; 32]);
+        assert_eq!(kid.as_str().parse::<Kid>().unwrap(), kid);
+    }
+}

@@ -1,0 +1,150 @@
+//! The refresh token: opaque to everybody else, authenticated and encrypted, recognisable by its prefix.
+//!
+//! `csr1_` + base64url of `sealing version (4) ‖ nonce (12) ‖ AES-256-GCM-SIV(contents) ‖ tag (16)`. The tag is its
+//! checksum: junk, a mistyped or a forged token is refused without asking the store.
+
+use std::{fmt, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{
+    ids::{AppName, SessionId, UserId},
+    sealing::{NONCE_BYTES, SealingKeys, TAG_BYTES},
+};
+use crate::clock::UnixMillis;
+
+/// What every refresh token starts with, so that scanners for leaked secrets find it.
+pub const PREFIX: &str = "csr1_";
+
+/// The longest token text that is looked at: a session of the longest user id and app name, with room to spare.
+pub const MAX_BYTES: usize = 2048;
+
+/// What is sealed inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// The session it belongs to.
+    pub session: SessionId,
+    /// The app it was given out for; good nowhere else.
+    pub app: AppName,
+    /// The user it stands for.
+    pub user: UserId,
+    /// Its place in the session's chain, from 0.
+    pub counter: u64,
+    /// When this link of the chain was made.
+    pub issued: UnixMillis,
+    /// When the session ends if it is not refreshed.
+    pub idle_expires: UnixMillis,
+    /// When the session ends whatever happens.
+    pub expires: UnixMillis,
+    /// The life of the session's tokens, where the login asked for a shorter one than the app's.
+    pub shortened: Option<Duration>,
+}
+
+/// A sealed refresh token. `Debug` hides it.
+pub struct RefreshToken(String);
+
+impl RefreshToken {
+    /// Seals `contents` under the newest sealing key.
+    pub fn seal(contents: &Contents, keys: &SealingKeys, nonce: [u8; NONCE_BYTES]) -> Self {
+        let version = keys.newest().to_be_bytes();
+        let mut sealed = contents.encode();
+        keys.seal_refresh_token(nonce, &additional_data(version), &mut sealed);
+        let bytes = [&version[..], &nonce, &sealed].concat();
+        let mut token = String::with_capacity(PREFIX.len() + bytes.len() * 4 / 3 + 3);
+        token.push_str(PREFIX);
+        URL_SAFE_NO_PAD.encode_string(bytes, &mut token);
+        Self(token)
+    }
+
+    /// The token, for the answer it is sent in.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RefreshToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[refresh token]")
+    }
+}
+
+/// Opens a refresh token that somebody presents.
+///
+/// # Errors
+/// [`Forged`] where it is not one that these keys sealed; why is nobody's business.
+pub fn unseal(token: &str, keys: &SealingKeys) -> Result<Contents, Forged> {
+    if token.len() > MAX_BYTES {
+        return Err(Forged);
+    }
+    let encoded = token.strip_prefix(PREFIX).ok_or(Forged)?;
+    let mut bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Forged)?;
+    let (version, rest) = bytes.split_first_chunk_mut::<4>().ok_or(Forged)?;
+    let (nonce, sealed) = rest.split_first_chunk_mut::<NONCE_BYTES>().ok_or(Forged)?;
+    if sealed.len() < TAG_BYTES {
+        return Err(Forged);
+    }
+    let opened = keys.open_refresh_token(u32::from_be_bytes(*version), *nonce, &additional_data(*version), sealed);
+    Contents::decode(opened.ok_or(Forged)?).ok_or(Forged)
+}
+
+/// Not a refresh token of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a refresh token of this service")]
+pub struct Forged;
+
+/// What the seal binds beside the contents: the format and the version that are written in clear.
+fn additional_data(version: [u8; 4]) -> [u8; 9] {
+    let mut data = [0; 9];
+    data[..5].copy_from_slice(PREFIX.as_bytes());
+    data[5..].copy_from_slice(&version);
+    data
+}
+
+impl Contents {
+    /// `session (16) ‖ counter (8) ‖ issued, idle, absolute (8 each) ‖ shortened life in s, 0 for none (4) ‖
+    /// length of the app's name (1) ‖ app ‖ user`, numbers big endian.
+    fn encode(&self) -> Vec<u8> {
+        let shortened = self.shortened.map_or(0, |life| u32::try_from(life.as_secs()).unwrap_or(u32::MAX));
+        let app = self.app.as_str().as_bytes();
+        let user = self.user.as_str().as_bytes();
+        let mut bytes = Vec::with_capacity(53 + app.len() + user.len() + TAG_BYTES);
+        bytes.extend_from_slice(&self.session.0);
+        bytes.extend_from_slice(&self.counter.to_be_bytes());
+        for time in [self.issued, self.idle_expires, self.expires] {
+            bytes.extend_from_slice(&time.0.to_be_bytes());
+        }
+        bytes.extend_from_slice(&shortened.to_be_bytes());
+        // A name has at most 63 bytes (`ids::AppName`).
+        bytes.push(u8::try_from(app.len()).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(app);
+        bytes.extend_from_slice(user);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (session, bytes) = bytes.split_first_chunk::<16>()?;
+        let (counter, bytes) = bytes.split_first_chunk::<8>()?;
+        let (issued, bytes) = time(bytes)?;
+        let (idle_expires, bytes) = time(bytes)?;
+        let (expires, bytes) = time(bytes)?;
+        let (shortened, bytes) = bytes.split_first_chunk::<4>()?;
+        let (&app_length, bytes) = bytes.split_first()?;
+        let (app, user) = bytes.split_at_checked(app_length.into())?;
+        let shortened = u32::from_be_bytes(*shortened);
+        Some(Self {
+            session: SessionId(*session),
+            app: std::str::from_utf8(app).ok()?.parse().ok()?,
+            user: UserId::already_checked(std::str::from_utf8(user).ok()?),
+            counter: u64::from_be_bytes(*counter),
+            issued,
+            idle_expires,
+            expires,
+            shortened: (shortened > 0).then(|| Duration::from_secs(shortened.into())),
+        })
+    }
+}
+
+fn time(bytes: &[u8]) -> Option<(UnixMillis, &[u8])> {
+    let (time, rest) = bytes.split_first_chunk::<8>()?;
+    Some((UnixMillis(i64::from_be_bytes(*time)), rest))
+}

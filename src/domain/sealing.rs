@@ -1,0 +1,322 @@
+//! The sealing secret and the keys made from it (RFC 5869), one for each purpose.
+//!
+//! Secrets have versions: the newest seals, all of them open. So a secret is rotated by adding a version, and dropped
+//! once nothing that it sealed is wanted any more.
+
+use std::{collections::BTreeMap, fmt};
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey},
+    hkdf, hmac,
+};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::ids::{UserHash, UserId};
+use crate::secret::Secret;
+
+/// The sealing secrets by version, as the operator gave them.
+pub struct SealingSecrets(BTreeMap<u32, Secret<[u8; 32]>>);
+
+impl SealingSecrets {
+    /// Reads `<version>:<64 hexadecimal digits>`, separated by white space or commas; `#` starts a comment line.
+    ///
+    /// # Errors
+    /// [`BadSealingSecret`] names the entry, never its contents.
+    pub fn parse(text: &str) -> Result<Self, BadSealingSecret> {
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let entries = lines.flat_map(|line| line.split([',', ' ', '\t', '\r'])).filter(|entry| !entry.is_empty());
+        let mut secrets = BTreeMap::new();
+        for (index, entry) in entries.enumerate() {
+            let (version, digits) = entry.split_once(':').ok_or(BadSealingSecret::Form { entry: index + 1 })?;
+            let version: u32 = version.parse().map_err(|_| BadSealingSecret::Form { entry: index + 1 })?;
+            let secret = from_hex(digits).ok_or(BadSealingSecret::Form { entry: index + 1 })?;
+            if secret.expose().iter().all(|&byte| byte == secret.expose()[0]) {
+                return Err(BadSealingSecret::Guessable { version });
+            }
+            if secrets.insert(version, secret).is_some() {
+                return Err(BadSealingSecret::Twice { version });
+            }
+        }
+        if secrets.is_empty() { Err(BadSealingSecret::Empty) } else { Ok(Self(secrets)) }
+    }
+
+    /// One secret, for a service that lives as long as its process.
+    pub fn single(secret: [u8; 32]) -> Self {
+        Self(BTreeMap::from([(1, Secret::new(secret))]))
+    }
+
+    /// The text of a new secret file's line; zeroed by the caller's holder.
+    pub fn line(version: u32, secret: &Secret<[u8; 32]>) -> Zeroizing<String> {
+        use fmt::Write as _;
+        let mut line = Zeroizing::new(String::with_capacity(80));
+        let _ = write!(line, "{version}:");
+        for byte in secret.expose() {
+            let _ = write!(line, "{byte:02x}");
+        }
+        line.push('\n');
+        line
+    }
+}
+
+fn from_hex(digits: &str) -> Option<Secret<[u8; 32]>> {
+    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
+    }
+    Some(Secret::new(bytes))
+}
+
+/// A sealing secret that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadSealingSecret {
+    /// Nothing there.
+    #[error(
+        "holds no secret: write one line `1:<64 hexadecimal digits>`, e.g. with `echo \"1:$(openssl rand -hex 32)\"`"
+    )]
+    Empty,
+    /// Not of the form.
+    #[error(
+        "entry {entry} is not `<version>:<64 hexadecimal digits>`; make one with `echo \"1:$(openssl rand -hex 32)\"`"
+    )]
+    Form {
+        /// Which one, counted from 1.
+        entry: usize,
+    },
+    /// All bytes the same.
+    #[error("version {version} is one byte repeated, not a secret; make one with `openssl rand -hex 32`")]
+    Guessable {
+        /// Which one.
+        version: u32,
+    },
+    /// The version stands there twice.
+    #[error("version {version} stands there twice: a new secret takes the next number")]
+    Twice {
+        /// Which one.
+        version: u32,
+    },
+}
+
+/// What a sealed thing is for; a thing sealed for one purpose does not open for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    RefreshToken,
+    UserHashKey,
+}
+
+impl Purpose {
+    /// The HKDF `info` (RFC 5869 §3.2). Never change one: everything sealed with it would be lost.
+    fn info(self) -> &'static [u8] {
+        match self {
+            Self::RefreshToken => b"countersign/refresh-token/1",
+            Self::UserHashKey => b"countersign/user-hash-key/1",
+        }
+    }
+}
+
+/// The keys of one version.
+struct Version {
+    refresh_token: LessSafeKey,
+    user_hash_key: LessSafeKey,
+}
+
+/// The sealing keys, ready for use: AES-256-GCM-SIV (RFC 8452), which forgives a repeated nonce.
+pub struct SealingKeys {
+    versions: BTreeMap<u32, Version>,
+    newest: u32,
+}
+
+/// Bytes of a nonce.
+pub const NONCE_BYTES: usize = 12;
+
+/// Bytes that sealing adds behind the contents.
+pub const TAG_BYTES: usize = 16;
+
+impl SealingKeys {
+    /// Derives the keys of every version.
+    pub fn derive(secrets: &SealingSecrets) -> Self {
+        let versions: BTreeMap<u32, Version> =
+            secrets.0.iter().map(|(&id, secret)| (id, Version::derive(secret))).collect();
+        let newest = versions.keys().next_back().copied().unwrap_or_default();
+        Self { versions, newest }
+    }
+
+    /// The version that seals now.
+    pub fn newest(&self) -> u32 {
+        self.newest
+    }
+
+    /// Seals a refresh token's contents in place with the newest version; `aad` is bound, not hidden.
+    pub(super) fn seal_refresh_token(&self, nonce: [u8; NONCE_BYTES], aad: &[u8], contents: &mut Vec<u8>) {
+        self.seal(Purpose::RefreshToken, nonce, aad, contents);
+    }
+
+    /// Opens a refresh token's contents in place; `None` where version, purpose, `aad` or any bit is not what was sealed.
+    pub(super) fn open_refresh_token<'a>(
+        &self,
+        version: u32,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        sealed: &'a mut [u8],
+    ) -> Option<&'a [u8]> {
+        self.open(Purpose::RefreshToken, version, nonce, aad, sealed)
+    }
+
+    fn seal(&self, purpose: Purpose, nonce: [u8; NONCE_BYTES], aad: &[u8], contents: &mut Vec<u8>) {
+        let key = self.versions[&self.newest].key(purpose);
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), contents)
+            .unwrap_or_else(|_| unreachable!("a few hundred bytes are within AES-GCM-SIV's limits"));
+    }
+
+    fn open<'a>(
+        &self,
+        purpose: Purpose,
+        version: u32,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        sealed: &'a mut [u8],
+    ) -> Option<&'a [u8]> {
+        let key = self.versions.get(&version)?.key(purpose);
+        let opened = key.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), sealed).ok()?;
+        Some(opened)
+    }
+}
+
+impl fmt::Debug for SealingKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealingKeys(versions {:?})", self.versions.keys().collect::<Vec<_>>())
+    }
+}
+
+impl Version {
+    fn derive(secret: &Secret<[u8; 32]>) -> Self {
+        let expander = hkdf::Salt::new(hkdf::HKDF_SHA256, b"countersign").extract(secret.expose());
+        let key = |purpose: Purpose| {
+            let info = [purpose.info()];
+            let okm = expander.expand(&info, &AES_256_GCM_SIV);
+            let okm = okm.unwrap_or_else(|_| unreachable!("32 bytes are within HKDF-SHA-256's limit of 8,160"));
+            LessSafeKey::new(UnboundKey::from(okm))
+        };
+        Self { refresh_token: key(Purpose::RefreshToken), user_hash_key: key(Purpose::UserHashKey) }
+    }
+
+    fn key(&self, purpose: Purpose) -> &LessSafeKey {
+        match purpose {
+            Purpose::RefreshToken => &self.refresh_token,
+            Purpose::UserHashKey => &self.user_hash_key,
+        }
+    }
+}
+
+/// The key under which user ids are hashed for the store (HMAC-SHA-256).
+///
+/// It is random, made once, and kept in the store itself, sealed: so it outlives every rotation of the sealing secret,
+/// and a stolen store tells no user ids without that secret.
+pub struct UserHashKey {
+    bytes: Secret<[u8; 32]>,
+    mac: hmac::Key,
+}
+
+impl UserHashKey {
+    /// The key of these bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self { mac: hmac::Key::new(hmac::HMAC_SHA256, &bytes), bytes: Secret::new(bytes) }
+    }
+
+    /// The user as the store knows them.
+    pub fn hash(&self, user: &UserId) -> UserHash {
+        let tag = hmac::sign(&self.mac, user.as_str().as_bytes());
+        let mut hash = [0; 32];
+        hash.copy_from_slice(tag.as_ref());
+        UserHash(hash)
+    }
+
+    /// The key, sealed for keeping: `version (4, big endian) ‖ nonce (12) ‖ ciphertext and tag (48)`.
+    pub fn sealed(&self, keys: &SealingKeys, nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
+        let mut contents = self.bytes.expose().to_vec();
+        keys.seal(Purpose::UserHashKey, nonce, b"", &mut contents);
+        [&keys.newest.to_be_bytes()[..], &nonce, &contents].concat()
+    }
+
+    /// Opens a sealed key; says whether it was sealed by an older version and should be sealed again.
+    ///
+    /// # Errors
+    /// [`WrongSealingSecret`] where none of the versions opens it.
+    pub fn open(keys: &SealingKeys, sealed: &[u8]) -> Result<(Self, Resealing), WrongSealingSecret> {
+        let (version, rest) = sealed.split_first_chunk::<4>().ok_or(WrongSealingSecret)?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(WrongSealingSecret)?;
+        let version = u32::from_be_bytes(*version);
+        let mut sealed = Zeroizing::new(sealed.to_vec());
+        let opened = keys.open(Purpose::UserHashKey, version, *nonce, b"", &mut sealed).ok_or(WrongSealingSecret)?;
+        let mut bytes: [u8; 32] = opened.try_into().map_err(|_| WrongSealingSecret)?;
+        let key = Self::new(bytes);
+        bytes.zeroize();
+        Ok((key, if version == keys.newest { Resealing::Current } else { Resealing::Due }))
+    }
+}
+
+/// Whether a kept key should be sealed again with the newest version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resealing {
+    /// The newest version sealed it.
+    Current,
+    /// An older version sealed it.
+    Due,
+}
+
+/// The sealing secret is not the one this store was made with.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the sealing secret does not open this store: it was made with another one, or with a version that is gone from the file"
+)]
+pub struct WrongSealingSecret;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(text: &str) -> SealingKeys {
+        SealingKeys::derive(&SealingSecrets::parse(text).unwrap())
+    }
+
+    fn one() -> String {
+        format!("1:{}", "0123456789abcdef".repeat(4))
+    }
+
+    fn two() -> String {
+        format!("2:{}", "fedcba9876543210".repeat(4))
+    }
+
+    #[test]
+    fn a_malformed_secret_is_refused_without_showing_it() {
+        let refused = |text: &str| SealingSecrets::parse(text).err().unwrap();
+        assert_eq!(refused("# nothing\n"), BadSealingSecret::Empty);
+        assert_eq!(refused("secret"), BadSealingSecret::Form { entry: 1 });
+        assert_eq!(refused(&format!("{},2:abc", one())), BadSealingSecret::Form { entry: 2 });
+        assert_eq!(refused(&format!("1:{}", "00".repeat(32))), BadSealingSecret::Guessable { version: 1 });
+        assert_eq!(refused(&format!("{}\n{}", one(), one())), BadSealingSecret::Twice { version: 1 });
+    }
+
+    #[test]
+    fn the_user_hash_key_survives_a_rotation_of_the_sealing_secret() {
+        let kept = UserHashKey::new([7; 32]).sealed(&keys(&one()), [1; NONCE_BYTES]);
+        let both = keys(&format!("{}\n{}", one(), two()));
+        let (key, resealing) = UserHashKey::open(&both, &kept).unwrap();
+        assert_eq!(resealing, Resealing::Due);
+        let kept = key.sealed(&both, [2; NONCE_BYTES]);
+        let (key, resealing) = UserHashKey::open(&keys(&two()), &kept).unwrap();
+        assert_eq!(resealing, Resealing::Current);
+        let user = UserId::already_checked("u-1");
+        assert_eq!(key.hash(&user), UserHashKey::new([7; 32]).hash(&user));
+    }
+
+    #[test]
+    fn a_secret_opens_only_what_was_sealed_for_that_purpose() {
+        let kept = UserHashKey::new([7; 32]).sealed(&keys(&one()), [1; NONCE_BYTES]);
+        assert!(UserHashKey::open(&keys(&two()), &kept).is_err());
+        let mut sealed = kept[16..].to_vec();
+        assert!(keys(&one()).open_refresh_token(1, [1; NONCE_BYTES], b"", &mut sealed).is_none());
+    }
+}

@@ -1,0 +1,272 @@
+//! What Braze would answer to a token: its documented rules, in the order its answers suggest.
+//!
+//! Source: Braze, "Set up SDK authentication" (error codes 10 and 20–28). Leeway, size limits and the exact order are
+//! not documented; here there is no leeway, and what is asked first is what the rest depends on.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::{Map, Value};
+
+use super::claims::AUDIENCE;
+use crate::clock::UnixMillis;
+
+/// An error code of Braze's SDK authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are Braze's own, explained on Braze's page")]
+pub enum Code {
+    ExpirationRequired = 10,
+    DecodingError = 20,
+    SubjectMismatch = 21,
+    Expired = 22,
+    InvalidPayload = 23,
+    IncorrectAlgorithm = 24,
+    PublicKeyError = 25,
+    MissingToken = 26,
+    NoMatchingPublicKeys = 27,
+    PayloadUserIdMismatch = 28,
+}
+
+impl Code {
+    /// Every code, in the order of its numbers.
+    pub const ALL: [Self; 10] = [
+        Self::ExpirationRequired,
+        Self::DecodingError,
+        Self::SubjectMismatch,
+        Self::Expired,
+        Self::InvalidPayload,
+        Self::IncorrectAlgorithm,
+        Self::PublicKeyError,
+        Self::MissingToken,
+        Self::NoMatchingPublicKeys,
+        Self::PayloadUserIdMismatch,
+    ];
+
+    /// The code of this number, if Braze has one.
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
+    }
+
+    /// Its number.
+    pub fn number(self) -> i64 {
+        self as i64
+    }
+
+    /// Braze's word for it.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::ExpirationRequired => "EXPIRATION_REQUIRED",
+            Self::DecodingError => "DECODING_ERROR",
+            Self::SubjectMismatch => "SUBJECT_MISMATCH",
+            Self::Expired => "EXPIRED",
+            Self::InvalidPayload => "INVALID_PAYLOAD",
+            Self::IncorrectAlgorithm => "INCORRECT_ALGORITHM",
+            Self::PublicKeyError => "PUBLIC_KEY_ERROR",
+            Self::MissingToken => "MISSING_TOKEN",
+            Self::NoMatchingPublicKeys => "NO_MATCHING_PUBLIC_KEYS",
+            Self::PayloadUserIdMismatch => "PAYLOAD_USER_ID_MISMATCH",
+        }
+    }
+}
+
+/// One thing to say about a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The code Braze would reject it with; `None`: a remark, Braze would not mind.
+    pub code: Option<Code>,
+    /// What is wrong, in words, and what to do.
+    pub text: String,
+}
+
+/// What a token is held against. What is not given is not checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Against<'a> {
+    /// The public keys that Braze holds for the app, in PEM.
+    pub public_keys: Option<&'a [String]>,
+    /// The user id that the app gave to `changeUser`.
+    pub user: Option<&'a str>,
+    /// The app's SDK API key, which `iss` is held against where the token has one.
+    pub sdk_api_key: Option<&'a str>,
+    /// The time of the check.
+    pub now: UnixMillis,
+}
+
+/// A token, read without believing it.
+#[derive(Debug)]
+pub struct Unverified {
+    /// The header (RFC 7515 §4).
+    pub header: Value,
+    /// The claims (RFC 7519 §4), or whatever stands in their place.
+    pub claims: Value,
+    signing_input: String,
+    signature: String,
+}
+
+impl Unverified {
+    /// Reads the compact form.
+    ///
+    /// # Errors
+    /// The finding that Braze would stop at.
+    pub fn read(token: &str) -> Result<Self, Finding> {
+        if token.trim().is_empty() {
+            return Err(rejected(Code::MissingToken, "there is no token: pass one in changeUser, not blank"));
+        }
+        let parts: Vec<&str> = token.split('.').collect();
+        let [header, claims, signature] = parts[..] else {
+            let text = format!("a JWT has three parts with dots between them, this has {}", parts.len());
+            return Err(rejected(Code::DecodingError, text));
+        };
+        let header_json = json_part(header, "header", Code::DecodingError)?;
+        let claims_json = json_part(claims, "payload", Code::InvalidPayload)?;
+        Ok(Self {
+            header: header_json,
+            claims: claims_json,
+            signing_input: format!("{header}.{claims}"),
+            signature: signature.to_owned(),
+        })
+    }
+}
+
+fn json_part(part: &str, name: &str, code: Code) -> Result<Value, Finding> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| {
+        rejected(Code::DecodingError, format!("the {name} is not base64url without padding (RFC 7515 §2)"))
+    })?;
+    serde_json::from_slice(&bytes).map_err(|_| rejected(code, format!("the {name} is not JSON")))
+}
+
+/// Everything that can be said about a token, in the order in which Braze would stumble over it.
+pub fn examine(token: &str, against: &Against<'_>) -> Vec<Finding> {
+    let token = match Unverified::read(token) {
+        Ok(token) => token,
+        Err(finding) => return vec![finding],
+    };
+    let mut findings = header(&token);
+    findings.extend(signature(&token, against));
+    match &token.claims {
+        Value::Object(claims) => {
+            findings.extend(expiry(claims, against.now));
+            findings.extend(subject(claims, against.user));
+            findings.extend(audience_and_issuer(claims, against.sdk_api_key));
+            findings.extend(not_yet(claims, against.now));
+        }
+        _ => findings.push(rejected(Code::InvalidPayload, "the payload is not a JSON object")),
+    }
+    findings
+}
+
+fn header(token: &Unverified) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match token.header.get("alg") {
+        Some(Value::String(alg)) if alg == "RS256" => {}
+        Some(alg) => {
+            findings.push(rejected(Code::IncorrectAlgorithm, format!("alg is {alg}, Braze takes \"RS256\" only")));
+        }
+        None => findings.push(rejected(Code::IncorrectAlgorithm, "the header has no alg, Braze takes \"RS256\" only")),
+    }
+    if token.header.get("typ").and_then(Value::as_str) != Some("JWT") {
+        findings.push(rejected(Code::DecodingError, "typ is not \"JWT\""));
+    }
+    findings
+}
+
+fn signature(token: &Unverified, against: &Against<'_>) -> Option<Finding> {
+    let keys = against.public_keys?;
+    let readable: Vec<DecodingKey> =
+        keys.iter().filter_map(|pem| DecodingKey::from_rsa_pem(pem.as_bytes()).ok()).collect();
+    if readable.is_empty() && !keys.is_empty() {
+        let text = "none of the public keys is an RSA key in PEM (-----BEGIN PUBLIC KEY-----)";
+        return Some(rejected(Code::PublicKeyError, text));
+    }
+    let signed_by = |key: &DecodingKey| {
+        let verified =
+            jsonwebtoken::crypto::verify(&token.signature, token.signing_input.as_bytes(), key, Algorithm::RS256);
+        verified.unwrap_or(false)
+    };
+    if readable.iter().any(signed_by) {
+        return None;
+    }
+    let text = format!(
+        "none of the {} public keys verifies the signature: another private key signed it, or it was changed",
+        keys.len()
+    );
+    Some(rejected(Code::NoMatchingPublicKeys, text))
+}
+
+fn expiry(claims: &Map<String, Value>, now: UnixMillis) -> Option<Finding> {
+    let Some(exp) = claims.get("exp") else {
+        return Some(rejected(Code::ExpirationRequired, "there is no exp: add it, in Unix seconds"));
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second does not matter, and `as` saturates")]
+    let Some(exp) = exp.as_i64().or_else(|| exp.as_f64().map(|seconds| seconds as i64)) else {
+        return Some(rejected(Code::InvalidPayload, format!("exp is {exp}, it must be a number of Unix seconds")));
+    };
+    if exp > 100_000_000_000 {
+        let text =
+            format!("exp {exp} lies after the year 5000: it is probably in milliseconds, and would never expire");
+        return Some(Finding { code: None, text });
+    }
+    let at = UnixMillis(exp.saturating_mul(1000));
+    if at.0 <= now.0 {
+        let text = format!("expired {} ago by this clock, at {at}; refresh it before that", spoken(now.since(at)));
+        return Some(rejected(Code::Expired, text));
+    }
+    None
+}
+
+fn subject(claims: &Map<String, Value>, user: Option<&str>) -> Option<Finding> {
+    match (claims.get("sub"), user) {
+        (None, _) => Some(rejected(Code::SubjectMismatch, "there is no sub: it must be the id given to changeUser")),
+        (Some(Value::String(_)), None) => None,
+        (Some(Value::String(sub)), Some(user)) if sub == user => None,
+        (Some(Value::String(sub)), Some(user)) => {
+            let hint = if sub.trim().eq_ignore_ascii_case(user.trim()) {
+                " (they differ in case or white space only)"
+            } else {
+                ""
+            };
+            Some(rejected(Code::SubjectMismatch, format!("sub is {sub:?}, the app's user is {user:?}{hint}")))
+        }
+        (Some(other), _) => {
+            let text = format!("sub is {other}, not a string: the SDK turns ids into strings, so write \"{other}\"");
+            Some(rejected(Code::SubjectMismatch, text))
+        }
+    }
+}
+
+fn audience_and_issuer(claims: &Map<String, Value>, sdk_api_key: Option<&str>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(aud) = claims.get("aud").filter(|aud| aud.as_str() != Some(AUDIENCE)) {
+        findings
+            .push(rejected(Code::InvalidPayload, format!("aud is {aud}; leave it out, or set it to \"{AUDIENCE}\"")));
+    }
+    if let (Some(iss), Some(key)) = (claims.get("iss"), sdk_api_key)
+        && iss.as_str() != Some(key)
+    {
+        findings
+            .push(rejected(Code::InvalidPayload, format!("iss is {iss}; leave it out, or set it to the SDK API key")));
+    }
+    findings
+}
+
+fn not_yet(claims: &Map<String, Value>, now: UnixMillis) -> Option<Finding> {
+    let late = ["nbf", "iat"]
+        .into_iter()
+        .find(|name| claims.get(*name).and_then(Value::as_i64).is_some_and(|at| at > now.seconds()))?;
+    Some(Finding {
+        code: None,
+        text: format!("{late} lies in the future by this clock: a strict verifier refuses that"),
+    })
+}
+
+fn rejected(code: Code, text: impl Into<String>) -> Finding {
+    Finding { code: Some(code), text: text.into() }
+}
+
+/// A span in the largest unit that says enough: `3 min`, `2 h`, `5 d`.
+fn spoken(span: std::time::Duration) -> String {
+    match span.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}

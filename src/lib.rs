@@ -1,0 +1,5 @@
+//! Countersign.
+pub mod clock;
+pub mod domain;
+pub mod secret;
+pub mod telemetry;

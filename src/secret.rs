@@ -1,0 +1,95 @@
+//! What must not be seen: values that never show themselves, vanish on drop and compare in constant time.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+/// A value nobody may see by accident: no `Clone`, no contents in `Debug`, zeroed on drop.
+///
+/// There is no `PartialEq` either: [`Secret::matches`] compares in constant time.
+pub struct Secret<T: Zeroize>(T);
+
+impl<T: Zeroize> Secret<T> {
+    /// Takes the value in.
+    pub fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself, for the one line that needs it.
+    pub fn expose(&self) -> &T {
+        &self.0
+    }
+
+    /// The place of the value, to fill it in.
+    pub fn expose_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T: Zeroize + AsRef<[u8]>> Secret<T> {
+    /// Whether the bytes are the same, in a time that depends on the lengths only.
+    pub fn matches(&self, other: &[u8]) -> bool {
+        self.0.as_ref().ct_eq(other).into()
+    }
+}
+
+impl<T: Zeroize> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Where random bytes come from; a test may hand in a repeatable source.
+pub trait Entropy: Send + Sync {
+    /// Fills `bytes` with unpredictable ones.
+    ///
+    /// # Errors
+    /// [`NoEntropy`] where the system's generator fails; nothing secret may be made then.
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy>;
+}
+
+/// The system's random generator failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the system's random generator failed")]
+pub struct NoEntropy;
+
+/// The cryptographic generator of `aws-lc-rs`, seeded by the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        aws_lc_rs::rand::fill(bytes).map_err(|_| NoEntropy)
+    }
+}
+
+/// `N` fresh random bytes.
+///
+/// # Errors
+/// [`NoEntropy`], as [`Entropy::fill`].
+pub fn random<const N: usize>(entropy: &dyn Entropy) -> Result<[u8; N], NoEntropy> {
+    let mut bytes = [0; N];
+    entropy.fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_shows_its_contents() {
+        let secret = Secret::new(b"canary".to_vec());
+        assert_eq!(format!("{secret:?}"), "[secret]");
+        assert!(secret.matches(b"canary"));
+        assert!(!secret.matches(b"canarz"));
+        assert!(!secret.matches(b"canar"));
+    }
+}

@@ -1,0 +1,7 @@
+//! What the service says about itself: metrics in OpenMetrics, logs as text or JSON lines.
+
+mod logs;
+mod metrics;
+
+pub use logs::{LogConfig, LogFormat, init as init_logs};
+pub use metrics::{Alarm, Metrics, Stopwatch, StoreWork};
