@@ -73,10 +73,14 @@ impl fmt::Debug for UserId {
 }
 
 /// Characters that are not seen, or change the order of those that are: two ids that look alike would be two users.
+///
+/// Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators and the interlinear marks.
 fn is_invisible(c: char) -> bool {
     matches!(c,
-        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
-        | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
+        | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+        | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}'
+        | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 /// Why a user id is refused.
@@ -242,7 +246,8 @@ impl std::str::FromStr for SessionId {
     type Err = BadSessionId;
 
     fn from_str(text: &str) -> Result<Self, BadSessionId> {
-        if text.len() != 32 || !text.is_ascii() {
+        // `from_str_radix` alone would take a sign for a digit.
+        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(BadSessionId);
         }
         let mut id = [0; 16];

@@ -7,6 +7,7 @@
 pub mod api_key;
 pub mod claims;
 pub mod ids;
+pub mod jwk;
 pub mod jws;
 pub mod key;
 pub mod policy;

@@ -68,11 +68,23 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
+/// The contents of a refresh token that somebody presented and that opened: only [`unseal`] makes one.
+#[derive(Clone, Debug)]
+pub struct Presented(Contents);
+
+impl std::ops::Deref for Presented {
+    type Target = Contents;
+
+    fn deref(&self) -> &Contents {
+        &self.0
+    }
+}
+
 /// Opens a refresh token that somebody presents.
 ///
 /// # Errors
 /// [`Forged`] where it is not one that these keys sealed; why is nobody's business.
-pub fn unseal(token: &str, keys: &SealingKeys) -> Result<Contents, Forged> {
+pub fn unseal(token: &str, keys: &SealingKeys) -> Result<Presented, Forged> {
     if token.len() > MAX_BYTES {
         return Err(Forged);
     }
@@ -84,7 +96,7 @@ pub fn unseal(token: &str, keys: &SealingKeys) -> Result<Contents, Forged> {
         return Err(Forged);
     }
     let opened = keys.open_refresh_token(u32::from_be_bytes(*version), *nonce, &additional_data(*version), sealed);
-    Contents::decode(opened.ok_or(Forged)?).ok_or(Forged)
+    Contents::decode(opened.ok_or(Forged)?).map(Presented).ok_or(Forged)
 }
 
 /// Not a refresh token of ours.
@@ -104,7 +116,8 @@ impl Contents {
     /// `session (16) ‖ counter (8) ‖ issued, idle, absolute (8 each) ‖ shortened life in s, 0 for none (4) ‖
     /// length of the app's name (1) ‖ app ‖ user`, numbers big endian.
     fn encode(&self) -> Vec<u8> {
-        let shortened = self.shortened.map_or(0, |life| u32::try_from(life.as_secs()).unwrap_or(u32::MAX));
+        // At least 1: with 0 for a life of less than a second, the next token would have the app's full life.
+        let shortened = self.shortened.map_or(0, |life| u32::try_from(life.as_secs()).unwrap_or(u32::MAX).max(1));
         let app = self.app.as_str().as_bytes();
         let user = self.user.as_str().as_bytes();
         let mut bytes = Vec::with_capacity(53 + app.len() + user.len() + TAG_BYTES);

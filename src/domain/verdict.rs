@@ -51,6 +51,22 @@ impl Code {
         self as i64
     }
 
+    /// Its number as text, for metrics and logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ExpirationRequired => "10",
+            Self::DecodingError => "20",
+            Self::SubjectMismatch => "21",
+            Self::Expired => "22",
+            Self::InvalidPayload => "23",
+            Self::IncorrectAlgorithm => "24",
+            Self::PublicKeyError => "25",
+            Self::MissingToken => "26",
+            Self::NoMatchingPublicKeys => "27",
+            Self::PayloadUserIdMismatch => "28",
+        }
+    }
+
     /// Braze's word for it.
     pub fn reason(self) -> &'static str {
         match self {
@@ -95,7 +111,7 @@ pub struct Against<'a> {
 pub struct Unverified {
     /// The header (RFC 7515 §4).
     pub header: Value,
-    /// The claims (RFC 7519 §4), or whatever stands in their place.
+    /// The claims (RFC 7519 §4), or whatever stands in their place; as a string, where that is not JSON.
     pub claims: Value,
     signing_input: String,
     signature: String,
@@ -115,8 +131,9 @@ impl Unverified {
             let text = format!("a JWT has three parts with dots between them, this has {}", parts.len());
             return Err(rejected(Code::DecodingError, text));
         };
-        let header_json = json_part(header, "header", Code::DecodingError)?;
-        let claims_json = json_part(claims, "payload", Code::InvalidPayload)?;
+        let header_json = header_object(&decoded(header, "header")?)?;
+        let claims_json = json_or_text(&decoded(claims, "payload")?);
+        decoded(signature, "signature")?;
         Ok(Self {
             header: header_json,
             claims: claims_json,
@@ -126,11 +143,23 @@ impl Unverified {
     }
 }
 
-fn json_part(part: &str, name: &str, code: Code) -> Result<Value, Finding> {
-    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| {
+fn decoded(part: &str, name: &str) -> Result<Vec<u8>, Finding> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| {
         rejected(Code::DecodingError, format!("the {name} is not base64url without padding (RFC 7515 §2)"))
-    })?;
-    serde_json::from_slice(&bytes).map_err(|_| rejected(code, format!("the {name} is not JSON")))
+    })
+}
+
+fn header_object(bytes: &[u8]) -> Result<Value, Finding> {
+    match serde_json::from_slice(bytes) {
+        Ok(header @ Value::Object(_)) => Ok(header),
+        Ok(_) => Err(rejected(Code::DecodingError, "the header is not a JSON object (RFC 7515 §4)")),
+        Err(_) => Err(rejected(Code::DecodingError, "the header is not JSON")),
+    }
+}
+
+/// A payload that is not JSON is no reason to stop reading: Braze checks algorithm and signature before it.
+fn json_or_text(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
 }
 
 /// Everything that can be said about a token, in the order in which Braze would stumble over it.
@@ -170,8 +199,7 @@ fn header(token: &Unverified) -> Vec<Finding> {
 
 fn signature(token: &Unverified, against: &Against<'_>) -> Option<Finding> {
     let keys = against.public_keys?;
-    let readable: Vec<DecodingKey> =
-        keys.iter().filter_map(|pem| DecodingKey::from_rsa_pem(pem.as_bytes()).ok()).collect();
+    let readable: Vec<DecodingKey> = keys.iter().filter_map(|pem| public_key(pem)).collect();
     if readable.is_empty() && !keys.is_empty() {
         let text = "none of the public keys is an RSA key in PEM (-----BEGIN PUBLIC KEY-----)";
         return Some(rejected(Code::PublicKeyError, text));
@@ -191,12 +219,18 @@ fn signature(token: &Unverified, against: &Against<'_>) -> Option<Finding> {
     Some(rejected(Code::NoMatchingPublicKeys, text))
 }
 
+/// An RSA public key in PEM, SPKI or PKCS#1. The library alone would also read a private key, and verify nothing by it.
+fn public_key(pem: &str) -> Option<DecodingKey> {
+    let is_public =
+        ["-----BEGIN PUBLIC KEY-----", "-----BEGIN RSA PUBLIC KEY-----"].iter().any(|tag| pem.contains(tag));
+    is_public.then(|| DecodingKey::from_rsa_pem(pem.as_bytes()).ok()).flatten()
+}
+
 fn expiry(claims: &Map<String, Value>, now: UnixMillis) -> Option<Finding> {
     let Some(exp) = claims.get("exp") else {
         return Some(rejected(Code::ExpirationRequired, "there is no exp: add it, in Unix seconds"));
     };
-    #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second does not matter, and `as` saturates")]
-    let Some(exp) = exp.as_i64().or_else(|| exp.as_f64().map(|seconds| seconds as i64)) else {
+    let Some(exp) = whole_seconds(exp) else {
         return Some(rejected(Code::InvalidPayload, format!("exp is {exp}, it must be a number of Unix seconds")));
     };
     if exp > 100_000_000_000 {
@@ -212,9 +246,18 @@ fn expiry(claims: &Map<String, Value>, now: UnixMillis) -> Option<Finding> {
     None
 }
 
+/// A NumericDate (RFC 7519 §2), which may have a fraction.
+fn whole_seconds(date: &Value) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second does not matter, and `as` saturates")]
+    date.as_i64().or_else(|| date.as_f64().map(|seconds| seconds as i64))
+}
+
 fn subject(claims: &Map<String, Value>, user: Option<&str>) -> Option<Finding> {
     match (claims.get("sub"), user) {
         (None, _) => Some(rejected(Code::SubjectMismatch, "there is no sub: it must be the id given to changeUser")),
+        (Some(Value::String(sub)), None) if sub.is_empty() => {
+            Some(rejected(Code::SubjectMismatch, "sub is empty: it must be the id given to changeUser"))
+        }
         (Some(Value::String(_)), None) => None,
         (Some(Value::String(sub)), Some(user)) if sub == user => None,
         (Some(Value::String(sub)), Some(user)) => {
@@ -250,7 +293,7 @@ fn audience_and_issuer(claims: &Map<String, Value>, sdk_api_key: Option<&str>) -
 fn not_yet(claims: &Map<String, Value>, now: UnixMillis) -> Option<Finding> {
     let late = ["nbf", "iat"]
         .into_iter()
-        .find(|name| claims.get(*name).and_then(Value::as_i64).is_some_and(|at| at > now.seconds()))?;
+        .find(|name| claims.get(*name).and_then(whole_seconds).is_some_and(|at| at > now.seconds()))?;
     Some(Finding {
         code: None,
         text: format!("{late} lies in the future by this clock: a strict verifier refuses that"),

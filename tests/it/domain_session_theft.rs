@@ -1,0 +1,149 @@
+//! What happens to a stolen refresh token (R27): when its use ends the session, and when it cannot be told apart from a
+//! lost answer.
+
+use std::time::Duration;
+
+use countersign::{
+    clock::UnixMillis,
+    domain::{
+        policy::RefreshPolicy,
+        refresh_token::Contents,
+        session::{Decision, Ended, STRAGGLER_GRACE, Session, decide},
+    },
+};
+use proptest::prelude::*;
+
+use crate::support::domain::{NOW, REFRESH, just_before, newest_of, session};
+
+const OWNER: usize = 0;
+const THIEF: usize = 1;
+
+/// Owner and thief, each with a copy of the same refresh token, and how many rotations each has missed since its last
+/// answer: told from what happened, not from counters.
+struct Heist {
+    policy: RefreshPolicy,
+    row: Session,
+    now: UnixMillis,
+    held: [Contents; 2],
+    missed: [u32; 2],
+}
+
+impl Heist {
+    fn new(policy: RefreshPolicy) -> Self {
+        let row = session(policy);
+        let token = newest_of(&row);
+        Self { policy, row, now: NOW, held: [token.clone(), token], missed: [0, 0] }
+    }
+
+    fn wait(&mut self, span: Duration) {
+        self.now = self.now.plus(span);
+    }
+
+    /// One of the two refreshes; the store does what the decision says.
+    fn refresh(&mut self, who: usize) -> Decision {
+        let decision = decide(&self.row, &self.held[who], self.now, self.policy);
+        match decision {
+            Decision::Rotate { to } | Decision::Ahead { to } => {
+                let idle_expires = self.now.plus(self.policy.idle);
+                self.row = Session { counter: to, rotated: self.now, idle_expires, ..self.row.clone() };
+                self.missed[1 - who] += 1;
+            }
+            Decision::Repeat => {}
+            Decision::Reused => self.row.ended = Some(Ended::Reused),
+            _ => return decision,
+        }
+        if decision != Decision::Reused {
+            self.held[who] = newest_of(&self.row);
+            self.missed[who] = 0;
+        }
+        decision
+    }
+}
+
+proptest! {
+    /// The exact rule: a theft ends the session as soon as one of the two comes back after the other has moved on
+    /// twice, 10 s or more after the last of that; then it ends for both. One rotation apart is a lost answer.
+    #[test]
+    fn the_session_ends_when_one_comes_back_two_rotations_late(
+        moves in proptest::collection::vec((0..2_usize, 10..3600_u64), 1..60),
+    ) {
+        let mut heist = Heist::new(REFRESH);
+        for (who, seconds) in moves {
+            heist.wait(Duration::from_secs(seconds));
+            let expected = match (heist.row.ended, heist.missed[who]) {
+                (Some(_), _) => Decision::Revoked,
+                (None, 0) => Decision::Rotate { to: heist.row.counter + 1 },
+                (None, 1) => Decision::Repeat,
+                (None, _) => Decision::Reused,
+            };
+            prop_assert_eq!(heist.refresh(who), expected);
+        }
+    }
+
+    /// Whoever moved on twice alone: the other's next use ends the session, whatever came before.
+    #[test]
+    fn two_refreshes_alone_give_the_other_away(
+        before in proptest::collection::vec((0..2_usize, 10..3600_u64), 0..20), late in 0..2_usize,
+    ) {
+        let mut heist = Heist::new(REFRESH);
+        for (who, seconds) in before {
+            heist.wait(Duration::from_secs(seconds));
+            heist.refresh(who);
+        }
+        prop_assume!(heist.row.ended.is_none());
+        // The first may be an answer again; then two rotations.
+        for _ in 0..3 {
+            heist.wait(STRAGGLER_GRACE);
+            heist.refresh(1 - late);
+        }
+        heist.wait(STRAGGLER_GRACE);
+        let told = heist.refresh(late);
+        prop_assert!(matches!(told, Decision::Reused | Decision::Revoked), "{:?}", told);
+        prop_assert_eq!(heist.row.ended, Some(Ended::Reused));
+        prop_assert_eq!(heist.refresh(1 - late), Decision::Revoked);
+    }
+
+    /// The price of forgiving a lost answer: who refreshes once after each refresh of the other, within the retry
+    /// window, is never noticed; there is still only one branch, and it ends with the session.
+    #[test]
+    fn a_thief_in_step_with_the_owner_is_not_noticed(waits in proptest::collection::vec(10..24 * 3600_u64, 1..40)) {
+        let mut heist = Heist::new(REFRESH);
+        for seconds in waits {
+            let next = heist.row.counter + 1;
+            prop_assert_eq!(heist.refresh(OWNER), Decision::Rotate { to: next });
+            heist.wait(just_before(Duration::from_secs(seconds)));
+            prop_assert_eq!(heist.refresh(THIEF), Decision::Repeat);
+            prop_assert_eq!(heist.held[OWNER].counter, heist.held[THIEF].counter);
+        }
+    }
+}
+
+#[test]
+fn within_ten_seconds_nobody_is_called_a_thief() {
+    let mut heist = Heist::new(REFRESH);
+    heist.refresh(OWNER);
+    heist.refresh(OWNER);
+    heist.wait(just_before(STRAGGLER_GRACE));
+    assert_eq!(heist.refresh(THIEF), Decision::Repeat);
+}
+
+#[test]
+fn a_thief_one_rotation_late_and_out_of_the_window_is_refused_and_the_owner_goes_on() {
+    let mut heist = Heist::new(REFRESH);
+    heist.refresh(OWNER);
+    heist.wait(REFRESH.retry_window);
+    assert_eq!(heist.refresh(THIEF), Decision::Superseded);
+    assert_eq!(heist.row.ended, None);
+    assert_eq!(heist.refresh(OWNER), Decision::Rotate { to: 2 });
+    heist.wait(STRAGGLER_GRACE);
+    assert_eq!(heist.refresh(THIEF), Decision::Reused);
+    assert_eq!(heist.refresh(OWNER), Decision::Revoked);
+}
+
+#[test]
+fn with_a_retry_window_of_zero_a_thief_in_step_is_shut_out_at_once() {
+    let mut heist = Heist::new(RefreshPolicy { retry_window: Duration::ZERO, ..REFRESH });
+    heist.refresh(OWNER);
+    assert_eq!(heist.refresh(THIEF), Decision::Superseded);
+    assert_eq!(heist.refresh(OWNER), Decision::Rotate { to: 2 });
+}

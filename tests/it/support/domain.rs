@@ -1,0 +1,137 @@
+//! Furniture for tests of the pure room: an app, a user, a session, sealing keys and RSA keys.
+
+use std::{sync::LazyLock, time::Duration};
+
+use aws_lc_rs::{
+    encoding::{AsDer, PublicKeyX509Der},
+    rand::SystemRandom,
+    rsa::{KeyPair, KeySize},
+    signature::{KeyPair as _, RSA_PKCS1_SHA256},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use countersign::{
+    clock::UnixMillis,
+    domain::{
+        ids::{BRAZE_MAX_USER_ID_BYTES, SessionId, UserHash, UserId, UserIdRules},
+        jws::Signature,
+        policy::{AppPolicy, ClaimsPolicy, RefreshPolicy},
+        refresh_token::Contents,
+        sealing::{SealingKeys, SealingSecrets},
+        session::Session,
+    },
+};
+
+/// When these tests begin; not on a whole second, so that rounding shows.
+pub(crate) const NOW: UnixMillis = UnixMillis(1_795_000_000_678);
+
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+pub(crate) const MILLI: Duration = Duration::from_millis(1);
+
+/// The last moment before `span` is over.
+pub(crate) fn just_before(span: Duration) -> Duration {
+    span.saturating_sub(MILLI)
+}
+
+/// The defaults of the design: 24 h for a lost answer.
+pub(crate) const REFRESH: RefreshPolicy = RefreshPolicy {
+    idle: Duration::from_hours(30 * 24),
+    absolute: Duration::from_hours(180 * 24),
+    retry_window: Duration::from_hours(24),
+};
+
+/// The most that any app can let through.
+pub(crate) const WIDEST: UserIdRules = UserIdRules { max_bytes: BRAZE_MAX_USER_ID_BYTES, allow_invisible: true };
+
+pub(crate) fn user(id: &str) -> UserId {
+    UserId::parse(id, WIDEST).unwrap()
+}
+
+pub(crate) fn policy(claims: ClaimsPolicy) -> AppPolicy {
+    AppPolicy {
+        app: "web".parse().unwrap(),
+        sdk_api_key: Some("0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9".to_owned()),
+        ring: "main".parse().unwrap(),
+        lifetime: HOUR,
+        refresh: Some(REFRESH),
+        claims,
+        user_ids: WIDEST,
+        allowed_origins: Vec::new(),
+    }
+}
+
+/// A session that begins at [`NOW`].
+pub(crate) fn session(refresh: RefreshPolicy) -> Session {
+    Session {
+        id: SessionId::new(NOW, [7; 10]),
+        app: "web".parse().unwrap(),
+        user: UserHash([9; 32]),
+        counter: 0,
+        created: NOW,
+        rotated: NOW,
+        idle_expires: NOW.plus(refresh.idle),
+        expires: NOW.plus(refresh.absolute),
+        ended: None,
+    }
+}
+
+/// The refresh token that `session` stands at.
+pub(crate) fn newest_of(session: &Session) -> Contents {
+    Contents {
+        session: session.id,
+        app: session.app.clone(),
+        user: user("u-1"),
+        counter: session.counter,
+        issued: session.rotated,
+        idle_expires: session.idle_expires,
+        expires: session.expires,
+        shortened: None,
+    }
+}
+
+/// The sealing keys of these versions; the same version always has the same secret.
+pub(crate) fn sealing_keys(versions: &[u32]) -> SealingKeys {
+    let lines: Vec<String> = versions
+        .iter()
+        .map(|version| format!("{version}:{}", format!("{version:08x}a5").repeat(7)[..64].to_owned()))
+        .collect();
+    SealingKeys::derive(&SealingSecrets::parse(&lines.join("\n")).unwrap())
+}
+
+/// An RSA key of 2048 bits, made when it is first wanted.
+pub(crate) struct RsaKey(KeyPair);
+
+/// The key that Braze holds in these tests.
+pub(crate) static OURS: LazyLock<RsaKey> = LazyLock::new(RsaKey::generate);
+
+/// A key that Braze does not hold.
+pub(crate) static THEIRS: LazyLock<RsaKey> = LazyLock::new(RsaKey::generate);
+
+impl RsaKey {
+    fn generate() -> Self {
+        Self(KeyPair::generate(KeySize::Rsa2048).unwrap())
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Signature {
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
+        Signature(signature)
+    }
+
+    /// Its public half, SPKI in PEM.
+    pub(crate) fn public_pem(&self) -> String {
+        let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
+        pem("PUBLIC KEY", der.as_ref())
+    }
+
+    /// Its private half, PKCS#8 in PEM: what is pasted by mistake.
+    pub(crate) fn private_pem(&self) -> String {
+        let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = self.0.as_der().unwrap();
+        pem("PRIVATE KEY", der.as_ref())
+    }
+}
+
+pub(crate) fn pem(tag: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let lines: Vec<&str> = encoded.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {tag}-----\n{}\n-----END {tag}-----\n", lines.join("\n"))
+}
