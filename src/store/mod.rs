@@ -47,7 +47,7 @@ impl<T: Sessions + Users + Keys + ApiKeys + Upkeep> Store for T {}
 #[async_trait]
 pub trait Sessions: Send + Sync {
     /// Keeps a new session, unless the user is opted out of the app. Beyond the limit of live sessions of one user on
-    /// one app, those that were refreshed longest ago are deleted.
+    /// one app, those that were refreshed longest ago are deleted; rows of dead sessions count too, and go first.
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError>;
 
     /// The session as it stands. [`Session::ended`] tells everything that ended it: its own end, an end of all sessions
@@ -82,7 +82,7 @@ pub struct Advance {
 pub enum Creation {
     /// It is kept.
     Created {
-        /// How many older sessions of the user had to go for it.
+        /// How many older live sessions of the user had to go for it; dead ones go first and are not counted.
         evicted: u64,
     },
     /// The user is opted out; nothing is kept.
@@ -101,7 +101,7 @@ pub trait Users: Send + Sync {
     /// Takes exactly that opt-out back (of one app, or of all). `false`: there was none.
     async fn opt_in(&self, user: UserHash, app: Option<&AppName>) -> Result<bool, StoreError>;
 
-    /// Ends a user's live sessions on one app or on all; how many those were.
+    /// Ends a user's live sessions on one app or on all, for good, even while an opt-out hides them; how many those were.
     async fn end_sessions_of_user(
         &self,
         user: UserHash,
@@ -165,13 +165,15 @@ pub trait Upkeep: Send + Sync {
     async fn replace_user_hash_key(&self, from: Option<Vec<u8>>, to: Vec<u8>) -> Result<bool, StoreError>;
 
     /// Looks at no more than `limit` sessions, going round, and deletes those that died at least 7 days before `now`.
-    /// Nothing is deleted while the clock is not to be trusted: behind the latest time on record, or days ahead of it.
+    /// Nothing is deleted while the clock is not to be trusted: behind the latest time on record, or days ahead of it,
+    /// until it went on for an hour from there.
     async fn purge(&self, now: UnixMillis, limit: u32) -> Result<Purged, StoreError>;
 
     /// How many sessions are live at `now`, by app.
     async fn live_sessions(&self, now: UnixMillis) -> Result<Vec<(AppName, u64)>, StoreError>;
 
-    /// The latest time this store has seen; a clock far behind it is wrong.
+    /// The latest time this store has seen, to the minute; a clock far behind it is wrong. 0 in a new store. A time days
+    /// ahead counts only once [`Upkeep::purge`] believes it.
     async fn latest_time(&self) -> Result<UnixMillis, StoreError>;
 
     /// Writes and reads one value, durably: fails where the disk is full or gone.
@@ -219,7 +221,9 @@ pub enum StoreError {
         why: String,
     },
     /// Made by a later version of this program.
-    #[error("the store {store} has schema {found}, this build knows up to {known}: run a newer countersign, or restore a backup")]
+    #[error(
+        "the store {store} has schema {found}, this build knows up to {known}: run a newer countersign, or restore a backup"
+    )]
     TooNew {
         /// Which store.
         store: String,

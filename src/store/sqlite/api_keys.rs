@@ -1,0 +1,77 @@
+//! The records of API keys.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Row, params};
+
+use super::{SqliteStore, rows, upkeep::next_generation};
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        api_key::{ApiKeyHash, ApiKeyId, ApiKeyRecord},
+        ids::AppName,
+    },
+    store::{ApiKeys, StoreError},
+};
+
+#[async_trait]
+impl ApiKeys for SqliteStore {
+    async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, StoreError> {
+        self.read(|c| {
+            let sql = "SELECT id, client, apps, hash, created, expires, revoked FROM api_keys ORDER BY created, id";
+            c.prepare_cached(sql)?.query_map([], api_key_of)?.collect()
+        })
+    }
+
+    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32) -> Result<bool, StoreError> {
+        self.write(None, move |c| insert(c, &key, max_live)).await
+    }
+
+    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(Some(now), move |c| {
+            let sql = "UPDATE api_keys SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL";
+            let revoked = c.prepare_cached(sql)?.execute(params![id.as_str(), now.0])?;
+            next_generation(c, revoked == 1)
+        })
+        .await
+    }
+}
+
+fn insert(c: &Connection, key: &ApiKeyRecord, max_live: u32) -> rusqlite::Result<bool> {
+    let sql = "INSERT INTO api_keys (id, client, apps, hash, created, expires, revoked) \
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?8 > (SELECT count(*) FROM api_keys \
+               WHERE client = ?2 AND revoked IS NULL AND (expires IS NULL OR expires > ?5)) ON CONFLICT DO NOTHING";
+    let inserted = c.prepare_cached(sql)?.execute(params![
+        key.id.as_str(),
+        key.client.as_str(),
+        in_one_line(&key.apps),
+        key.hash.0,
+        key.created.0,
+        key.expires.map(|end| end.0),
+        key.revoked.map(|end| end.0),
+        max_live,
+    ])?;
+    next_generation(c, inserted == 1)
+}
+
+/// Names have no commas.
+fn in_one_line(apps: &[AppName]) -> String {
+    apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(",")
+}
+
+fn apps_of(line: &str) -> rusqlite::Result<Vec<AppName>> {
+    let names = line.split(',').filter(|name| !name.is_empty());
+    names.map(|name| name.parse().map_err(|why| rows::damaged(2, why))).collect()
+}
+
+fn api_key_of(row: &Row<'_>) -> rusqlite::Result<ApiKeyRecord> {
+    Ok(ApiKeyRecord {
+        id: rows::parsed(row, 0)?,
+        client: rows::parsed(row, 1)?,
+        apps: apps_of(row.get_ref(2)?.as_str()?)?,
+        hash: ApiKeyHash(row.get(3)?),
+        created: rows::time(row, 4)?,
+        expires: row.get::<_, Option<i64>>(5)?.map(UnixMillis),
+        revoked: row.get::<_, Option<i64>>(6)?.map(UnixMillis),
+    })
+}

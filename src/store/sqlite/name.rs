@@ -1,0 +1,57 @@
+//! What the store is called in errors, and how the engine's errors become ours.
+
+use std::{fmt::Display, path::Path, sync::Arc};
+
+use rusqlite::ErrorCode;
+
+use crate::store::StoreError;
+
+/// The store's name in errors: its path.
+#[derive(Clone, Debug)]
+pub(super) struct StoreName(Arc<str>);
+
+impl StoreName {
+    pub(super) fn new(path: &Path) -> Self {
+        Self(path.display().to_string().into())
+    }
+
+    /// The store does not answer, because of `why`.
+    pub(super) fn unavailable(&self, why: impl Display) -> StoreError {
+        StoreError::Unavailable { store: self.0.to_string(), why: why.to_string() }
+    }
+
+    /// The store was made by a later version.
+    pub(super) fn too_new(&self, found: u32, known: u32) -> StoreError {
+        StoreError::TooNew { store: self.0.to_string(), found, known }
+    }
+
+    /// The engine's answer, with its error put into our words.
+    pub(super) fn check<T>(&self, answer: rusqlite::Result<T>) -> Result<T, StoreError> {
+        answer.map_err(|why| self.unavailable(explain(&why)))
+    }
+}
+
+/// What the engine said, and for the common cases what to do.
+pub(super) fn explain(why: &rusqlite::Error) -> String {
+    let advice = match why.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "make room; nothing needs a restart",
+        Some(ErrorCode::DatabaseBusy) => "another process keeps it locked",
+        Some(ErrorCode::ReadOnly) => "the file or its folder cannot be written to",
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "restore a backup",
+        _ => return why.to_string(),
+    };
+    format!("{why}: {advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_says_what_to_do() {
+        let full = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+        let error = StoreName::new(Path::new("a.db")).check::<()>(Err(full)).unwrap_err().to_string();
+        assert!(error.starts_with("the store a.db does not answer: "), "{error}");
+        assert!(error.contains("make room"), "{error}");
+    }
+}

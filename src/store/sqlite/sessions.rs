@@ -1,0 +1,153 @@
+//! Sessions. A refresh is one statement on one row.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{SqliteStore, rows};
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        ids::{SessionId, UserHash},
+        session::{Ended, Session},
+    },
+    store::{Advance, Creation, Sessions, StoreError},
+};
+
+/// The columns of a session, in the order that [`session_of`] reads them.
+macro_rules! select_session {
+    ($where:literal) => {
+        concat!(
+            "SELECT id, app, user, counter, created, rotated, idle_expires, expires, ended, ",
+            opted_out!(),
+            ", ",
+            app_ended!(),
+            " FROM sessions ",
+            $where
+        )
+    };
+}
+pub(super) use select_session;
+
+const INSERT: &str = concat!(
+    "INSERT INTO sessions (id, user, app, counter, created, rotated, idle_expires, expires, ended, ended_at) ",
+    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, iif(?9 IS NULL, NULL, ?5) ",
+    "WHERE NOT EXISTS (SELECT 1 FROM opt_outs o WHERE o.user = ?2 AND (o.app = '' OR o.app = ?3))",
+);
+
+/// Those of a user on an app, the dead ones first, then those refreshed longest ago; whether each is live at `?4`.
+const IN_ORDER_OF_LEAVING: &str = concat!(
+    "SELECT id, ended IS NULL AND idle_expires > ?4 AND expires > ?4 AND NOT ",
+    app_ended!(),
+    " AS live FROM sessions WHERE user = ?1 AND app = ?2 AND id <> ?3 ORDER BY live, rotated, id LIMIT ?5",
+);
+
+const ADVANCE: &str = concat!(
+    "UPDATE sessions SET counter = ?3, rotated = ?4, idle_expires = ?5 ",
+    "WHERE id = ?1 AND counter = ?2 AND ended IS NULL AND NOT ",
+    opted_out!(),
+    " AND NOT ",
+    app_ended!(),
+);
+
+/// An opt-out does not stand in the way: it may be taken back, and the session must not live again then.
+const END: &str =
+    concat!("UPDATE sessions SET ended = ?2, ended_at = ?3 WHERE id = ?1 AND ended IS NULL AND NOT ", app_ended!());
+
+#[async_trait]
+impl Sessions for SqliteStore {
+    async fn create_session(&self, session: Session) -> Result<Creation, StoreError> {
+        let limit = i64::from(self.max_sessions_per_user);
+        let counter = self.name.check(rows::stored(session.counter))?;
+        self.write(Some(session.created), move |c| create(c, &session, counter, limit)).await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        self.read(|c| c.prepare_cached(select_session!("WHERE id = ?1"))?.query_row([id.0], session_of).optional())
+    }
+
+    async fn advance_session(&self, step: Advance) -> Result<bool, StoreError> {
+        let from = self.name.check(rows::stored(step.from))?;
+        let to = self.name.check(rows::stored(step.to))?;
+        self.write(Some(step.rotated), move |c| {
+            let values = params![step.id.0, from, to, step.rotated.0, step.idle_expires.0];
+            Ok(c.prepare_cached(ADVANCE)?.execute(values)? == 1)
+        })
+        .await
+    }
+
+    async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis) -> Result<bool, StoreError> {
+        self.write(Some(now), move |c| Ok(c.prepare_cached(END)?.execute(params![id.0, why.as_str(), now.0])? == 1))
+            .await
+    }
+}
+
+fn create(c: &Connection, session: &Session, counter: i64, limit: i64) -> rusqlite::Result<Creation> {
+    let kept = c.prepare_cached(INSERT)?.execute(params![
+        session.id.0,
+        session.user.0,
+        session.app.as_str(),
+        counter,
+        session.created.0,
+        session.rotated.0,
+        session.idle_expires.0,
+        session.expires.0,
+        session.ended.map(Ended::as_str),
+    ])?;
+    if kept == 0 {
+        return Ok(Creation::OptedOut);
+    }
+    let rows: i64 = c
+        .prepare_cached("SELECT count(*) FROM sessions WHERE user = ?1 AND app = ?2")?
+        .query_row(params![session.user.0, session.app.as_str()], |row| row.get(0))?;
+    let evicted = if rows > limit { evict(c, session, rows - limit)? } else { 0 };
+    Ok(Creation::Created { evicted })
+}
+
+/// Deletes `surplus` sessions of the new one's user on its app, but not the new one. How many of them were live.
+fn evict(c: &Connection, new: &Session, surplus: i64) -> rusqlite::Result<u64> {
+    let mut leaving = c.prepare_cached(IN_ORDER_OF_LEAVING)?;
+    let values = params![new.user.0, new.app.as_str(), new.id.0, new.created.0, surplus];
+    let leaving: Vec<([u8; 16], bool)> =
+        leaving.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let mut delete = c.prepare_cached("DELETE FROM sessions WHERE id = ?1")?;
+    for (id, _) in &leaving {
+        delete.execute([id])?;
+    }
+    Ok(leaving.iter().map(|(_, live)| u64::from(*live)).sum())
+}
+
+/// A session from the columns of `select_session!`.
+pub(super) fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: SessionId(row.get(0)?),
+        app: rows::parsed(row, 1)?,
+        user: UserHash(row.get(2)?),
+        counter: rows::unsigned(row, 3)?,
+        created: rows::time(row, 4)?,
+        rotated: rows::time(row, 5)?,
+        idle_expires: rows::time(row, 6)?,
+        expires: rows::time(row, 7)?,
+        ended: ended_of(row)?,
+    })
+}
+
+/// An opt-out goes before everything, then the session's own end, then the end of all of its app.
+fn ended_of(row: &Row<'_>) -> rusqlite::Result<Option<Ended>> {
+    if row.get(9)? {
+        return Ok(Some(Ended::OptedOut));
+    }
+    let own = row.get_ref(8)?.as_str_or_null()?.map(end_of_word).transpose()?;
+    let app_ended: bool = row.get(10)?;
+    Ok(own.or(app_ended.then_some(Ended::Revoked)))
+}
+
+fn end_of_word(word: &str) -> rusqlite::Result<Ended> {
+    [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::OptedOut]
+        .into_iter()
+        .find(|ended| ended.as_str() == word)
+        .ok_or_else(|| rows::damaged(8, UnknownEnd(word.to_owned())))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not an end of a session")]
+struct UnknownEnd(String);

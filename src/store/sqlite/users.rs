@@ -1,0 +1,89 @@
+//! What operators do to users, and to all sessions of an app.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+
+use super::{
+    SqliteStore, rows,
+    sessions::{select_session, session_of},
+};
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        ids::{AppName, UserHash},
+        session::{Ended, Session},
+    },
+    store::{StoreError, Users},
+};
+
+const COUNT_LIVE: &str = concat!(
+    "SELECT count(*) FROM sessions WHERE user = ?1 AND (?2 = '' OR app = ?2) ",
+    "AND ended IS NULL AND idle_expires > ?3 AND expires > ?3 AND NOT ",
+    app_ended!(),
+);
+
+/// Those that lie idle too long are ended as well: where the store lost writes, a refresh token knows a later idle end.
+const END_ALL: &str =
+    "UPDATE sessions SET ended = ?3, ended_at = ?4 WHERE user = ?1 AND (?2 = '' OR app = ?2) AND ended IS NULL";
+
+#[async_trait]
+impl Users for SqliteStore {
+    async fn is_opted_out(&self, user: UserHash, app: &AppName) -> Result<bool, StoreError> {
+        self.read(|c| {
+            c.prepare_cached("SELECT EXISTS (SELECT 1 FROM opt_outs WHERE user = ?1 AND (app = '' OR app = ?2))")?
+                .query_row(params![user.0, app.as_str()], |row| row.get(0))
+        })
+    }
+
+    async fn opt_out(&self, user: UserHash, app: Option<&AppName>, now: UnixMillis) -> Result<bool, StoreError> {
+        let app = rows::scope(app);
+        self.write(Some(now), move |c| {
+            let sql = "INSERT INTO opt_outs (user, app, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+            Ok(c.prepare_cached(sql)?.execute(params![user.0, app, now.0])? == 1)
+        })
+        .await
+    }
+
+    async fn opt_in(&self, user: UserHash, app: Option<&AppName>) -> Result<bool, StoreError> {
+        let app = rows::scope(app);
+        self.write(None, move |c| {
+            let sql = "DELETE FROM opt_outs WHERE user = ?1 AND app = ?2";
+            Ok(c.prepare_cached(sql)?.execute(params![user.0, app])? == 1)
+        })
+        .await
+    }
+
+    async fn end_sessions_of_user(
+        &self,
+        user: UserHash,
+        app: Option<&AppName>,
+        now: UnixMillis,
+    ) -> Result<u64, StoreError> {
+        let app = rows::scope(app);
+        self.write(Some(now), move |c| end_all(c, user, &app, now)).await
+    }
+
+    async fn end_sessions_of_app(&self, app: Option<&AppName>, now: UnixMillis) -> Result<(), StoreError> {
+        let app = rows::scope(app);
+        self.write(Some(now), move |c| {
+            let sql = "INSERT INTO app_ends (app, ended_at) VALUES (?1, ?2) \
+                       ON CONFLICT (app) DO UPDATE SET ended_at = max(ended_at, excluded.ended_at)";
+            c.prepare_cached(sql)?.execute(params![app, now.0]).map(drop)
+        })
+        .await
+    }
+
+    async fn sessions_of_user(&self, user: UserHash) -> Result<Vec<Session>, StoreError> {
+        self.read_long(move |c| {
+            let sql = select_session!("WHERE user = ?1 ORDER BY created DESC, id DESC");
+            c.prepare_cached(sql)?.query_map([user.0], session_of)?.collect()
+        })
+        .await
+    }
+}
+
+fn end_all(c: &Connection, user: UserHash, app: &str, now: UnixMillis) -> rusqlite::Result<u64> {
+    let live = c.prepare_cached(COUNT_LIVE)?.query_row(params![user.0, app, now.0], |row| rows::unsigned(row, 0))?;
+    c.prepare_cached(END_ALL)?.execute(params![user.0, app, Ended::Revoked.as_str(), now.0])?;
+    Ok(live)
+}

@@ -1,0 +1,309 @@
+//! The one thread that writes. Whatever waits is committed together, because the disk's confirmation is what costs.
+//!
+//! A batch is one transaction. Where one of its jobs fails or panics, all of it is rolled back and each job is run
+//! again in a transaction of its own; so no job needs a savepoint, and none can leave half its work behind.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    slice,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{
+    name::{StoreName, explain},
+    upkeep::TimeKeeper,
+};
+use crate::{
+    clock::UnixMillis,
+    store::StoreError,
+    telemetry::{Metrics, Stopwatch, StoreWork},
+};
+
+/// How many writes may wait; beyond that they are refused at once.
+const QUEUE: usize = 4096;
+/// How many writes share a commit at most.
+const BATCH: usize = 256;
+
+/// The way to the writing thread. Dropping it waits until all that was asked for is done.
+pub(super) struct Writer {
+    jobs: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+    name: StoreName,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(connection: Connection, name: StoreName, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
+        let (jobs, waiting) = sync_channel(QUEUE);
+        let mut desk = Desk { connection, name: name.clone(), metrics, time: TimeKeeper::default() };
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || desk.serve(&waiting))
+            .map_err(|why| name.unavailable(why))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), name })
+    }
+
+    /// Runs `work` in a transaction, and answers once that is durable. It may be run more than once, always from the
+    /// state before. It is done even if nobody waits for the answer any more.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        now: Option<UnixMillis>,
+        work: impl FnMut(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Box::new(Task { work, now, done: None, reply, watch: Stopwatch::start() }))?;
+        answer.await.unwrap_or_else(|_| Err(self.name.unavailable("its writing thread is gone")))
+    }
+
+    fn send(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        let sent = self.jobs.as_ref().map(|jobs| jobs.try_send(job));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            Some(Err(TrySendError::Full(_))) => Err(self.name.unavailable("too many writes wait")),
+            Some(Err(TrySendError::Disconnected(_))) | None => Err(self.name.unavailable("its writing thread is gone")),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            // Its panic was reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A write that waits.
+trait Job: Send {
+    fn run(&mut self, connection: &mut Connection) -> rusqlite::Result<()>;
+    fn now(&self) -> Option<UnixMillis>;
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>, metrics: &Metrics);
+}
+
+struct Task<T, W> {
+    work: W,
+    now: Option<UnixMillis>,
+    done: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+    watch: Stopwatch,
+}
+
+impl<T: Send, W: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Job for Task<T, W> {
+    fn run(&mut self, connection: &mut Connection) -> rusqlite::Result<()> {
+        self.done = None;
+        self.done = Some((self.work)(connection)?);
+        Ok(())
+    }
+
+    fn now(&self) -> Option<UnixMillis> {
+        self.now
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>, metrics: &Metrics) {
+        metrics.store_worked(StoreWork::Write, self.watch.elapsed());
+        let answer = match (outcome, self.done) {
+            (Ok(()), Some(done)) => Ok(done),
+            (Err(why), _) => Err(why),
+            // Without an answer the one who waits is told that the writer is gone.
+            (Ok(()), None) => return,
+        };
+        // Who asked may have gone.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// Why a batch was not committed.
+enum Failure {
+    /// No transaction, or no commit: nothing can be written.
+    Store(String),
+    /// One of the jobs; the others may do.
+    Job(String),
+}
+
+/// What the writing thread works with.
+struct Desk {
+    connection: Connection,
+    name: StoreName,
+    metrics: Arc<Metrics>,
+    time: TimeKeeper,
+}
+
+impl Desk {
+    fn serve(&mut self, waiting: &Receiver<Box<dyn Job>>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Ok(first) = waiting.recv() {
+            batch.push(first);
+            batch.extend(waiting.try_iter().take(BATCH - 1));
+            self.settle(&mut batch);
+        }
+    }
+
+    fn settle(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+        match self.commit(batch) {
+            Ok(()) => batch.drain(..).for_each(|job| job.answer(Ok(()), &self.metrics)),
+            Err(Failure::Job(_)) if batch.len() > 1 => self.settle_one_by_one(batch),
+            Err(Failure::Job(why) | Failure::Store(why)) => self.refuse(batch.drain(..), &why),
+        }
+    }
+
+    fn settle_one_by_one(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+        let mut jobs = batch.drain(..);
+        while let Some(mut job) = jobs.next() {
+            match self.commit(slice::from_mut(&mut job)) {
+                Ok(()) => job.answer(Ok(()), &self.metrics),
+                Err(Failure::Job(why)) => self.refuse([job].into_iter(), &why),
+                // The others would only wait for the same, one after the other.
+                Err(Failure::Store(why)) => return self.refuse([job].into_iter().chain(jobs), &why),
+            }
+        }
+    }
+
+    fn refuse(&self, jobs: impl Iterator<Item = Box<dyn Job>>, why: &str) {
+        jobs.for_each(|job| job.answer(Err(self.name.unavailable(why)), &self.metrics));
+    }
+
+    /// One transaction for the whole batch: all of it is durable, or nothing was done.
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        let outcome = self.try_commit(batch);
+        if outcome.is_err() {
+            self.roll_back();
+        } else {
+            self.metrics.committed(batch.len());
+        }
+        outcome
+    }
+
+    fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        execute(&self.connection, "BEGIN IMMEDIATE").map_err(|why| Failure::Store(explain(&why)))?;
+        let now = batch.iter().filter_map(|job| job.now()).max();
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            batch.iter_mut().try_for_each(|job| job.run(&mut self.connection))?;
+            now.map_or(Ok(()), |now| self.time.note(&self.connection, now))
+        }));
+        match ran {
+            Ok(Ok(())) => execute(&self.connection, "COMMIT").map_err(|why| Failure::Store(explain(&why))),
+            Ok(Err(why)) => Err(Failure::Job(explain(&why))),
+            Err(_) => Err(Failure::Job("a write panicked; this is a bug of countersign".to_owned())),
+        }
+    }
+
+    /// Leaves the transaction, unless the engine did so by itself (it does where the disk is full).
+    fn roll_back(&mut self) {
+        self.time.forget();
+        if !self.connection.is_autocommit()
+            && let Err(why) = execute(&self.connection, "ROLLBACK")
+        {
+            tracing::error!(%why, "the store could not roll back");
+        }
+    }
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer() -> (Writer, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY); CREATE TABLE meta (name, value);").unwrap();
+        (Writer::start(connection, StoreName::new(&path), Metrics::new()).unwrap(), dir)
+    }
+
+    async fn put(writer: &Writer, n: i64) -> Result<usize, StoreError> {
+        writer.run(None, move |c| c.execute("INSERT INTO t VALUES (?1)", [n])).await
+    }
+
+    async fn count(writer: &Writer) -> i64 {
+        writer.run(None, |c| c.query_row("SELECT count(*) FROM t", [], |row| row.get(0))).await.unwrap()
+    }
+
+    /// Keeps the thread busy until the sender is dropped, so that what is sent meanwhile becomes one batch.
+    fn hold(writer: &Writer) -> std::sync::mpsc::Sender<()> {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (reply, _) = oneshot::channel::<Result<(), StoreError>>();
+        let work = move |_: &mut Connection| {
+            let _ = held.recv();
+            Ok(())
+        };
+        writer.send(Box::new(Task { work, now: None, done: None, reply, watch: Stopwatch::start() })).unwrap();
+        release
+    }
+
+    #[tokio::test]
+    #[expect(clippy::panic, reason = "the panic is what is tested")]
+    async fn a_job_that_fails_or_panics_takes_no_other_with_it() {
+        let (writer, _dir) = writer();
+        let held = hold(&writer);
+        let panics = writer.run(None, |c| -> rusqlite::Result<()> {
+            c.execute("INSERT INTO t VALUES (100)", [])?;
+            panic!("on purpose")
+        });
+        let half = writer.run(None, |c| {
+            c.execute("INSERT INTO t VALUES (200)", [])?;
+            c.execute("INSERT INTO t VALUES (1)", [])
+        });
+        let all = async { tokio::join!(put(&writer, 1), half, panics, put(&writer, 2)) };
+        let release = async move {
+            tokio::task::yield_now().await;
+            drop(held);
+        };
+        let ((first, half, panicked, last), ()) = tokio::join!(all, release);
+        assert!(first.is_ok() && last.is_ok());
+        assert!(matches!(half, Err(StoreError::Unavailable { .. })));
+        assert!(matches!(panicked, Err(StoreError::Unavailable { .. })));
+        assert_eq!(count(&writer).await, 2, "nothing half done is left");
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once() {
+        let (writer, _dir) = writer();
+        let held = hold(&writer);
+        // The thread may not have begun, so that what holds it is in the queue too; or have taken a batch out of it.
+        let refused = send_many(&writer, QUEUE + BATCH + 8);
+        assert!((8..=BATCH + 9).contains(&refused), "{refused}");
+        drop(held);
+        while put(&writer, 1).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(count(&writer).await, 1, "room again, without a restart");
+    }
+
+    /// Sends `count` jobs without waiting for their answers; how many were refused.
+    fn send_many(writer: &Writer, count: usize) -> usize {
+        let one = || {
+            let (reply, _) = oneshot::channel::<Result<(), StoreError>>();
+            let work = |_: &mut Connection| Ok(());
+            writer.send(Box::new(Task { work, now: None, done: None, reply, watch: Stopwatch::start() }))
+        };
+        (0..count).filter(|_| one().is_err()).count()
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_done_before_the_end() {
+        let (writer, dir) = writer();
+        let held = hold(&writer);
+        let path = dir.path().join("w.db");
+        {
+            let mut write = Box::pin(put(&writer, 7));
+            assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(write.as_mut().poll(cx))).await.is_pending());
+        }
+        drop(held);
+        drop(writer);
+        let kept: i64 = Connection::open(path).unwrap().query_row("SELECT n FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, 7);
+    }
+}

@@ -1,0 +1,164 @@
+//! What every store must do: one list of cases, run on each engine. A new engine implements [`Engine`] and joins the
+//! list at the end.
+
+mod api_keys;
+mod keys;
+mod model;
+mod sessions;
+mod upkeep;
+mod users;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use countersign::{
+    clock::UnixMillis,
+    domain::{
+        ids::{AppName, SessionId, UserHash},
+        session::Session,
+    },
+    store::{self, Advance, Config, Creation, Store, StoreError},
+    telemetry::Metrics,
+};
+
+/// The time that tests begin at.
+pub(crate) const T: UnixMillis = UnixMillis(1_795_000_000_000);
+/// How many live sessions the tests' stores allow.
+pub(crate) const MAX_SESSIONS: u32 = 3;
+
+/// A place for one store, empty at first.
+pub(crate) trait Engine: Send + Sync {
+    /// Opens the store: again after a restart, or a second time beside the first, as another process would.
+    fn open(&self) -> Arc<dyn Store>;
+    /// Where a backup may be written.
+    fn backup_path(&self) -> PathBuf;
+    /// Opens a backup as a store.
+    fn open_backup(&self, backup: &Path) -> Arc<dyn Store>;
+}
+
+/// A SQLite file in a folder of its own.
+pub(crate) struct Sqlite(tempfile::TempDir);
+
+impl Sqlite {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir().join("store.db")
+    }
+
+    pub(crate) fn try_open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        open_file(&self.path())
+    }
+}
+
+pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    let config = Config { path: path.to_owned(), max_sessions_per_user: MAX_SESSIONS };
+    store::open(&config, Metrics::new())
+}
+
+impl Engine for Sqlite {
+    fn open(&self) -> Arc<dyn Store> {
+        self.try_open().unwrap()
+    }
+
+    fn backup_path(&self) -> PathBuf {
+        self.dir().join("backup.db")
+    }
+
+    fn open_backup(&self, backup: &Path) -> Arc<dyn Store> {
+        open_file(backup).unwrap()
+    }
+}
+
+pub(crate) fn app(name: &str) -> AppName {
+    name.parse().unwrap()
+}
+
+pub(crate) fn user(n: u8) -> UserHash {
+    UserHash([n; 32])
+}
+
+pub(crate) fn at_min(n: u64) -> UnixMillis {
+    T.plus(Duration::from_mins(n))
+}
+
+pub(crate) fn at_day(n: u64) -> UnixMillis {
+    T.plus(Duration::from_hours(24 * n))
+}
+
+/// A session of user 1 on the app `web` that begins at `created`, idle for 2 days at most, and lives 10 days.
+pub(crate) fn session(n: u8, created: UnixMillis) -> Session {
+    Session {
+        id: SessionId::new(created, [n; 10]),
+        app: app("web"),
+        user: user(1),
+        counter: 0,
+        created,
+        rotated: created,
+        idle_expires: created.plus(Duration::from_hours(48)),
+        expires: created.plus(Duration::from_hours(240)),
+        ended: None,
+    }
+}
+
+/// The step from one counter to the next.
+pub(crate) fn step(session: &Session, from: u64, now: UnixMillis) -> Advance {
+    Advance { id: session.id, from, to: from + 1, rotated: now, idle_expires: now.plus(Duration::from_hours(48)) }
+}
+
+/// Keeps a session that nothing stands in the way of.
+pub(crate) async fn keep(store: &Arc<dyn Store>, session: &Session) {
+    assert_eq!(store.create_session(session.clone()).await.unwrap(), Creation::Created { evicted: 0 });
+}
+
+macro_rules! conformance {
+    ($($subject:ident: $($case:ident),+;)+) => {
+        mod sqlite {
+            $(mod $subject {
+                use crate::store::{Sqlite, $subject as cases};
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    cases::$case(&Sqlite::new()).await;
+                })+
+            })+
+        }
+    };
+}
+
+conformance! {
+    sessions:
+        a_session_is_kept_as_it_was_given, a_session_moves_on_by_compare_and_set,
+        of_200_parallel_steps_one_is_taken, an_ended_session_stays_ended, what_is_not_there_is_not_found,
+        beyond_the_limit_the_longest_unrefreshed_goes, the_dead_go_before_the_living, the_limit_is_of_one_user_on_one_app,
+        ten_thousand_logins_leave_no_more_than_the_limit, counters_go_to_the_end_of_i64,
+        everything_survives_a_restart, two_processes_see_each_other_at_once;
+    users:
+        an_opt_out_of_one_app_is_of_that_app, an_opt_out_of_all_is_of_all, opting_out_and_in_is_exact,
+        an_opt_out_hides_and_an_opt_in_shows_again, a_logout_counts_while_opted_out,
+        ending_a_users_sessions_counts_the_live_ones, ending_an_apps_sessions_ends_the_older_ones,
+        an_end_of_all_apps_ends_all, the_end_of_an_app_never_goes_back, the_reasons_have_an_order,
+        a_users_sessions_are_listed_newest_first;
+    keys:
+        keys_are_listed_oldest_first, a_known_kid_is_not_replaced, changes_are_all_or_none,
+        a_key_may_change_twice_in_one_go, of_racing_changes_one_wins, every_change_is_a_new_generation;
+    api_keys:
+        api_keys_are_listed_oldest_first, a_client_has_no_more_live_keys_than_allowed, dead_keys_do_not_count,
+        a_known_id_is_not_replaced, a_revoked_key_stays_revoked, every_change_is_a_new_generation;
+    upkeep:
+        the_user_hash_key_is_replaced_by_compare_and_set, of_racing_first_keys_one_wins,
+        the_dead_are_kept_for_seven_days, every_way_to_die_counts, a_purge_goes_round_in_pieces,
+        nothing_is_purged_by_a_clock_that_is_wrong, a_clock_that_goes_on_is_believed,
+        a_write_from_the_far_future_is_not_on_record, the_latest_time_goes_with_the_writes,
+        live_sessions_are_counted_by_app, a_check_passes_and_the_schema_is_known, a_backup_can_be_opened,
+        a_backup_replaces_nothing, a_restored_backup_can_end_every_older_session, a_backup_is_of_one_moment;
+    model: the_store_does_what_the_model_does;
+}

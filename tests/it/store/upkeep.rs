@@ -1,0 +1,259 @@
+//! Purging, counting, checking, copying.
+
+use std::sync::Arc;
+
+use countersign::{
+    domain::session::{Ended, Session},
+    store::{Purged, Schema, Store, StoreError},
+};
+
+use super::{Engine, T, app, at_day, at_min, keep, session, step, user};
+
+const WHOLE: u32 = 1000;
+
+async fn purged(store: &Arc<dyn Store>, day: u64) -> u64 {
+    match store.purge(at_day(day), WHOLE).await.unwrap() {
+        Purged::Rows { deleted, complete: true } => deleted,
+        other => panic!("day {day}: {other:?}"),
+    }
+}
+
+pub(super) async fn the_user_hash_key_is_replaced_by_compare_and_set(engine: &dyn Engine) {
+    let store = engine.open();
+    let (one, two) = (b"one".to_vec(), b"two".to_vec());
+    assert_eq!(store.user_hash_key().await.unwrap(), None);
+    assert!(!store.replace_user_hash_key(Some(one.clone()), two.clone()).await.unwrap(), "there is none");
+    assert!(store.replace_user_hash_key(None, one.clone()).await.unwrap());
+    assert!(!store.replace_user_hash_key(None, two.clone()).await.unwrap(), "there is one");
+    assert!(!store.replace_user_hash_key(Some(two.clone()), two.clone()).await.unwrap(), "it is another");
+    assert_eq!(store.user_hash_key().await.unwrap(), Some(one.clone()));
+    assert!(store.replace_user_hash_key(Some(one), two.clone()).await.unwrap());
+    assert_eq!(store.user_hash_key().await.unwrap(), Some(two));
+}
+
+pub(super) async fn of_racing_first_keys_one_wins(engine: &dyn Engine) {
+    let stores = [engine.open(), engine.open()];
+    let firsts: Vec<_> = (0..20_u8)
+        .map(|n| {
+            let store = stores[usize::from(n % 2)].clone();
+            tokio::spawn(async move { store.replace_user_hash_key(None, vec![n]).await.unwrap().then_some(n) })
+        })
+        .collect();
+    let mut won = Vec::new();
+    for first in firsts {
+        won.extend(first.await.unwrap());
+    }
+    assert_eq!(won.len(), 1);
+    assert_eq!(stores[0].user_hash_key().await.unwrap(), Some(won));
+}
+
+pub(super) async fn the_dead_are_kept_for_seven_days(engine: &dyn Engine) {
+    let store = engine.open();
+    let ended = session(1, T);
+    keep(&store, &ended).await;
+    store.end_session(ended.id, Ended::Logout, T).await.unwrap();
+    for day in 1..7 {
+        assert_eq!(purged(&store, day).await, 0, "day {day}");
+    }
+    let almost = at_day(7).minus(std::time::Duration::from_millis(1));
+    assert_eq!(store.purge(almost, WHOLE).await.unwrap(), Purged::Rows { deleted: 0, complete: true });
+    assert_eq!(purged(&store, 7).await, 1);
+    assert_eq!(store.session(ended.id).await.unwrap(), None);
+    assert_eq!(store.sessions_of_user(user(1)).await.unwrap(), []);
+}
+
+pub(super) async fn every_way_to_die_counts(engine: &dyn Engine) {
+    let store = engine.open();
+    let far = at_day(1000);
+    let idle = Session { idle_expires: at_day(1), expires: far, ..session(1, T) };
+    let absolute = Session { idle_expires: far, expires: at_day(2), user: user(2), ..session(2, T) };
+    let of_app = Session { idle_expires: far, expires: far, app: app("ios"), user: user(3), ..session(3, T) };
+    let of_all = Session { idle_expires: far, expires: far, user: user(4), ..session(4, T) };
+    let lives = Session { idle_expires: far, expires: far, user: user(5), ..session(5, at_day(5)) };
+    for kept in [&idle, &absolute, &of_app, &of_all] {
+        keep(&store, kept).await;
+    }
+    for day in 1..=4 {
+        assert_eq!(purged(&store, day).await, 0);
+    }
+    store.end_sessions_of_app(Some(&app("ios")), at_day(3)).await.unwrap();
+    store.end_sessions_of_app(None, at_day(4)).await.unwrap();
+    keep(&store, &lives).await;
+    // An opt-out lasts only while it does: it kills nothing.
+    store.opt_out(user(5), None, at_day(5)).await.unwrap();
+    for (day, dead) in [(5, 0), (7, 0), (8, 1), (9, 1), (10, 1), (11, 1), (13, 0), (15, 0)] {
+        assert_eq!(purged(&store, day).await, dead, "day {day}");
+    }
+    assert!(store.session(lives.id).await.unwrap().is_some());
+}
+
+pub(super) async fn a_purge_goes_round_in_pieces(engine: &dyn Engine) {
+    let store = engine.open();
+    for n in 0..10 {
+        let kept = Session { user: user(n), idle_expires: at_day(1000), expires: at_day(1000), ..session(n, T) };
+        keep(&store, &kept).await;
+        if n % 2 == 1 {
+            store.end_session(kept.id, Ended::Logout, T).await.unwrap();
+        }
+    }
+    for day in 1..=6 {
+        assert_eq!(purged(&store, day).await, 0);
+    }
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        seen.push(store.purge(at_day(8), 4).await.unwrap());
+    }
+    let rows = |deleted, complete| Purged::Rows { deleted, complete };
+    // 0 to 3, 4 to 7, then 8 and 9; and round again over the five that live.
+    assert_eq!(seen, [rows(2, false), rows(2, false), rows(1, true), rows(0, false), rows(0, true)]);
+}
+
+pub(super) async fn nothing_is_purged_by_a_clock_that_is_wrong(engine: &dyn Engine) {
+    let store = engine.open();
+    let ended = session(1, T);
+    keep(&store, &ended).await;
+    store.end_session(ended.id, Ended::Logout, T).await.unwrap();
+    assert_eq!(store.purge(at_day(30), WHOLE).await.unwrap(), Purged::ClockUntrusted, "days ahead");
+    assert_eq!(store.latest_time().await.unwrap(), T, "and not put on record");
+    let behind = T.minus(std::time::Duration::from_mins(6));
+    assert_eq!(store.purge(behind, WHOLE).await.unwrap(), Purged::ClockUntrusted, "behind");
+    let little = T.minus(std::time::Duration::from_mins(4));
+    assert_eq!(store.purge(little, WHOLE).await.unwrap(), Purged::Rows { deleted: 0, complete: true });
+    assert!(store.session(ended.id).await.unwrap().is_some());
+}
+
+pub(super) async fn a_clock_that_goes_on_is_believed(engine: &dyn Engine) {
+    let store = engine.open();
+    let ended = session(1, T);
+    keep(&store, &ended).await;
+    store.end_session(ended.id, Ended::Logout, T).await.unwrap();
+    let jumped = 30 * 24 * 60;
+    for minutes in [0, 10, 50] {
+        let refused = store.purge(at_min(jumped + minutes), WHOLE).await.unwrap();
+        assert_eq!(refused, Purged::ClockUntrusted, "after {minutes} min");
+    }
+    let believed = store.purge(at_min(jumped + 60), WHOLE).await.unwrap();
+    assert_eq!(believed, Purged::Rows { deleted: 1, complete: true });
+    assert_eq!(store.latest_time().await.unwrap(), at_min(jumped + 60));
+}
+
+pub(super) async fn a_write_from_the_far_future_is_not_on_record(engine: &dyn Engine) {
+    let store = engine.open();
+    let ended = session(1, T);
+    keep(&store, &ended).await;
+    store.end_session(ended.id, Ended::Logout, T).await.unwrap();
+    keep(&store, &session(2, at_day(30))).await;
+    assert_eq!(store.latest_time().await.unwrap(), T);
+    assert_eq!(store.purge(at_day(30), WHOLE).await.unwrap(), Purged::ClockUntrusted);
+    // The clock was put right: its writes count again.
+    keep(&store, &session(3, at_day(1))).await;
+    assert_eq!(store.latest_time().await.unwrap(), at_day(1));
+}
+
+pub(super) async fn the_latest_time_goes_with_the_writes(engine: &dyn Engine) {
+    let store = engine.open();
+    assert_eq!(store.latest_time().await.unwrap().0, 0);
+    let kept = session(1, T);
+    keep(&store, &kept).await;
+    assert_eq!(store.latest_time().await.unwrap(), T);
+    assert!(store.advance_session(step(&kept, 0, at_min(2))).await.unwrap());
+    assert_eq!(store.latest_time().await.unwrap(), at_min(2));
+    assert!(store.advance_session(step(&kept, 1, at_min(1))).await.unwrap());
+    assert_eq!(store.latest_time().await.unwrap(), at_min(2), "never back");
+    drop(store);
+    assert_eq!(engine.open().latest_time().await.unwrap(), at_min(2));
+}
+
+pub(super) async fn live_sessions_are_counted_by_app(engine: &dyn Engine) {
+    let store = engine.open();
+    assert_eq!(store.live_sessions(T).await.unwrap(), []);
+    for n in 1..=3 {
+        keep(&store, &session(n, T)).await;
+    }
+    let ios = Session { app: app("ios"), user: user(2), ..session(4, at_day(1)) };
+    keep(&store, &ios).await;
+    let (on_ios, on_web) = (app("ios"), app("web"));
+    assert_eq!(store.live_sessions(at_day(1)).await.unwrap(), [(on_ios.clone(), 1), (on_web.clone(), 3)]);
+    store.end_session(session(1, T).id, Ended::Logout, at_day(1)).await.unwrap();
+    assert_eq!(store.live_sessions(at_day(1)).await.unwrap(), [(on_ios.clone(), 1), (on_web, 2)]);
+    assert_eq!(store.live_sessions(at_day(2)).await.unwrap(), [(on_ios.clone(), 1)], "idle ones are dead");
+    store.opt_out(user(2), None, at_day(1)).await.unwrap();
+    assert_eq!(store.live_sessions(at_day(2)).await.unwrap(), []);
+    store.opt_in(user(2), None).await.unwrap();
+    assert_eq!(store.live_sessions(at_day(2)).await.unwrap(), [(on_ios, 1)]);
+    store.end_sessions_of_app(None, at_day(1)).await.unwrap();
+    assert_eq!(store.live_sessions(at_day(2)).await.unwrap(), []);
+}
+
+pub(super) async fn a_check_passes_and_the_schema_is_known(engine: &dyn Engine) {
+    let store = engine.open();
+    store.check(T).await.unwrap();
+    store.check(T).await.unwrap();
+    let Schema { found, known } = store.schema().await.unwrap();
+    assert!(found == known && known >= 1);
+}
+
+pub(super) async fn a_backup_can_be_opened(engine: &dyn Engine) {
+    let store = engine.open();
+    let (kept, later) = (session(1, T), session(2, T));
+    keep(&store, &kept).await;
+    assert!(store.advance_session(step(&kept, 0, at_min(1))).await.unwrap());
+    store.opt_out(user(2), None, T).await.unwrap();
+    store.backup(engine.backup_path()).await.unwrap();
+    let before = store.session(kept.id).await.unwrap();
+    keep(&store, &later).await;
+
+    let copy = engine.open_backup(&engine.backup_path());
+    assert_eq!(copy.session(kept.id).await.unwrap(), before);
+    assert_eq!(copy.session(later.id).await.unwrap(), None);
+    assert!(copy.is_opted_out(user(2), &app("web")).await.unwrap());
+    assert_eq!(copy.generation().await.unwrap(), store.generation().await.unwrap());
+    assert_eq!(copy.schema().await.unwrap(), store.schema().await.unwrap());
+    assert!(copy.advance_session(step(&kept, 1, at_min(2))).await.unwrap(), "it can be written to");
+    assert_eq!(store.session(kept.id).await.unwrap(), before, "they are two stores");
+}
+
+pub(super) async fn a_backup_replaces_nothing(engine: &dyn Engine) {
+    let store = engine.open();
+    std::fs::write(engine.backup_path(), b"precious").unwrap();
+    assert!(matches!(store.backup(engine.backup_path()).await, Err(StoreError::Unavailable { .. })));
+    assert_eq!(std::fs::read(engine.backup_path()).unwrap(), b"precious");
+}
+
+pub(super) async fn a_restored_backup_can_end_every_older_session(engine: &dyn Engine) {
+    let store = engine.open();
+    let revoked_later = session(1, T);
+    keep(&store, &revoked_later).await;
+    store.backup(engine.backup_path()).await.unwrap();
+    store.end_session(revoked_later.id, Ended::Revoked, at_min(1)).await.unwrap();
+    drop(store);
+
+    let restored = engine.open_backup(&engine.backup_path());
+    assert_eq!(restored.session(revoked_later.id).await.unwrap().unwrap().ended, None, "the revocation is lost");
+    restored.end_sessions_of_app(None, at_min(2)).await.unwrap();
+    assert_eq!(restored.session(revoked_later.id).await.unwrap().unwrap().ended, Some(Ended::Revoked));
+    assert!(!restored.advance_session(step(&revoked_later, 0, at_min(3))).await.unwrap());
+}
+
+pub(super) async fn a_backup_is_of_one_moment(engine: &dyn Engine) {
+    let store = engine.open();
+    // Two sessions that move in step; the copy must not have them more than one step apart.
+    let pair = [session(1, T), session(2, T)];
+    for kept in &pair {
+        keep(&store, kept).await;
+    }
+    let (writing, stepping) = (store.clone(), pair.clone());
+    let steps = tokio::spawn(async move {
+        for from in 0..300 {
+            for kept in &stepping {
+                assert!(writing.advance_session(step(kept, from, T)).await.unwrap());
+            }
+        }
+    });
+    store.backup(engine.backup_path()).await.unwrap();
+    steps.await.unwrap();
+    let copy = engine.open_backup(&engine.backup_path());
+    let one = copy.session(pair[0].id).await.unwrap().unwrap().counter;
+    let two = copy.session(pair[1].id).await.unwrap().unwrap().counter;
+    assert!(one == two || one == two + 1, "{one} and {two}");
+}

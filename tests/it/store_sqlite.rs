@@ -1,0 +1,325 @@
+//! What is particular to the SQLite store: its file, its versions, several processes on it.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use countersign::{
+    domain::{
+        api_key::{ApiKey, ApiKeyRecord},
+        ids::{SessionId, UserHash},
+        session::Session,
+    },
+    store::{self, Config, Store, StoreError},
+    telemetry::Metrics,
+};
+use rusqlite::Connection;
+
+use crate::store::{Engine, Sqlite, T, app, keep, open_file, session, step};
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn refusal(opened: Result<std::sync::Arc<dyn Store>, StoreError>) -> StoreError {
+    opened.err().expect("it should be refused")
+}
+
+#[tokio::test]
+async fn every_file_is_the_owners_alone() {
+    let place = Sqlite::new();
+    let store = place.open();
+    keep(&store, &session(1, T)).await;
+    store.backup(place.backup_path()).await.unwrap();
+    for name in ["store.db", "store.db-wal", "store.db-shm", "backup.db"] {
+        assert_eq!(mode_of(&place.dir().join(name)), 0o600, "{name}");
+    }
+    drop(store);
+    assert!(!place.dir().join("store.db-wal").exists(), "the log is moved into the file at the end");
+}
+
+#[tokio::test]
+async fn a_file_that_others_may_use_is_refused() {
+    let place = Sqlite::new();
+    drop(place.open());
+    for mode in [0o640, 0o604, 0o620, 0o602, 0o666] {
+        set_mode(&place.path(), mode);
+        let refused = refusal(place.try_open());
+        assert!(matches!(refused, StoreError::LooseMode { mode: m, wanted: 0o600, .. } if m == mode), "{refused}");
+    }
+    set_mode(&place.path(), 0o600);
+    drop(place.open());
+    let log = place.dir().join("store.db-wal");
+    fs::write(&log, b"").unwrap();
+    set_mode(&log, 0o644);
+    assert!(matches!(refusal(place.try_open()), StoreError::LooseMode { .. }));
+}
+
+#[tokio::test]
+async fn a_folder_that_others_may_write_to_is_refused() {
+    let place = Sqlite::new();
+    for mode in [0o770, 0o707] {
+        set_mode(place.dir(), mode);
+        let refused = refusal(place.try_open());
+        assert!(matches!(refused, StoreError::LooseMode { mode: m, .. } if m == mode), "{refused}");
+    }
+    set_mode(place.dir(), 0o1777);
+    place.try_open().expect("a sticky folder will do");
+    set_mode(place.dir(), 0o700);
+}
+
+#[tokio::test]
+async fn a_symlink_is_refused() {
+    let place = Sqlite::new();
+    drop(place.open());
+    let link = place.dir().join("link.db");
+    symlink(place.path(), &link).unwrap();
+    assert!(refusal(open_file(&link)).to_string().contains("symlinks are refused"));
+    let dangling = place.dir().join("dangling.db");
+    symlink(place.dir().join("nowhere.db"), &dangling).unwrap();
+    assert!(refusal(open_file(&dangling)).to_string().contains("symlinks are refused"));
+    assert!(!place.dir().join("nowhere.db").exists(), "nothing was made through it");
+    let log = place.dir().join("store.db-wal");
+    symlink(place.dir().join("elsewhere"), &log).unwrap();
+    assert!(refusal(place.try_open()).to_string().contains("symlinks are refused"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_store_is_refused_by_name() {
+    let place = Sqlite::new();
+    let nowhere = place.dir().join("no/such/folder.db");
+    assert!(refusal(open_file(&nowhere)).to_string().contains("its folder"));
+    assert!(refusal(open_file(place.dir())).to_string().contains("not a regular file"));
+
+    fs::write(place.path(), [7; 8192]).unwrap();
+    set_mode(&place.path(), 0o600);
+    assert!(refusal(place.try_open()).to_string().contains("restore a backup"));
+    fs::remove_file(place.path()).unwrap();
+
+    for version in [0, 1, 9] {
+        let other = Connection::open(place.path()).unwrap();
+        other.execute_batch(&format!("CREATE TABLE theirs (n); PRAGMA user_version = {version}")).unwrap();
+        drop(other);
+        set_mode(&place.path(), 0o600);
+        assert!(refusal(place.try_open()).to_string().contains("not one of countersign's"), "{version}");
+        fs::remove_file(place.path()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_user_id_and_no_secret_is_in_any_file() {
+    let place = Sqlite::new();
+    let store = place.open();
+    let user_id = "canary-user-0123456789";
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, user_id.as_bytes());
+    let hash: [u8; 32] = hash.as_ref().try_into().unwrap();
+    let key = ApiKey::new([0xc4; 8], *b"canary-secret-canary-secret-0123");
+    let record = ApiKeyRecord {
+        id: key.id.clone(),
+        client: "shop".parse().unwrap(),
+        apps: vec![app("web")],
+        hash: key.hash(),
+        created: T,
+        expires: None,
+        revoked: None,
+    };
+    assert!(store.insert_api_key(record, 1).await.unwrap());
+    keep(&store, &Session { user: UserHash(hash), ..session(1, T) }).await;
+    store.opt_out(UserHash(hash), None, T).await.unwrap();
+    store.backup(place.backup_path()).await.unwrap();
+
+    let with_log = bytes_of(place.dir());
+    drop(store);
+    let closed = bytes_of(place.dir());
+    for bytes in [with_log, closed] {
+        assert!(contains(&bytes, &hash), "the search finds what is there");
+        assert!(contains(&bytes, key.id.as_str().as_bytes()));
+        assert!(!contains(&bytes, user_id.as_bytes()));
+        assert!(!contains(&bytes, b"canary-secret"));
+        assert!(!contains(&bytes, key.reveal()["csk1_".len() + 17..].as_bytes()));
+    }
+}
+
+fn bytes_of(dir: &Path) -> Vec<u8> {
+    fs::read_dir(dir).unwrap().flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+/// Makes the store look as a version of the future would leave it.
+fn migrate_to_the_future(place: &Sqlite, readable_from: u32) {
+    let later = Connection::open(place.path()).unwrap();
+    later
+        .execute_batch(&format!(
+            "BEGIN; ALTER TABLE sessions ADD COLUMN device TEXT; CREATE TABLE leases (name TEXT); \
+             UPDATE meta SET value = {readable_from} WHERE name = 'readable_from'; PRAGMA user_version = 99; COMMIT"
+        ))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let place = Sqlite::new();
+    drop(place.open());
+    migrate_to_the_future(&place, 99);
+    assert!(matches!(refusal(place.try_open()), StoreError::TooNew { found: 99, .. }));
+}
+
+#[tokio::test]
+async fn the_version_before_goes_on_beside_one_that_only_added() {
+    let place = Sqlite::new();
+    let running = place.open();
+    let kept = session(1, T);
+    keep(&running, &kept).await;
+    migrate_to_the_future(&place, 1);
+
+    assert!(running.advance_session(step(&kept, 0, T)).await.unwrap(), "one that runs goes on");
+    let opened = place.try_open().expect("one that starts may, too");
+    assert!(opened.advance_session(step(&kept, 1, T)).await.unwrap());
+    keep(&opened, &session(2, T)).await;
+    let schema = opened.schema().await.unwrap();
+    assert_eq!(schema.found, 99);
+    assert!(schema.known < 99);
+}
+
+#[tokio::test]
+async fn a_store_that_is_removed_or_replaced_fails_its_check() {
+    let place = Sqlite::new();
+    let store = place.open();
+    store.check(T).await.unwrap();
+    fs::rename(place.path(), place.dir().join("moved.db")).unwrap();
+    assert!(store.check(T).await.unwrap_err().to_string().contains("removed while it was in use"));
+    fs::copy(place.dir().join("moved.db"), place.path()).unwrap();
+    assert!(store.check(T).await.unwrap_err().to_string().contains("replaced while it was in use"));
+}
+
+#[tokio::test]
+async fn a_store_that_is_up_to_date_opens_while_another_process_writes() {
+    let place = Sqlite::new();
+    drop(place.open());
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let store = place.open();
+    let kept = session(1, T);
+    let waiting = tokio::spawn({
+        let (store, kept) = (store.clone(), kept.clone());
+        async move { store.create_session(kept).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(store.session(kept.id).await.unwrap(), None, "reads do not wait");
+    assert!(!waiting.is_finished(), "the write waits its turn");
+    other.execute_batch("COMMIT").unwrap();
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_is_never_let_go_is_a_clear_error_and_the_writer_recovers() {
+    let place = Sqlite::new();
+    let fresh = Sqlite::new();
+    let store = place.open();
+    let kept = session(1, T);
+    keep(&store, &kept).await;
+    drop(fresh.try_open().unwrap());
+    let locks = [&place, &fresh].map(|at| Connection::open(at.path()).unwrap());
+    for lock in &locks {
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    }
+    // Unmarked, the second store must be migrated again, so its opening needs the lock.
+    locks[1].execute_batch("PRAGMA user_version = 0").unwrap();
+    locks[1].execute_batch("COMMIT; BEGIN IMMEDIATE").unwrap();
+
+    let opening = tokio::task::spawn_blocking(move || (refusal(fresh.try_open()), fresh));
+    let writing = store.advance_session(step(&kept, 0, T));
+    let (opened, written) = tokio::join!(opening, writing);
+    for error in [opened.unwrap().0, written.unwrap_err()] {
+        assert!(error.to_string().contains("another process keeps it locked"), "{error}");
+    }
+    drop(locks);
+    assert!(store.advance_session(step(&kept, 0, T)).await.unwrap(), "without a restart");
+}
+
+/// Run by [`two_real_processes_share_one_store`] in another process, in the folder of the store.
+#[tokio::test]
+#[ignore = "the other half of another test"]
+async fn the_other_process() {
+    let here = Path::new("store.db");
+    if here.exists() {
+        let store = open_file(here).unwrap();
+        println!("taken={}", steps_taken(&store, session(1, T).id).await);
+    }
+}
+
+/// Moves a session on until its counter is 200; how many of the steps were this process's.
+async fn steps_taken(store: &std::sync::Arc<dyn Store>, id: SessionId) -> u64 {
+    let mut taken = 0;
+    loop {
+        let now = store.session(id).await.unwrap().unwrap();
+        if now.counter >= 200 {
+            return taken;
+        }
+        taken += u64::from(store.advance_session(step(&now, now.counter, T)).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn two_real_processes_share_one_store() {
+    let place = Sqlite::new();
+    let store = place.open();
+    keep(&store, &session(1, T)).await;
+    let mut other = Command::new(std::env::current_exe().unwrap());
+    other.args(["--exact", "store_sqlite::the_other_process", "--ignored", "--nocapture"]).current_dir(place.dir());
+    let other = tokio::task::spawn_blocking(move || other.output().unwrap());
+    let here = steps_taken(&store, session(1, T).id).await;
+    let said = String::from_utf8(other.await.unwrap().stdout).unwrap();
+    let taken = said.split("taken=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let there: u64 = taken.unwrap_or_else(|| panic!("the other process said {said}")).parse().unwrap();
+    assert_eq!(here + there, 200, "every step was taken once");
+    assert_eq!(store.session(session(1, T).id).await.unwrap().unwrap().counter, 200);
+}
+
+#[tokio::test]
+async fn work_is_measured_and_commits_are_shared() {
+    let place = Sqlite::new();
+    let metrics = Metrics::new();
+    let store = store::open(&Config { path: place.path(), max_sessions_per_user: 500 }, metrics.clone()).unwrap();
+    let writes: Vec<_> = (0..200)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.create_session(session(n, T)).await.unwrap() })
+        })
+        .collect();
+    for write in writes {
+        write.await.unwrap();
+    }
+    store.session(session(1, T).id).await.unwrap();
+    let text = metrics.encode();
+    let value = |series: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("no {series}: {text}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(value("countersign_store_seconds_count{work=\"write\"}") >= 200.0);
+    assert!(value("countersign_store_seconds_count{work=\"read\"}") >= 1.0);
+    assert!((value("countersign_store_commit_group_sum") - 200.0).abs() < 0.5, "each write is in one commit");
+    assert!(value("countersign_store_commit_group_count") < 200.0, "and many share one");
+}
+
+#[test]
+fn many_may_make_a_new_store_at_once() {
+    let place = Sqlite::new();
+    std::thread::scope(|scope| {
+        let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| place.try_open().map(drop))).collect();
+        for open in opened {
+            open.join().unwrap().unwrap();
+        }
+    });
+}
