@@ -1,8 +1,12 @@
 //! Where private keys live and sign. One file a provider; a key proves itself when it is loaded.
 
 mod engine;
+mod envelope;
 mod file;
+mod folder;
+mod foreign;
 mod import;
+mod numbers;
 mod pem;
 mod selftest;
 
@@ -21,7 +25,9 @@ use crate::{
 };
 
 pub use engine::Engine;
-pub use import::ImportError;
+pub use foreign::Foreign;
+pub use import::{ImportError, PublicHalf, inspect_pem};
+pub use pem::describe;
 
 /// Where keys are kept and how much signing is allowed to wait. `[custody]` in the configuration.
 #[derive(Debug)]
@@ -40,7 +46,11 @@ pub struct Config {
 ///
 /// # Errors
 /// [`CustodyError`] where the folder is missing or others may write to it.
-pub fn open(config: Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Result<Arc<dyn Custodian>, CustodyError> {
+pub fn open(
+    config: Config,
+    metrics: Arc<Metrics>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Arc<dyn Custodian>, CustodyError> {
     Ok(Arc::new(file::FileCustodian::open(config, metrics, entropy)?))
 }
 
@@ -137,4 +147,7 @@ pub enum CustodyError {
     /// The system has no randomness, or the cryptographic library refused.
     #[error("the key could not be made: {0}")]
     Generation(String),
+    /// The threads that sign could not be started.
+    #[error("the signing threads could not be started ({0}): allow more threads or memory, or set fewer threads")]
+    Threads(String),
 }

@@ -1,0 +1,282 @@
+//! The threads that sign. A signature is some 255 µs of pure computation: it would hold up the threads that serve.
+//!
+//! Work waits in one queue, first come first served. Where the wait would be too long, it is refused before anything
+//! is done for it: a quick refusal lets clients come back later, a long queue makes everybody late.
+
+use std::{
+    collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_lc_rs::rsa::KeyPair;
+use tokio::sync::oneshot;
+
+use super::{SignError, Signer, selftest};
+use crate::{
+    domain::{
+        ids::Kid,
+        jws::{Signature, SignedToken, SigningInput},
+    },
+    telemetry::{Metrics, Stopwatch},
+};
+
+/// However fast a key signs, no more than this waits for one thread.
+const MAX_QUEUE_PER_THREAD: usize = 1024;
+
+/// Signatures that are handed out together while others wait. Each hand-out wakes the threads that serve, which costs
+/// more than the hand-out itself; an idle engine hands out at once.
+const HAND_OUT: usize = 16;
+
+/// What a signature takes before the first one was measured.
+const FIRST_GUESS: Duration = Duration::from_micros(300);
+
+/// A measured signature moves the average by one part in so many.
+const WEIGHT: u64 = 16;
+
+/// The private operation.
+pub(super) trait PrivateKey: Send + Sync {
+    /// The signature, or why there is none.
+    fn sign(&self, message: &[u8]) -> Result<Signature, String>;
+}
+
+impl PrivateKey for KeyPair {
+    fn sign(&self, message: &[u8]) -> Result<Signature, String> {
+        selftest::sign(self, message).map(Signature).map_err(|_| "the cryptographic library refused".to_owned())
+    }
+}
+
+/// Signing threads and their queue. Dropped, it ends them and waits until they have ended.
+pub struct Engine {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    /// The queue's length, to be read without its lock.
+    waiting: AtomicUsize,
+    /// Moving average of what a signature takes, in nanoseconds.
+    average: AtomicU64,
+    threads: usize,
+    max_wait: Duration,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Threads that sleep.
+    idle: usize,
+    closed: bool,
+}
+
+struct Job {
+    key: Arc<dyn PrivateKey>,
+    input: SigningInput,
+    reply: oneshot::Sender<Result<SignedToken, SignError>>,
+    enqueued: Stopwatch,
+}
+
+impl Engine {
+    /// Starts the threads, one at least.
+    ///
+    /// # Errors
+    /// Where the system starts no more threads; those started are ended.
+    pub fn start(threads: usize, max_wait: Duration, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let threads = threads.max(1);
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            waiting: AtomicUsize::new(0),
+            average: AtomicU64::new(nanos(FIRST_GUESS)),
+            threads,
+            max_wait,
+            metrics,
+        });
+        let mut engine = Self { shared, threads: Vec::with_capacity(threads) };
+        for i in 0..threads {
+            let shared = Arc::clone(&engine.shared);
+            let thread = std::thread::Builder::new().name(format!("sign-{i}"));
+            engine.threads.push(thread.spawn(move || shared.work())?);
+        }
+        Ok(engine)
+    }
+
+    /// A signer with this key, on these threads.
+    pub(super) fn signer(self: &Arc<Self>, kid: Kid, key: Arc<dyn PrivateKey>) -> Arc<dyn Signer> {
+        Arc::new(LocalSigner { kid, key, engine: Arc::clone(self) })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            // Its panics were caught and reported; there is nobody left to tell.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Shared {
+    /// No code panics under the lock; should it ever, the queue is sound all the same.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a signature asked for now would wait.
+    fn estimated_wait(&self) -> Duration {
+        let waiting = self.waiting.load(Relaxed) as u64;
+        Duration::from_nanos(waiting.saturating_mul(self.average.load(Relaxed)) / self.threads as u64)
+    }
+
+    fn overloaded(&self) -> Option<Duration> {
+        let wait = self.estimated_wait();
+        (wait > self.max_wait).then_some(wait)
+    }
+
+    fn push(&self, job: Job) -> Result<(), SignError> {
+        if let Some(retry_after) = self.overloaded() {
+            return Err(SignError::Overloaded { retry_after });
+        }
+        let mut queue = self.lock();
+        if queue.jobs.len() >= MAX_QUEUE_PER_THREAD * self.threads {
+            return Err(SignError::Overloaded { retry_after: self.estimated_wait() });
+        }
+        queue.jobs.push_back(job);
+        self.note_length(&queue);
+        let wake = queue.idle > 0;
+        drop(queue);
+        // Waking costs a system call: not under load, when nobody sleeps.
+        if wake {
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The next job; `None` when the engine ends.
+    fn pop(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                self.note_length(&queue);
+                return Some(job);
+            }
+            if queue.closed {
+                return None;
+            }
+            queue.idle += 1;
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+        }
+    }
+
+    fn note_length(&self, queue: &Queue) {
+        self.waiting.store(queue.jobs.len(), Relaxed);
+        self.metrics.sign_queue_length(queue.jobs.len());
+    }
+
+    /// The next job, if one waits.
+    fn try_pop(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        let job = queue.jobs.pop_front()?;
+        self.note_length(&queue);
+        Some(job)
+    }
+
+    /// A thread's life.
+    fn work(&self) {
+        let mut finished = Vec::with_capacity(HAND_OUT);
+        loop {
+            let job = self.try_pop().or_else(|| {
+                hand_out(&mut finished);
+                self.pop()
+            });
+            let Some(job) = job else { return };
+            // Whoever asked has gone: the token would reach nobody.
+            if !job.reply.is_closed() {
+                finished.push(self.sign(job));
+            }
+            if finished.len() == HAND_OUT {
+                hand_out(&mut finished);
+            }
+        }
+    }
+
+    fn sign(&self, job: Job) -> Finished {
+        let waited = job.enqueued.elapsed();
+        let signing = Stopwatch::start();
+        let signature = catch_unwind(AssertUnwindSafe(|| job.key.sign(job.input.as_bytes())));
+        let answer = match signature {
+            Ok(Ok(signature)) => Ok(job.input.signed(&signature)),
+            Ok(Err(why)) => Err(SignError::Unavailable(why)),
+            Err(_) => Err(SignError::Unavailable("signing panicked".to_owned())),
+        };
+        let took = signing.elapsed();
+        if answer.is_ok() {
+            self.metrics.signed(waited, took);
+        }
+        self.learn(took);
+        (job.reply, answer)
+    }
+
+    /// Two threads may overwrite each other's share: an average loses nothing by that.
+    fn learn(&self, took: Duration) {
+        let average = self.average.load(Relaxed);
+        self.average.store(average - average / WEIGHT + nanos(took) / WEIGHT, Relaxed);
+    }
+}
+
+/// A signature, or why there is none, and who waits for it.
+type Finished = (oneshot::Sender<Result<SignedToken, SignError>>, Result<SignedToken, SignError>);
+
+fn hand_out(finished: &mut Vec<Finished>) {
+    for (reply, answer) in finished.drain(..) {
+        // Fails where whoever asked has gone meanwhile.
+        drop(reply.send(answer));
+    }
+}
+
+/// At most a minute, so that sums stay far from overflow.
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.min(Duration::from_mins(1)).as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A key in this process.
+struct LocalSigner {
+    kid: Kid,
+    key: Arc<dyn PrivateKey>,
+    engine: Arc<Engine>,
+}
+
+#[async_trait]
+impl Signer for LocalSigner {
+    fn kid(&self) -> &Kid {
+        &self.kid
+    }
+
+    async fn sign(&self, input: SigningInput) -> Result<SignedToken, SignError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job { key: Arc::clone(&self.key), input, reply, enqueued: Stopwatch::start() };
+        self.engine.shared.push(job)?;
+        // The reply is dropped unanswered by nobody but a thread that died.
+        answer.await.unwrap_or_else(|_| Err(SignError::Unavailable("the signing thread is gone".to_owned())))
+    }
+
+    fn overloaded(&self) -> Option<Duration> {
+        self.engine.shared.overloaded()
+    }
+}
+
+#[cfg(test)]
+mod tests;

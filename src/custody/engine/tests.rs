@@ -1,0 +1,233 @@
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::mpsc,
+    task::{Context, Poll, Waker},
+};
+
+use super::*;
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        claims::Claims,
+        ids::{UserId, UserIdRules},
+        policy::{AppPolicy, ClaimsPolicy},
+    },
+};
+
+const LONG: Duration = Duration::from_hours(1);
+
+/// A key that tells when it begins, and goes on when it is told to.
+struct Gated {
+    began: mpsc::Sender<()>,
+    gate: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Gated {
+    /// The key, what tells that it began, and what lets one signature through.
+    fn new() -> (Arc<Self>, mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let (began, has_begun) = mpsc::channel();
+        let (open, gate) = mpsc::channel();
+        (Arc::new(Self { began, gate: Mutex::new(gate) }), has_begun, open)
+    }
+}
+
+impl PrivateKey for Gated {
+    fn sign(&self, _: &[u8]) -> Result<Signature, String> {
+        self.began.send(()).unwrap();
+        self.gate.lock().unwrap().recv().unwrap();
+        Ok(Signature(vec![0; 256]))
+    }
+}
+
+/// Notes the order in which it signs.
+#[derive(Default)]
+struct Noting(Mutex<Vec<Vec<u8>>>);
+
+impl PrivateKey for Noting {
+    fn sign(&self, message: &[u8]) -> Result<Signature, String> {
+        self.0.lock().unwrap().push(message.to_vec());
+        Ok(Signature(vec![0; 256]))
+    }
+}
+
+fn engine(threads: usize, max_wait: Duration) -> Arc<Engine> {
+    Arc::new(Engine::start(threads, max_wait, Metrics::new()).unwrap())
+}
+
+fn signer(engine: &Arc<Engine>, key: Arc<dyn PrivateKey>) -> Arc<dyn Signer> {
+    engine.signer(Kid::from_thumbprint(&[1; 32]), key)
+}
+
+fn input(user: &str) -> SigningInput {
+    let policy = AppPolicy {
+        app: "web".parse().unwrap(),
+        sdk_api_key: None,
+        ring: "main".parse().unwrap(),
+        lifetime: LONG,
+        refresh: None,
+        claims: ClaimsPolicy::default(),
+        user_ids: UserIdRules::default(),
+        allowed_origins: Vec::new(),
+    };
+    let user = UserId::parse(user, UserIdRules::default()).unwrap();
+    SigningInput::new(&Claims::new(&user, &policy, UnixMillis(1_795_000_000_000), LONG, [0; 16]), None)
+}
+
+fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+type Answer = Poll<Result<SignedToken, SignError>>;
+
+fn refused(answer: &Answer) -> bool {
+    matches!(answer, Poll::Ready(Err(SignError::Overloaded { .. })))
+}
+
+#[tokio::test]
+async fn what_would_wait_too_long_is_refused_at_once() {
+    let engine = engine(1, Duration::ZERO);
+    let (key, begun, open) = Gated::new();
+    let signer = signer(&engine, key);
+    let mut signing = signer.sign(input("first"));
+    assert!(poll(signing.as_mut()).is_pending());
+    begun.recv().unwrap();
+    assert_eq!(signer.overloaded(), None, "nothing waits: the first is being signed");
+
+    let mut waiting = signer.sign(input("second"));
+    assert!(poll(waiting.as_mut()).is_pending());
+    assert_eq!(signer.overloaded(), Some(FIRST_GUESS), "one signature waits");
+    assert!(refused(&poll(pin!(signer.sign(input("third"))))));
+
+    open.send(()).unwrap();
+    open.send(()).unwrap();
+    signing.await.unwrap();
+    waiting.await.unwrap();
+    assert_eq!(signer.overloaded(), None);
+}
+
+#[test]
+fn the_estimate_is_the_queue_times_the_average_by_the_threads() {
+    let engine = engine(2, Duration::from_millis(1));
+    let shared = &engine.shared;
+    shared.average.store(1_000_000, Relaxed);
+    shared.waiting.store(2, Relaxed);
+    assert_eq!(shared.overloaded(), None, "exactly as long as allowed");
+    shared.waiting.store(6, Relaxed);
+    assert_eq!(shared.overloaded(), Some(Duration::from_millis(3)));
+}
+
+#[test]
+fn the_average_follows_what_signatures_take() {
+    let engine = engine(1, LONG);
+    for _ in 0..200 {
+        engine.shared.learn(Duration::from_millis(2));
+    }
+    let average = engine.shared.average.load(Relaxed);
+    assert!((1_990_000..=2_000_000).contains(&average), "{average}");
+    engine.shared.learn(Duration::MAX);
+    assert!(engine.shared.average.load(Relaxed) < nanos(Duration::from_mins(1)));
+}
+
+#[test]
+fn however_patient_the_queue_has_an_end() {
+    let engine = engine(1, LONG);
+    let (key, begun, open) = Gated::new();
+    let signer = signer(&engine, key);
+    let mut asked: Vec<_> = (0..=MAX_QUEUE_PER_THREAD).map(|_| signer.sign(input("u"))).collect();
+    assert!(poll(asked[0].as_mut()).is_pending());
+    begun.recv().unwrap();
+    assert!(asked[1..].iter_mut().all(|one| poll(one.as_mut()).is_pending()));
+    assert!(refused(&poll(pin!(signer.sign(input("one too many"))))));
+    // Nobody waits for the others any more.
+    drop(asked);
+    open.send(()).unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_signed_for_whoever_has_gone() {
+    let engine = engine(1, LONG);
+    let ((gated, begun, open), noting) = (Gated::new(), Arc::new(Noting::default()));
+    let (first, then) = (signer(&engine, gated), signer(&engine, noting.clone()));
+    let mut signing = first.sign(input("first"));
+    assert!(poll(signing.as_mut()).is_pending());
+    begun.recv().unwrap();
+
+    let mut gone = then.sign(input("gone"));
+    assert!(poll(gone.as_mut()).is_pending());
+    drop(gone);
+    let mut stays = then.sign(input("stays"));
+    assert!(poll(stays.as_mut()).is_pending());
+    open.send(()).unwrap();
+    stays.await.unwrap();
+    assert_eq!(*noting.0.lock().unwrap(), [input("stays").as_bytes()]);
+}
+
+#[tokio::test]
+async fn first_come_first_served() {
+    let engine = engine(1, LONG);
+    let ((gated, begun, open), noting) = (Gated::new(), Arc::new(Noting::default()));
+    let (first, then) = (signer(&engine, gated), signer(&engine, noting.clone()));
+    let mut signing = first.sign(input("first"));
+    assert!(poll(signing.as_mut()).is_pending());
+    begun.recv().unwrap();
+    let users: Vec<_> = (0..20).map(|i| format!("u{i}")).collect();
+    let mut asked: Vec<_> = users.iter().map(|user| then.sign(input(user))).collect();
+    assert!(asked.iter_mut().all(|one| poll(one.as_mut()).is_pending()));
+    open.send(()).unwrap();
+    for one in asked {
+        one.await.unwrap();
+    }
+    let order: Vec<_> = users.iter().map(|user| input(user).as_bytes().to_vec()).collect();
+    assert_eq!(*noting.0.lock().unwrap(), order);
+}
+
+#[tokio::test]
+async fn a_panic_is_an_answer_and_the_thread_lives_on() {
+    struct Panics;
+    #[expect(clippy::panic, reason = "that is the point")]
+    impl PrivateKey for Panics {
+        fn sign(&self, _: &[u8]) -> Result<Signature, String> {
+            panic!("in a signature")
+        }
+    }
+    let engine = engine(1, LONG);
+    let panicked = signer(&engine, Arc::new(Panics)).sign(input("u")).await;
+    assert_eq!(panicked.unwrap_err(), SignError::Unavailable("signing panicked".to_owned()));
+    signer(&engine, Arc::new(Noting::default())).sign(input("u")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_threads_end_with_the_engine() {
+    let engine = engine(3, LONG);
+    let shared = Arc::downgrade(&engine.shared);
+    signer(&engine, Arc::new(Noting::default())).sign(input("u")).await.unwrap();
+    drop(engine);
+    assert!(shared.upgrade().is_none(), "a thread still holds it");
+}
+
+#[tokio::test]
+async fn a_signer_keeps_its_threads_alive() {
+    let engine = engine(1, LONG);
+    let signer = signer(&engine, Arc::new(Noting::default()));
+    drop(engine);
+    signer.sign(input("u")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn all_of_many_are_answered() {
+    let engine = engine(2, LONG);
+    let noting = Arc::new(Noting::default());
+    let signer = signer(&engine, noting.clone());
+    let asked: Vec<_> = (0..500)
+        .map(|i| {
+            let signer = Arc::clone(&signer);
+            tokio::spawn(async move { signer.sign(input(&format!("u{i}"))).await })
+        })
+        .collect();
+    for one in asked {
+        one.await.unwrap().unwrap();
+    }
+    assert_eq!(noting.0.lock().unwrap().len(), 500);
+    assert_eq!(engine.shared.waiting.load(Relaxed), 0);
+}

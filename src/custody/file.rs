@@ -1,0 +1,128 @@
+//! Custody in files: a folder with one `<kid>.pem` a key, encrypted where there is a passphrase.
+
+use std::{io, sync::Arc};
+
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rsa::{KeyPair, KeySize},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    Config, Custodian, CustodyError, Engine, HeldKey, ImportError, Signer, envelope,
+    folder::{Folder, file_error},
+    import::{self, FitKey},
+};
+use crate::{
+    domain::key::KeyRecord,
+    secret::{Entropy, Secret, random},
+    telemetry::Metrics,
+};
+
+/// What records say of keys that are held here.
+const NAME: &str = "file";
+
+/// Keeps keys in the folder of its configuration, and signs with the threads of its engine.
+pub(super) struct FileCustodian {
+    config: Config,
+    entropy: Arc<dyn Entropy>,
+    engine: Arc<Engine>,
+}
+
+impl FileCustodian {
+    pub(super) fn open(config: Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Result<Self, CustodyError> {
+        // Looked at again at each use; but a service that could never load a key should not start.
+        Folder::open(&config.dir)?;
+        let engine = Engine::start(config.threads, config.max_wait, metrics)
+            .map_err(|why| CustodyError::Threads(why.to_string()))?;
+        Ok(Self { config, entropy, engine: Arc::new(engine) })
+    }
+
+    fn passphrase(&self) -> Option<&str> {
+        self.config.passphrase.as_ref().map(|passphrase| passphrase.expose().as_str())
+    }
+
+    /// Writes the key's file. The same key once more is no mistake: an import may be repeated after a crash.
+    fn keep(&self, key: FitKey, pkcs1: &[u8]) -> Result<HeldKey, CustodyError> {
+        let folder = Folder::open(&self.config.dir)?;
+        let locator = format!("{}.pem", key.public.kid);
+        let shown = folder.show(&locator);
+        let sealed = envelope::seal(pkcs1, self.passphrase(), &*self.entropy)
+            .map_err(|why| file_error(&shown, &why.to_string()))?;
+        let tag = random::<8>(&*self.entropy).map_err(|why| file_error(&shown, &why.to_string()))?;
+        match folder.write_new(&locator, u64::from_be_bytes(tag), sealed.as_bytes()) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => self.same_key(&folder, &locator, &key)?,
+            done => done.map_err(|why| file_error(&shown, &format!("the key could not be written: {why}")))?,
+        }
+        let public = key.public;
+        Ok(HeldKey { kid: public.kid, bits: public.bits, public_key: public.pem, custody: NAME, locator })
+    }
+
+    /// Whether the file that is there already holds this key, kept as it would be kept now.
+    fn same_key(&self, folder: &Folder, locator: &str, key: &FitKey) -> Result<(), CustodyError> {
+        let bytes = folder.read(locator)?;
+        let encrypted = import::is_encrypted(&bytes);
+        match self.load(folder, locator, &bytes) {
+            Ok(held) if held.public == key.public && encrypted == self.passphrase().is_some() => Ok(()),
+            _ => Err(file_error(
+                &folder.show(locator),
+                "is there already, but unencrypted, under another passphrase or damaged; nothing was written: \
+                 move it away, then repeat",
+            )),
+        }
+    }
+
+    fn load(&self, folder: &Folder, locator: &str, bytes: &[u8]) -> Result<FitKey, CustodyError> {
+        import::read(bytes, self.passphrase())
+            .and_then(|pkcs1| import::admit(&pkcs1, &*self.entropy))
+            .map_err(|source| CustodyError::Unfit { path: folder.show(locator), source })
+    }
+}
+
+impl Custodian for FileCustodian {
+    fn generate(&self, bits: u32) -> Result<HeldKey, CustodyError> {
+        let pkcs1 = make(bits)?;
+        let key = import::admit(&pkcs1, &*self.entropy).map_err(|why| CustodyError::Generation(why.to_string()))?;
+        self.keep(key, &pkcs1)
+    }
+
+    fn import(&self, pem: &Secret<Vec<u8>>, passphrase: Option<&Secret<String>>) -> Result<HeldKey, ImportError> {
+        let pkcs1 = import::read(pem.expose(), passphrase.map(|passphrase| passphrase.expose().as_str()))?;
+        let key = import::admit(&pkcs1, &*self.entropy)?;
+        self.keep(key, &pkcs1).map_err(not_kept)
+    }
+
+    fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
+        let folder = Folder::open(&self.config.dir)?;
+        let path = folder.show(&record.locator);
+        let key = self.load(&folder, &record.locator, &folder.read(&record.locator)?)?;
+        if key.public.kid != record.kid {
+            return Err(CustodyError::Mismatch { path, wanted: record.kid.clone(), found: key.public.kid });
+        }
+        if key.public.pem.trim() != record.public_key.trim() {
+            return Err(file_error(&path, "its public half is not the one on record: restore the store or the file"));
+        }
+        Ok(self.engine.signer(key.public.kid, Arc::new(key.pair)))
+    }
+}
+
+/// A new key, as PKCS#1.
+fn make(bits: u32) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
+    let size = match bits {
+        2048 => KeySize::Rsa2048,
+        3072 => KeySize::Rsa3072,
+        4096 => KeySize::Rsa4096,
+        other => return Err(CustodyError::Bits(other)),
+    };
+    let refused = |_| CustodyError::Generation("the cryptographic library made none".to_owned());
+    let pkcs8: Pkcs8V1Der<'_> = KeyPair::generate(size).and_then(|pair| pair.as_der()).map_err(refused)?;
+    envelope::from_pkcs8(pkcs8.as_ref()).map_err(|why| CustodyError::Generation(why.to_string()))
+}
+
+fn not_kept(error: CustodyError) -> ImportError {
+    match error {
+        CustodyError::File { path, why } => ImportError::Keep { path, why },
+        CustodyError::Unfit { source, .. } => source,
+        other => ImportError::Keep { path: NAME.to_owned(), why: other.to_string() },
+    }
+}

@@ -1,0 +1,186 @@
+//! The folder of key files: nobody else may write to it, read a file of it, or stand a link in our way.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, linkat, openat, unlinkat};
+use zeroize::Zeroizing;
+
+use super::{CustodyError, pem::MAX_BYTES};
+
+/// A folder that was found to be safe when it was opened.
+pub(super) struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> Result<Self, CustodyError> {
+        let shown = path.display().to_string();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|why| file_error(&shown, &format!("{why}: make the folder: mkdir -m 700 {shown}")))?;
+        let stat = fstat(&fd).map_err(|why| file_error(&shown, &why.to_string()))?;
+        match folder_complaint(&Facts::of(&stat), us(), &shown) {
+            None => Ok(Self { fd, path: path.to_owned() }),
+            Some(why) => Err(file_error(&shown, &why)),
+        }
+    }
+
+    /// The path of a file in it, to be shown.
+    pub(super) fn show(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
+    }
+
+    /// The file's bytes, in a buffer that never grew, so that no copy stays behind.
+    pub(super) fn read(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
+        let shown = self.show(name);
+        if !is_plain_name(name) {
+            return Err(file_error(&shown, "the locator on record is not a plain file name: correct the record"));
+        }
+        let file = self.open_file(name).map_err(|why| file_error(&shown, &cannot_open(&why)))?;
+        let stat = fstat(&file).map_err(|why| file_error(&shown, &why.to_string()))?;
+        if let Some(why) = file_complaint(&Facts::of(&stat), us(), &shown) {
+            return Err(file_error(&shown, &why));
+        }
+        let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+        if size > MAX_BYTES {
+            return Err(file_error(&shown, "larger than 64 KiB: this is no key file, put the right one back"));
+        }
+        read_exactly(file, size).map_err(|why| file_error(&shown, &why.to_string()))
+    }
+
+    /// Opens without following a link, and without waiting where a pipe was put.
+    fn open_file(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(openat(&self.fd, name, flags, Mode::empty())?.into())
+    }
+
+    /// Writes a new file that survives a power cut, whole or not at all; one that is there already stays as it is
+    /// ([`io::ErrorKind::AlreadyExists`]). `tag` makes the name of the unfinished file unique.
+    pub(super) fn write_new(&self, name: &str, tag: u64, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = format!(".{name}.{tag:016x}.tmp");
+        let done = self.write_durably(&unfinished, bytes).and_then(|()| {
+            // Unlike a rename, a link never replaces what has the name already.
+            linkat(&self.fd, &unfinished, &self.fd, name, AtFlags::empty()).map_err(io::Error::from)
+        });
+        let removed = unlinkat(&self.fd, &unfinished, AtFlags::empty());
+        done?;
+        removed?;
+        Ok(rustix::fs::fsync(&self.fd)?)
+    }
+
+    fn write_durably(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let private = Mode::RUSR | Mode::WUSR;
+        let mut file = File::from(openat(&self.fd, name, flags, private)?);
+        // A strange umask may have taken bits away.
+        rustix::fs::fchmod(&file, private)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+}
+
+pub(super) fn file_error(path: &str, why: &str) -> CustodyError {
+    CustodyError::File { path: path.to_owned(), why: why.to_owned() }
+}
+
+fn us() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Keeps a record from pointing out of the folder.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])
+}
+
+fn cannot_open(why: &io::Error) -> String {
+    match rustix::io::Errno::from_io_error(why) {
+        Some(rustix::io::Errno::NOENT) => "there is no such file: restore it from the backup".to_owned(),
+        Some(rustix::io::Errno::LOOP) => "is a link, which is not followed: put the file itself there".to_owned(),
+        _ => why.to_string(),
+    }
+}
+
+fn read_exactly(mut file: File, size: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; size]);
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What the rules look at.
+struct Facts {
+    kind: FileType,
+    owner: u32,
+    mode: u32,
+}
+
+impl Facts {
+    fn of(stat: &Stat) -> Self {
+        Self { kind: FileType::from_raw_mode(stat.st_mode), owner: stat.st_uid, mode: stat.st_mode & 0o7777 }
+    }
+
+    fn foreign_to(&self, us: u32) -> bool {
+        self.owner != us && self.owner != 0
+    }
+}
+
+fn folder_complaint(facts: &Facts, us: u32, path: &str) -> Option<String> {
+    if facts.foreign_to(us) {
+        return Some(format!("belongs to user {}, not to us ({us}) or root: chown {us} {path}", facts.owner));
+    }
+    (facts.mode & 0o022 != 0).then(|| format!("others may write to it (mode {:04o}): chmod go-w {path}", facts.mode))
+}
+
+fn file_complaint(facts: &Facts, us: u32, path: &str) -> Option<String> {
+    if facts.kind != FileType::RegularFile {
+        return Some("is not a plain file: put the key file there".to_owned());
+    }
+    if facts.foreign_to(us) {
+        return Some(format!("belongs to user {}, not to us ({us}) or root: chown {us} {path}", facts.owner));
+    }
+    (facts.mode & 0o077 != 0).then(|| format!("others may open it (mode {:04o}): chmod 600 {path}", facts.mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(kind: FileType, owner: u32, mode: u32) -> Facts {
+        Facts { kind, owner, mode }
+    }
+
+    #[test]
+    fn a_folder_is_ours_and_nobody_else_writes_to_it() {
+        let complaint = |owner, mode| folder_complaint(&facts(FileType::Directory, owner, mode), 1000, "keys");
+        assert_eq!(complaint(1000, 0o700), None);
+        assert_eq!(complaint(0, 0o755), None);
+        assert!(complaint(1000, 0o770).unwrap().ends_with("chmod go-w keys"));
+        assert!(complaint(1000, 0o1777).unwrap().ends_with("chmod go-w keys"));
+        assert!(complaint(1001, 0o700).unwrap().ends_with("chown 1000 keys"));
+    }
+
+    #[test]
+    fn a_file_is_ours_and_nobody_else_opens_it() {
+        let complaint = |owner, mode| file_complaint(&facts(FileType::RegularFile, owner, mode), 1000, "k.pem");
+        assert_eq!(complaint(1000, 0o600), None);
+        assert_eq!(complaint(0, 0o400), None);
+        for mode in [0o640, 0o604, 0o610, 0o601, 0o620, 0o602] {
+            assert!(complaint(1000, mode).unwrap().ends_with("chmod 600 k.pem"), "{mode:o}");
+        }
+        assert!(complaint(1001, 0o600).unwrap().ends_with("chown 1000 k.pem"));
+        assert!(file_complaint(&facts(FileType::Fifo, 1000, 0o600), 1000, "k.pem").is_some());
+    }
+
+    #[test]
+    fn a_locator_stays_in_its_folder() {
+        assert!(is_plain_name("abc.pem"));
+        for name in ["", ".", "..", "../k.pem", "/etc/shadow", "a/b", "a\0b"] {
+            assert!(!is_plain_name(name), "{name:?}");
+        }
+    }
+}

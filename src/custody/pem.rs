@@ -1,0 +1,211 @@
+//! Says what a PEM file is, and takes the one private key out of it (RFC 7468, read leniently as its §3 advises).
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use pkcs8::{
+    ObjectIdentifier, PrivateKeyInfo, SubjectPublicKeyInfoRef,
+    der::{Decode, SliceReader, asn1::AnyRef},
+};
+use rsa::pkcs1;
+use zeroize::Zeroizing;
+
+use super::foreign::Foreign;
+
+/// The largest file that is looked at; an RSA key of 4096 bits has some 3,300 bytes in PEM.
+pub(super) const MAX_BYTES: usize = 64 * 1024;
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+const DASHES: &[u8] = b"-----";
+
+/// The forms of a private key that are taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `RSA PRIVATE KEY` (RFC 8017 §A.1.2).
+    Pkcs1,
+    /// `PRIVATE KEY` (RFC 5958), of algorithm rsaEncryption.
+    Pkcs8,
+    /// `ENCRYPTED PRIVATE KEY` (RFC 5958 §3).
+    EncryptedPkcs8,
+}
+
+impl Form {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pkcs1 => "a private key (PKCS#1)",
+            Self::Pkcs8 => "a private key (PKCS#8)",
+            Self::EncryptedPkcs8 => "an encrypted private key (PKCS#8)",
+        }
+    }
+}
+
+/// A private key as it stood in the file, freed of base64.
+pub(super) struct Block {
+    pub(super) form: Form,
+    pub(super) der: Zeroizing<Vec<u8>>,
+}
+
+/// Names what these bytes are, e.g. `a public key` or `a private key (PKCS#8)`; shows nothing of them.
+pub fn describe(bytes: &[u8]) -> &'static str {
+    match private_key(bytes) {
+        Ok(block) => block.form.name(),
+        Err(foreign) => foreign.name(),
+    }
+}
+
+/// The one private key of a PEM file.
+pub(super) fn private_key(bytes: &[u8]) -> Result<Block, Foreign> {
+    if bytes.len() > MAX_BYTES {
+        return Err(Foreign::TooLarge);
+    }
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii();
+    if find(bytes, BEGIN).is_none() || bytes.starts_with(b"{") {
+        return Err(without_pem(bytes));
+    }
+    let (form, body) = only_key(&blocks(bytes)?)?;
+    let der = decode(body)?;
+    if form == Form::Pkcs8 {
+        is_rsa(&der)?;
+    }
+    Ok(Block { form, der })
+}
+
+struct Armoured<'a> {
+    label: &'a [u8],
+    body: &'a [u8],
+}
+
+fn blocks(mut rest: &[u8]) -> Result<Vec<Armoured<'_>>, Foreign> {
+    let mut found = Vec::new();
+    while let Some(start) = find(rest, BEGIN) {
+        let (label, after) = cut(&rest[start + BEGIN.len()..], DASHES)?;
+        // A line end in a label: its own dashes are missing, and the next line's were found.
+        if label.len() > 64 || label.contains(&b'\n') {
+            return Err(Foreign::CutOff);
+        }
+        let (body, after) = cut(after, &[b"-----END ", label, DASHES].concat())?;
+        found.push(Armoured { label, body });
+        rest = after;
+    }
+    Ok(found)
+}
+
+fn cut<'a>(bytes: &'a [u8], at: &[u8]) -> Result<(&'a [u8], &'a [u8]), Foreign> {
+    let middle = find(bytes, at).ok_or(Foreign::CutOff)?;
+    Ok((&bytes[..middle], &bytes[middle + at.len()..]))
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// The private key, where it is the only thing in the file.
+fn only_key<'a>(blocks: &[Armoured<'a>]) -> Result<(Form, &'a [u8]), Foreign> {
+    // `openssl ecparam -genkey` writes the curve as a block of its own before the key.
+    let mut kinds = blocks.iter().filter(|block| !block.label.ends_with(b"PARAMETERS")).map(kind_of);
+    let first = kinds.next().unwrap_or(Err(Foreign::OtherPem));
+    for other in kinds {
+        match (first, other) {
+            // A chain of certificates is a certificate all the same.
+            (Err(one), Err(other)) if one == other => {}
+            _ => return Err(Foreign::Several),
+        }
+    }
+    first
+}
+
+fn kind_of<'a>(block: &Armoured<'a>) -> Result<(Form, &'a [u8]), Foreign> {
+    let form = match block.label {
+        b"RSA PRIVATE KEY" if find(block.body, b"Proc-Type:").is_some() => Err(Foreign::LegacyEncrypted),
+        b"RSA PRIVATE KEY" => Ok(Form::Pkcs1),
+        b"PRIVATE KEY" => Ok(Form::Pkcs8),
+        b"ENCRYPTED PRIVATE KEY" => Ok(Form::EncryptedPkcs8),
+        b"PUBLIC KEY" | b"RSA PUBLIC KEY" => Err(Foreign::PublicKey),
+        b"CERTIFICATE" | b"X509 CERTIFICATE" | b"TRUSTED CERTIFICATE" => Err(Foreign::Certificate),
+        b"CERTIFICATE REQUEST" | b"NEW CERTIFICATE REQUEST" => Err(Foreign::CertificateRequest),
+        b"EC PRIVATE KEY" => Err(Foreign::EcKey),
+        b"DSA PRIVATE KEY" => Err(Foreign::DsaKey),
+        b"OPENSSH PRIVATE KEY" => Err(Foreign::OpenSsh),
+        label if label.starts_with(b"PGP ") => Err(Foreign::Pgp),
+        _ => Err(Foreign::OtherPem),
+    };
+    form.map(|form| (form, block.body))
+}
+
+/// Base64 to bytes; both buffers are made at full size at once, so that growing leaves no copy behind.
+fn decode(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, Foreign> {
+    let mut dense = Zeroizing::new(Vec::with_capacity(body.len()));
+    dense.extend(body.iter().filter(|byte| !byte.is_ascii_whitespace()));
+    let mut der = Zeroizing::new(vec![0; dense.len() / 4 * 3 + 3]);
+    let len = STANDARD.decode_slice(&*dense, &mut der).map_err(|_| {
+        // An environment variable or a JSON file held it before.
+        if find(body, b"\\n").is_some() { Foreign::EscapedNewlines } else { Foreign::BadBase64 }
+    })?;
+    der.truncate(len);
+    Ok(der)
+}
+
+/// Whether PKCS#8 says that it holds an RSA key (RFC 8017 §A.1); other algorithms are refused by name.
+pub(super) fn is_rsa(pkcs8: &[u8]) -> Result<(), Foreign> {
+    const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+    const DSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
+    const PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+    // RFC 8410 §3: X25519 to Ed448 are .110 to .113 of this arc.
+    const EDWARDS: &str = "1.3.101.11";
+
+    // What is no PKCS#8 at all is the parser's to refuse.
+    let Ok(info) = PrivateKeyInfo::from_der(pkcs8) else { return Ok(()) };
+    match info.algorithm.oid {
+        pkcs1::ALGORITHM_OID => Ok(()),
+        EC => Err(Foreign::EcKey),
+        DSA => Err(Foreign::DsaKey),
+        PSS => Err(Foreign::RsaPss),
+        oid if oid.to_string().starts_with(EDWARDS) => Err(Foreign::EdwardsKey),
+        _ => Err(Foreign::OtherAlgorithm),
+    }
+}
+
+/// What bytes without a BEGIN line are.
+fn without_pem(bytes: &[u8]) -> Foreign {
+    let starts = |with: &[u8]| bytes.starts_with(with);
+    match bytes {
+        [] => Foreign::Empty,
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [_, 0, ..] => Foreign::Utf16,
+        [0xFE, 0xED, 0xFE, 0xED, ..] => Foreign::JavaKeystore,
+        [b'{', ..] => Foreign::Json,
+        [0x30, ..] => der(bytes).unwrap_or(Foreign::Garbage),
+        _ if starts(b"ssh-") || starts(b"ecdsa-") => Foreign::PublicKey,
+        _ if starts(b"PuTTY-User-Key-File") => Foreign::Putty,
+        // "-----BEGIN " in base64.
+        _ if starts(b"LS0tLS1CRUdJTi") => Foreign::Base64OfPem,
+        // The beginning of any DER SEQUENCE of 256 bytes and more, in base64.
+        _ if starts(b"MII") => Foreign::BareBase64,
+        _ => Foreign::Garbage,
+    }
+}
+
+/// What a DER SEQUENCE is: told by its first elements.
+fn der(bytes: &[u8]) -> Option<Foreign> {
+    let content = sequence(bytes)?;
+    if SubjectPublicKeyInfoRef::from_der(bytes).is_ok() || pkcs1::RsaPublicKey::from_der(bytes).is_ok() {
+        return Some(Foreign::PublicKey);
+    }
+    match content {
+        // PFX ::= SEQUENCE { version INTEGER {v3(3)}, … } (RFC 7292 §4); a private key's version is 0 or 1.
+        [2, 1, 3, ..] => Some(Foreign::Pkcs12),
+        [0x30, ..] => match first_sequence(content)? {
+            // The certificate's explicitly tagged version (RFC 5280 §4.1), the request's plain one (RFC 2986 §4.1).
+            [0xA0, ..] => Some(Foreign::Certificate),
+            [2, ..] => Some(Foreign::CertificateRequest),
+            _ => Some(Foreign::Der),
+        },
+        _ => Some(Foreign::Der),
+    }
+}
+
+fn sequence(bytes: &[u8]) -> Option<&[u8]> {
+    AnyRef::from_der(bytes).ok().map(AnyRef::value)
+}
+
+fn first_sequence(content: &[u8]) -> Option<&[u8]> {
+    let mut reader = SliceReader::new(content).ok()?;
+    AnyRef::decode(&mut reader).ok().map(AnyRef::value)
+}

@@ -1,0 +1,41 @@
+//! A key proves itself before it is taken: it signs something new, and two libraries verify that.
+
+use aws_lc_rs::{
+    digest,
+    rand::SystemRandom,
+    rsa::KeyPair,
+    signature::{self, KeyPair as _, UnparsedPublicKey},
+};
+use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey, pkcs1};
+
+use super::import::ImportError;
+use crate::secret::{Entropy, random};
+
+/// DER of `DigestInfo` before a SHA-256 digest (RFC 8017 §9.2, note 1).
+const SHA256_PREFIX: [u8; 19] =
+    [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
+
+/// Signs random bytes; verifies with the library that signed, and with one that shares no code with it.
+pub(super) fn prove(key: &KeyPair, public: &pkcs1::RsaPublicKey<'_>, entropy: &dyn Entropy) -> Result<(), ImportError> {
+    let message = random::<32>(entropy).map_err(|_| ImportError::SelfTest("there is no randomness"))?;
+    let signature = sign(key, &message).map_err(|_| ImportError::SelfTest("it does not sign"))?;
+    UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, key.public_key())
+        .verify(&message, &signature)
+        .map_err(|_| ImportError::SelfTest("its signature does not verify"))?;
+    verify_independently(public, &message, &signature)
+        .map_err(|_| ImportError::SelfTest("its signature does not verify independently"))
+}
+
+/// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 §8.2.1).
+pub(super) fn sign(key: &KeyPair, message: &[u8]) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified> {
+    let mut signature = vec![0; key.public_modulus_len()];
+    key.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)?;
+    Ok(signature)
+}
+
+fn verify_independently(public: &pkcs1::RsaPublicKey<'_>, message: &[u8], signature: &[u8]) -> rsa::Result<()> {
+    let n = BigUint::from_bytes_be(public.modulus.as_bytes());
+    let e = BigUint::from_bytes_be(public.public_exponent.as_bytes());
+    let scheme = Pkcs1v15Sign { hash_len: Some(32), prefix: Box::new(SHA256_PREFIX) };
+    RsaPublicKey::new(n, e)?.verify(scheme, digest::digest(&digest::SHA256, message).as_ref(), signature)
+}

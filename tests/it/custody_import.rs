@@ -1,0 +1,257 @@
+//! What is taken as a key, and what is refused: each by its name, with the next step.
+
+use countersign::custody::{Foreign, ImportError, PublicHalf, describe, inspect_pem};
+use proptest::prelude::*;
+
+use crate::custody::{Custody, PASSPHRASE, fixture};
+
+fn text(name: &str) -> String {
+    String::from_utf8(fixture(name)).unwrap()
+}
+
+fn inspected(bytes: &[u8]) -> Result<PublicHalf, ImportError> {
+    inspect_pem(bytes)
+}
+
+/// The refusal of these bytes, which names no byte of them, by every way in.
+fn refusal(bytes: &[u8]) -> ImportError {
+    let custody = Custody::plain();
+    let refusal = custody.import(bytes, None).unwrap_err();
+    assert_eq!(inspected(bytes).unwrap_err(), refusal);
+    assert!(custody.files().is_empty(), "something was kept: {:?}", custody.files());
+    refusal
+}
+
+#[test]
+fn what_is_no_rsa_private_key_is_refused_by_name_with_the_next_step() {
+    let table = [
+        ("rsa-2048.public.pem", Foreign::PublicKey, "a public key: give the private key"),
+        ("rsa-2048.public-pkcs1.pem", Foreign::PublicKey, "BEGIN PRIVATE KEY"),
+        ("openssh.public", Foreign::PublicKey, "BEGIN PRIVATE KEY"),
+        ("certificate.pem", Foreign::Certificate, "give the private key that belongs to it"),
+        ("certificate-request.pem", Foreign::CertificateRequest, "give the private key that belongs to it"),
+        ("ec-p256.sec1.pem", Foreign::EcKey, "an EC key: Braze accepts RS256 only"),
+        ("ec-p256.pkcs8.pem", Foreign::EcKey, "countersign keys generate"),
+        ("ed25519.pkcs8.pem", Foreign::EdwardsKey, "countersign keys generate"),
+        ("x25519.pkcs8.pem", Foreign::EdwardsKey, "countersign keys generate"),
+        ("rsa-pss.pkcs8.pem", Foreign::RsaPss, "countersign keys generate"),
+        ("dsa.pkcs8.pem", Foreign::DsaKey, "countersign keys generate"),
+        ("dsa.traditional.pem", Foreign::DsaKey, "countersign keys generate"),
+        ("openssh.private", Foreign::OpenSsh, "ssh-keygen -p -m pkcs8"),
+        ("rsa-2048.legacy-encrypted.pem", Foreign::LegacyEncrypted, "openssl pkcs8 -topk8"),
+        ("rsa-2048.pkcs8.der", Foreign::Der, "openssl pkey -inform DER"),
+        ("rsa-2048.pkcs1.der", Foreign::Der, "openssl pkey -inform DER"),
+        ("rsa-2048.encrypted.der", Foreign::Der, "openssl pkey -inform DER"),
+        ("rsa-2048.public.der", Foreign::PublicKey, "BEGIN PRIVATE KEY"),
+        ("certificate.der", Foreign::Certificate, "BEGIN PRIVATE KEY"),
+        ("certificate-request.der", Foreign::CertificateRequest, "BEGIN PRIVATE KEY"),
+        ("bundle.p12", Foreign::Pkcs12, "openssl pkcs12 -in"),
+        ("rsa-2048.jwk.json", Foreign::Json, "export the key as PEM"),
+    ];
+    for (name, foreign, next) in table {
+        let refusal = refusal(&fixture(name));
+        assert_eq!(refusal, ImportError::Foreign(foreign), "{name}");
+        assert!(refusal.to_string().contains(next), "{name}: {refusal}");
+        assert_eq!(describe(&fixture(name)), foreign.name(), "{name}");
+    }
+}
+
+#[test]
+fn what_was_damaged_on_the_way_is_refused_by_name_with_the_next_step() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let pem = text("rsa-2048.pkcs8.pem");
+    let public = text("rsa-2048.public.pem");
+    let certificate = text("certificate.pem");
+    let inside: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let utf16 = |unit: fn(u16) -> [u8; 2]| pem.encode_utf16().flat_map(unit).collect::<Vec<_>>();
+    let table = [
+        (Vec::new(), Foreign::Empty, "give the PEM file"),
+        (b" \r\n\t ".to_vec(), Foreign::Empty, "give the PEM file"),
+        (vec![b'x'; 64 * 1024 + 1], Foreign::TooLarge, "the key alone"),
+        (b"my key".to_vec(), Foreign::Garbage, "give the PEM file"),
+        (b"0".to_vec(), Foreign::Garbage, "give the PEM file"),
+        ((pem.clone() + &public).into_bytes(), Foreign::Several, "leave the private key alone"),
+        ((certificate.clone() + &pem).into_bytes(), Foreign::Several, "leave the private key alone"),
+        ((pem.clone() + &pem).into_bytes(), Foreign::Several, "leave the private key alone"),
+        ((certificate.clone() + &certificate).into_bytes(), Foreign::Certificate, "private key"),
+        (pem.as_bytes()[..800].to_vec(), Foreign::CutOff, "copy it again"),
+        (pem.replace("MII", "M\u{2026}").into_bytes(), Foreign::BadBase64, "copy it again"),
+        (pem.replace('\n', "\\n").into_bytes(), Foreign::EscapedNewlines, "printf"),
+        (STANDARD.encode(&pem).into_bytes(), Foreign::Base64OfPem, "base64 -d"),
+        (inside.into_bytes(), Foreign::BareBase64, "put -----BEGIN PRIVATE KEY-----"),
+        (utf16(u16::to_le_bytes), Foreign::Utf16, "iconv"),
+        ([&[0xFF, 0xFE][..], &utf16(u16::to_le_bytes)].concat(), Foreign::Utf16, "iconv"),
+        ([&[0xFE, 0xFF][..], &utf16(u16::to_be_bytes)].concat(), Foreign::Utf16, "iconv"),
+        (b"PuTTY-User-Key-File-3: ssh-rsa".to_vec(), Foreign::Putty, "puttygen"),
+        (b"\xFE\xED\xFE\xED\0\0\0\x02".to_vec(), Foreign::JavaKeystore, "keytool"),
+        (pem.replace("PRIVATE", "PGP PRIVATE").into_bytes(), Foreign::Pgp, "keys generate"),
+        (pem.replace("PRIVATE", "SECRET").into_bytes(), Foreign::OtherPem, "BEGIN PRIVATE KEY"),
+    ];
+    for (bytes, foreign, next) in table {
+        let refusal = refusal(&bytes);
+        assert_eq!(refusal, ImportError::Foreign(foreign));
+        assert!(refusal.to_string().contains(next), "{refusal}");
+    }
+}
+
+#[test]
+fn an_unfit_rsa_key_is_refused_for_its_reason() {
+    let table = [
+        ("rsa-1024.pkcs8.pem", ImportError::TooShort { bits: 1024 }),
+        ("rsa-2050.pkcs8.pem", ImportError::OddSize { bits: 2050 }),
+        ("rsa-4104.pkcs8.pem", ImportError::TooLong { bits: 4104 }),
+        ("rsa-2048.e3.pem", ImportError::Exponent),
+        ("rsa-2048.three-primes.pem", ImportError::MultiPrime),
+        ("rsa-2048.close-primes.pem", ImportError::ClosePrimes),
+        ("rsa-2048.equal-primes.pem", ImportError::ClosePrimes),
+        ("rsa-2048.foreign-modulus.pem", ImportError::Mismatch),
+        ("rsa-2048.even-modulus.pem", ImportError::Mismatch),
+        ("rsa-2048.wrong-d.pem", ImportError::Mismatch),
+        ("rsa-2048.wrong-crt.pem", ImportError::Mismatch),
+        ("rsa-2048.wrong-qinv.pem", ImportError::Mismatch),
+        ("rsa-2048.prime-is-one.pem", ImportError::Mismatch),
+    ];
+    for (name, unfit) in table {
+        assert_eq!(refusal(&fixture(name)), unfit, "{name}");
+        assert!(unfit.to_string().contains("countersign keys generate"), "{unfit}");
+    }
+}
+
+#[test]
+fn numbers_that_fit_but_are_no_primes_fail_the_test_signature() {
+    let refusal = Custody::plain().import(&fixture("rsa-2048.composite-factor.pem"), None).unwrap_err();
+    assert!(matches!(refusal, ImportError::SelfTest(_) | ImportError::Refused), "{refusal:?}");
+}
+
+#[test]
+fn outdated_encryption_is_refused_before_a_passphrase_is_asked_for() {
+    for name in ["rsa-2048.encrypted-pbes1.pem", "rsa-2048.encrypted-3des.pem", "rsa-2048.encrypted-sha1.pem"] {
+        let refusal = refusal(&fixture(name));
+        assert_eq!(refusal, ImportError::OldEncryption, "{name}");
+        assert!(refusal.to_string().contains("openssl pkey -aes256"), "{refusal}");
+    }
+}
+
+#[test]
+fn an_encrypted_key_needs_its_passphrase() {
+    let custody = Custody::plain();
+    for name in ["rsa-2048.encrypted.pem", "rsa-2048.encrypted-scrypt.pem"] {
+        assert_eq!(custody.import(&fixture(name), None), Err(ImportError::PassphraseMissing), "{name}");
+        let wrong = custody.import(&fixture(name), Some("correct-horse\n"));
+        assert_eq!(wrong, Err(ImportError::PassphraseWrong), "{name}");
+    }
+    let empty = custody.import(&fixture("rsa-2048.encrypted.pem"), Some(""));
+    assert_eq!(empty, Err(ImportError::PassphraseWrong));
+    assert!(custody.files().is_empty());
+    for name in ["rsa-2048.encrypted.pem", "rsa-2048.encrypted-scrypt.pem"] {
+        assert!(custody.import(&fixture(name), Some(PASSPHRASE)).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn every_form_of_one_key_is_one_key() {
+    let pem = text("rsa-2048.pkcs8.pem");
+    let one_line = pem.replace('\n', "").replace("KEY-----M", "KEY-----\nM").replace("-----END", "\n-----END");
+    let forms = [
+        fixture("rsa-2048.pkcs1.pem"),
+        pem.replace('\n', "\r\n").into_bytes(),
+        format!("Bag Attributes\n    friendlyName: key\n{pem}\n\n").into_bytes(),
+        format!("\u{feff}{pem}").into_bytes(),
+        one_line.into_bytes(),
+        pem.trim_end().as_bytes().to_vec(),
+    ];
+    let key = inspected(pem.as_bytes()).unwrap();
+    assert_eq!(key.pem, text("rsa-2048.public.pem"), "the public half that openssl writes");
+    for form in forms {
+        assert_eq!(inspected(&form).unwrap(), key, "{}", String::from_utf8_lossy(&form));
+    }
+    let held = Custody::plain().import(&fixture("rsa-2048.encrypted.pem"), Some(PASSPHRASE)).unwrap();
+    assert_eq!((held.kid, held.public_key), (key.kid, key.pem));
+}
+
+#[test]
+fn the_kid_is_what_another_library_computes() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+    use rsa::{RsaPublicKey, pkcs8::DecodePublicKey, traits::PublicKeyParts};
+    for (name, bits) in [
+        ("rsa-2048.pkcs8.pem", 2048),
+        ("rsa-2056.pkcs8.pem", 2056),
+        ("rsa-3072.pkcs8.pem", 3072),
+        ("rsa-4096.pkcs8.pem", 4096),
+    ] {
+        let key = inspected(&fixture(name)).unwrap();
+        let public = RsaPublicKey::from_public_key_pem(&key.pem).unwrap();
+        let n = URL_SAFE_NO_PAD.encode(public.n().to_bytes_be());
+        let jwk: Jwk = serde_json::from_value(serde_json::json!({ "kty": "RSA", "n": n, "e": "AQAB" })).unwrap();
+        assert_eq!(key.kid.as_str(), jwk.thumbprint(ThumbprintHash::SHA256).unwrap(), "{name}");
+        assert_eq!((key.bits, public.n().bits()), (bits, bits as usize), "{name}");
+    }
+}
+
+#[test]
+fn a_refusal_shows_nothing_of_the_file() {
+    let canary = "Q0FOQVJZQ0FOQVJZ";
+    for pem in [
+        format!("-----BEGIN PRIVATE KEY-----\n{canary}\n-----END PRIVATE KEY-----\n"),
+        format!("-----BEGIN {canary}-----\nMII=\n-----END {canary}-----\n"),
+        format!("{{\"k\":\"{canary}\"}}"),
+        canary.to_owned(),
+    ] {
+        let refusal = refusal(pem.as_bytes());
+        assert!(!format!("{refusal} {refusal:?} {}", describe(pem.as_bytes())).contains(canary));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_flipped_bit_never_makes_another_key(at in 0_usize..1704, bit in 0_u8..8) {
+        let mut pem = fixture("rsa-2048.pkcs8.pem");
+        let key = inspected(&pem).unwrap();
+        let at = at % pem.len();
+        pem[at] ^= 1 << bit;
+        if let Ok(other) = inspected(&pem) {
+            prop_assert_eq!(other, key);
+        }
+    }
+
+    #[test]
+    fn a_truncated_file_never_makes_another_key(len in 0_usize..1704) {
+        let pem = fixture("rsa-2048.pkcs8.pem");
+        if let Ok(other) = inspected(&pem[..len.min(pem.len())]) {
+            prop_assert_eq!(other, inspected(&pem).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_of_the_der_never_makes_another_key(at in 0_usize..1218, byte: u8) {
+        let mut der = fixture("rsa-2048.pkcs8.der");
+        let key = inspected(&armoured("PRIVATE KEY", &der)).unwrap();
+        let at = at % der.len();
+        der[at] = byte;
+        if let Ok(other) = inspected(&armoured("PRIVATE KEY", &der)) {
+            prop_assert_eq!(other, key);
+        }
+    }
+
+    #[test]
+    fn nothing_makes_it_panic(bytes: Vec<u8>, label in "(RSA |ENCRYPTED |EC |)(PRIVATE|PUBLIC) KEY") {
+        prop_assert!(inspected(&bytes).is_err());
+        prop_assert!(inspected(&armoured(&label, &bytes)).is_err());
+    }
+
+    #[test]
+    fn a_changed_byte_of_an_encrypted_key_never_makes_it_panic(at in 0_usize..120, byte: u8) {
+        // The first bytes are the algorithm and its cost; what is left of the work is bounded by them.
+        let mut der = fixture("rsa-2048.encrypted.der");
+        der[at] = byte;
+        let _refused = inspected(&armoured("ENCRYPTED PRIVATE KEY", &der));
+    }
+}
+
+fn armoured(label: &str, der: &[u8]) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der)).into_bytes()
+}

@@ -1,0 +1,137 @@
+//! The keyring: one active signer a ring, exchanged whole.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use async_trait::async_trait;
+use countersign::{
+    clock::UnixMillis,
+    custody::{Custodian, CustodyError, HeldKey, ImportError, SignError, Signer},
+    domain::{
+        ids::{Kid, RingName},
+        jws::{SignedToken, SigningInput},
+        key::{KeyRecord, KeyState},
+    },
+    keyring::Keyring,
+    secret::Secret,
+};
+
+struct Named(Kid);
+
+#[async_trait]
+impl Signer for Named {
+    fn kid(&self) -> &Kid {
+        &self.0
+    }
+
+    async fn sign(&self, _: SigningInput) -> Result<SignedToken, SignError> {
+        Err(SignError::Unavailable("a stand-in".to_owned()))
+    }
+
+    fn overloaded(&self) -> Option<std::time::Duration> {
+        None
+    }
+}
+
+/// Counts what it opens, and refuses the key it is told to.
+#[derive(Default)]
+struct Counting {
+    opened: AtomicUsize,
+    refuses: Mutex<Option<Kid>>,
+}
+
+impl Custodian for Counting {
+    fn generate(&self, bits: u32) -> Result<HeldKey, CustodyError> {
+        Err(CustodyError::Bits(bits))
+    }
+
+    fn import(&self, _: &Secret<Vec<u8>>, _: Option<&Secret<String>>) -> Result<HeldKey, ImportError> {
+        Err(ImportError::Malformed)
+    }
+
+    fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
+        if self.refuses.lock().unwrap().as_ref() == Some(&record.kid) {
+            return Err(CustodyError::Generation("refused".to_owned()));
+        }
+        self.opened.fetch_add(1, Relaxed);
+        Ok(Arc::new(Named(record.kid.clone())))
+    }
+}
+
+fn kid(n: u8) -> Kid {
+    Kid::from_thumbprint(&[n; 32])
+}
+
+fn ring(name: &str) -> RingName {
+    name.parse().unwrap()
+}
+
+fn record(n: u8, name: &str, state: KeyState, changed: i64) -> KeyRecord {
+    KeyRecord {
+        kid: kid(n),
+        ring: ring(name),
+        state,
+        bits: 2048,
+        public_key: String::new(),
+        custody: "file".to_owned(),
+        locator: String::new(),
+        created: UnixMillis(0),
+        changed: UnixMillis(changed),
+    }
+}
+
+#[test]
+fn only_the_active_key_of_a_ring_is_opened() {
+    let (keyring, custodian) = (Keyring::new(), Counting::default());
+    let others = KeyState::ALL.into_iter().filter(|state| *state != KeyState::Active);
+    let mut records: Vec<_> = (10..).zip(others).map(|(n, state)| record(n, "main", state, 9)).collect();
+    records.push(record(1, "main", KeyState::Active, 1));
+    records.push(record(2, "other", KeyState::Active, 1));
+    records.push(record(3, "idle", KeyState::Published, 1));
+
+    let signers = keyring.load(&custodian, &records).unwrap();
+    assert!(keyring.kids().is_empty(), "loading changes nothing");
+    keyring.swap(signers);
+    assert_eq!(keyring.kids().into_iter().collect::<Vec<_>>(), [(ring("main"), kid(1)), (ring("other"), kid(2))]);
+    assert_eq!(*keyring.signer(&ring("main")).unwrap().kid(), kid(1));
+    assert!(keyring.signer(&ring("idle")).is_none());
+    assert_eq!(custodian.opened.load(Relaxed), 2);
+}
+
+#[test]
+fn a_reload_opens_only_what_is_new() {
+    let (keyring, custodian) = (Keyring::new(), Counting::default());
+    keyring.swap(keyring.load(&custodian, &[record(1, "main", KeyState::Active, 1)]).unwrap());
+    let before = keyring.signer(&ring("main")).unwrap();
+    let records = [record(1, "main", KeyState::Active, 1), record(2, "other", KeyState::Active, 1)];
+    keyring.swap(keyring.load(&custodian, &records).unwrap());
+    assert_eq!(custodian.opened.load(Relaxed), 2);
+    assert!(Arc::ptr_eq(&before, &keyring.signer(&ring("main")).unwrap()));
+
+    // A compromised key signs no more, from the next swap on.
+    keyring.swap(keyring.load(&custodian, &[record(1, "main", KeyState::Compromised, 2)]).unwrap());
+    assert!(keyring.signer(&ring("main")).is_none());
+}
+
+#[test]
+fn with_one_key_missing_none_is_exchanged() {
+    let (keyring, custodian) = (Keyring::new(), Counting::default());
+    keyring.swap(keyring.load(&custodian, &[record(1, "main", KeyState::Active, 1)]).unwrap());
+    *custodian.refuses.lock().unwrap() = Some(kid(3));
+    let records = [record(2, "main", KeyState::Active, 2), record(3, "other", KeyState::Active, 2)];
+    assert!(keyring.load(&custodian, &records).is_err());
+    assert_eq!(*keyring.signer(&ring("main")).unwrap().kid(), kid(1));
+}
+
+#[test]
+fn of_two_active_keys_the_later_one_signs() {
+    let (keyring, custodian) = (Keyring::new(), Counting::default());
+    let mut records = [record(1, "main", KeyState::Active, 5), record(2, "main", KeyState::Active, 7)];
+    for _ in 0..2 {
+        keyring.swap(keyring.load(&custodian, &records).unwrap());
+        assert_eq!(keyring.kids()[&ring("main")], kid(2));
+        records.reverse();
+    }
+}
