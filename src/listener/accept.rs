@@ -1,0 +1,139 @@
+//! Accepts connections until told to stop, then waits for those that are open.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::http::StatusCode;
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    Config, Listener, Service,
+    connection::{Protocol, stopped},
+    places::Places,
+    socket::BACKLOG,
+};
+
+/// How long to wait where the system has no descriptor or memory for another connection: they come back only when
+/// one of ours closes, and asking again at once would burn a processor.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// One listener at work.
+struct Server {
+    protocol: Protocol,
+    places: Arc<Places>,
+    shutdown: watch::Receiver<bool>,
+}
+
+/// Serves until `shutdown` becomes true (or its sender is gone), then drains: no new connection, no new request on an
+/// old one, the requests in flight end; whatever is left at the deadline is cut off.
+pub async fn serve(listener: Listener, config: Config, service: Service, shutdown: watch::Receiver<bool>) {
+    let address = listener.local_addr();
+    let places = Places::new(config.max_connections, config.max_connections_per_address, service.metrics.clone());
+    let server = Arc::new(Server { protocol: Protocol::new(&config, service), places, shutdown });
+    let mut connections = JoinSet::new();
+    server.accept(&listener, &mut connections).await;
+    // It ends with an error, `WouldBlock`, when none is left.
+    let _ = server.admit_waiting(listener, &mut connections);
+    info!(%address, open = connections.len(), "draining");
+    drain(&mut connections, config.drain).await;
+    info!(%address, "closed");
+}
+
+impl Server {
+    async fn accept(self: &Arc<Self>, listener: &Listener, connections: &mut JoinSet<()>) {
+        let mut stop = pin!(stopped(self.shutdown.clone()));
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                Some(ended) = connections.join_next() => report(ended),
+                accepted = listener.tcp.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        failing = false;
+                        self.admit(stream, peer, connections);
+                    }
+                    Err(error) if left_again(&error) => debug!(%error, "a connection was gone before it was accepted"),
+                    Err(error) => {
+                        complain_once(&mut failing, &error);
+                        sleep(PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Connections that the kernel has accepted already would be reset with the socket: they are served first. It is
+    /// asked directly, since the runtime may not have heard of them yet.
+    fn admit_waiting(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) -> io::Result<()> {
+        let listener = listener.tcp.into_std()?;
+        for _ in 0..BACKLOG {
+            let (stream, peer) = listener.accept()?;
+            stream.set_nonblocking(true)?;
+            self.admit(TcpStream::from_std(stream)?, peer, connections);
+        }
+        Ok(())
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
+        let Some(place) = self.places.take(peer.ip()) else {
+            return self.turn_away(stream, peer);
+        };
+        // Answers are written whole: there is nothing to wait for.
+        let _ = stream.set_nodelay(true);
+        let server = Arc::clone(self);
+        connections.spawn(async move {
+            server.protocol.run(stream, peer, server.shutdown.clone()).await;
+            drop(place);
+        });
+    }
+
+    /// Says why, as far as the socket takes it at once, and closes.
+    fn turn_away(&self, stream: TcpStream, peer: SocketAddr) {
+        debug!(%peer, "turned away: no place for another connection");
+        let answer = self.protocol.refusal(StatusCode::SERVICE_UNAVAILABLE);
+        let _ = stream.into_std().and_then(|mut stream| stream.write(&answer));
+    }
+}
+
+/// The client's doing, not a shortage of ours.
+fn left_again(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Ten times a second would drown the log.
+fn complain_once(failing: &mut bool, error: &io::Error) {
+    if !std::mem::replace(failing, true) {
+        warn!(%error, "cannot accept connections for now; raise the limit of open files, or lower max_connections");
+    }
+}
+
+async fn drain(connections: &mut JoinSet<()>, deadline: Duration) {
+    let all = async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    };
+    if timeout(deadline, all).await.is_err() {
+        warn!(open = connections.len(), "the drain took too long: cutting off what is left");
+        connections.shutdown().await;
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(died) = ended {
+        error!(panicked = died.is_panic(), "a connection's task died");
+    }
+}

@@ -1,0 +1,141 @@
+//! How many connections are open, in all and from one address.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::telemetry::Metrics;
+
+/// The places for connections of one listener.
+pub(super) struct Places {
+    most: usize,
+    most_per_address: usize,
+    taken: Mutex<Taken>,
+    metrics: Option<Arc<Metrics>>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    /// Only addresses that have a place: no memory is spent on the others.
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Places {
+    pub(super) fn new(most: usize, most_per_address: usize, metrics: Option<Arc<Metrics>>) -> Arc<Self> {
+        Arc::new(Self { most, most_per_address, taken: Mutex::default(), metrics })
+    }
+
+    /// A place for a connection from this address, where there is one.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let network = network(address);
+        if !self.count(network) {
+            self.metrics.iter().for_each(|metrics| metrics.connection_refused());
+            return None;
+        }
+        self.metrics.iter().for_each(|metrics| metrics.connection_opened());
+        Some(Place { places: Arc::clone(self), network })
+    }
+
+    fn count(&self, network: IpAddr) -> bool {
+        let mut taken = self.taken();
+        let here = taken.by_address.get(&network).copied().unwrap_or(0);
+        if taken.all >= self.most || here >= self.most_per_address {
+            return false;
+        }
+        taken.all += 1;
+        taken.by_address.insert(network, here + 1);
+        true
+    }
+
+    fn give_back(&self, network: IpAddr) {
+        let mut taken = self.taken();
+        taken.all = taken.all.saturating_sub(1);
+        if let Some(here) = taken.by_address.get_mut(&network) {
+            *here = here.saturating_sub(1);
+            if *here == 0 {
+                taken.by_address.remove(&network);
+            }
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's place; given back on drop.
+pub(super) struct Place {
+    places: Arc<Places>,
+    network: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.give_back(self.network);
+        self.places.metrics.iter().for_each(|metrics| metrics.connection_closed());
+    }
+}
+
+/// Whom an address stands for: an IPv6 host chooses freely among the addresses of its /64 (RFC 4291 §2.5.1).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(address: &str) -> IpAddr {
+        address.parse().unwrap()
+    }
+
+    #[test]
+    fn one_address_cannot_take_every_place() {
+        let places = Places::new(3, 2, None);
+        let first = places.take(ip("192.0.2.1"));
+        let second = places.take(ip("::ffff:192.0.2.1"));
+        assert!(first.is_some() && second.is_some());
+        assert!(places.take(ip("192.0.2.1")).is_none(), "its share is taken");
+        let other = places.take(ip("192.0.2.2"));
+        assert!(other.is_some());
+        assert!(places.take(ip("192.0.2.3")).is_none(), "all are taken");
+        drop(first);
+        assert!(places.take(ip("192.0.2.1")).is_some(), "one was given back");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        let places = Places::new(9, 1, None);
+        let _one = places.take(ip("2001:db8::1"));
+        assert!(places.take(ip("2001:db8::ffff:1")).is_none());
+        assert!(places.take(ip("2001:db8:0:1::1")).is_some());
+    }
+
+    #[test]
+    fn remembers_nobody_who_left() {
+        let places = Places::new(usize::MAX, usize::MAX, None);
+        for host in 0..1000_u32 {
+            drop(places.take(IpAddr::from(host.to_be_bytes())));
+        }
+        assert!(places.taken().by_address.is_empty());
+        assert_eq!(places.taken().all, 0);
+    }
+
+    #[test]
+    fn counts_for_the_metrics() {
+        let metrics = Metrics::new();
+        let places = Places::new(1, 1, Some(Arc::clone(&metrics)));
+        let place = places.take(ip("192.0.2.1"));
+        assert!(places.take(ip("192.0.2.1")).is_none());
+        assert!(metrics.encode().contains("countersign_connections 1\n"));
+        assert!(metrics.encode().contains("countersign_connections_refused_total 1\n"));
+        drop(place);
+        assert!(metrics.encode().contains("countersign_connections 0\n"));
+    }
+}

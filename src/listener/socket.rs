@@ -1,0 +1,108 @@
+//! Listening sockets: bound here, or inherited from whoever started the process.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdTcpListener},
+};
+
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// How many connections the kernel may keep waiting to be accepted (it lowers this to its own limit).
+pub(super) const BACKLOG: u32 = 1024;
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) tcp: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    fn new(tcp: TcpListener) -> io::Result<Self> {
+        let address = tcp.local_addr()?;
+        Ok(Self { tcp, address })
+    }
+
+    /// The address it listens on, with the port that was chosen where 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Why there is no listening socket, and what to do.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// Somebody else listens there.
+    #[error(
+        "{0} is already in use: stop the process that listens there (`ss -ltnp` shows it), or configure another `listen` address"
+    )]
+    InUse(SocketAddr),
+    /// The port needs a privilege.
+    #[error(
+        "may not listen on {0}: ports below 1024 need CAP_NET_BIND_SERVICE; use a higher port, or socket activation"
+    )]
+    Denied(SocketAddr),
+    /// Not an address of this machine.
+    #[error("{0} is not an address of this machine: `listen` must name one of its own, or 0.0.0.0 or [::] for all")]
+    NotOurs(SocketAddr),
+    /// Anything else.
+    #[error("cannot listen on {address}: {source}")]
+    Other {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A socket that was handed over is not one that can be used.
+    #[error(
+        "socket {index} of LISTEN_FDS cannot be used ({source}): hand over listening TCP sockets, the public one first, then ops"
+    )]
+    Inherited {
+        /// Its place, from 0.
+        index: usize,
+        /// What was wrong.
+        source: io::Error,
+    },
+}
+
+/// Listens on this address. To be called within the runtime.
+///
+/// # Errors
+/// [`ListenError`], which says what to do.
+pub fn bind(address: SocketAddr) -> Result<Listener, ListenError> {
+    try_bind(address).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse(address),
+        io::ErrorKind::PermissionDenied => ListenError::Denied(address),
+        io::ErrorKind::AddrNotAvailable => ListenError::NotOurs(address),
+        _ => ListenError::Other { address, source },
+    })
+}
+
+fn try_bind(address: SocketAddr) -> io::Result<Listener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for the last process's connections to leave TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Listener::new(socket.listen(BACKLOG)?)
+}
+
+/// The sockets that were handed over (`LISTEN_FDS`, `sd_listen_fds(3)`), in order; none where there are none. They can
+/// be taken once. To be called within the runtime, before other threads read the environment: it clears the variables.
+///
+/// # Errors
+/// [`ListenError::Inherited`] where one is no listening TCP socket.
+pub fn inherited() -> Result<Vec<Listener>, ListenError> {
+    let mut sockets = listenfd::ListenFd::from_env();
+    let mut taken = Vec::new();
+    for index in 0..sockets.len() {
+        let socket = sockets.take_tcp_listener(index).and_then(|socket| socket.map(adopt).transpose());
+        taken.extend(socket.map_err(|source| ListenError::Inherited { index, source })?);
+    }
+    Ok(taken)
+}
+
+fn adopt(socket: StdTcpListener) -> io::Result<Listener> {
+    socket.set_nonblocking(true)?;
+    Listener::new(TcpListener::from_std(socket)?)
+}

@@ -1,0 +1,291 @@
+//! The listener over real sockets: what it refuses, its caps, its drain. Its timeouts are tested beside it, on a clock
+//! that can be moved.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{ConnectInfo, DefaultBodyLimit},
+    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    routing::{get, post},
+};
+use countersign::{
+    listener::{Config, ListenError, Service, bind, serve},
+    telemetry::{Metrics, Stopwatch},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+/// A listener that serves a small router.
+struct Site {
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+    /// A request to `/wait` has come.
+    waiting: Arc<Notify>,
+    /// Lets one request to `/wait` go on.
+    go_on: Arc<Notify>,
+}
+
+impl Site {
+    fn open(change: impl FnOnce(&mut Config)) -> Self {
+        let (waiting, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (stop, stopping) = watch::channel(false);
+        let mut config = Config::on(SocketAddr::from(([127, 0, 0, 1], 0)));
+        change(&mut config);
+        let listener = bind(config.listen).unwrap();
+        let (address, metrics) = (listener.local_addr(), Metrics::new());
+        let service = Service {
+            router: router(Arc::clone(&waiting), Arc::clone(&go_on)),
+            raw_refusal: Arc::new(problem),
+            metrics: Some(Arc::clone(&metrics)),
+        };
+        let serving = tokio::spawn(serve(listener, config, service, stopping));
+        Self { address, metrics, stop, serving, waiting, go_on }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// What the site says to these bytes until it closes.
+    async fn says_to(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        // It may close before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        rest(&mut stream).await
+    }
+
+    async fn refuses(&self, bytes: &[u8], status: u16) {
+        let answer = self.says_to(bytes).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
+        assert!(answer.contains("content-type: application/problem+json\r\n"), "{answer:?}");
+        assert!(answer.contains("connection: close\r\n"), "{answer:?}");
+        assert!(answer.ends_with(&format!("\r\n\r\n{{\"status\":{status}}}")), "{answer:?}");
+    }
+
+    async fn no_connection_is_left(&self) {
+        while !self.metrics.encode().contains("countersign_connections 0\n") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn router(waiting: Arc<Notify>, go_on: Arc<Notify>) -> Router {
+    let wait = move || async move {
+        waiting.notify_one();
+        go_on.notified().await;
+        "waited"
+    };
+    Router::new()
+        .route("/", get(|| async { "hello" }))
+        .route("/peer", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }))
+        .route("/body", post(|body: Bytes| async move { body.len().to_string() }))
+        .route("/wait", get(wait))
+        .layer(DefaultBodyLimit::max(16 * 1024))
+}
+
+fn problem(status: StatusCode) -> (HeaderMap, Bytes) {
+    let kind = HeaderValue::from_static("application/problem+json");
+    (HeaderMap::from_iter([(CONTENT_TYPE, kind)]), Bytes::from(format!("{{\"status\":{}}}", status.as_u16())))
+}
+
+/// Everything until the other side closes; a reset ends it too.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut seen = Vec::new();
+    let reading = async { while matches!(stream.read_buf(&mut seen).await, Ok(1..)) {} };
+    timeout(Duration::from_secs(10), reading).await.expect("the site closes");
+    String::from_utf8(seen).unwrap()
+}
+
+/// Asks on a connection that stays, and returns the answer to `GET /`.
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(GET.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"\r\n\r\nhello") {
+        seen.push(stream.read_u8().await.expect("an answer"));
+    }
+    String::from_utf8(seen).unwrap()
+}
+
+/// A request with so many headers, and so many bytes of head.
+fn head(headers: usize, bytes: usize) -> String {
+    let extra: Vec<_> = (3..headers).map(|n| format!("x{n}: y\r\n")).collect();
+    let head = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n".to_owned() + &extra.concat();
+    let fill = bytes.saturating_sub(head.len() + "z: \r\n\r\n".len());
+    head + &format!("z: {}\r\n\r\n", "z".repeat(fill))
+}
+
+#[tokio::test]
+async fn serves_and_keeps_the_connection() {
+    let site = Site::open(|_| ());
+    let mut stream = site.connect().await;
+    assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(!ask(&mut stream).await.contains("connection: close"));
+    assert!(site.metrics.encode().contains("countersign_connections 1\n"));
+    drop(stream);
+    site.no_connection_is_left().await;
+}
+
+#[tokio::test]
+async fn handlers_see_the_peer() {
+    let site = Site::open(|_| ());
+    let mut stream = site.connect().await;
+    stream.write_all(b"GET /peer HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    let me = stream.local_addr().unwrap().to_string();
+    assert!(rest(&mut stream).await.ends_with(&me));
+}
+
+#[tokio::test]
+async fn a_head_may_have_16_kb_and_64_fields() {
+    let site = Site::open(|_| ());
+    assert!(site.says_to(head(64, 0).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    assert!(site.says_to(head(0, 16 * 1024).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    site.refuses(head(65, 0).as_bytes(), 431).await;
+    site.refuses(head(0, 16 * 1024 + 1).as_bytes(), 431).await;
+    site.refuses(head(0, 20 * 1024).as_bytes(), 431).await;
+    site.refuses(head(0, 300 * 1024).as_bytes(), 431).await;
+    site.refuses(format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(20_000)).as_bytes(), 431).await;
+}
+
+#[tokio::test]
+async fn what_is_not_http_1_is_refused_with_a_problem() {
+    let site = Site::open(|_| ());
+    let tls_hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[0xab; 500]].concat();
+    for bytes in [
+        b"garbage\r\n\r\n".as_slice(),
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /body HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+        b"POST /body HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"POST /body HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+        b"GET / HTTP/1.1\r\nx: \0\r\n\r\n",
+        &tls_hello,
+    ] {
+        site.refuses(bytes, 400).await;
+    }
+}
+
+#[tokio::test]
+async fn garbage_behind_a_good_request_is_refused_after_its_answer() {
+    let site = Site::open(|_| ());
+    let answer = site.says_to(format!("{GET}garbage\r\n\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\n\r\nhelloHTTP/1.1 400 "), "{answer}");
+    assert!(answer.ends_with("{\"status\":400}"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_ends_the_connection_and_the_answer_arrives() {
+    let site = Site::open(|_| ());
+    let large = "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 600000\r\n\r\n".to_owned() + &"x".repeat(600_000);
+    let answer = site.says_to(large.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
+    let endless = "POST /body HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n".to_owned()
+        + &format!("1000\r\n{}\r\n", "x".repeat(4096)).repeat(50);
+    assert!(site.says_to(endless.as_bytes()).await.starts_with("HTTP/1.1 413 "));
+    site.no_connection_is_left().await;
+}
+
+#[tokio::test]
+async fn a_flood_is_not_read_for_ever() {
+    let site = Site::open(|_| ());
+    let mut stream = site.connect().await;
+    stream.write_all(b"POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999\r\n\r\n").await.unwrap();
+    let flood = async { while stream.write_all(&[b'x'; 8192]).await.is_ok() {} };
+    timeout(Duration::from_secs(5), flood).await.expect("the site closes");
+    site.no_connection_is_left().await;
+}
+
+#[tokio::test]
+async fn too_many_connections_are_turned_away_with_a_reason() {
+    let site = Site::open(|config| config.max_connections = 2);
+    let (mut one, mut two) = (site.connect().await, site.connect().await);
+    ask(&mut one).await;
+    ask(&mut two).await;
+    let answer = rest(&mut site.connect().await).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer:?}");
+    assert!(answer.ends_with("{\"status\":503}"), "{answer:?}");
+    assert!(site.metrics.encode().contains("countersign_connections_refused_total 1\n"));
+    drop((one, two));
+    site.no_connection_is_left().await;
+    ask(&mut site.connect().await).await;
+}
+
+#[tokio::test]
+async fn one_address_may_not_take_all_connections() {
+    let site = Site::open(|config| config.max_connections_per_address = 1);
+    let mut one = site.connect().await;
+    ask(&mut one).await;
+    assert!(rest(&mut site.connect().await).await.starts_with("HTTP/1.1 503 "));
+    ask(&mut one).await;
+}
+
+#[tokio::test]
+async fn draining_finishes_what_is_in_flight_and_takes_nothing_new() {
+    let site = Site::open(|config| config.drain_idle = Duration::ZERO);
+    let (mut idle, mut busy) = (site.connect().await, site.connect().await);
+    ask(&mut idle).await;
+    busy.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    site.waiting.notified().await;
+    site.stop.send_replace(true);
+    assert_eq!(rest(&mut idle).await, "");
+    while TcpStream::connect(site.address).await.is_ok() {}
+    assert!(!site.serving.is_finished(), "a request is in flight");
+    site.go_on.notify_one();
+    let answer = rest(&mut busy).await;
+    assert!(answer.contains("connection: close\r\n") && answer.ends_with("waited"), "{answer}");
+    drop(busy);
+    timeout(Duration::from_secs(5), site.serving).await.expect("long before the deadline").unwrap();
+}
+
+#[tokio::test]
+async fn the_deadline_cuts_off_what_does_not_finish() {
+    let site = Site::open(|config| config.drain = Duration::from_millis(200));
+    let mut busy = site.connect().await;
+    busy.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    site.waiting.notified().await;
+    let start = Stopwatch::start();
+    site.stop.send_replace(true);
+    timeout(Duration::from_secs(5), site.serving).await.expect("soon after the deadline").unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(200), "it was given its time");
+    assert_eq!(rest(&mut busy).await, "");
+    assert!(site.metrics.encode().contains("countersign_connections 0\n"));
+}
+
+#[tokio::test]
+async fn connections_that_wait_to_be_accepted_are_not_lost_to_a_drain() {
+    let site = Site::open(|_| ());
+    // On this one-threaded runtime the site has not run yet: all of these are in the kernel's queue.
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let mut stream = std::net::TcpStream::connect(site.address).unwrap();
+        std::io::Write::write_all(&mut stream, GET.as_bytes()).unwrap();
+        waiting.push(stream);
+    }
+    site.stop.send_replace(true);
+    for stream in waiting {
+        stream.set_nonblocking(true).unwrap();
+        let answer = rest(&mut TcpStream::from_std(stream).unwrap()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close\r\n"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn says_what_to_do_where_it_cannot_listen() {
+    let first = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let second = bind(first.local_addr()).unwrap_err();
+    assert!(matches!(second, ListenError::InUse(address) if address == first.local_addr()));
+    assert!(second.to_string().contains(&first.local_addr().to_string()));
+    let elsewhere = bind(SocketAddr::from(([192, 0, 2, 1], 0))).unwrap_err();
+    assert!(matches!(elsewhere, ListenError::NotOurs(_)), "{elsewhere}");
+}
