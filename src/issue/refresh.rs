@@ -1,0 +1,187 @@
+//! Refresh from the auth-failure callback, or when `refresh_from` has come.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Issued, Issuer, Refusal};
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        jws::SignedToken,
+        policy::{AppPolicy, RefreshPolicy},
+        refresh_token::{Contents, Presented},
+        session::{Decision, Ended, Session, decide},
+    },
+    identity::AppUser,
+    store::{Advance, StoreError},
+};
+
+/// A refresh that gave a new token.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// The new token.
+    pub issued: Issued,
+    /// How it was decided.
+    pub decision: Decision,
+}
+
+/// A refresh that gave none.
+#[derive(Debug)]
+pub struct Unrefreshed {
+    /// What the app is told.
+    pub refusal: Refusal,
+    /// How it was decided, where it came that far.
+    pub decision: Option<Decision>,
+}
+
+impl From<Refusal> for Unrefreshed {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, decision: None }
+    }
+}
+
+impl From<StoreError> for Unrefreshed {
+    fn from(error: StoreError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+/// A signed token, kept while the store is asked a second time.
+type Signed = (SignedToken, UnixMillis);
+
+/// One refresh under way.
+struct Attempt {
+    who: AppUser,
+    presented: Presented,
+    policy: Arc<AppPolicy>,
+    rules: RefreshPolicy,
+    lifetime: Duration,
+    now: UnixMillis,
+}
+
+impl Issuer {
+    /// Trades a refresh token for the next token and its refresh token.
+    ///
+    /// `guard` is the user the app believes to be logged in: where it differs nothing changes.
+    ///
+    /// # Errors
+    /// [`Unrefreshed`]; a fault of ours leaves the refresh token as good as it was.
+    pub async fn refresh(&self, presented: Presented, guard: Option<&str>) -> Result<Refreshed, Unrefreshed> {
+        if guard.is_some_and(|user| user != presented.user.as_str()) {
+            return Err(Refusal::UserMismatch.into());
+        }
+        let attempt = self.attempt(presented)?;
+        let mut signed = None;
+        // Whoever loses the race for the counter looks again, once: then the winner's successor is there to repeat.
+        for _ in 0..2 {
+            if let Some(refreshed) = self.look(&attempt, &mut signed).await? {
+                return Ok(refreshed);
+            }
+        }
+        Err(Refusal::Unavailable("the session changes too fast, try again".to_owned()).into())
+    }
+
+    fn attempt(&self, presented: Presented) -> Result<Attempt, Refusal> {
+        let policy = self.policy(&presented.app).ok_or(Refusal::InvalidToken)?;
+        let rules = policy.refresh.ok_or(Refusal::InvalidToken)?;
+        let lifetime = policy.lifetime(presented.shortened);
+        let now = self.parts.clock.now();
+        Ok(Attempt { who: AppUser::of_session(&presented), presented, policy, rules, lifetime, now })
+    }
+
+    /// Reads the session and acts on what is decided; `None` where somebody else was faster.
+    async fn look(&self, attempt: &Attempt, signed: &mut Option<Signed>) -> Result<Option<Refreshed>, Unrefreshed> {
+        let Some(session) = self.parts.store.session(attempt.presented.session).await? else {
+            return Err(attempt.unknown());
+        };
+        let decision = decide(&session, &attempt.presented, attempt.now, attempt.rules);
+        match decision {
+            Decision::Rotate { to } | Decision::Ahead { to } => {
+                self.rotate(attempt, &session, decision, to, signed).await
+            }
+            Decision::Repeat => {
+                let (token, expires) = self.signed(attempt, signed).await?;
+                let issued = self.answer(attempt, (token, expires), &attempt.link(&session))?;
+                Ok(Some(Refreshed { issued, decision }))
+            }
+            Decision::Reused => {
+                self.parts.store.end_session(session.id, Ended::Reused, attempt.now).await?;
+                tracing::warn!(session = %session.id, app = %session.app, "a replaced refresh token came back: session ended");
+                Err(refused(Refusal::InvalidToken, decision))
+            }
+            Decision::Expired => Err(refused(Refusal::ExpiredToken, decision)),
+            Decision::OptedOut => Err(refused(Refusal::OptedOut, decision)),
+            Decision::Revoked | Decision::Superseded => Err(refused(Refusal::InvalidToken, decision)),
+        }
+    }
+
+    /// Signs first, then moves the session on: a signer out of reach must burn no refresh token.
+    async fn rotate(
+        &self,
+        attempt: &Attempt,
+        session: &Session,
+        decision: Decision,
+        to: u64,
+        signed: &mut Option<Signed>,
+    ) -> Result<Option<Refreshed>, Unrefreshed> {
+        let token = self.signed(attempt, signed).await?;
+        let step = attempt.step(session, to);
+        if !self.parts.store.advance_session(step).await? {
+            *signed = Some(token);
+            return Ok(None);
+        }
+        if let Decision::Ahead { .. } = decision {
+            tracing::error!(session = %session.id, app = %session.app, stored = session.counter, to,
+                "a refresh token is newer than the store: the store lost writes");
+        }
+        let next = Session { counter: to, rotated: step.rotated, idle_expires: step.idle_expires, ..session.clone() };
+        Ok(Some(Refreshed { issued: self.answer(attempt, token, &attempt.link(&next))?, decision }))
+    }
+
+    async fn signed(&self, attempt: &Attempt, signed: &mut Option<Signed>) -> Result<Signed, Refusal> {
+        match signed.take() {
+            Some(token) => Ok(token),
+            None => self.sign(&attempt.who, &attempt.policy, attempt.now, attempt.lifetime).await,
+        }
+    }
+
+    fn answer(&self, attempt: &Attempt, (token, expires): Signed, link: &Contents) -> Result<Issued, Refusal> {
+        let refresh = self.hand_out(link, attempt.now, attempt.lifetime)?;
+        Ok(Issued { token, now: attempt.now, expires, refresh: Some(refresh) })
+    }
+}
+
+impl Attempt {
+    /// No such session: over and purged, or never here.
+    fn unknown(&self) -> Unrefreshed {
+        let over = self.now >= self.presented.expires || self.now >= self.presented.idle_expires;
+        if over {
+            refused(Refusal::ExpiredToken, Decision::Expired)
+        } else {
+            refused(Refusal::InvalidToken, Decision::Revoked)
+        }
+    }
+
+    /// The session's move to counter `to`.
+    fn step(&self, session: &Session, to: u64) -> Advance {
+        let idle_expires = self.now.plus(self.rules.idle).min(session.expires);
+        Advance { id: session.id, from: session.counter, to, rotated: self.now, idle_expires }
+    }
+
+    /// The newest link of the session's chain.
+    fn link(&self, session: &Session) -> Contents {
+        Contents {
+            session: session.id,
+            app: session.app.clone(),
+            user: self.presented.user.clone(),
+            counter: session.counter,
+            issued: session.rotated,
+            idle_expires: session.idle_expires,
+            expires: session.expires,
+            shortened: self.presented.shortened,
+        }
+    }
+}
+
+fn refused(refusal: Refusal, decision: Decision) -> Unrefreshed {
+    Unrefreshed { refusal, decision: Some(decision) }
+}
