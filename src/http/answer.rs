@@ -1,0 +1,68 @@
+//! The answer to generate and refresh.
+
+use axum::{
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{clock::UnixMillis, issue::Issued};
+
+/// A token, and what the app needs to know of the next one.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenAnswer)]
+pub(super) struct TokenAnswer<'a> {
+    /// Always `success`.
+    #[schema(value_type = String, example = "success")]
+    status: &'static str,
+    /// The JWT to pass to Braze's SDK.
+    token: &'a str,
+    /// When it expires, Unix milliseconds.
+    #[schema(value_type = i64, example = 1_795_000_000_000_i64)]
+    token_expires: UnixMillis,
+    /// The token to refresh with; a new one each time. Absent where the app's policy has no refreshing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    /// From when on to refresh, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
+    refresh_from: Option<UnixMillis>,
+    /// Until when the refresh token can be used, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
+    refresh_expires: Option<UnixMillis>,
+    /// The time by this server's clock, Unix milliseconds.
+    #[schema(value_type = i64)]
+    server_time: UnixMillis,
+    /// Seconds until the token expires: independent of the device's clock.
+    expires_in: u64,
+    /// Seconds until it is time to refresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_in: Option<u64>,
+}
+
+impl<'a> From<&'a Issued> for TokenAnswer<'a> {
+    fn from(issued: &'a Issued) -> Self {
+        let refresh = issued.refresh.as_ref();
+        Self {
+            status: "success",
+            token: issued.token.expose(),
+            token_expires: issued.expires,
+            refresh_token: refresh.map(|refresh| refresh.token.expose()),
+            refresh_from: refresh.map(|refresh| refresh.from),
+            refresh_expires: refresh.map(|refresh| refresh.expires),
+            server_time: issued.now,
+            expires_in: issued.expires.since(issued.now).as_secs(),
+            refresh_in: refresh.map(|refresh| refresh.from.since(issued.now).as_secs()),
+        }
+    }
+}
+
+impl IntoResponse for Issued {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&TokenAnswer::from(&self))
+            .unwrap_or_else(|_| unreachable!("strings and numbers always serialise"));
+        ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+    }
+}

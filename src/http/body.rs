@@ -1,0 +1,156 @@
+//! Request bodies: strict JSON (RFC 8259), small, and in time.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// The largest body.
+const MAX_BYTES: usize = 16 * 1024;
+/// The deepest nesting.
+const MAX_DEPTH: usize = 32;
+/// The longest a body may take to arrive.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A JSON body of exactly this form: no duplicate, unknown or mistyped members, nothing behind it.
+pub(super) struct Strict<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Strict<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        must_be_json(request.headers())?;
+        let bytes = tokio::time::timeout(DEADLINE, read(request)).await.map_err(|_| too_slow())??;
+        decode(&bytes).map(Self)
+    }
+}
+
+/// `application/json` is asked for so that a browser always sends a preflight first (OWASP ASVS 3.5.2).
+fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let essence =
+        |value: &str| value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    match (types.next(), types.next()) {
+        (Some(only), None) if only.to_str().is_ok_and(essence) => Ok(()),
+        _ => Err(Problem::client(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "send the body as `Content-Type: application/json`",
+        )),
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let too_large = || Problem::client(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 16 KB");
+    match Limited::new(request.into_body(), MAX_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Err(_) => Err(Problem::client(StatusCode::BAD_REQUEST, "the body ended before it was complete")),
+    }
+}
+
+fn too_slow() -> Problem {
+    Problem::client(StatusCode::REQUEST_TIMEOUT, "the body took longer than 10 s to arrive")
+}
+
+/// Reads strict JSON.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let malformed = || Problem::client(StatusCode::BAD_REQUEST, "the body is not one JSON value in UTF-8 (RFC 8259)");
+    if nesting(bytes) > MAX_DEPTH {
+        return Err(Problem::client(StatusCode::BAD_REQUEST, "the body is nested deeper than 32 levels"));
+    }
+    if std::str::from_utf8(bytes).is_err() {
+        return Err(malformed());
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| if error.inner().is_data() { at_fault(&error) } else { malformed() })?;
+    json.end().map_err(|_| malformed())?;
+    Ok(value)
+}
+
+/// How deep a JSON text is nested; exact for valid JSON, and some number for anything else.
+fn nesting(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for &byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Names the member at fault, in words of our own.
+fn at_fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let text = error.inner().to_string();
+    let named = text.split('`').nth(1).unwrap_or_default();
+    let path = error.path().to_string();
+    match () {
+        () if text.starts_with("missing field") => Problem::field(named, "is missing"),
+        () if text.starts_with("unknown field") => Problem::field(named, "is not a member of this request"),
+        () if text.starts_with("duplicate field") => Problem::field(named, "stands there twice"),
+        () if path == "." => Problem::client(StatusCode::BAD_REQUEST, "the body is not a JSON object"),
+        () => Problem::field(&path, "has the wrong type or value"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        #[expect(dead_code, reason = "only its type matters")]
+        app: String,
+        #[expect(dead_code, reason = "only its type matters")]
+        ttl: Option<u64>,
+    }
+
+    fn accepts(text: &[u8]) -> bool {
+        decode::<Body>(text).is_ok()
+    }
+
+    #[test]
+    fn takes_exactly_its_members() {
+        assert!(accepts(br#" {"app":"web"} "#));
+        assert!(accepts(br#"{"ttl":null,"app":"web"}"#));
+        let refused: [&[u8]; 12] = [
+            b"",
+            b"null",
+            b"[]",
+            br#""app""#,
+            br#"{"app":1}"#,
+            br#"{"app":"web","ttl":"60"}"#,
+            br#"{"app":"web","app":"web"}"#,
+            br#"{"app":"web","x":1}"#,
+            br#"{"app":"web"}{}"#,
+            br#"{"app":"\ud800"}"#,
+            b"{\"app\":\"\xff\"}",
+            br#"{"app":"web","ttl":-1}"#,
+        ];
+        for text in refused {
+            assert!(!accepts(text), "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn counts_nesting_outside_strings() {
+        assert_eq!(nesting(br#"{"a":[[1]],"b":"[[[[","c":"\"[["}"#), 3);
+        assert_eq!(nesting(b"]]]["), 1);
+    }
+}

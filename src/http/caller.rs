@@ -1,0 +1,147 @@
+//! Who is on the other end: the address, the API key, the page's origin; and whether there is room for the request.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts},
+    http::{HeaderMap, header, request::Parts},
+};
+use ipnet::IpNet;
+
+use super::{Public, problem::Problem};
+use crate::{domain::policy::AppPolicy, identity::Caller};
+
+/// Proof that a signature asked for now would come in time. The first thing a handler asks for, since it costs nothing.
+pub(super) struct Admitted;
+
+impl FromRequestParts<Arc<Public>> for Admitted {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, state: &Arc<Public>) -> Result<Self, Problem> {
+        match state.issuer.overloaded() {
+            None => Ok(Self),
+            Some(wait) => {
+                state.metrics.request_shed();
+                Err(Problem::overloaded(wait))
+            }
+        }
+    }
+}
+
+/// The address that asks, within its rate.
+pub(super) struct Address(pub(super) IpAddr);
+
+impl FromRequestParts<Arc<Public>> for Address {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<Public>) -> Result<Self, Problem> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip().to_canonical());
+        let address = client_address(peer, &parts.headers, &state.trusted_proxies.load());
+        state.limits.load().address(address)?;
+        Ok(Self(address))
+    }
+}
+
+/// The address of the client: the peer's, or, behind trusted proxies, the last one in `X-Forwarded-For` that is none of
+/// theirs. What stands before that may be forged and is not looked at.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    if !is_trusted(&peer) {
+        return peer;
+    }
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
+    let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(',')).map(|hop| hop.trim().parse::<IpAddr>());
+    let mut client = peer;
+    while let Some(Ok(hop)) = hops.next() {
+        client = hop.to_canonical();
+        if !is_trusted(&client) {
+            break;
+        }
+    }
+    client
+}
+
+/// A backend that proved itself, within its rate.
+pub(super) struct Authenticated(pub(super) Caller);
+
+impl FromRequestParts<Arc<Public>> for Authenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<Public>) -> Result<Self, Problem> {
+        let Address(address) = Address::from_request_parts(parts, state).await?;
+        let limits = state.limits.load();
+        let caller = bearer(&parts.headers).and_then(|key| state.api_keys.authenticate(key, state.clock.now()).ok());
+        let Some(caller) = caller else {
+            limits.failure(address)?;
+            return Err(Problem::unauthorized());
+        };
+        limits.client(&caller.key)?;
+        Ok(Self(caller))
+    }
+}
+
+/// The bearer credential (RFC 6750 §2.1), if exactly one is there.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (only, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, credential) = only.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(credential.trim())
+}
+
+/// The page that asks, where a browser says so.
+pub(super) struct Origin {
+    origin: Option<String>,
+    host: Option<String>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let text = |name| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        Ok(Self { origin: text(header::ORIGIN), host: text(header::HOST) })
+    }
+}
+
+impl Origin {
+    /// Whether the app lists the page's origin. Native apps send none; this service's own page may try things out.
+    pub(super) fn may_use(&self, policy: &AppPolicy) -> Result<(), Problem> {
+        let Some(origin) = self.origin.as_deref() else { return Ok(()) };
+        let own = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let is_own = own.is_some() && own == self.host.as_deref();
+        if is_own || policy.allowed_origins.iter().any(|allowed| allowed == origin) {
+            return Ok(());
+        }
+        Err(Problem::foreign_origin())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append("x-forwarded-for", line.parse().unwrap());
+        }
+        let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
+    }
+
+    #[test]
+    fn forwarded_addresses_are_believed_from_trusted_hops_only() {
+        let proxies = ["10.0.0.0/8"];
+        assert_eq!(address("192.0.2.1", &["198.51.100.7"], &[]), "192.0.2.1");
+        assert_eq!(address("192.0.2.1", &["198.51.100.7"], &proxies), "192.0.2.1");
+        assert_eq!(address("10.0.0.1", &["198.51.100.7"], &proxies), "198.51.100.7");
+        assert_eq!(address("10.0.0.1", &["203.0.113.9, 198.51.100.7, 10.0.0.2"], &proxies), "198.51.100.7");
+        assert_eq!(address("10.0.0.1", &["203.0.113.9", "198.51.100.7"], &proxies), "198.51.100.7");
+        assert_eq!(address("10.0.0.1", &["junk"], &proxies), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &[], &proxies), "10.0.0.1");
+    }
+}

@@ -1,0 +1,128 @@
+//! `/healthz` and `/readyz`: alive; ready, and why not.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Public;
+
+/// Whether the service should get requests, and why not.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    draining: AtomicBool,
+    conditions: Mutex<Vec<Condition>>,
+}
+
+/// One thing the service needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Condition {
+    /// What it is: `store`, `clock`, `ring <name>`, `serving`.
+    pub name: String,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What is the matter, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Condition {
+    /// A condition that holds where `reason` is `None`.
+    pub fn new(name: impl Into<String>, reason: Option<String>) -> Self {
+        Self { name: name.into(), ok: reason.is_none(), reason }
+    }
+}
+
+impl Readiness {
+    /// Takes what was found out now.
+    pub fn set(&self, conditions: Vec<Condition>) {
+        *self.conditions.lock().unwrap_or_else(PoisonError::into_inner) = conditions;
+    }
+
+    /// The service is going: no new requests, please.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn report(&self) -> Report {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if conditions.is_empty() {
+            conditions.push(Condition::new("serving", Some("starting".to_owned())));
+        }
+        if draining {
+            conditions.push(Condition::new("serving", Some("shutting down".to_owned())));
+        }
+        Report { ready: conditions.iter().all(|condition| condition.ok), conditions }
+    }
+}
+
+/// What `/readyz` answers, ready or not.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Report {
+    /// Whether the service should get requests.
+    ready: bool,
+    /// What that depends on.
+    conditions: Vec<Condition>,
+}
+
+/// What `/healthz` answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Alive {
+    /// Always `alive`.
+    #[schema(value_type = String, example = "alive")]
+    status: &'static str,
+}
+
+/// The process answers.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Alive", body = Alive)))]
+pub(super) async fn healthz() -> Json<Alive> {
+    Json(Alive { status: "alive" })
+}
+
+/// Ready for requests, or why not.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    responses((status = 200, description = "Ready", body = Report), (status = 503, description = "Not ready", body = Report)),
+)]
+pub(super) async fn readyz(State(state): State<Arc<Public>>) -> Response {
+    report(&state.readiness)
+}
+
+fn report(readiness: &Readiness) -> Response {
+    let report = readiness.report();
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Verbatim, Json(report)).into_response()
+}
+
+/// Marks an answer whose status is no error to be spelled out: it is the answer.
+#[derive(Clone, Copy)]
+pub(super) struct Verbatim;
+
+impl axum::response::IntoResponseParts for Verbatim {
+    type Error = std::convert::Infallible;
+
+    fn into_response_parts(
+        self,
+        mut parts: axum::response::ResponseParts,
+    ) -> Result<axum::response::ResponseParts, Self::Error> {
+        parts.extensions_mut().insert(self);
+        Ok(parts)
+    }
+}
+
+/// The same two, for another listener.
+pub fn routes(readiness: Arc<Readiness>) -> Router {
+    let ready = move || async move { report(&readiness) };
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(ready))
+}

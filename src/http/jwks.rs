@@ -1,0 +1,73 @@
+//! `GET /.well-known/jwks.json`: the public keys, for the host's own verifiers (RFC 7517).
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+
+use super::Public;
+use crate::domain::{jwk::jwk_set, key::KeyRecord};
+
+/// The key set as it is served: made once for each change, not for each request.
+pub struct Jwks(ArcSwap<Document>);
+
+struct Document {
+    body: Bytes,
+    etag: HeaderValue,
+    cache: HeaderValue,
+}
+
+impl Default for Jwks {
+    fn default() -> Self {
+        Self(ArcSwap::from_pointee(Document::new(&[], Duration::ZERO)))
+    }
+}
+
+impl Jwks {
+    /// Serves these keys from now on; verifiers may keep them for `max_age`.
+    pub fn swap(&self, keys: &[KeyRecord], max_age: Duration) {
+        self.0.store(Arc::new(Document::new(keys, max_age)));
+    }
+}
+
+impl Document {
+    fn new(keys: &[KeyRecord], max_age: Duration) -> Self {
+        let body = serde_json::to_vec(&jwk_set(keys)).unwrap_or_else(|_| unreachable!("a key set always serialises"));
+        let hash = digest(&SHA256, &body);
+        let short = hash.as_ref().iter().take(8).fold(0u64, |id, &byte| id << 8 | u64::from(byte));
+        let header = |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("no-store"));
+        let cache = header(format!("public, max-age={}", max_age.as_secs()));
+        Self { body: body.into(), etag: header(format!("\"{short:016x}\"")), cache }
+    }
+}
+
+/// The public keys of tokens that may be alive, each with its RFC 7638 thumbprint as `kid`.
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "keys",
+    responses(
+        (status = 200, description = "A JWK Set (RFC 7517)", body = serde_json::Value, content_type = "application/jwk-set+json"),
+        (status = 304, description = "Unchanged since that ETag"),
+    ),
+)]
+pub(super) async fn jwks(State(state): State<Arc<Public>>, headers: HeaderMap) -> Response {
+    let document = state.jwks.0.load();
+    let shared = [(header::ETAG, document.etag.clone()), (header::CACHE_CONTROL, document.cache.clone())];
+    if is_known(&headers, &document.etag) {
+        return (StatusCode::NOT_MODIFIED, shared).into_response();
+    }
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"))];
+    (shared, kind, document.body.clone()).into_response()
+}
+
+/// Whether the caller has this version (RFC 9110 §13.1.2, weak comparison).
+fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = tags.flat_map(|list| list.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
+    tags.any(|tag| tag == "*" || tag.as_bytes() == etag.as_bytes())
+}

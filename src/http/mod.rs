@@ -1,0 +1,74 @@
+//! The public listener's routes: parse, one call, encode.
+
+mod answer;
+mod body;
+mod caller;
+mod cors;
+pub mod edge;
+mod generate;
+mod health;
+mod jwks;
+mod limits;
+mod openapi;
+mod problem;
+mod refresh;
+mod revoke;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use ipnet::IpNet;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt},
+    routes,
+};
+
+use crate::{clock::Clock, identity::ApiKeys, issue::Issuer, telemetry::Metrics};
+
+pub use health::{Condition, Readiness, routes as health_routes};
+pub use jwks::Jwks;
+pub use limits::{LimitConfig, Limits, Quota};
+pub use problem::{Code, Problem};
+
+/// What the handlers work with.
+pub struct Public {
+    /// The service's verbs.
+    pub issuer: Issuer,
+    /// Who may mint.
+    pub api_keys: ApiKeys,
+    /// How often who may ask.
+    pub limits: ArcSwap<Limits>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: ArcSwap<Vec<IpNet>>,
+    /// The public keys.
+    pub jwks: Jwks,
+    /// Whether the service is ready, and why not.
+    pub readiness: Arc<Readiness>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Whether any token route would take this body; for fuzzing.
+pub fn accepts_body(bytes: &[u8]) -> bool {
+    body::decode::<generate::GenerateRequest>(bytes).is_ok()
+        || body::decode::<refresh::RefreshRequest>(bytes).is_ok()
+        || body::decode::<revoke::RevokeRequest>(bytes).is_ok()
+}
+
+/// Every public route.
+pub fn router(state: &Arc<Public>) -> Router {
+    let cors = cors::layer(state);
+    let (api, document) = OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(generate::generate))
+        .routes(routes!(refresh::refresh).layer(cors.clone()))
+        .routes(routes!(revoke::revoke).layer(cors))
+        .routes(routes!(jwks::jwks))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .split_for_parts();
+    let routes = api.with_state(Arc::clone(state)).merge(openapi::pages(document));
+    edge::wrap(routes, Some(Arc::clone(&state.metrics)))
+}

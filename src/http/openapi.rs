@@ -1,0 +1,95 @@
+//! `/openapi.json`, generated from the handlers, and `/docs` to read and try it, from assets inside the program.
+
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::{
+    IntoResponses, Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::problem::{Document, FieldError, RetrySchema};
+
+/// The document's frame; the handlers fill in the paths.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Countersign",
+        description = "Mints JWTs for Braze SDK authentication, and refreshes them from the SDK's auth-failure callback. \
+            Errors are RFC 9457 problem documents with a stable `code` and a `retry` hint.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(Document<'static>, FieldError, RetrySchema)),
+    modifiers(&ApiKeyScheme),
+    tags(
+        (name = "tokens", description = "A token's life"),
+        (name = "keys", description = "Public keys"),
+        (name = "health", description = "For load balancers"),
+    ),
+)]
+struct Frame;
+
+struct ApiKeyScheme;
+
+impl Modify for ApiKeyScheme {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key of this service")).build();
+        openapi.components.get_or_insert_default().add_security_scheme("api_key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The refusals that any of the token routes may give.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only describes")]
+pub(super) enum Refusals {
+    /// Malformed request
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(#[to_schema] Document<'static>),
+    /// Credential or refresh token refused
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(#[to_schema] Document<'static>),
+    /// Not allowed for this app, or the user is opted out
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(#[to_schema] Document<'static>),
+    /// The body took too long to arrive
+    #[response(status = 408, content_type = "application/problem+json")]
+    Timeout(#[to_schema] Document<'static>),
+    /// The session belongs to another user
+    #[response(status = 409, content_type = "application/problem+json")]
+    Mismatch(#[to_schema] Document<'static>),
+    /// Body over 16 KB
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(#[to_schema] Document<'static>),
+    /// Not `application/json`
+    #[response(status = 415, content_type = "application/problem+json")]
+    MediaType(#[to_schema] Document<'static>),
+    /// Too many requests
+    #[response(status = 429, content_type = "application/problem+json")]
+    RateLimited(#[to_schema] Document<'static>),
+    /// Overloaded, or something of ours is out of reach; `Retry-After` says when to come back
+    #[response(status = 503, content_type = "application/problem+json")]
+    Later(#[to_schema] Document<'static>),
+}
+
+pub(super) fn frame() -> utoipa::openapi::OpenApi {
+    Frame::openapi()
+}
+
+/// Scripts and styles come from this server only; the page's own styles are inline.
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+);
+
+/// The document and the page.
+pub(super) fn pages(document: utoipa::openapi::OpenApi) -> Router {
+    Router::from(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .route_layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .route_layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("max-age=300"),
+        ))
+}

@@ -1,0 +1,337 @@
+//! Errors on the wire (RFC 9457), and the only place where an error gets its status.
+
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{identity, issue::Refusal};
+
+/// The stable code of a problem: the closed set that clients branch on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The request is malformed, or asks for what is not there.
+    ClientError,
+    /// The API key was refused; one answer for every cause.
+    Unauthorized,
+    /// The refresh token is forged, unknown, revoked, or was replaced too long ago; one answer for every cause.
+    InvalidToken,
+    /// The refresh token is authentic and past its life.
+    ExpiredToken,
+    /// The API key, or the page's origin, has no say on that app.
+    Forbidden,
+    /// The user is opted out.
+    OptedOut,
+    /// The session belongs to another user.
+    UserMismatch,
+    /// Too many requests.
+    RateLimited,
+    /// More work than can be done in time.
+    Overloaded,
+    /// Something of ours is out of reach.
+    Unavailable,
+}
+
+impl Code {
+    /// The code as text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientError => "client_error",
+            Self::Unauthorized => "unauthorized",
+            Self::InvalidToken => "invalid_token",
+            Self::ExpiredToken => "expired_token",
+            Self::Forbidden => "forbidden",
+            Self::OptedOut => "opted_out",
+            Self::UserMismatch => "user_mismatch",
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::ClientError => "The request cannot be met",
+            Self::Unauthorized => "The credential was refused",
+            Self::InvalidToken => "The refresh token is not valid",
+            Self::ExpiredToken => "The refresh token has expired",
+            Self::Forbidden => "Not allowed for this app",
+            Self::OptedOut => "The user is opted out",
+            Self::UserMismatch => "The session belongs to another user",
+            Self::RateLimited => "Too many requests",
+            Self::Overloaded => "Too much work is waiting",
+            Self::Unavailable => "The service cannot answer now",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::ClientError => StatusCode::BAD_REQUEST,
+            Self::Unauthorized | Self::InvalidToken | Self::ExpiredToken => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::OptedOut => StatusCode::FORBIDDEN,
+            Self::UserMismatch => StatusCode::CONFLICT,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// Whether asking again makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// The same request will never be met.
+    Never,
+    /// After the user has logged in again.
+    AfterLogin,
+    /// After this long.
+    After(Duration),
+}
+
+impl Serialize for Retry {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Never => serializer.serialize_str("never"),
+            Self::AfterLogin => serializer.serialize_str("after_login"),
+            Self::After(wait) => serializer.serialize_u64(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// One member of the request that is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct FieldError {
+    /// The member's name.
+    pub field: String,
+    /// What is wrong with it, and what to do.
+    pub message: String,
+}
+
+/// An error, before [`super::edge`] gives it the request's id and its bytes.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Its code.
+    pub code: Code,
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    retry: Retry,
+    errors: Vec<FieldError>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The document itself, as RFC 9457 §3.1 names its members.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    /// Which problem this is, e.g. `urn:countersign:problem:invalid_token`.
+    r#type: String,
+    /// The problem in words, the same for each of its kind.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is the matter this time, and what to do.
+    detail: &'a str,
+    /// The stable code.
+    code: Code,
+    /// `"never"`, `"after_login"`, or milliseconds.
+    #[schema(value_type = RetrySchema)]
+    retry: Retry,
+    /// The request's id, also in `X-Request-Id`.
+    request_id: &'a str,
+    /// The members at fault, where there are any.
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+/// `retry` as the document describes it.
+#[derive(ToSchema)]
+#[schema(as = Retry)]
+#[expect(dead_code, reason = "only describes")]
+#[serde(untagged)]
+pub(super) enum RetrySchema {
+    /// `never` or `after_login`.
+    Word(String),
+    /// Milliseconds to wait.
+    Milliseconds(u64),
+}
+
+impl Problem {
+    fn new(code: Code, retry: Retry, detail: impl Into<Cow<'static, str>>) -> Self {
+        let status = code.status();
+        Self { code, status, detail: detail.into(), retry, errors: Vec::new(), headers: Vec::new() }
+    }
+
+    /// A request that cannot be met as it stands; any status of the 4xx that has no code of its own.
+    pub fn client(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, ..Self::new(Code::ClientError, Retry::Never, detail) }
+    }
+
+    /// A request with a member at fault.
+    pub fn field(field: &str, message: impl Into<String>) -> Self {
+        let error = FieldError { field: field.chars().take(64).collect(), message: message.into() };
+        let problem = Self::client(StatusCode::BAD_REQUEST, format!("{} {}", error.field, error.message));
+        Self { errors: vec![error], ..problem }
+    }
+
+    /// The credential was refused, whatever the cause.
+    pub fn unauthorized() -> Self {
+        let detail = "send a live API key of this service as `Authorization: Bearer <API key>`";
+        Self::new(Code::Unauthorized, Retry::Never, detail)
+            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// The page's origin is none of the app's.
+    pub fn foreign_origin() -> Self {
+        Self::new(Code::Forbidden, Retry::Never, "this origin is not in the app's allowed_origins")
+    }
+
+    /// Too many requests; `wait` is when the next will be let through.
+    pub fn rate_limited(wait: Duration, policy: &'static str, burst: u32, window: Duration) -> Self {
+        let seconds = at_least_a_second(wait);
+        let number = |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self::new(Code::RateLimited, Retry::After(wait), "asked too often; wait as long as `retry` says")
+            .with(header::RETRY_AFTER, HeaderValue::from(seconds))
+            .with(RATE_LIMIT, number(format!("\"{policy}\";r=0;t={seconds}")))
+            .with(RATE_LIMIT_POLICY, number(format!("\"{policy}\";q={burst};w={}", at_least_a_second(window))))
+    }
+
+    /// More work than can be done in time.
+    pub fn overloaded(wait: Duration) -> Self {
+        Self::later(Code::Overloaded, wait, "too many requests wait for a signature; try again")
+    }
+
+    /// Something of ours is out of reach. The details are in the log, not here.
+    pub fn unavailable() -> Self {
+        Self::later(
+            Code::Unavailable,
+            Duration::ZERO,
+            "the service cannot answer now; the request changed nothing that matters, try again",
+        )
+    }
+
+    /// A handler panicked.
+    pub fn panicked() -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::unavailable() }
+    }
+
+    /// What a bare status becomes: an error that did not come from a handler.
+    pub fn of_status(status: StatusCode) -> Self {
+        let detail = match status {
+            StatusCode::NOT_FOUND => "there is nothing at this path; /docs shows what there is",
+            StatusCode::METHOD_NOT_ALLOWED => "this path does not take that method; `Allow` says which it takes",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the headers are larger than 16 KB, or more than 64",
+            StatusCode::BAD_REQUEST => "this is not an HTTP/1.1 request",
+            _ if status.is_server_error() => return Self { status, ..Self::unavailable() },
+            _ => "the request cannot be met",
+        };
+        Self::client(status, detail)
+    }
+
+    fn later(code: Code, wait: Duration, detail: &'static str) -> Self {
+        let wait = wait.max(Duration::from_secs(1)) + spread();
+        Self::new(code, Retry::After(wait), detail)
+            .with(header::RETRY_AFTER, HeaderValue::from(at_least_a_second(wait)))
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The headers that go with it.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
+        self.headers.iter().cloned()
+    }
+
+    /// The bytes of the document.
+    pub(super) fn document(&self, request_id: &str) -> Vec<u8> {
+        let document = Document {
+            r#type: format!("urn:countersign:problem:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            retry: self.retry,
+            request_id,
+            errors: &self.errors,
+        };
+        serde_json::to_vec(&document).unwrap_or_else(|_| unreachable!("strings and numbers always serialise"))
+    }
+}
+
+/// `RateLimit` and `RateLimit-Policy`: draft-ietf-httpapi-ratelimit-headers.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+fn at_least_a_second(wait: Duration) -> u64 {
+    wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1)
+}
+
+/// Up to a second, evenly spread over successive answers, so that those turned away together do not return together.
+fn spread() -> Duration {
+    static TURN: AtomicU64 = AtomicU64::new(0);
+    // Multiples of the golden ratio, modulo one, fill an interval evenly.
+    let turn = TURN.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    Duration::from_millis(((turn >> 32) * 1000) >> 32)
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BadRequest { field, message } => Self::field(field, message),
+            Refusal::UnknownApp => identity::NotScoped.into(),
+            Refusal::InvalidToken => {
+                Self::new(Code::InvalidToken, Retry::AfterLogin, "let the user log in again, and mint anew")
+            }
+            Refusal::ExpiredToken => Self::new(
+                Code::ExpiredToken,
+                Retry::AfterLogin,
+                "the session's life is over: let the user log in again",
+            ),
+            Refusal::OptedOut => {
+                Self::new(Code::OptedOut, Retry::Never, "no token is given out for this user until opted in again")
+            }
+            Refusal::UserMismatch => Self::new(
+                Code::UserMismatch,
+                Retry::Never,
+                "user_id is not the session's user: the app has switched users, drop this answer",
+            ),
+            Refusal::Overloaded(wait) => Self::overloaded(wait),
+            Refusal::Unavailable(why) => {
+                tracing::error!(why, "a request could not be answered");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
+impl From<identity::Unauthenticated> for Problem {
+    fn from(_: identity::Unauthenticated) -> Self {
+        Self::unauthorized()
+    }
+}
+
+impl From<identity::NotScoped> for Problem {
+    fn from(_: identity::NotScoped) -> Self {
+        Self::new(Code::Forbidden, Retry::Never, "the API key is not scoped to an app of that name")
+    }
+}

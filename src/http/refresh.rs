@@ -1,0 +1,126 @@
+//! `POST /v1/token/refresh`: the app asks, from the SDK's auth-failure callback or when `refresh_from` has come.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{
+    Public,
+    answer::TokenAnswer,
+    body::Strict,
+    caller::{Address, Admitted, Origin},
+    openapi::Refusals,
+    problem::Problem,
+};
+use crate::{
+    domain::{ids::AppName, refresh_token::Presented, session::Decision, verdict},
+    issue::{Issued, Refreshed, Unrefreshed},
+    telemetry::Alarm,
+};
+
+/// What to refresh.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefreshRequest {
+    /// The newest refresh token the app has.
+    refresh_token: String,
+    /// The user the app believes to be logged in: a guard, not an identity.
+    user_id: Option<String>,
+    /// What the SDK's callback reported, in whatever shape that SDK has it; it is counted, never believed.
+    failure: Option<Value>,
+}
+
+/// Trades a refresh token for the next token.
+#[utoipa::path(
+    post, path = "/v1/token/refresh", tag = "tokens", request_body = RefreshRequest,
+    responses((status = 200, description = "A token and a refresh token", body = TokenAnswer), Refusals),
+)]
+pub(super) async fn refresh(
+    State(state): State<Arc<Public>>,
+    _: Admitted,
+    Address(address): Address,
+    origin: Origin,
+    Strict(body): Strict<RefreshRequest>,
+) -> Result<Issued, Problem> {
+    if let Some(failure) = &body.failure {
+        note_failure(&state, failure);
+    }
+    let presented = open(&state, address, &origin, &body.refresh_token)?;
+    let app = presented.app.clone();
+    let outcome = state.issuer.refresh(presented, body.user_id.as_deref()).await;
+    count(&state, &app, &outcome);
+    outcome.map(|refreshed| refreshed.issued).map_err(|unrefreshed| unrefreshed.refusal.into())
+}
+
+/// Opens a presented refresh token, within the limits of its session and the origins of its app.
+pub(super) fn open(
+    state: &Public,
+    address: std::net::IpAddr,
+    origin: &Origin,
+    refresh_token: &str,
+) -> Result<Presented, Problem> {
+    let limits = state.limits.load();
+    let presented = match state.issuer.unseal(refresh_token) {
+        Ok(presented) => presented,
+        Err(refusal) => {
+            limits.failure(address)?;
+            return Err(refusal.into());
+        }
+    };
+    limits.session(presented.session)?;
+    if let Some(policy) = state.issuer.policy(&presented.app) {
+        origin.may_use(&policy)?;
+    }
+    Ok(presented)
+}
+
+fn count(state: &Public, app: &AppName, outcome: &Result<Refreshed, Unrefreshed>) {
+    let decision = match outcome {
+        Ok(refreshed) => Some(refreshed.decision),
+        Err(unrefreshed) => unrefreshed.decision,
+    };
+    match decision {
+        Some(Decision::Ahead { .. }) => state.metrics.alarm(Alarm::StoreLostWrites),
+        Some(Decision::Reused) => state.metrics.alarm(Alarm::Reuse),
+        _ => {}
+    }
+    if let Some(decision) = decision {
+        state.metrics.refreshed(app.as_str(), decision.as_str());
+    }
+}
+
+/// Counts and logs a reported failure by its code, if Braze has such a code. Nothing else of it is kept: it is whatever
+/// a client chose to send.
+fn note_failure(state: &Public, failure: &Value) {
+    let code = code_of(failure).map_or("other", verdict::Code::label);
+    state.metrics.failure_reported(code);
+    tracing::info!(code, "an app reported an authentication failure");
+}
+
+/// SDKs name the code differently and send it as number or text (Braze's SDK sources).
+fn code_of(failure: &Value) -> Option<verdict::Code> {
+    let code = ["error_code", "errorCode", "code"].into_iter().find_map(|name| failure.get(name))?;
+    let number = code.as_i64().or_else(|| code.as_str()?.trim().parse().ok())?;
+    verdict::Code::from_number(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_found_in_every_shape_the_sdks_send() {
+        let found = |failure: Value| code_of(&failure).map(verdict::Code::number);
+        assert_eq!(found(serde_json::json!({"error_code": 22})), Some(22));
+        assert_eq!(found(serde_json::json!({"error_code": "27", "user_id": 7})), Some(27));
+        assert_eq!(found(serde_json::json!({"errorCode": 21})), Some(21));
+        assert_eq!(found(serde_json::json!({"code": 26})), Some(26));
+        for odd in ["{}", "[]", "null", "22", r#"{"error_code":-1}"#, r#"{"error_code":{}}"#, r#"{"error_code":1e300}"#]
+        {
+            assert_eq!(found(serde_json::from_str(odd).unwrap()), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `POST /v1/token/revoke`: the app asks, at logout (RFC 7009).
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    Public,
+    body::Strict,
+    caller::{Address, Origin},
+    openapi::Refusals,
+    problem::{Code, Problem},
+    refresh::open,
+};
+
+/// Which session to end.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevokeRequest {
+    /// Any refresh token of the session.
+    refresh_token: String,
+}
+
+/// The session is over, or never was.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RevokeAnswer {
+    /// Always `success`.
+    #[schema(value_type = String, example = "success")]
+    status: &'static str,
+}
+
+/// Ends the session of a refresh token. 200 whether or not it was known (RFC 7009 §2.2).
+#[utoipa::path(
+    post, path = "/v1/token/revoke", tag = "tokens", request_body = RevokeRequest,
+    responses((status = 200, description = "The session is over, or never was", body = RevokeAnswer), Refusals),
+)]
+pub(super) async fn revoke(
+    State(state): State<Arc<Public>>,
+    Address(address): Address,
+    origin: Origin,
+    Strict(body): Strict<RevokeRequest>,
+) -> Result<Json<RevokeAnswer>, Problem> {
+    match open(&state, address, &origin, &body.refresh_token) {
+        Ok(presented) => state.issuer.revoke(&presented).await?,
+        Err(problem) if problem.code == Code::InvalidToken => {}
+        Err(problem) => return Err(problem),
+    }
+    Ok(Json(RevokeAnswer { status: "success" }))
+}
