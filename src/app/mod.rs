@@ -1,0 +1,13 @@
+//! Composition: opens every room once, wires them, runs them until shutdown.
+
+mod dev;
+mod founding;
+mod house;
+mod process;
+mod serve;
+mod watch;
+
+pub use dev::{Access, Dev, DevError};
+pub use founding::{Site, first_key};
+pub use house::{Checked, House, OpenError};
+pub use serve::{Listeners, Running, ServeError, open_public, serve};

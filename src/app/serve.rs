@@ -1,0 +1,186 @@
+//! The running service: two listeners, a watch, signals; from start to drained.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{House, OpenError, process, watch::Watch};
+use crate::{
+    config::{Mistakes, Settings},
+    domain::sealing::SealingKeys,
+    http::{self, Jwks, Limits, Public, Readiness},
+    listener::{self, Listener},
+    ops,
+    telemetry::{Alarm, Metrics},
+};
+
+/// The sockets to serve on: inherited ones (systemd, `LISTEN_FDS`), or bound by the settings.
+pub struct Listeners {
+    public: Listener,
+    ops: Listener,
+}
+
+/// Where the service is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    /// The public listener's address.
+    pub public: SocketAddr,
+    /// The ops listener's address.
+    pub ops: SocketAddr,
+}
+
+/// The service cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] listener::ListenError),
+    /// A room.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Signals.
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+}
+
+impl Listeners {
+    /// Takes the inherited sockets (first the public one, then ops), or binds those of the settings.
+    pub fn open(settings: &Settings) -> Result<Self, ServeError> {
+        let mut inherited = listener::inherited()?.into_iter();
+        let public = match inherited.next() {
+            Some(listener) => listener,
+            None => listener::bind(settings.server().listen)?,
+        };
+        let ops = match inherited.next() {
+            Some(listener) => listener,
+            None => listener::bind(settings.server().ops_listen)?,
+        };
+        Ok(Self { public, ops })
+    }
+}
+
+/// Serves until SIGTERM or SIGINT, then drains. `reload` is called at SIGHUP; `ready` once the first request may come.
+pub async fn serve(
+    settings: Settings,
+    house: House,
+    listeners: Listeners,
+    reload: impl Fn() -> Result<Settings, Mistakes> + Send,
+    ready: impl FnOnce(Running) + Send,
+) -> Result<(), ServeError> {
+    process::harden();
+    process::make_room_for_connections();
+    let house = Arc::new(house);
+    let public = open_public(&settings, &house).await?;
+    let (settings_sender, settings) = watch::channel(Arc::new(settings));
+    let watch = Watch::new(Arc::clone(&house), Arc::clone(&public));
+
+    let running = Running { public: listeners.public.local_addr(), ops: listeners.ops.local_addr() };
+    let (stop, stopped) = watch::channel(false);
+    let (stop_ops, ops_stopped) = watch::channel(false);
+    let current = Arc::clone(&settings.borrow());
+    let public_service = service(http::router(&public), Some(Arc::clone(&house.metrics)));
+    let public_config = current.listener_config(running.public);
+    let public_server = tokio::spawn(listener::serve(listeners.public, public_config, public_service, stopped));
+    let ops_routes = ops::router(Arc::clone(&house.metrics)).merge(http::health_routes(Arc::clone(&public.readiness)));
+    let ops_service = service(http::edge::wrap(ops_routes, None), None);
+    let ops_config = current.listener_config(running.ops);
+    let ops_server = tokio::spawn(listener::serve(listeners.ops, ops_config, ops_service, ops_stopped));
+    let watching = tokio::spawn(watch.run(settings));
+    ready(running);
+    notify(&[sd_notify::NotifyState::Ready]);
+
+    until_told_to_stop(&house, &public, &settings_sender, reload).await?;
+
+    // The ops listener goes last, so that it can tell of the draining.
+    public.readiness.drain();
+    notify(&[sd_notify::NotifyState::Stopping]);
+    let _ = stop.send(true);
+    let _ = public_server.await;
+    let _ = stop_ops.send(true);
+    let _ = ops_server.await;
+    watching.abort();
+    tracing::info!("drained");
+    Ok(())
+}
+
+/// What the public routes work with, after a first look at keys and API keys: a key that does not load is a reason not to
+/// start.
+pub async fn open_public(settings: &Settings, house: &Arc<House>) -> Result<Arc<Public>, OpenError> {
+    let public = Arc::new(Public {
+        issuer: house.issuer(settings),
+        api_keys: crate::identity::ApiKeys::default(),
+        limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
+        trusted_proxies: ArcSwap::from_pointee(settings.server().trusted_proxies.clone()),
+        jwks: Jwks::default(),
+        readiness: Arc::new(Readiness::default()),
+        metrics: Arc::clone(&house.metrics),
+        clock: Arc::clone(&house.clock),
+    });
+    Watch::new(Arc::clone(house), Arc::clone(&public)).first_look(settings).await?;
+    Ok(public)
+}
+
+/// Routes as a listener serves them.
+fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
+    listener::Service { router, raw_refusal: Arc::new(http::edge::refused_unread), metrics }
+}
+
+/// Handles SIGHUP until SIGTERM or SIGINT comes.
+async fn until_told_to_stop(
+    house: &Arc<House>,
+    public: &Arc<Public>,
+    settings: &watch::Sender<Arc<Settings>>,
+    reload: impl Fn() -> Result<Settings, Mistakes>,
+) -> Result<(), ServeError> {
+    let listen = |kind| signal(kind).map_err(ServeError::Signals);
+    let (mut hangup, mut terminate, mut interrupt) =
+        (listen(SignalKind::hangup())?, listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                if let Err(why) = take_over(house, public, settings, reload()).await {
+                    tracing::error!(why, "reload refused, everything stays as it was");
+                    house.metrics.alarm(Alarm::Reload);
+                }
+                notify(&[sd_notify::NotifyState::Ready]);
+            }
+        }
+    }
+}
+
+/// Goes over to new settings: all of them or, where anything is wrong, none.
+async fn take_over(
+    house: &Arc<House>,
+    public: &Arc<Public>,
+    settings: &watch::Sender<Arc<Settings>>,
+    new: Result<Settings, Mistakes>,
+) -> Result<(), String> {
+    let new = new.map_err(|mistakes| mistakes.to_string())?;
+    let sealing = SealingKeys::derive(new.sealing());
+    house.reseal_user_hash_key(&sealing).await.map_err(|error| error.to_string())?;
+    Watch::new(Arc::clone(house), Arc::clone(public)).take_up(&new).await.map_err(|error| error.to_string())?;
+    let waiting = settings.borrow().restart_needed(&new);
+    public.issuer.reload(new.policies(), sealing);
+    public.limits.store(Arc::new(Limits::new(new.limits())));
+    public.trusted_proxies.store(Arc::new(new.server().trusted_proxies.clone()));
+    settings.send_replace(Arc::new(new));
+    tracing::info!("configuration and keys reloaded");
+    if !waiting.is_empty() {
+        tracing::warn!(settings = waiting.join(", "), "these changes take effect at the next start");
+    }
+    Ok(())
+}
+
+/// Tells systemd, where it listens (`Type=notify`).
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(why) = sd_notify::notify(states) {
+        tracing::debug!(%why, "systemd was not told");
+    }
+}

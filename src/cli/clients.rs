@@ -1,0 +1,119 @@
+//! `countersign clients`: backends' API keys.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{
+    context::Context,
+    output::{table, time_or_dash},
+};
+use crate::domain::{
+    api_key::{ApiKeyId, ApiKeyRecord},
+    ids::{AppName, ClientName},
+};
+
+#[derive(Subcommand)]
+pub(super) enum Clients {
+    /// Make an API key for a backend; it is shown once, now
+    ///
+    /// A backend may have two live keys, so that they can be exchanged without a gap: make the second, move the backend
+    /// over, revoke the first.
+    Create {
+        /// The backend's name
+        client: ClientName,
+        /// An app it may mint for; several times for several
+        #[arg(long = "app", required = true)]
+        apps: Vec<AppName>,
+        /// When it stops by itself, e.g. 90d [default: never]
+        #[arg(long, value_name = "SPAN", value_parser = crate::config::parse_span)]
+        expires: Option<std::time::Duration>,
+    },
+    /// List the API keys on record; their secrets are not
+    List,
+    /// Stop an API key for good; running servers follow within 2 s
+    Revoke {
+        /// The key's id: the 16 digits after csk1_
+        id: ApiKeyId,
+    },
+}
+
+/// An API key for programs to read.
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: &'a ApiKeyId,
+    client: &'a ClientName,
+    apps: &'a [AppName],
+    created: i64,
+    expires: Option<i64>,
+    revoked: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<&'a str>,
+}
+
+impl<'a> Entry<'a> {
+    fn of(record: &'a ApiKeyRecord, api_key: Option<&'a str>) -> Self {
+        Self {
+            id: &record.id,
+            client: &record.client,
+            apps: &record.apps,
+            created: record.created.0,
+            expires: record.expires.map(|time| time.0),
+            revoked: record.revoked.map(|time| time.0),
+            api_key,
+        }
+    }
+}
+
+impl Clients {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Create { client, apps, expires } => create(context, client, apps, expires),
+            Self::List => list(context),
+            Self::Revoke { id } => revoke(context, &id),
+        }?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn create(
+    context: &Context,
+    client: ClientName,
+    apps: Vec<AppName>,
+    expires: Option<std::time::Duration>,
+) -> anyhow::Result<()> {
+    let (key, record) = context.with_house(async |house, settings| {
+        let policies = settings.policies();
+        if let Some(unknown) = apps.iter().find(|app| !policies.contains_key(app)) {
+            anyhow::bail!("there is no [apps.{unknown}] in the configuration");
+        }
+        Ok(house.clients().create(client, apps, expires).await?)
+    })?;
+    let shown = key.reveal();
+    context.output.answer(&Entry::of(&record, Some(&shown)), &*shown)?;
+    context.output.remark("This is the only time the key is shown: put it into the backend's secrets now.");
+    Ok(())
+}
+
+fn list(context: &Context) -> anyhow::Result<()> {
+    let records = context.with_house(async |house, _| Ok(house.clients().list().await?))?;
+    let entries: Vec<Entry<'_>> = records.iter().map(|record| Entry::of(record, None)).collect();
+    let rows = records.iter().map(|record| {
+        let apps: Vec<&str> = record.apps.iter().map(AppName::as_str).collect();
+        [
+            record.id.to_string(),
+            record.client.to_string(),
+            apps.join(","),
+            record.created.to_string(),
+            time_or_dash(record.expires),
+            time_or_dash(record.revoked),
+        ]
+    });
+    context.output.answer(&entries, table(&["ID", "CLIENT", "APPS", "CREATED", "EXPIRES", "REVOKED"], rows))
+}
+
+fn revoke(context: &Context, id: &ApiKeyId) -> anyhow::Result<()> {
+    context.with_house(async |house, _| Ok(house.clients().revoke(id).await?))?;
+    context.output.answer(&serde_json::json!({ "revoked": id }), format_args!("API key {id} is revoked."))
+}

@@ -1,0 +1,50 @@
+//! `countersign config`: check, show, start.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::context::Context;
+use crate::config::SAMPLE;
+
+#[derive(Subcommand)]
+pub(super) enum Config {
+    /// Check the configuration, and list every mistake with its place; changes nothing
+    Check,
+    /// Print the commented sample: every setting at its default
+    Default,
+    /// Print the configuration in force, secrets left out
+    Dump {
+        /// Say where each value comes from
+        #[arg(long)]
+        show_origin: bool,
+    },
+}
+
+impl Config {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Check => check(context),
+            Self::Default => context.output.answer(&json!({ "toml": SAMPLE }), SAMPLE),
+            Self::Dump { show_origin } => dump(context, show_origin),
+        }?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn check(context: &Context) -> anyhow::Result<()> {
+    let settings = context.settings(&[])?;
+    let warnings = settings.warnings();
+    let mut text = "The configuration is good.".to_owned();
+    for warning in &warnings {
+        text.push_str("\nwarning: ");
+        text.push_str(warning);
+    }
+    context.output.answer(&json!({ "ok": true, "warnings": warnings }), text)
+}
+
+fn dump(context: &Context, show_origin: bool) -> anyhow::Result<()> {
+    let settings = context.settings(&[])?;
+    context.output.answer(&settings.to_json(), settings.dump(show_origin))
+}

@@ -1,0 +1,73 @@
+//! What every command works with: the settings it is asked to use, an open house, and a way to say things.
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use super::output::Output;
+use crate::{
+    app::House,
+    config::{Environment, Mistakes, Settings},
+};
+
+/// A configuration that does not hold (`EX_CONFIG` of sysexits.h).
+pub(super) const EXIT_CONFIG: u8 = 78;
+/// Done, with warnings.
+pub(super) const EXIT_WARNINGS: u8 = 3;
+/// Not reachable, or not ready.
+pub(super) const EXIT_NOT_READY: u8 = 4;
+
+/// The usual places of a configuration.
+const PLACES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];
+
+/// What a command works with.
+pub(super) struct Context {
+    file: Option<PathBuf>,
+    /// The environment, as it was at start.
+    pub(super) environment: Environment,
+    /// Where answers go.
+    pub(super) output: Output,
+}
+
+impl Context {
+    pub(super) fn new(file: Option<PathBuf>, json: bool, environment: Environment) -> Self {
+        let file = file.or_else(|| environment.config_file());
+        Self { file, environment, output: Output { json } }
+    }
+
+    /// The configuration file: the one that was named, or the first that exists in the usual places.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        let usual = || PLACES.iter().map(Path::new).find(|place| place.is_file()).map(Path::to_owned);
+        self.file.clone().or_else(usual)
+    }
+
+    /// The settings, with these flags over everything else.
+    pub(super) fn settings(&self, flags: &[(String, String)]) -> Result<Settings, Mistakes> {
+        Settings::load(self.file().as_deref(), &self.environment, flags)
+    }
+
+    /// Runs `work` on the rooms that the settings name, beside a server that may be running on them.
+    pub(super) fn with_house<T, F>(&self, work: impl FnOnce(House, Settings) -> F) -> anyhow::Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let settings = self.settings(&[])?;
+        block_on(async {
+            let house = House::open(&settings).await?;
+            work(house, settings).await
+        })
+    }
+
+    /// Says why a command failed, and with which exit code.
+    pub(super) fn explain(&self, error: &anyhow::Error) -> ExitCode {
+        self.output.complain(error);
+        if error.is::<Mistakes>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+    }
+}
+
+/// Runs a future to its end, on a runtime of its own.
+pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

@@ -1,0 +1,65 @@
+//! `countersign db`: the store's upkeep.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::context::{Context, block_on};
+use crate::app::House;
+
+#[derive(Subcommand)]
+pub(super) enum Db {
+    /// Bring the store's tables to this version; serve does it too, and the previous version can go on beside it
+    Migrate,
+    /// Copy the whole store, consistently, beside a running server
+    Backup {
+        /// The file to write; it must not exist
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// Put a backup in the place of a lost store, and end every session in it
+    ///
+    /// Some of those sessions may have been ended after the backup was made: their users log in again.
+    Restore {
+        /// The backup
+        #[arg(long)]
+        from: PathBuf,
+    },
+}
+
+impl Db {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Migrate => migrate(context),
+            Self::Backup { to } => backup(context, &to),
+            Self::Restore { from } => restore(context, &from),
+        }?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn migrate(context: &Context) -> anyhow::Result<()> {
+    let schema = context.with_house(async |house, _| Ok(house.store.schema().await?))?;
+    context
+        .output
+        .answer(&schema, format_args!("The store has schema {}; this build knows {}.", schema.found, schema.known))
+}
+
+fn backup(context: &Context, to: &Path) -> anyhow::Result<()> {
+    context.with_house(async |house, _| Ok(house.store.backup(to.to_owned()).await?))?;
+    let text = format!(
+        "The store is copied to {}. It is of use only with the sealing secret: keep that too, elsewhere.",
+        to.display()
+    );
+    context.output.answer(&json!({ "backup": to }), text)
+}
+
+fn restore(context: &Context, from: &Path) -> anyhow::Result<()> {
+    let settings = context.settings(&[])?;
+    block_on(async { Ok(House::restore(&settings, from).await?) })?;
+    context.output.answer(&json!({ "restored": from }), "The store is restored; every session in it is ended.")
+}

@@ -1,0 +1,81 @@
+//! `countersign init`: a new service, ready to serve.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    context::{Context, block_on},
+    keys::read_passphrase,
+};
+use crate::{
+    app::{House, Site, first_key},
+    config::{SAMPLE, Settings},
+    domain::key::KeyRecord,
+};
+
+/// Set up a service: configuration, sealing secret, first key
+///
+/// Writes countersign.toml, sealing.secret, keys/ and countersign.db into a folder, and prints the public key for Braze.
+/// Nothing that exists is overwritten.
+#[derive(Args)]
+pub(super) struct Init {
+    /// The folder
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// A file whose first line encrypts the key files (PKCS#8, scrypt, AES-256); the configuration will name it
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Init {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        std::fs::create_dir_all(&self.dir).with_context(|| self.dir.display().to_string())?;
+        let site = Site::of(&self.dir);
+        site.furnish(&self.configuration()?)?;
+        let settings = Settings::load(Some(&site.config), &context.environment, &[])?;
+        let key = block_on(async {
+            let house = House::open(&settings).await?;
+            Ok(first_key(&house, "main".parse()?).await?)
+        })?;
+        let value = json!({ "config": site.config, "kid": key.kid, "public_key": key.public_key });
+        context.output.answer(&value, &key.public_key)?;
+        context.output.remark(next_steps(&site, &key));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The sample, with the passphrase file in its place.
+    fn configuration(&self) -> anyhow::Result<String> {
+        let Some(file) = &self.passphrase_file else { return Ok(SAMPLE.to_owned()) };
+        read_passphrase(file)?;
+        let file = file.canonicalize().with_context(|| file.display().to_string())?;
+        let setting = format!("passphrase_file = {}\n", toml::Value::from(file.display().to_string()));
+        let commented = SAMPLE.lines().find(|line| line.starts_with("# passphrase_file = "));
+        let commented = commented.context("the sample has no passphrase_file")?;
+        Ok(SAMPLE.replacen(&format!("{commented}\n"), &setting, 1))
+    }
+}
+
+fn next_steps(site: &Site, key: &KeyRecord) -> String {
+    let config = display(&site.config);
+    format!(
+        "\nKey {} is ready. Next:\n  \
+         1. paste the public key above into Braze: Settings > App Settings > SDK Authentication, for each of your apps\n  \
+         2. look through {config}: name your apps\n  \
+         3. countersign -c {config} clients create backend --app web     (an API key for your backend, shown once)\n  \
+         4. countersign -c {config} serve\n  \
+         5. keep {} and {} safe: without them tokens cannot be refreshed or signed",
+        key.kid,
+        display(&site.sealing_secret),
+        display(&site.keys),
+    )
+}
+
+fn display(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,111 @@
+//! The command line: one file a command. Data goes to stdout, everything else to stderr.
+
+mod clients;
+mod config;
+mod context;
+mod db;
+mod doctor;
+mod healthcheck;
+mod init;
+mod keys;
+mod meta;
+mod output;
+mod serve;
+mod token;
+mod users;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Environment;
+use context::Context;
+
+/// The signing server for Braze SDK authentication.
+///
+/// It holds the RS256 private keys, mints JWTs for logged-in users, and refreshes them when the SDK's auth-failure
+/// callback asks.
+#[derive(Parser)]
+#[command(
+    name = "countersign",
+    version,
+    arg_required_else_help = true,
+    after_help = "Try it:       countersign serve --dev\nFor real:     countersign init, then countersign serve\n\n\
+        Exit codes:   0 done · 1 failed · 2 wrong usage · 3 warnings · 4 not reachable or not ready · 78 wrong configuration"
+)]
+struct Cli {
+    /// The configuration file [default: ./countersign.toml, else /etc/countersign/countersign.toml]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Init(init::Init),
+    /// Make, import, look at and activate signing keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Make, look at and revoke backends' API keys
+    #[command(subcommand)]
+    Clients(clients::Clients),
+    /// Opt users out and in, look at and end their sessions
+    #[command(subcommand)]
+    Users(users::Users),
+    /// Mint a token by hand, or see what is wrong with one
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Check, show or start a configuration
+    #[command(subcommand)]
+    Config(config::Config),
+    Doctor(doctor::Doctor),
+    /// Migrate, back up or restore the store
+    #[command(subcommand)]
+    Db(db::Db),
+    Healthcheck(healthcheck::Healthcheck),
+    Completions(meta::Completions),
+    Man(meta::Man),
+    Version(meta::Version),
+}
+
+/// Runs the command line; the exit code is the process's.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(help) => {
+            // Where stdout or stderr is closed there is nobody to tell.
+            let _ = help.print();
+            return ExitCode::from(if help.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let context = Context::new(cli.config, cli.json, environment);
+    match cli.command.run(&context) {
+        Ok(code) => code,
+        Err(error) => context.explain(&error),
+    }
+}
+
+impl Command {
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Serve(serve) => serve.run(context),
+            Self::Init(init) => init.run(context),
+            Self::Keys(keys) => keys.run(context),
+            Self::Clients(clients) => clients.run(context),
+            Self::Users(users) => users.run(context),
+            Self::Token(token) => token.run(context),
+            Self::Config(config) => config.run(context),
+            Self::Doctor(_) => doctor::run(context),
+            Self::Db(db) => db.run(context),
+            Self::Healthcheck(healthcheck) => healthcheck.run(context),
+            Self::Completions(completions) => completions.run(context),
+            Self::Man(man) => man.run(context),
+            Self::Version(_) => meta::version(context),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `countersign serve`: run the service.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Args;
+use serde_json::json;
+
+use super::context::Context;
+use crate::{
+    app::{self, Access, Dev, House, Listeners, Running},
+    config::Settings,
+    telemetry::init_logs,
+};
+
+/// Run the service
+///
+/// With --dev: no configuration, a throw-away key and API key, an embedded store in a temporary folder, loopback only.
+#[derive(Args)]
+pub(super) struct Serve {
+    /// Try it: everything is made for the occasion and vanishes with the process
+    #[arg(long)]
+    dev: bool,
+    /// Where apps and backends connect, e.g. 127.0.0.1:8080; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where metrics and health are, e.g. 127.0.0.1:9090; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    ops_listen: Option<String>,
+}
+
+impl Serve {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async { if self.dev { self.dev(context).await } else { self.real(context).await } })?;
+        // Whatever is still blocked on a disk must not hold up the exit.
+        runtime.shutdown_background();
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn real(&self, context: &Context) -> anyhow::Result<()> {
+        let flags = self.flags();
+        let settings = context.settings(&flags)?;
+        init_logs(settings.log());
+        for warning in settings.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let listeners = Listeners::open(&settings)?;
+        let house = House::open(&settings).await?;
+        let json = context.output.json;
+        let ready = |running: Running| {
+            tracing::info!(public = %running.public, ops = %running.ops, "ready");
+            if json {
+                announce(&json!({ "url": url(running.public), "ops_url": url(running.ops) }).to_string());
+            }
+        };
+        Ok(app::serve(settings, house, listeners, || context.settings(&flags), ready).await?)
+    }
+
+    async fn dev(&self, context: &Context) -> anyhow::Result<()> {
+        let flags = self.flags();
+        let (settings, house, access, folder) = Dev::open(&context.environment, &flags).await?.into_parts();
+        init_logs(settings.log());
+        let listeners = Listeners::open(&settings)?;
+        let config = folder.path().join("countersign.toml");
+        let reload = || Settings::load(Some(&config), &context.environment, &flags);
+        let json = context.output.json;
+        let ready =
+            |running: Running| announce(&if json { as_json(running, &access) } else { banner(running, &access) });
+        app::serve(settings, house, listeners, reload, ready).await?;
+        drop(folder);
+        Ok(())
+    }
+
+    fn flags(&self) -> Vec<(String, String)> {
+        let flag = |path: &str, value: &Option<String>| value.clone().map(|value| (path.to_owned(), value));
+        [flag("server.listen", &self.listen), flag("server.ops_listen", &self.ops_listen)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+fn url(address: std::net::SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+fn as_json(running: Running, access: &Access) -> String {
+    let line = json!({
+        "url": url(running.public),
+        "ops_url": url(running.ops),
+        "app": access.app,
+        "api_key": *access.api_key.reveal(),
+        "public_key": access.public_key,
+    });
+    line.to_string()
+}
+
+fn banner(running: Running, access: &Access) -> String {
+    let (url, ops, app, key) = (url(running.public), url(running.ops), &access.app, access.api_key.reveal());
+    format!(
+        "Countersign is ready. Development mode: the keys below are thrown away when it stops.\n\n\
+         API key for app {app}:\n  {}\n\n\
+         Public key, to paste into Braze (Settings > App Settings > SDK Authentication):\n{}\n\
+         A token for user u-1:\n  \
+         curl -s {url}/v1/token/generate -H 'Authorization: Bearer {}' \\\n    \
+         -H 'Content-Type: application/json' -d '{{\"app\":\"{app}\",\"user_id\":\"u-1\"}}'\n\n\
+         Try the API: {url}/docs     Metrics: {ops}/metrics     Stop: Ctrl-C\n",
+        *key, access.public_key, *key
+    )
+}
+
+/// Prints what a starting service says on stdout; where stdout is closed nobody wants to know.
+fn announce(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{text}");
+    let _ = stdout.flush();
+}

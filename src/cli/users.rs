@@ -1,0 +1,140 @@
+//! `countersign users`: opt-outs and sessions.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{context::Context, output::table};
+use crate::domain::{
+    ids::{AppName, BRAZE_MAX_USER_ID_BYTES, SessionId, UserId, UserIdRules},
+    session::{Ended, Session},
+};
+
+#[derive(Subcommand)]
+pub(super) enum Users {
+    /// Give out no token for a user, on one app or on all, until opted in again
+    ///
+    /// A token that is out already lives to its exp at Braze.
+    OptOut(Who),
+    /// Take an opt-out back
+    OptIn(Who),
+    /// End sessions: of a user, of everyone on an app, or a single one
+    ///
+    /// Refresh tokens of an ended session are refused at once; a token that is out already lives to its exp at Braze.
+    Revoke(Revoke),
+    /// List a user's sessions, newest first
+    Sessions {
+        /// The user id, as given to changeUser
+        user: String,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Who {
+    /// The user id, as given to changeUser
+    user: String,
+    /// On this app only [default: on all]
+    #[arg(long)]
+    app: Option<AppName>,
+}
+
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Revoke {
+    /// The user id, as given to changeUser
+    #[arg(required_unless_present_any = ["session", "everyone"], conflicts_with_all = ["session", "everyone"])]
+    user: Option<String>,
+    /// One session, by its id
+    #[arg(long, conflicts_with_all = ["app", "everyone"])]
+    session: Option<SessionId>,
+    /// Every user's sessions
+    #[arg(long)]
+    everyone: bool,
+    /// On this app only [default: on all]
+    #[arg(long)]
+    app: Option<AppName>,
+}
+
+impl Users {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::OptOut(who) => opt_out(context, &who),
+            Self::OptIn(who) => opt_in(context, &who),
+            Self::Revoke(what) => revoke(context, &what),
+            Self::Sessions { user } => sessions(context, &user),
+        }?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A user id given by an operator: whatever any app may take.
+pub(super) fn user_id(text: &str) -> anyhow::Result<UserId> {
+    let rules = UserIdRules { max_bytes: BRAZE_MAX_USER_ID_BYTES, allow_invisible: true };
+    UserId::parse(text, rules).map_err(|bad| anyhow::anyhow!("the user id {bad}"))
+}
+
+fn opt_out(context: &Context, who: &Who) -> anyhow::Result<()> {
+    let user = user_id(&who.user)?;
+    let changed = context.with_house(async |house, _| Ok(house.users().opt_out(&user, who.app.as_ref()).await?))?;
+    let text = if changed { "The user is opted out." } else { "The user was opted out already." };
+    context.output.answer(&json!({ "changed": changed }), text)
+}
+
+fn opt_in(context: &Context, who: &Who) -> anyhow::Result<()> {
+    let user = user_id(&who.user)?;
+    let changed = context.with_house(async |house, _| Ok(house.users().opt_in(&user, who.app.as_ref()).await?))?;
+    let text = if changed { "The opt-out is taken back." } else { "There was no opt-out of that scope." };
+    context.output.answer(&json!({ "changed": changed }), text)
+}
+
+fn revoke(context: &Context, what: &Revoke) -> anyhow::Result<()> {
+    let app = what.app.as_ref();
+    let ended = context.with_house(async |house, _| {
+        let users = house.users();
+        match (&what.user, what.session) {
+            (Some(user), _) => Ok(Some(users.revoke(&user_id(user)?, app).await?)),
+            (None, Some(session)) => Ok(Some(u64::from(users.revoke_session(session).await?))),
+            (None, None) => users.revoke_everyone(app).await.map(|()| None).map_err(Into::into),
+        }
+    })?;
+    let text = match ended {
+        Some(ended) => format!("{ended} live sessions ended."),
+        None => "Every session up to now is ended.".to_owned(),
+    };
+    context.output.answer(&json!({ "ended": ended }), text)
+}
+
+fn sessions(context: &Context, user: &str) -> anyhow::Result<()> {
+    let user = user_id(user)?;
+    let sessions = context.with_house(async |house, _| Ok(house.users().sessions(&user).await?))?;
+    let values: Vec<_> = sessions.iter().map(as_json).collect();
+    let rows = sessions.iter().map(|session| {
+        let state = session.ended.map_or("", Ended::as_str).to_owned();
+        let until = session.idle_expires.min(session.expires);
+        [
+            session.id.to_string(),
+            session.app.to_string(),
+            session.created.to_string(),
+            session.rotated.to_string(),
+            session.counter.to_string(),
+            until.to_string(),
+            state,
+        ]
+    });
+    let columns = ["SESSION", "APP", "BEGAN", "REFRESHED", "REFRESHES", "UNTIL", "ENDED"];
+    context.output.answer(&values, table(&columns, rows))
+}
+
+fn as_json(session: &Session) -> serde_json::Value {
+    json!({
+        "session": session.id.to_string(),
+        "app": session.app,
+        "created": session.created,
+        "refreshed": session.rotated,
+        "refreshes": session.counter,
+        "idle_expires": session.idle_expires,
+        "expires": session.expires,
+        "ended": session.ended,
+    })
+}
