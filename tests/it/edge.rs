@@ -1,0 +1,226 @@
+//! What every answer has in common: problem documents, request ids, security headers, CORS; and the plain routes.
+
+use axum::body::Body;
+use http::{Method, Request, header};
+use serde_json::{Value, json};
+
+use super::support::bench::{Bench, post};
+
+fn request(method: &str, path: &str) -> Request<Body> {
+    Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_document_too() {
+    let bench = Bench::new().await;
+    for path in ["/", "/v1", "/v1/token", "/v1/token/generate/", "/metrics", "/admin/v1/keys", "/../etc/passwd"] {
+        bench.send(request("GET", path)).await.problem(404, "client_error");
+    }
+    for (method, path) in [
+        ("GET", "/v1/token/generate"),
+        ("DELETE", "/v1/token/generate"),
+        ("TRACE", "/v1/token/refresh"),
+        ("PUT", "/v1/token/refresh"),
+        ("POST", "/healthz"),
+        ("TRACE", "/healthz"),
+        ("OPTIONS", "/v1/token/generate"),
+    ] {
+        let answer = bench.send(request(method, path)).await.problem(405, "client_error");
+        assert!(!answer.header("allow").is_empty(), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_marked() {
+    let bench = Bench::new().await;
+    let login = bench.login("u-1").await;
+    let answers = [
+        bench.refresh(&login.text("refresh_token")).await,
+        login,
+        bench.refresh("junk").await,
+        bench.send(request("GET", "/nowhere")).await,
+        bench.send(request("GET", "/healthz")).await,
+        bench.send(request("GET", "/readyz")).await,
+    ];
+    for answer in answers {
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+        assert!(!answer.header("x-request-id").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_echoed_and_any_other_replaced() {
+    let bench = Bench::new().await;
+    let ask = async |id: &[u8]| {
+        let mut request = request("GET", "/healthz");
+        request.headers_mut().insert("x-request-id", http::HeaderValue::from_bytes(id).unwrap());
+        bench.send(request).await.header("x-request-id").to_owned()
+    };
+    assert_eq!(ask(b"abc-1.2_3").await, "abc-1.2_3");
+    for odd in [&b""[..], b"a b", b"a\"b", b"<x>", "x".repeat(129).as_bytes(), b"\xff\xfe"] {
+        let id = ask(odd).await;
+        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_may_ask_from_listed_origins_only() {
+    let bench = Bench::new().await;
+    let preflight = async |path: &str, origin: &str| {
+        let mut request = request("OPTIONS", path);
+        request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
+        request.headers_mut().insert("access-control-request-method", "POST".parse().unwrap());
+        request.headers_mut().insert("access-control-request-headers", "content-type".parse().unwrap());
+        bench.send(request).await
+    };
+    for path in ["/v1/token/refresh", "/v1/token/revoke"] {
+        let allowed = preflight(path, "https://app.example.com").await;
+        assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.com");
+        assert_eq!(allowed.header("access-control-allow-methods"), "POST");
+        assert!(allowed.header("access-control-allow-headers").contains("content-type"));
+        assert!(allowed.header("vary").to_lowercase().contains("origin"));
+        assert_eq!(allowed.header("access-control-allow-credentials"), "");
+        for foreign in
+            ["null", "https://app.example.com.evil.test", "http://app.example.com", "https://app.example.com:444", "*"]
+        {
+            assert_eq!(preflight(path, foreign).await.header("access-control-allow-origin"), "", "{foreign}");
+        }
+    }
+    let generate = preflight("/v1/token/generate", "https://app.example.com").await;
+    assert_eq!(generate.header("access-control-allow-origin"), "");
+    assert_eq!(generate.status, 405);
+}
+
+#[tokio::test]
+async fn an_app_is_used_from_its_own_origins() {
+    let bench = Bench::new().await;
+    let token = bench.generate(&json!({ "app": "ios", "user_id": "u-1" })).await.ok().text("refresh_token");
+    let web = bench.session("u-1").await;
+    let ask = async |token: &str, origin: &str| {
+        let mut request = post("/v1/token/refresh", &json!({ "refresh_token": token }));
+        request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
+        request.headers_mut().insert(header::HOST, "auth.example.com".parse().unwrap());
+        bench.send(request).await
+    };
+    ask(&token, "https://app.example.com").await.problem(403, "forbidden");
+    ask(&web, "https://evil.test").await.problem(403, "forbidden");
+    let answer = ask(&web, "https://app.example.com").await.ok();
+    assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com");
+    assert!(answer.header("access-control-expose-headers").contains("retry-after"));
+    ask(&token, "https://auth.example.com").await.ok();
+}
+
+#[tokio::test]
+async fn logout_ends_the_session_and_is_always_well() {
+    let bench = Bench::new().await;
+    let first = bench.session("u-1").await;
+    let second = bench.refresh(&first).await.ok().text("refresh_token");
+    for token in [&first, &first, &second, "junk", ""] {
+        assert_eq!(bench.revoke(token).await.ok().json(), json!({ "status": "success" }));
+    }
+    bench.refresh(&second).await.problem(401, "invalid_token");
+    bench.post("/v1/token/revoke", &json!({ "token": first })).await.problem(400, "client_error");
+}
+
+#[tokio::test]
+async fn the_key_set_verifies_our_tokens_and_is_cached() {
+    let bench = Bench::new().await;
+    let token = bench.login("u-1").await.text("token");
+    let answer = bench.send(request("GET", "/.well-known/jwks.json")).await.ok();
+    assert_eq!(answer.header("content-type"), "application/jwk-set+json");
+    assert_eq!(answer.header("cache-control"), "public, max-age=300");
+    let set: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&answer.body).unwrap();
+    let [jwk] = &set.keys[..] else { panic!("{set:?}") };
+    let kid = jwk.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).unwrap();
+    assert_eq!(jwk.common.key_id.as_deref(), Some(kid.as_str()));
+    assert_eq!(answer.json()["keys"][0]["use"], "sig");
+    assert_eq!(answer.json()["keys"][0]["alg"], "RS256");
+    let private: Vec<&str> = ["d", "p", "q", "dp", "dq", "qi"]
+        .into_iter()
+        .filter(|name| answer.json()["keys"][0].get(name).is_some())
+        .collect();
+    assert!(private.is_empty());
+    let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
+    rules.validate_exp = false;
+    jsonwebtoken::decode::<Value>(&token, &jsonwebtoken::DecodingKey::from_jwk(jwk).unwrap(), &rules).unwrap();
+
+    let etag = answer.header("etag").to_owned();
+    for known in [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}"), "*".to_owned()] {
+        let mut again = request("GET", "/.well-known/jwks.json");
+        again.headers_mut().insert(header::IF_NONE_MATCH, known.parse().unwrap());
+        let answer = bench.send(again).await;
+        assert_eq!((answer.status, answer.body.len()), (304, 0));
+        assert_eq!(answer.header("etag"), etag);
+    }
+}
+
+#[tokio::test]
+async fn readiness_says_what_is_missing() {
+    let bench = Bench::with("[apps.web]\n[apps.other]\nring = \"second\"\n").await;
+    let answer = bench.send(request("GET", "/readyz")).await;
+    assert_eq!(answer.status, 503);
+    let report = answer.json();
+    assert_eq!(report["ready"], false);
+    let conditions = report["conditions"].as_array().unwrap();
+    let condition = |name: &str| conditions.iter().find(|condition| condition["name"] == name).unwrap();
+    assert_eq!(condition("ring main")["ok"], true);
+    assert_eq!(condition("store")["ok"], true);
+    assert_eq!(condition("ring second")["ok"], false);
+    assert!(condition("ring second")["reason"].as_str().unwrap().contains("countersign keys generate"));
+    bench.generate(&json!({ "app": "other", "user_id": "u-1" })).await.problem(503, "unavailable");
+    assert_eq!(Bench::new().await.send(request("GET", "/readyz")).await.ok().json()["ready"], true);
+}
+
+#[tokio::test]
+async fn the_document_describes_every_route() {
+    let bench = Bench::new().await;
+    let document = bench.send(request("GET", "/openapi.json")).await.ok().json();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    let expected = [
+        "/.well-known/jwks.json",
+        "/healthz",
+        "/readyz",
+        "/v1/token/generate",
+        "/v1/token/refresh",
+        "/v1/token/revoke",
+    ];
+    assert_eq!(paths.len(), expected.len(), "{paths:?}");
+    assert!(expected.iter().all(|path| document["paths"].get(path).is_some()));
+    assert_eq!(document["components"]["schemas"]["GenerateRequest"]["additionalProperties"], false);
+    assert!(document["components"]["schemas"]["Problem"]["properties"]["code"].is_object());
+}
+
+#[tokio::test]
+async fn the_page_needs_nothing_from_outside() {
+    let bench = Bench::new().await;
+    let page = bench.send(request("GET", "/docs/")).await.ok();
+    assert_eq!(page.header("content-encoding"), "gzip");
+    let mut html = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&page.body[..]), &mut html).unwrap();
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    assert!(!html.contains("http://") && !html.contains("https://"), "{html}");
+    for asset in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
+        assert!(html.contains(asset), "{asset}");
+        assert!(!bench.send(request("GET", &format!("/docs/{asset}"))).await.ok().body.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_an_answer_and_a_metric() {
+    let metrics = countersign::telemetry::Metrics::new();
+    let routes =
+        axum::Router::new().route("/", axum::routing::get(async || -> &'static str { panic!("a secret in a panic") }));
+    let routes = countersign::http::edge::wrap(routes, Some(metrics.clone()));
+    for _ in 0..2 {
+        let response = tower::ServiceExt::oneshot(routes.clone(), request("GET", "/")).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let problem: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["code"], "unavailable");
+        assert!(!problem.to_string().contains("secret"));
+    }
+    assert!(metrics.encode().contains("countersign_alarms_total{kind=\"panic\"} 2"));
+}

@@ -1,0 +1,68 @@
+//! Rate limits: exact waits for those who ask too often, and nothing that an honest burst would meet.
+
+use serde_json::json;
+
+use super::support::bench::Bench;
+
+/// Limits at their defaults; patience with the signatures of a slow machine.
+const APP: &str = "[custody]\nmax_wait = \"60s\"\n[apps.web]\n";
+
+#[tokio::test]
+async fn a_session_that_asks_too_often_is_told_when_to_come_back() {
+    let bench = Bench::with(&format!("{APP}[limits]\nper_session = {{ per_second = 1, burst = 3 }}\n")).await;
+    let token = bench.session("u-1").await;
+    for _ in 0..3 {
+        bench.refresh(&token).await.ok();
+    }
+    let problem = bench.refresh(&token).await.problem(429, "rate_limited");
+    let wait = problem.json()["retry"].as_u64().unwrap();
+    assert!((1..=1000).contains(&wait), "{wait}");
+    assert_eq!(problem.header("retry-after"), "1");
+    assert_eq!(problem.header("ratelimit"), r#""session";r=0;t=1"#);
+    assert_eq!(problem.header("ratelimit-policy"), r#""session";q=3;w=3"#);
+    bench.refresh(&bench.session("u-1").await).await.ok();
+}
+
+#[tokio::test]
+async fn clients_and_addresses_have_their_own_limits() {
+    let bench = Bench::with(&format!("{APP}[limits]\nper_client = {{ per_second = 1, burst = 2 }}\n")).await;
+    bench.login("u-1").await;
+    bench.login("u-2").await;
+    bench.generate(&json!({ "app": "web", "user_id": "u-3" })).await.problem(429, "rate_limited");
+
+    let bench = Bench::with(&format!("{APP}[limits]\nper_address = {{ per_second = 1, burst = 2 }}\n")).await;
+    bench.refresh("junk").await.problem(401, "invalid_token");
+    bench.refresh("junk").await.problem(401, "invalid_token");
+    bench.refresh("junk").await.problem(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_and_good_credentials_from_there_still_pass() {
+    let bench = Bench::with(&format!("{APP}[limits]\nfailures_per_address = {{ per_second = 1, burst = 5 }}\n")).await;
+    let token = bench.session("u-1").await;
+    let mut statuses = Vec::new();
+    for _ in 0..10 {
+        statuses.push(bench.refresh("junk").await.status);
+    }
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429, 429, 429, 429, 429]);
+    bench.refresh(&token).await.ok();
+    bench.login("u-1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_honest_burst_meets_no_limit_by_default() {
+    let bench = std::sync::Arc::new(Bench::with(APP).await);
+    let token = bench.session("u-1").await;
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (bench, token) = (bench.clone(), token.clone());
+        asking.spawn(async move { bench.refresh(&token).await.status });
+    }
+    // A whole office behind one address.
+    for user in 0..200 {
+        let bench = bench.clone();
+        asking.spawn(async move { bench.refresh(&bench.session(&format!("u-{user}")).await).await.status });
+    }
+    let statuses = asking.join_all().await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+}

@@ -1,0 +1,34 @@
+//! Everything that is tested from outside, in one binary: a file for each subject.
+#![allow(unreachable_pub, missing_docs, reason = "nothing here is public")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test speaks to its parent and cleans its environment"
+)]
+#![allow(clippy::float_cmp, reason = "counters are whole numbers")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod architecture;
+mod cli;
+mod custody;
+mod custody_import;
+mod custody_memory;
+mod domain_claims_jws;
+mod domain_ids;
+mod domain_key;
+mod domain_refresh_token;
+mod domain_session;
+mod domain_session_races;
+mod domain_session_theft;
+mod domain_verdict;
+mod edge;
+mod generate;
+mod keyring;
+mod limits;
+mod listener;
+mod refresh;
+mod secrecy;
+mod serve;
+mod store;
+mod store_sqlite;
+mod support;

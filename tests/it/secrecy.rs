@@ -1,0 +1,189 @@
+//! Nothing secret is ever written down: not in logs at any level, not in metrics, not in the store's files, not where
+//! another process could read it (R24, R49, R50, R56).
+
+use std::{fs, path::Path, process::Command};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+use super::support::service::{Service, run, run_json, run_with};
+
+/// The part of a JWT that makes it one: its signature.
+fn signature(token: &str) -> &str {
+    token.rsplit('.').next().unwrap()
+}
+
+/// Every file below a folder, read whole.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: std::path::PathBuf| {
+        if path.is_dir() { contents(&path) } else { vec![(path.display().to_string(), fs::read(&path).unwrap())] }
+    };
+    entries.flat_map(read).collect()
+}
+
+fn holds(bytes: &[u8], needle: &str) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+struct Flows {
+    secrets: Vec<String>,
+    logs: String,
+    metrics: String,
+    answers: String,
+    folder: tempfile::TempDir,
+}
+
+/// Runs every flow against a service that logs everything; gathers what was secret and all that was said.
+async fn every_flow() -> Flows {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let trace = |command: &mut Command| {
+        command.env("COUNTERSIGN_LOG__LEVEL", "trace").env("COUNTERSIGN_LOG__FORMAT", "json");
+    };
+    run_json(&["init"], path);
+    let mut secrets = Vec::new();
+    let mut logs = String::new();
+    let (_, made, err) = run_with(&["clients", "create", "backend", "--app", "web", "--json"], path, trace);
+    logs.push_str(&err);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let key = made["api_key"].as_str().unwrap().to_owned();
+
+    let service = Service::of_with(&path.join("countersign.toml"), trace);
+    let user = "canary-user\r\n\u{1b}[31m".trim().replace(['\r', '\n', '\u{1b}'], "");
+    let login = service.generate(&key, &user).await.ok();
+    let first = login.text("refresh_token");
+    let body = json!({ "refresh_token": first, "user_id": user, "failure": {
+        "error_code": 22, "reason": "canary-reason\r\nforged=1 \u{1b}[31m", "signature": login.text("token"), "user_id": "canary-other" } });
+    let refreshed = service.post("/v1/token/refresh", None, &body).await.unwrap().ok();
+    let mut answers = String::new();
+    for (bearer, body) in [
+        (
+            Some("csk1_0123456789abcdef_canarycanarycanarycanarycanarycanarycanary1"),
+            json!({ "app": "web", "user_id": "u" }),
+        ),
+        (Some("canary-bearer"), json!({ "app": "web", "user_id": "u" })),
+        (Some(key.as_str()), json!({ "app": "ios", "user_id": "u" })),
+        (Some(key.as_str()), json!({ "app": "web", "user_id": "canary\u{1b}\r\nid" })),
+    ] {
+        let answer = service.post("/v1/token/generate", bearer, &body).await.unwrap();
+        answers.push_str(&String::from_utf8(answer.body).unwrap());
+    }
+    let mismatch = json!({ "refresh_token": refreshed.text("refresh_token"), "user_id": "canary-mismatch" });
+    answers
+        .push_str(&String::from_utf8(service.post("/v1/token/refresh", None, &mismatch).await.unwrap().body).unwrap());
+    let junk = service.refresh("csr1_canaryjunk").await.unwrap();
+    answers.push_str(&String::from_utf8(junk.body).unwrap());
+    service
+        .post("/v1/token/revoke", None, &json!({ "refresh_token": refreshed.text("refresh_token") }))
+        .await
+        .unwrap()
+        .ok();
+    answers.push_str(&String::from_utf8(service.refresh(&first).await.unwrap().body).unwrap());
+    let metrics = String::from_utf8(service.get(&format!("{}/metrics", service.ops_url)).await.body).unwrap();
+    let (_, _, err) = service.stop();
+    logs.push_str(&err);
+
+    secrets.extend([key[22..].to_owned(), first[5..].to_owned(), refreshed.text("refresh_token")[5..].to_owned()]);
+    secrets.extend([login.text("token"), refreshed.text("token")].iter().map(|token| signature(token).to_owned()));
+    secrets.extend(
+        ["canary-bearer", "canary1", "canaryjunk", "canary-reason", "canary-other", "canary-mismatch"]
+            .map(str::to_owned),
+    );
+    secrets.push(user);
+    let sealing = fs::read_to_string(path.join("sealing.secret")).unwrap();
+    secrets.push(sealing.trim().split(':').nth(1).unwrap().to_owned());
+    Flows { secrets, logs, metrics, answers, folder }
+}
+
+#[tokio::test]
+async fn no_secret_is_written_down() {
+    let flows = every_flow().await;
+    assert!(
+        flows.logs.contains("TRACE") || flows.logs.contains("DEBUG"),
+        "the logs are at their most talkative: {}",
+        flows.logs
+    );
+    let pem = contents(&flows.folder.path().join("keys"));
+    let key_lines: Vec<String> = pem
+        .iter()
+        .flat_map(|(_, bytes)| {
+            String::from_utf8_lossy(bytes).lines().skip(1).take(20).map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(key_lines.len() > 10);
+    for secret in flows.secrets.iter().chain(&key_lines) {
+        for (place, text) in [("logs", &flows.logs), ("metrics", &flows.metrics), ("answers", &flows.answers)] {
+            assert!(!text.contains(secret.as_str()), "{secret} is in the {place}: {text}");
+        }
+    }
+    run_json(&["db", "backup", "--to", "backup.db"], flows.folder.path());
+    let files: Vec<_> = contents(flows.folder.path()).into_iter().filter(|(path, _)| path.contains(".db")).collect();
+    assert!(files.len() >= 2);
+    for (path, bytes) in &files {
+        for secret in &flows.secrets {
+            assert!(!holds(bytes, secret), "{secret} is in {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn logs_cannot_be_forged() {
+    let flows = every_flow().await;
+    for line in flows.logs.lines() {
+        let event: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|_| panic!("not one JSON event: {line}"));
+        assert!(event.is_object());
+    }
+    assert!(!flows.logs.contains('\u{1b}'));
+}
+
+#[tokio::test]
+async fn a_stolen_store_opens_nothing() {
+    let flows = every_flow().await;
+    fs::write(flows.folder.path().join("sealing.secret"), format!("1:{}", "0123456789abcdef".repeat(4))).unwrap();
+    let (code, _, err) = run(&["users", "sessions", "canary-user"], flows.folder.path());
+    assert!(code == 1 && err.contains("sealing secret"), "{err}");
+}
+
+/// R56: no private key in the text form it came in is left in memory, and the process is closed to its own user.
+#[tokio::test]
+async fn memory_holds_no_key_file_and_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    run_json(&["init"], folder.path());
+    let key = contents(&folder.path().join("keys")).remove(0).1;
+    let text = String::from_utf8(key).unwrap();
+    let line = text.lines().nth(10).unwrap().to_owned();
+    let der = STANDARD.decode(text.lines().filter(|line| !line.starts_with("-----")).collect::<String>()).unwrap();
+    let service = Service::of(&folder.path().join("countersign.toml"));
+    service.get(&format!("{}/readyz", service.url)).await.ok();
+    let pid = service.child.id();
+    let status = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = status.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    let Ok(memory) = read_memory(pid) else {
+        // Not root: the process is closed to us, which is the other half of what is asked.
+        assert!(fs::read(format!("/proc/{pid}/maps")).is_err());
+        return;
+    };
+    assert!(memory.len() > 1_000_000);
+    assert!(!holds(&memory, &line), "a line of the key's PEM is in memory");
+    assert!(!memory.windows(64).any(|window| window == &der[350..414]), "the key's DER is in memory");
+}
+
+/// All readable memory of a process; needs to be allowed to.
+fn read_memory(pid: u32) -> std::io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let memory = fs::File::open(format!("/proc/{pid}/mem"))?;
+    let mut all = Vec::new();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let (start, end) = (u64::from_str_radix(start, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(end - start).unwrap().min(64 << 20)];
+        if memory.read_exact_at(&mut bytes, start).is_ok() {
+            all.extend(bytes);
+        }
+    }
+    Ok(all)
+}

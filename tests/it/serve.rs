@@ -1,0 +1,208 @@
+//! The process: development mode, signals, reload, inherited sockets, overload, and what becomes of a killed one.
+
+use std::{collections::HashMap, fs, process::Command, sync::Arc, time::Duration};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::support::{
+    service::{Service, run_json},
+    verified_claims,
+};
+
+#[tokio::test]
+async fn dev_mode_says_all_a_developer_needs() {
+    let service = Service::dev();
+    let token = service.generate(service.api_key(), "u-1").await.ok().text("token");
+    verified_claims(&token, service.ready["public_key"].as_str().unwrap());
+    assert_eq!(service.ready["app"], "web");
+    let metrics = service.get(&format!("{}/metrics", service.ops_url)).await.ok();
+    assert_eq!(metrics.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text = String::from_utf8(metrics.body).unwrap();
+    assert!(text.contains("countersign_mints_total{app=\"web\"} 1") && text.ends_with("# EOF\n"), "{text}");
+    service.get(&format!("{}/readyz", service.ops_url)).await.ok();
+    service.get(&format!("{}/v1/token/generate", service.ops_url)).await.problem(404, "client_error");
+    let (status, _, _) = service.stop();
+    assert!(status.success());
+}
+
+#[test]
+fn the_banner_has_a_curl_line_that_works_as_printed() {
+    use std::io::{BufRead, BufReader};
+    let mut command = super::support::service::countersign();
+    command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut curl = lines.find(|line| line.trim_start().starts_with("curl ")).unwrap();
+    while curl.ends_with('\\') {
+        curl.pop();
+        curl.push_str(&lines.next().unwrap());
+    }
+    let answer = Command::new("sh").args(["-c", curl.trim()]).output();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let answer = answer.unwrap();
+    if answer.status.code() == Some(127) {
+        // No curl on this machine: the words are checked at least, by the shell and by eye of the pattern.
+        assert!(curl.contains("/v1/token/generate") && curl.contains("Authorization: Bearer csk1_"));
+        return;
+    }
+    let json: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(json["status"], "success", "{curl}");
+}
+
+#[tokio::test]
+async fn sigterm_lets_the_work_under_way_finish() {
+    let service = Arc::new(Service::dev());
+    let mut asking = tokio::task::JoinSet::new();
+    for user in 0..20 {
+        let service = service.clone();
+        asking.spawn(async move {
+            let body = json!({ "app": "web", "user_id": format!("u-{user}") });
+            service.post("/v1/token/generate", Some(service.api_key()), &body).await
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    service.signal(Signal::TERM);
+    // A request either came too late to be taken, or was answered in full.
+    for answer in asking.join_all().await.into_iter().flatten() {
+        answer.ok();
+    }
+    let mut service = Arc::into_inner(service).unwrap();
+    let (status, _, err) = service.wait();
+    assert!(status.success(), "{err}");
+    assert!(err.contains("drained"), "{err}");
+}
+
+#[tokio::test]
+async fn sighup_reloads_all_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    run_json(&["init"], path);
+    let config = path.join("countersign.toml");
+    let original = fs::read_to_string(&config).unwrap();
+    let key = run_json(&["clients", "create", "backend", "--app", "web"], path)["api_key"].as_str().unwrap().to_owned();
+    let mut service = Service::of(&config);
+    let life =
+        async |service: &Service| service.generate(&key, "u-1").await.ok().json()["expires_in"].as_u64().unwrap();
+    assert!(life(&service).await > 3000);
+
+    fs::write(&config, original.replace("[apps.web]", "[apps.web]\nlifetime = \"5m\"")).unwrap();
+    service.signal(Signal::HUP);
+    for round in 0.. {
+        if life(&service).await <= 300 {
+            break;
+        }
+        assert!(round < 100, "the new lifetime is not in force");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    fs::write(&config, original.replace("[apps.web]", "[apps.web]\nlifetime = \"1s\"")).unwrap();
+    service.signal(Signal::HUP);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!((200..=300).contains(&life(&service).await), "the old configuration stays");
+    service.signal(Signal::TERM);
+    let (status, _, err) = service.wait();
+    assert!(status.success() && err.contains("reload refused") && err.contains("lifetime"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_too_much_work_requests_are_shed_and_health_answers() {
+    let service = Arc::new(Service::dev_with(|command| {
+        command.env("COUNTERSIGN_CUSTODY__THREADS", "1").env("COUNTERSIGN_CUSTODY__MAX_WAIT", "5ms");
+    }));
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let service = service.clone();
+        asking.spawn(async move { service.generate(service.api_key(), "u-1").await });
+    }
+    service.get(&format!("{}/healthz", service.url)).await.ok();
+    service.get(&format!("{}/metrics", service.ops_url)).await.ok();
+    let mut by_status: HashMap<u16, usize> = HashMap::new();
+    for answer in asking.join_all().await {
+        *by_status.entry(answer.status).or_default() += 1;
+        if answer.status == 503 {
+            let problem = answer.problem(503, "overloaded");
+            assert!(problem.header("retry-after").parse::<u64>().unwrap() >= 1);
+            assert!(problem.json()["retry"].as_u64().unwrap() >= 1000);
+        }
+    }
+    assert!(by_status.keys().all(|status| [200, 503].contains(status)), "{by_status:?}");
+    assert!(by_status[&200] > 0 && by_status.contains_key(&503), "{by_status:?}");
+    service.generate(service.api_key(), "u-1").await.ok();
+}
+
+/// R64: what was answered is on disk. A client refreshes in a chain; the process is killed in the middle; afterwards the
+/// last refresh token that was answered must go on without the store having lost its rotation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_in_the_middle_of_refreshes_loses_no_acknowledged_rotation() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    run_json(&["init"], path);
+    let config = path.join("countersign.toml");
+    let key = run_json(&["clients", "create", "backend", "--app", "web"], path)["api_key"].as_str().unwrap().to_owned();
+    for round in 0..5u64 {
+        let mut service = Service::of(&config);
+        let mut chains = Vec::new();
+        for user in 0..8 {
+            chains.push(service.generate(&key, &format!("u-{round}-{user}")).await.ok().text("refresh_token"));
+        }
+        let shared = Arc::new(service.url.clone());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut running = tokio::task::JoinSet::new();
+        for mut token in chains {
+            let (url, client) = (shared.clone(), client.clone());
+            running.spawn(async move {
+                loop {
+                    let body = json!({ "refresh_token": token });
+                    let Ok(answer) = client.post(format!("{url}/v1/token/refresh")).json(&body).send().await else {
+                        return token;
+                    };
+                    let Ok(answer) = answer.json::<serde_json::Value>().await else { return token };
+                    match answer["refresh_token"].as_str() {
+                        Some(next) => token = next.to_owned(),
+                        // Shed under load: the same token is good for the next try.
+                        None => assert_eq!(answer["code"], "overloaded", "{answer}"),
+                    }
+                }
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(150 + 70 * round)).await;
+        service.child.kill().unwrap();
+        service.child.wait().unwrap();
+        let saved = running.join_all().await;
+
+        let service = Service::of(&config);
+        for token in saved {
+            service.refresh(&token).await.unwrap().ok();
+        }
+        let metrics = service.get(&format!("{}/metrics", service.ops_url)).await;
+        let text = String::from_utf8(metrics.body).unwrap();
+        assert!(text.contains("countersign_alarms_total{kind=\"store_lost_writes\"} 0"), "{text}");
+        assert!(!text.contains("decision=\"ahead\""), "an acknowledged rotation was lost: {text}");
+    }
+}
+
+#[tokio::test]
+async fn sockets_are_inherited() {
+    // A shell puts a bound listener on descriptor 3, as systemd does; here a small Python program, where there is one.
+    let script = r#"
+import os, socket, sys
+public = socket.socket(); public.bind(("127.0.0.1", 0)); public.listen(16)
+ops = socket.socket(); ops.bind(("127.0.0.1", 0)); ops.listen(16)
+high = [os.dup(os.dup(os.dup(s.detach()))) for s in (public, ops)]
+os.dup2(high[0], 3); os.dup2(high[1], 4)
+os.environ["LISTEN_FDS"] = "2"; os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[1], sys.argv[1:])
+"#;
+    if Command::new("python3").arg("--version").output().is_err() {
+        // tests/run.sh installs Python; without it there is nothing here that could hand sockets over.
+        return;
+    }
+    let service = Service::dev_with(|command| {
+        let own = std::mem::replace(command, Command::new("python3"));
+        command.args(["-c", script]).arg(own.get_program()).args(["serve", "--dev", "--json"]);
+    });
+    service.generate(service.api_key(), "u-1").await.ok();
+    service.get(&format!("{}/readyz", service.ops_url)).await.ok();
+    assert!(!service.url.ends_with(":8080"), "{}", service.url);
+}

@@ -1,0 +1,159 @@
+//! The service inside the test: the real routes over the real rooms, with a clock that the test moves.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use countersign::{
+    app::{House, Site, first_key, open_public},
+    clock::{Clock, UnixMillis},
+    config::{Environment, Settings},
+    http::{Public, router},
+};
+use http::{Request, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::Answer;
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub fn forward(&self, span: Duration) {
+        self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    pub fn back(&self, span: Duration) {
+        self.0.fetch_sub(i64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A service on the test's bench.
+pub struct Bench {
+    pub house: Arc<House>,
+    pub public: Arc<Public>,
+    pub settings: Settings,
+    pub clock: Arc<TestClock>,
+    /// An API key for `web` and `ios`.
+    pub api_key: String,
+    pub public_key: String,
+    routes: Router,
+    _folder: tempfile::TempDir,
+}
+
+/// Two apps on one ring; no limits, and patience on a slow machine.
+pub const CONFIG: &str = r#"
+[limits]
+enabled = false
+
+[custody]
+max_wait = "60s"
+
+[apps.web]
+sdk_api_key = "sdk-key-of-web"
+allowed_origins = ["https://app.example.com"]
+
+[apps.ios]
+"#;
+
+impl Bench {
+    pub async fn new() -> Self {
+        Self::with(CONFIG).await
+    }
+
+    /// A service of this configuration.
+    pub async fn with(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let site = Site::of(folder.path());
+        site.furnish(config).unwrap();
+        let settings = Settings::load(Some(&site.config), &Environment::empty(), &[]).unwrap();
+        let mut house = House::open(&settings).await.unwrap();
+        let clock = Arc::new(TestClock(AtomicI64::new(1_795_000_000_500)));
+        house.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        let public_key = first_key(&house, "main".parse().unwrap()).await.unwrap().public_key;
+        let apps = settings.policies().keys().cloned().collect();
+        let (api_key, _) = house.clients().create("backend".parse().unwrap(), apps, None).await.unwrap();
+        let house = Arc::new(house);
+        let public = open_public(&settings, &house).await.unwrap();
+        let routes = router(&public);
+        Self {
+            house,
+            public,
+            settings,
+            clock,
+            api_key: api_key.reveal().to_string(),
+            public_key,
+            routes,
+            _folder: folder,
+        }
+    }
+
+    /// Sends any request.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.routes.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// POSTs JSON without any credential.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(post(path, body)).await
+    }
+
+    /// Asks for a token as the backend does.
+    pub async fn generate(&self, body: &Value) -> Answer {
+        let mut request = post("/v1/token/generate", body);
+        request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {}", self.api_key).parse().unwrap());
+        self.send(request).await
+    }
+
+    /// Logs a user in on `web`; the answer.
+    pub async fn login(&self, user: &str) -> Answer {
+        self.generate(&json!({ "app": "web", "user_id": user })).await.ok()
+    }
+
+    /// Logs a user in on `web`; the refresh token.
+    pub async fn session(&self, user: &str) -> String {
+        self.login(user).await.text("refresh_token")
+    }
+
+    pub async fn refresh(&self, refresh_token: &str) -> Answer {
+        self.post("/v1/token/refresh", &json!({ "refresh_token": refresh_token })).await
+    }
+
+    pub async fn revoke(&self, refresh_token: &str) -> Answer {
+        self.post("/v1/token/revoke", &json!({ "refresh_token": refresh_token })).await
+    }
+
+    /// The value of a metric, as `name{labels}`; 0 where there is none.
+    pub fn metric(&self, series: &str) -> f64 {
+        let text = self.house.metrics.encode();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+}
+
+/// A JSON POST.
+pub fn post(path: &str, body: &Value) -> Request<Body> {
+    raw_post(path, body.to_string())
+}
+
+/// A POST of any text as JSON.
+pub fn raw_post(path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(path).header(header::CONTENT_TYPE, "application/json").body(body.into()).unwrap()
+}

@@ -1,0 +1,164 @@
+//! The built binary as a process of its own.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use super::Answer;
+
+/// The binary under test, with nothing of the surrounding environment that it would read.
+pub fn countersign() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("COUNTERSIGN_") || name == "LISTEN_FDS" || name == "NOTIFY_SOCKET" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A running service; killed when dropped.
+pub struct Service {
+    pub child: Child,
+    pub url: String,
+    pub ops_url: String,
+    /// The line it printed when it was ready.
+    pub ready: Value,
+    stdout: BufReader<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    client: reqwest::Client,
+}
+
+impl Service {
+    /// `serve --dev` on free ports.
+    pub fn dev() -> Self {
+        Self::dev_with(|_| {})
+    }
+
+    /// `serve --dev`, after the test has changed the command.
+    pub fn dev_with(change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = countersign();
+        command.args(["serve", "--dev", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        change(&mut command);
+        Self::start(command)
+    }
+
+    /// `serve` on free ports, with this configuration.
+    pub fn of(config: &Path) -> Self {
+        Self::of_with(config, |_| {})
+    }
+
+    pub fn of_with(config: &Path, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = countersign();
+        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--config"]);
+        command.arg(config);
+        change(&mut command);
+        Self::start(command)
+    }
+
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = child.stderr.take();
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let Ok(ready) = serde_json::from_str::<Value>(&line) else {
+            let mut why = String::new();
+            stderr.take().unwrap().read_to_string(&mut why).unwrap();
+            panic!("the service did not start: {line}{why}");
+        };
+        let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { child, url: text("url"), ops_url: text("ops_url"), ready, stdout, stderr, client }
+    }
+
+    /// The API key that `--dev` made.
+    pub fn api_key(&self) -> &str {
+        self.ready["api_key"].as_str().unwrap()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// SIGTERM, then everything it said on stdout and stderr.
+    pub fn stop(mut self) -> (ExitStatus, String, String) {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits for its end; everything it said on stdout and stderr.
+    pub fn wait(&mut self) -> (ExitStatus, String, String) {
+        let mut stderr = self.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        });
+        let mut out = String::new();
+        self.stdout.read_to_string(&mut out).unwrap();
+        (self.child.wait().unwrap(), out, errors.join().unwrap())
+    }
+
+    pub async fn get(&self, url: &str) -> Answer {
+        read(self.client.get(url).send().await.unwrap()).await
+    }
+
+    pub async fn post(&self, path: &str, bearer: Option<&str>, body: &Value) -> Result<Answer, reqwest::Error> {
+        let mut request = self.client.post(format!("{}{path}", self.url)).json(body);
+        if let Some(bearer) = bearer {
+            request = request.bearer_auth(bearer);
+        }
+        Ok(read(request.send().await?).await)
+    }
+
+    /// Mints for a user on `web` with this API key.
+    pub async fn generate(&self, api_key: &str, user: &str) -> Answer {
+        self.post("/v1/token/generate", Some(api_key), &json!({ "app": "web", "user_id": user })).await.unwrap()
+    }
+
+    pub async fn refresh(&self, refresh_token: &str) -> Result<Answer, reqwest::Error> {
+        self.post("/v1/token/refresh", None, &json!({ "refresh_token": refresh_token })).await
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn read(response: reqwest::Response) -> Answer {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
+}
+
+/// Runs a command of the CLI to its end; exit code, stdout, stderr.
+pub fn run(arguments: &[&str], folder: &Path) -> (i32, String, String) {
+    run_with(arguments, folder, |_| {})
+}
+
+pub fn run_with(arguments: &[&str], folder: &Path, change: impl FnOnce(&mut Command)) -> (i32, String, String) {
+    let mut command = countersign();
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    change(&mut command);
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+/// A command that must succeed; its JSON.
+#[track_caller]
+pub fn run_json(arguments: &[&str], folder: &Path) -> Value {
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
+    let (code, out, err) = run(&arguments, folder);
+    assert_eq!(code, 0, "{arguments:?}: {err}");
+    serde_json::from_str(&out).unwrap_or_else(|_| panic!("not JSON: {out}"))
+}
