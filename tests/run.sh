@@ -132,8 +132,8 @@ stage_shapes() {
 stage_openapi() {
   python_tools schemathesis==4.32.5
   start_service
-  "$WORK/venv/bin/schemathesis" run "$(ready url)/openapi.json" --header "Authorization: Bearer $(ready api_key)" \
-    --max-examples 60 --seed 7 --phases examples,coverage,fuzzing --exclude-checks positive_data_acceptance
+  (cd "$WORK" && venv/bin/schemathesis run "$(ready url)/openapi.json" --header "Authorization: Bearer $(ready api_key)" \
+    --max-examples 60 --seed 7 --phases examples,coverage,fuzzing --exclude-checks positive_data_acceptance)
   stop_service
 }
 

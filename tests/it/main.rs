@@ -10,6 +10,7 @@
 
 mod architecture;
 mod cli;
+mod config;
 mod custody;
 mod custody_import;
 mod custody_memory;

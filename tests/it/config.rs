@@ -1,0 +1,218 @@
+//! The configuration: layers, mistakes with their places, and a sample that cannot lie.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use countersign::config::{Environment, Mistakes, SAMPLE, Settings, check_text};
+use proptest::prelude::*;
+
+/// A folder with a sealing secret and this configuration.
+fn folder(config: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("sealing.secret");
+    fs::write(&secret, format!("1:{}\n", "0123456789abcdef".repeat(4))).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(folder.path().join("countersign.toml"), config).unwrap();
+    folder
+}
+
+fn load(folder: &Path, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Settings, Mistakes> {
+    let environment = Environment::of(environment.iter().map(|(name, value)| (name.into(), value.into())));
+    let flags: Vec<(String, String)> =
+        flags.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();
+    Settings::load(Some(&folder.join("countersign.toml")), &environment, &flags)
+}
+
+/// The sample with every setting switched on.
+fn uncommented() -> String {
+    let is_setting =
+        |line: &str| line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')) || line.starts_with('[');
+    let line = |line: &str| line.strip_prefix("# ").filter(|text| is_setting(text)).unwrap_or(line).to_owned();
+    SAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The settings whose sample value is an example, because their default is none.
+const EXAMPLES: [&str; 3] = ["sdk_api_key", "passphrase_file", "threads"];
+
+#[test]
+fn the_sample_shows_every_setting_at_its_default() {
+    let as_it_is = folder(SAMPLE);
+    let switched_on: String = uncommented()
+        .lines()
+        .filter(|line| !EXAMPLES.iter().any(|name| line.starts_with(name)))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let switched_on = folder(&switched_on);
+    let [defaults, explicit] = [as_it_is, switched_on].map(|folder| load(folder.path(), &[], &[]).unwrap());
+    let without_ring = |mut value: serde_json::Value| {
+        value["rings"] = serde_json::Value::Null;
+        value
+    };
+    assert_eq!(without_ring(explicit.to_json()), without_ring(defaults.to_json()));
+    // Nothing is missing from it: every setting in force has its line.
+    for line in defaults.dump(false).lines().filter_map(|line| line.split_once(" = ")) {
+        assert!(
+            SAMPLE.contains(&format!("{} = ", line.0)) || ["per_second", "burst"].contains(&line.0),
+            "{} is not in the sample",
+            line.0
+        );
+    }
+    assert_eq!(
+        uncommented().lines().filter(|line| EXAMPLES.iter().any(|name| line.starts_with(name))).count(),
+        EXAMPLES.len()
+    );
+}
+
+#[test]
+fn the_readme_names_every_setting() {
+    let readme = include_str!("../../README.md");
+    for line in uncommented().lines().filter_map(|line| line.split_once(" = ")) {
+        assert!(readme.contains(line.0), "{} is not in the README's table", line.0);
+    }
+}
+
+#[test]
+fn flags_go_over_the_environment_over_the_file_over_defaults() {
+    let folder =
+        folder("[server]\nlisten = \"127.0.0.1:1\"\nops_listen = \"127.0.0.1:2\"\n[apps.web]\n[apps.my-app]\n");
+    let environment = [
+        ("COUNTERSIGN_SERVER__OPS_LISTEN", "127.0.0.1:3"),
+        ("COUNTERSIGN_SERVER__LISTEN", "127.0.0.1:4"),
+        ("COUNTERSIGN_APPS__MY_APP__LIFETIME", "5m"),
+        ("COUNTERSIGN_APPS__WEB__CLAIMS__IAT", "true"),
+        ("COUNTERSIGN_SERVER__TRUSTED_PROXIES", "[\"10.0.0.0/8\", \"192.0.2.1\"]"),
+        ("COUNTERSIGN_LIMITS__PER_SESSION", "{ per_second = 7, burst = 8 }"),
+        ("COUNTERSIGN_CUSTODY__PASSPHRASE", "12345"),
+        ("COUNTERSIGN_CONFIG", "elsewhere.toml"),
+    ];
+    let settings = load(folder.path(), &environment, &[("server.listen", "127.0.0.1:5")]).unwrap();
+    assert_eq!(settings.server().listen.port(), 5);
+    assert_eq!(settings.server().ops_listen.port(), 3);
+    assert_eq!(settings.server().trusted_proxies.len(), 2);
+    assert_eq!(settings.limits().unwrap().per_session.burst.get(), 8);
+    assert_eq!(settings.custody_config().passphrase.unwrap().expose(), "12345");
+    let policies = settings.policies();
+    assert_eq!(policies[&"my-app".parse().unwrap()].lifetime.as_secs(), 300);
+    assert!(policies[&"web".parse().unwrap()].claims.iat);
+    let dump = settings.dump(true);
+    assert!(
+        dump.contains("environment COUNTERSIGN_SERVER__OPS_LISTEN")
+            && dump.contains("flag --listen")
+            && dump.contains("# default"),
+        "{dump}"
+    );
+    assert!(!dump.contains("12345"));
+}
+
+#[test]
+fn every_mistake_is_found_at_once_with_its_place() {
+    let config = r#"
+[server]
+listen = "0.0.0.0:8080"
+max_connections = 0
+trusted_proxies = ["nowhere"]
+[store]
+path = "postgres://db/x"
+colour = "red"
+[log]
+level = "loud=chatty=x"
+[apps.web]
+lifetime = "10s"
+lifetme = "1h"
+max_user_id_bytes = 998
+allowed_origins = ["*", "null", "https://x.test/", "https://X.test", "https://x.test:443", "x.test"]
+[apps.web.claims]
+iss = true
+[apps.web.refresh]
+idle = "1s"
+[apps.Bad]
+"#;
+    let folder = folder(config);
+    let environment = [("COUNTERSIGN_SERVER__LISTN", "x"), ("COUNTERSIGN_SERVER__DRAIN", "soon")];
+    let mistakes = load(folder.path(), &environment, &[]).err().unwrap().to_string();
+    let expected = [
+        "countersign.toml:3:1: server.listen: 0.0.0.0:8080 can be reached",
+        "countersign.toml:4:1: server.max_connections:",
+        "countersign.toml:5:1: server.trusted_proxies: \"nowhere\" is neither",
+        "countersign.toml:7:1: store.path: is a URL",
+        "countersign.toml:8:1: there is no setting store.colour",
+        "countersign.toml:12:1: apps.web.lifetime: must be",
+        "countersign.toml:13:1: there is no setting apps.web.lifetme; did you mean apps.<name>.lifetime?",
+        "countersign.toml:14:1: apps.web.max_user_id_bytes: Braze takes at most 997",
+        "countersign.toml:15:1: apps.web.allowed_origins: \"*\" would let every page in",
+        "\"null\" is what pages without an origin send",
+        "\"https://x.test/\" has more than",
+        "\"https://X.test\" is not as browsers send it",
+        "\"https://x.test:443\" names the default port",
+        "\"x.test\" is no origin",
+        "countersign.toml:17:1: apps.web.claims.iss: needs the app's sdk_api_key",
+        "countersign.toml:19:1: apps.web.refresh.idle: is shorter than the token's lifetime",
+        "apps.Bad: \"Bad\" is not a name",
+        "environment COUNTERSIGN_SERVER__LISTN: there is no setting server.listn; did you mean server.listen?",
+        "environment COUNTERSIGN_SERVER__DRAIN: server.drain: \"soon\" is not a span of time",
+    ];
+    for part in expected {
+        assert!(mistakes.contains(part), "{part}\nis not in: {mistakes}");
+    }
+}
+
+#[test]
+fn secret_files_are_looked_at_closely() {
+    let told = |change: &dyn Fn(&Path)| {
+        let folder = folder("[apps.web]\n");
+        change(&folder.path().join("sealing.secret"));
+        load(folder.path(), &[], &[]).err().unwrap().to_string()
+    };
+    let mode = |mode: u32| move |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    assert!(told(&mode(0o644)).contains("chmod 600"));
+    assert!(told(&mode(0o620)).contains("chmod 600"));
+    assert!(told(&|path| fs::remove_file(path).unwrap()).contains("countersign init"));
+    assert!(told(&|path| fs::write(path, "").unwrap()).contains("holds no secret"));
+    let shown = told(&|path| fs::write(path, "1:canary").unwrap());
+    assert!(shown.contains("entry 1") && !shown.contains("canary"), "{shown}");
+    let folder = folder("[apps.web]\n");
+    mode(0o440)(&folder.path().join("sealing.secret"));
+    assert!(load(folder.path(), &[], &[]).is_ok(), "as containers mount secrets");
+}
+
+#[test]
+fn what_is_allowed_and_probably_not_meant_is_a_warning() {
+    let warnings = |config: &str| load(folder(config).path(), &[], &[]).unwrap().warnings();
+    assert!(warnings("[apps.web]\n").is_empty());
+    assert!(warnings("[apps.web]\n[apps.ios]\n")[0].contains("isolate_apps"));
+    assert!(warnings("[apps.web.claims]\njti = false\n")[0].contains("jti"));
+    let isolated =
+        "[rings.main]\nisolate_apps = true\n[apps.web]\nsdk_api_key = \"a\"\n[apps.ios]\nsdk_api_key = \"b\"\n";
+    assert!(warnings(isolated).is_empty());
+}
+
+#[test]
+fn a_dump_reads_as_the_same_configuration() {
+    let first = load(
+        folder("[server]\ndrain = \"1h 30m\"\n[apps.web]\nlifetime = \"90s\"\n[apps.web.refresh]\nidle = \"1d 1h\"\n")
+            .path(),
+        &[],
+        &[],
+    )
+    .unwrap();
+    for origin in [false, true] {
+        let again = load(folder(&first.dump(origin)).path(), &[], &[]).unwrap();
+        assert_eq!(again.to_json(), first.to_json());
+    }
+}
+
+#[test]
+fn what_needs_a_restart_is_named() {
+    let settings = |config: &str| load(folder(config).path(), &[], &[]).unwrap();
+    let old = settings("[apps.web]\n");
+    assert!(old.restart_needed(&settings("[apps.web]\nlifetime = \"5m\"\n")).is_empty());
+    assert_eq!(old.restart_needed(&settings("[server]\nlisten = \"127.0.0.1:1\"\n[apps.web]\n")), ["server.listen"]);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,80}|(\\[(server|apps\\.web|limits|x)\\]\n|(listen|lifetime|per_session|a) = (1|\"x\"|true|\\{ burst = 0 \\}|\\[\\])\n){0,8}") {
+        for mistake in check_text(&text).iter() {
+            prop_assert!(!mistake.place.is_empty() && !mistake.text.is_empty());
+        }
+    }
+}
