@@ -175,9 +175,17 @@ fn bad_origin(origin: &str) -> Option<&'static str> {
         () if origin.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) => {
             Some("is not as browsers send it: lower case, international names as xn--…")
         }
+        () if !is_host(host) => Some("has no host that browsers would send: write scheme://host[:port]"),
         () if default_port => Some("names the default port, which browsers leave out"),
         () => None,
     }
+}
+
+/// Whether this is a host, with a port or without (RFC 3986 §3.2).
+fn is_host(host: &str) -> bool {
+    let authority = host.parse::<http::uri::Authority>();
+    let names_port = host.rsplit(']').next().is_some_and(|behind| behind.contains(':'));
+    authority.is_ok_and(|authority| !authority.host().is_empty() && names_port == authority.port_u16().is_some())
 }
 
 fn sealing(sections: &Sections, folder: &Path, notes: &mut Notes<'_>) -> Option<SealingSecrets> {
@@ -211,6 +219,10 @@ fn passphrase(sections: &Sections, folder: &Path, notes: &mut Notes<'_>) -> Opti
 /// Reads a file that holds a secret. Others must not be able to read it, nor the group to change it; a group may read it,
 /// since that is how containers mount secrets.
 fn secret_file(path: &PathBuf, setting: &str, notes: &mut Notes<'_>) -> Option<Zeroizing<String>> {
+    if path.file_name().is_some_and(|name| SealingSecrets::parse(&name.to_string_lossy()).is_ok()) {
+        notes.at(setting, "holds the secret itself: it names the file that does");
+        return None;
+    }
     let metadata = std::fs::metadata(path)
         .map_err(|why| notes.at(setting, format_args!("{}: {why}; `countersign init` makes one", path.display())))
         .ok()?;

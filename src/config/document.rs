@@ -132,7 +132,7 @@ impl Document {
                         put_back(&mut values, &setting, value);
                         continue;
                     }
-                    mistakes.add(place, format!("{setting}: {}", plain(&error.inner().to_string())));
+                    mistakes.add(place, format!("{setting}: {}", misfit(&setting, &error.inner().to_string())));
                     if setting.is_empty() {
                         return (Sections::default(), mistakes);
                     }
@@ -230,8 +230,12 @@ fn put_back(values: &mut Table, setting: &str, value: Value) {
     }
 }
 
-/// The message without what the library adds around it.
-fn plain(message: &str) -> String {
+/// Why a value does not fit, without what the library adds around it; a value that may be a secret is not shown.
+fn misfit(setting: &str, message: &str) -> String {
+    if ["sealing", "custody"].contains(&setting.split('.').next().unwrap_or_default()) && !setting.ends_with("max_wait")
+    {
+        return "does not fit: `countersign config default` shows how it is written; text stands in quotes".to_owned();
+    }
     message.lines().next().unwrap_or_default().trim().to_owned()
 }
 

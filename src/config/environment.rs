@@ -12,6 +12,12 @@ pub(super) const PREFIX: &str = "COUNTERSIGN_";
 /// Names the configuration file; is no setting itself.
 const FILE: &str = "COUNTERSIGN_CONFIG";
 
+/// Whether Kubernetes made this variable: it puts the address of a service named `countersign` into every pod beside it
+/// (`COUNTERSIGN_SERVICE_HOST`, `COUNTERSIGN_PORT_8080_TCP`, …).
+fn is_service_link(rest: &str) -> bool {
+    rest == "PORT" || ((rest.starts_with("PORT_") || rest.starts_with("SERVICE_")) && !rest.contains("__"))
+}
+
 impl Environment {
     /// The process's environment.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
@@ -27,8 +33,9 @@ impl Environment {
     /// These variables; those that are not ours, or not text, are left out.
     pub fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let is_ours = |name: &str| name.strip_prefix(PREFIX).is_some_and(|rest| !is_service_link(rest));
         let mut ours: Vec<(String, String)> =
-            variables.into_iter().filter_map(text).filter(|(name, _)| name.starts_with(PREFIX)).collect();
+            variables.into_iter().filter_map(text).filter(|(name, _)| is_ours(name)).collect();
         ours.sort();
         Self(ours)
     }

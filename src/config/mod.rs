@@ -177,6 +177,8 @@ impl Settings {
                 ));
             }
         }
+        let unused = self.sections.rings.keys().filter(|name| !self.rings().any(|ring| ring.as_str() == *name));
+        warnings.extend(unused.map(|name| format!("[rings.{name}] is no app's ring: what it says has no effect")));
         warnings.extend(self.apps.iter().filter(|policy| !policy.claims.jti).map(|policy| {
             format!(
                 "app {} mints without jti: two tokens of the same second are equal, and the SDK ignores the second",

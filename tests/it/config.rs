@@ -119,7 +119,7 @@ level = "loud=chatty=x"
 lifetime = "10s"
 lifetme = "1h"
 max_user_id_bytes = 998
-allowed_origins = ["*", "null", "https://x.test/", "https://X.test", "https://x.test:443", "x.test"]
+allowed_origins = ["*", "null", "https://x.test/", "https://X.test", "https://x.test:443", "x.test", "https://x.test:99999"]
 [apps.web.claims]
 iss = true
 [apps.web.refresh]
@@ -144,6 +144,7 @@ idle = "1s"
         "\"https://X.test\" is not as browsers send it",
         "\"https://x.test:443\" names the default port",
         "\"x.test\" is no origin",
+        "\"https://x.test:99999\" has no host",
         "countersign.toml:17:1: apps.web.claims.iss: needs the app's sdk_api_key",
         "countersign.toml:19:1: apps.web.refresh.idle: is shorter than the token's lifetime",
         "apps.Bad: \"Bad\" is not a name",
@@ -169,9 +170,32 @@ fn secret_files_are_looked_at_closely() {
     assert!(told(&|path| fs::write(path, "").unwrap()).contains("holds no secret"));
     let shown = told(&|path| fs::write(path, "1:canary").unwrap());
     assert!(shown.contains("entry 1") && !shown.contains("canary"), "{shown}");
+    for secret in ["[custody]\npassphrase = 987654321\n", "[sealing]\nsecret = 987654321\n"] {
+        let told = load(folder(&format!("[apps.web]\n{secret}")).path(), &[], &[]).err().unwrap().to_string();
+        assert!(told.contains("does not fit") && !told.contains("987654321"), "{told}");
+    }
+    let pasted = format!("1:{}", "0123456789abcdef".repeat(4));
+    for config in [
+        format!("sealing = \"{pasted}\"\n[apps.web]\n"),
+        format!("[apps.web]\n[sealing]\nsecret_file = \"{pasted}\"\n"),
+    ] {
+        let told = load(folder(&config).path(), &[], &[]).err().unwrap().to_string();
+        assert!(!told.contains("0123456789abcdef"), "{told}");
+    }
     let folder = folder("[apps.web]\n");
     mode(0o440)(&folder.path().join("sealing.secret"));
     assert!(load(folder.path(), &[], &[]).is_ok(), "as containers mount secrets");
+}
+
+#[test]
+fn variables_that_kubernetes_makes_are_not_ours() {
+    let folder = folder("[apps.web]\n");
+    let made = [
+        ("COUNTERSIGN_PORT", "tcp://10.0.0.1:8080"),
+        ("COUNTERSIGN_SERVICE_HOST", "10.0.0.1"),
+        ("COUNTERSIGN_PORT_8080_TCP", "x"),
+    ];
+    assert!(load(folder.path(), &made, &[]).is_ok());
 }
 
 #[test]
@@ -180,6 +204,7 @@ fn what_is_allowed_and_probably_not_meant_is_a_warning() {
     assert!(warnings("[apps.web]\n").is_empty());
     assert!(warnings("[apps.web]\n[apps.ios]\n")[0].contains("isolate_apps"));
     assert!(warnings("[apps.web.claims]\njti = false\n")[0].contains("jti"));
+    assert!(warnings("[apps.web]\n[rings.mian]\nisolate_apps = true\n")[0].contains("rings.mian"));
     let isolated =
         "[rings.main]\nisolate_apps = true\n[apps.web]\nsdk_api_key = \"a\"\n[apps.ios]\nsdk_api_key = \"b\"\n";
     assert!(warnings(isolated).is_empty());
