@@ -112,7 +112,7 @@ stage_judges() {
   javac -d "$WORK/java" tests/judges/Judge.java
   java -cp "$WORK/java" Judge "$WORK/tokens.jsonl" "$WORK/public.pem"
   local token input
-  token=$(sed -n 's/.*"token": "\([^"]*\)".*/\1/p' "$WORK/tokens.jsonl" | head -1)
+  token=$(sed -n '1s/.*"token": "\([^"]*\)".*/\1/p' "$WORK/tokens.jsonl")
   input=${token%.*}
   printf '%s' "$input" >"$WORK/input"
   python3 -c 'import base64, sys; sys.stdout.buffer.write(base64.urlsafe_b64decode(sys.argv[1] + "=="))' "${token##*.}" >"$WORK/signature"
