@@ -5,9 +5,11 @@ mod founding;
 mod house;
 mod process;
 mod serve;
+mod signals;
 mod watch;
 
 pub use dev::{Access, Dev, DevError};
 pub use founding::{Site, first_key};
 pub use house::{Checked, House, OpenError};
 pub use serve::{Listeners, Running, ServeError, open_public, serve};
+pub use signals::told_to_stop;
