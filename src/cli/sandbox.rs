@@ -1,6 +1,6 @@
 //! `countersign sandbox`: a local Braze, to try SDK authentication without an account.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -21,7 +21,7 @@ pub(super) struct Sandbox {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8088")]
     listen: SocketAddr,
-    /// An app: NAME, or NAME=SDK_API_KEY; several times for several [default: web]
+    /// An app: NAME, or NAME=KEY with its SDK API key; several times for several [default: web]
     #[arg(long = "app", value_name = "APP")]
     apps: Vec<AppSpec>,
     /// A public key that Braze shall hold for an app: APP=FILE (PEM); several times for several
@@ -46,11 +46,10 @@ fn app_and_file(text: &str) -> Result<(String, PathBuf), String> {
 impl Sandbox {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let json = context.output.json;
-        let world = self.world(json)?;
-        let apps = world.1;
+        let (world, apps) = self.world(json)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let sandbox = sandbox::Sandbox::bind(self.listen, world.0).await?;
+            let sandbox = sandbox::Sandbox::bind(self.listen, world).await?;
             let url = sandbox.url();
             announce(&if json { ready_line(&url, &apps) } else { banner(&url, &apps) });
             tokio::select! {
@@ -93,19 +92,13 @@ fn ready_line(url: &str, apps: &[Value]) -> String {
 }
 
 fn banner(url: &str, apps: &[Value]) -> String {
-    let apps: String = apps
-        .iter()
-        .map(|app| {
-            format!(
-                "  {:<12} SDK API key {}   app id {}\n",
-                text(app, "name"),
-                text(app, "sdk_api_key"),
-                text(app, "app_id")
-            )
-        })
-        .collect();
+    let mut lines = String::new();
+    for app in apps {
+        let (name, key, id) = (text(app, "name"), text(app, "sdk_api_key"), text(app, "app_id"));
+        let _ = writeln!(lines, "  {name:<12} SDK API key {key}   app id {id}");
+    }
     format!(
-        "The sandbox is ready: a local Braze. What it received and said: {url}\n\n{apps}\n\
+        "The sandbox is ready: a local Braze. What it received and said: {url}\n\n{lines}\n\
          In the web app:   braze.initialize(SDK API key, {{ baseUrl: \"{url}\", enableSdkAuthentication: true }})\n\
          Key management:   {url}/app_group/sdk_authentication/keys, Authorization: Bearer {REST_API_KEY}\n\
          Stop: Ctrl-C\n"

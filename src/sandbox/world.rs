@@ -91,6 +91,7 @@ pub enum BadApp {
 }
 
 /// A simulated app.
+#[expect(clippy::struct_field_names, reason = "`app_id` is Braze's word")]
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) name: String,

@@ -28,6 +28,8 @@ mod keyring;
 mod limits;
 mod listener;
 mod refresh;
+mod sandbox_rest;
+mod sandbox_sdk;
 mod secrecy;
 mod serve;
 mod store;

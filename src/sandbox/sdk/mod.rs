@@ -67,7 +67,10 @@ pub(super) fn routes() -> Router<Arc<World>> {
         let take = async move |Extract(world): Extract<Arc<World>>, headers: HeaderMap, body: Bytes| {
             with_cors(receive(&world, endpoint, &headers, &body), &headers)
         };
-        let preflight = async |headers: HeaderMap| with_cors(StatusCode::NO_CONTENT.into_response(), &headers);
+        let preflight = async |Extract(world): Extract<Arc<World>>, headers: HeaderMap| {
+            let answer = outage(&world).unwrap_or_else(|| StatusCode::NO_CONTENT.into_response());
+            with_cors(answer, &headers)
+        };
         router.route(&format!("/api/v3{}", endpoint.path()), post(take).options(preflight))
     })
 }
@@ -87,13 +90,20 @@ fn with_cors(mut response: Response, request: &HeaderMap) -> Response {
     response
 }
 
-fn receive(world: &World, endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) -> Response {
+/// What everybody gets while the endpoints are out of order.
+fn outage(world: &World) -> Option<Response> {
     let switches = world.with(|state, _| state.switches.clone());
-    match switches.outage {
-        Some(Outage::Connection(Connection::Drop)) => return hang_up(),
-        Some(Outage::Status(status)) => return answer::outage(&switches, status),
-        None => {}
+    switches.outage.map(|outage| match outage {
+        Outage::Connection(Connection::Drop) => hang_up(),
+        Outage::Status(status) => answer::outage(&switches, status),
+    })
+}
+
+fn receive(world: &World, endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) -> Response {
+    if let Some(answer) = outage(world) {
+        return answer;
     }
+    let switches = world.with(|state, _| state.switches.clone());
     let Some(request) = SdkRequest::read(headers, body) else {
         return answer::not_json();
     };
