@@ -1,5 +1,6 @@
 //! Composition: opens every room once, wires them, runs them until shutdown.
 
+mod demo;
 mod dev;
 mod founding;
 mod house;
@@ -8,6 +9,7 @@ mod serve;
 mod signals;
 mod watch;
 
+pub use demo::{DemoConfig, DemoError, Shown, demo};
 pub use dev::{Access, Dev, DevError};
 pub use founding::{Site, first_key};
 pub use house::{Checked, House, OpenError};

@@ -126,7 +126,7 @@ pub async fn open_public(settings: &Settings, house: &Arc<House>) -> Result<Arc<
 }
 
 /// Routes as a listener serves them.
-fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
+pub(super) fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
     listener::Service { router, raw_refusal: Arc::new(http::edge::refused_unread), metrics }
 }
 

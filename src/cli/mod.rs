@@ -4,6 +4,7 @@ mod clients;
 mod config;
 mod context;
 mod db;
+mod demo;
 mod doctor;
 mod healthcheck;
 mod init;
@@ -66,6 +67,7 @@ enum Command {
     Config(config::Config),
     Doctor(doctor::Doctor),
     Sandbox(sandbox::Sandbox),
+    Demo(demo::Demo),
     /// Migrate, back up or restore the store
     #[command(subcommand)]
     Db(db::Db),
@@ -104,6 +106,7 @@ impl Command {
             Self::Config(config) => config.run(context),
             Self::Doctor(_) => doctor::run(context),
             Self::Sandbox(sandbox) => sandbox.run(context),
+            Self::Demo(demo) => demo.run(context),
             Self::Db(db) => db.run(context),
             Self::Healthcheck(healthcheck) => healthcheck.run(context),
             Self::Completions(completions) => completions.run(context),

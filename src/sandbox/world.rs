@@ -164,6 +164,11 @@ impl World {
         })
     }
 
+    /// An app's id in the REST API.
+    pub fn app_id(&self, app: &str) -> Option<String> {
+        self.with(|state, _| state.apps.iter().find(|known| known.name == app).map(|app| app.app_id.clone()))
+    }
+
     /// Adds a public key to an app, as somebody at Braze's dashboard would.
     ///
     /// # Errors

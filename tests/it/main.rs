@@ -14,6 +14,7 @@ mod config;
 mod custody;
 mod custody_import;
 mod custody_memory;
+mod demo;
 mod domain_claims_jws;
 mod domain_ids;
 mod domain_key;
