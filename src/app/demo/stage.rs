@@ -80,8 +80,8 @@ impl Stage {
             .map_err(|error| error.to_string())?;
         let issuer = self.house.at(Arc::new(Behind)).issuer(&self.settings);
         let policy = issuer.policy(&access.app).ok_or("the app is gone")?;
-        let issued = issuer.mint_by_operator(&policy, user, None).await.map_err(|error| error.to_string())?;
-        Ok(json!({ "token": issued.token.expose() }))
+        let minted = issuer.mint_by_operator(&policy, user, None).await.map_err(|error| error.to_string())?;
+        Ok(json!({ "token": minted.token.expose() }))
     }
 
     /// Puts a new key in the place of the one that signs; at Braze first, unless that is to be forgotten.
