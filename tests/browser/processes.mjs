@@ -4,7 +4,8 @@ import { execFile, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -96,5 +97,23 @@ export class Sandbox {
 
   async remove() {
     await stop(this.child);
+  }
+}
+
+/** The demo, with a modules folder as npm would fill it. */
+export class Demo {
+  static async create() {
+    const modules = await mkdtemp(join(tmpdir(), 'countersign-demo-'));
+    const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+    for (const scope of ['@braze', '@countersign']) await mkdir(join(modules, scope));
+    await symlink(here('node_modules/@braze/web-sdk'), join(modules, '@braze/web-sdk'));
+    await symlink(here('../../clients/web'), join(modules, '@countersign/braze-web'));
+    const { child, ready } = await start(['demo', '--json', '--listen', '127.0.0.1:0', '--modules', modules]);
+    return Object.assign(new Demo(), { child, modules, url: ready.url });
+  }
+
+  async remove() {
+    await stop(this.child);
+    await rm(this.modules, { recursive: true });
   }
 }

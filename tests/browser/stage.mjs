@@ -21,12 +21,17 @@ export async function open() {
   const sandbox = await Sandbox.create();
   site.connect(service, sandbox);
   for (const key of [service.publicKey, ownPublicKey]) await sandbox.call('POST', 'apps/web/keys', { public_key: key });
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+  const browser = await launch();
   const close = async () => {
     await browser.close();
     await Promise.all([service.remove(), sandbox.remove(), site.remove()]);
   };
   return { site, service, sandbox, browser, close };
+}
+
+/** Chromium, without its own errands. */
+export function launch() {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 }
 
 let users = 0;
@@ -41,7 +46,7 @@ export function scenario(stage, name, work) {
       await work(visit);
       assert.deepEqual(visit.strayed, [], 'nothing is asked of other machines');
     } catch (error) {
-      await keep(context, name);
+      await keepFailure(context, name);
       throw error;
     } finally {
       await context.close();
@@ -49,7 +54,8 @@ export function scenario(stage, name, work) {
   });
 }
 
-async function keep(context, name) {
+/** Keeps the trace, and a picture of each page. */
+export async function keepFailure(context, name) {
   await mkdir(FAILURES, { recursive: true });
   const file = `${FAILURES}/${name.replace(/[^a-z0-9]+/gi, '-')}`;
   await context.tracing.stop({ path: `${file}.zip` });
