@@ -1,7 +1,7 @@
-//! A key's life, as operators drive it: [`Ceremony`] makes, takes in and activates keys.
-//!
-//! Rotation by plan joins here: it decides the same steps from what Braze lists.
+//! A key's life. [`Ceremony`] is what operators do by hand: make, take in, activate. [`plan`] decides purely what a
+//! rotation needs next.
 
 mod ceremony;
+pub mod plan;
 
 pub use ceremony::{Activated, Ceremony, CeremonyError};

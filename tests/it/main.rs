@@ -28,6 +28,7 @@ mod keyring;
 mod limits;
 mod listener;
 mod refresh;
+mod rotate_plan;
 mod secrecy;
 mod serve;
 mod store;
