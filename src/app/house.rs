@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use super::process;
 use crate::{
     clock::{Clock, SystemClock},
     config::Settings,
@@ -117,6 +118,7 @@ impl House {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custodian),
             clock: Arc::clone(&self.clock),
+            by: process::operator(),
         }
     }
 

@@ -26,6 +26,11 @@ pub(super) fn make_room_for_connections() {
     }
 }
 
+/// Who works at the command line, for the trail.
+pub(super) fn operator() -> String {
+    format!("operator (uid {})", rustix::process::getuid().as_raw())
+}
+
 fn lock_memory() {
     // Below "unlimited" a lock would make some later allocation fail, which is worse than swap.
     if getrlimit(Resource::Memlock).current.is_some() {
