@@ -21,6 +21,7 @@ pub mod keyring;
 pub mod listener;
 pub mod ops;
 pub mod rotate;
+pub mod sandbox;
 pub mod secret;
 pub mod store;
 pub mod telemetry;

@@ -143,6 +143,30 @@ stage_durable() {
   python3 tests/judges/durable.py "$(binary)" "$WORK"
 }
 
+# R35, R45: refusals take the same time and say the same, whatever the reason.
+stage_timing() {
+  packages python3 python3
+  mkdir -m 700 "$WORK/timing"
+  python3 tests/judges/timing.py "$(binary)" "$WORK/timing"
+}
+
+# R37: a hundred connections that trickle their heads, then a hundred that trickle their bodies: the service stays
+# reachable, and none of them is left.
+stage_slow() {
+  packages slowhttptest slowhttptest python3 python3
+  start_service
+  local mode
+  for mode in "-H" "-B -f application/json"; do
+    # shellcheck disable=SC2086
+    timeout 120 slowhttptest $mode -c 100 -r 100 -i 2 -l 40 -s 4096 -x 8 -p 3 -t POST -u "$(ready url)/v1/token/refresh" |
+      sed 's/\x1b\[[0-9;]*m//g' >"$WORK/slow.txt"
+    grep -E 'service available|Exit status' "$WORK/slow.txt" | sort | uniq -c
+    if grep -q 'service available: *NO' "$WORK/slow.txt"; then return 1; fi
+    grep -q 'No open connections left' "$WORK/slow.txt"
+  done
+  stop_service
+}
+
 # R65 in part: a full disk is an answer of ours (503), health goes on, and it recovers without a restart.
 stage_disk() {
   packages python3 python3 mount mount
@@ -187,7 +211,7 @@ stage_load() {
   LOAD_SECONDS=4 cargo bench --locked --bench load
 }
 
-STAGES=(build test openssl judges shapes openapi durable disk fuzz unit container manual load)
+STAGES=(build test openssl judges shapes openapi timing slow durable disk fuzz unit container manual load)
 [ $# -gt 0 ] && STAGES=("$@")
 for name in "${STAGES[@]}"; do
   stage "$name"

@@ -1,13 +1,17 @@
 //! Composition: opens every room once, wires them, runs them until shutdown.
 
+mod demo;
 mod dev;
 mod founding;
 mod house;
 mod process;
 mod serve;
+mod signals;
 mod watch;
 
+pub use demo::{DemoConfig, DemoError, Shown, demo};
 pub use dev::{Access, Dev, DevError};
 pub use founding::{Site, first_key};
 pub use house::{Checked, House, OpenError};
 pub use serve::{Listeners, Running, ServeError, open_public, serve};
+pub use signals::told_to_stop;

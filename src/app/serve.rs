@@ -9,7 +9,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{House, OpenError, process, watch::Watch};
+use super::{House, OpenError, process, signals::Stop, watch::Watch};
 use crate::{
     config::{Mistakes, Settings},
     domain::sealing::SealingKeys,
@@ -126,7 +126,7 @@ pub async fn open_public(settings: &Settings, house: &Arc<House>) -> Result<Arc<
 }
 
 /// Routes as a listener serves them.
-fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
+pub(super) fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
     listener::Service { router, raw_refusal: Arc::new(http::edge::refused_unread), metrics }
 }
 
@@ -137,13 +137,11 @@ async fn until_told_to_stop(
     settings: &watch::Sender<Arc<Settings>>,
     reload: impl Fn() -> Result<Settings, Mistakes>,
 ) -> Result<(), ServeError> {
-    let listen = |kind| signal(kind).map_err(ServeError::Signals);
-    let (mut hangup, mut terminate, mut interrupt) =
-        (listen(SignalKind::hangup())?, listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+    let mut stop = Stop::listen().map_err(ServeError::Signals)?;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            () = stop.came() => return Ok(()),
             _ = hangup.recv() => {
                 if let Err(why) = take_over(house, public, settings, reload()).await {
                     tracing::error!(why, "reload refused, everything stays as it was");

@@ -4,12 +4,14 @@ mod clients;
 mod config;
 mod context;
 mod db;
+mod demo;
 mod doctor;
 mod healthcheck;
 mod init;
 mod keys;
 mod meta;
 mod output;
+mod sandbox;
 mod serve;
 mod token;
 mod users;
@@ -64,6 +66,8 @@ enum Command {
     #[command(subcommand)]
     Config(config::Config),
     Doctor(doctor::Doctor),
+    Sandbox(sandbox::Sandbox),
+    Demo(demo::Demo),
     /// Migrate, back up or restore the store
     #[command(subcommand)]
     Db(db::Db),
@@ -101,6 +105,8 @@ impl Command {
             Self::Token(token) => token.run(context),
             Self::Config(config) => config.run(context),
             Self::Doctor(_) => doctor::run(context),
+            Self::Sandbox(sandbox) => sandbox.run(context),
+            Self::Demo(demo) => demo.run(context),
             Self::Db(db) => db.run(context),
             Self::Healthcheck(healthcheck) => healthcheck.run(context),
             Self::Completions(completions) => completions.run(context),

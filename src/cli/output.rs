@@ -65,3 +65,10 @@ where
 pub(super) fn time_or_dash(time: Option<crate::clock::UnixMillis>) -> String {
     time.map_or_else(|| "-".to_owned(), |time| time.to_string())
 }
+
+/// Prints what a running service says, on stdout; where stdout is closed nobody wants to know.
+pub(super) fn announce(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{text}");
+    let _ = stdout.flush();
+}

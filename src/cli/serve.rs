@@ -1,11 +1,11 @@
 //! `countersign serve`: run the service.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
 
-use super::context::Context;
+use super::{context::Context, output::announce};
 use crate::{
     app::{self, Access, Dev, House, Listeners, Running},
     config::Settings,
@@ -107,11 +107,4 @@ fn banner(running: Running, access: &Access) -> String {
          Try the API: {url}/docs     Metrics: {ops}/metrics     Stop: Ctrl-C\n",
         *key, access.public_key, *key
     )
-}
-
-/// Prints what a starting service says on stdout; where stdout is closed nobody wants to know.
-fn announce(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{text}");
-    let _ = stdout.flush();
 }

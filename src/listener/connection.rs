@@ -25,6 +25,7 @@ use super::{
     progress::{Phase, Progress},
     refusal,
     service::ConnectionService,
+    unread::Leftover,
     watchdog::Watchdog,
     wire::Wire,
 };
@@ -82,7 +83,12 @@ impl Protocol {
         I: AsyncRead + AsyncWrite + Unpin,
     {
         let progress = Progress::start();
-        let service = ConnectionService { router: self.router.clone(), peer, progress: Arc::clone(&progress) };
+        let service = ConnectionService {
+            router: self.router.clone(),
+            peer,
+            progress: Arc::clone(&progress),
+            leftover: Leftover::default(),
+        };
         let io = TokioIo::new(Wire::new(io, Arc::clone(&progress)));
         let mut http = self.http.serve_connection(io, service);
         let ending = self.watch_over(&mut http, &progress, shutdown).await;

@@ -13,6 +13,7 @@ mod service;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod watchdog;
 mod wire;
 

@@ -1,4 +1,5 @@
-//! The router as hyper sees it: notes when it was asked, when it answered and when its answer was complete.
+//! The router as hyper sees it: notes when it was asked, when it answered and when its answer was complete; and sees to
+//! it that nothing is left of a request when its answer goes out.
 
 use std::{
     convert::Infallible,
@@ -12,19 +13,26 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::ConnectInfo,
-    http::{HeaderValue, Request, Response, header::CONNECTION},
+    http::{
+        HeaderValue, Request, Response,
+        header::{CONNECTION, EXPECT},
+    },
     routing::future::RouteFuture,
 };
 use hyper::body::{Frame, Incoming, SizeHint};
 use tower::Service as _;
 
-use super::progress::Progress;
+use super::{
+    progress::Progress,
+    unread::{Drained, Draining, Leftover, Lent, take},
+};
 
 /// The router, for one connection.
 pub(super) struct ConnectionService {
     pub(super) router: Router,
     pub(super) peer: SocketAddr,
     pub(super) progress: Arc<Progress>,
+    pub(super) leftover: Leftover,
 }
 
 impl hyper::service::Service<Request<Incoming>> for ConnectionService {
@@ -35,28 +43,66 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     fn call(&self, mut request: Request<Incoming>) -> Answering {
         self.progress.called();
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        Answering { answer: self.router.clone().call(request), progress: Arc::clone(&self.progress) }
+        let waits_for_leave = request.headers().contains_key(EXPECT);
+        let request = request.map(|body| Lent::new(body, &self.leftover));
+        Answering {
+            step: Step::Router(self.router.clone().call(request)),
+            progress: Arc::clone(&self.progress),
+            leftover: Arc::clone(&self.leftover),
+            waits_for_leave,
+        }
     }
 }
 
-/// The router at work on one request.
+/// The service at work on one request.
 pub(super) struct Answering {
-    answer: RouteFuture<Infallible>,
+    step: Step,
     progress: Arc<Progress>,
+    leftover: Leftover,
+    /// The client sends its body only once it is asked to (RFC 9110 §10.1.1); for a refusal nobody asks.
+    waits_for_leave: bool,
+}
+
+enum Step {
+    /// The router makes the answer.
+    Router(RouteFuture<Infallible>),
+    /// The answer waits until the rest of the request is off the wire.
+    Draining(Response<Body>, Draining),
+    Answered,
 }
 
 impl Future for Answering {
     type Output = Result<Response<AnswerBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut answer = ready!(Pin::new(&mut self.answer).poll(cx))?;
+        if let Step::Router(answer) = &mut self.step {
+            let answer = ready!(Pin::new(answer).poll(cx))?;
+            match take(&self.leftover) {
+                None => return Poll::Ready(Ok(self.answer(answer, Drained::Clean))),
+                Some(_) if self.waits_for_leave => return Poll::Ready(Ok(self.answer(answer, Drained::Spoilt))),
+                Some(rest) => self.step = Step::Draining(answer, rest),
+            }
+        }
+        let drained = match &mut self.step {
+            Step::Draining(_, rest) => ready!(rest.poll(cx)),
+            Step::Router(_) | Step::Answered => return Poll::Pending,
+        };
+        match std::mem::replace(&mut self.step, Step::Answered) {
+            Step::Draining(answer, _) => Poll::Ready(Ok(self.answer(answer, drained))),
+            Step::Router(_) | Step::Answered => Poll::Pending,
+        }
+    }
+}
+
+impl Answering {
+    fn answer(&self, mut answer: Response<Body>, drained: Drained) -> Response<AnswerBody> {
         self.progress.answering();
-        if self.progress.draining() {
+        if drained == Drained::Spoilt || self.progress.draining() {
             // RFC 9112 §9.6: tells the client to send its next request elsewhere, and hyper to close after this one.
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let progress = Arc::clone(&self.progress);
-        Poll::Ready(Ok(answer.map(|body| AnswerBody { body, progress })))
+        answer.map(|body| AnswerBody { body, progress })
     }
 }
 

@@ -26,6 +26,7 @@ fn service() -> Service {
         .route("/long", get(|| async { vec![b'x'; LONG] }))
         .route("/never", get(std::future::pending::<()>))
         .route("/slow", get(|| async { sleep(seconds(10)).await }))
+        .route("/refuses", post(|| async { StatusCode::UNAUTHORIZED }))
         .route("/body", post(|body: Bytes| async move { body.len().to_string() }));
     let raw_refusal = |status: StatusCode| (HeaderMap::new(), Bytes::from(format!("[{}]", status.as_u16())));
     Service { router, raw_refusal: Arc::new(raw_refusal), metrics: None }
@@ -192,6 +193,40 @@ async fn a_body_that_trickles_is_cut_off_behind_a_service_that_waits_for_it() {
     client.send("POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 9999\r\n\r\n").await;
     client.trickle("x").await;
     client.took(seconds(15 + 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_after_its_refusal_does_not_spoil_the_connection() {
+    let mut client = connect();
+    for _ in 0..3 {
+        client.send("POST /refuses HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n").await;
+        sleep(Duration::from_millis(400)).await;
+        client.send("xx").await;
+        sleep(Duration::from_millis(400)).await;
+        client.send("xxx").await;
+    }
+    client.send(GET).await;
+    let answers = client.hello().await;
+    assert_eq!(answers.matches("HTTP/1.1 401 ").count(), 3, "{answers}");
+    assert!(!answers.contains("connection: close"), "{answers}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_body_that_does_not_come_ends_the_connection_and_the_answer_says_so() {
+    let mut client = connect();
+    client.send("POST /refuses HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nxx").await;
+    let answer = client.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("connection: close\r\n"), "{answer}");
+    client.took(seconds(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_asked_before_sending_is_refused_at_once() {
+    let mut client = connect();
+    client.send("POST /refuses HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
+    let answer = client.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("connection: close\r\n"), "{answer}");
+    client.took(seconds(0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,10 +15,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("keyring", &["custody", "domain", "clock"]),
     ("issue", &["keyring", "store", "identity", "domain", "clock", "secret"]),
     ("rotate", &["keyring", "custody", "store", "domain", "clock", "secret"]),
+    // A stand-in for Braze: it knows nothing of the service that it is there to test.
+    ("sandbox", &["domain", "clock"]),
     ("http", &["issue", "rotate", "identity", "domain", "clock", "secret", "telemetry"]),
     ("ops", &["issue", "rotate", "identity", "domain", "clock", "telemetry"]),
     ("config", &["domain", "clock", "secret", "custody", "store", "http", "listener", "telemetry"]),
-    ("cli", &["app", "config", "domain", "clock", "secret", "telemetry"]),
+    ("cli", &["app", "config", "sandbox", "domain", "clock", "secret", "telemetry"]),
     (
         "app",
         &[
@@ -36,6 +38,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "http",
             "ops",
             "config",
+            "sandbox",
         ],
     ),
 ];

@@ -27,6 +27,10 @@ use super::Answer;
 pub struct TestClock(AtomicI64);
 
 impl TestClock {
+    pub fn at(now: UnixMillis) -> Self {
+        Self(AtomicI64::new(now.0))
+    }
+
     pub fn forward(&self, span: Duration) {
         self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
     }

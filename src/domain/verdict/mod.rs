@@ -1,7 +1,12 @@
 //! What Braze would answer to a token: its documented rules, in the order its answers suggest.
 //!
+//! [`judge`] answers as Braze does, with the first thing that is wrong; [`examine`] goes on and says everything.
+//!
 //! Source: Braze, "Set up SDK authentication" (error codes 10 and 20–28). Leeway, size limits and the exact order are
 //! not documented; here there is no leeway, and what is asked first is what the rest depends on.
+
+mod claimed;
+mod code;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -10,79 +15,8 @@ use serde_json::{Map, Value};
 use super::claims::AUDIENCE;
 use crate::clock::UnixMillis;
 
-/// An error code of Braze's SDK authentication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names are Braze's own, explained on Braze's page")]
-pub enum Code {
-    ExpirationRequired = 10,
-    DecodingError = 20,
-    SubjectMismatch = 21,
-    Expired = 22,
-    InvalidPayload = 23,
-    IncorrectAlgorithm = 24,
-    PublicKeyError = 25,
-    MissingToken = 26,
-    NoMatchingPublicKeys = 27,
-    PayloadUserIdMismatch = 28,
-}
-
-impl Code {
-    /// Every code, in the order of its numbers.
-    pub const ALL: [Self; 10] = [
-        Self::ExpirationRequired,
-        Self::DecodingError,
-        Self::SubjectMismatch,
-        Self::Expired,
-        Self::InvalidPayload,
-        Self::IncorrectAlgorithm,
-        Self::PublicKeyError,
-        Self::MissingToken,
-        Self::NoMatchingPublicKeys,
-        Self::PayloadUserIdMismatch,
-    ];
-
-    /// The code of this number, if Braze has one.
-    pub fn from_number(number: i64) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.number() == number)
-    }
-
-    /// Its number.
-    pub fn number(self) -> i64 {
-        self as i64
-    }
-
-    /// Its number as text, for metrics and logs.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::ExpirationRequired => "10",
-            Self::DecodingError => "20",
-            Self::SubjectMismatch => "21",
-            Self::Expired => "22",
-            Self::InvalidPayload => "23",
-            Self::IncorrectAlgorithm => "24",
-            Self::PublicKeyError => "25",
-            Self::MissingToken => "26",
-            Self::NoMatchingPublicKeys => "27",
-            Self::PayloadUserIdMismatch => "28",
-        }
-    }
-
-    /// Braze's word for it.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::ExpirationRequired => "EXPIRATION_REQUIRED",
-            Self::DecodingError => "DECODING_ERROR",
-            Self::SubjectMismatch => "SUBJECT_MISMATCH",
-            Self::Expired => "EXPIRED",
-            Self::InvalidPayload => "INVALID_PAYLOAD",
-            Self::IncorrectAlgorithm => "INCORRECT_ALGORITHM",
-            Self::PublicKeyError => "PUBLIC_KEY_ERROR",
-            Self::MissingToken => "MISSING_TOKEN",
-            Self::NoMatchingPublicKeys => "NO_MATCHING_PUBLIC_KEYS",
-            Self::PayloadUserIdMismatch => "PAYLOAD_USER_ID_MISMATCH",
-        }
-    }
-}
+pub use claimed::Claimed;
+pub use code::Code;
 
 /// One thing to say about a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +96,37 @@ fn json_or_text(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
 }
 
+/// What Braze would answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request is taken.
+    Accepted,
+    /// The request is rejected (enforcement Required), or taken with a complaint (Optional).
+    Rejected {
+        /// Braze's code.
+        code: Code,
+        /// What is wrong, in words.
+        text: String,
+    },
+}
+
+/// What Braze would answer to a request for these users, with this token or none. A request for nobody needs none:
+/// anonymous traffic is never held up. [`Against::user`] is taken from the request.
+pub fn judge(token: Option<&str>, claimed: &Claimed, against: &Against<'_>) -> Verdict {
+    let user = match claimed {
+        Claimed::Nobody => return Verdict::Accepted,
+        Claimed::Conflicting(text) => {
+            return Verdict::Rejected { code: Code::PayloadUserIdMismatch, text: text.clone() };
+        }
+        Claimed::User(user) => user,
+    };
+    let findings = examine(token.unwrap_or_default(), &Against { user: Some(user), ..*against });
+    findings
+        .into_iter()
+        .find_map(|finding| finding.code.map(|code| Verdict::Rejected { code, text: finding.text }))
+        .unwrap_or(Verdict::Accepted)
+}
+
 /// Everything that can be said about a token, in the order in which Braze would stumble over it.
 pub fn examine(token: &str, against: &Against<'_>) -> Vec<Finding> {
     let token = match Unverified::read(token) {
@@ -199,8 +164,11 @@ fn header(token: &Unverified) -> Vec<Finding> {
 
 fn signature(token: &Unverified, against: &Against<'_>) -> Option<Finding> {
     let keys = against.public_keys?;
+    if keys.is_empty() {
+        return Some(rejected(Code::NoMatchingPublicKeys, "Braze holds no public key for this app: add one"));
+    }
     let readable: Vec<DecodingKey> = keys.iter().filter_map(|pem| public_key(pem)).collect();
-    if readable.is_empty() && !keys.is_empty() {
+    if readable.is_empty() {
         let text = "none of the public keys is an RSA key in PEM (-----BEGIN PUBLIC KEY-----)";
         return Some(rejected(Code::PublicKeyError, text));
     }
@@ -217,6 +185,11 @@ fn signature(token: &Unverified, against: &Against<'_>) -> Option<Finding> {
         keys.len()
     );
     Some(rejected(Code::NoMatchingPublicKeys, text))
+}
+
+/// Whether this is a public key that Braze can use: RSA, in PEM.
+pub fn is_public_key(pem: &str) -> bool {
+    public_key(pem).is_some()
 }
 
 /// An RSA public key in PEM, SPKI or PKCS#1. The library alone would also read a private key, and verify nothing by it.

@@ -1,0 +1,56 @@
+//! `countersign demo`: everything on one machine, with a page to click.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{context::Context, output::announce};
+use crate::app::{DemoConfig, Shown, demo};
+
+/// Try it all in a browser: service, local Braze, and a page that logs in with the real Web SDK
+///
+/// The page has buttons to expire the token, rotate the key, switch users and cut the server, and shows what Braze
+/// answered. The SDK and the client come from npm, beforehand; the page says how.
+#[derive(Args)]
+pub(super) struct Demo {
+    /// Where the page is; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+    /// The folder that npm installed @braze/web-sdk and @countersign/braze-web into
+    #[arg(long, value_name = "FOLDER", default_value = "node_modules")]
+    modules: PathBuf,
+}
+
+impl Demo {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let json = context.output.json;
+        let config = DemoConfig { listen: self.listen, modules: self.modules };
+        let ready = |shown: &Shown| announce(&if json { as_json(shown) } else { banner(shown) });
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(demo(config, &context.environment, ready))?;
+        runtime.shutdown_background();
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn as_json(shown: &Shown) -> String {
+    json!({
+        "url": shown.site, "service_url": shown.service, "sandbox_url": shown.sandbox,
+        "app": shown.access.app, "api_key": *shown.access.api_key.reveal(), "public_key": shown.access.public_key,
+        "sdk_api_key": shown.sdk_api_key, "missing": shown.missing,
+    })
+    .to_string()
+}
+
+fn banner(shown: &Shown) -> String {
+    let missing = match shown.missing.as_slice() {
+        [] => String::new(),
+        missing => format!("\nNot there yet: {}. The page says how to get it.\n", missing.join(", ")),
+    };
+    format!(
+        "The demo is ready: open {} in a browser.\n{missing}\n\
+         Service        {}\nLocal Braze    {}\nStop: Ctrl-C\n",
+        shown.site, shown.service, shown.sandbox
+    )
+}

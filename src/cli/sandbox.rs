@@ -1,0 +1,134 @@
+//! `countersign sandbox`: a local Braze, to try SDK authentication without an account.
+
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{context::Context, output::announce};
+use crate::{
+    clock::SystemClock,
+    sandbox::{self, AppSpec, Enforcement, REST_API_KEY, Switches, World},
+};
+
+/// Run a local Braze: SDK endpoints, key management API, and a page that shows what it received
+///
+/// Point the SDK's baseUrl at it, give it your public key, and see what Braze would say to each request. It keeps
+/// everything in memory, guards nothing, and listens on loopback only.
+#[derive(Args)]
+pub(super) struct Sandbox {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8088")]
+    listen: SocketAddr,
+    /// An app: NAME, or NAME=KEY with its SDK API key; several times for several [default: web]
+    #[arg(long = "app", value_name = "APP")]
+    apps: Vec<AppSpec>,
+    /// A public key that Braze shall hold for an app: APP=FILE (PEM); several times for several
+    #[arg(long = "public-key", value_name = "APP=FILE", value_parser = app_and_file)]
+    public_keys: Vec<(String, PathBuf)>,
+    /// What becomes of requests with a bad token: disabled, optional or required
+    #[arg(long, value_name = "STATE", default_value = "required")]
+    enforcement: Enforcement,
+    /// How long a new or deleted key takes to take effect, e.g. 10s
+    #[arg(long, value_name = "TIME", value_parser = crate::config::parse_span)]
+    propagation: Option<Duration>,
+    /// Tell SDKs to retry within a second instead of half a minute
+    #[arg(long)]
+    fast_retries: bool,
+}
+
+fn app_and_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (app, file) = text.split_once('=').ok_or("write APP=FILE, e.g. web=public.pem")?;
+    Ok((app.to_owned(), file.into()))
+}
+
+impl Sandbox {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let json = context.output.json;
+        let (world, apps) = self.world(json)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let sandbox = sandbox::Sandbox::bind(self.listen, world).await?;
+            let url = sandbox.url();
+            announce(&if json { ready_line(&url, &apps) } else { banner(&url, &apps) });
+            tokio::select! {
+                never = sandbox::serve(sandbox) => match never {},
+                stopped = crate::app::told_to_stop() => stopped.context("signals cannot be received"),
+            }
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The world with its apps and their keys, and the apps as the ready line has them.
+    fn world(&self, json: bool) -> anyhow::Result<(Arc<World>, Vec<Value>)> {
+        let switches = Switches {
+            propagation_s: self.propagation.unwrap_or_default().as_secs_f64(),
+            fast_retries: self.fast_retries,
+            ..Switches::default()
+        };
+        let witness = move |happened: &Value| announce(&if json { happened.to_string() } else { spoken(happened) });
+        let world = World::new(Arc::new(SystemClock), switches, witness);
+        let default = || vec![AppSpec::named("web")];
+        let specs = if self.apps.is_empty() { default() } else { self.apps.clone() };
+        let mut apps = Vec::new();
+        for spec in specs {
+            let spec = AppSpec { enforcement: Some(self.enforcement), ..spec };
+            let name = spec.name.clone();
+            apps.push(world.add_app(spec).with_context(|| format!("--app {name}"))?);
+        }
+        for (app, file) in &self.public_keys {
+            let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            world
+                .add_key(app, &pem, "given at start")
+                .map_err(|why| anyhow::anyhow!("--public-key {app}={}: {why}", file.display()))?;
+        }
+        Ok((Arc::new(world), apps))
+    }
+}
+
+fn ready_line(url: &str, apps: &[Value]) -> String {
+    json!({ "type": "ready", "url": url, "rest_api_key": REST_API_KEY, "apps": apps }).to_string()
+}
+
+fn banner(url: &str, apps: &[Value]) -> String {
+    let mut lines = String::new();
+    for app in apps {
+        let (name, key, id) = (text(app, "name"), text(app, "sdk_api_key"), text(app, "app_id"));
+        let _ = writeln!(lines, "  {name:<12} SDK API key {key}   app id {id}");
+    }
+    format!(
+        "The sandbox is ready: a local Braze. What it received and said: {url}\n\n{lines}\n\
+         In the web app:   braze.initialize(SDK API key, {{ baseUrl: \"{url}\", enableSdkAuthentication: true }})\n\
+         Key management:   {url}/app_group/sdk_authentication/keys, Authorization: Bearer {REST_API_KEY}\n\
+         Stop: Ctrl-C\n"
+    )
+}
+
+/// An event in words.
+fn spoken(happened: &Value) -> String {
+    let request = &happened["request"];
+    match text(happened, "type") {
+        "request" => {
+            let users = request["user_ids"].as_array().map_or(&[][..], Vec::as_slice);
+            let users: Vec<&str> = users.iter().filter_map(Value::as_str).collect();
+            let verdict = match (request["code"].as_i64(), request["accepted"].as_bool()) {
+                (None, _) => "accepted".to_owned(),
+                (Some(code), accepted) => format!(
+                    "{}{code} {}: {}",
+                    if accepted == Some(true) { "accepted in spite of " } else { "" },
+                    text(request, "reason"),
+                    text(request, "text")
+                ),
+            };
+            let who = if users.is_empty() { "nobody".to_owned() } else { users.join(", ") };
+            format!("{} {} for {who}: {verdict}", text(request, "app"), text(request, "path"))
+        }
+        "rest" => format!("REST {}: {}", text(happened, "call"), happened["status"]),
+        other => format!("{other} changed"),
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}

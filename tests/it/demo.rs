@@ -1,0 +1,148 @@
+//! `countersign demo`, as its page uses it.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    claims,
+    service::{countersign, run},
+};
+
+/// A running demo; killed when dropped.
+struct Demo {
+    child: Child,
+    ready: Value,
+    client: reqwest::Client,
+}
+
+impl Demo {
+    fn start(modules: &Path) -> Self {
+        let mut command = countersign();
+        command.args(["demo", "--json", "--listen", "127.0.0.1:0", "--modules"]).arg(modules);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { child, ready: serde_json::from_str(&line).unwrap(), client }
+    }
+
+    fn url(&self, which: &str, path: &str) -> String {
+        format!("{}{path}", self.ready[which].as_str().unwrap())
+    }
+
+    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let answer = self.client.post(self.url("url", path)).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    async fn act(&self, body: Value) -> Value {
+        let (status, answer) = self.post("/demo/act", body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    async fn login(&self) -> Value {
+        let (status, answer) = self.post("/demo/login", json!({ "user_id": "u-1" })).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// What the local Braze says to an event of u-1 with this token; `None`: accepted.
+    async fn verdict(&self, token: &Value) -> Option<i64> {
+        let key = self.ready["sdk_api_key"].as_str().unwrap();
+        let body = json!({ "api_key": key, "events": [{ "name": "ce", "user_id": "u-1" }] });
+        let request = self.client.post(self.url("sandbox_url", "/api/v3/data/")).header("X-Braze-Api-Key", key);
+        let request = request.header("X-Braze-Auth-Signature", token.as_str().unwrap());
+        let answer: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
+        answer["auth_error"]["error_code"].as_i64()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn each_button_does_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Demo::start(folder.path());
+    let first = demo.login().await;
+    assert_eq!(claims(first["token"].as_str().unwrap())["sub"], "u-1");
+    assert_eq!(demo.verdict(&first["token"]).await, None);
+
+    let expired = demo.act(json!({ "do": "expire", "user_id": "u-1" })).await;
+    assert_eq!(demo.verdict(&expired["token"]).await, Some(22));
+
+    // More often than Braze has room for keys.
+    for _ in 0..4 {
+        demo.act(json!({ "do": "rotate" })).await;
+        assert_eq!(demo.verdict(&demo.login().await["token"]).await, None);
+    }
+    demo.act(json!({ "do": "rotate_unpublished" })).await;
+    let unknown = demo.login().await["token"].clone();
+    assert_eq!(demo.verdict(&unknown).await, Some(27));
+    demo.act(json!({ "do": "publish" })).await;
+    assert_eq!(demo.verdict(&unknown).await, None);
+}
+
+#[tokio::test]
+async fn a_cut_service_answers_as_something_broken_before_it_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Demo::start(folder.path());
+    let refresh_token = demo.login().await["refresh_token"].clone();
+    let site = demo.ready["url"].as_str().unwrap();
+    let refresh = async || {
+        let request = demo.client.post(demo.url("service_url", "/v1/token/refresh")).header("Origin", site);
+        request.json(&json!({ "refresh_token": refresh_token })).send().await.unwrap()
+    };
+    demo.act(json!({ "do": "cut", "cut": true })).await;
+    let answer = refresh().await;
+    assert_eq!(answer.status(), 502);
+    assert!(!answer.headers().contains_key("access-control-allow-origin"));
+    demo.act(json!({ "do": "cut", "cut": false })).await;
+    let answer = refresh().await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["access-control-allow-origin"], site);
+}
+
+#[tokio::test]
+async fn it_says_what_is_missing_and_serves_what_is_there_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let modules = folder.path().join("node_modules");
+    let sdk = modules.join("@braze/web-sdk/src");
+    std::fs::create_dir_all(&sdk).unwrap();
+    std::fs::write(sdk.join("index.js"), "export const sdk = 1;").unwrap();
+    std::fs::write(folder.path().join("secret.txt"), "secret").unwrap();
+    let demo = Demo::start(&modules);
+    assert_eq!(demo.ready["missing"], json!(["@countersign/braze-web"]));
+    let get = async |path: &str| demo.client.get(demo.url("url", path)).send().await.unwrap();
+    let config: Value = get("/demo/config").await.json().await.unwrap();
+    let script = get(config["sdk"].as_str().unwrap()).await;
+    assert_eq!(script.headers()["content-type"], "text/javascript");
+    assert_eq!(script.text().await.unwrap(), "export const sdk = 1;");
+    for outside in ["/modules/../secret.txt", "/modules/%2e%2e/secret.txt", "/modules/..%2fsecret.txt"] {
+        assert_eq!(get(outside).await.status(), 404, "{outside}");
+    }
+    let page = get("/").await.text().await.unwrap();
+    assert!(page.contains("npm install") && !page.contains("://"), "{page}");
+    assert_eq!(get("/page.js").await.headers()["content-type"], "text/javascript");
+    let (status, answer) = demo.post("/demo/act", json!({ "do": "dance" })).await;
+    assert_eq!(status, 400);
+    assert!(answer["error"].as_str().unwrap().contains("dance"));
+}
+
+#[test]
+fn it_listens_on_loopback_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, err) = run(&["demo", "--listen", "0.0.0.0:0"], folder.path());
+    assert_eq!(code, 1);
+    assert!(err.contains("loopback only"), "{err}");
+}
