@@ -16,4 +16,5 @@ pub mod refresh_token;
 pub mod rotation;
 pub mod sealing;
 pub mod session;
+pub mod spki;
 pub mod verdict;
