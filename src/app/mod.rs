@@ -5,6 +5,7 @@ mod dev;
 mod founding;
 mod house;
 mod process;
+mod rotation;
 mod serve;
 mod signals;
 mod watch;
