@@ -10,6 +10,8 @@ mod serve;
 mod signals;
 mod watch;
 
+/// What the command line needs of the room that rotates keys.
+pub use crate::rotate::{Config as RotationConfig, Drift, Look, Moment, Observer, RotateError, Rotor, drift, plan};
 pub use demo::{DemoConfig, DemoError, Shown, demo};
 pub use dev::{Access, Dev, DevError};
 pub use founding::{Site, first_key};

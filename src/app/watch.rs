@@ -180,7 +180,7 @@ impl Watch {
         conditions.extend(rings.map(|ring| {
             let missing = self.house.keyring.signer(ring).is_none();
             let reason =
-                missing.then(|| "has no active key: `countersign keys generate`, then `keys activate`".to_owned());
+                missing.then(|| format!("has no active key: `countersign rotate run --ring {ring}` brings one"));
             Condition::new(format!("ring {ring}"), reason)
         }));
         conditions.push(Condition::new("clock", self.clock_fault().await));

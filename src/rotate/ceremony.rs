@@ -1,4 +1,4 @@
-//! The key ceremony: generate or import, publish at Braze, activate.
+//! The key ceremony: generate or import. What comes after is rotation.
 
 use std::sync::Arc;
 
@@ -27,13 +27,13 @@ pub struct Ceremony {
 }
 
 impl Ceremony {
-    /// Makes a key for a ring; it signs nothing before [`Ceremony::activate`].
+    /// Makes a key for a ring; it signs nothing before a rotation has published it.
     pub async fn generate(&self, ring: RingName, bits: u32) -> Result<KeyRecord, CeremonyError> {
         let held = self.custodian.generate(bits)?;
         self.put_on_record(ring, held, "made by hand").await
     }
 
-    /// Takes in a key that exists already; it signs nothing before [`Ceremony::activate`].
+    /// Takes in a key that exists already; it signs nothing before a rotation has published it.
     pub async fn import(
         &self,
         ring: RingName,
@@ -63,8 +63,8 @@ impl Ceremony {
         }
     }
 
-    /// Makes a key sign for its ring, on the operator's word that Braze holds it for every app of the ring; the key that
-    /// signed until now retires. Running servers follow within 2 s. Activating the active key changes nothing.
+    /// Makes a key sign for its ring at once, and asks for no proof that Braze holds it; the key that signed until now
+    /// retires. For the first key of a ring, and for showing what happens without proof; else [`super::Rotor`] does it.
     ///
     /// The key is loaded first: one that cannot sign never becomes active.
     pub async fn activate(&self, kid: &Kid) -> Result<Activated, CeremonyError> {
@@ -86,7 +86,7 @@ impl Ceremony {
         let mut changes = vec![KeyChange { from, to: key.clone() }];
         let retiring = active.map(|active| active.superseded(now)).transpose()?;
         changes.extend(retiring.clone().map(|to| KeyChange { from: KeyState::Active, to }));
-        let events = vec![self.event(&key, Deed::Activated, "on the operator's word")];
+        let events = vec![self.event(&key, Deed::Activated, "without proof")];
         if !self.store.act(Act { changes, events, ..Act::default() }).await? {
             return Err(CeremonyError::Raced);
         }
