@@ -29,6 +29,7 @@ mod keyring;
 mod limits;
 mod listener;
 mod refresh;
+mod rotate;
 mod rotate_plan;
 mod sandbox_rest;
 mod sandbox_sdk;
