@@ -30,6 +30,7 @@ mod limits;
 mod listener;
 mod refresh;
 mod rotate;
+mod rotate_kill;
 mod rotate_plan;
 mod sandbox_rest;
 mod sandbox_sdk;
