@@ -10,7 +10,7 @@ use std::{
 use axum::{Router, body::Body};
 use countersign::{
     app::{House, RotationConfig, Rotor, Site, first_key},
-    clock::Clock,
+    clock::{Clock, SystemClock},
     config::{Environment, Settings},
     domain::{
         ids::Kid,
@@ -246,4 +246,35 @@ impl Stage {
 /// A step's name.
 pub fn name(step: &Step) -> String {
     serde_json::to_value(step).unwrap()["step"].as_str().unwrap().to_owned()
+}
+
+/// A local Braze in real time: its world, its URL, what serves it.
+pub async fn braze(propagation: Duration) -> (Arc<World>, String, tokio::task::JoinHandle<()>) {
+    let switches = Switches { propagation_s: propagation.as_secs_f64(), ..Switches::default() };
+    let world = Arc::new(World::new(Arc::new(SystemClock), switches, |_| {}));
+    for app in APPS {
+        let spec = AppSpec { app_id: Some(app_id(app)), sdk_api_key: Some(app.to_owned()), ..AppSpec::named(app) };
+        world.add_app(spec).unwrap();
+    }
+    let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&world)).await.unwrap();
+    let url = sandbox.url();
+    let serving = tokio::spawn(async move { match serve(sandbox).await {} });
+    (world, url, serving)
+}
+
+/// A service whose key Braze holds for both apps; `rotation` goes into the ring's, `lifetime` is that of tokens.
+pub async fn furnished(folder: &Path, world: &World, url: &str, rotation: &str, lifetime: &str) {
+    let site = furnish(folder, url, rotation);
+    let config = std::fs::read_to_string(&site.config).unwrap();
+    std::fs::write(
+        &site.config,
+        config.replace("]\nsdk_api_key", &format!("]\nlifetime = \"{lifetime}\"\nsdk_api_key")),
+    )
+    .unwrap();
+    let settings = Settings::load(Some(&site.config), &Environment::empty(), &[]).unwrap();
+    let house = House::open(&settings).await.unwrap();
+    let key = first_key(&house, "main".parse().unwrap()).await.unwrap();
+    for app in APPS {
+        world.add_key(app, &key.public_key, "the first").unwrap();
+    }
 }
