@@ -34,6 +34,7 @@ mod rotate_cli;
 mod rotate_kill;
 mod rotate_load;
 mod rotate_plan;
+mod runbook;
 mod sandbox_rest;
 mod sandbox_sdk;
 mod secrecy;
