@@ -1,0 +1,277 @@
+// The client's state machine. States, events and their reasons are written down in ../../README.md; the scenarios in
+// ../../conformance hold this and every other port to it.
+
+import { browser, type Environment } from "./environment.js";
+import { isRefreshable, type Identity } from "./identity.js";
+import { shelf, type Saved } from "./saved.js";
+import type { BrazeSdk, SdkFailure } from "./sdk.js";
+import { ask, isLater, reported, type Answer } from "./service.js";
+
+export interface Options {
+  /** The app's name at the server; pages of one origin and app share one session. */
+  app: string;
+  /** Where the server is, e.g. `https://auth.example.com`. */
+  endpoint: string;
+  /** Asks the app's own backend, which answers with what it got from `POST /v1/token/generate`. */
+  login(): Promise<Identity>;
+  /** The session is over for good; `code` is the server's. Not called for opted-out users, whom a login does not help. */
+  onReloginNeeded?(code: string): void;
+}
+
+export interface BrazeAuth {
+  /**
+   * Makes the SDK this user's: call it at login, and on each page load where a user is logged in. A saved session is used
+   * if it can be; `options.login` is asked only otherwise, and its error is passed on. False: another login overtook it.
+   */
+  login(userId: string | number): Promise<boolean>;
+  /** Ends the session at the server, and is quiet until the next login. */
+  logout(): Promise<void>;
+}
+
+/** Milliseconds, and a count. An enum, since its members cost no bytes. */
+const enum Limit {
+  /** A token that was refused sooner than this was never good: refresh slower and slower. */
+  Proven = 6e4,
+  LongestBackOff = 3e5,
+  /** An attempt that hangs must not hold up the other pages for ever. */
+  Deadline = 15e3,
+  /** The SDK loses queued events after 50 refusals of one signature. */
+  Refusals = 40,
+}
+
+/** Connects an initialised SDK. Call it before the SDK's `openSession`: a failure with no subscriber is lost. */
+export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environment = browser()): BrazeAuth {
+  const name = "countersign:" + options.app + ":";
+  const [load, store] = shelf(env, name);
+  const tell = env.join(name, settle);
+  /** Tokens that were refused or replaced: never set again, and their failures are old news. */
+  const spent = new Set<string>();
+  /** Nobody: quiet. */
+  let user: string | undefined;
+  /** Counts users coming and going: what was begun in an earlier turn is dropped. */
+  let turn = 0;
+  /** The attempt under way. */
+  let flight: AbortController | undefined;
+  let timer: unknown;
+  /** Attempts since a token proved good. */
+  let attempts = 0;
+  /** No attempt before this time; 0 when nothing went wrong. */
+  let retryAt = 0;
+  /** The last attempt got no answer at all. */
+  let silent = false;
+  /** The failure that waits for a token, and is reported with the refresh. */
+  let failure: SdkFailure | undefined;
+  /** The token that the SDK was given, and when. */
+  let applied = "";
+  let appliedAt = 0;
+  /** The token that it was given once more, because it had sent another one or none. */
+  let reapplied = "";
+  /** Refusals since the SDK was given a signature. */
+  let refusals = 0;
+  /** The token that Braze refused for a reason which no refresh cures. */
+  let incurable: string | undefined;
+
+  /** What is saved for this user; with nobody logged in yet, for whomever the last page load left behind. */
+  const mine = () => {
+    const session = load();
+    return user && session?.user !== user ? undefined : session;
+  };
+  const dueAt = (session: Saved) => (spent.has(session.token) ? 0 : session.at + session.refresh_in! * 1e3);
+  const isStale = (session: Saved) => dueAt(session) <= env.now();
+  const backOff = () => env.random() * Math.min(Limit.LongestBackOff, 1e3 * 2 ** attempts);
+  const post = (path: string, body: object, signal?: AbortSignal) =>
+    ask(env, options.endpoint + "/v1/" + path, body, signal);
+
+  function begin(next?: string): void {
+    turn++;
+    flight?.abort();
+    flight = undefined;
+    env.clearTimer(timer);
+    if (user) failure = undefined;
+    user = next;
+    attempts = retryAt = 0;
+  }
+
+  function save(session?: Saved): void {
+    store(session);
+    tell();
+  }
+
+  /** Notes which token the SDK is being given. */
+  function hold(token: string): void {
+    if (applied && applied !== token) spent.add(applied);
+    applied = token;
+    appliedAt = env.now();
+    refusals = 0;
+  }
+
+  /** Gives it, and sends what the SDK holds back: by itself it would wait out its own back-off, 10 s and more. */
+  function give(token: string): void {
+    hold(token);
+    braze.setSdkAuthenticationSignature(token);
+    if (failure) braze.requestImmediateDataFlush();
+    failure = undefined;
+  }
+
+  /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. */
+  function settle(): void {
+    env.clearTimer(timer);
+    if (!user || flight) return;
+    const session = mine();
+    // Another page logged out, or in as somebody else.
+    if (!session) return begin();
+    const isSpent = spent.has(session.token);
+    if (!isSpent && session.token !== applied) give(session.token);
+    const wait = Math.max(retryAt, dueAt(session)) - env.now();
+    if (wait > 0) timer = env.setTimer(settle, wait);
+    // A page that nobody looks at lets its token lapse; the next look wakes it, or the SDK's failure.
+    else if (wait <= 0 && (isSpent || !env.hidden())) void refresh();
+  }
+
+  async function refresh(): Promise<void> {
+    const here = turn;
+    const answer = await attempt(false);
+    if (here !== turn) return;
+    if (isLater(answer)) return plan(answer);
+    begin();
+    if (answer.code !== "opted_out" && answer.code !== "user_mismatch") options.onReloginNeeded?.(answer.code!);
+  }
+
+  /** After an attempt: what is still stale is tried again, later each time. */
+  function plan(answer: Answer): void {
+    const session = mine();
+    silent = answer.wait === undefined;
+    retryAt = session && isStale(session) ? env.now() + (answer.wait ?? 0) + backOff() : 0;
+    settle();
+  }
+
+  /** One attempt to have a good token saved, alone among all pages. */
+  async function attempt(minting: boolean): Promise<Answer> {
+    const controller = (flight = new AbortController());
+    const here = turn;
+    let deadline: unknown;
+    let answer: Answer = {};
+    attempts = !retryAt && env.now() - appliedAt >= Limit.Proven ? 1 : attempts + 1;
+    try {
+      await env.lock(name + user, async () => {
+        if (here !== turn) return;
+        deadline = env.setTimer(() => controller.abort(), Limit.Deadline);
+        const aborted = new Promise<Answer>((end) => (controller.signal.onabort = () => end({})));
+        answer = await Promise.race([obtain(minting, controller.signal), aborted]);
+      });
+    } finally {
+      env.clearTimer(deadline);
+      if (here === turn) flight = undefined;
+    }
+    return answer;
+  }
+
+  async function obtain(minting: boolean, signal: AbortSignal): Promise<Answer> {
+    const here = turn;
+    const session = mine();
+    // Another page was faster, or logged out.
+    if (session ? !isStale(session) : !minting) return {};
+    let answer: Answer = { code: "expired_token", retry: "after_login" };
+    if (session && isRefreshable(session, session.server_time + env.now() - session.at)) {
+      const { refresh_token } = session;
+      answer = await post("token/refresh", { refresh_token, user_id: user, failure: reported(failure) }, signal);
+      if (here !== turn) return {};
+      if (answer.token) keep(answer as Identity, false);
+      if (answer.token || isLater(answer)) return answer;
+    }
+    if (session) save();
+    if (minting) {
+      const minted = await options.login();
+      if (here === turn && minted?.token) keep(minted, true);
+    }
+    return answer;
+  }
+
+  /** Keeps an answer, unless the saved one is newer, or another page logged out or switched users. */
+  function keep(answer: Identity, minted: boolean): void {
+    const now = load();
+    if (now?.user === user ? now!.server_time <= answer.server_time : minted)
+      save({ ...answer, user: user!, at: env.now() });
+  }
+
+  function onFailure(heard: SdkFailure): void {
+    const session = mine();
+    if (!session || String(heard.userId ?? session.user) !== session.user) return;
+    const { signature } = heard;
+    if (user && ++refusals > Limit.Refusals) renew(session.token);
+    if (spent.has(signature!)) return;
+    if (heard.errorCode === 25 || heard.errorCode === 28) return report(heard, session);
+    failure = heard;
+    if (signature) spent.add(signature);
+    if (user) refuse(session.token, signature);
+  }
+
+  function refuse(token: string, signature?: string): void {
+    if (signature !== token && reapplied !== token && !flight && !spent.has(token)) {
+      // The SDK does not have what is saved.
+      give((reapplied = token));
+    } else if (!signature || signature === token) {
+      spent.add(token);
+      if (attempts && env.now() - appliedAt < Limit.Proven) retryAt = env.now() + backOff();
+      settle();
+    }
+  }
+
+  /** Reports what no refresh cures: 25 is the key as it was pasted into Braze, 28 is mixed users in one batch. */
+  function report(heard: SdkFailure, { refresh_token }: Saved): void {
+    if (incurable !== heard.signature) void post("failures", { refresh_token, failure: reported(heard) });
+    incurable = heard.signature;
+  }
+
+  /** Makes the SDK count its refusals from 0 again, which only another signature does. */
+  function renew(token: string): void {
+    const mark = "refused " + env.now();
+    refusals = 0;
+    spent.add(mark);
+    braze.setSdkAuthenticationSignature(mark);
+    if (!spent.has(token)) braze.setSdkAuthenticationSignature(token);
+  }
+
+  braze.subscribeToSdkAuthenticationFailures(onFailure);
+  env.onWake((online) => {
+    if (online && silent) retryAt = 0;
+    settle();
+  });
+
+  return {
+    async login(id) {
+      begin(String(id));
+      const here = turn;
+      try {
+        const answer = await attempt(true);
+        if (here !== turn) return false;
+        const session = mine();
+        if (!session) throw new Error("login gave no token");
+        const { token } = session;
+        hold(token);
+        braze.changeUser(user!, spent.has(token) ? undefined : token);
+        braze.openSession();
+        if (!isStale(session)) {
+          // What was refused before this login would wait in the SDK for minutes.
+          braze.requestImmediateDataFlush();
+          failure = undefined;
+          attempts = 0;
+        }
+        plan(answer);
+        return true;
+      } catch (error) {
+        if (here !== turn) return false;
+        begin();
+        throw error;
+      }
+    },
+
+    async logout() {
+      const session = mine();
+      begin();
+      if (!session) return;
+      save();
+      await post("token/revoke", { refresh_token: session.refresh_token });
+    },
+  };
+}

@@ -1,0 +1,29 @@
+/** What the server answers to generate, exchange and refresh. Absolute times are Unix milliseconds by its clock. */
+export interface Identity {
+  /** The JWT for Braze's SDK. */
+  token: string;
+  /** When the token expires. */
+  token_expires: number;
+  /** What to get the next token with; absent where the app's policy has no refreshing. */
+  refresh_token?: string;
+  /** From when on to refresh. */
+  refresh_from?: number;
+  /** Until when the refresh token can be used. */
+  refresh_expires?: number;
+  /** When the server made this answer. */
+  server_time: number;
+  /** Seconds from the answer until the token expires. */
+  expires_in: number;
+  /** Seconds from the answer until it is time to refresh. */
+  refresh_in?: number;
+}
+
+/** Whether there is a refresh token that is not past its life. `now`: Unix milliseconds by the server's clock. */
+export function isRefreshable(identity: Identity, now: number): boolean {
+  return !!identity.refresh_token && now <= identity.refresh_expires!;
+}
+
+/** Whether it is time to refresh, or the token has expired. `now`: Unix milliseconds by the server's clock. */
+export function isDueForRefresh(identity: Identity, now: number): boolean {
+  return now > identity.refresh_from! || now > identity.token_expires;
+}

@@ -1,0 +1,42 @@
+import type { Environment } from "./environment.js";
+import type { Identity } from "./identity.js";
+import type { SdkFailure } from "./sdk.js";
+
+/** An answer of the server: an identity, a problem document, or neither, where something else answered or nothing did. */
+export interface Answer extends Partial<Identity> {
+  /** A problem's stable code. */
+  code?: string;
+  /** `"never"`, `"after_login"`, or milliseconds. */
+  retry?: unknown;
+  /** How long the server wants to be left alone, milliseconds; absent where no answer came. */
+  wait?: number;
+}
+
+/** A longer wait would overflow browsers' timers, which then fire at once. */
+const LONGEST_WAIT = 864e5;
+
+/** Posts to the server. Never throws: a proxy's error page, a captive portal and a dead network are all empty answers. */
+export async function ask(env: Environment, url: string, body: object, signal?: AbortSignal): Promise<Answer> {
+  try {
+    const response = await env.fetch(url, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      // A page may go away while it revokes; a refresh that has a signal goes with its page.
+      ...(signal ? { signal } : { keepalive: true }),
+    });
+    const answer: Answer = { ...(await response.json().catch(() => 0)) };
+    const seconds = +response.headers.get("Retry-After")! || 0;
+    answer.wait = Math.min(Math.max(+(answer.retry as number) || 0, seconds * 1e3), LONGEST_WAIT);
+    return answer;
+  } catch {
+    return {};
+  }
+}
+
+/** A failure as the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
+export const reported = (failure: SdkFailure | undefined) =>
+  failure && { error_code: failure.errorCode, reason: failure.reason, user_id: failure.userId, platform: "web" };
+
+/** Whether it is worth asking again: the server says so, or it was not the server that answered. */
+export const isLater = (answer: Answer) => typeof answer.retry !== "string";

@@ -1,0 +1,58 @@
+// Runs the scenarios that every client is held to. Their format: ../../README.md.
+
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { test } from "node:test";
+import { World, problem, response, settled } from "./world.mjs";
+
+const folder = new URL("../../conformance/", import.meta.url);
+
+for (const file of readdirSync(folder).filter((name) => name.endsWith(".json")).sort()) {
+  const { name, why, given = {}, steps } = JSON.parse(readFileSync(new URL(file, folder), "utf8"));
+  test(`${file}: ${name}`, async () => {
+    assert.ok(why, "a scenario says why");
+    const world = new World({ random: given.random, locks: given.locks, storage: given.storage, deviceClock: given.device_clock });
+    if (given.saved) world.left(given.saved.user_id, given.saved.session, given.saved.age, given.saved);
+    const pages = Array.from({ length: given.tabs ?? 1 }, (_, tab) => world.page(tab + 1));
+    for (const [at, step] of steps.entries()) {
+      await happen(world, pages, step.in);
+      assert.deepEqual(world.taken(), step.out ?? [], `step ${at}: ${JSON.stringify(step.in)}`);
+    }
+  });
+}
+
+/** Makes one event happen, and lets everything follow that takes no time. */
+async function happen(world, pages, { tab = 1, ...event }) {
+  const [[kind, value]] = Object.entries(event);
+  const page = pages[tab - 1];
+  const report = (what) => (result) => page.out({ [what]: result });
+  const happenings = {
+    login: () => void page.auth.login(value).then(report("loggedIn"), (error) => page.out({ loginFailed: error.message })),
+    logout: () => void page.auth.logout().then(() => page.out({ loggedOut: [] })),
+    failure: () => page.braze.fail(value),
+    failures: () => value.forEach((failure) => page.braze.fail(failure)),
+    advance: () => world.advance(value),
+    hide: () => (page.isHidden = true),
+    show: () => ((page.isHidden = false), page.wake(false)),
+    online: () => page.wake(true),
+    answer: () => answer(world, value, tab),
+  };
+  await happenings[kind]();
+  await settled();
+}
+
+async function answer(world, { to, session, problem: refusal, status, body, error, retry_after, none, ...options }, tab) {
+  const identity = session !== undefined && world.session(session, options);
+  await world.answer(
+    to,
+    ({ resolve, reject }) => {
+      if (none) reject(new TypeError("Failed to fetch"));
+      else if (error) reject(new Error(error));
+      else if (to === "mint") resolve(identity || body);
+      else if (identity) resolve(response(200, identity));
+      else if (refusal) resolve(problem(status, refusal.code, refusal.retry, retry_after));
+      else resolve(response(status, body ?? {}, retry_after));
+    },
+    tab,
+  );
+}
