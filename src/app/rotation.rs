@@ -39,17 +39,14 @@ pub(super) struct Keeper {
     found: BTreeMap<RingName, Vec<Drift>>,
 }
 
-/// Where a ring stands with its keeper.
+/// Where a ring stands with its keeper. No time: at once.
 #[derive(Default)]
 struct Round {
     /// What was on record when it was last driven.
     seen: Option<View>,
-    drive_at: UnixMillisOrNow,
-    check_at: UnixMillisOrNow,
+    drive_at: Option<UnixMillis>,
+    check_at: Option<UnixMillis>,
 }
-
-/// A time, or at once.
-type UnixMillisOrNow = Option<UnixMillis>;
 
 impl Keeper {
     pub(super) fn new(house: Arc<House>, public: Arc<Public>) -> Self {
@@ -91,9 +88,14 @@ impl Keeper {
         while !changes.has_changed().unwrap_or(true) {
             ticks.tick().await;
             for config in &rings {
-                if let Err(error) = self.round(rotor, config).await {
-                    tracing::warn!(ring = %config.ring, %error, "the rotation does not go on");
-                    self.put_off(config, LATER);
+                match self.round(rotor, config).await {
+                    Ok(()) => {}
+                    // Another node, or somebody at a command line, is at it.
+                    Err(RotateError::Busy(_)) => self.put_off(config, SOON * 2),
+                    Err(error) => {
+                        tracing::warn!(ring = %config.ring, %error, "the rotation does not go on");
+                        self.put_off(config, LATER);
+                    }
                 }
             }
         }
@@ -107,7 +109,7 @@ impl Keeper {
 
     async fn round(&mut self, rotor: &Rotor, config: &Config) -> Result<(), RotateError> {
         let now = self.house.clock.now();
-        let due = |at: UnixMillisOrNow| at.is_none_or(|at| at <= now);
+        let due = |at: Option<UnixMillis>| at.is_none_or(|at| at <= now);
         let view = rotor.recall(config).await?.view;
         let round = self.rounds.entry(config.ring.clone()).or_default();
         let changed = round.seen.as_ref().is_none_or(|seen| differs(seen, &view));
