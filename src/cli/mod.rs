@@ -13,6 +13,7 @@ mod keys;
 mod meta;
 mod output;
 mod rotate;
+mod rotate_show;
 mod sandbox;
 mod serve;
 mod token;
