@@ -104,6 +104,10 @@ impl Custodian for FileCustodian {
         }
         Ok(self.engine.signer(key.public.kid, Arc::new(key.pair)))
     }
+
+    fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {
+        Folder::open(&self.config.dir)?.destroy(&record.locator)
+    }
 }
 
 /// A new key, as PKCS#1.

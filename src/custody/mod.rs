@@ -95,6 +95,10 @@ pub trait Custodian: Send + Sync {
 
     /// Loads the key of this record: its private half is found, sound, signs, and is the one on record.
     fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError>;
+
+    /// Destroys the private half for good. One that is gone already is no mistake: this may be repeated after a crash.
+    /// Copies elsewhere (backups, snapshots) are not in its reach.
+    fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError>;
 }
 
 /// What may be known of a key that custody has taken.
