@@ -32,10 +32,10 @@ async function stop(child, signal = 'SIGTERM') {
 
 /** The service for real: its folder stays while it is stopped and started again on the same port. */
 export class Service {
-  static async create(origin) {
+  static async create(origin, settings) {
     const service = new Service();
     service.folder = await mkdtemp(join(tmpdir(), 'countersign-browser-'));
-    service.env = { ...process.env, COUNTERSIGN_APPS__WEB__ALLOWED_ORIGINS: JSON.stringify([origin]) };
+    service.env = { ...process.env, COUNTERSIGN_APPS__WEB__ALLOWED_ORIGINS: JSON.stringify([origin]), ...settings };
     const made = await service.run('init');
     service.publicKey = made.public_key;
     service.apiKey = (await service.run('clients', 'create', 'backend', '--app', 'web')).api_key;
@@ -57,8 +57,21 @@ export class Service {
 
   /** Runs a command beside the service. */
   async run(...args) {
-    const { stdout } = await promisify(execFile)(binary, [...args, '--json'], { cwd: this.folder, env: this.env });
-    return JSON.parse(stdout);
+    return JSON.parse(await this.#say(args, 0));
+  }
+
+  /** The same for one that ends with 3: something is still to come. */
+  async runUnfinished(...args) {
+    return JSON.parse(await this.#say(args, 3));
+  }
+
+  async #say(args, code) {
+    const done = promisify(execFile)(binary, [...args, '--json'], { cwd: this.folder, env: this.env });
+    const { stdout } = await done.catch((error) => {
+      if (error.code === code) return error;
+      throw error;
+    });
+    return stdout;
   }
 
   async remove() {
@@ -73,7 +86,29 @@ export class Sandbox {
     const sandbox = new Sandbox();
     const { child, ready } = await start(['sandbox', '--json', '--listen', '127.0.0.1:0', '--fast-retries']);
     child.stdout.resume();
-    return Object.assign(sandbox, { child, url: ready.url, sdkApiKey: ready.apps[0].sdk_api_key });
+    return Object.assign(sandbox, { child, url: ready.url, app: ready.apps[0], restApiKey: ready.rest_api_key });
+  }
+
+  get sdkApiKey() {
+    return this.app.sdk_api_key;
+  }
+
+  /** The settings by which a service keeps the app's keys here. */
+  keyManagement() {
+    return {
+      COUNTERSIGN_BRAZE__MAIN__REST_URL: this.url,
+      COUNTERSIGN_BRAZE__MAIN__API_KEY: this.restApiKey,
+      COUNTERSIGN_APPS__WEB__WORKSPACE: 'main',
+      COUNTERSIGN_APPS__WEB__BRAZE_APP_ID: this.app.app_id,
+      COUNTERSIGN_RINGS__MAIN__ROTATION__STANDBY: 'true',
+      COUNTERSIGN_RINGS__MAIN__ROTATION__SOAK: '0s',
+    };
+  }
+
+  /** The ids of the keys that it holds for the app, by their description. */
+  async keys() {
+    const { apps } = await this.call('GET', 'state');
+    return apps[0].keys.map(({ description }) => description.split(' ')[1]);
   }
 
   async call(method, path, body) {

@@ -14,13 +14,14 @@ const FLAGS = [
 ];
 const FAILURES = process.env.TEST_FAILURES ?? fileURLToPath(new URL('failures/', import.meta.url));
 
-/** Opens everything for the tests of one file. */
-export async function open() {
+/** Opens everything for the tests of one file. With `rotating` the service keeps Braze's keys itself, a stand-by among them. */
+export async function open({ rotating = false } = {}) {
   const site = await Site.create();
-  const service = await Service.create(site.url);
   const sandbox = await Sandbox.create();
+  const service = await Service.create(site.url, rotating ? sandbox.keyManagement() : {});
   site.connect(service, sandbox);
-  for (const key of [service.publicKey, ownPublicKey]) await sandbox.call('POST', 'apps/web/keys', { public_key: key });
+  const keys = rotating ? [] : [service.publicKey, ownPublicKey];
+  for (const key of keys) await sandbox.call('POST', 'apps/web/keys', { public_key: key });
   const browser = await launch();
   const close = async () => {
     await browser.close();
