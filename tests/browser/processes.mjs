@@ -55,23 +55,14 @@ export class Service {
     await stop(this.child, 'SIGKILL');
   }
 
-  /** Runs a command beside the service. */
+  /** Runs a command beside the service. It may end with 3: something is still to come. */
   async run(...args) {
-    return JSON.parse(await this.#say(args, 0));
-  }
-
-  /** The same for one that ends with 3: something is still to come. */
-  async runUnfinished(...args) {
-    return JSON.parse(await this.#say(args, 3));
-  }
-
-  async #say(args, code) {
     const done = promisify(execFile)(binary, [...args, '--json'], { cwd: this.folder, env: this.env });
     const { stdout } = await done.catch((error) => {
-      if (error.code === code) return error;
+      if (error.code === 3) return error;
       throw error;
     });
-    return stdout;
+    return JSON.parse(stdout);
   }
 
   async remove() {
