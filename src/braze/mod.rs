@@ -1,6 +1,6 @@
 //! The public keys that Braze holds for an app: listed, added, made primary, deleted.
 //!
-//! [`rest`] speaks to Braze's REST API. Where a workspace has no REST key, people do the same in the dashboard, and what
+//! `rest` speaks to Braze's REST API. Where a workspace has no REST key, people do the same in the dashboard, and what
 //! they attest stands in for a list.
 
 mod answer;

@@ -1,5 +1,5 @@
 //! A key's life. [`Ceremony`] makes keys and takes them in; [`plan`] decides purely what a ring's rotation needs next;
-//! [`Rotor`] looks, does it step by step, and takes operators' words; [`drift`] is what should not be so at Braze.
+//! [`Rotor`] looks, does it step by step, and takes operators' words; [`drift()`] is what should not be so at Braze.
 
 mod apply;
 mod ceremony;
