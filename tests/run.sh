@@ -60,7 +60,8 @@ python_tools() {
   "$WORK/venv/bin/pip" install -q --disable-pip-version-check "$@"
 }
 
-binary() { echo "$PWD/target/release/countersign"; }
+ROOT=$PWD
+binary() { echo "$ROOT/target/release/countersign"; }
 
 # Starts a development service; its ready line is in $WORK/ready.json.
 start_service() {
@@ -186,6 +187,28 @@ stage_fuzz() {
   done
 }
 
+# Packages of npm, exactly as locked.
+npm_ci() {
+  packages node nodejs npm npm
+  (cd "$1" && npm ci --silent --no-audit --no-fund)
+}
+
+# The web client: types, its state machine against the scenarios, size, packaging.
+stage_client() {
+  npm_ci clients/web
+  (cd clients/web && npm test)
+}
+
+# The web client and the unmodified Web SDK in Chromium, against the service and the local Braze. What fails leaves a
+# picture and a trace in tests/browser/failures.
+stage_browser() {
+  packages chromium chromium
+  npm_ci clients/web
+  (cd clients/web && npm run --silent build)
+  npm_ci tests/browser
+  (cd tests/browser && TEST_BINARY=$(binary) npm test)
+}
+
 stage_unit() {
   packages systemd-analyze systemd python3 python3
   local exposure
@@ -218,7 +241,7 @@ stage_load() {
   LOAD_SECONDS=4 cargo bench --locked --bench load
 }
 
-STAGES=(build test openssl rotation judges shapes openapi timing slow durable disk fuzz unit container manual load)
+STAGES=(build test openssl rotation judges shapes openapi timing slow durable disk client browser fuzz unit container manual load)
 [ $# -gt 0 ] && STAGES=("$@")
 for name in "${STAGES[@]}"; do
   stage "$name"

@@ -21,7 +21,6 @@ use crate::{
 };
 
 /// The open rooms.
-#[derive(Clone)]
 pub struct House {
     /// What must survive a restart.
     pub store: Arc<dyn Store>,
@@ -140,11 +139,6 @@ impl House {
                 Checked { kid: key.kid.to_string(), state: key.state, mistake }
             })
             .collect())
-    }
-
-    /// The same rooms, at another time.
-    pub(super) fn at(&self, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, ..self.clone() }
     }
 
     /// The operators' verbs on keys.

@@ -43,7 +43,7 @@ const enum Limit {
 export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environment = browser()): BrazeAuth {
   const name = "countersign:" + options.app + ":";
   const [load, store] = shelf(env, name);
-  const tell = env.join(name, settle);
+  const tell = env.join(name, () => settle());
   /** Tokens that were refused or replaced: never set again, and their failures are old news. */
   const spent = new Set<string>();
   /** Nobody: quiet. */
@@ -106,22 +106,23 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   }
 
   /** Gives it, and sends what the SDK holds back: by itself it would wait out its own back-off, 10 s and more. */
-  function give(token: string): void {
+  function give(token: string, sends?: boolean): void {
     hold(token);
     braze.setSdkAuthenticationSignature(token);
-    if (failure) braze.requestImmediateDataFlush();
+    if (failure && sends) braze.requestImmediateDataFlush();
     failure = undefined;
   }
 
-  /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. */
-  function settle(): void {
+  /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. After a token of its own it `sends`. */
+  function settle(sends?: boolean): void {
     env.clearTimer(timer);
     if (!user || flight) return;
     const session = mine();
     // Another page logged out, or in as somebody else.
     if (!session) return begin();
     const isSpent = spent.has(session.token);
-    if (!isSpent && session.token !== applied) give(session.token);
+    // The pages share the SDK's queue, and two that flush it at once send it twice: the one that got the token does.
+    if (!isSpent && session.token !== applied) give(session.token, sends);
     const wait = Math.max(retryAt, dueAt(session)) - env.now();
     if (wait > 0) timer = env.setTimer(settle, wait);
     // A page that nobody looks at lets its token lapse; the next look wakes it, or the SDK's failure.
@@ -142,7 +143,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     const session = mine();
     silent = answer.wait === undefined;
     retryAt = session && isStale(session) ? env.now() + (answer.wait ?? 0) + backOff() : 0;
-    settle();
+    settle(!!answer.token);
   }
 
   /** One attempt to have a good token saved, alone among all pages. */
@@ -209,7 +210,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   function refuse(token: string, signature?: string): void {
     if (signature !== token && reapplied !== token && !flight && !spent.has(token)) {
       // The SDK does not have what is saved.
-      give((reapplied = token));
+      give((reapplied = token), true);
     } else if (!signature || signature === token) {
       spent.add(token);
       if (attempts && env.now() - appliedAt < Limit.Proven) retryAt = env.now() + backOff();
@@ -246,7 +247,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
         const answer = await attempt(true);
         if (here !== turn) return false;
         const session = mine();
-        if (!session) throw new Error("login gave no token");
+        if (!session) throw Error("login gave no token");
         const { token } = session;
         hold(token);
         braze.changeUser(user!, spent.has(token) ? undefined : token);
