@@ -46,6 +46,10 @@ fn init_makes_a_service_that_passes_its_own_doctor() {
     let doctor = run_json(&["doctor"], folder.path());
     assert_eq!(doctor["health"], "ok", "{doctor}");
     run_json(&["config", "check"], folder.path());
+    let stray = at("keys").join(format!("{}.pem", "A".repeat(43)));
+    fs::write(&stray, "left behind").unwrap();
+    let (code, out, _) = run(&["doctor"], folder.path());
+    assert!(code == 3 && out.contains("no record names it"), "{out}");
 }
 
 #[test]
