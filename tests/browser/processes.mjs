@@ -73,7 +73,8 @@ export class Sandbox {
     const sandbox = new Sandbox();
     const { child, ready } = await start(['sandbox', '--json', '--listen', '127.0.0.1:0', '--fast-retries']);
     child.stdout.resume();
-    return Object.assign(sandbox, { child, url: ready.url, sdkApiKey: ready.apps[0].sdk_api_key });
+    const { sdk_api_key: sdkApiKey, app_id: appId } = ready.apps[0];
+    return Object.assign(sandbox, { child, url: ready.url, sdkApiKey, appId, restApiKey: ready.rest_api_key });
   }
 
   async call(method, path, body) {
