@@ -95,6 +95,10 @@ async fn keys(house: &House, settings: &Settings) -> anyhow::Result<Vec<Finding>
         });
     }
     let records = house.ceremony().list().await?;
+    findings.extend(house.custodian.strays(&records)?.into_iter().map(|file| {
+        let text = "no record names it, nothing signs with it: `countersign keys import` takes it in, or delete it";
+        finding(format!("key file {file}"), Health::Warning, text)
+    }));
     for ring in settings.rings() {
         if !records.iter().any(|key| key.ring == *ring && key.state == KeyState::Active) {
             let text = format!("has no active key: `countersign rotate run --ring {ring}` brings one");

@@ -99,6 +99,10 @@ pub trait Custodian: Send + Sync {
     /// Destroys the private half for good. One that is gone already is no mistake: this may be repeated after a crash.
     /// Copies elsewhere (backups, snapshots) are not in its reach.
     fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError>;
+
+    /// Where private halves are kept that no record names: left behind where a crash came between making a key and putting
+    /// it on record, or by hand.
+    fn strays(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError>;
 }
 
 /// What may be known of a key that custody has taken.

@@ -70,7 +70,10 @@ impl Rotor {
         let mut races = 0;
         for _ in 0..LONGEST {
             let look = self.look_except(config, &failed).await?;
-            let Next::Do { step, reason } = look.view.next() else { return Ok(look.view.next()) };
+            let (step, reason) = match look.view.next() {
+                Next::Do { step, reason } => (step, reason),
+                next => return Ok(next),
+            };
             // Looking may have taken long.
             self.lease(&config.ring).await?;
             match self.take(config, &look, &step, &reason).await? {

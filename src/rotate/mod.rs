@@ -72,14 +72,9 @@ pub enum RotateError {
     Refused(#[from] plan::Refusal),
     /// The fingerprint given is not the key's.
     #[error(
-        "this is not the fingerprint of key {kid}: what is at Braze is another key, or was pasted wrong. Nothing was confirmed. (Fingerprint of key {kid}: SHA256:{ours})"
+        "this is not the fingerprint of key {0}: what is at Braze is another key, or was pasted wrong. Nothing was confirmed; copy the key from the dashboard once more and give it with --public-key"
     )]
-    WrongFingerprint {
-        /// The key.
-        kid: Kid,
-        /// Its fingerprint.
-        ours: String,
-    },
+    WrongFingerprint(Kid),
     /// Nothing is to be confirmed by hand there.
     #[error("Braze's own list proves what app {0} holds (it has a workspace): there is nothing to confirm by hand")]
     ProvenByList(AppName),

@@ -55,7 +55,7 @@ impl Rotor {
         let spki = Spki::from_pem(&key.public_key).map_err(|_| RotateError::BadRecord(key.kid.clone()))?;
         if !spki.has_fingerprint(fingerprint) {
             self.refuse(config, Some(&key.kid), "a wrong fingerprint was given for it").await?;
-            return Err(RotateError::WrongFingerprint { kid: key.kid.clone(), ours: spki.fingerprint() });
+            return Err(RotateError::WrongFingerprint(key.kid.clone()));
         }
         if !matches!(key.state, KeyState::Pending | KeyState::Published | KeyState::Active | KeyState::Retiring) {
             return Err(RotateError::NotWaiting(key.kid.clone(), key.state.as_str()));

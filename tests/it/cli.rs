@@ -46,6 +46,10 @@ fn init_makes_a_service_that_passes_its_own_doctor() {
     let doctor = run_json(&["doctor"], folder.path());
     assert_eq!(doctor["health"], "ok", "{doctor}");
     run_json(&["config", "check"], folder.path());
+    let stray = at("keys").join(format!("{}.pem", "A".repeat(43)));
+    fs::write(&stray, "left behind").unwrap();
+    let (code, out, _) = run(&["doctor"], folder.path());
+    assert!(code == 3 && out.contains("no record names it"), "{out}");
 }
 
 #[test]
@@ -101,7 +105,7 @@ async fn a_running_server_follows_the_command_line() {
     let waiting: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, waiting["waiting"][0]["blocker"].as_str()), (3, Some("paste")), "{out}{err}");
     let (code, _, err) = run(&["keys", "confirm", kid, "--fingerprint", &"ab".repeat(32)], path);
-    assert!(code == 1 && err.contains("not the fingerprint") && err.contains("SHA256:"), "{err}");
+    assert!(code == 1 && err.contains("not the fingerprint"), "{err}");
     fs::write(path.join("copy.pem"), new["public_key"].as_str().unwrap()).unwrap();
     let confirmed = run_json(&["keys", "confirm", &kid[..8], "--public-key", "copy.pem"], path);
     assert_eq!((&confirmed["key"]["state"], &confirmed["apps"]), (&json!("published"), &json!(["web"])));

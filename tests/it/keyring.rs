@@ -62,6 +62,10 @@ impl Custodian for Counting {
     fn destroy(&self, _: &KeyRecord) -> Result<(), CustodyError> {
         Ok(())
     }
+
+    fn strays(&self, _: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
+        Ok(Vec::new())
+    }
 }
 
 fn kid(n: u8) -> Kid {

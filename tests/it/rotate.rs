@@ -100,6 +100,32 @@ async fn no_fault_changes_the_outcome() {
     }
 }
 
+/// A list that fails at any point of a rotation: the same result.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_may_fail_at_any_time() {
+    let kinds = ["timeout_before_effect", "error_before_effect", "unauthorized", "not_found", "rate_limited"];
+    let stage = Stage::new().await;
+    let (rotor, config) = (stage.rotor(), stage.config());
+    for (at, kind) in (0..7).zip(kinds.into_iter().cycle()) {
+        let old = stage.active().await.kid;
+        rotor.begin(&config, "the test wants it").await.unwrap();
+        for drive in 0.. {
+            assert!(drive < 100, "no end");
+            stage.node_looks("a").await;
+            if drive == at {
+                // More than one look's worth.
+                stage.fault("keys", kind, 7).await;
+            }
+            match rotor.drive(&config).await.unwrap() {
+                Next::Rest { .. } => break,
+                next => stage.pass(&next),
+            }
+        }
+        stage.check_rotated_from(&old).await;
+        stage.drain_faults().await;
+    }
+}
+
 /// R59: what Braze does not list does not sign, however long it takes.
 #[tokio::test]
 async fn a_key_that_braze_does_not_list_never_signs() {
