@@ -35,15 +35,17 @@ const enum Limit {
   LongestBackOff = 3e5,
   /** An attempt that hangs must not hold up the other pages for ever. */
   Deadline = 15e3,
+  /** What one page writes into storage, another reads some milliseconds later; 5 were enough in Chromium. */
+  Lag = 50,
   /** The SDK loses queued events after 50 refusals of one signature. */
   Refusals = 40,
 }
 
 /** Connects an initialised SDK. Call it before the SDK's `openSession`: a failure with no subscriber is lost. */
 export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environment = browser()): BrazeAuth {
-  const name = "countersign:" + options.app + ":";
+  const name = "countersign:" + options.app;
   const [load, store] = shelf(env, name);
-  const tell = env.join(name, () => settle());
+  const tell = env.join(name, () => env.setTimer(settle, Limit.Lag));
   /** Tokens that were refused or replaced: never set again, and their failures are old news. */
   const spent = new Set<string>();
   /** Nobody: quiet. */
@@ -78,14 +80,14 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   };
   const dueAt = (session: Saved) => (spent.has(session.token) ? 0 : session.at + session.refresh_in! * 1e3);
   const isStale = (session: Saved) => dueAt(session) <= env.now();
-  const backOff = () => env.random() * Math.min(Limit.LongestBackOff, 1e3 * 2 ** attempts);
+  /** When to try again, by chance alone within a bound that grows. */
+  const later = () => env.now() + env.random() * Math.min(Limit.LongestBackOff, 1e3 * 2 ** attempts);
   const post = (path: string, body: object, signal?: AbortSignal) =>
     ask(env, options.endpoint + "/v1/" + path, body, signal);
 
   function begin(next?: string): void {
     turn++;
-    flight?.abort();
-    flight = undefined;
+    flight = void flight?.abort();
     env.clearTimer(timer);
     if (user) failure = undefined;
     user = next;
@@ -103,26 +105,26 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     applied = token;
     appliedAt = env.now();
     refusals = 0;
-  }
-
-  /** Gives it, and sends what the SDK holds back: by itself it would wait out its own back-off, 10 s and more. */
-  function give(token: string, sends?: boolean): void {
-    hold(token);
-    braze.setSdkAuthenticationSignature(token);
-    if (failure && sends) braze.requestImmediateDataFlush();
     failure = undefined;
   }
 
-  /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. After a token of its own it `sends`. */
-  function settle(sends?: boolean): void {
+  function give(token: string): void {
+    hold(token);
+    braze.setSdkAuthenticationSignature(token);
+  }
+
+  /** Sends what the SDK holds back: by itself it would wait out its own back-off, 10 s and more. */
+  const flush = () => braze.requestImmediateDataFlush();
+
+  /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. */
+  function settle(): void {
     env.clearTimer(timer);
     if (!user || flight) return;
     const session = mine();
     // Another page logged out, or in as somebody else.
     if (!session) return begin();
     const isSpent = spent.has(session.token);
-    // The pages share the SDK's queue, and two that flush it at once send it twice: the one that got the token does.
-    if (!isSpent && session.token !== applied) give(session.token, sends);
+    if (!isSpent && session.token !== applied) give(session.token);
     const wait = Math.max(retryAt, dueAt(session)) - env.now();
     if (wait > 0) timer = env.setTimer(settle, wait);
     // A page that nobody looks at lets its token lapse; the next look wakes it, or the SDK's failure.
@@ -133,7 +135,13 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     const here = turn;
     const answer = await attempt(false);
     if (here !== turn) return;
-    if (isLater(answer)) return plan(answer);
+    if (isLater(answer)) {
+      const before = applied;
+      plan(answer);
+      // All pages share the SDK's queue, without a lock: if each sent it, events would come twice, or never.
+      if (answer.token && applied !== before) flush();
+      return;
+    }
     begin();
     if (answer.code !== "opted_out" && answer.code !== "user_mismatch") options.onReloginNeeded?.(answer.code!);
   }
@@ -142,36 +150,33 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   function plan(answer: Answer): void {
     const session = mine();
     silent = answer.wait === undefined;
-    retryAt = session && isStale(session) ? env.now() + (answer.wait ?? 0) + backOff() : 0;
-    settle(!!answer.token);
+    retryAt = session && isStale(session) ? later() + (answer.wait ?? 0) : 0;
+    settle();
   }
 
   /** One attempt to have a good token saved, alone among all pages. */
-  async function attempt(minting: boolean): Promise<Answer> {
+  function attempt(minting: boolean): Promise<Answer> {
     const controller = (flight = new AbortController());
     const here = turn;
-    let deadline: unknown;
-    let answer: Answer = {};
     attempts = !retryAt && env.now() - appliedAt >= Limit.Proven ? 1 : attempts + 1;
-    try {
-      await env.lock(name + user, async () => {
-        if (here !== turn) return;
-        deadline = env.setTimer(() => controller.abort(), Limit.Deadline);
-        const aborted = new Promise<Answer>((end) => (controller.signal.onabort = () => end({})));
-        answer = await Promise.race([obtain(minting, controller.signal), aborted]);
+    return new Promise((done, fail) => {
+      const alone = env.lock(name + user, async () => {
+        const deadline = new Promise<Answer>((end) => env.setTimer(() => end({}), Limit.Deadline));
+        const answer = await Promise.race([obtain(minting, here, controller.signal), deadline]);
+        controller.abort();
+        if (here === turn) flight = undefined;
+        done(answer);
+        // The next page must see what this one saved.
+        await new Promise((over) => env.setTimer(over as () => void, Limit.Lag));
       });
-    } finally {
-      env.clearTimer(deadline);
-      if (here === turn) flight = undefined;
-    }
-    return answer;
+      alone.catch(fail);
+    });
   }
 
-  async function obtain(minting: boolean, signal: AbortSignal): Promise<Answer> {
-    const here = turn;
+  async function obtain(minting: boolean, here: number, signal: AbortSignal): Promise<Answer> {
     const session = mine();
-    // Another page was faster, or logged out.
-    if (session ? !isStale(session) : !minting) return {};
+    // Another page was faster, or logged out; or this one has gone on.
+    if (here !== turn || (session ? !isStale(session) : !minting)) return {};
     let answer: Answer = { code: "expired_token", retry: "after_login" };
     if (session && isRefreshable(session, session.server_time + env.now() - session.at)) {
       const { refresh_token } = session;
@@ -210,10 +215,11 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   function refuse(token: string, signature?: string): void {
     if (signature !== token && reapplied !== token && !flight && !spent.has(token)) {
       // The SDK does not have what is saved.
-      give((reapplied = token), true);
+      give((reapplied = token));
+      flush();
     } else if (!signature || signature === token) {
       spent.add(token);
-      if (attempts && env.now() - appliedAt < Limit.Proven) retryAt = env.now() + backOff();
+      if (attempts && env.now() - appliedAt < Limit.Proven) retryAt = later();
       settle();
     }
   }
@@ -247,15 +253,14 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
         const answer = await attempt(true);
         if (here !== turn) return false;
         const session = mine();
-        if (!session) throw Error("login gave no token");
+        if (!session) throw new Error("login: no token");
         const { token } = session;
         hold(token);
         braze.changeUser(user!, spent.has(token) ? undefined : token);
         braze.openSession();
         if (!isStale(session)) {
           // What was refused before this login would wait in the SDK for minutes.
-          braze.requestImmediateDataFlush();
-          failure = undefined;
+          flush();
           attempts = 0;
         }
         plan(answer);

@@ -19,8 +19,8 @@ export interface Environment {
 
 /** The page's own world. Without Web Locks each page refreshes for itself, which the server forgives. */
 export const browser = (): Environment => ({
-  now: Date.now,
-  random: Math.random,
+  now: () => Date.now(),
+  random: () => Math.random(),
   setTimer: (work, milliseconds) => setTimeout(work, milliseconds),
   clearTimer: (timer) => clearTimeout(timer as number),
   fetch: (url, init) => fetch(url, init),
@@ -28,21 +28,12 @@ export const browser = (): Environment => ({
   get storage() {
     return localStorage;
   },
-  lock: (name, work) =>
-    navigator.locks
-      ? new Promise((done, fail) => {
-          const held = () =>
-            work()
-              .then(done, fail)
-              // What one page wrote to localStorage reaches pages of other processes a moment later.
-              .then(() => new Promise((end) => setTimeout(end, 100)));
-          navigator.locks.request(name, held).catch(fail);
-        })
-      : work(),
+  lock: (name, work) => navigator.locks?.request(name, work) ?? work(),
   join(name, hear) {
-    const channel = self.BroadcastChannel && new BroadcastChannel(name);
-    if (channel) channel.onmessage = hear;
-    return () => channel?.postMessage(0);
+    if (!self.BroadcastChannel) return () => {};
+    const channel = new BroadcastChannel(name);
+    channel.onmessage = hear;
+    return () => channel.postMessage(0);
   },
   onWake(wake) {
     addEventListener("online", () => wake(true));

@@ -84,7 +84,7 @@ export class World {
   left(user, number, age, options) {
     const session = this.session(number, options);
     for (const name of ["token_expires", "refresh_from", "refresh_expires", "server_time"]) session[name] -= age;
-    this.shelf.set("countersign:web:", JSON.stringify({ ...session, user, at: this.device() - age }));
+    this.shelf.set("countersign:web", JSON.stringify({ ...session, user, at: this.device() - age }));
   }
 
   device() {
