@@ -15,10 +15,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
+    clock::UnixMillis,
     domain::{
-        ids::Kid,
+        ids::{Kid, RingName},
         jws::{SignedToken, SigningInput},
-        key::KeyRecord,
+        key::{KeyRecord, KeyState},
     },
     secret::{Entropy, Secret},
     telemetry::Metrics,
@@ -118,6 +119,23 @@ pub struct HeldKey {
     pub custody: &'static str,
     /// Where that custody finds it again.
     pub locator: String,
+}
+
+impl HeldKey {
+    /// What goes on record of it: a key of this ring that signs nothing yet.
+    pub fn on_record(self, ring: RingName, now: UnixMillis) -> KeyRecord {
+        KeyRecord {
+            kid: self.kid,
+            ring,
+            state: KeyState::Pending,
+            bits: self.bits,
+            public_key: self.public_key,
+            custody: self.custody.to_owned(),
+            locator: self.locator,
+            created: now,
+            changed: now,
+        }
+    }
 }
 
 /// A key cannot be kept or loaded.

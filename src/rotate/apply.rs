@@ -14,7 +14,6 @@ use crate::{
     braze::BrazeError,
     domain::{
         ids::{AppName, Kid, RingName},
-        key::{KeyRecord, KeyState},
         rotation::{Deed, Goal, Progress, Publication},
     },
     store::{Act, KeyChange, PublicationChange},
@@ -176,18 +175,8 @@ impl Rotor {
         let made = tokio::task::spawn_blocking(move || custodian.generate(BITS)).await;
         let held = made.map_err(|why| crate::custody::CustodyError::Generation(why.to_string()))??;
         (self.observer)(step, reason, Moment::Effected);
-        let (view, now) = (&look.view, self.clock.now());
-        let record = KeyRecord {
-            kid: held.kid,
-            ring: view.ring.clone(),
-            state: KeyState::Pending,
-            bits: held.bits,
-            public_key: held.public_key,
-            custody: held.custody.to_owned(),
-            locator: held.locator,
-            created: now,
-            changed: now,
-        };
+        let view = &look.view;
+        let record = held.on_record(view.ring.clone(), self.clock.now());
         let made = if view.goal == Goal::Rotate { Some(record.kid.clone()) } else { view.made.clone() };
         let progress = Progress { version: look.progress.version, goal: view.goal, made };
         let events = vec![self.event(&view.ring, Some(&record.kid), None, Deed::Created, reason)];

@@ -95,18 +95,7 @@ impl Ceremony {
     }
 
     async fn put_on_record(&self, ring: RingName, held: HeldKey, why: &str) -> Result<KeyRecord, CeremonyError> {
-        let now = self.clock.now();
-        let record = KeyRecord {
-            kid: held.kid,
-            ring,
-            state: KeyState::Pending,
-            bits: held.bits,
-            public_key: held.public_key,
-            custody: held.custody.to_owned(),
-            locator: held.locator,
-            created: now,
-            changed: now,
-        };
+        let record = held.on_record(ring, self.clock.now());
         let events = vec![self.event(&record, Deed::Created, why)];
         if !self.store.act(Act { insert: Some(record.clone()), events, ..Act::default() }).await? {
             return Err(CeremonyError::Known(record.kid));
