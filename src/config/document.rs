@@ -114,6 +114,13 @@ impl Document {
     pub(super) fn sections(&mut self) -> (Sections, Mistakes) {
         let mut mistakes = Mistakes::default();
         let mut values = self.values.clone();
+        for section in bare_sections(&values) {
+            values.remove(&section);
+            mistakes.add(
+                self.place(&section),
+                format!("{section} is a section: write [{section}], and its settings below"),
+            );
+        }
         loop {
             let mut unknown = Vec::new();
             let mut note = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
@@ -195,6 +202,16 @@ fn position(file: &str, text: &str, at: usize) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     format!("{file}:{line}:{column}")
+}
+
+/// Sections that are given as something else than a table; the library would take a list for one.
+fn bare_sections(values: &Table) -> Vec<String> {
+    let known = Table::try_from(Sections::default()).unwrap_or_default();
+    values
+        .iter()
+        .filter(|(name, value)| known.contains_key(*name) && !value.is_table())
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// Takes the value at a path out of the table, or the nearest one above it; the path that was taken out.

@@ -105,6 +105,16 @@ fn flags_go_over_the_environment_over_the_file_over_defaults() {
 }
 
 #[test]
+fn a_section_is_a_table() {
+    for section in ["server = []", "limits = 3", "store = \"here\""] {
+        let folder = folder(&format!("{section}\n[apps.web]\n"));
+        let mistakes = load(folder.path(), &[], &[]).err().unwrap().to_string();
+        let name = section.split(' ').next().unwrap();
+        assert!(mistakes.contains(&format!("countersign.toml:1:1: {name} is a section: write [{name}]")), "{mistakes}");
+    }
+}
+
+#[test]
 fn every_mistake_is_found_at_once_with_its_place() {
     let config = r#"
 [server]
