@@ -1,7 +1,7 @@
 //! Who signs for each ring now: a snapshot that is swapped whole, so that requests read it without a lock.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -17,8 +17,23 @@ use crate::{
     },
 };
 
-/// The active signer of each ring.
-pub type Signers = HashMap<RingName, Arc<dyn Signer>>;
+/// The signers as of one moment.
+#[derive(Default)]
+pub struct Signers {
+    /// Who signs for each ring.
+    active: HashMap<RingName, Arc<dyn Signer>>,
+    /// Every loaded key: also those that may have to sign at once, published or retiring.
+    loaded: HashMap<Kid, Arc<dyn Signer>>,
+    /// Keys that may have to sign and do not load.
+    unfit: Vec<(Kid, CustodyError)>,
+}
+
+impl Signers {
+    /// The keys that are not active and do not load, with what is wrong.
+    pub fn unfit(&self) -> &[(Kid, CustodyError)] {
+        &self.unfit
+    }
+}
 
 /// The active signer of each ring, as of the last swap.
 #[derive(Default)]
@@ -34,13 +49,13 @@ impl Keyring {
 
     /// Who signs for this ring; nobody where it has no active key.
     pub fn signer(&self, ring: &RingName) -> Option<Arc<dyn Signer>> {
-        self.signers.load().get(ring).cloned()
+        self.signers.load().active.get(ring).cloned()
     }
 
     /// How long a new request should stay away, where its signature would have to wait too long. The signers share their
     /// threads, so that any of them can tell.
     pub fn overloaded(&self) -> Option<Duration> {
-        self.signers.load().values().next()?.overloaded()
+        self.signers.load().active.values().next()?.overloaded()
     }
 
     /// From now on these sign. Signatures under way end with the signer they began with.
@@ -50,23 +65,46 @@ impl Keyring {
 
     /// The key that signs for each ring.
     pub fn kids(&self) -> BTreeMap<RingName, Kid> {
-        self.signers.load().iter().map(|(ring, signer)| (ring.clone(), signer.kid().clone())).collect()
+        self.signers.load().active.iter().map(|(ring, signer)| (ring.clone(), signer.kid().clone())).collect()
     }
 
-    /// Opens the active key of each ring; one that signs already is taken over, not decrypted again.
+    /// Every key that could sign at once.
+    pub fn loaded(&self) -> BTreeSet<Kid> {
+        self.signers.load().loaded.keys().cloned().collect()
+    }
+
+    /// Opens the active key of each ring, and those that may have to take over at once; one that is loaded already is
+    /// taken over, not decrypted again.
     ///
-    /// Changes nothing: [`Keyring::swap`] does, once all of them are sound.
+    /// Changes nothing: [`Keyring::swap`] does, once the active ones are sound. One that only may have to sign, and does
+    /// not load, is left out and told by [`Signers::unfit`].
     ///
     /// # Errors
-    /// The first [`CustodyError`]: with one ring's key missing, none is exchanged.
+    /// The first [`CustodyError`] of an active key: with one ring's key missing, none is exchanged.
     pub fn load(&self, custodian: &dyn Custodian, records: &[KeyRecord]) -> Result<Signers, CustodyError> {
         let held = self.signers.load();
-        let open = |record: &KeyRecord| match held.values().find(|signer| *signer.kid() == record.kid) {
+        let open = |record: &KeyRecord| match held.loaded.get(&record.kid) {
             Some(signer) => Ok(Arc::clone(signer)),
             None => custodian.open(record),
         };
-        active(records).into_iter().map(|(ring, record)| Ok((ring.clone(), open(record)?))).collect()
+        let mut signers = Signers::default();
+        for (ring, record) in active(records) {
+            let signer = open(record)?;
+            signers.loaded.insert(record.kid.clone(), Arc::clone(&signer));
+            signers.active.insert(ring.clone(), signer);
+        }
+        for record in records.iter().filter(|record| may_take_over(record)) {
+            match open(record) {
+                Ok(signer) => drop(signers.loaded.insert(record.kid.clone(), signer)),
+                Err(why) => signers.unfit.push((record.kid.clone(), why)),
+            }
+        }
+        Ok(signers)
     }
+}
+
+fn may_take_over(record: &KeyRecord) -> bool {
+    matches!(record.state, KeyState::Published | KeyState::Retiring)
 }
 
 /// The active record of each ring; should there be two, the one that became active last.

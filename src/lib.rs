@@ -9,6 +9,7 @@
 //! Imports go one way; `tests/it/architecture.rs` holds the table of who may import whom.
 
 pub mod app;
+pub mod braze;
 pub mod cli;
 pub mod clock;
 pub mod config;

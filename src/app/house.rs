@@ -2,7 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
+use super::process;
 use crate::{
+    braze::{self, BrazeError},
     clock::{Clock, SystemClock},
     config::Settings,
     custody::{self, Custodian, CustodyError},
@@ -12,14 +14,13 @@ use crate::{
     },
     issue::{self, Issuer, clients::Clients, users::Users},
     keyring::Keyring,
-    rotate::Ceremony,
+    rotate::{Ceremony, Observer, Rotor},
     secret::{Entropy, NoEntropy, SystemEntropy, random},
     store::{self, Store, StoreError},
-    telemetry::Metrics,
+    telemetry::{Alarm, Metrics},
 };
 
 /// The open rooms.
-#[derive(Clone)]
 pub struct House {
     /// What must survive a restart.
     pub store: Arc<dyn Store>,
@@ -35,6 +36,8 @@ pub struct House {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// This process among others of the service: a new name at each start.
+    pub node: String,
 }
 
 /// A room does not open.
@@ -52,6 +55,9 @@ pub enum OpenError {
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
+    /// Braze's REST API cannot be spoken to.
+    #[error(transparent)]
+    Braze(#[from] BrazeError),
     /// A backup cannot be put back.
     #[error("{0}")]
     Restore(String),
@@ -67,7 +73,8 @@ impl House {
         let user_hash = Arc::new(user_hash_key(&*store, &sealing, &*entropy).await?);
         let custodian = custody::open(settings.custody_config(), Arc::clone(&metrics), Arc::clone(&entropy))?;
         let (keyring, clock) = (Arc::new(Keyring::new()), Arc::new(SystemClock));
-        Ok(Self { store, custodian, keyring, user_hash, metrics, clock, entropy })
+        let node = process::node(random::<2>(&*entropy)?);
+        Ok(Self { store, custodian, keyring, user_hash, metrics, clock, entropy, node })
     }
 
     /// Puts a backup in the place of a store that is gone, and ends every session that is in it: some of them may have
@@ -93,11 +100,33 @@ impl House {
         Ok(())
     }
 
-    /// Loads the active key of every ring.
+    /// Loads the active key of every ring, and those that may have to take over.
     pub async fn load_keys(&self) -> Result<(), OpenError> {
         let records = self.store.keys().await?;
-        self.keyring.swap(self.keyring.load(&*self.custodian, &records)?);
+        let signers = self.keyring.load(&*self.custodian, &records)?;
+        for (kid, why) in signers.unfit() {
+            tracing::error!(%kid, %why, "a key that may have to sign does not load");
+            self.metrics.alarm(Alarm::Key);
+        }
+        self.keyring.swap(signers);
         Ok(())
+    }
+
+    /// What rotates the rings, and who it is for the trail.
+    pub fn rotor(&self, settings: &Settings, by: String, observer: Observer) -> Result<Rotor, OpenError> {
+        Ok(Rotor {
+            store: Arc::clone(&self.store),
+            custodian: Arc::clone(&self.custodian),
+            directories: Arc::new(braze::open(settings.braze_configs(), &self.clock)?),
+            clock: Arc::clone(&self.clock),
+            by,
+            observer,
+        })
+    }
+
+    /// The same for somebody at the command line.
+    pub fn operators_rotor(&self, settings: &Settings, observer: Observer) -> Result<Rotor, OpenError> {
+        self.rotor(settings, process::operator(), observer)
     }
 
     /// Loads every key that could sign or be asked to, as a check; what is wrong with each.
@@ -112,17 +141,13 @@ impl House {
             .collect())
     }
 
-    /// The same rooms, at another time.
-    pub(super) fn at(&self, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, ..self.clone() }
-    }
-
     /// The operators' verbs on keys.
     pub fn ceremony(&self) -> Ceremony {
         Ceremony {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custodian),
             clock: Arc::clone(&self.clock),
+            by: process::operator(),
         }
     }
 

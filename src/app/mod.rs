@@ -5,10 +5,13 @@ mod dev;
 mod founding;
 mod house;
 mod process;
+mod rotation;
 mod serve;
 mod signals;
 mod watch;
 
+/// What the command line needs of the room that rotates keys.
+pub use crate::rotate::{Config as RotationConfig, Drift, Look, Moment, Observer, RotateError, Rotor, drift, plan};
 pub use demo::{DemoConfig, DemoError, Shown, demo};
 pub use dev::{Access, Dev, DevError};
 pub use founding::{Site, first_key};

@@ -26,6 +26,17 @@ pub(super) fn make_room_for_connections() {
     }
 }
 
+/// Who works at the command line, for the trail.
+pub(super) fn operator() -> String {
+    format!("operator (uid {}, process {})", rustix::process::getuid().as_raw(), std::process::id())
+}
+
+/// This process's name among others: its machine, its number there, and two random bytes, since containers share both.
+pub(super) fn node(random: [u8; 2]) -> String {
+    let machine = rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_graphic(), "?");
+    format!("{machine}-{}-{:04x}", std::process::id(), u16::from_be_bytes(random))
+}
+
 fn lock_memory() {
     // Below "unlimited" a lock would make some later allocation fail, which is worse than swap.
     if getrlimit(Resource::Memlock).current.is_some() {

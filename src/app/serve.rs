@@ -9,7 +9,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{House, OpenError, process, signals::Stop, watch::Watch};
+use super::{House, OpenError, process, rotation::Keeper, signals::Stop, watch::Watch};
 use crate::{
     config::{Mistakes, Settings},
     domain::sealing::SealingKeys,
@@ -90,6 +90,7 @@ pub async fn serve(
     let ops_service = service(http::edge::wrap(ops_routes, None), None);
     let ops_config = current.listener_config(running.ops);
     let ops_server = tokio::spawn(listener::serve(listeners.ops, ops_config, ops_service, ops_stopped));
+    let keeping = tokio::spawn(Keeper::new(Arc::clone(&house), Arc::clone(&public)).run(settings.clone()));
     let watching = tokio::spawn(watch.run(settings));
     ready(running);
     notify(&[sd_notify::NotifyState::Ready]);
@@ -103,7 +104,10 @@ pub async fn serve(
     let _ = public_server.await;
     let _ = stop_ops.send(true);
     let _ = ops_server.await;
+    keeping.abort();
     watching.abort();
+    // A node that is gone need not be waited for; where this fails, it is forgotten in 30 s.
+    let _ = house.store.forget_node(&house.node).await;
     tracing::info!("drained");
     Ok(())
 }

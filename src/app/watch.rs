@@ -6,6 +6,7 @@ use super::{House, OpenError};
 use crate::{
     clock::UnixMillis,
     config::Settings,
+    domain::{ids::RingName, rotation::NodeReport},
     http::{Condition, Public},
     store::Purged,
     telemetry::Alarm,
@@ -17,6 +18,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const PROVE: u32 = 10;
 /// How often sessions are counted and limits forgotten.
 const COUNT: u32 = 30;
+/// How often a node says that it lives; after three times as long it is taken for gone.
+const REPORT: Duration = Duration::from_secs(10);
 /// Sessions looked at in one round of purging.
 const PURGE_ROWS: u32 = 1000;
 /// How far behind the store's latest time the clock may be.
@@ -27,18 +30,20 @@ pub(super) struct Watch {
     pub(super) house: Arc<House>,
     pub(super) public: Arc<Public>,
     seen: Option<u64>,
+    reported: Option<NodeReport>,
     store_fault: Option<String>,
     key_fault: Option<String>,
 }
 
 impl Watch {
     pub(super) fn new(house: Arc<House>, public: Arc<Public>) -> Self {
-        Self { house, public, seen: None, store_fault: None, key_fault: None }
+        Self { house, public, seen: None, reported: None, store_fault: None, key_fault: None }
     }
 
     /// The look before the first request: here a key that does not load is a reason not to start.
-    pub(super) async fn first_look(&self, settings: &Settings) -> Result<(), OpenError> {
+    pub(super) async fn first_look(&mut self, settings: &Settings) -> Result<(), OpenError> {
         self.take_up(settings).await?;
+        self.report(settings).await;
         let conditions = self.conditions(settings).await;
         for missing in
             conditions.iter().filter_map(|condition| condition.reason.as_ref().map(|why| (&condition.name, why)))
@@ -62,6 +67,7 @@ impl Watch {
 
     async fn look(&mut self, settings: &Settings, tick: u32) {
         self.follow(settings).await;
+        self.report(settings).await;
         if tick.is_multiple_of(PROVE) {
             self.prove_store().await;
             self.purge().await;
@@ -93,6 +99,23 @@ impl Watch {
         self.public.jwks.swap(&keys, settings.jwks_max_age());
         self.public.api_keys.swap(self.house.store.api_keys().await?);
         Ok(())
+    }
+
+    /// Tells the others what this node has loaded: at once where that changed, else now and then.
+    async fn report(&mut self, settings: &Settings) {
+        let (now, loaded) = (self.now(), self.house.keyring.loaded());
+        let told = |last: &NodeReport| last.loaded == loaded && now.since(last.seen) < REPORT && last.seen <= now;
+        if self.reported.as_ref().is_some_and(told) {
+            return;
+        }
+        let report = NodeReport { node: self.house.node.clone(), seen: now, loaded };
+        // Until the next report, and once more should that be late.
+        let until = |ring: &RingName| now.plus(settings.longest_life(ring)).plus(2 * REPORT);
+        let signing = self.house.keyring.kids().into_iter().map(|(ring, kid)| (kid, until(&ring))).collect();
+        match self.house.store.report(report.clone(), signing).await {
+            Ok(()) => self.reported = Some(report),
+            Err(error) => self.store_failed(&error.to_string()),
+        }
     }
 
     fn keys_failed(&mut self, error: &OpenError) {
@@ -157,7 +180,7 @@ impl Watch {
         conditions.extend(rings.map(|ring| {
             let missing = self.house.keyring.signer(ring).is_none();
             let reason =
-                missing.then(|| "has no active key: `countersign keys generate`, then `keys activate`".to_owned());
+                missing.then(|| format!("has no active key: `countersign rotate run --ring {ring}` brings one"));
             Condition::new(format!("ring {ring}"), reason)
         }));
         conditions.push(Condition::new("clock", self.clock_fault().await));

@@ -6,7 +6,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::{Context, EXIT_WARNINGS, block_on};
-use crate::{app::House, config::Settings, domain::key::KeyState};
+use crate::{
+    app::{Drift, House, drift},
+    config::Settings,
+    domain::key::KeyState,
+};
 
 /// Check configuration, keys, store and clock, and say what to do
 ///
@@ -62,6 +66,7 @@ async fn examine(settings: &Settings) -> anyhow::Result<Vec<Finding>> {
         Ok(house) => {
             findings.push(finding("sealing secret", Health::Ok, "opens the store"));
             findings.extend(keys(&house, settings).await?);
+            findings.extend(braze(&house, settings).await?);
             findings.extend(store(&house).await);
             findings.push(clock(&house).await);
         }
@@ -90,10 +95,35 @@ async fn keys(house: &House, settings: &Settings) -> anyhow::Result<Vec<Finding>
         });
     }
     let records = house.ceremony().list().await?;
+    findings.extend(house.custodian.strays(&records)?.into_iter().map(|file| {
+        let text = "no record names it, nothing signs with it: `countersign keys import` takes it in, or delete it";
+        finding(format!("key file {file}"), Health::Warning, text)
+    }));
     for ring in settings.rings() {
         if !records.iter().any(|key| key.ring == *ring && key.state == KeyState::Active) {
-            let text = format!("has no active key: `countersign keys generate --ring {ring}`, then `keys activate`");
+            let text = format!("has no active key: `countersign rotate run --ring {ring}` brings one");
             findings.push(finding(format!("ring {ring}"), Health::Wrong, text));
+        }
+    }
+    Ok(findings)
+}
+
+/// What Braze holds against what it should hold, where it can be asked.
+async fn braze(house: &House, settings: &Settings) -> anyhow::Result<Vec<Finding>> {
+    let rotor = house.operators_rotor(settings, std::sync::Arc::new(|_, _, _| {}))?;
+    let mut findings = Vec::new();
+    for config in settings.rotations() {
+        if config.apps.iter().all(|app| app.place.is_none()) {
+            continue;
+        }
+        let found = drift(&rotor.look(&config).await?.view);
+        let what = format!("braze, ring {}", config.ring);
+        findings.extend(found.iter().map(|drift| {
+            let health = if matches!(drift, Drift::Missing { .. }) { Health::Wrong } else { Health::Warning };
+            finding(what.clone(), health, drift.to_string())
+        }));
+        if found.is_empty() {
+            findings.push(finding(what, Health::Ok, "holds what it should hold"));
         }
     }
     Ok(findings)

@@ -1,20 +1,25 @@
 //! `countersign keys`: the key ceremony.
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use zeroize::Zeroizing;
 
-use super::{context::Context, output::table};
+use super::{
+    context::Context,
+    output::table,
+    rotate::{Patience, config_of, finish, rotor, work},
+};
 use crate::domain::{
-    ids::RingName,
+    ids::{AppName, RingName},
     key::{KeyRecord, KeyState},
+    spki::Spki,
 };
 
 #[derive(Subcommand)]
 pub(super) enum Keys {
-    /// Make a key; it signs nothing before it is activated
+    /// Make a key; it signs nothing before it is published and rotated to
     Generate {
         /// The ring it is for
         #[arg(long, default_value = "main")]
@@ -49,29 +54,53 @@ pub(super) enum Keys {
         #[arg(long, default_value = "main", conflicts_with = "kid")]
         ring: RingName,
     },
-    /// Let a key sign for its ring; the key that signed until now retires
+    /// Say that people have added a key at Braze, or deleted it there, for apps that have no workspace
     ///
-    /// Braze must hold the public key for every app of the ring before: a token signed with a key that Braze does not
-    /// have is rejected (error 27). Running servers follow within 2 s. The retiring key must stay at Braze until its last
-    /// tokens have expired.
-    Activate {
+    /// No key signs before every app of its ring holds it: a token signed with a key that Braze does not have is rejected
+    /// (error 27). Where an app has a workspace, Braze's own list proves that; for the others this is the proof.
+    Confirm {
         /// Its id, or enough of its beginning
         kid: String,
-        /// You have seen the public key at Braze, for every app of the ring
-        #[arg(long, required = true)]
-        published_at_braze: bool,
+        /// The fingerprint of what is at Braze: copy the public key from the dashboard, then
+        /// `openssl pkey -pubin -in COPY -outform DER | sha256sum`
+        #[arg(long, value_name = "SHA256", required_unless_present_any = ["public_key", "deleted"])]
+        fingerprint: Option<String>,
+        /// The copy itself, instead of its fingerprint
+        #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
+        public_key: Option<PathBuf>,
+        /// You have deleted it at Braze
+        #[arg(long, conflicts_with_all = ["fingerprint", "public_key"])]
+        deleted: bool,
+        /// Only for this app [default: every app of the ring that has no workspace]
+        #[arg(long)]
+        app: Option<AppName>,
+    },
+    /// Stop a key at once: somebody else may have it
+    ///
+    /// Every node stops signing with it within 2 s; a published key takes over in the same moment, or else a new one is
+    /// brought in haste. It is deleted at Braze, which ends its tokens, and its private half is destroyed.
+    Compromise {
+        /// Its id, or enough of its beginning
+        kid: String,
+        /// Why, for the trail
+        #[arg(long, default_value = "declared at the command line")]
+        why: String,
     },
 }
 
 impl Keys {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Compromise { kid, why } => return compromise(context, &kid, &why),
             Self::Generate { ring, bits } => generate(context, ring, bits),
             Self::Import { file, ring, passphrase_file } => import(context, &file, ring, passphrase_file.as_deref()),
             Self::List => list(context),
             Self::Show { kid } => show(context, &kid),
             Self::Public { kid, ring } => public(context, kid.as_deref(), &ring),
-            Self::Activate { kid, published_at_braze: _ } => activate(context, &kid),
+            Self::Confirm { kid, app, deleted: true, .. } => confirm_deleted(context, &kid, app.as_ref()),
+            Self::Confirm { kid, fingerprint, public_key, app, .. } => {
+                confirm(context, &kid, &shown(fingerprint, public_key)?, app.as_ref())
+            }
         }?;
         Ok(ExitCode::SUCCESS)
     }
@@ -99,8 +128,10 @@ fn taken(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
     context.output.answer(key, &key.public_key)?;
     context.output.remark(format_args!(
         "Key {} is on record for ring {}. Next:\n  1. add the public key above to every app of the ring at Braze\n  \
-         2. countersign keys activate {} --published-at-braze",
-        key.kid, key.ring, key.kid
+         2. countersign keys confirm {} --fingerprint …   (of what is at Braze; not for apps that have a workspace)\n  \
+         3. countersign rotate run --ring {}\n\
+         For apps that have a workspace, step 3 does everything.",
+        key.kid, key.ring, key.kid, key.ring
     ));
     Ok(())
 }
@@ -149,23 +180,73 @@ fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Resu
     context.output.answer(&serde_json::json!({ "kid": key.kid, "public_key": key.public_key }), &key.public_key)
 }
 
-fn activate(context: &Context, kid: &str) -> anyhow::Result<()> {
-    let (activated, longest) = context.with_house(async |house, settings| {
-        let ceremony = house.ceremony();
-        let key = ceremony.find(kid).await?;
-        Ok((ceremony.activate(&key.kid).await?, settings.longest_life(&key.ring)))
+/// The fingerprint that was given, or that of the copy.
+fn shown(fingerprint: Option<String>, copy: Option<PathBuf>) -> anyhow::Result<String> {
+    let Some(copy) = copy else { return Ok(fingerprint.unwrap_or_default()) };
+    let pem = std::fs::read_to_string(&copy).with_context(|| copy.display().to_string())?;
+    Ok(Spki::from_pem(&pem).with_context(|| copy.display().to_string())?.fingerprint())
+}
+
+fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName>) -> anyhow::Result<()> {
+    let (key, apps) = context.with_house(async |house, settings| {
+        let key = house.ceremony().find(kid).await?;
+        let (rotor, _) = rotor(context, &house, &settings)?;
+        let apps = rotor.confirm(&config_of(&settings, &key.ring)?, &key, fingerprint, app).await?;
+        Ok((house.ceremony().find(kid).await?, apps))
     })?;
-    let value = serde_json::json!({ "active": activated.key, "retiring": activated.retiring });
-    let mut text = format!("Key {} signs for ring {}.", activated.key.kid, activated.key.ring);
-    if let Some(retiring) = &activated.retiring {
-        let safe = retiring.changed.plus(longest);
-        let _ = write!(
-            text,
-            "\nKey {} retires: leave it at Braze until {safe}, when its last token has expired.",
-            retiring.kid
-        );
+    let value = serde_json::json!({ "key": key, "apps": apps });
+    let names: Vec<&str> = apps.iter().map(AppName::as_str).collect();
+    context.output.answer(&value, format!("Key {} is confirmed for {}.", key.kid, names.join(", ")))?;
+    if key.state == KeyState::Published {
+        context.output.remark(format_args!("`countersign rotate run --ring {}` lets it sign.", key.ring));
     }
-    context.output.answer(&value, text)
+    Ok(())
+}
+
+fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyhow::Result<()> {
+    let (key, apps) = context.with_house(async |house, settings| {
+        let key = house.ceremony().find(kid).await?;
+        let (rotor, _) = rotor(context, &house, &settings)?;
+        let apps = rotor.confirm_deleted(&config_of(&settings, &key.ring)?, &key, app).await?;
+        Ok((key, apps))
+    })?;
+    let names: Vec<&str> = apps.iter().map(AppName::as_str).collect();
+    let text = format!("Key {} is on record as deleted at Braze for {}.", key.kid, names.join(", "));
+    context.output.answer(&serde_json::json!({ "key": key, "apps": apps }), text)
+}
+
+fn compromise(context: &Context, kid: &str, why: &str) -> anyhow::Result<ExitCode> {
+    let (ring, next, steps) = context.with_house(async |house, settings| {
+        let key = house.ceremony().find(kid).await?;
+        let config = config_of(&settings, &key.ring)?;
+        let (rotor, steps) = rotor(context, &house, &settings)?;
+        rotor.compromise(&config, &key.kid, why).await?;
+        let view = rotor.recall(&config).await?.view;
+        context.output.remark(consequences(&view, &key));
+        Ok((key.ring, work(&rotor, &config, Patience::Short).await?, steps))
+    })?;
+    finish(context, &ring, &next, &steps)
+}
+
+/// Which tokens die, and when clients recover.
+fn consequences(view: &crate::app::plan::View, key: &KeyRecord) -> String {
+    let until = view.key(&key.kid).and_then(|key| key.tokens_until);
+    let signed = matches!(key.state, KeyState::Active | KeyState::Retiring);
+    let tokens = match until.filter(|_| signed) {
+        Some(until) => format!(
+            "Its tokens (some may live until {until}) are rejected from the moment that Braze has let go of the key; each \
+             client recovers at its next request to Braze, through its auth-failure callback, with one refresh."
+        ),
+        None => "No token of it is alive: clients notice nothing.".to_owned(),
+    };
+    let next = match view.active() {
+        Some(active) => format!("Key {} signs for ring {}.", active.record.kid, view.ring),
+        None => format!(
+            "No key signs for ring {} now: tokens are refused with 503 until a new one is published; that is brought on in haste.",
+            view.ring
+        ),
+    };
+    format!("Key {} signs no more; nodes follow within 2 s. {next}\n{tokens}", key.kid)
 }
 
 /// Reads a file that holds a secret, or stdin.

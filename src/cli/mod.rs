@@ -1,5 +1,6 @@
 //! The command line: one file a command. Data goes to stdout, everything else to stderr.
 
+mod braze;
 mod clients;
 mod config;
 mod context;
@@ -11,6 +12,8 @@ mod init;
 mod keys;
 mod meta;
 mod output;
+mod rotate;
+mod rotate_show;
 mod sandbox;
 mod serve;
 mod token;
@@ -33,7 +36,7 @@ use context::Context;
     version,
     arg_required_else_help = true,
     after_help = "Try it:       countersign serve --dev\nFor real:     countersign init, then countersign serve\n\n\
-        Exit codes:   0 done · 1 failed · 2 wrong usage · 3 warnings · 4 not reachable or not ready · 78 wrong configuration"
+        Exit codes:   0 done · 1 failed · 2 wrong usage · 3 warnings, waiting or drift · 4 not reachable or not ready · 78 wrong configuration"
 )]
 struct Cli {
     /// The configuration file [default: ./countersign.toml, else /etc/countersign/countersign.toml]
@@ -50,9 +53,15 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Init(init::Init),
-    /// Make, import, look at and activate signing keys
+    /// Make, import, look at, confirm and give up signing keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Replace keys without one rejected token
+    #[command(subcommand)]
+    Rotate(rotate::Rotate),
+    /// Compare what Braze holds with what we hold, and put it right
+    #[command(subcommand)]
+    Braze(braze::Braze),
     /// Make, look at and revoke backends' API keys
     #[command(subcommand)]
     Clients(clients::Clients),
@@ -100,6 +109,8 @@ impl Command {
             Self::Serve(serve) => serve.run(context),
             Self::Init(init) => init.run(context),
             Self::Keys(keys) => keys.run(context),
+            Self::Rotate(rotate) => rotate.run(context),
+            Self::Braze(braze) => braze.run(context),
             Self::Clients(clients) => clients.run(context),
             Self::Users(users) => users.run(context),
             Self::Token(token) => token.run(context),

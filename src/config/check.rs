@@ -1,6 +1,7 @@
 //! What a single value cannot tell: rules between settings, names, and the secret files.
 
 use std::{
+    collections::BTreeMap,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,6 +10,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
+    braze,
     document::Document,
     mistakes::Mistakes,
     sections::{App, Sections},
@@ -23,16 +25,22 @@ use crate::{
 };
 
 /// What comes out where nothing is wrong.
-type Checked = (SealingSecrets, Option<Secret<String>>, Vec<Arc<AppPolicy>>);
+pub(super) struct Checked {
+    pub(super) sealing: SealingSecrets,
+    pub(super) passphrase: Option<Secret<String>>,
+    pub(super) apps: Vec<Arc<AppPolicy>>,
+    /// The REST API keys, by workspace.
+    pub(super) rest_keys: BTreeMap<String, Secret<String>>,
+}
 
 /// Notes down mistakes, each at the place of its setting.
-struct Notes<'a> {
+pub(super) struct Notes<'a> {
     document: &'a Document,
     mistakes: &'a mut Mistakes,
 }
 
 impl Notes<'_> {
-    fn at(&mut self, setting: &str, text: impl std::fmt::Display) {
+    pub(super) fn at(&mut self, setting: &str, text: impl std::fmt::Display) {
         self.mistakes.add(self.document.place(setting), format!("{setting}: {text}"));
     }
 }
@@ -48,7 +56,8 @@ pub(super) fn check(
     let mut notes = Notes { document, mistakes };
     let sealing = sealing(sections, folder, &mut notes);
     let passphrase = passphrase(sections, folder, &mut notes);
-    Some((sealing?, passphrase, apps))
+    let rest_keys = braze::rest_keys(sections, folder, &mut notes);
+    Some(Checked { sealing: sealing?, passphrase, apps, rest_keys })
 }
 
 /// Checks what the sections say together; the apps that can be made of them.
@@ -64,6 +73,7 @@ pub(super) fn rules(sections: &Sections, document: &Document, mistakes: &mut Mis
             notes.at(&format!("rings.{ring}"), bad);
         }
     }
+    braze::rules(sections, &mut notes);
     if sections.apps.is_empty() {
         notes.at("apps", "there is no app: write a table [apps.<name>] for each of your Braze apps");
     }
@@ -218,7 +228,7 @@ fn passphrase(sections: &Sections, folder: &Path, notes: &mut Notes<'_>) -> Opti
 
 /// Reads a file that holds a secret. Others must not be able to read it, nor the group to change it; a group may read it,
 /// since that is how containers mount secrets.
-fn secret_file(path: &PathBuf, setting: &str, notes: &mut Notes<'_>) -> Option<Zeroizing<String>> {
+pub(super) fn secret_file(path: &PathBuf, setting: &str, notes: &mut Notes<'_>) -> Option<Zeroizing<String>> {
     if path.file_name().is_some_and(|name| SealingSecrets::parse(&name.to_string_lossy()).is_ok()) {
         notes.at(setting, "holds the secret itself: it names the file that does");
         return None;

@@ -232,7 +232,8 @@ fn put_back(values: &mut Table, setting: &str, value: Value) {
 
 /// Why a value does not fit, without what the library adds around it; a value that may be a secret is not shown.
 fn misfit(setting: &str, message: &str) -> String {
-    if ["sealing", "custody"].contains(&setting.split('.').next().unwrap_or_default()) && !setting.ends_with("max_wait")
+    if ["sealing", "custody", "braze"].contains(&setting.split('.').next().unwrap_or_default())
+        && !setting.ends_with("max_wait")
     {
         return "does not fit: `countersign config default` shows how it is written; text stands in quotes".to_owned();
     }
@@ -254,7 +255,7 @@ fn unknown_setting(setting: &str) -> String {
 /// A setting with the names that operators choose left open: `apps.web.ring` is `apps.<name>.ring`.
 fn generalised(setting: &str) -> String {
     let mut names: Vec<&str> = setting.split('.').collect();
-    if names.len() > 2 && (names[0] == "apps" || names[0] == "rings") {
+    if names.len() > 2 && ["apps", "rings", "braze"].contains(&names[0]) {
         names[1] = "<name>";
     }
     names.join(".")

@@ -1,6 +1,7 @@
 //! The configuration: defaults, one TOML file over them, the environment over that, flags over all. Every mistake is
 //! reported at once, with its place.
 
+mod braze;
 mod check;
 mod document;
 mod environment;
@@ -9,7 +10,7 @@ mod sections;
 mod span;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,7 +25,7 @@ use crate::{
         sealing::SealingSecrets,
     },
     http::{LimitConfig, Quota},
-    listener,
+    listener, rotate,
     secret::Secret,
     store,
     telemetry::LogConfig,
@@ -49,6 +50,7 @@ pub struct Settings {
     sealing: SealingSecrets,
     passphrase: Option<Secret<String>>,
     apps: Vec<Arc<AppPolicy>>,
+    rest_keys: BTreeMap<String, Secret<String>>,
 }
 
 /// Every mistake of a configuration of this text, secret files left aside; for fuzzing.
@@ -75,8 +77,8 @@ impl Settings {
         let folder = file.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         let checked = check::check(&sections, &document, &folder, &mut mistakes);
         match checked {
-            Some((sealing, passphrase, apps)) if mistakes.is_empty() => {
-                Ok(Self { sections, document, folder, sealing, passphrase, apps })
+            Some(check::Checked { sealing, passphrase, apps, rest_keys }) if mistakes.is_empty() => {
+                Ok(Self { sections, document, folder, sealing, passphrase, apps, rest_keys })
             }
             _ => Err(mistakes),
         }
@@ -160,9 +162,44 @@ impl Settings {
         lives.max().unwrap_or(Duration::ZERO)
     }
 
+    /// The workspaces of Braze that can be driven.
+    pub fn braze_configs(&self) -> Vec<crate::braze::Config> {
+        let config = |(name, key): (&String, &Secret<String>)| {
+            let rest_url = self.sections.braze.get(name)?.rest_url.clone();
+            Some(crate::braze::Config { workspace: name.clone(), rest_url, api_key: Secret::new(key.expose().clone()) })
+        };
+        self.rest_keys.iter().filter_map(config).collect()
+    }
+
+    /// How each ring that apps use is rotated.
+    pub fn rotations(&self) -> Vec<rotate::Config> {
+        self.rings().map(|ring| self.rotation(ring)).collect()
+    }
+
+    fn rotation(&self, ring: &RingName) -> rotate::Config {
+        let rotation = self.sections.rings.get(ring.as_str()).map(|ring| ring.rotation.clone()).unwrap_or_default();
+        let apps = self.apps.iter().filter(|policy| policy.ring == *ring).map(|policy| {
+            let raw = self.sections.apps.get(policy.app.as_str());
+            let place = raw.and_then(|app| Some((app.workspace.clone()?, app.braze_app_id.clone()?)));
+            rotate::AppConfig { app: policy.app.clone(), place }
+        });
+        rotate::Config {
+            ring: ring.clone(),
+            policy: rotate::plan::Policy {
+                every: rotation.every.map(|every| every.0),
+                soak: rotation.soak.0,
+                margin: rotation.margin.0,
+                longest_life: self.longest_life(ring),
+                standby: rotation.standby,
+            },
+            apps: apps.collect(),
+            check_every: rotation.check_every.0,
+        }
+    }
+
     /// What is allowed, and probably not meant.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = braze::warnings(&self.sections);
         for ring in self.rings() {
             let apps: Vec<&str> = self
                 .apps

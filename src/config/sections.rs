@@ -25,6 +25,7 @@ pub(super) struct Sections {
     pub(super) limits: Limits,
     pub(super) log: LogConfig,
     pub(super) jwks: Jwks,
+    pub(super) braze: BTreeMap<String, Workspace>,
     pub(super) rings: BTreeMap<String, Ring>,
     pub(super) apps: BTreeMap<String, App>,
 }
@@ -183,17 +184,60 @@ impl Default for Jwks {
     }
 }
 
+/// `[braze.<workspace>]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Workspace {
+    pub(super) rest_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) api_key_file: Option<PathBuf>,
+    #[serde(skip_serializing)]
+    pub(super) api_key: Option<Hidden>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Ring {
     pub(super) isolate_apps: bool,
+    pub(super) rotation: Rotation,
 }
+
+/// `[rings.<name>.rotation]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Rotation {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) every: Option<Span>,
+    pub(super) standby: bool,
+    pub(super) soak: Span,
+    pub(super) margin: Span,
+    pub(super) check_every: Span,
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self {
+            every: None,
+            standby: false,
+            soak: Span(ADVISED_SOAK),
+            margin: Span(Duration::from_mins(10)),
+            check_every: Span(Duration::from_mins(10)),
+        }
+    }
+}
+
+/// Braze's advice between calls that depend on each other ("API limits").
+pub(super) const ADVISED_SOAK: Duration = Duration::from_mins(5);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct App {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sdk_api_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) workspace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) braze_app_id: Option<String>,
     pub(super) ring: String,
     pub(super) lifetime: Span,
     pub(super) max_user_id_bytes: NonZeroUsize,
@@ -207,6 +251,8 @@ impl Default for App {
     fn default() -> Self {
         Self {
             sdk_api_key: None,
+            workspace: None,
+            braze_app_id: None,
             ring: "main".to_owned(),
             lifetime: Span(Duration::from_hours(1)),
             max_user_id_bytes: const { NonZeroUsize::new(512).unwrap() },

@@ -14,7 +14,7 @@ use super::{
     import::{self, FitKey},
 };
 use crate::{
-    domain::key::KeyRecord,
+    domain::{ids::Kid, key::KeyRecord},
     secret::{Entropy, Secret, random},
     telemetry::Metrics,
 };
@@ -103,6 +103,19 @@ impl Custodian for FileCustodian {
             return Err(file_error(&path, "its public half is not the one on record: restore the store or the file"));
         }
         Ok(self.engine.signer(key.public.kid, Arc::new(key.pair)))
+    }
+
+    fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {
+        Folder::open(&self.config.dir)?.destroy(&record.locator)
+    }
+
+    fn strays(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
+        let shown = self.config.dir.display().to_string();
+        let files = std::fs::read_dir(&self.config.dir).map_err(|why| file_error(&shown, &why.to_string()))?;
+        let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+        let is_key = |name: &String| name.strip_suffix(".pem").is_some_and(|kid| kid.parse::<Kid>().is_ok());
+        let is_known = |name: &String| records.iter().any(|record| record.locator == *name);
+        Ok(names.filter(|name| is_key(name) && !is_known(name)).collect())
     }
 }
 

@@ -74,6 +74,29 @@ impl Folder {
         Ok(rustix::fs::fsync(&self.fd)?)
     }
 
+    /// Overwrites a file, then takes its name away, each durably: where the disk keeps old blocks, as flash does, it takes
+    /// the passphrase besides to read them. A file that is not there is gone already.
+    pub(super) fn destroy(&self, name: &str) -> Result<(), CustodyError> {
+        let shown = self.show(name);
+        if !is_plain_name(name) {
+            return Err(file_error(&shown, "the locator on record is not a plain file name: correct the record"));
+        }
+        match self.overwrite_and_unlink(name) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(|why| file_error(&shown, &format!("the private half could not be destroyed: {why}"))),
+        }
+    }
+
+    fn overwrite_and_unlink(&self, name: &str) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file = File::from(openat(&self.fd, name, flags, Mode::empty())?);
+        let size = usize::try_from(fstat(&file)?.st_size).unwrap_or(MAX_BYTES).min(MAX_BYTES);
+        file.write_all(&vec![0; size])?;
+        file.sync_all()?;
+        unlinkat(&self.fd, name, AtFlags::empty())?;
+        Ok(rustix::fs::fsync(&self.fd)?)
+    }
+
     fn write_durably(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let private = Mode::RUSR | Mode::WUSR;
@@ -174,6 +197,23 @@ mod tests {
         }
         assert!(complaint(1001, 0o600).unwrap().ends_with("chown 1000 k.pem"));
         assert!(file_complaint(&facts(FileType::Fifo, 1000, 0o600), 1000, "k.pem").is_some());
+    }
+
+    #[test]
+    fn a_destroyed_file_is_overwritten_and_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        folder.write_new("k.pem", 1, b"private").unwrap();
+        // Another name of the same file shows what became of its bytes.
+        std::fs::hard_link(dir.path().join("k.pem"), dir.path().join("copy")).unwrap();
+        folder.destroy("k.pem").unwrap();
+        assert!(!dir.path().join("k.pem").exists());
+        assert_eq!(std::fs::read(dir.path().join("copy")).unwrap(), [0; 7]);
+        folder.destroy("k.pem").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("copy"), dir.path().join("link")).unwrap();
+        assert!(folder.destroy("link").is_err(), "a link is not followed");
+        assert!(folder.destroy("../k.pem").is_err());
     }
 
     #[test]

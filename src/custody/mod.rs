@@ -15,10 +15,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
+    clock::UnixMillis,
     domain::{
-        ids::Kid,
+        ids::{Kid, RingName},
         jws::{SignedToken, SigningInput},
-        key::KeyRecord,
+        key::{KeyRecord, KeyState},
     },
     secret::{Entropy, Secret},
     telemetry::Metrics,
@@ -95,6 +96,14 @@ pub trait Custodian: Send + Sync {
 
     /// Loads the key of this record: its private half is found, sound, signs, and is the one on record.
     fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError>;
+
+    /// Destroys the private half for good. One that is gone already is no mistake: this may be repeated after a crash.
+    /// Copies elsewhere (backups, snapshots) are not in its reach.
+    fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError>;
+
+    /// Where private halves are kept that no record names: left behind where a crash came between making a key and putting
+    /// it on record, or by hand.
+    fn strays(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError>;
 }
 
 /// What may be known of a key that custody has taken.
@@ -110,6 +119,23 @@ pub struct HeldKey {
     pub custody: &'static str,
     /// Where that custody finds it again.
     pub locator: String,
+}
+
+impl HeldKey {
+    /// What goes on record of it: a key of this ring that signs nothing yet.
+    pub fn on_record(self, ring: RingName, now: UnixMillis) -> KeyRecord {
+        KeyRecord {
+            kid: self.kid,
+            ring,
+            state: KeyState::Pending,
+            bits: self.bits,
+            public_key: self.public_key,
+            custody: self.custody.to_owned(),
+            locator: self.locator,
+            created: now,
+            changed: now,
+        }
+    }
 }
 
 /// A key cannot be kept or loaded.

@@ -124,6 +124,25 @@ impl KeyRecord {
         }
     }
 
+    /// No living token of the key is left: it may go from Braze, and its private half may be destroyed. A key that never
+    /// signed (pending, published) retires when its rotation is given up.
+    ///
+    /// # Errors
+    /// [`WrongState`] where it signs, or is compromised.
+    pub fn retired(self, now: UnixMillis) -> Result<Self, WrongState> {
+        match self.state {
+            KeyState::Retired => Ok(self),
+            KeyState::Pending | KeyState::Published | KeyState::Retiring => Ok(self.enter(KeyState::Retired, now)),
+            _ => Err(WrongState { kid: self.kid, state: self.state, wanted: KeyState::Retired }),
+        }
+    }
+
+    /// Somebody else may have the key: it signs nothing any more, whatever it did before.
+    #[must_use]
+    pub fn compromised(self, now: UnixMillis) -> Self {
+        if self.state == KeyState::Compromised { self } else { self.enter(KeyState::Compromised, now) }
+    }
+
     fn enter(self, state: KeyState, now: UnixMillis) -> Self {
         Self { state, changed: now, ..self }
     }

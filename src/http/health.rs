@@ -8,7 +8,7 @@ use std::sync::{
 use axum::{
     Json, Router,
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, Uri},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -22,6 +22,7 @@ use super::Public;
 pub struct Readiness {
     draining: AtomicBool,
     conditions: Mutex<Vec<Condition>>,
+    advice: Mutex<Vec<Condition>>,
 }
 
 /// One thing the service needs.
@@ -49,12 +50,17 @@ impl Readiness {
         *self.conditions.lock().unwrap_or_else(PoisonError::into_inner) = conditions;
     }
 
+    /// Takes what an operator should look at, and what keeps the service from nothing.
+    pub fn advise(&self, advice: Vec<Condition>) {
+        *self.advice.lock().unwrap_or_else(PoisonError::into_inner) = advice;
+    }
+
     /// The service is going: no new requests, please.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    fn report(&self) -> Report {
+    fn report(&self, verbose: bool) -> Report {
         let draining = self.draining.load(Ordering::Relaxed);
         let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if conditions.is_empty() {
@@ -63,7 +69,9 @@ impl Readiness {
         if draining {
             conditions.push(Condition::new("serving", Some("shutting down".to_owned())));
         }
-        Report { ready: conditions.iter().all(|condition| condition.ok), conditions }
+        let ready = conditions.iter().all(|condition| condition.ok);
+        let advice = verbose.then(|| self.advice.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        Report { ready, conditions, advice }
     }
 }
 
@@ -74,6 +82,9 @@ pub(super) struct Report {
     ready: bool,
     /// What that depends on.
     conditions: Vec<Condition>,
+    /// What an operator should look at, where it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<Vec<Condition>>,
 }
 
 /// What `/healthz` answers.
@@ -93,14 +104,16 @@ pub(super) async fn healthz() -> Json<Alive> {
 /// Ready for requests, or why not.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
+    params(("verbose" = Option<String>, Query, description = "Also tell what an operator should look at")),
     responses((status = 200, description = "Ready", body = Report), (status = 503, description = "Not ready", body = Report)),
 )]
-pub(super) async fn readyz(State(state): State<Arc<Public>>) -> Response {
-    report(&state.readiness)
+pub(super) async fn readyz(State(state): State<Arc<Public>>, uri: Uri) -> Response {
+    report(&state.readiness, &uri)
 }
 
-fn report(readiness: &Readiness) -> Response {
-    let report = readiness.report();
+fn report(readiness: &Readiness, uri: &Uri) -> Response {
+    let asks = |query: &str| query.split('&').any(|part| part.split('=').next() == Some("verbose"));
+    let report = readiness.report(uri.query().is_some_and(asks));
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Verbatim, Json(report)).into_response()
 }
@@ -123,6 +136,6 @@ impl axum::response::IntoResponseParts for Verbatim {
 
 /// The same two, for another listener.
 pub fn routes(readiness: Arc<Readiness>) -> Router {
-    let ready = move || async move { report(&readiness) };
+    let ready = move |uri: Uri| async move { report(&readiness, &uri) };
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(ready))
 }

@@ -1,4 +1,4 @@
-//! The key ceremony: generate or import, publish at Braze, activate.
+//! The key ceremony: generate or import. What comes after is rotation.
 
 use std::sync::Arc;
 
@@ -8,9 +8,10 @@ use crate::{
     domain::{
         ids::{Kid, RingName},
         key::{KeyRecord, KeyState, WrongState},
+        rotation::{Deed, Event},
     },
     secret::Secret,
-    store::{KeyChange, Store, StoreError},
+    store::{Act, KeyChange, Store, StoreError},
 };
 
 /// The operators' verbs on keys.
@@ -21,16 +22,18 @@ pub struct Ceremony {
     pub custodian: Arc<dyn Custodian>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Who acts, for the trail.
+    pub by: String,
 }
 
 impl Ceremony {
-    /// Makes a key for a ring; it signs nothing before [`Ceremony::activate`].
+    /// Makes a key for a ring; it signs nothing before a rotation has published it.
     pub async fn generate(&self, ring: RingName, bits: u32) -> Result<KeyRecord, CeremonyError> {
         let held = self.custodian.generate(bits)?;
-        self.put_on_record(ring, held).await
+        self.put_on_record(ring, held, "made by hand").await
     }
 
-    /// Takes in a key that exists already; it signs nothing before [`Ceremony::activate`].
+    /// Takes in a key that exists already; it signs nothing before a rotation has published it.
     pub async fn import(
         &self,
         ring: RingName,
@@ -38,7 +41,7 @@ impl Ceremony {
         passphrase: Option<&Secret<String>>,
     ) -> Result<KeyRecord, CeremonyError> {
         let held = self.custodian.import(pem, passphrase)?;
-        self.put_on_record(ring, held).await
+        self.put_on_record(ring, held, "taken in").await
     }
 
     /// Every key on record, oldest first.
@@ -60,8 +63,8 @@ impl Ceremony {
         }
     }
 
-    /// Makes a key sign for its ring, on the operator's word that Braze holds it for every app of the ring; the key that
-    /// signed until now retires. Running servers follow within 2 s. Activating the active key changes nothing.
+    /// Makes a key sign for its ring at once, and asks for no proof that Braze holds it; the key that signed until now
+    /// retires. For the first key of a ring, and for showing what happens without proof; else [`super::Rotor`] does it.
     ///
     /// The key is loaded first: one that cannot sign never becomes active.
     pub async fn activate(&self, kid: &Kid) -> Result<Activated, CeremonyError> {
@@ -83,31 +86,27 @@ impl Ceremony {
         let mut changes = vec![KeyChange { from, to: key.clone() }];
         let retiring = active.map(|active| active.superseded(now)).transpose()?;
         changes.extend(retiring.clone().map(|to| KeyChange { from: KeyState::Active, to }));
-        if !self.store.change_keys(changes).await? {
+        let events = vec![self.event(&key, Deed::Activated, "without proof")];
+        if !self.store.act(Act { changes, events, ..Act::default() }).await? {
             return Err(CeremonyError::Raced);
         }
         tracing::info!(kid = %key.kid, ring = %key.ring, "key activated");
         Ok(Activated { key, retiring })
     }
 
-    async fn put_on_record(&self, ring: RingName, held: HeldKey) -> Result<KeyRecord, CeremonyError> {
-        let now = self.clock.now();
-        let record = KeyRecord {
-            kid: held.kid,
-            ring,
-            state: KeyState::Pending,
-            bits: held.bits,
-            public_key: held.public_key,
-            custody: held.custody.to_owned(),
-            locator: held.locator,
-            created: now,
-            changed: now,
-        };
-        if !self.store.insert_key(record.clone()).await? {
+    async fn put_on_record(&self, ring: RingName, held: HeldKey, why: &str) -> Result<KeyRecord, CeremonyError> {
+        let record = held.on_record(ring, self.clock.now());
+        let events = vec![self.event(&record, Deed::Created, why)];
+        if !self.store.act(Act { insert: Some(record.clone()), events, ..Act::default() }).await? {
             return Err(CeremonyError::Known(record.kid));
         }
         tracing::info!(kid = %record.kid, ring = %record.ring, "key put on record");
         Ok(record)
+    }
+
+    fn event(&self, key: &KeyRecord, deed: Deed, why: &str) -> Event {
+        let (ring, kid) = (key.ring.clone(), Some(key.kid.clone()));
+        Event { at: key.changed, ring, kid, app: None, deed, by: self.by.clone(), why: why.to_owned() }
     }
 }
 

@@ -164,12 +164,7 @@ async fn delete_key(Extract(world): Extract<Arc<World>>, Path((name, id)): Path<
 
 async fn switch(Extract(world): Extract<Arc<World>>, body: Bytes) -> Answer {
     let change: Value = parsed(&body)?;
-    let switches = world.with(|state, now| {
-        let switches = state.switches.changed(&change).map_err(Refusal::Malformed)?;
-        state.switch(switches.clone(), now);
-        Ok(switches)
-    })?;
-    world.tell(&json!({ "type": "switches", "switches": switches }));
+    let switches = world.switch(&change).map_err(Refusal::Malformed)?;
     Ok(Json(json!(switches)))
 }
 

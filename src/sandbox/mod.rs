@@ -1,6 +1,6 @@
 //! The sandbox: a local Braze, as far as SDK authentication goes.
 //!
-//! In the order in which data passes: [`serve`] takes connections, `sdk` answers the SDKs (`/api/v3/…`), `rest` the
+//! In the order in which data passes: [`serve()`] takes connections, `sdk` answers the SDKs (`/api/v3/…`), `rest` the
 //! key management API (`/app_group/sdk_authentication/…`), `control` tests and people (`/sandbox/v1/…` and a page).
 //! All of them work on one [`World`]: apps with their `keys` and enforcement, the `journal` of what was received, the
 //! `switches` for what is not known of the real Braze, and the `faults` that a test asks for. Whether a token is good is

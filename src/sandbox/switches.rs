@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::clock::UnixMillis;
+
 /// How the sandbox behaves where Braze's documentation is silent, or a test wants trouble. The default is the likeliest
 /// Braze, on a good day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +18,8 @@ pub struct Switches {
     pub decoding_error_for_no_match: bool,
     /// Seconds for which an expired token is still taken.
     pub leeway_s: u32,
+    /// Tokens whose `exp` is not later than this, in Unix seconds, have expired: to see an expiry without waiting for it.
+    pub expire_until: Option<i64>,
     /// The HTTP status of a rejection. The web SDK reads the body of a 2xx only.
     pub rejection_status: u16,
     /// The SDK endpoints are out of order.
@@ -57,6 +61,7 @@ impl Default for Switches {
             send_reason: true,
             decoding_error_for_no_match: false,
             leeway_s: 0,
+            expire_until: None,
             rejection_status: 200,
             outage: None,
             retry_after_s: None,
@@ -100,8 +105,9 @@ impl Switches {
         Duration::try_from_secs_f64(self.propagation_s).unwrap_or_default()
     }
 
-    /// For how long an expired token is still taken.
-    pub(super) fn leeway(&self) -> Duration {
-        Duration::from_secs(self.leeway_s.into())
+    /// The time that a token must outlive.
+    pub(super) fn time_of_check(&self, now: UnixMillis) -> UnixMillis {
+        let now = now.minus(Duration::from_secs(self.leeway_s.into()));
+        self.expire_until.map_or(now, |end| now.max(UnixMillis(end.saturating_mul(1000))))
     }
 }

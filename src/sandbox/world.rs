@@ -182,6 +182,20 @@ impl World {
         })
     }
 
+    /// Changes some switches; all of them as they are now.
+    ///
+    /// # Errors
+    /// What is wrong with the change, in words.
+    pub fn switch(&self, change: &Value) -> Result<Switches, String> {
+        let switches = self.with(|state, now| {
+            let switches = state.switches.changed(change)?;
+            state.switch(switches.clone(), now);
+            Ok::<_, String>(switches)
+        })?;
+        self.tell(&json!({ "type": "switches", "switches": switches }));
+        Ok(switches)
+    }
+
     /// Looks at everything, or changes it, at one point in time.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, UnixMillis) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,7 @@
 //! an answer means that the write is durable; every racing write is a compare-and-set; whatever is wrong with the
 //! store itself is a [`StoreError`], never a wrong answer; no token and no user id is ever in it.
 
+mod rotations;
 mod sqlite;
 
 use std::{path::PathBuf, sync::Arc};
@@ -15,11 +16,12 @@ use crate::{
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
         ids::{AppName, SessionId, UserHash},
-        key::{KeyRecord, KeyState},
         session::{Ended, Session},
     },
     telemetry::Metrics,
 };
+
+pub use rotations::{Act, KeyChange, KeyLife, Keys, Nodes, PublicationChange, RingRecords};
 
 /// Where the store is. `[store]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +41,9 @@ pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, St
 }
 
 /// All that a store does.
-pub trait Store: Sessions + Users + Keys + ApiKeys + Upkeep {}
+pub trait Store: Sessions + Users + Keys + Nodes + ApiKeys + Upkeep {}
 
-impl<T: Sessions + Users + Keys + ApiKeys + Upkeep> Store for T {}
+impl<T: Sessions + Users + Keys + Nodes + ApiKeys + Upkeep> Store for T {}
 
 /// One device's chain of refresh tokens.
 #[async_trait]
@@ -115,28 +117,6 @@ pub trait Users: Send + Sync {
 
     /// A user's sessions, newest first, the dead ones too while they are kept.
     async fn sessions_of_user(&self, user: UserHash) -> Result<Vec<Session>, StoreError>;
-}
-
-/// The records of signing keys. Private halves are custody's.
-#[async_trait]
-pub trait Keys: Send + Sync {
-    /// Every key on record, oldest first.
-    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
-
-    /// Puts a key on record. `false`: its kid is known already, nothing changed.
-    async fn insert_key(&self, key: KeyRecord) -> Result<bool, StoreError>;
-
-    /// Moves keys from one state to another, all or none. `false`: one of them was not in the state given.
-    async fn change_keys(&self, changes: Vec<KeyChange>) -> Result<bool, StoreError>;
-}
-
-/// A compare-and-set on a key's state: what it must be, and the record as it should become.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyChange {
-    /// The state it must be in now.
-    pub from: KeyState,
-    /// The record afterwards; only `state` and `changed` are written.
-    pub to: KeyRecord,
 }
 
 /// The records of API keys. Secrets are never in them, only their hashes.

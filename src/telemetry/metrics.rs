@@ -39,6 +39,12 @@ struct Kind {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RingKind {
+    ring: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Work {
     work: &'static str,
 }
@@ -67,11 +73,21 @@ pub enum Alarm {
     Clock,
     /// A reload was refused, the old configuration stays.
     Reload,
+    /// What Braze holds is not what it should hold.
+    Drift,
 }
 
 impl Alarm {
-    const ALL: [Self; 7] =
-        [Self::StoreLostWrites, Self::Reuse, Self::Panic, Self::Store, Self::Key, Self::Clock, Self::Reload];
+    const ALL: [Self; 8] = [
+        Self::StoreLostWrites,
+        Self::Reuse,
+        Self::Panic,
+        Self::Store,
+        Self::Key,
+        Self::Clock,
+        Self::Reload,
+        Self::Drift,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -82,6 +98,7 @@ impl Alarm {
             Self::Key => "key",
             Self::Clock => "clock",
             Self::Reload => "reload",
+            Self::Drift => "drift",
         }
     }
 }
@@ -111,6 +128,7 @@ pub struct Metrics {
     commit_group: Histogram,
     sessions: Family<App, Gauge>,
     keys: Family<Key, Gauge>,
+    drift: Family<RingKind, Gauge>,
     connections: Gauge,
     connections_refused: Counter,
     requests: Counter,
@@ -139,6 +157,7 @@ impl Metrics {
             commit_group: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             sessions: Family::default(),
             keys: Family::default(),
+            drift: Family::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             requests: Counter::default(),
@@ -171,6 +190,11 @@ impl Metrics {
         r.register("store_commit_group", "Writes that shared one commit", self.commit_group.clone());
         r.register("sessions_live", "Live sessions, counted now and then", self.sessions.clone());
         r.register_with_unit("key_age", "Since the key came into its state", Unit::Seconds, self.keys.clone());
+        r.register(
+            "braze_drift",
+            "What is not as it should be at Braze, by kind, at the last look",
+            self.drift.clone(),
+        );
         r.register("connections", "Open connections on the public listener", self.connections.clone());
         r.register("connections_refused", "Connections closed at a cap", self.connections_refused.clone());
         r.register("http_requests", "Requests on the public listener", self.requests.clone());
@@ -251,6 +275,14 @@ impl Metrics {
         for (ring, kid, state, age) in keys {
             let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
             self.keys.get_or_create(&Key { ring, kid, state }).set(age);
+        }
+    }
+
+    /// What a comparison of a ring's keys with Braze's lists found, by kind.
+    pub fn drift(&self, ring: &str, counts: impl IntoIterator<Item = (&'static str, usize)>) {
+        for (kind, count) in counts {
+            let labels = RingKind { ring: ring.to_owned(), kind };
+            self.drift.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 

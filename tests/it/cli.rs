@@ -46,6 +46,10 @@ fn init_makes_a_service_that_passes_its_own_doctor() {
     let doctor = run_json(&["doctor"], folder.path());
     assert_eq!(doctor["health"], "ok", "{doctor}");
     run_json(&["config", "check"], folder.path());
+    let stray = at("keys").join(format!("{}.pem", "A".repeat(43)));
+    fs::write(&stray, "left behind").unwrap();
+    let (code, out, _) = run(&["doctor"], folder.path());
+    assert!(code == 3 && out.contains("no record names it"), "{out}");
 }
 
 #[test]
@@ -82,7 +86,10 @@ fn init_with_a_passphrase_encrypts_the_key() {
 async fn a_running_server_follows_the_command_line() {
     let (folder, _) = init(&[]);
     let path = folder.path();
-    let service = Service::of(&path.join("countersign.toml"));
+    let config = path.join("countersign.toml");
+    let hasty = format!("{}\n[rings.main.rotation]\nsoak = \"0s\"\n", fs::read_to_string(&config).unwrap());
+    fs::write(&config, hasty).unwrap();
+    let service = Service::of(&config);
 
     let made = run_json(&["clients", "create", "backend", "--app", "web"], path);
     let key = made["api_key"].as_str().unwrap().to_owned();
@@ -94,11 +101,14 @@ async fn a_running_server_follows_the_command_line() {
     let token = service.generate(&key, "u-1").await.ok().text("token");
     verified_claims(&token, &first);
     let kid = new["kid"].as_str().unwrap();
-    let (code, _, err) = run(&["keys", "activate", kid], path);
-    assert_eq!(code, 2, "the operator's word is asked for: {err}");
-    let activated = run_json(&["keys", "activate", &kid[..8], "--published-at-braze"], path);
-    assert_eq!(activated["active"]["kid"], kid);
-    assert_eq!(activated["retiring"]["state"], "retiring");
+    let (code, out, err) = run(&["rotate", "run", "--yes", "--json"], path);
+    let waiting: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, waiting["waiting"][0]["blocker"].as_str()), (3, Some("paste")), "{out}{err}");
+    let (code, _, err) = run(&["keys", "confirm", kid, "--fingerprint", &"ab".repeat(32)], path);
+    assert!(code == 1 && err.contains("not the fingerprint"), "{err}");
+    fs::write(path.join("copy.pem"), new["public_key"].as_str().unwrap()).unwrap();
+    let confirmed = run_json(&["keys", "confirm", &kid[..8], "--public-key", "copy.pem"], path);
+    assert_eq!((&confirmed["key"]["state"], &confirmed["apps"]), (&json!("published"), &json!(["web"])));
     let second = new["public_key"].as_str().unwrap().to_owned();
     eventually(async || {
         let token = service.generate(&key, "u-1").await.ok().text("token");
@@ -108,6 +118,8 @@ async fn a_running_server_follows_the_command_line() {
         jsonwebtoken::decode::<Value>(&token, &key, &rules).is_ok()
     })
     .await;
+    let (code, out, _) = run(&["rotate", "run", "--yes"], path);
+    assert!(code == 3 && out.contains("alive until"), "the old key's tokens are waited for: {out}");
     let set = service.get(&format!("{}/.well-known/jwks.json", service.url)).await.ok().json();
     assert_eq!(set["keys"].as_array().unwrap().len(), 2, "the retiring key's tokens are alive");
 
@@ -284,10 +296,10 @@ fn the_program_explains_itself() {
     let (code, out, _) = run(&["man"], folder.path());
     assert!(code == 0 && out.contains(".TH countersign"));
     run(&["man", "--out", "."], folder.path());
-    assert!(folder.path().join("countersign-keys-activate.1").is_file());
+    assert!(folder.path().join("countersign-keys-confirm.1").is_file());
     let (code, _, _) = run(&["frobnicate"], folder.path());
     assert_eq!(code, 2);
-    let help = countersign().args(["keys", "activate", "--help"]).output().unwrap();
+    let help = countersign().args(["keys", "confirm", "--help"]).output().unwrap();
     assert!(String::from_utf8(help.stdout).unwrap().contains("error 27"));
 }
 

@@ -31,14 +31,15 @@ fn uncommented() -> String {
 }
 
 /// The settings whose sample value is an example, because their default is none.
-const EXAMPLES: [&str; 3] = ["sdk_api_key", "passphrase_file", "threads"];
+const EXAMPLES: [&str; 8] =
+    ["sdk_api_key", "passphrase_file", "threads", "workspace", "braze_app_id", "rest_url", "api_key_file", "every"];
 
 #[test]
 fn the_sample_shows_every_setting_at_its_default() {
     let as_it_is = folder(SAMPLE);
     let switched_on: String = uncommented()
         .lines()
-        .filter(|line| !EXAMPLES.iter().any(|name| line.starts_with(name)))
+        .filter(|line| !EXAMPLES.iter().any(|name| line.starts_with(name)) && !line.starts_with("[braze."))
         .collect::<Vec<_>>()
         .join("\n");
     let switched_on = folder(&switched_on);
@@ -240,4 +241,44 @@ proptest! {
             prop_assert!(!mistake.place.is_empty() && !mistake.text.is_empty());
         }
     }
+}
+
+/// A workspace with its key in the file, an app in it, and how the ring is rotated.
+const BRAZE: &str = "[braze.main]\nrest_url = \"https://rest.iad-01.braze.com\"\napi_key = \"rest-key-of-ours\"\n\
+    [rings.main.rotation]\nevery = \"90d\"\n\
+    [apps.web]\nworkspace = \"main\"\nbraze_app_id = \"id-1\"\n";
+
+#[test]
+fn what_is_said_of_braze_must_fit_together() {
+    let settings = load(folder(BRAZE).path(), &[], &[]).unwrap();
+    assert_eq!(settings.warnings(), [""; 0]);
+    let rotation = &settings.rotations()[0];
+    assert_eq!(rotation.policy.every, Some(std::time::Duration::from_hours(24 * 90)));
+    assert_eq!(rotation.apps[0].place, Some(("main".to_owned(), "id-1".to_owned())));
+    for shown in [settings.dump(true), settings.to_json().to_string()] {
+        assert!(!shown.contains("rest-key-of-ours"), "{shown}");
+    }
+
+    for (from, to, mistake) in [
+        ("https://rest.iad-01.braze.com", "http://rest.iad-01.braze.com", "plain HTTP"),
+        ("https://rest.iad-01.braze.com", "rest.iad-01.braze.com", "must be like"),
+        ("api_key = \"rest-key-of-ours\"", "", "set api_key_file"),
+        ("rest-key-of-ours", "two words", "holds no REST API key"),
+        ("workspace = \"main\"", "workspace = \"other\"", "no table [braze.other]"),
+        ("workspace = \"main\"\n", "", "needs the workspace too"),
+        ("braze_app_id = \"id-1\"\n", "", "needs the braze_app_id too"),
+        ("90d", "1h 10m", "is too short"),
+        ("[apps.web]", "[apps.ios]\nworkspace = \"main\"\nbraze_app_id = \"id-1\"\n[apps.web]", "another app has it"),
+    ] {
+        let text = BRAZE.replace(from, to);
+        let mistakes = load(folder(&text).path(), &[], &[]).err().unwrap_or_else(|| panic!("{text}")).to_string();
+        assert!(mistakes.contains(mistake), "{mistake} is not in {mistakes}");
+        assert!(!mistakes.contains("two words"), "a secret is not shown: {mistakes}");
+    }
+    let loopback = BRAZE.replace("https://rest.iad-01.braze.com", "http://127.0.0.1:8080");
+    load(folder(&loopback).path(), &[], &[]).unwrap();
+    let hasty = BRAZE.replace("every = \"90d\"", "soak = \"1m\"");
+    assert!(load(folder(&hasty).path(), &[], &[]).unwrap().warnings()[0].contains("5 minutes"));
+    let by_environment = BRAZE.replace("api_key = \"rest-key-of-ours\"\n", "");
+    load(folder(&by_environment).path(), &[("COUNTERSIGN_BRAZE__MAIN__API_KEY", "k")], &[]).unwrap();
 }

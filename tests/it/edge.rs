@@ -168,7 +168,7 @@ async fn readiness_says_what_is_missing() {
     assert_eq!(condition("ring main")["ok"], true);
     assert_eq!(condition("store")["ok"], true);
     assert_eq!(condition("ring second")["ok"], false);
-    assert!(condition("ring second")["reason"].as_str().unwrap().contains("countersign keys generate"));
+    assert!(condition("ring second")["reason"].as_str().unwrap().contains("countersign rotate run"));
     bench.generate(&json!({ "app": "other", "user_id": "u-1" })).await.problem(503, "unavailable");
     assert_eq!(Bench::new().await.send(request("GET", "/readyz")).await.ok().json()["ready"], true);
 }

@@ -58,6 +58,14 @@ impl Custodian for Counting {
         self.opened.fetch_add(1, Relaxed);
         Ok(Arc::new(Named(record.kid.clone())))
     }
+
+    fn destroy(&self, _: &KeyRecord) -> Result<(), CustodyError> {
+        Ok(())
+    }
+
+    fn strays(&self, _: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
+        Ok(Vec::new())
+    }
 }
 
 fn kid(n: u8) -> Kid {
@@ -83,7 +91,7 @@ fn record(n: u8, name: &str, state: KeyState, changed: i64) -> KeyRecord {
 }
 
 #[test]
-fn only_the_active_key_of_a_ring_is_opened() {
+fn what_signs_is_opened_and_what_may_have_to_take_over() {
     let (keyring, custodian) = (Keyring::new(), Counting::default());
     let others = KeyState::ALL.into_iter().filter(|state| *state != KeyState::Active);
     let mut records: Vec<_> = (10..).zip(others).map(|(n, state)| record(n, "main", state, 9)).collect();
@@ -97,7 +105,11 @@ fn only_the_active_key_of_a_ring_is_opened() {
     assert_eq!(keyring.kids().into_iter().collect::<Vec<_>>(), [(ring("main"), kid(1)), (ring("other"), kid(2))]);
     assert_eq!(*keyring.signer(&ring("main")).unwrap().kid(), kid(1));
     assert!(keyring.signer(&ring("idle")).is_none());
-    assert_eq!(custodian.opened.load(Relaxed), 2);
+    let loaded: Vec<KeyState> =
+        records.iter().filter(|record| keyring.loaded().contains(&record.kid)).map(|record| record.state).collect();
+    let [active, published, retiring] = [KeyState::Active, KeyState::Published, KeyState::Retiring];
+    assert_eq!(loaded, [published, retiring, active, active, published]);
+    assert_eq!(custodian.opened.load(Relaxed), 5);
 }
 
 #[test]
@@ -123,6 +135,17 @@ fn with_one_key_missing_none_is_exchanged() {
     let records = [record(2, "main", KeyState::Active, 2), record(3, "other", KeyState::Active, 2)];
     assert!(keyring.load(&custodian, &records).is_err());
     assert_eq!(*keyring.signer(&ring("main")).unwrap().kid(), kid(1));
+}
+
+#[test]
+fn a_stand_by_that_does_not_load_is_told_and_keeps_nobody_from_signing() {
+    let (keyring, custodian) = (Keyring::new(), Counting::default());
+    *custodian.refuses.lock().unwrap() = Some(kid(2));
+    let records = [record(1, "main", KeyState::Active, 1), record(2, "main", KeyState::Published, 1)];
+    let signers = keyring.load(&custodian, &records).unwrap();
+    assert_eq!(signers.unfit()[0].0, kid(2));
+    keyring.swap(signers);
+    assert_eq!(keyring.loaded().into_iter().collect::<Vec<_>>(), [kid(1)]);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod architecture;
+mod braze_rest;
 mod cli;
 mod config;
 mod custody;
@@ -29,6 +30,12 @@ mod keyring;
 mod limits;
 mod listener;
 mod refresh;
+mod rotate;
+mod rotate_cli;
+mod rotate_kill;
+mod rotate_load;
+mod rotate_plan;
+mod runbook;
 mod sandbox_rest;
 mod sandbox_sdk;
 mod secrecy;

@@ -162,6 +162,9 @@ async fn switches_stand_for_what_is_not_known_of_the_real_one() {
     assert_eq!(answer.json()["auth_error"], json!({ "error_code": 22 }));
     braze.switch(json!({ "leeway_s": 10, "decoding_error_for_no_match": true, "rejection_status": 200 })).await;
     assert_eq!(rejection(&braze.data(Some(&expired), event("u-1", "x")).await), None);
+    braze.switch(json!({ "expire_until": NOW.seconds() + 3600 })).await;
+    assert_eq!(rejection(&braze.data(Some(&good(&OURS, "u-1")), event("u-1", "x")).await), Some(22));
+    braze.switch(json!({ "expire_until": null })).await;
     let theirs = good(&THEIRS, "u-1");
     assert_eq!(rejection(&braze.data(Some(&theirs), event("u-1", "x")).await), Some(20));
     braze.switch(json!({ "outage": 503 })).await;

@@ -4,6 +4,8 @@
 mod api_keys;
 mod keys;
 mod model;
+mod nodes;
+mod rotations;
 mod sessions;
 mod upkeep;
 mod users;
@@ -150,6 +152,13 @@ conformance! {
     keys:
         keys_are_listed_oldest_first, a_known_kid_is_not_replaced, changes_are_all_or_none,
         a_key_may_change_twice_in_one_go, of_racing_changes_one_wins, every_change_is_a_new_generation;
+    rotations:
+        an_act_is_whole_or_nothing, progress_is_a_compare_and_set, of_racing_turns_one_wins,
+        publications_are_compare_and_set, a_ring_is_seen_whole, the_trail_tells_newest_first,
+        what_is_tried_again_is_told_once, a_destroyed_key_stays_destroyed;
+    nodes:
+        nodes_are_seen_while_they_report, the_end_of_tokens_never_goes_back, a_lease_has_one_holder,
+        of_racing_holders_one_wins, a_lease_is_given_back_by_its_holder_only;
     api_keys:
         api_keys_are_listed_oldest_first, a_client_has_no_more_live_keys_than_allowed, dead_keys_do_not_count,
         a_known_id_is_not_replaced, a_revoked_key_stays_revoked, every_change_is_a_new_generation;

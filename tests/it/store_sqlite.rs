@@ -161,7 +161,7 @@ fn migrate_to_the_future(place: &Sqlite, readable_from: u32) {
     let later = Connection::open(place.path()).unwrap();
     later
         .execute_batch(&format!(
-            "BEGIN; ALTER TABLE sessions ADD COLUMN device TEXT; CREATE TABLE leases (name TEXT); \
+            "BEGIN; ALTER TABLE sessions ADD COLUMN device TEXT; CREATE TABLE to_come (name TEXT); \
              UPDATE meta SET value = {readable_from} WHERE name = 'readable_from'; PRAGMA user_version = 99; COMMIT"
         ))
         .unwrap();

@@ -8,8 +8,9 @@ if (config.missing.length) {
   find('packages').textContent = config.missing.join(', ');
   find('missing').hidden = false;
 } else {
-  find('app').hidden = false;
   run(await import(config.sdk), await import(config.client));
+  // Not earlier: a form that is sent before its script is there would leave the page.
+  find('app').hidden = false;
 }
 
 function run(braze, { connectBrazeAuth }) {
@@ -41,8 +42,7 @@ function run(braze, { connectBrazeAuth }) {
   const acts = {
     event: () => { events += 1; braze.logCustomEvent('clicked', { times: events }); braze.requestImmediateDataFlush(); log(`event ${events} sent`); },
     expire: async () => {
-      const { token } = await post('/demo/act', { do: 'expire', user_id: user });
-      braze.setSdkAuthenticationSignature(token);
+      await post('/demo/act', { do: 'expire' });
       acts.event();
     },
     cut: () => post('/demo/act', { do: 'cut', cut: true }),

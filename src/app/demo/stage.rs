@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use axum::{
@@ -23,14 +22,10 @@ use tower::ServiceExt;
 
 use crate::{
     app::{Access, House},
-    clock::{Clock, SystemClock, UnixMillis},
     config::Settings,
-    domain::ids::UserId,
+    domain::key::KeyState,
     sandbox::{self, REST_API_KEY, World},
 };
-
-/// How long ago the token expired that stands for an expired one.
-const AGO: Duration = Duration::from_hours(2);
 
 /// Whether the service is out of reach.
 #[derive(Clone, Default)]
@@ -74,14 +69,12 @@ impl Stage {
         call(&self.service, request).await
     }
 
-    /// A token for this user that the service's key signed, and that expired long ago.
-    pub(super) async fn expired_token(&self, access: &Access, user: &str) -> Result<Value, Failure> {
-        let user = UserId::parse(user, crate::domain::ids::UserIdRules { max_bytes: 997, allow_invisible: false })
-            .map_err(|error| error.to_string())?;
-        let issuer = self.house.at(Arc::new(Behind)).issuer(&self.settings);
-        let policy = issuer.policy(&access.app).ok_or("the app is gone")?;
-        let minted = issuer.mint_by_operator(&policy, user, None).await.map_err(|error| error.to_string())?;
-        Ok(json!({ "token": minted.token.expose() }))
+    /// Makes Braze take every token that was minted until now for expired.
+    pub(super) fn expire(&self) -> Result<Value, Failure> {
+        let life = self.settings.rings().map(|ring| self.settings.longest_life(ring)).max().unwrap_or_default();
+        // A token of this very second is left alone: the next one must be good.
+        let until = self.house.clock.now().plus(life).seconds() - 1;
+        self.world.switch(&json!({ "expire_until": until })).map(|_| json!({}))
     }
 
     /// Puts a new key in the place of the one that signs; at Braze first, unless that is to be forgotten.
@@ -100,7 +93,7 @@ impl Stage {
     /// Gives Braze the key that signs now.
     pub(super) async fn publish_active(&self) -> Result<Value, Failure> {
         let keys = self.house.ceremony().list().await.map_err(|error| error.to_string())?;
-        let active = keys.into_iter().rfind(|key| key.state == crate::domain::key::KeyState::Active);
+        let active = keys.into_iter().rfind(|key| key.state == KeyState::Active);
         self.publish(&active.ok_or("no key signs")?.public_key).await?;
         Ok(json!({}))
     }
@@ -145,14 +138,5 @@ async fn call(routes: &Router, request: Request) -> Result<Value, Failure> {
         serde_json::from_slice(&body).map_err(|error| error.to_string())
     } else {
         Err(String::from_utf8_lossy(&body).into_owned())
-    }
-}
-
-/// A clock that is so far behind that what it mints has expired.
-struct Behind;
-
-impl Clock for Behind {
-    fn now(&self) -> UnixMillis {
-        SystemClock.now().minus(AGO)
     }
 }

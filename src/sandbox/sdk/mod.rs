@@ -170,7 +170,7 @@ fn judge_request(world: &World, app: usize, request: &SdkRequest, switches: &Swi
         public_keys: Some(&keys),
         user: None,
         sdk_api_key: Some(&sdk_api_key),
-        now: now.minus(switches.leeway()),
+        now: switches.time_of_check(now),
     };
     match judge(request.token.as_deref(), &request.claimed(), &against) {
         Verdict::Accepted => Judged { enforcement, code: None, text: None },

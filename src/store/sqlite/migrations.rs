@@ -18,8 +18,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] =
-    [Migration { version: 1, readable_from: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { version: 1, readable_from: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") },
+    Migration { version: 2, readable_from: 1, sql: include_str!("../migrations/sqlite/0002_rotation.sql") },
+];
 
 /// The newest schema this build knows.
 pub(super) const KNOWN: u32 = MIGRATIONS[MIGRATIONS.len() - 1].version;

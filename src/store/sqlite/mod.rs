@@ -22,12 +22,14 @@ macro_rules! app_ended {
     };
 }
 
+mod acts;
 mod api_keys;
 mod connect;
 mod file;
 mod keys;
 mod migrations;
 mod name;
+mod nodes;
 mod purge;
 mod readers;
 mod rows;

@@ -44,3 +44,20 @@ pub(super) fn unsigned<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> rusqlit
 pub(super) fn stored(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|why| rusqlite::Error::ToSqlConversionFailure(Box::new(why)))
 }
+
+/// A column that holds one of a few words of ours.
+pub(super) fn word<T: Copy>(
+    row: &Row<'_>,
+    column: usize,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    let found = all.iter().copied().find(|one| name(*one) == text);
+    found.ok_or_else(|| damaged(column, UnknownWord(text.to_owned())))
+}
+
+/// A word that this version did not write.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no word of this version's")]
+struct UnknownWord(String);

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod domain;
+pub mod rotation;
 pub mod sandbox;
 pub mod service;
 pub mod world;

@@ -1,0 +1,178 @@
+//! `countersign braze`: what Braze holds, against what we hold.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{
+    context::{Context, EXIT_NOT_READY, EXIT_WARNINGS},
+    output::table,
+    rotate::{Patience, Which, finish, rotor, work},
+};
+use crate::{
+    app::{Drift, Look, RotationConfig, drift, plan},
+    domain::ids::{AppName, Kid, RingName},
+};
+
+#[derive(Subcommand)]
+pub(super) enum Braze {
+    /// The public keys of SDK authentication
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Subcommand)]
+pub(super) enum Keys {
+    /// List the keys that Braze holds for each app. Exit code 4: Braze does not answer
+    List(Which),
+    /// Show what is not as it should be: unknown and missing keys, wrong primary. Exit code 3: there is such
+    Diff(Which),
+    /// Put right what is ours: publish missing keys, set the primary, delete keys that have to go
+    ///
+    /// A key that is none of ours is left alone: delete it in Braze's dashboard, if nobody needs it.
+    Apply(Which),
+}
+
+/// A key at an app, or that should be there.
+#[derive(Serialize)]
+struct Row {
+    ring: RingName,
+    app: AppName,
+    /// Braze's id; none where it is missing there, or not known.
+    id: Option<String>,
+    /// Our key; none where it is none of ours.
+    kid: Option<Kid>,
+    /// `matching`, `missing`, `unknown`, `attested`.
+    is: &'static str,
+    /// Our state of it.
+    state: Option<&'static str>,
+    primary: bool,
+    description: String,
+}
+
+impl Braze {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Keys(Keys::List(which)) => list(context, &which),
+            Self::Keys(Keys::Diff(which)) => diff(context, &which),
+            Self::Keys(Keys::Apply(which)) => apply(context, &which),
+        }
+    }
+}
+
+async fn looks(
+    context: &Context,
+    house: &crate::app::House,
+    settings: &crate::config::Settings,
+    which: &Which,
+) -> anyhow::Result<Vec<(RotationConfig, Look)>> {
+    let (rotor, _) = rotor(context, house, settings)?;
+    let mut looks = Vec::new();
+    for config in which.of(settings)? {
+        let look = rotor.look(&config).await?;
+        looks.push((config, look));
+    }
+    Ok(looks)
+}
+
+fn list(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
+    let looks = context.with_house(async |house, settings| looks(context, &house, &settings, which).await)?;
+    let rows: Vec<Row> = looks.iter().flat_map(|(_, look)| rows(look)).collect();
+    let texts = rows.iter().map(|row| {
+        let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
+        let primary = if row.primary { "primary" } else { "" };
+        [
+            row.app.to_string(),
+            text(row.id.as_deref()),
+            row.is.to_owned(),
+            text(row.kid.as_ref().map(Kid::as_str)),
+            text(row.state),
+            primary.to_owned(),
+            row.description.clone(),
+        ]
+    });
+    let header = ["APP", "BRAZE'S ID", "IS", "KID", "STATE", "", "DESCRIPTION"];
+    context.output.answer(&rows, table(&header, texts))?;
+    let silent = told_silent(context, looks.iter().flat_map(|(_, look)| drift(&look.view)));
+    Ok(if silent { ExitCode::from(EXIT_NOT_READY) } else { ExitCode::SUCCESS })
+}
+
+fn told_silent(context: &Context, drift: impl Iterator<Item = Drift>) -> bool {
+    let silent: Vec<Drift> = drift.filter(|drift| matches!(drift, Drift::Silent { .. })).collect();
+    for drift in &silent {
+        context.output.remark(drift);
+    }
+    !silent.is_empty()
+}
+
+fn rows(look: &Look) -> Vec<Row> {
+    look.view.apps.iter().flat_map(|app| app_rows(look, app)).collect()
+}
+
+fn app_rows(look: &Look, app: &plan::AppView) -> Vec<Row> {
+    let view = &look.view;
+    let row = |kid: Option<Kid>, is| {
+        let key = kid.as_ref().and_then(|kid| view.key(kid));
+        let state = key.map(|key| key.record.state.as_str());
+        let (ring, app) = (view.ring.clone(), app.app.clone());
+        Row { ring, app, id: None, kid, is, state, primary: false, description: String::new() }
+    };
+    if app.listing == plan::Listing::Attested {
+        let attested = app.publications.iter().filter(|(_, known)| known.shown.is_some());
+        return attested.map(|(kid, _)| row(Some(kid.clone()), "attested")).collect();
+    }
+    let words = look.listed.get(&app.app).map(Vec::as_slice).unwrap_or_default();
+    let mut rows: Vec<Row> = app
+        .entries()
+        .iter()
+        .map(|entry| {
+            let is = if entry.kid.is_some() { "matching" } else { "unknown" };
+            let description =
+                words.iter().find(|listed| listed.id == entry.id).map(|listed| listed.description.clone());
+            let (id, description) = (Some(entry.id.clone()), description.unwrap_or_default());
+            Row { id, primary: entry.primary, description, ..row(entry.kid.clone(), is) }
+        })
+        .collect();
+    let missing = drift(view).into_iter().filter_map(|drift| match drift {
+        Drift::Missing { app: at, kid } if at == app.app => Some(kid),
+        _ => None,
+    });
+    rows.extend(missing.map(|kid| row(Some(kid), "missing")));
+    rows
+}
+
+fn diff(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
+    let looks = context.with_house(async |house, settings| looks(context, &house, &settings, which).await)?;
+    let found: Vec<Drift> = looks.iter().flat_map(|(_, look)| drift(&look.view)).collect();
+    let mut lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    if lines.is_empty() {
+        lines.push("Braze holds what it should hold.".to_owned());
+    }
+    context.output.answer(&found, lines.join("\n"))?;
+    Ok(match () {
+        () if found.iter().any(|drift| matches!(drift, Drift::Silent { .. })) => ExitCode::from(EXIT_NOT_READY),
+        () if found.is_empty() => ExitCode::SUCCESS,
+        () => ExitCode::from(EXIT_WARNINGS),
+    })
+}
+
+fn apply(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
+    let mut worst = ExitCode::SUCCESS;
+    let done = context.with_house(async |house, settings| {
+        let mut done = Vec::new();
+        for config in which.of(&settings)? {
+            let (rotor, steps) = rotor(context, &house, &settings)?;
+            rotor.repair(&config, "asked for at the command line").await?;
+            done.push((config.ring.clone(), work(&rotor, &config, Patience::Short).await?, steps));
+        }
+        Ok(done)
+    })?;
+    for (ring, next, steps) in done {
+        let code = finish(context, &ring, &next, &steps)?;
+        if code != ExitCode::SUCCESS {
+            worst = code;
+        }
+    }
+    Ok(worst)
+}

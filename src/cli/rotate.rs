@@ -1,0 +1,280 @@
+//! `countersign rotate`: replace keys without one rejected token.
+
+use std::{
+    io::{BufRead, Write},
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    context::{Context, EXIT_NOT_READY, EXIT_WARNINGS},
+    rotate_show::{as_text, key_as_json, next_as_json, next_as_text, status_text},
+};
+use crate::{
+    app::{House, Moment, Observer, RotateError, RotationConfig, Rotor, plan},
+    config::Settings,
+    domain::{ids::RingName, rotation::Goal},
+};
+use plan::{Blocker, Next};
+
+#[derive(Subcommand)]
+pub(super) enum Rotate {
+    /// Show what a rotation would do and when, each step with its reason; changes nothing
+    Plan(Which),
+    /// Bring a new key to sign, or go on with the rotation that is under way
+    ///
+    /// Each step is put on record before it takes effect, so that this may be stopped and started again at any time. A
+    /// running service goes on with it by itself. Exit code 3: something is waited for; 4: Braze does not answer.
+    Run {
+        #[command(flatten)]
+        one: One,
+        /// Stay until it is done: the longest token lifetime, and more
+        #[arg(long)]
+        wait: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Show where each ring stands: keys, nodes, what is waited for, what was done last. Exit code 3: not at rest
+    Status(Which),
+    /// Give the rotation up that is under way; the key that signs goes on
+    Abort(One),
+    /// Let the key before sign again, until it is withdrawn
+    Rollback(One),
+}
+
+/// Rings.
+#[derive(Args)]
+pub(super) struct Which {
+    /// Only this ring [default: every ring that apps use]
+    #[arg(long)]
+    pub(super) ring: Option<RingName>,
+}
+
+/// A ring.
+#[derive(Args)]
+pub(super) struct One {
+    /// The ring
+    #[arg(long, default_value = "main")]
+    ring: RingName,
+}
+
+impl Which {
+    /// The rings that are meant.
+    pub(super) fn of(&self, settings: &Settings) -> anyhow::Result<Vec<RotationConfig>> {
+        match &self.ring {
+            Some(ring) => Ok(vec![config_of(settings, ring)?]),
+            None => Ok(settings.rotations()),
+        }
+    }
+}
+
+/// A ring's part of the configuration.
+pub(super) fn config_of(settings: &Settings, ring: &RingName) -> anyhow::Result<RotationConfig> {
+    let config = settings.rotations().into_iter().find(|config| config.ring == *ring);
+    config.with_context(|| format!("no app of the configuration uses ring {ring}"))
+}
+
+impl Rotate {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Plan(which) => show_plan(context, &which),
+            Self::Run { one, wait, yes } => run(context, &one.ring, wait, yes),
+            Self::Status(which) => status(context, &which),
+            Self::Abort(one) => word(context, &one.ring, Word::Abort),
+            Self::Rollback(one) => word(context, &one.ring, Word::Rollback),
+        }
+    }
+}
+
+/// The steps that were done, told as they are and kept for the answer.
+#[derive(Clone, Default)]
+pub(super) struct Steps(Arc<Mutex<Vec<Value>>>);
+
+impl Steps {
+    pub(super) fn observer(&self, context: &Context) -> Observer {
+        let (steps, output) = (Arc::clone(&self.0), context.output);
+        Arc::new(move |step, reason, moment| {
+            if moment == Moment::Done {
+                output.remark(format_args!("{step}\n    {reason}"));
+                let done = json!({ "done": step, "what": step.to_string(), "why": reason });
+                steps.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+            }
+        })
+    }
+
+    fn taken(&self) -> Vec<Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A rotor that tells its steps.
+pub(super) fn rotor(context: &Context, house: &House, settings: &Settings) -> anyhow::Result<(Rotor, Steps)> {
+    let steps = Steps::default();
+    Ok((house.operators_rotor(settings, steps.observer(context))?, steps))
+}
+
+fn show_plan(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
+    let (value, text) = context.with_house(async |house, settings| {
+        let (rotor, _) = rotor(context, &house, &settings)?;
+        let mut plans = Vec::new();
+        for config in which.of(&settings)? {
+            let forecast = foretell(&rotor, &config).await?;
+            plans.push((config.ring, forecast));
+        }
+        let value: Vec<Value> =
+            plans.iter().map(|(ring, forecast)| json!({ "ring": ring, "plan": forecast })).collect();
+        let texts: Vec<String> = plans.iter().map(|(ring, forecast)| as_text(ring, forecast)).collect();
+        Ok((value, texts.join("\n\n")))
+    })?;
+    context.output.answer(&value, text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `rotate run` would do.
+async fn foretell(rotor: &Rotor, config: &RotationConfig) -> anyhow::Result<plan::Forecast> {
+    let mut view = rotor.look(config).await?.view;
+    if view.goal == Goal::Rest {
+        view.goal = Goal::Rotate;
+    }
+    Ok(view.forecast())
+}
+
+fn run(context: &Context, ring: &RingName, wait: bool, yes: bool) -> anyhow::Result<ExitCode> {
+    if context.output.json && !yes {
+        context.output.remark("--json asks nobody: add --yes");
+        return Ok(ExitCode::from(2));
+    }
+    let (next, steps) = context.with_house(async |house, settings| {
+        let config = config_of(&settings, ring)?;
+        let (rotor, steps) = rotor(context, &house, &settings)?;
+        if !yes {
+            context.output.remark(as_text(ring, &foretell(&rotor, &config).await?));
+            if !agreed("Go on? [y/N] ")? {
+                bail!("nothing was changed");
+            }
+        }
+        if rotor.recall(&config).await?.view.goal == Goal::Rest {
+            rotor.begin(&config, "asked for at the command line").await?;
+        }
+        Ok((work(&rotor, &config, if wait { Patience::Endless } else { Patience::Short }).await?, steps))
+    })?;
+    finish(context, ring, &next, &steps)
+}
+
+/// How long what goes away by itself is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as it takes.
+    Endless,
+    /// Some seconds, for nodes to load a key.
+    Short,
+}
+
+/// Drives a ring, beside a service that may do the same.
+pub(super) async fn work(rotor: &Rotor, config: &RotationConfig, patience: Patience) -> anyhow::Result<Next> {
+    let mut left = 12;
+    loop {
+        let next = match rotor.drive(config).await {
+            // The service is at it.
+            Err(RotateError::Busy(_)) => rotor.look(config).await?.view.next(),
+            next => next?,
+        };
+        let pause = match &next {
+            Next::Rest { .. } => return Ok(next),
+            Next::Do { .. } => Duration::from_millis(500),
+            Next::Wait { blockers, until } => {
+                let quick = blockers.iter().any(|blocker| matches!(blocker, Blocker::Nodes { .. }));
+                if patience == Patience::Short && !quick {
+                    return Ok(next);
+                }
+                let span = until.map_or(Duration::from_secs(5), |until| until.since(rotor.clock.now()));
+                span.clamp(Duration::from_millis(500), Duration::from_secs(if quick { 1 } else { 30 }))
+            }
+        };
+        left -= 1;
+        if patience == Patience::Short && left == 0 {
+            return Ok(next);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn agreed(question: &str) -> anyhow::Result<bool> {
+    let mut stderr = std::io::stderr().lock();
+    write!(stderr, "{question}")?;
+    stderr.flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()))
+}
+
+/// The answer of a command that drove a ring.
+pub(super) fn finish(context: &Context, ring: &RingName, next: &Next, steps: &Steps) -> anyhow::Result<ExitCode> {
+    let mut value = next_as_json(next);
+    value["ring"] = json!(ring);
+    value["steps"] = Value::Array(steps.taken());
+    context.output.answer(&value, next_as_text(next))?;
+    Ok(exit_code(next))
+}
+
+fn exit_code(next: &Next) -> ExitCode {
+    match next {
+        Next::Rest { .. } => ExitCode::SUCCESS,
+        Next::Wait { blockers, .. } if blockers.iter().any(|blocker| matches!(blocker, Blocker::Silent { .. })) => {
+            ExitCode::from(EXIT_NOT_READY)
+        }
+        Next::Wait { .. } | Next::Do { .. } => ExitCode::from(EXIT_WARNINGS),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Abort,
+    Rollback,
+}
+
+fn word(context: &Context, ring: &RingName, word: Word) -> anyhow::Result<ExitCode> {
+    let (next, steps) = context.with_house(async |house, settings| {
+        let config = config_of(&settings, ring)?;
+        let (rotor, steps) = rotor(context, &house, &settings)?;
+        match word {
+            Word::Abort => rotor.abort(&config, "given up at the command line").await?,
+            Word::Rollback => rotor.roll_back(&config, "rolled back at the command line").await?,
+        }
+        Ok((work(&rotor, &config, Patience::Short).await?, steps))
+    })?;
+    finish(context, ring, &next, &steps)
+}
+
+fn status(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
+    let (values, texts, code) = context.with_house(async |house, settings| {
+        let (rotor, _) = rotor(context, &house, &settings)?;
+        let (mut values, mut texts, mut code) = (Vec::new(), Vec::new(), ExitCode::SUCCESS);
+        for config in which.of(&settings)? {
+            let view = rotor.look(&config).await?.view;
+            let trail = house.store.trail(Some(&config.ring), 10).await?;
+            let next = view.next();
+            if view.goal != Goal::Rest {
+                code = exit_code(&next);
+            }
+            let mut value = next_as_json(&next);
+            value["ring"] = json!(config.ring);
+            value["goal"] = json!(view.goal);
+            value["keys"] = view.keys.iter().map(key_as_json).collect();
+            value["nodes"] =
+                view.nodes.iter().map(|node| json!({ "node": node.node, "loaded": node.loaded })).collect();
+            value["trail"] = json!(trail);
+            values.push(value);
+            texts.push(status_text(&config.ring, &view, &next, &trail));
+        }
+        Ok((values, texts, code))
+    })?;
+    context.output.answer(&values, texts.join("\n\n"))?;
+    Ok(code)
+}

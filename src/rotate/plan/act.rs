@@ -1,0 +1,191 @@
+//! What a step, or an operator's word, changes on record: pure, and the same for doing it and for foretelling it.
+
+use super::{KeyView, Step, View};
+use crate::domain::{
+    ids::Kid,
+    key::{KeyRecord, KeyState, WrongState},
+    rotation::{Deed, Goal},
+};
+
+/// A change of records: all of it, with its events, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Keys with the state that they must be in, and the record as it becomes.
+    pub changes: Vec<(KeyState, KeyRecord)>,
+    /// What is to be reached from here.
+    pub goal: Goal,
+    /// The key that the rotation under way has made.
+    pub made: Option<Kid>,
+    /// What goes into the trail.
+    pub deeds: Vec<(Option<Kid>, Deed)>,
+}
+
+/// An operator's word that is not followed, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is nothing to abort.
+    #[error("ring {0}: no rotation is under way")]
+    NothingToAbort(String),
+    /// The rotation went past that point.
+    #[error(
+        "key {0} signs already, there is nothing to abort: `countersign rotate rollback` lets the key before it sign again"
+    )]
+    SignsAlready(Kid),
+    /// There is no key to go back to.
+    #[error("ring {0}: no key is retiring, so there is none to go back to: `countersign rotate run` brings a new one")]
+    NothingToRollBack(String),
+    /// The key to go back to is not everywhere.
+    #[error(
+        "key {0} is not proven to be at Braze for every app of its ring: going back to it would have its tokens rejected"
+    )]
+    NotHeld(Kid),
+    /// Some nodes could not sign with it.
+    #[error("key {kid} is not loaded by every node yet ({}): try again in some seconds", .nodes.join(", "))]
+    NotLoaded {
+        /// The key.
+        kid: Kid,
+        /// Which nodes.
+        nodes: Vec<String>,
+    },
+    /// The key is not on record in this ring.
+    #[error("there is no key {0}")]
+    NoSuchKey(Kid),
+    /// The key is declared so already.
+    #[error("key {0} is on record as compromised already")]
+    CompromisedAlready(Kid),
+    /// A state does not allow it.
+    #[error("{0}")]
+    State(String),
+}
+
+impl From<WrongState> for Refusal {
+    fn from(wrong: WrongState) -> Self {
+        Self::State(wrong.to_string())
+    }
+}
+
+impl View {
+    /// What a step changes on record; nothing for those that only change something elsewhere.
+    ///
+    /// # Errors
+    /// [`Refusal::State`], [`Refusal::NoSuchKey`] for a step that no plan made.
+    pub fn turn(&self, step: &Step) -> Result<Option<Turn>, Refusal> {
+        let same = self.standing();
+        Ok(Some(match step {
+            Step::Begin => Turn { goal: Goal::Rotate, deeds: vec![(None, Deed::Begun)], ..same },
+            Step::Finish => Turn { goal: Goal::Rest, made: None, ..same },
+            Step::Prove { kid } => same.with(self.found(kid)?, KeyRecord::published, Deed::Published, self)?,
+            Step::Retire { kid } => same.with(self.found(kid)?, KeyRecord::retired, Deed::Retired, self)?,
+            Step::Activate { kid, .. } => Turn { goal: Goal::Finish, made: None, ..self.hand_over(self.found(kid)?)? },
+            Step::Note { .. }
+            | Step::Generate
+            | Step::Publish { .. }
+            | Step::Promote { .. }
+            | Step::Withdraw { .. }
+            | Step::Destroy { .. } => return Ok(None),
+        }))
+    }
+
+    /// An operator wants a rotation.
+    pub fn ask(&self) -> Option<Turn> {
+        let asked = Turn { goal: Goal::Rotate, deeds: vec![(None, Deed::Begun)], ..self.standing() };
+        (self.goal != Goal::Rotate).then_some(asked)
+    }
+
+    /// An operator gives the rotation up: the key that signs goes on, the key that was made for it goes.
+    pub fn abort(&self) -> Result<Turn, Refusal> {
+        if self.goal != Goal::Rotate {
+            let signs = self.active().filter(|_| self.goal == Goal::Finish);
+            return Err(signs.map_or_else(
+                || Refusal::NothingToAbort(self.ring.to_string()),
+                |key| Refusal::SignsAlready(key.record.kid.clone()),
+            ));
+        }
+        let given_up = Turn { goal: Goal::Finish, made: None, deeds: vec![(None, Deed::Aborted)], ..self.standing() };
+        match self.made.as_ref().and_then(|kid| self.key(kid)).filter(|key| signs_nothing_yet(key)) {
+            Some(key) => given_up.with(key, KeyRecord::retired, Deed::Retired, self),
+            None => Ok(given_up),
+        }
+    }
+
+    /// An operator wants the key before to sign again, while Braze still has it.
+    pub fn roll_back(&self) -> Result<Turn, Refusal> {
+        let key = self.in_state(KeyState::Retiring).pop();
+        let key = key.ok_or_else(|| Refusal::NothingToRollBack(self.ring.to_string()))?;
+        let kid = key.record.kid.clone();
+        // Braze may be silent just when this is needed: what it showed before counts.
+        if self.proven(&kid, true).is_none() {
+            return Err(Refusal::NotHeld(kid));
+        }
+        let nodes = self.nodes_without(&kid);
+        if !nodes.is_empty() {
+            return Err(Refusal::NotLoaded { kid, nodes });
+        }
+        let mut turn = Turn { goal: Goal::Finish, ..self.hand_over(key)? };
+        turn.deeds.push((Some(kid), Deed::RolledBack));
+        Ok(turn)
+    }
+
+    /// An operator declares a key compromised: it stops at once, and where it signed, a key that is ready takes over in
+    /// the same moment. Without one, the next key is brought in haste.
+    pub fn compromise(&self, kid: &Kid) -> Result<Turn, Refusal> {
+        let key = self.found(kid)?;
+        if key.record.state == KeyState::Compromised {
+            return Err(Refusal::CompromisedAlready(kid.clone()));
+        }
+        let stopped = (key.record.state, key.record.clone().compromised(self.now));
+        let goal = if self.goal == Goal::Rotate { Goal::Rotate } else { Goal::Finish };
+        let made = self.made.clone().filter(|made| made != kid);
+        let mut turn = Turn { changes: vec![stopped], goal, made, deeds: vec![(Some(kid.clone()), Deed::Compromised)] };
+        if key.record.state == KeyState::Active {
+            self.succeed(&mut turn)?;
+        }
+        Ok(turn)
+    }
+
+    fn succeed(&self, turn: &mut Turn) -> Result<(), Refusal> {
+        let Some(next) = self.successor(true) else {
+            turn.goal = Goal::Rotate;
+            return Ok(());
+        };
+        turn.changes.push((next.record.state, next.record.clone().activated(self.now)?));
+        turn.deeds.push((Some(next.record.kid.clone()), Deed::Activated));
+        // A rotation that was under way has reached its end, if by another way.
+        (turn.goal, turn.made) = (Goal::Finish, None);
+        Ok(())
+    }
+
+    fn hand_over(&self, key: &KeyView) -> Result<Turn, Refusal> {
+        let mut turn = self.standing();
+        if let Some(active) = self.active() {
+            turn.changes.push((KeyState::Active, active.record.clone().superseded(self.now)?));
+        }
+        turn.with(key, KeyRecord::activated, Deed::Activated, self)
+    }
+
+    fn found(&self, kid: &Kid) -> Result<&KeyView, Refusal> {
+        self.key(kid).ok_or_else(|| Refusal::NoSuchKey(kid.clone()))
+    }
+
+    fn standing(&self) -> Turn {
+        Turn { changes: Vec::new(), goal: self.goal, made: self.made.clone(), deeds: Vec::new() }
+    }
+}
+
+fn signs_nothing_yet(key: &KeyView) -> bool {
+    matches!(key.record.state, KeyState::Pending | KeyState::Published)
+}
+
+impl Turn {
+    fn with(
+        mut self,
+        key: &KeyView,
+        change: impl FnOnce(KeyRecord, crate::clock::UnixMillis) -> Result<KeyRecord, WrongState>,
+        deed: Deed,
+        view: &View,
+    ) -> Result<Self, Refusal> {
+        self.changes.push((key.record.state, change(key.record.clone(), view.now)?));
+        self.deeds.push((Some(key.record.kid.clone()), deed));
+        Ok(self)
+    }
+}

@@ -1,0 +1,143 @@
+//! The plan in words: each step with its reason, each thing that is waited for.
+
+use std::fmt;
+
+use super::{Blocker, Sighting, Step, View};
+use crate::domain::{ids::Kid, key::KeyState, rotation::Goal};
+
+/// Why a step is to be done now.
+pub(super) fn reason(view: &View, step: &Step) -> String {
+    match step {
+        Step::Note { .. } => "this is what Braze lists now".to_owned(),
+        Step::Begin if view.is_emergency() => "no key signs for this ring".to_owned(),
+        Step::Begin => "the key that signs has done so for as long as the policy allows".to_owned(),
+        Step::Generate => generate(view),
+        Step::Publish { kid, .. } if is_alive(view, kid) => {
+            "its tokens are alive, and the app does not list it: they are rejected there".to_owned()
+        }
+        Step::Publish { .. } => "a key signs only after Braze was shown to hold it".to_owned(),
+        Step::Prove { .. } => "every app of the ring is shown to hold it: nodes may load it".to_owned(),
+        Step::Activate { .. } if view.is_emergency() => {
+            "no key signs: every app holds this one and every node has loaded it; the usual soak is left out".to_owned()
+        }
+        Step::Activate { .. } => "every app has held it for the soak, and every live node has loaded it".to_owned(),
+        Step::Promote { .. } => "the key that signs should be the primary; a primary cannot be deleted".to_owned(),
+        Step::Retire { .. } => "its last token has expired, and every app holds its successor".to_owned(),
+        Step::Withdraw { kid, .. } => withdraw(view, kid),
+        Step::Destroy { kid } if is_compromised(view, kid) => "it is compromised".to_owned(),
+        Step::Destroy { .. } => "no token of it can be alive".to_owned(),
+        Step::Finish => "nothing is left to do".to_owned(),
+    }
+}
+
+fn generate(view: &View) -> String {
+    match (view.is_emergency(), view.goal) {
+        (true, _) => "no key signs, and none is ready to: it will sign as soon as it is listed and loaded".to_owned(),
+        (false, Goal::Rotate) => "there is no published key to rotate to".to_owned(),
+        (false, _) => "the policy keeps a published key ready beside the one that signs".to_owned(),
+    }
+}
+
+fn withdraw(view: &View, kid: &Kid) -> String {
+    let state = view.key(kid).map(|key| key.record.state);
+    match state {
+        Some(KeyState::Compromised) => "it is compromised: its tokens must be rejected".to_owned(),
+        Some(KeyState::Retired) => "no token of it can be alive".to_owned(),
+        _ => "the app holds it twice".to_owned(),
+    }
+}
+
+fn is_compromised(view: &View, kid: &Kid) -> bool {
+    view.key(kid).is_some_and(|key| key.record.state == KeyState::Compromised)
+}
+
+fn is_alive(view: &View, kid: &Kid) -> bool {
+    view.key(kid).is_some_and(|key| matches!(key.record.state, KeyState::Active | KeyState::Retiring))
+}
+
+/// A key's id, short enough for a line.
+pub(super) fn short(kid: &Kid) -> &str {
+    kid.as_str().get(..8).unwrap_or(kid.as_str())
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Note { sightings } => {
+                let all: Vec<String> = sightings.iter().map(ToString::to_string).collect();
+                write!(f, "put on record: {}", all.join("; "))
+            }
+            Self::Begin => f.write_str("begin a rotation"),
+            Self::Generate => f.write_str("make a new key"),
+            Self::Publish { app, kid } => write!(f, "publish key {} at Braze for app {app}", short(kid)),
+            Self::Prove { kid } => write!(f, "put on record that key {} is published", short(kid)),
+            Self::Activate { kid, retiring: None } => write!(f, "sign with key {}", short(kid)),
+            Self::Activate { kid, retiring: Some(old) } => {
+                write!(f, "sign with key {}; key {} retires", short(kid), short(old))
+            }
+            Self::Promote { app, kid, .. } => write!(f, "make key {} the primary of app {app}", short(kid)),
+            Self::Retire { kid } => write!(f, "retire key {} for good", short(kid)),
+            Self::Withdraw { app, kid, .. } => write!(f, "delete key {} at Braze for app {app}", short(kid)),
+            Self::Destroy { kid } => write!(f, "destroy the private half of key {}", short(kid)),
+            Self::Finish => f.write_str("end the rotation"),
+        }
+    }
+}
+
+impl fmt::Display for Sighting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shown { app, kid, .. } => write!(f, "app {app} lists key {}", short(kid)),
+            Self::Assumed { app, kid } => write!(f, "app {app} holds key {}, which signs", short(kid)),
+            Self::Gone { app, kid } => write!(f, "app {app} lists key {} no more", short(kid)),
+        }
+    }
+}
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Soak { kid, until } => {
+                write!(f, "key {} may sign from {until}: Braze advises to wait after publishing", short(kid))
+            }
+            Self::Settling { app, kid, until } => write!(
+                f,
+                "app {app} was asked to take key {} and does not list it; it may yet appear until {until}",
+                short(kid)
+            ),
+            Self::Tokens { kid, until } => write!(f, "tokens of key {} are alive until {until}", short(kid)),
+            Self::Nodes { kid, nodes } => {
+                write!(f, "these nodes have not loaded key {} yet: {}", short(kid), nodes.join(", "))
+            }
+            Self::Paste { app, kid } => write!(
+                f,
+                "add the public key {} at Braze for app {app} (`countersign keys public {}`), then `countersign keys confirm {} --fingerprint …`",
+                short(kid),
+                short(kid),
+                short(kid)
+            ),
+            Self::Remove { app, kid } => write!(
+                f,
+                "delete key {} at Braze for app {app}, then `countersign keys confirm {} --deleted`",
+                short(kid),
+                short(kid)
+            ),
+            Self::Silent { app, why } => write!(f, "Braze does not answer for app {app}: {why}"),
+            Self::Full { app } => write!(
+                f,
+                "app {app} holds three keys, as many as Braze takes: delete one there that is not ours (`countersign braze keys diff`)"
+            ),
+            Self::Primary { app, kid } => write!(
+                f,
+                "key {} is the primary of app {app} and cannot be deleted before another of ours takes its place",
+                short(kid)
+            ),
+            Self::NoSuccessor { kid } => write!(f, "no key signs: key {} stays until one does", short(kid)),
+            Self::Missing { app, kid } => write!(
+                f,
+                "app {app} does not list key {}, which signs: `countersign braze keys apply` publishes it again",
+                short(kid)
+            ),
+        }
+    }
+}

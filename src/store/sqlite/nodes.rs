@@ -1,0 +1,70 @@
+//! What nodes tell each other, and the leases between them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Row, params};
+
+use super::{SqliteStore, rows};
+use crate::{
+    clock::UnixMillis,
+    domain::{ids::Kid, rotation::NodeReport},
+    store::{Nodes, StoreError},
+};
+
+/// How long the row of a node that vanished is kept.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+
+#[async_trait]
+impl Nodes for SqliteStore {
+    async fn report(&self, report: NodeReport, signing: Vec<(Kid, UnixMillis)>) -> Result<(), StoreError> {
+        self.write(Some(report.seen), move |c| take(c, &report, &signing)).await
+    }
+
+    async fn nodes(&self, since: UnixMillis) -> Result<Vec<NodeReport>, StoreError> {
+        self.read(|c| {
+            let sql = "SELECT node, seen, loaded FROM nodes WHERE seen > ?1 ORDER BY node";
+            c.prepare_cached(sql)?.query_map([since.0], report_of)?.collect()
+        })
+    }
+
+    async fn forget_node(&self, node: &str) -> Result<(), StoreError> {
+        let node = node.to_owned();
+        self.write(None, move |c| c.execute("DELETE FROM nodes WHERE node = ?1", [&node]).map(drop)).await
+    }
+
+    async fn lease(&self, name: &str, holder: &str, now: UnixMillis, span: Duration) -> Result<bool, StoreError> {
+        let (name, holder, until) = (name.to_owned(), holder.to_owned(), now.plus(span));
+        let sql = "INSERT INTO leases (name, holder, until) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET \
+                   holder = excluded.holder, until = excluded.until WHERE holder = excluded.holder OR until <= ?4";
+        self.write(Some(now), move |c| Ok(c.prepare_cached(sql)?.execute(params![name, holder, until.0, now.0])? == 1))
+            .await
+    }
+
+    async fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        let (name, holder) = (name.to_owned(), holder.to_owned());
+        let sql = "DELETE FROM leases WHERE name = ?1 AND holder = ?2";
+        self.write(None, move |c| c.execute(sql, [&name, &holder]).map(drop)).await
+    }
+}
+
+fn take(c: &Connection, report: &NodeReport, signing: &[(Kid, UnixMillis)]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO nodes (node, seen, loaded) VALUES (?1, ?2, ?3) \
+               ON CONFLICT (node) DO UPDATE SET seen = excluded.seen, loaded = excluded.loaded";
+    let loaded: Vec<&str> = report.loaded.iter().map(Kid::as_str).collect();
+    c.prepare_cached(sql)?.execute(params![report.node, report.seen.0, loaded.join(",")])?;
+    for (kid, until) in signing {
+        let sql = "INSERT INTO key_lives (kid, tokens_until) VALUES (?1, ?2) \
+                   ON CONFLICT (kid) DO UPDATE SET tokens_until = max(coalesce(tokens_until, 0), excluded.tokens_until)";
+        c.prepare_cached(sql)?.execute(params![kid.as_str(), until.0])?;
+    }
+    let old = report.seen.minus(FORGOTTEN_AFTER);
+    c.prepare_cached("DELETE FROM nodes WHERE seen < ?1")?.execute([old.0]).map(drop)
+}
+
+fn report_of(row: &Row<'_>) -> rusqlite::Result<NodeReport> {
+    let loaded: String = row.get(2)?;
+    let kids = loaded.split(',').filter(|kid| !kid.is_empty()).map(str::parse);
+    let loaded = kids.collect::<Result<BTreeSet<Kid>, _>>().map_err(|why| rows::damaged(2, why))?;
+    Ok(NodeReport { node: row.get(0)?, seen: rows::time(row, 1)?, loaded })
+}

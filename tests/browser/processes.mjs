@@ -1,0 +1,145 @@
+// The service and the local Braze as processes of their own, from the binary that TEST_BINARY names.
+
+import { execFile, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { once } from 'node:events';
+import { promisify } from 'node:util';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const binary = process.env.TEST_BINARY;
+if (!binary) throw new Error('TEST_BINARY must name the countersign binary');
+
+/** Starts the binary; its first line on stdout, which says that it is ready, and the process. */
+async function start(args, options) {
+  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  let log = '';
+  child.stderr.on('data', (text) => (log = (log + text).slice(-20_000)));
+  const lines = createInterface({ input: child.stdout });
+  const ended = once(child, 'exit').then(() => { throw new Error(`countersign ${args[0]} ended: ${log}`); });
+  const [line] = await Promise.race([once(lines, 'line'), ended]);
+  ended.catch(() => {});
+  return { child, ready: JSON.parse(line) };
+}
+
+async function stop(child, signal = 'SIGTERM') {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill(signal);
+  await once(child, 'exit');
+}
+
+/** The service for real: its folder stays while it is stopped and started again on the same port. */
+export class Service {
+  static async create(origin, settings) {
+    const service = new Service();
+    service.folder = await mkdtemp(join(tmpdir(), 'countersign-browser-'));
+    service.env = { ...process.env, COUNTERSIGN_APPS__WEB__ALLOWED_ORIGINS: JSON.stringify([origin]), ...settings };
+    const made = await service.run('init');
+    service.publicKey = made.public_key;
+    service.apiKey = (await service.run('clients', 'create', 'backend', '--app', 'web')).api_key;
+    service.address = '127.0.0.1:0';
+    await service.up();
+    return service;
+  }
+
+  async up() {
+    const args = ['serve', '--json', '--listen', this.address, '--ops-listen', '127.0.0.1:0'];
+    const { child, ready } = await start(args, { cwd: this.folder, env: this.env });
+    Object.assign(this, { child, url: ready.url, address: new URL(ready.url).host });
+  }
+
+  /** Not reachable until `up`. */
+  async down() {
+    await stop(this.child, 'SIGKILL');
+  }
+
+  /** Runs a command beside the service. It may end with 3: something is still to come. */
+  async run(...args) {
+    const done = promisify(execFile)(binary, [...args, '--json'], { cwd: this.folder, env: this.env });
+    const { stdout } = await done.catch((error) => {
+      if (error.code === 3) return error;
+      throw error;
+    });
+    return JSON.parse(stdout);
+  }
+
+  async remove() {
+    await stop(this.child);
+    await rm(this.folder, { recursive: true });
+  }
+}
+
+/** The local Braze. */
+export class Sandbox {
+  static async create() {
+    const sandbox = new Sandbox();
+    const { child, ready } = await start(['sandbox', '--json', '--listen', '127.0.0.1:0', '--fast-retries']);
+    child.stdout.resume();
+    return Object.assign(sandbox, { child, url: ready.url, app: ready.apps[0], restApiKey: ready.rest_api_key });
+  }
+
+  get sdkApiKey() {
+    return this.app.sdk_api_key;
+  }
+
+  /** The settings by which a service keeps the app's keys here. */
+  keyManagement() {
+    return {
+      COUNTERSIGN_BRAZE__MAIN__REST_URL: this.url,
+      COUNTERSIGN_BRAZE__MAIN__API_KEY: this.restApiKey,
+      COUNTERSIGN_APPS__WEB__WORKSPACE: 'main',
+      COUNTERSIGN_APPS__WEB__BRAZE_APP_ID: this.app.app_id,
+      COUNTERSIGN_RINGS__MAIN__ROTATION__STANDBY: 'true',
+      COUNTERSIGN_RINGS__MAIN__ROTATION__SOAK: '0s',
+    };
+  }
+
+  /** The ids of the keys that it holds for the app, by their description. */
+  async keys() {
+    const { apps } = await this.call('GET', 'state');
+    return apps[0].keys.map(({ description }) => description.split(' ')[1]);
+  }
+
+  async call(method, path, body) {
+    const answer = await fetch(`${this.url}/sandbox/v1/${path}`, { method, body: body && JSON.stringify(body) });
+    const said = await answer.json();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${said.error}`);
+    return said;
+  }
+
+  /** The custom events of a user that were accepted: their name, and how often each was delivered. */
+  async events(user) {
+    const { events } = await this.call('GET', 'events');
+    return events.filter((event) => event.user_id === user && event.name === 'ce').map(({ data, deliveries }) => ({ name: data.n, deliveries }));
+  }
+
+  /** The codes of a user's requests that Braze found fault with, in their order. */
+  async codes(user) {
+    const { requests } = await this.call('GET', 'requests');
+    return requests.filter((request) => request.user_ids.includes(user) && request.code !== null).map(({ code }) => code);
+  }
+
+  async remove() {
+    await stop(this.child);
+  }
+}
+
+/** The demo, with a modules folder as npm would fill it. */
+export class Demo {
+  static async create() {
+    const modules = await mkdtemp(join(tmpdir(), 'countersign-demo-'));
+    const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+    for (const scope of ['@braze', '@countersign']) await mkdir(join(modules, scope));
+    await symlink(here('node_modules/@braze/web-sdk'), join(modules, '@braze/web-sdk'));
+    await symlink(here('../../clients/web'), join(modules, '@countersign/braze-web'));
+    const { child, ready } = await start(['demo', '--json', '--listen', '127.0.0.1:0', '--modules', modules]);
+    return Object.assign(new Demo(), { child, modules, url: ready.url });
+  }
+
+  async remove() {
+    await stop(this.child);
+    await rm(this.modules, { recursive: true });
+  }
+}

@@ -1,0 +1,99 @@
+// The app's site: its page, the SDK and the client as modules, and the backend that asks the service for a session.
+
+import { createServer } from 'node:http';
+import { createSign, generateKeyPairSync } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { extname, normalize } from 'node:path';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const FOLDERS = {
+  '/sdk/6/': here('node_modules/@braze/web-sdk/'),
+  '/sdk/5/': here('node_modules/braze-web-sdk-5/'),
+  '/client/': process.env.TEST_CLIENT ?? here('../../clients/web/dist/'),
+};
+const TYPES = { '.js': 'text/javascript', '.html': 'text/html' };
+
+/** A key pair of the tests' own, which Braze is given too: the service mints no token that is expired or somebody else's. */
+const own = generateKeyPairSync('rsa', { modulusLength: 2048 });
+export const ownPublicKey = own.publicKey.export({ type: 'spki', format: 'pem' });
+
+/** A token with these claims, signed by the tests' own key. */
+export function sign(claims) {
+  const encode = (part) => Buffer.from(JSON.stringify(part)).toString('base64url');
+  const input = `${encode({ alg: 'RS256', typ: 'JWT' })}.${encode({ jti: crypto.randomUUID(), ...claims })}`;
+  return `${input}.${createSign('RSA-SHA256').update(input).sign(own.privateKey, 'base64url')}`;
+}
+
+const seconds = () => Math.floor(Date.now() / 1000);
+
+/** Tokens that a backend may hand out at login instead of the service's. */
+const INSTEAD = {
+  expired: (user) => sign({ sub: user, exp: seconds() - 60 }),
+  brief: (user) => sign({ sub: user, exp: seconds() + 2 }),
+  another_user: () => sign({ sub: 'somebody-else', exp: seconds() + 600 }),
+  garbage: () => 'no-token-at-all',
+};
+
+export class Site {
+  /** Listens first, since the service must know the page's origin; `connect` says where service and Braze are. */
+  static async create() {
+    const site = new Site();
+    site.logins = [];
+    site.server = createServer((request, response) => site.answer(request, response).catch((error) => {
+      response.writeHead(500).end(String(error));
+    }));
+    await new Promise((listening) => site.server.listen(0, '127.0.0.1', listening));
+    site.url = `http://127.0.0.1:${site.server.address().port}`;
+    return site;
+  }
+
+  connect(service, sandbox) {
+    Object.assign(this, { service, sandbox });
+  }
+
+  async answer(request, response) {
+    const { pathname } = new URL(request.url, this.url);
+    if (request.method === 'POST' && pathname === '/backend/session') return this.session(request, response);
+    if (pathname === '/config') return json(response, 200, { service: this.service.url, sandbox: this.sandbox.url, sdkApiKey: this.sandbox.sdkApiKey });
+    if (pathname === '/') return file(response, here('page.html'));
+    const [prefix, folder] = Object.entries(FOLDERS).find(([prefix]) => pathname.startsWith(prefix)) ?? [];
+    if (!prefix) return response.writeHead(404).end();
+    return file(response, folder + normalize('/' + pathname.slice(prefix.length)));
+  }
+
+  /** A backend's session route: mints for the user whom it logged in, which in a test is whoever says so. */
+  async session(request, response) {
+    const { user, instead } = JSON.parse(await text(request));
+    this.logins.push(user);
+    const minted = await fetch(`${this.service.url}/v1/token/generate`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${this.service.apiKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ app: 'web', user_id: user }),
+    });
+    const answer = await minted.json();
+    if (minted.ok && instead) answer.token = INSTEAD[instead](user);
+    json(response, minted.status, answer);
+  }
+
+  async remove() {
+    this.server.closeAllConnections();
+    await new Promise((closed) => this.server.close(closed));
+  }
+}
+
+async function text(request) {
+  let text = '';
+  for await (const part of request) text += part;
+  return text;
+}
+
+function json(response, status, body) {
+  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify(body));
+}
+
+async function file(response, path) {
+  const content = await readFile(path).catch(() => null);
+  if (content === null) return response.writeHead(404).end();
+  response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream', 'cache-control': 'max-age=3600' }).end(content);
+}

@@ -1,0 +1,152 @@
+// What every test needs: service, local Braze, site and browser; a context with pages for each test; patience.
+
+import { mkdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+import { Sandbox, Service } from './processes.mjs';
+import { Site, ownPublicKey } from './site.mjs';
+
+const FLAGS = [
+  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+const FAILURES = process.env.TEST_FAILURES ?? fileURLToPath(new URL('failures/', import.meta.url));
+
+/** Opens everything for the tests of one file. With `rotating` the service keeps Braze's keys itself, a stand-by among them. */
+export async function open({ rotating = false } = {}) {
+  const site = await Site.create();
+  const sandbox = await Sandbox.create();
+  const service = await Service.create(site.url, rotating ? sandbox.keyManagement() : {});
+  site.connect(service, sandbox);
+  const keys = rotating ? [] : [service.publicKey, ownPublicKey];
+  for (const key of keys) await sandbox.call('POST', 'apps/web/keys', { public_key: key });
+  const browser = await launch();
+  const close = async () => {
+    await browser.close();
+    await Promise.all([service.remove(), sandbox.remove(), site.remove()]);
+  };
+  return { site, service, sandbox, browser, close };
+}
+
+/** Chromium, without its own errands. */
+export function launch() {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+}
+
+let users = 0;
+
+/** A test with a browser context of its own. Its traces and pictures are kept where it fails. */
+export function scenario(stage, name, work) {
+  test(name, async () => {
+    const context = await stage().browser.newContext();
+    const visit = new Visit(stage(), context);
+    await context.tracing.start({ screenshots: true, snapshots: true });
+    try {
+      await work(visit);
+      assert.deepEqual(visit.strayed, [], 'nothing is asked of other machines');
+    } catch (error) {
+      await keepFailure(context, name);
+      throw error;
+    } finally {
+      await context.close();
+    }
+  });
+}
+
+/** Keeps the trace, and a picture of each page. */
+export async function keepFailure(context, name) {
+  await mkdir(FAILURES, { recursive: true });
+  const file = `${FAILURES}/${name.replace(/[^a-z0-9]+/gi, '-')}`;
+  await context.tracing.stop({ path: `${file}.zip` });
+  for (const [at, page] of context.pages().entries()) await page.screenshot({ path: `${file}-${at}.png` }).catch(() => {});
+}
+
+/** One user's visit: pages of one browser, and what they asked of the service. */
+export class Visit {
+  constructor(stage, context) {
+    Object.assign(this, stage, { context, user: `u-${process.pid}-${(users += 1)}`, asked: [], strayed: [] });
+    context.on('request', (request) => {
+      const url = new URL(request.url());
+      if (url.hostname !== '127.0.0.1') this.strayed.push(url.href);
+      if (url.host === this.service.address && request.method() === 'POST') this.asked.push(url.pathname);
+    });
+  }
+
+  /** Another page of the app, in the same browser. */
+  async page(sdk = '6') {
+    const page = await this.context.newPage();
+    await page.goto(`${this.site.url}/?sdk=${sdk}`);
+    await started(page);
+    return page;
+  }
+
+  /** A page whose SDK has Braze's configuration already, by an anonymous session: from then on it retries quickly. */
+  async eagerPage() {
+    const page = await this.page();
+    await page.evaluate(() => window.app.braze.openSession());
+    await page.waitForFunction(() => Object.keys(localStorage).some((key) => key.startsWith('ab.storage.serverConfig') && localStorage[key].includes('100')));
+    return page;
+  }
+
+  /** While `work` runs the service cannot be reached. */
+  async withoutService(work) {
+    await this.service.down();
+    try {
+      await work();
+    } finally {
+      await this.service.up();
+    }
+  }
+
+  refreshes() {
+    return this.asked.filter((path) => path === '/v1/token/refresh').length;
+  }
+
+  /** Waits until Braze has accepted exactly these events, each of them once. */
+  async delivered(...names) {
+    await eventually(async () => {
+      const events = await this.sandbox.events(this.user);
+      assert.deepEqual(events.map(({ name }) => name).sort(), [...names].sort());
+    });
+    for (const event of await this.sandbox.events(this.user)) assert.equal(event.deliveries, 1, `${event.name} came once`);
+  }
+
+  codes() {
+    return this.sandbox.codes(this.user);
+  }
+}
+
+export async function started(page) {
+  await page.waitForFunction(() => window.app?.started);
+}
+
+/** Tries until it holds, for at most 20 s. */
+export async function eventually(check, patience = 20_000) {
+  const end = Date.now() + patience;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > end) throw error;
+      await new Promise((again) => setTimeout(again, 50));
+    }
+  }
+}
+
+/** Waits until a brief token that was just handed out has expired. */
+export async function expiry() {
+  const end = (Math.floor(Date.now() / 1000) + 3) * 1000;
+  await eventually(() => assert(Date.now() >= end));
+}
+
+/** Calls the page's app: `call(page, 'login', user)`. */
+export function call(page, method, ...args) {
+  return page.evaluate(([method, args]) => window.app[method](...args), [method, args]);
+}
+
+/** A member of the page's app. */
+export function seen(page, member) {
+  return page.evaluate((member) => window.app[member], member);
+}

@@ -1,0 +1,311 @@
+//! Rotation against the local Braze, through its REST API: the order of things, every fault at every step, people in
+//! place of a list, drift, compromise.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use countersign::{
+    app::{Drift, drift},
+    clock::Clock,
+    domain::{
+        key::KeyState,
+        rotation::{
+            Deed::{self, Activated, Created, Destroyed, MadePrimary, Published, Publishing, Retired, Withdrawn},
+            NodeReport,
+        },
+    },
+    rotate::{
+        RotateError,
+        plan::{Blocker, Next, Refusal},
+    },
+};
+use serde_json::{Value, json};
+
+use crate::support::{
+    domain::THEIRS,
+    rotation::{APPS, Stage},
+};
+
+const SOAK: Duration = Duration::from_mins(5);
+
+#[tokio::test]
+async fn a_rotation_goes_all_the_way_and_is_on_the_trail() {
+    let stage = Stage::new().await;
+    let old = stage.active().await.kid;
+    let (rotor, config) = (stage.rotor(), stage.config());
+    stage.node_looks("a").await;
+    rotor.begin(&config, "the test wants it").await.unwrap();
+
+    let next = rotor.drive(&config).await.unwrap();
+    assert!(matches!(&next, Next::Wait { blockers, .. } if matches!(blockers[0], Blocker::Soak { .. })), "{next:?}");
+    assert_eq!(stage.active().await.kid, old);
+    assert_eq!(stage.held("web").await.len(), 2);
+    stage.clock.forward(SOAK);
+
+    let idle = NodeReport { node: "a".to_owned(), seen: stage.clock.now(), loaded: BTreeSet::new() };
+    stage.house.store.report(idle, vec![]).await.unwrap();
+    let next = rotor.drive(&config).await.unwrap();
+    assert!(matches!(&next, Next::Wait { blockers, .. } if matches!(blockers[0], Blocker::Nodes { .. })), "{next:?}");
+    assert_eq!(stage.active().await.kid, old, "a node could not sign with the new one");
+    stage.node_looks("a").await;
+    rotor.drive(&config).await.unwrap();
+    let new = stage.active().await;
+    assert_ne!(new.kid, old);
+    assert!(stage.held("ios").await.contains(&(new.public_key.clone(), true)), "it is primary");
+    assert!(stage.key_file(&old).exists(), "its tokens are alive");
+
+    stage.settle().await;
+    stage.check_rotated_from(&old).await;
+    let deeds: Vec<Deed> = stage
+        .trail()
+        .await
+        .iter()
+        .filter(|event| event.kid.as_ref() == Some(&new.kid))
+        .map(|event| event.deed)
+        .collect();
+    assert_eq!(
+        deeds,
+        [Created, Publishing, Published, Publishing, Published, Published, Activated, MadePrimary, MadePrimary]
+    );
+    let trail = stage.trail().await;
+    let of_old: Vec<Deed> =
+        trail.iter().filter(|event| event.kid.as_ref() == Some(&old)).map(|event| event.deed).collect();
+    assert_eq!(of_old[of_old.len() - 4..], [Retired, Withdrawn, Withdrawn, Destroyed]);
+    assert!(trail.iter().all(|event| !event.by.is_empty() && !event.why.is_empty()));
+}
+
+/// Every call at its every occurrence, every fault: the same result.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_fault_changes_the_outcome() {
+    let kinds = [
+        "timeout_after_effect",
+        "timeout_before_effect",
+        "error_before_effect",
+        "error_after_effect",
+        "rate_limited",
+        "slow",
+        "unauthorized",
+        "not_found",
+    ];
+    let stage = Stage::new().await;
+    for on in ["keys", "create", "primary", "delete"] {
+        for kind in kinds {
+            let old = stage.active().await.kid;
+            stage.rotor().begin(&stage.config(), "the test wants it").await.unwrap();
+            // More often than a call is repeated by itself.
+            stage.fault(on, kind, 4).await;
+            stage.settle().await;
+            stage.check_rotated_from(&old).await;
+            assert!(stage.drain_faults().await < 4, "{on} {kind} did not strike");
+        }
+    }
+}
+
+/// A list that fails at any point of a rotation: the same result.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_may_fail_at_any_time() {
+    let kinds = ["timeout_before_effect", "error_before_effect", "unauthorized", "not_found", "rate_limited"];
+    let stage = Stage::new().await;
+    let (rotor, config) = (stage.rotor(), stage.config());
+    for (at, kind) in (0..7).zip(kinds.into_iter().cycle()) {
+        let old = stage.active().await.kid;
+        rotor.begin(&config, "the test wants it").await.unwrap();
+        for drive in 0.. {
+            assert!(drive < 100, "no end");
+            stage.node_looks("a").await;
+            if drive == at {
+                // More than one look's worth.
+                stage.fault("keys", kind, 7).await;
+            }
+            match rotor.drive(&config).await.unwrap() {
+                Next::Rest { .. } => break,
+                next => stage.pass(&next),
+            }
+        }
+        stage.check_rotated_from(&old).await;
+        stage.drain_faults().await;
+    }
+}
+
+/// R59: what Braze does not list does not sign, however long it takes.
+#[tokio::test]
+async fn a_key_that_braze_does_not_list_never_signs() {
+    let stage = Stage::new().await;
+    let old = stage.active().await.kid;
+    let (rotor, config) = (stage.rotor(), stage.config());
+    rotor.begin(&config, "the test wants it").await.unwrap();
+    for kind in ["error_before_effect", "unauthorized", "rate_limited"] {
+        stage.fault("create", kind, 10).await;
+        for _ in 0..5 {
+            stage.node_looks("a").await;
+            let next = rotor.drive(&config).await.unwrap();
+            assert!(matches!(next, Next::Wait { .. }), "{next:?}");
+            assert_eq!(stage.active().await.kid, old);
+            stage.clock.forward(SOAK * 2);
+        }
+    }
+    stage.settle().await;
+    stage.check_rotated_from(&old).await;
+}
+
+#[tokio::test]
+async fn where_braze_is_out_of_reach_it_says_so_and_goes_on_later() {
+    let stage = Stage::new().await;
+    let old = stage.active().await.kid;
+    let (rotor, config) = (stage.rotor(), stage.config());
+    rotor.begin(&config, "the test wants it").await.unwrap();
+    stage.fault("keys", "not_found", 4).await;
+    let Next::Wait { blockers, .. } = rotor.drive(&config).await.unwrap() else { panic!() };
+    assert!(
+        blockers.iter().any(|blocker| matches!(blocker, Blocker::Silent { why, .. } if why.contains("404"))),
+        "a 404 is no empty list: {blockers:?}"
+    );
+    assert_eq!(stage.held("web").await.len(), 1, "nothing was published into the dark");
+    stage.settle().await;
+    stage.check_rotated_from(&old).await;
+}
+
+#[tokio::test]
+async fn only_one_works_on_a_ring_and_the_dead_are_replaced() {
+    let stage = Stage::new().await;
+    let config = stage.config();
+    let (store, now) = (&stage.house.store, stage.clock.now());
+    assert!(store.lease("rotate main", "another node", now, Duration::from_mins(2)).await.unwrap());
+    assert!(matches!(stage.rotor().drive(&config).await, Err(RotateError::Busy(_))));
+    stage.clock.forward(Duration::from_mins(2));
+    stage.rotor().drive(&config).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_compromised_key_is_gone_at_once_and_one_that_stands_by_takes_over() {
+    let stage = Stage::with("standby = true").await;
+    stage.settle().await;
+    stage.node_looks("a").await;
+    let bad = stage.active().await;
+    assert_eq!(stage.held("web").await.len(), 2, "one stands by");
+    let (rotor, config) = (stage.rotor(), stage.config());
+    rotor.compromise(&config, &bad.kid, "a laptop was lost").await.unwrap();
+    let new = stage.active().await;
+    assert_ne!(new.kid, bad.kid, "before anything is asked of Braze");
+    rotor.drive(&config).await.unwrap();
+    assert!(!stage.key_file(&bad.kid).exists());
+    for app in APPS {
+        let held = stage.held(app).await;
+        assert!(held.contains(&(new.public_key.clone(), true)), "{held:?}");
+        assert!(held.iter().all(|(key, _)| *key != bad.public_key), "{held:?}");
+    }
+    stage.settle().await;
+    assert_eq!(stage.held("ios").await.len(), 2, "another stands by");
+    let again = rotor.compromise(&config, &bad.kid, "once more").await;
+    assert!(matches!(again, Err(RotateError::Refused(Refusal::CompromisedAlready(_)))));
+    let trail = stage.trail().await;
+    let compromised = trail.iter().find(|event| event.deed == Deed::Compromised).unwrap();
+    assert_eq!((&compromised.kid, compromised.why.as_str()), (&Some(bad.kid), "a laptop was lost"));
+    assert!(trail.iter().any(|event| event.deed == Deed::Refused));
+}
+
+#[tokio::test]
+async fn a_compromise_without_stand_by_needs_no_soak() {
+    let stage = Stage::new().await;
+    let bad = stage.active().await;
+    let (rotor, config, begun) = (stage.rotor(), stage.config(), stage.clock.now());
+    rotor.compromise(&config, &bad.kid, "a laptop was lost").await.unwrap();
+    for _ in 0..3 {
+        stage.node_looks("a").await;
+        rotor.drive(&config).await.unwrap();
+    }
+    stage.check_rotated_from(&bad.kid).await;
+    assert_eq!(stage.clock.now(), begun);
+}
+
+#[tokio::test]
+async fn a_rollback_and_an_abort_go_back_to_what_was() {
+    let stage = Stage::new().await;
+    let (rotor, config) = (stage.rotor(), stage.config());
+    let first = stage.active().await;
+    rotor.begin(&config, "the test wants it").await.unwrap();
+    rotor.drive(&config).await.unwrap();
+    rotor.abort(&config, "not today").await.unwrap();
+    stage.settle().await;
+    assert_eq!(stage.active().await.kid, first.kid);
+    assert_eq!(stage.held("web").await, [(first.public_key.clone(), true)]);
+    assert_eq!(std::fs::read_dir(stage.folder.path().join("keys")).unwrap().count(), 1);
+
+    rotor.begin(&config, "the test wants it").await.unwrap();
+    while stage.active().await.kid == first.kid {
+        stage.node_looks("a").await;
+        stage.pass(&rotor.drive(&config).await.unwrap());
+        if stage.active().await.kid == first.kid {
+            stage.node_looks("a").await;
+            rotor.drive(&config).await.unwrap();
+        }
+    }
+    stage.node_looks("a").await;
+    rotor.roll_back(&config, "it was a mistake").await.unwrap();
+    assert_eq!(stage.active().await.kid, first.kid);
+    stage.settle().await;
+    assert_eq!(stage.held("ios").await, [(first.public_key.clone(), true)]);
+    let refused = rotor.roll_back(&config, "once more").await;
+    assert!(matches!(refused, Err(RotateError::Refused(Refusal::NothingToRollBack(_)))));
+}
+
+/// R63, and what to do about it.
+#[tokio::test]
+async fn drift_is_found_told_and_put_right() {
+    let stage = Stage::new().await;
+    let (rotor, config) = (stage.rotor(), stage.config());
+    let kid = stage.active().await.kid;
+    stage.settle().await;
+    let drifts = async || -> Vec<&'static str> {
+        let found = drift(&rotor.look(&config).await.unwrap().view);
+        found.iter().map(Drift::kind).collect()
+    };
+    assert_eq!(drifts().await, [""; 0]);
+
+    let stranger = json!({ "public_key": THEIRS.public_pem(), "make_primary": true });
+    let id = stage.control("POST", "apps/web/keys", stranger).await.ok().text("id");
+    assert_eq!(drifts().await, ["unknown", "wrong_primary"]);
+    rotor.repair(&config, "the test wants it").await.unwrap();
+    stage.settle().await;
+    assert_eq!(drifts().await, ["unknown"], "a key that is none of ours is left alone");
+    stage.control("DELETE", &format!("apps/web/keys/{id}"), Value::Null).await;
+    assert_eq!(drifts().await, [""; 0]);
+
+    let ours = stage.control("GET", "state", Value::Null).await.json()["apps"][1]["keys"][0]["id"].clone();
+    stage
+        .control("POST", "apps/ios/keys", json!({ "public_key": THEIRS.public_pem(), "make_primary": true }))
+        .await
+        .ok();
+    stage.control("DELETE", &format!("apps/ios/keys/{}", ours.as_str().unwrap()), Value::Null).await;
+    assert_eq!(drifts().await, ["unknown", "missing"]);
+    rotor.drive(&config).await.unwrap();
+    assert_eq!(drifts().await, ["unknown", "missing"], "whoever deleted it may have had a reason");
+    rotor.repair(&config, "the test wants it").await.unwrap();
+    stage.settle().await;
+    assert_eq!(drifts().await, ["unknown"]);
+    assert_eq!(stage.active().await.kid, kid);
+
+    let poor = stage.control("POST", "rest-keys", json!({ "permissions": ["sdk_authentication.create"] })).await.ok();
+    std::fs::write(stage.folder.path().join("braze.key"), poor.text("rest_api_key")).unwrap();
+    let site = stage.folder.path().join("countersign.toml");
+    let empty = countersign::config::Environment::empty();
+    let settings = countersign::config::Settings::load(Some(&site), &empty, &[]).unwrap();
+    let rotor = stage.house.rotor(&settings, "the test".to_owned(), std::sync::Arc::new(|_, _, _| {})).unwrap();
+    let found = drift(&rotor.look(&config).await.unwrap().view);
+    assert!(found.iter().all(|drift| drift.kind() == "silent"), "{found:?}");
+    assert!(found[0].to_string().contains("sdk_authentication.create, .keys"), "{}", found[0]);
+}
+
+#[tokio::test]
+async fn a_policy_rotates_by_itself_when_the_time_has_come() {
+    let stage = Stage::with("every = \"30d\"").await;
+    let old = stage.active().await.kid;
+    let (rotor, config) = (stage.rotor(), stage.config());
+    stage.settle().await;
+    assert_eq!(stage.active().await.kid, old);
+    let Next::Rest { due: Some(due) } = rotor.drive(&config).await.unwrap() else { panic!() };
+    stage.clock.forward(due.since(stage.clock.now()));
+    stage.settle().await;
+    stage.check_rotated_from(&old).await;
+    let states: Vec<KeyState> = stage.keys().await.iter().map(|key| key.state).collect();
+    assert_eq!(states, [KeyState::Retired, KeyState::Active]);
+}

@@ -1,0 +1,192 @@
+//! Acts on keys, a ring's progress, publications, the trail.
+
+use countersign::{
+    domain::{
+        ids::RingName,
+        key::{KeyRecord, KeyState},
+        rotation::{Deed, Event, Goal, Progress, Publication, Published},
+    },
+    store::{Act, KeyLife, PublicationChange},
+};
+
+use super::{
+    Engine, T, app, at_min,
+    keys::{change, key},
+};
+
+fn event(key: &KeyRecord, deed: Deed, n: u64) -> Event {
+    Event {
+        at: at_min(n),
+        ring: key.ring.clone(),
+        kid: Some(key.kid.clone()),
+        app: None,
+        deed,
+        by: "operator".to_owned(),
+        why: "because".to_owned(),
+    }
+}
+
+fn progress(version: u64, goal: Goal) -> (RingName, Progress) {
+    ("main".parse().unwrap(), Progress { version, goal, made: None })
+}
+
+fn shown(n: u64) -> Publication {
+    Publication { asked: Some(at_min(n)), shown: Some(at_min(n + 1)), braze_id: Some("braze-1".to_owned()) }
+}
+
+pub(super) async fn an_act_is_whole_or_nothing(engine: &dyn Engine) {
+    let store = engine.open();
+    let (first, second) = (key(1, KeyState::Active, T), key(2, KeyState::Pending, T));
+    for key in [&first, &second] {
+        let act = Act { insert: Some(key.clone()), events: vec![event(key, Deed::Created, 0)], ..Act::default() };
+        assert!(store.act(act).await.unwrap());
+    }
+    let before = (store.keys().await.unwrap(), store.trail(None, 9).await.unwrap(), store.generation().await.unwrap());
+    let whole = || Act {
+        insert: Some(key(3, KeyState::Pending, T)),
+        changes: vec![change(&first, KeyState::Active, KeyState::Retiring, at_min(1))],
+        publications: vec![PublicationChange {
+            app: app("web"),
+            kid: first.kid.clone(),
+            from: None,
+            to: Some(shown(1)),
+        }],
+        progress: Some(progress(0, Goal::Rotate)),
+        destroyed: Some((second.kid.clone(), at_min(1))),
+        events: vec![event(&first, Deed::Retired, 1)],
+    };
+    let known = Act { insert: Some(second.clone()), ..whole() };
+    let state = Act { changes: vec![change(&second, KeyState::Active, KeyState::Retiring, at_min(1))], ..whole() };
+    let from = Some(shown(7));
+    let publication =
+        Act { publications: vec![PublicationChange { from, ..whole().publications[0].clone() }], ..whole() };
+    let version = Act { progress: Some(progress(1, Goal::Rotate)), ..whole() };
+    for act in [known, state, publication, version] {
+        assert!(!store.act(act).await.unwrap());
+        let after =
+            (store.keys().await.unwrap(), store.trail(None, 9).await.unwrap(), store.generation().await.unwrap());
+        assert_eq!(after, before, "nothing was done");
+        let ring = store.ring(&first.ring).await.unwrap();
+        assert_eq!((ring.publications, ring.progress), (vec![], Progress::default()));
+        assert_eq!(ring.keys[1].1, KeyLife::default());
+    }
+    assert!(store.act(whole()).await.unwrap());
+    assert_ne!(store.generation().await.unwrap(), before.2);
+    assert_eq!(store.keys().await.unwrap().len(), 3);
+}
+
+pub(super) async fn progress_is_a_compare_and_set(engine: &dyn Engine) {
+    let store = engine.open();
+    let ring = "main".parse().unwrap();
+    let set = async |version, goal| {
+        store.act(Act { progress: Some(progress(version, goal)), ..Act::default() }).await.unwrap()
+    };
+    assert_eq!(store.ring(&ring).await.unwrap().progress, Progress::default());
+    assert!(!set(1, Goal::Rotate).await);
+    assert!(set(0, Goal::Rotate).await);
+    assert!(!set(0, Goal::Finish).await);
+    assert!(set(1, Goal::Finish).await);
+    let made = Progress { version: 2, goal: Goal::Rest, made: Some(key(1, KeyState::Pending, T).kid) };
+    let act = Act { progress: Some((ring.clone(), made.clone())), ..Act::default() };
+    assert!(store.act(act).await.unwrap());
+    assert_eq!(engine.open().ring(&ring).await.unwrap().progress, Progress { version: 3, ..made });
+}
+
+pub(super) async fn of_racing_turns_one_wins(engine: &dyn Engine) {
+    let stores = [engine.open(), engine.open()];
+    let turns: Vec<_> = (0..40)
+        .map(|n| {
+            let store = stores[n % 2].clone();
+            tokio::spawn(async move {
+                store.act(Act { progress: Some(progress(0, Goal::Rotate)), ..Act::default() }).await.unwrap()
+            })
+        })
+        .collect();
+    let mut won = 0;
+    for turn in turns {
+        won += usize::from(turn.await.unwrap());
+    }
+    assert_eq!(won, 1);
+}
+
+pub(super) async fn publications_are_compare_and_set(engine: &dyn Engine) {
+    let store = engine.open();
+    let key = key(1, KeyState::Pending, T);
+    assert!(store.act(Act { insert: Some(key.clone()), ..Act::default() }).await.unwrap());
+    let set = async |from: Option<Publication>, to: Option<Publication>| {
+        let change = PublicationChange { app: app("web"), kid: key.kid.clone(), from, to };
+        store.act(Act { publications: vec![change], ..Act::default() }).await.unwrap()
+    };
+    let asked = Publication { asked: Some(T), shown: None, braze_id: None };
+    assert!(set(None, Some(asked.clone())).await);
+    assert!(!set(None, Some(asked.clone())).await, "somebody asked already");
+    assert!(set(Some(asked.clone()), Some(shown(1))).await);
+    assert!(!set(Some(asked), Some(shown(2))).await);
+    let ring = store.ring(&key.ring).await.unwrap();
+    assert_eq!(ring.publications, [Published { app: app("web"), kid: key.kid.clone(), publication: shown(1) }]);
+    assert!(set(Some(shown(1)), None).await);
+    assert_eq!(store.ring(&key.ring).await.unwrap().publications, []);
+}
+
+pub(super) async fn a_ring_is_seen_whole(engine: &dyn Engine) {
+    let store = engine.open();
+    let ours = key(1, KeyState::Active, T);
+    let theirs = KeyRecord { ring: "other".parse().unwrap(), ..key(2, KeyState::Active, T) };
+    for key in [&ours, &theirs] {
+        let change = PublicationChange { app: app("web"), kid: key.kid.clone(), from: None, to: Some(shown(1)) };
+        let act = Act { insert: Some(key.clone()), publications: vec![change], ..Act::default() };
+        assert!(store.act(act).await.unwrap());
+    }
+    let ring = store.ring(&ours.ring).await.unwrap();
+    assert_eq!(ring.keys, [(ours.clone(), KeyLife::default())]);
+    assert_eq!(ring.publications.len(), 1);
+    assert_eq!(ring.publications[0].kid, ours.kid);
+}
+
+pub(super) async fn the_trail_tells_newest_first(engine: &dyn Engine) {
+    let store = engine.open();
+    let ours = key(1, KeyState::Active, T);
+    let theirs = KeyRecord { ring: "other".parse().unwrap(), ..key(2, KeyState::Active, T) };
+    let told = [event(&ours, Deed::Created, 0), event(&theirs, Deed::Created, 1), event(&ours, Deed::Activated, 2)];
+    for event in &told {
+        assert!(store.act(Act { events: vec![event.clone()], ..Act::default() }).await.unwrap());
+    }
+    let store = engine.open();
+    assert_eq!(store.trail(None, 9).await.unwrap(), [told[2].clone(), told[1].clone(), told[0].clone()]);
+    assert_eq!(store.trail(Some(&ours.ring), 9).await.unwrap(), [told[2].clone(), told[0].clone()]);
+    assert_eq!(store.trail(None, 1).await.unwrap(), [told[2].clone()]);
+}
+
+pub(super) async fn what_is_tried_again_is_told_once(engine: &dyn Engine) {
+    let store = engine.open();
+    let key = key(1, KeyState::Retired, T);
+    let tell = async |deed, app: Option<&str>, n| {
+        let event = Event { app: app.map(|name| name.parse().unwrap()), ..event(&key, deed, n) };
+        assert!(store.act(Act { events: vec![event], ..Act::default() }).await.unwrap());
+    };
+    for (deed, at, n) in [
+        (Deed::Withdrawn, Some("web"), 0),
+        (Deed::Withdrawn, Some("web"), 1),
+        (Deed::Withdrawn, Some("ios"), 2),
+        (Deed::Published, Some("web"), 3),
+        (Deed::Withdrawn, Some("web"), 4),
+        (Deed::Refused, None, 5),
+        (Deed::Refused, None, 6),
+    ] {
+        tell(deed, at, n).await;
+    }
+    let told: Vec<_> = store.trail(None, 9).await.unwrap().iter().map(|event| event.at).collect();
+    assert_eq!(told, [at_min(6), at_min(5), at_min(4), at_min(3), at_min(2), at_min(0)]);
+}
+
+pub(super) async fn a_destroyed_key_stays_destroyed(engine: &dyn Engine) {
+    let store = engine.open();
+    let key = key(1, KeyState::Retired, T);
+    assert!(store.act(Act { insert: Some(key.clone()), ..Act::default() }).await.unwrap());
+    for n in [1, 2] {
+        let act = Act { destroyed: Some((key.kid.clone(), at_min(n))), ..Act::default() };
+        assert!(store.act(act).await.unwrap());
+    }
+    let ring = store.ring(&key.ring).await.unwrap();
+    assert_eq!(ring.keys[0].1.destroyed, Some(at_min(1)));
+}

@@ -1,0 +1,280 @@
+//! A service's keys, a sandbox reached through real HTTP, and one clock for both that the test moves.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use countersign::{
+    app::{House, RotationConfig, Rotor, Site, first_key},
+    clock::{Clock, SystemClock},
+    config::{Environment, Settings},
+    domain::{
+        ids::Kid,
+        key::KeyRecord,
+        rotation::{Event, NodeReport},
+    },
+    rotate::{
+        Moment, Observer, RotateError,
+        plan::{Next, Step},
+    },
+    sandbox::{AppSpec, REST_API_KEY, Sandbox, Switches, World, router, serve},
+};
+use http::Request;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::{Answer, bench::TestClock, domain::NOW};
+
+pub const APPS: [&str; 2] = ["web", "ios"];
+
+pub struct Stage {
+    pub clock: Arc<TestClock>,
+    pub house: House,
+    pub settings: Settings,
+    pub folder: tempfile::TempDir,
+    /// Every step that was done.
+    pub done: Arc<Mutex<Vec<String>>>,
+    routes: Router,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// The configuration of a ring with both apps at this sandbox; `more` goes into its rotation.
+pub fn config(url: &str, more: &str) -> String {
+    let apps = APPS.map(|app| {
+        let id = app_id(app);
+        format!("[apps.{app}]\nsdk_api_key = \"{app}\"\nworkspace = \"main\"\nbraze_app_id = \"{id}\"\n")
+    });
+    format!(
+        "[limits]\nenabled = false\n[custody]\nmax_wait = \"60s\"\n[braze.main]\nrest_url = \"{url}\"\napi_key_file = \"braze.key\"\n\
+         [rings.main]\nisolate_apps = true\n[rings.main.rotation]\n{more}\n{}",
+        apps.concat()
+    )
+}
+
+pub fn app_id(app: &str) -> String {
+    format!("id-of-{app}")
+}
+
+/// Writes what the configuration names.
+pub fn furnish(folder: &Path, url: &str, more: &str) -> Site {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Site::of(folder);
+    site.furnish(&config(url, more)).unwrap();
+    std::fs::write(folder.join("braze.key"), REST_API_KEY).unwrap();
+    std::fs::set_permissions(folder.join("braze.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    site
+}
+
+/// A house in a folder that is furnished, with this clock.
+pub async fn house(folder: &Path, clock: &Arc<TestClock>) -> (House, Settings) {
+    let settings = Settings::load(Some(&Site::of(folder).config), &Environment::empty(), &[]).unwrap();
+    let mut house = House::open(&settings).await.unwrap();
+    house.clock = Arc::clone(clock) as Arc<dyn Clock>;
+    (house, settings)
+}
+
+impl Stage {
+    /// One key that signs, and is at Braze for both apps.
+    pub async fn new() -> Self {
+        Self::with("").await
+    }
+
+    pub async fn with(rotation: &str) -> Self {
+        let clock = Arc::new(TestClock::at(NOW));
+        let world = Arc::new(World::new(clock.clone(), Switches::default(), |_| {}));
+        for app in APPS {
+            world.add_app(AppSpec { app_id: Some(app_id(app)), ..AppSpec::named(app) }).unwrap();
+        }
+        let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&world)).await.unwrap();
+        let url = sandbox.url();
+        let serving = tokio::spawn(async move { match serve(sandbox).await {} });
+        let folder = tempfile::tempdir().unwrap();
+        furnish(folder.path(), &url, rotation);
+        let (house, settings) = house(folder.path(), &clock).await;
+        let key = first_key(&house, "main".parse().unwrap()).await.unwrap();
+        for app in APPS {
+            world.add_key(app, &key.public_key, "the first").unwrap();
+        }
+        let routes = router(Arc::clone(&world));
+        Self { clock, house, settings, folder, done: Arc::default(), routes, serving }
+    }
+
+    pub fn config(&self) -> RotationConfig {
+        self.settings.rotations().remove(0)
+    }
+
+    pub fn rotor(&self) -> Rotor {
+        let done = Arc::clone(&self.done);
+        let observer: Observer = Arc::new(move |step: &Step, _, moment| {
+            if moment == Moment::Done {
+                done.lock().unwrap().push(name(step));
+            }
+        });
+        self.house.rotor(&self.settings, "the test".to_owned(), observer).unwrap()
+    }
+
+    /// A node looks around: loads what it should, and says so.
+    pub async fn node_looks(&self, node: &str) {
+        self.house.load_keys().await.unwrap();
+        let (seen, loaded) = (self.clock.now(), self.house.keyring.loaded());
+        let report = NodeReport { node: node.to_owned(), seen, loaded };
+        let until = seen.plus(self.config().policy.longest_life);
+        let signing = self.house.keyring.kids().into_values().map(|kid| (kid, until)).collect();
+        self.house.store.report(report, signing).await.unwrap();
+    }
+
+    /// Drives the ring, with a node that looks around and time that passes, until nothing is left to do.
+    pub async fn settle(&self) {
+        let (rotor, config) = (self.rotor(), self.config());
+        for _ in 0..100 {
+            self.node_looks("a").await;
+            match rotor.drive(&config).await {
+                Ok(Next::Rest { .. }) => return,
+                Ok(next) => self.pass(&next),
+                Err(RotateError::Busy(_)) => self.clock.forward(Duration::from_secs(30)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("no end: {:?}", rotor.look(&config).await.unwrap().view.next());
+    }
+
+    /// Lets as much time pass as the plan says.
+    pub fn pass(&self, next: &Next) {
+        if let Next::Wait { until, .. } = next {
+            self.clock.forward(until.map_or(Duration::from_secs(5), |until| until.since(self.clock.now())));
+        }
+        self.clock.forward(Duration::from_secs(1));
+    }
+
+    pub async fn control(&self, method: &str, path: &str, body: Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let request = Request::builder().method(method).uri(format!("/sandbox/v1/{path}")).body(body).unwrap();
+        let response = self.routes.clone().oneshot(request.map(Body::from)).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    pub async fn fault(&self, on: &str, kind: &str, times: u32) {
+        self.control("POST", "faults", json!({ "on": on, "kind": kind, "times": times })).await.ok();
+    }
+
+    /// Takes away the faults that did not strike; how many those were.
+    pub async fn drain_faults(&self) -> usize {
+        let mut left = 0;
+        loop {
+            let state = self.control("GET", "state", Value::Null).await.json();
+            let Some(fault) = state["faults"].as_array().and_then(|faults| faults.first().cloned()) else {
+                return left;
+            };
+            let (method, verb) = match fault["on"].as_str().unwrap() {
+                "keys" => ("GET", "keys?app_id=x"),
+                "create" => ("POST", "create"),
+                "primary" => ("PUT", "primary"),
+                _ => ("DELETE", "delete"),
+            };
+            let uri = format!("/app_group/sdk_authentication/{verb}");
+            let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
+            // Nobody's call: it meets the fault and does nothing.
+            let _ = self.routes.clone().oneshot(request).await.unwrap();
+            left += 1;
+        }
+    }
+
+    /// What an app holds: public keys, and which of them is primary.
+    pub async fn held(&self, app: &str) -> Vec<(String, bool)> {
+        let state = self.control("GET", "state", Value::Null).await.json();
+        let apps = state["apps"].as_array().unwrap();
+        let app = apps.iter().find(|known| known["name"] == app).unwrap();
+        let key = |key: &Value| (key["rsa_public_key"].as_str().unwrap().to_owned(), key["is_primary"] == true);
+        app["keys"].as_array().unwrap().iter().map(key).collect()
+    }
+
+    pub async fn keys(&self) -> Vec<KeyRecord> {
+        self.house.ceremony().list().await.unwrap()
+    }
+
+    pub async fn active(&self) -> KeyRecord {
+        let mut keys = self.keys().await;
+        keys.retain(|key| key.state.as_str() == "active");
+        assert_eq!(keys.len(), 1, "exactly one key signs");
+        keys.remove(0)
+    }
+
+    pub fn key_file(&self, kid: &Kid) -> PathBuf {
+        self.folder.path().join(format!("keys/{kid}.pem"))
+    }
+
+    pub async fn trail(&self) -> Vec<Event> {
+        let mut trail = self.house.store.trail(None, 1000).await.unwrap();
+        trail.reverse();
+        trail
+    }
+
+    /// How things are after a rotation: one key, the new one, everywhere and primary; nothing of another is left.
+    pub async fn check_rotated_from(&self, old: &Kid) {
+        let active = self.active().await;
+        assert_ne!(active.kid, *old);
+        for app in APPS {
+            assert_eq!(self.held(app).await, [(active.public_key.clone(), true)], "{app}");
+        }
+        for key in self.keys().await {
+            assert_eq!(
+                self.key_file(&key.kid).exists(),
+                key.kid == active.kid,
+                "{} is {}",
+                key.kid,
+                key.state.as_str()
+            );
+        }
+        let files = std::fs::read_dir(self.folder.path().join("keys")).unwrap().count();
+        assert_eq!(files, 1, "no private half without a record");
+    }
+}
+
+/// A step's name.
+pub fn name(step: &Step) -> String {
+    serde_json::to_value(step).unwrap()["step"].as_str().unwrap().to_owned()
+}
+
+/// A local Braze in real time: its world, its URL, what serves it.
+pub async fn braze(propagation: Duration) -> (Arc<World>, String, tokio::task::JoinHandle<()>) {
+    let switches = Switches { propagation_s: propagation.as_secs_f64(), ..Switches::default() };
+    let world = Arc::new(World::new(Arc::new(SystemClock), switches, |_| {}));
+    for app in APPS {
+        let spec = AppSpec { app_id: Some(app_id(app)), sdk_api_key: Some(app.to_owned()), ..AppSpec::named(app) };
+        world.add_app(spec).unwrap();
+    }
+    let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&world)).await.unwrap();
+    let url = sandbox.url();
+    let serving = tokio::spawn(async move { match serve(sandbox).await {} });
+    (world, url, serving)
+}
+
+/// A service whose key Braze holds for both apps; `rotation` goes into the ring's, `lifetime` is that of tokens.
+pub async fn furnished(folder: &Path, world: &World, url: &str, rotation: &str, lifetime: &str) {
+    let site = furnish(folder, url, rotation);
+    let config = std::fs::read_to_string(&site.config).unwrap();
+    std::fs::write(
+        &site.config,
+        config.replace("]\nsdk_api_key", &format!("]\nlifetime = \"{lifetime}\"\nsdk_api_key")),
+    )
+    .unwrap();
+    let settings = Settings::load(Some(&site.config), &Environment::empty(), &[]).unwrap();
+    let house = House::open(&settings).await.unwrap();
+    let key = first_key(&house, "main".parse().unwrap()).await.unwrap();
+    for app in APPS {
+        world.add_key(app, &key.public_key, "the first").unwrap();
+    }
+}
