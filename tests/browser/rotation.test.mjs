@@ -46,7 +46,7 @@ it('a rotation in mid-session gives no failure', async (visit) => {
   assert.equal(visit.refreshes(), 0);
 });
 
-it('a compromise gives a failure and heals with one refresh', async (visit) => {
+it('a compromise gives a failure and heals by itself', async (visit) => {
   await ready(visit);
   const page = await visit.page();
   await call(page, 'login', visit.user);
@@ -58,5 +58,6 @@ it('a compromise gives a failure and heals with one refresh', async (visit) => {
   await call(page, 'event', 'after');
   await visit.delivered('before', 'after');
   assert.deepEqual([...new Set(await seen(page, 'failures'))], [27]);
-  assert.equal(visit.refreshes(), 1);
+  // A node notices within 2 s; until then a refresh may still bring a token of the lost key.
+  assert(visit.refreshes() >= 1 && visit.refreshes() <= 3, `${visit.refreshes()} refreshes`);
 });

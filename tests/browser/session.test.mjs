@@ -32,15 +32,18 @@ for (const sdk of ['6', '5']) {
   });
 
   it(`SDK ${sdk}: a burst of failures is one refresh`, async (visit) => {
+    const release = await visit.holdRefreshes();
     const page = await visit.page(sdk);
-    await call(page, 'login', visit.user, 'expired');
+    await call(page, 'login', visit.user, 'brief');
+    await expiry();
     await page.evaluate(() => {
+      window.app.event('a');
       window.app.braze.requestContentCardsRefresh();
       window.app.braze.refreshFeatureFlags();
-      window.app.event('a');
     });
+    await eventually(async () => assert((await seen(page, 'failures')).length >= 2, 'several requests were refused'));
+    release();
     await visit.delivered('a');
-    assert((await seen(page, 'failures')).length >= 2, 'several requests were refused');
     assert.equal(visit.refreshes(), 1);
   });
 
@@ -103,12 +106,7 @@ it('a token that is none is replaced', async (visit) => {
 });
 
 it('a user switch overtakes a refresh in flight', async (visit) => {
-  let release;
-  const held = new Promise((done) => { release = done; });
-  await visit.context.route('**/v1/token/refresh', async (route) => {
-    await held;
-    await route.continue().catch(() => {});
-  });
+  const release = await visit.holdRefreshes();
   const page = await visit.page();
   const [first, second] = [visit.user, `${visit.user}-second`];
   await call(page, 'login', first, 'expired');
@@ -141,12 +139,7 @@ it('a reload with a stale token heals with one refresh and no login', async (vis
 });
 
 it('three tabs share one refresh', async (visit) => {
-  let release;
-  const held = new Promise((done) => { release = done; });
-  await visit.context.route('**/v1/token/refresh', async (route) => {
-    await held;
-    await route.continue();
-  });
+  const release = await visit.holdRefreshes();
   const pages = [await visit.page(), await visit.page(), await visit.page()];
   await call(pages[0], 'login', visit.user, 'brief');
   await Promise.all(pages.slice(1).map((page) => call(page, 'login', visit.user)));

@@ -90,6 +90,18 @@ export class Visit {
     return page;
   }
 
+  /** Keeps refreshes on their way until what it gives back is called. */
+  async holdRefreshes() {
+    let release;
+    const held = new Promise((done) => { release = done; });
+    await this.context.route('**/v1/token/refresh', async (route) => {
+      await held;
+      // The page may have given the request up meanwhile.
+      await route.continue().catch(() => {});
+    });
+    return release;
+  }
+
   /** While `work` runs the service cannot be reached. */
   async withoutService(work) {
     await this.service.down();

@@ -15,8 +15,9 @@ const refused = (visit, times) => eventually(async () => assert((await visit.cod
 
 it('a service that is down for a while costs no event, and is not stormed', async (visit) => {
   const page = await visit.eagerPage();
-  await call(page, 'login', visit.user, 'expired');
+  await call(page, 'login', visit.user, 'brief');
   await visit.withoutService(async () => {
+    await expiry();
     const begun = Date.now();
     await call(page, 'event', 'a');
     await refused(visit, 20);
@@ -57,8 +58,9 @@ it('a revoked session asks for a new login, once', async (visit) => {
 
 it('fifty refusals in a row cost no event', async (visit) => {
   const page = await visit.eagerPage();
-  await call(page, 'login', visit.user, 'expired');
+  await call(page, 'login', visit.user, 'brief');
   await visit.withoutService(async () => {
+    await expiry();
     await call(page, 'event', 'a');
     await refused(visit, 60);
   });
