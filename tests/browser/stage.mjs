@@ -37,22 +37,35 @@ export function launch() {
 
 let users = 0;
 
-/** A test with a browser context of its own. Its traces and pictures are kept where it fails. */
+/**
+ * A test with a browser context of its own. What fails leaves its trace and pictures, and is tried once more, as another
+ * user: on a busy machine a browser now and then is late. That it was is said.
+ */
 export function scenario(stage, name, work) {
-  test(name, async () => {
-    const context = await stage().browser.newContext();
-    const visit = new Visit(stage(), context);
-    await context.tracing.start({ screenshots: true, snapshots: true });
+  test(name, async (t) => {
     try {
-      await work(visit);
-      assert.deepEqual(visit.strayed, [], 'nothing is asked of other machines');
+      await once(stage(), name, work);
     } catch (error) {
-      await keepFailure(context, name);
-      throw error;
-    } finally {
-      await context.close();
+      t.diagnostic(`tried once more: ${error.message}`);
+      console.error(`${name}: failed, and is tried once more:`, error);
+      await once(stage(), name, work);
     }
   });
+}
+
+async function once(stage, name, work) {
+  const context = await stage.browser.newContext();
+  const visit = new Visit(stage, context);
+  await context.tracing.start({ screenshots: true, snapshots: true });
+  try {
+    await work(visit);
+    assert.deepEqual(visit.strayed, [], 'nothing is asked of other machines');
+  } catch (error) {
+    await keepFailure(context, name);
+    throw error;
+  } finally {
+    await context.close();
+  }
 }
 
 /** Keeps the trace, and a picture of each page. */
