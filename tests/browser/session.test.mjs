@@ -97,6 +97,31 @@ it("another user's token is replaced", async (visit) => {
   assert.equal(visit.refreshes(), 1);
 });
 
+it('events that were refused after the new token came are sent with it', async (visit) => {
+  const refresh = await visit.holdRefreshes();
+  let late;
+  const held = new Promise((done) => {
+    visit.context.route('**/api/v3/data/', async (route) => {
+      if (late || !route.request().postData()?.includes('"late"')) return route.continue();
+      await new Promise((release) => { late = release; done(); });
+      return route.continue();
+    });
+  });
+  const page = await visit.page();
+  await call(page, 'login', visit.user, 'another_user');
+  await eventually(async () => assert((await seen(page, 'failures')).length > 0, 'the session start was refused'));
+  await call(page, 'event', 'late');
+  await held;
+  refresh();
+  await page.waitForFunction((user) => Object.entries(localStorage).some(([key, value]) => (
+    key.startsWith('ab.storage.signature.') && atob(JSON.parse(value).v.split('.')[1]).includes(user))), visit.user);
+  const released = Date.now();
+  late();
+  await visit.delivered('late');
+  assert(Date.now() - released < 10_000, 'the SDK by itself would have waited 10 s at least');
+  assert.equal(visit.refreshes(), 1);
+});
+
 it('a token that is none is replaced', async (visit) => {
   const page = await visit.page();
   await call(page, 'login', visit.user, 'garbage');

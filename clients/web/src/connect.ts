@@ -39,6 +39,8 @@ const enum Limit {
   Lag = 50,
   /** The SDK loses queued events after 50 refusals of one signature. */
   Refusals = 40,
+  /** An app that sets old tokens of its own must not make the SDK send in a circle. */
+  Flushes = 9,
 }
 
 /** Connects an initialised SDK. Call it before the SDK's `openSession`: a failure with no subscriber is lost. */
@@ -60,16 +62,18 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   /** No attempt before this time; 0 when nothing went wrong. */
   let retryAt = 0;
   /** The last attempt got no answer at all. */
-  let silent = false;
+  let silent: boolean | undefined;
   /** The failure that waits for a token, and is reported with the refresh. */
   let failure: SdkFailure | undefined;
   /** The token that the SDK was given, and when. */
-  let applied = "";
+  let applied: string | undefined;
   let appliedAt = 0;
   /** The token that it was given once more, because it had sent another one or none. */
-  let reapplied = "";
+  let reapplied: string | undefined;
   /** Refusals since the SDK was given a signature. */
   let refusals = 0;
+  /** How often this page, and not another, sent the queue since then. */
+  let flushes = 0;
   /** The token that Braze refused for a reason which no refresh cures. */
   let incurable: string | undefined;
 
@@ -104,7 +108,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     if (applied && applied !== token) spent.add(applied);
     applied = token;
     appliedAt = env.now();
-    refusals = 0;
+    refusals = flushes = 0;
     failure = undefined;
   }
 
@@ -114,7 +118,10 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   }
 
   /** Sends what the SDK holds back: by itself it would wait out its own back-off, 10 s and more. */
-  const flush = () => braze.requestImmediateDataFlush();
+  const flush = () => {
+    flushes++;
+    braze.requestImmediateDataFlush();
+  };
 
   /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. */
   function settle(): void {
@@ -136,14 +143,13 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     const answer = await attempt(false);
     if (here !== turn) return;
     if (isLater(answer)) {
-      const before = applied;
       plan(answer);
       // All pages share the SDK's queue, without a lock: if each sent it, events would come twice, or never.
-      if (answer.token && applied !== before) flush();
-      return;
+      if (answer.token && !flushes) flush();
+    } else {
+      begin();
+      if (answer.code !== "opted_out" && answer.code !== "user_mismatch") options.onReloginNeeded?.(answer.code!);
     }
-    begin();
-    if (answer.code !== "opted_out" && answer.code !== "user_mismatch") options.onReloginNeeded?.(answer.code!);
   }
 
   /** After an attempt: what is still stale is tried again, later each time. */
@@ -205,11 +211,15 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     if (!session || String(heard.userId ?? session.user) !== session.user) return;
     const { signature } = heard;
     if (user && ++refusals > Limit.Refusals) renew(session.token);
-    if (spent.has(signature!)) return;
-    if (heard.errorCode === 25 || heard.errorCode === 28) return report(heard, session);
-    failure = heard;
-    if (signature) spent.add(signature);
-    if (user) refuse(session.token, signature);
+    if (spent.has(signature!)) {
+      // A late answer: the SDK has put back what it had sent, after the flush that was for it.
+      if (!failure && flushes && flushes < Limit.Flushes) flush();
+    } else if (heard.errorCode === 25 || heard.errorCode === 28) report(heard, session);
+    else {
+      failure = heard;
+      if (signature) spent.add(signature);
+      if (user) refuse(session.token, signature);
+    }
   }
 
   function refuse(token: string, signature?: string): void {
@@ -253,7 +263,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
         const answer = await attempt(true);
         if (here !== turn) return false;
         const session = mine();
-        if (!session) throw new Error("login: no token");
+        if (!session) throw new Error("no token");
         const { token } = session;
         hold(token);
         braze.changeUser(user!, spent.has(token) ? undefined : token);

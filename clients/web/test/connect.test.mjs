@@ -99,7 +99,7 @@ test("a login that gives no token is an error, and changes nothing", async () =>
     const login = page.auth.login("u-1").then(() => "fine", (error) => error.message);
     await settled();
     await world.answer("mint", ({ resolve }) => resolve(given));
-    assert.equal(await login, "login: no token");
+    assert.equal(await login, "no token");
     assert.deepEqual(world.taken(), [{ mint: [] }]);
   }
 });
@@ -110,7 +110,7 @@ test("a login that hangs fails after 15 s, and the next one works", async () => 
   const login = page.auth.login("u-1").then(() => "fine", (error) => error.message);
   await settled();
   await world.advance(15_000);
-  assert.equal(await login, "login: no token");
+  assert.equal(await login, "no token");
   page.auth.login("u-1");
   await world.advance(LAG);
   world.open.shift();
