@@ -93,6 +93,19 @@ stage_build() {
 
 stage_test() { cargo test --locked; }
 
+# Signing eight at once, with the real library. Where the processor has no AVX-512 IFMA, two instructions are emulated.
+stage_batch() {
+  packages python3 python3 cc gcc ar binutils
+  python_tools pip
+  local emulate=
+  grep -q avx512ifma /proc/cpuinfo || emulate=emulate
+  PATH=$WORK/venv/bin:$PATH tests/batch/library.sh "$WORK/crypto_mb" $emulate
+  export CRYPTO_MB_DIR=$WORK/crypto_mb CARGO_TARGET_DIR=target/batch
+  cargo clippy --locked --all-targets --features crypto-mb -- -D warnings
+  cargo test --locked --features crypto-mb --lib custody
+  cargo test --locked --features crypto-mb --test it -- batch custody generate refresh
+}
+
 # The tests that need programs of this machine.
 stage_openssl() {
   packages openssl openssl
@@ -241,7 +254,7 @@ stage_load() {
   LOAD_SECONDS=4 cargo bench --locked --bench load
 }
 
-STAGES=(build test openssl rotation judges shapes openapi timing slow durable disk client browser fuzz unit container manual load)
+STAGES=(build test batch openssl rotation judges shapes openapi timing slow durable disk client browser fuzz unit container manual load)
 [ $# -gt 0 ] && STAGES=("$@")
 for name in "${STAGES[@]}"; do
   stage "$name"

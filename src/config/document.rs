@@ -250,7 +250,7 @@ fn put_back(values: &mut Table, setting: &str, value: Value) {
 /// Why a value does not fit, without what the library adds around it; a value that may be a secret is not shown.
 fn misfit(setting: &str, message: &str) -> String {
     if ["sealing", "custody", "braze"].contains(&setting.split('.').next().unwrap_or_default())
-        && !setting.ends_with("max_wait")
+        && !["custody.max_wait", "custody.batch"].contains(&setting)
     {
         return "does not fit: `countersign config default` shows how it is written; text stands in quotes".to_owned();
     }

@@ -130,6 +130,7 @@ impl Settings {
             dir: self.folder.join(&custody.dir),
             passphrase: self.passphrase.as_ref().map(|passphrase| Secret::new(passphrase.expose().clone())),
             threads: custody.threads.map_or_else(processors, std::num::NonZeroUsize::get),
+            batch: custody.batch,
             max_wait: custody.max_wait.0,
         }
     }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::span::Span;
-use crate::telemetry::LogConfig;
+use crate::{custody::Batch, telemetry::LogConfig};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -111,6 +111,7 @@ pub(super) struct Custody {
     pub(super) passphrase: Option<Hidden>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) threads: Option<NonZeroUsize>,
+    pub(super) batch: Batch,
     pub(super) max_wait: Span,
 }
 
@@ -121,6 +122,7 @@ impl Default for Custody {
             passphrase_file: None,
             passphrase: None,
             threads: None,
+            batch: Batch::Auto,
             max_wait: Span(Duration::from_millis(50)),
         }
     }

@@ -3,8 +3,9 @@
 //! Work waits in one queue, first come first served. Where the wait would be too long, it is refused before anything
 //! is done for it: a quick refusal lets clients come back later, a long queue makes everybody late.
 
+mod queue;
+
 use std::{
-    collections::VecDeque,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -16,10 +17,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_lc_rs::rsa::KeyPair;
 use tokio::sync::oneshot;
 
-use super::{SignError, Signer, selftest};
+use self::queue::{Job, Queue};
+use super::{SignError, Signer};
 use crate::{
     domain::{
         ids::Kid,
@@ -45,11 +46,15 @@ const WEIGHT: u64 = 16;
 pub(super) trait PrivateKey: Send + Sync {
     /// The signature, or why there is none.
     fn sign(&self, message: &[u8]) -> Result<Signature, String>;
-}
 
-impl PrivateKey for KeyPair {
-    fn sign(&self, message: &[u8]) -> Result<Signature, String> {
-        selftest::sign(self, message).map(Signature).map_err(|_| "the cryptographic library refused".to_owned())
+    /// How many messages this key can sign together now; 1 where it cannot.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// Signs at most [`Self::lanes`] messages together; `None` for one that must be signed singly.
+    fn sign_together(&self, messages: &[&[u8]]) -> Vec<Option<Signature>> {
+        vec![None; messages.len()]
     }
 }
 
@@ -64,26 +69,13 @@ struct Shared {
     work: Condvar,
     /// The queue's length, to be read without its lock.
     waiting: AtomicUsize,
-    /// Moving average of what a signature takes, in nanoseconds.
+    /// Moving average of what a signature takes, in nanoseconds; of a batch, each one's share.
     average: AtomicU64,
+    /// How long what was taken last had waited, in nanoseconds; 0 while nothing waits.
+    waited: AtomicU64,
     threads: usize,
     max_wait: Duration,
     metrics: Arc<Metrics>,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    /// Threads that sleep.
-    idle: usize,
-    closed: bool,
-}
-
-struct Job {
-    key: Arc<dyn PrivateKey>,
-    input: SigningInput,
-    reply: oneshot::Sender<Result<SignedToken, SignError>>,
-    enqueued: Stopwatch,
 }
 
 impl Engine {
@@ -98,6 +90,7 @@ impl Engine {
             work: Condvar::new(),
             waiting: AtomicUsize::new(0),
             average: AtomicU64::new(nanos(FIRST_GUESS)),
+            waited: AtomicU64::new(0),
             threads,
             max_wait,
             metrics,
@@ -140,8 +133,10 @@ impl Shared {
         Duration::from_nanos(waiting.saturating_mul(self.average.load(Relaxed)) / self.threads as u64)
     }
 
+    /// By the estimate, or by what was measured: where the machine is too busy with other things, a queue moves more slowly
+    /// than its signatures take.
     fn overloaded(&self) -> Option<Duration> {
-        let wait = self.estimated_wait();
+        let wait = self.estimated_wait().max(Duration::from_nanos(self.waited.load(Relaxed)));
         (wait > self.max_wait).then_some(wait)
     }
 
@@ -150,10 +145,10 @@ impl Shared {
             return Err(SignError::Overloaded { retry_after });
         }
         let mut queue = self.lock();
-        if queue.jobs.len() >= MAX_QUEUE_PER_THREAD * self.threads {
+        if queue.len() >= MAX_QUEUE_PER_THREAD * self.threads {
             return Err(SignError::Overloaded { retry_after: self.estimated_wait() });
         }
-        queue.jobs.push_back(job);
+        queue.push(job);
         self.note_length(&queue);
         let wake = queue.idle > 0;
         drop(queue);
@@ -164,16 +159,25 @@ impl Shared {
         Ok(())
     }
 
-    /// The next job; `None` when the engine ends.
-    fn pop(&self) -> Option<Job> {
+    /// Takes what is next, if anything waits.
+    fn try_take(&self, into: &mut Vec<Job>) -> bool {
+        let mut queue = self.lock();
+        let taken = queue.take(into);
+        self.note_length(&queue);
+        taken
+    }
+
+    /// Takes what is next, and waits for it; false when the engine ends.
+    fn take(&self, into: &mut Vec<Job>) -> bool {
         let mut queue = self.lock();
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
+            if queue.take(into) {
                 self.note_length(&queue);
-                return Some(job);
+                return true;
             }
+            self.note_length(&queue);
             if queue.closed {
-                return None;
+                return false;
             }
             queue.idle += 1;
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -182,52 +186,57 @@ impl Shared {
     }
 
     fn note_length(&self, queue: &Queue) {
-        self.waiting.store(queue.jobs.len(), Relaxed);
-        self.metrics.sign_queue_length(queue.jobs.len());
-    }
-
-    /// The next job, if one waits.
-    fn try_pop(&self) -> Option<Job> {
-        let mut queue = self.lock();
-        let job = queue.jobs.pop_front()?;
-        self.note_length(&queue);
-        Some(job)
+        self.waiting.store(queue.len(), Relaxed);
+        self.metrics.sign_queue_length(queue.len());
+        if queue.len() == 0 {
+            self.waited.store(0, Relaxed);
+        }
     }
 
     /// A thread's life.
     fn work(&self) {
-        let mut finished = Vec::with_capacity(HAND_OUT);
+        let (mut taken, mut finished) = (Vec::new(), Vec::with_capacity(2 * HAND_OUT));
         loop {
-            let job = self.try_pop().or_else(|| {
+            if !self.try_take(&mut taken) {
                 hand_out(&mut finished);
-                self.pop()
-            });
-            let Some(job) = job else { return };
-            // Whoever asked has gone: the token would reach nobody.
-            if !job.reply.is_closed() {
-                finished.push(self.sign(job));
+                if !self.take(&mut taken) {
+                    return;
+                }
             }
-            if finished.len() == HAND_OUT {
+            self.sign(&mut taken, &mut finished);
+            if finished.len() >= HAND_OUT {
                 hand_out(&mut finished);
             }
         }
     }
 
-    fn sign(&self, job: Job) -> Finished {
-        let waited = job.enqueued.elapsed();
+    /// Signs what was taken; it is by one key.
+    fn sign(&self, taken: &mut Vec<Job>, finished: &mut Vec<Finished>) {
+        let count = taken.len();
         let signing = Stopwatch::start();
-        let signature = catch_unwind(AssertUnwindSafe(|| job.key.sign(job.input.as_bytes())));
-        let answer = match signature {
-            Ok(Ok(signature)) => Ok(job.input.signed(&signature)),
-            Ok(Err(why)) => Err(SignError::Unavailable(why)),
-            Err(_) => Err(SignError::Unavailable("signing panicked".to_owned())),
-        };
-        let took = signing.elapsed();
-        if answer.is_ok() {
-            self.metrics.signed(waited, took);
+        for job in taken.iter() {
+            self.note_wait(job.enqueued.elapsed());
         }
-        self.learn(took);
-        (job.reply, answer)
+        let mut together = sign_together(taken).into_iter();
+        let mut signed = 0;
+        for job in taken.drain(..) {
+            let answer = match together.next().flatten() {
+                Some(signature) => Ok(job.input.signed(&signature)),
+                None => sign_alone(&*job.key, job.input),
+            };
+            signed += usize::from(answer.is_ok());
+            finished.push((job.reply, answer));
+        }
+        let share = signing.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        self.metrics.signed(signed, count, share);
+        self.learn(share);
+    }
+
+    fn note_wait(&self, waited: Duration) {
+        self.metrics.sign_waited(waited);
+        if self.waiting.load(Relaxed) > 0 {
+            self.waited.store(nanos(waited), Relaxed);
+        }
     }
 
     /// Two threads may overwrite each other's share: an average loses nothing by that.
@@ -239,6 +248,22 @@ impl Shared {
 
 /// A signature, or why there is none, and who waits for it.
 type Finished = (oneshot::Sender<Result<SignedToken, SignError>>, Result<SignedToken, SignError>);
+
+/// What the key signs together; nothing where one job is alone.
+fn sign_together(jobs: &[Job]) -> Vec<Option<Signature>> {
+    let [first, _, ..] = jobs else { return Vec::new() };
+    let messages: Vec<&[u8]> = jobs.iter().map(|job| job.input.as_bytes()).collect();
+    // After a panic each is tried alone.
+    catch_unwind(AssertUnwindSafe(|| first.key.sign_together(&messages))).unwrap_or_default()
+}
+
+fn sign_alone(key: &dyn PrivateKey, input: SigningInput) -> Result<SignedToken, SignError> {
+    match catch_unwind(AssertUnwindSafe(|| key.sign(input.as_bytes()))) {
+        Ok(Ok(signature)) => Ok(input.signed(&signature)),
+        Ok(Err(why)) => Err(SignError::Unavailable(why)),
+        Err(_) => Err(SignError::Unavailable("signing panicked".to_owned())),
+    }
+}
 
 fn hand_out(finished: &mut Vec<Finished>) {
     for (reply, answer) in finished.drain(..) {

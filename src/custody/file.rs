@@ -9,9 +9,12 @@ use aws_lc_rs::{
 use zeroize::Zeroizing;
 
 use super::{
-    Config, Custodian, CustodyError, Engine, HeldKey, ImportError, Signer, envelope,
+    Config, Custodian, CustodyError, Engine, HeldKey, ImportError, Signer,
+    batch::Provider,
+    envelope,
     folder::{Folder, file_error},
     import::{self, FitKey},
+    local::LocalKey,
 };
 use crate::{
     domain::{ids::Kid, key::KeyRecord},
@@ -27,15 +30,17 @@ pub(super) struct FileCustodian {
     config: Config,
     entropy: Arc<dyn Entropy>,
     engine: Arc<Engine>,
+    batch: Option<Provider>,
 }
 
 impl FileCustodian {
     pub(super) fn open(config: Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Result<Self, CustodyError> {
         // Looked at again at each use; but a service that could never load a key should not start.
         Folder::open(&config.dir)?;
+        let batch = Provider::find(config.batch, &metrics);
         let engine = Engine::start(config.threads, config.max_wait, metrics)
             .map_err(|why| CustodyError::Threads(why.to_string()))?;
-        Ok(Self { config, entropy, engine: Arc::new(engine) })
+        Ok(Self { config, entropy, engine: Arc::new(engine), batch })
     }
 
     fn passphrase(&self) -> Option<&str> {
@@ -63,7 +68,7 @@ impl FileCustodian {
         let bytes = folder.read(locator)?;
         let encrypted = import::is_encrypted(&bytes);
         match self.load(folder, locator, &bytes) {
-            Ok(held) if held.public == key.public && encrypted == self.passphrase().is_some() => Ok(()),
+            Ok((held, _)) if held.public == key.public && encrypted == self.passphrase().is_some() => Ok(()),
             _ => Err(file_error(
                 &folder.show(locator),
                 "is there already, but unencrypted, under another passphrase or damaged; nothing was written: \
@@ -72,9 +77,10 @@ impl FileCustodian {
         }
     }
 
-    fn load(&self, folder: &Folder, locator: &str, bytes: &[u8]) -> Result<FitKey, CustodyError> {
+    /// The key in a file, and the PKCS#1 that it was read from.
+    fn load(&self, folder: &Folder, locator: &str, bytes: &[u8]) -> Result<(FitKey, Zeroizing<Vec<u8>>), CustodyError> {
         import::read(bytes, self.passphrase())
-            .and_then(|pkcs1| import::admit(&pkcs1, &*self.entropy))
+            .and_then(|pkcs1| import::admit(&pkcs1, &*self.entropy).map(|key| (key, pkcs1)))
             .map_err(|source| CustodyError::Unfit { path: folder.show(locator), source })
     }
 }
@@ -95,14 +101,15 @@ impl Custodian for FileCustodian {
     fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
         let folder = Folder::open(&self.config.dir)?;
         let path = folder.show(&record.locator);
-        let key = self.load(&folder, &record.locator, &folder.read(&record.locator)?)?;
+        let (key, pkcs1) = self.load(&folder, &record.locator, &folder.read(&record.locator)?)?;
         if key.public.kid != record.kid {
             return Err(CustodyError::Mismatch { path, wanted: record.kid.clone(), found: key.public.kid });
         }
         if key.public.pem.trim() != record.public_key.trim() {
             return Err(file_error(&path, "its public half is not the one on record: restore the store or the file"));
         }
-        Ok(self.engine.signer(key.public.kid, Arc::new(key.pair)))
+        let local = LocalKey::new(key.pair, &pkcs1, self.batch.as_ref());
+        Ok(self.engine.signer(key.public.kid, Arc::new(local)))
     }
 
     fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {

@@ -1,11 +1,14 @@
 //! Where private keys live and sign. One file a provider; a key proves itself when it is loaded.
 
+mod batch;
+mod emsa;
 mod engine;
 mod envelope;
 mod file;
 mod folder;
 mod foreign;
 mod import;
+mod local;
 mod numbers;
 mod pem;
 mod selftest;
@@ -25,6 +28,7 @@ use crate::{
     telemetry::Metrics,
 };
 
+pub use batch::Batch;
 pub use engine::Engine;
 pub use foreign::Foreign;
 pub use import::{ImportError, PublicHalf, inspect_pem};
@@ -39,6 +43,8 @@ pub struct Config {
     pub passphrase: Option<Secret<String>>,
     /// Threads that sign; one for each processor by default.
     pub threads: usize,
+    /// Whether signatures that wait together are computed together.
+    pub batch: Batch,
     /// How long a signature may wait for its turn; beyond that the request is refused at once.
     pub max_wait: Duration,
 }

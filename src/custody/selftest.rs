@@ -8,12 +8,8 @@ use aws_lc_rs::{
 };
 use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey, pkcs1};
 
-use super::import::ImportError;
+use super::{emsa::SHA256_PREFIX, import::ImportError};
 use crate::secret::{Entropy, random};
-
-/// DER of `DigestInfo` before a SHA-256 digest (RFC 8017 §9.2, note 1).
-const SHA256_PREFIX: [u8; 19] =
-    [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
 
 /// Signs random bytes; verifies with the library that signed, and with one that shares no code with it.
 pub(super) fn prove(key: &KeyPair, public: &pkcs1::RsaPublicKey<'_>, entropy: &dyn Entropy) -> Result<(), ImportError> {

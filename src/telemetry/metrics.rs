@@ -75,10 +75,12 @@ pub enum Alarm {
     Reload,
     /// What Braze holds is not what it should hold.
     Drift,
+    /// Signatures that were computed together came out wrong, time and again.
+    SignatureFaults,
 }
 
 impl Alarm {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::StoreLostWrites,
         Self::Reuse,
         Self::Panic,
@@ -87,6 +89,7 @@ impl Alarm {
         Self::Clock,
         Self::Reload,
         Self::Drift,
+        Self::SignatureFaults,
     ];
 
     fn as_str(self) -> &'static str {
@@ -99,6 +102,7 @@ impl Alarm {
             Self::Clock => "clock",
             Self::Reload => "reload",
             Self::Drift => "drift",
+            Self::SignatureFaults => "signature_faults",
         }
     }
 }
@@ -123,6 +127,8 @@ pub struct Metrics {
     sign_time: Histogram,
     sign_queue_time: Histogram,
     sign_queue: Gauge,
+    sign_together: Histogram,
+    signature_faults: Counter,
     shed: Counter,
     store_time: Family<Work, Histogram, fn() -> Histogram>,
     commit_group: Histogram,
@@ -152,6 +158,8 @@ impl Metrics {
             sign_time: time_buckets(),
             sign_queue_time: time_buckets(),
             sign_queue: Gauge::default(),
+            sign_together: Histogram::new(exponential_buckets(1.0, 2.0, 4)),
+            signature_faults: Counter::default(),
             shed: Counter::default(),
             store_time: Family::new_with_constructor(time_buckets),
             commit_group: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
@@ -185,6 +193,12 @@ impl Metrics {
             self.sign_queue_time.clone(),
         );
         r.register("sign_queue_length", "Signatures that wait now", self.sign_queue.clone());
+        r.register("sign_together", "Signatures that were computed together", self.sign_together.clone());
+        r.register(
+            "signature_faults",
+            "Signatures that came out wrong and were thrown away",
+            self.signature_faults.clone(),
+        );
         r.register("shed", "Requests refused because too many signatures waited", self.shed.clone());
         r.register_with_unit("store", "The store, by kind of work", Unit::Seconds, self.store_time.clone());
         r.register("store_commit_group", "Writes that shared one commit", self.commit_group.clone());
@@ -234,10 +248,22 @@ impl Metrics {
         self.alarms.get_or_create(&Kind { kind: alarm.as_str() }).inc();
     }
 
-    /// A signature was made, after `waited`, in `took`.
-    pub fn signed(&self, waited: Duration, took: Duration) {
+    /// A signature's turn came after `waited`.
+    pub fn sign_waited(&self, waited: Duration) {
         self.sign_queue_time.observe(waited.as_secs_f64());
-        self.sign_time.observe(took.as_secs_f64());
+    }
+
+    /// Of `together` signatures that were computed together, so many were made; each took `share`.
+    pub fn signed(&self, signatures: usize, together: usize, share: Duration) {
+        self.sign_together.observe(f64::from(u32::try_from(together).unwrap_or(u32::MAX)));
+        for _ in 0..signatures {
+            self.sign_time.observe(share.as_secs_f64());
+        }
+    }
+
+    /// A signature came out wrong, and was thrown away.
+    pub fn signature_fault(&self) {
+        self.signature_faults.inc();
     }
 
     /// So many signatures wait now.

@@ -10,7 +10,7 @@ use std::{
 
 use countersign::{
     clock::UnixMillis,
-    custody::{self, Config, Custodian, CustodyError, HeldKey, ImportError, SignError, Signer},
+    custody::{self, Batch, Config, Custodian, CustodyError, HeldKey, ImportError, SignError, Signer},
     domain::{
         claims::Claims,
         ids::{UserId, UserIdRules},
@@ -91,6 +91,7 @@ fn open_at(dir: &Path, passphrase: Option<&str>, metrics: &Arc<Metrics>) -> Resu
         dir: dir.to_owned(),
         passphrase: passphrase.map(|passphrase| Secret::new(passphrase.to_owned())),
         threads: 2,
+        batch: Batch::Auto,
         max_wait: Duration::from_mins(1),
     };
     custody::open(config, Arc::clone(metrics), Arc::new(SystemEntropy))

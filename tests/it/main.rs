@@ -9,6 +9,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod architecture;
+#[cfg(feature = "crypto-mb")]
+mod batch;
 mod braze_rest;
 mod cli;
 mod config;

@@ -1,0 +1,246 @@
+//! Intel's `crypto_mb` (Cryptography Primitives Library): eight RSA operations at once with AVX-512 IFMA or AVX-IFMA. All
+//! unsafe code of this project stands in this file, and rests on this argument:
+//!
+//! * The functions read and write only through the pointers they are given: eight of each kind, and a buffer. Every
+//!   pointer comes from a slice whose length was checked against what the operation of this key size reads or writes, and
+//!   the slices outlive the call. Input and output are different slices.
+//! * The library keeps nothing between calls, takes no callback, and holds no lock: calls may run on several threads. The
+//!   method tables are constants of its own.
+//! * The processor was asked once, by the library's own test, before anything else here could be reached.
+//!
+//! What it computes is not trusted: see the parent module.
+#![allow(unsafe_code)]
+
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    process::abort,
+    ptr,
+};
+
+use rsa::pkcs1::{self, UintRef};
+use zeroize::Zeroizing;
+
+use super::{LANES, Lanes};
+
+/// One pointer a lane.
+type Pointers<T> = [*const T; LANES];
+type Outputs = [*mut u8; LANES];
+/// `mbx_RSA_Method`: opaque.
+type Method = *const c_void;
+
+/// `mbxVersion`.
+#[repr(C)]
+struct Version {
+    major: c_int,
+    minor: c_int,
+    patch: c_int,
+    target_cpu: [c_char; 4],
+    name: *const c_char,
+    build_date: *const c_char,
+    text: *const c_char,
+}
+
+#[link(name = "crypto_mb", kind = "static")]
+unsafe extern "C" {
+    fn mbx_getversion() -> *const Version;
+    fn mbx_is_crypto_mb_applicable(features: u64) -> c_int;
+    fn mbx_RSA_pub65537_Method(bits: c_int) -> Method;
+    fn mbx_RSA_private_crt_Method(bits: c_int) -> Method;
+    fn mbx_RSA_Method_BufSize(method: Method) -> c_int;
+    fn mbx_rsa_public_mb8(
+        from: *const *const u8,
+        to: *const *mut u8,
+        n: *const *const u64,
+        bits: c_int,
+        method: Method,
+        buffer: *mut u8,
+    ) -> u32;
+    fn mbx_rsa_private_crt_mb8(
+        from: *const *const u8,
+        to: *const *mut u8,
+        p: *const *const u64,
+        q: *const *const u64,
+        dp: *const *const u64,
+        dq: *const *const u64,
+        q_inverse: *const *const u64,
+        bits: c_int,
+        method: Method,
+        buffer: *mut u8,
+    ) -> u32;
+}
+
+/// The library's conversions from OpenSSL's numbers need these two of OpenSSL's functions. Nothing here calls those
+/// conversions, but they share a section with what is called, so that the linker asks for them.
+#[unsafe(no_mangle)]
+extern "C" fn BN_num_bits(_: *const c_void) -> c_int {
+    abort()
+}
+
+/// See [`BN_num_bits`].
+#[unsafe(no_mangle)]
+extern "C" fn BN_bn2lebinpad(_: *const c_void, _: *mut u8, _: c_int) -> c_int {
+    abort()
+}
+
+/// Name and version of the library, where this processor can run it.
+pub(super) fn available() -> Result<String, String> {
+    // SAFETY: 0 asks the processor itself; nothing is read or written.
+    if unsafe { mbx_is_crypto_mb_applicable(0) } != 1 {
+        return Err("the processor has no AVX-512 IFMA".to_owned());
+    }
+    // SAFETY: the library's own constant, whose texts end with a zero.
+    let text = unsafe { CStr::from_ptr((*mbx_getversion()).text) };
+    Ok(text.to_string_lossy().into_owned())
+}
+
+/// This key's lanes.
+///
+/// # Errors
+/// Where the library has no operation for a key of this size and shape.
+pub(super) fn lanes(key: &pkcs1::RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String> {
+    let length = key.modulus.as_bytes().len();
+    let bits = match length {
+        256 => 2048,
+        384 => 3072,
+        512 => 4096,
+        _ => return Err(format!("the batch library has no operation for {} bits", length * 8)),
+    };
+    let half = |number| limbs(number, length / 2);
+    // SAFETY: these look up constants for sizes that the library has.
+    let (public, private) = unsafe { (mbx_RSA_pub65537_Method(bits), mbx_RSA_private_crt_Method(bits)) };
+    if public.is_null() || private.is_null() {
+        return Err(format!("the batch library has no operation for {bits} bits"));
+    }
+    Ok(Box::new(CryptoMb {
+        length,
+        bits,
+        public: Operation::new(public),
+        private: Operation::new(private),
+        n: limbs(key.modulus, length)?,
+        p: half(key.prime1)?,
+        q: half(key.prime2)?,
+        dp: half(key.exponent1)?,
+        dq: half(key.exponent2)?,
+        q_inverse: half(key.coefficient)?,
+    }))
+}
+
+/// A number as 64-bit limbs, least significant first, of so many bytes in all.
+fn limbs(number: UintRef<'_>, bytes: usize) -> Result<Zeroizing<Box<[u64]>>, String> {
+    let number = number.as_bytes();
+    if number.len() > bytes {
+        return Err("its primes differ in size".to_owned());
+    }
+    let mut limbs = Zeroizing::new(vec![0; bytes / 8].into_boxed_slice());
+    for (at, byte) in number.iter().rev().enumerate() {
+        limbs[at / 8] |= u64::from(*byte) << (at % 8 * 8);
+    }
+    Ok(limbs)
+}
+
+/// A method and the scratch space it needs.
+struct Operation {
+    method: Method,
+    scratch: usize,
+}
+
+// SAFETY: the method is a pointer to a constant of the library.
+unsafe impl Send for Operation {}
+// SAFETY: as above.
+unsafe impl Sync for Operation {}
+
+impl Operation {
+    fn new(method: Method) -> Self {
+        // SAFETY: the method came from the library.
+        let bytes = unsafe { mbx_RSA_Method_BufSize(method) };
+        Self { method, scratch: usize::try_from(bytes).unwrap_or(0) }
+    }
+
+    /// Fresh scratch space; whatever the operation leaves there is erased. Eight bytes are erased at a time.
+    fn scratch(&self) -> Zeroizing<Vec<u64>> {
+        Zeroizing::new(vec![0; self.scratch.div_ceil(8)])
+    }
+}
+
+struct CryptoMb {
+    length: usize,
+    bits: c_int,
+    public: Operation,
+    private: Operation,
+    n: Zeroizing<Box<[u64]>>,
+    p: Zeroizing<Box<[u64]>>,
+    q: Zeroizing<Box<[u64]>>,
+    dp: Zeroizing<Box<[u64]>>,
+    dq: Zeroizing<Box<[u64]>>,
+    q_inverse: Zeroizing<Box<[u64]>>,
+}
+
+impl CryptoMb {
+    /// A pointer to each lane's number.
+    fn split(&self, from: &[u8], to: &mut [u8]) -> (Pointers<u8>, Outputs) {
+        assert!(
+            from.len() == LANES * self.length && to.len() == LANES * self.length,
+            "eight numbers of the key's size"
+        );
+        let (mut sources, mut targets) = ([ptr::null(); LANES], [ptr::null_mut(); LANES]);
+        for (source, number) in sources.iter_mut().zip(from.chunks_exact(self.length)) {
+            *source = number.as_ptr();
+        }
+        for (target, number) in targets.iter_mut().zip(to.chunks_exact_mut(self.length)) {
+            *target = number.as_mut_ptr();
+        }
+        (sources, targets)
+    }
+}
+
+/// The same number for each lane.
+fn each(number: &[u64]) -> Pointers<u64> {
+    [number.as_ptr(); LANES]
+}
+
+/// One status a lane, four bits each; 0 is success.
+fn checked(status: u32) -> Result<(), String> {
+    if status == 0 { Ok(()) } else { Err(format!("the batch library answered {status:#010x}")) }
+}
+
+impl Lanes for CryptoMb {
+    fn private(&self, from: &[u8], to: &mut [u8]) -> Result<(), String> {
+        let (from, to) = self.split(from, to);
+        let (p, q, dp, dq) = (each(&self.p), each(&self.q), each(&self.dp), each(&self.dq));
+        let q_inverse = each(&self.q_inverse);
+        let mut scratch = self.private.scratch();
+        // SAFETY: the argument at the top of this file. `from` and `to` have `bits` each, the five private numbers half of
+        // that, the scratch space what the method asks for.
+        checked(unsafe {
+            mbx_rsa_private_crt_mb8(
+                from.as_ptr(),
+                to.as_ptr(),
+                p.as_ptr(),
+                q.as_ptr(),
+                dp.as_ptr(),
+                dq.as_ptr(),
+                q_inverse.as_ptr(),
+                self.bits,
+                self.private.method,
+                scratch.as_mut_ptr().cast(),
+            )
+        })
+    }
+
+    fn public(&self, from: &[u8], to: &mut [u8]) -> Result<(), String> {
+        let (from, to) = self.split(from, to);
+        let n = each(&self.n);
+        let mut scratch = self.public.scratch();
+        // SAFETY: the argument at the top of this file. All numbers have `bits`, the scratch space what the method asks for.
+        checked(unsafe {
+            mbx_rsa_public_mb8(
+                from.as_ptr(),
+                to.as_ptr(),
+                n.as_ptr(),
+                self.bits,
+                self.public.method,
+                scratch.as_mut_ptr().cast(),
+            )
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! Eight signatures of one key at once, on processors that can. Each is verified before it leaves: one wrong RSA-CRT
+//! signature gives the key away ("On the Importance of Checking Cryptographic Protocols for Faults", 1997; that one is
+//! enough is Lenstra's), and the batch library does not check its own.
+
+#[cfg(feature = "crypto-mb")]
+mod crypto_mb;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use rsa::pkcs1;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{emsa, engine::PrivateKey};
+use crate::{
+    domain::jws::Signature,
+    telemetry::{Alarm, Metrics},
+};
+
+/// How many signatures are computed at once.
+pub(super) const LANES: usize = 8;
+
+/// Wrong signatures after which none is made this way any more: once is a cosmic ray, three times is a broken processor.
+const TOLERATED_FAULTS: u32 = 3;
+
+/// Whether signatures that wait together are computed together. `custody.batch` in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Batch {
+    /// Where this build and this processor can, and the key passes its test.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+}
+
+/// The raw operations with one key. Buffers hold [`LANES`] numbers, big-endian, each as long as the modulus.
+pub(super) trait Lanes: Send + Sync {
+    /// Raises each number to the private exponent. What comes of it must be verified.
+    fn private(&self, from: &[u8], to: &mut [u8]) -> Result<(), String>;
+
+    /// Raises each number to the public exponent.
+    fn public(&self, from: &[u8], to: &mut [u8]) -> Result<(), String>;
+}
+
+/// What makes [`Lanes`] of keys, until it proves faulty.
+pub(super) struct Provider {
+    faults: Arc<Faults>,
+    make: fn(&pkcs1::RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String>,
+}
+
+impl Provider {
+    /// What this build and this processor have; `None`, and a line in the log that says why, where they have none or it
+    /// was switched off.
+    pub(super) fn find(batch: Batch, metrics: &Arc<Metrics>) -> Option<Self> {
+        let found = match batch {
+            Batch::Off => Err("custody.batch is off".to_owned()),
+            Batch::Auto => available(),
+        };
+        match found {
+            Ok((name, make)) => {
+                tracing::info!(
+                    library = name,
+                    "signatures that wait together are computed together, {LANES} at a time"
+                );
+                Some(Self { faults: Arc::new(Faults::new(Arc::clone(metrics))), make })
+            }
+            Err(why) => {
+                tracing::info!(why, "signatures are computed one by one");
+                None
+            }
+        }
+    }
+
+    /// Makes this key's lanes and tests all of them: each must make what `single` makes. `None`, and a line in the log,
+    /// where the key must sign one by one.
+    pub(super) fn key(&self, pkcs1: &[u8], single: &dyn PrivateKey) -> Option<BatchKey> {
+        let made = pkcs1::RsaPrivateKey::try_from(pkcs1).map_err(|why| why.to_string()).and_then(|key| {
+            let lanes = (self.make)(&key)?;
+            let made = BatchKey { lanes, length: key.modulus.as_bytes().len(), faults: Arc::clone(&self.faults) };
+            made.prove(single).map(|()| made)
+        });
+        made.inspect_err(|why| tracing::warn!(why, "this key signs one by one")).ok()
+    }
+}
+
+type Found = (String, fn(&pkcs1::RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String>);
+
+#[cfg(feature = "crypto-mb")]
+fn available() -> Result<Found, String> {
+    crypto_mb::available().map(|name| (name, crypto_mb::lanes as _))
+}
+
+#[cfg(not(feature = "crypto-mb"))]
+fn available() -> Result<Found, String> {
+    Err("this build has no batch library (feature crypto-mb)".to_owned())
+}
+
+/// A key whose signatures are computed together.
+pub(super) struct BatchKey {
+    lanes: Box<dyn Lanes>,
+    /// Bytes of the modulus, and of a signature.
+    length: usize,
+    faults: Arc<Faults>,
+}
+
+impl BatchKey {
+    /// Whether it may still be used.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.faults.are_too_many()
+    }
+
+    /// Signs 1 to [`LANES`] messages; `None` stands for a signature that came out wrong and was thrown away.
+    pub(super) fn sign(&self, messages: &[&[u8]]) -> Vec<Option<Signature>> {
+        let encoded = self.encode(messages);
+        // A wrong signature must not stay in memory either.
+        let mut signatures = Zeroizing::new(vec![0; encoded.len()]);
+        let mut verified = vec![0; encoded.len()];
+        let computed =
+            self.lanes.private(&encoded, &mut signatures).and_then(|()| self.lanes.public(&signatures, &mut verified));
+        if let Err(why) = computed {
+            self.faults.note(&why);
+            return vec![None; messages.len()];
+        }
+        let lanes = encoded.chunks(self.length).zip(verified.chunks(self.length)).zip(signatures.chunks(self.length));
+        lanes
+            .take(messages.len())
+            .map(|((encoded, verified), signature)| {
+                let right = encoded == verified;
+                if !right {
+                    self.faults.note("a signature does not verify");
+                }
+                right.then(|| Signature(signature.to_vec()))
+            })
+            .collect()
+    }
+
+    /// Lanes that nobody needs compute the first message once more: an empty lane is an error to the library.
+    fn encode(&self, messages: &[&[u8]]) -> Vec<u8> {
+        let mut encoded = vec![0; LANES * self.length];
+        for (lane, to) in encoded.chunks_mut(self.length).enumerate() {
+            emsa::encode(messages.get(lane).unwrap_or(&messages[0]), to);
+        }
+        encoded
+    }
+
+    /// All lanes, each with a message of its own, against the other library: the scheme is deterministic.
+    fn prove(&self, single: &dyn PrivateKey) -> Result<(), String> {
+        let messages: [[u8; 16]; LANES] = std::array::from_fn(|lane| [u8::try_from(lane).unwrap_or(u8::MAX); 16]);
+        let together = self.sign(&messages.each_ref().map(<[u8; 16]>::as_slice));
+        for (lane, (message, signature)) in messages.iter().zip(together).enumerate() {
+            if signature != Some(single.sign(message)?) {
+                return Err(format!("lane {lane} of the batch library failed its test"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Wrong signatures of this process.
+struct Faults {
+    count: AtomicU32,
+    metrics: Arc<Metrics>,
+}
+
+impl Faults {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        Self { count: AtomicU32::new(0), metrics }
+    }
+
+    fn are_too_many(&self) -> bool {
+        self.count.load(Relaxed) >= TOLERATED_FAULTS
+    }
+
+    fn note(&self, why: &str) {
+        let count = self.count.fetch_add(1, Relaxed).saturating_add(1);
+        self.metrics.signature_fault();
+        tracing::warn!(why, count, "a batch signature was wrong: thrown away, and signed again singly");
+        if count == TOLERATED_FAULTS {
+            self.metrics.alarm(Alarm::SignatureFaults);
+            tracing::error!(
+                "batch signing is off until the next start: this processor or its library computes wrongly"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+use std::sync::Mutex;
+
+use aws_lc_rs::{
+    encoding::AsDer,
+    rsa::{KeyPair, KeySize},
+};
+use rsa::{BigUint, pkcs1::RsaPrivateKey};
+
+use super::*;
+use crate::{
+    custody::{envelope, local::LocalKey},
+    telemetry::Metrics,
+};
+
+/// A key's numbers, by the slow library; lane by lane, with faults where a test wants them.
+struct Slow {
+    n: BigUint,
+    e: BigUint,
+    d: BigUint,
+    length: usize,
+}
+
+/// What a test does to what the library computes.
+#[derive(Clone, Copy, Default)]
+struct Sabotage {
+    /// One bit of this lane's signature is wrong.
+    flip: Option<usize>,
+    refuse: bool,
+    panic: bool,
+}
+
+static SABOTAGE: Mutex<Sabotage> = Mutex::new(Sabotage { flip: None, refuse: false, panic: false });
+/// Tests that sabotage take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+impl Slow {
+    fn raise(&self, exponent: &BigUint, from: &[u8], to: &mut [u8]) {
+        for (from, to) in from.chunks(self.length).zip(to.chunks_mut(self.length)) {
+            let power = BigUint::from_bytes_be(from).modpow(exponent, &self.n).to_bytes_be();
+            to.fill(0);
+            to[self.length - power.len()..].copy_from_slice(&power);
+        }
+    }
+}
+
+impl Lanes for Slow {
+    fn private(&self, from: &[u8], to: &mut [u8]) -> Result<(), String> {
+        self.raise(&self.d, from, to);
+        let Sabotage { flip, refuse, panic } = *SABOTAGE.lock().unwrap();
+        assert!(!panic, "sabotaged");
+        if let Some(lane) = flip {
+            to[lane * self.length + 100] ^= 1;
+        }
+        if refuse { Err("refused".to_owned()) } else { Ok(()) }
+    }
+
+    fn public(&self, from: &[u8], to: &mut [u8]) -> Result<(), String> {
+        self.raise(&self.e, from, to);
+        Ok(())
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as the library's, which may have none")]
+fn slow(key: &RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String> {
+    let number = |integer: rsa::pkcs1::UintRef<'_>| BigUint::from_bytes_be(integer.as_bytes());
+    let (n, e, d) = (number(key.modulus), number(key.public_exponent), number(key.private_exponent));
+    Ok(Box::new(Slow { n, e, d, length: key.modulus.as_bytes().len() }))
+}
+
+fn pkcs1() -> Zeroizing<Vec<u8>> {
+    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    envelope::from_pkcs8(pkcs8.as_ref()).unwrap()
+}
+
+fn provider(make: fn(&RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String>) -> (Provider, Arc<Metrics>) {
+    let metrics = Metrics::new();
+    (Provider { faults: Arc::new(Faults::new(Arc::clone(&metrics))), make }, metrics)
+}
+
+fn local(pkcs1: &[u8], provider: Option<&Provider>) -> LocalKey {
+    LocalKey::new(KeyPair::from_der(pkcs1).unwrap(), pkcs1, provider)
+}
+
+fn counted(metrics: &Metrics, line: &str) -> bool {
+    metrics.encode().lines().any(|it| it == line)
+}
+
+fn sabotage(with: Sabotage) {
+    *SABOTAGE.lock().unwrap() = with;
+}
+
+#[test]
+fn what_is_signed_together_is_what_is_signed_singly() {
+    let _turn = TURN.lock().unwrap();
+    sabotage(Sabotage::default());
+    let pkcs1 = pkcs1();
+    let (provider, metrics) = provider(slow);
+    let key = local(&pkcs1, Some(&provider));
+    assert_eq!(key.lanes(), LANES);
+    let messages: Vec<String> = (0..LANES).map(|i| "m".repeat(i * 40)).collect();
+    for count in 1..=LANES {
+        let messages: Vec<&[u8]> = messages[..count].iter().map(String::as_bytes).collect();
+        let together = key.sign_together(&messages);
+        assert_eq!(together.len(), count);
+        for (message, signature) in messages.iter().zip(together) {
+            assert_eq!(signature, Some(key.sign(message).unwrap()));
+        }
+    }
+    assert!(counted(&metrics, "countersign_signature_faults_total 0"));
+}
+
+#[test]
+fn a_wrong_signature_never_leaves_and_three_switch_batches_off() {
+    let _turn = TURN.lock().unwrap();
+    sabotage(Sabotage::default());
+    let (provider, metrics) = provider(slow);
+    let (pkcs1, other) = (pkcs1(), pkcs1());
+    let (key, other) = (local(&pkcs1, Some(&provider)), local(&other, Some(&provider)));
+    sabotage(Sabotage { flip: Some(2), ..Sabotage::default() });
+    let messages: [&[u8]; 5] = [b"a", b"b", b"c", b"d", b"e"];
+    for fault in 1..=TOLERATED_FAULTS {
+        assert_eq!(key.lanes(), LANES);
+        let together = key.sign_together(&messages);
+        for (lane, (message, signature)) in messages.iter().zip(together).enumerate() {
+            assert_eq!(signature, (lane != 2).then(|| key.sign(message).unwrap()));
+        }
+        assert!(counted(&metrics, &format!("countersign_signature_faults_total {fault}")));
+    }
+    sabotage(Sabotage::default());
+    assert_eq!((key.lanes(), other.lanes()), (1, 1), "for every key: it is the processor that computes wrongly");
+    assert!(counted(&metrics, r#"countersign_alarms_total{kind="signature_faults"} 1"#));
+}
+
+#[test]
+fn a_wrong_signature_in_a_lane_that_nobody_needs_is_no_fault() {
+    let _turn = TURN.lock().unwrap();
+    sabotage(Sabotage::default());
+    let (provider, metrics) = provider(slow);
+    let key = local(&pkcs1(), Some(&provider));
+    sabotage(Sabotage { flip: Some(7), ..Sabotage::default() });
+    assert!(key.sign_together(&[b"a", b"b", b"c"]).iter().all(Option::is_some));
+    sabotage(Sabotage::default());
+    assert!(counted(&metrics, "countersign_signature_faults_total 0"));
+}
+
+#[test]
+fn a_library_that_refuses_is_a_fault_too() {
+    let _turn = TURN.lock().unwrap();
+    sabotage(Sabotage::default());
+    let (provider, metrics) = provider(slow);
+    let key = local(&pkcs1(), Some(&provider));
+    sabotage(Sabotage { refuse: true, ..Sabotage::default() });
+    assert_eq!(key.sign_together(&[b"a", b"b", b"c"]), [None, None, None]);
+    sabotage(Sabotage::default());
+    assert!(counted(&metrics, "countersign_signature_faults_total 1"));
+}
+
+#[test]
+fn a_key_that_fails_its_test_signs_singly() {
+    let _turn = TURN.lock().unwrap();
+    let pkcs1 = pkcs1();
+    for lane in 0..LANES {
+        sabotage(Sabotage { flip: Some(lane), ..Sabotage::default() });
+        let (provider, _) = provider(slow);
+        assert_eq!(local(&pkcs1, Some(&provider)).lanes(), 1, "lane {lane}");
+    }
+    sabotage(Sabotage::default());
+    let (without, _) = provider(|_| Err("no operation for this size".to_owned()));
+    assert_eq!(local(&pkcs1, Some(&without)).lanes(), 1);
+    assert_eq!(local(&pkcs1, None).lanes(), 1);
+}
+
+/// The library that this build links, on this processor; run by `tests/run.sh batch`, which brings both.
+#[cfg(feature = "crypto-mb")]
+#[test]
+fn the_batch_library_signs_what_is_signed_singly() {
+    let found = Provider::find(Batch::Auto, &Metrics::new());
+    let provider = found.expect("a processor with AVX-512 IFMA, or one that is emulated");
+    let key = local(&pkcs1(), Some(&provider));
+    assert_eq!(key.lanes(), LANES, "the key passed its test, lane by lane");
+    for count in [1, 3, LANES] {
+        let messages: Vec<Vec<u8>> = (0..count).map(|i| vec![u8::try_from(i).unwrap(); 300]).collect();
+        let together = key.sign_together(&messages.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        for (message, signature) in messages.iter().zip(together) {
+            assert_eq!(signature, Some(key.sign(message).unwrap()));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A private key in this process.
+
+use aws_lc_rs::rsa::KeyPair;
+
+use super::{
+    batch::{BatchKey, LANES, Provider},
+    engine::PrivateKey,
+    selftest,
+};
+use crate::domain::jws::Signature;
+
+/// Signs one by one with `aws-lc-rs`, which verifies each signature before it gives it out, and many at once where it can.
+pub(super) struct LocalKey {
+    single: SingleKey,
+    batch: Option<BatchKey>,
+}
+
+impl LocalKey {
+    /// The pair, and the PKCS#1 that it was read from.
+    pub(super) fn new(pair: KeyPair, pkcs1: &[u8], provider: Option<&Provider>) -> Self {
+        let single = SingleKey(pair);
+        let batch = provider.and_then(|provider| provider.key(pkcs1, &single));
+        Self { single, batch }
+    }
+}
+
+impl PrivateKey for LocalKey {
+    fn sign(&self, message: &[u8]) -> Result<Signature, String> {
+        self.single.sign(message)
+    }
+
+    fn lanes(&self) -> usize {
+        if self.batch.as_ref().is_some_and(BatchKey::is_sound) { LANES } else { 1 }
+    }
+
+    fn sign_together(&self, messages: &[&[u8]]) -> Vec<Option<Signature>> {
+        self.batch.as_ref().map_or_else(|| vec![None; messages.len()], |batch| batch.sign(messages))
+    }
+}
+
+/// One signature at a time.
+struct SingleKey(KeyPair);
+
+impl PrivateKey for SingleKey {
+    fn sign(&self, message: &[u8]) -> Result<Signature, String> {
+        selftest::sign(&self.0, message).map(Signature).map_err(|_| "the cryptographic library refused".to_owned())
+    }
+}

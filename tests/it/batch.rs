@@ -1,0 +1,39 @@
+//! Signatures that wait together, through the door: with the real batch library, on a processor that has what it needs or
+//! one that is emulated. `tests/run.sh batch` brings both.
+
+use super::support::{
+    bench::{Bench, CONFIG},
+    verified_claims,
+};
+
+const LOGINS: usize = 30;
+
+/// Logs many users in at once; how many signatures there were, and in how many goes.
+async fn logins(custody: &str) -> (f64, f64) {
+    let config = CONFIG.replace("[custody]\n", &format!("[custody]\nthreads = 1\n{custody}"));
+    let bench = std::sync::Arc::new(Bench::with(&config).await);
+    let asked: Vec<_> = (0..LOGINS)
+        .map(|user| {
+            let bench = std::sync::Arc::clone(&bench);
+            tokio::spawn(async move { (user, bench.login(&format!("u-{user}")).await.text("token")) })
+        })
+        .collect();
+    for one in asked {
+        let (user, token) = one.await.unwrap();
+        assert_eq!(verified_claims(&token, &bench.public_key)["sub"], format!("u-{user}"));
+    }
+    assert!(bench.metric("countersign_signature_faults_total").abs() < 0.5);
+    (bench.metric("countersign_sign_together_sum"), bench.metric("countersign_sign_together_count"))
+}
+
+#[tokio::test]
+async fn logins_that_come_together_are_signed_together_and_verify() {
+    let (signatures, goes) = logins("").await;
+    assert_eq!(signatures, 30.0);
+    assert!(goes < 15.0, "{goes} goes");
+}
+
+#[tokio::test]
+async fn off_is_off() {
+    assert_eq!(logins("batch = \"off\"\n").await, (30.0, 30.0));
+}
