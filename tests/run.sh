@@ -100,7 +100,7 @@ stage_batch() {
   local emulate=
   grep -q avx512ifma /proc/cpuinfo || emulate=emulate
   PATH=$WORK/venv/bin:$PATH tests/batch/library.sh "$WORK/crypto_mb" $emulate
-  export CRYPTO_MB_DIR=$WORK/crypto_mb CARGO_TARGET_DIR=target/batch
+  export CRYPTO_MB_DIR=$WORK/crypto_mb
   cargo clippy --locked --all-targets --features crypto-mb -- -D warnings
   cargo test --locked --features crypto-mb --lib custody
   cargo test --locked --features crypto-mb --test it -- batch custody generate refresh
