@@ -49,20 +49,21 @@ const fn below(name: &'static str, unit: &'static str, bound: f64) -> Goal {
     Goal { name, unit, digits: 0, with_batch: Bound::Below(bound), without: Bound::Below(bound) }
 }
 
-pub static MINT: Goal = ratio("CPU per minted token ÷ raw signature, saturated", AtMost(0.45), AtMost(1.12));
-pub static PEER: Goal = ratio("tokens/s ÷ best peer's, both without sessions", AtLeast(3.0), AtLeast(1.05));
-pub static REFRESH: Goal = ratio("durable refresh, 64 clients: CPU ÷ raw signature", AtMost(0.60), AtMost(1.25));
+pub static MINT: Goal = ratio("mint, durable session, 64 clients: CPU ÷ raw", AtMost(0.45), AtMost(1.12));
+pub static PEER: Goal = ratio("tokens/s ÷ best peer's, no sessions", AtLeast(3.0), AtLeast(1.05));
+pub static REFRESH: Goal = ratio("refresh, durable, 64 clients: CPU ÷ raw", AtMost(0.60), AtMost(1.25));
 pub static LARGE: Goal = ratio("refresh in the large store ÷ with 10,000 sessions", AtMost(1.15), AtMost(1.15));
 pub static P99_AT_80: Goal = Goal { digits: 1, ..below("at 80 %: p99 of admitted", " ms", 10.0) };
 pub static GOODPUT: Goal = ratio("at 200 %: goodput ÷ capacity", AtLeast(0.90), AtLeast(0.90));
 pub static P99_ADMITTED: Goal = below("at 200 %: p99 of admitted", " ms", 60.0);
 pub static P99_REFUSED: Goal = below("at 200 %: p99 of refused", " ms", 20.0);
 pub static P99_HEALTH: Goal = below("at 200 %: p99 of /healthz", " ms", 20.0);
-pub static ONE: Goal = ratio("one request at a time: p50 ÷ raw signature", AtMost(1.6), AtMost(1.6));
+pub static ONE: Goal = ratio("one at a time, durable session: p50 ÷ raw", AtMost(1.6), AtMost(1.6));
+pub static ONE_BARE: Goal = ratio("one at a time, no session: p50 ÷ raw", AtMost(1.6), AtMost(1.6));
 pub static MEMORY: Goal = below("memory under load", " MB", 60.0);
 pub static START: Goal = below("start to ready, existing key", " ms", 100.0);
 
-const GOALS: [&Goal; 12] = [
+const GOALS: [&Goal; 13] = [
     &MINT,
     &PEER,
     &REFRESH,
@@ -73,6 +74,7 @@ const GOALS: [&Goal; 12] = [
     &P99_REFUSED,
     &P99_HEALTH,
     &ONE,
+    &ONE_BARE,
     &MEMORY,
     &START,
 ];
@@ -94,18 +96,18 @@ impl Figures {
     pub fn print(&self) {
         let has_batch = engines::has_batch();
         println!("targets {} the batch engine", if has_batch { "with" } else { "without" });
-        println!("{:<52} {:>10} {:>10} {:>22}  ", "figure", "target", "median", "range");
+        println!("{:<50} {:>10} {:>10} {:>22}  ", "figure", "target", "median", "range");
         for goal in GOALS {
             let bound = if has_batch { goal.with_batch } else { goal.without };
             let target = bound.show(goal);
             let Some((_, figures)) = self.0.iter().find(|(known, _)| std::ptr::eq(*known, goal)) else {
-                println!("{:<52} {target:>10} {:>10}", goal.name, "–");
+                println!("{:<50} {target:>10} {:>10}", goal.name, "–");
                 continue;
             };
             let middle = median(&mut figures.clone());
             let (shown, range) = (format!("{middle:.*}{}", goal.digits, goal.unit), spread(figures, goal.digits));
             let verdict = if bound.is_met(middle) { "met" } else { "missed" };
-            println!("{:<52} {target:>10} {shown:>10} {range:>22}  {verdict}", goal.name);
+            println!("{:<50} {target:>10} {shown:>10} {range:>22}  {verdict}", goal.name);
         }
     }
 }

@@ -3,11 +3,12 @@
 use super::{
     client::Call,
     figures::{
-        Figures, GOODPUT, Goal, MEMORY, MINT, ONE, P99_ADMITTED, P99_AT_80, P99_HEALTH, P99_REFUSED, REFRESH, START,
+        Figures, GOODPUT, Goal, MEMORY, MINT, ONE, ONE_BARE, P99_ADMITTED, P99_AT_80, P99_HEALTH, P99_REFUSED, REFRESH,
+        START,
     },
     load::{Latencies, Outcome, Rate, closed_loop, open_loop, with_health},
     raw,
-    service::{APP, PATIENT, SHEDDING, Service, Site},
+    service::{APP, BARE, PATIENT, SHEDDING, Service, Site},
     settings::{self, ROUNDS},
     show,
 };
@@ -30,7 +31,8 @@ pub async fn run(figures: &mut Figures) {
     println!("memory, idle: {:.0} MB", patient.process.resident());
     cost(&patient, &Call::Mint, &MINT, figures).await;
     cost(&patient, &Call::Refresh, &REFRESH, figures).await;
-    one_at_a_time(&patient, figures).await;
+    one_at_a_time(&patient, APP, &ONE, figures).await;
+    one_at_a_time(&patient, BARE, &ONE_BARE, figures).await;
     drop(patient);
     let shedding = Service::start(Site::new(), SHEDDING);
     almost_full(&shedding, figures).await;
@@ -49,12 +51,12 @@ async fn cost(service: &Service, call: &Call, goal: &'static Goal, figures: &mut
     }
 }
 
-async fn one_at_a_time(service: &Service, figures: &mut Figures) {
+async fn one_at_a_time(service: &Service, app: &str, goal: &'static Goal, figures: &mut Figures) {
     for _ in 0..ROUNDS {
         let before = raw::signature();
-        let outcome = closed_loop(&service.process, &service.door(APP), 1, &Call::Mint, settings::round()).await;
+        let outcome = closed_loop(&service.process, &service.door(app), 1, &Call::Mint, settings::round()).await;
         let raw = f64::midpoint(before, raw::signature());
-        figures.note(&ONE, outcome.admitted.percentile(50.0).as_secs_f64() / raw);
+        figures.note(goal, outcome.admitted.percentile(50.0).as_secs_f64() / raw);
     }
 }
 
