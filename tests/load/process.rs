@@ -16,6 +16,9 @@ use rustix::{
 /// The processor of whoever is measured; the load gets another, where there is one.
 pub const MEASURED_CPU: usize = 0;
 
+/// Ticks of a second in `/proc`, on every Linux of these processors.
+const USER_HZ: u32 = 100;
+
 /// The processors this process was given.
 fn all_cpus() -> CpuSet {
     static ALL: OnceLock<CpuSet> = OnceLock::new();
@@ -65,14 +68,14 @@ impl Process {
         if line.is_empty() { Err(io::Error::other("it ended before it was ready")) } else { Ok((process, line)) }
     }
 
-    /// CPU time of all its threads so far, user and system.
+    /// CPU time of the process so far, user and system, to ten milliseconds. Of the process, not of the threads that it has
+    /// now: one that ends takes its figure along.
     pub fn cpu(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
-        let spent = |task: fs::DirEntry| {
-            let schedstat = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            Duration::from_nanos(schedstat.split(' ').next().and_then(|figure| figure.parse().ok()).unwrap_or(0))
-        };
-        tasks.filter_map(Result::ok).map(spent).sum()
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        // The command's name, in brackets, may hold anything; the state is the first behind it, field 3 of proc(5).
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+        let ticks = |field: usize| fields.split_whitespace().nth(field - 3)?.parse::<u32>().ok();
+        Duration::from_secs(1) / USER_HZ * (ticks(14).unwrap() + ticks(15).unwrap())
     }
 
     /// Resident memory in megabytes.
