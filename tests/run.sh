@@ -250,8 +250,18 @@ stage_rotation() {
 
 # Measures, asserts nothing: the figures are for people (docs/performance.md).
 stage_load() {
-  packages taskset util-linux
-  LOAD_SECONDS=4 cargo bench --locked --bench load
+  packages taskset util-linux go golang-go
+  go_library golang-github-golang-jwt-jwt-dev
+  npm_ci tests/load/peers/node
+  python_tools -r tests/load/peers/python/requirements.txt
+  CI=true LOAD_PYTHON="$WORK/venv/bin/python" LOAD_SECONDS=2 LOAD_SESSIONS=100000 cargo bench --locked --bench load
+}
+
+# A library of Go from Debian: sources, and no command to look for.
+go_library() {
+  if dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; then return; fi
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
 STAGES=(build test batch openssl rotation judges shapes openapi timing slow durable disk client browser fuzz unit container manual load)

@@ -1,19 +1,40 @@
 //! A client that costs little: prepared requests over kept-alive connections.
 
-use std::net::SocketAddr;
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
+use super::stored::Stored;
+
+/// Where somebody is asked, with which API key, for which app.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub address: SocketAddr,
+    pub api_key: String,
+    pub app: String,
+}
+
 /// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Call {
-    /// A login.
-    Generate,
+    /// A login; each is another user's, as at a service with many of them.
+    Mint,
     /// The next refresh of this connection's session.
     Refresh,
+    /// A login, then three refreshes of it, and so on.
+    Mix,
+    /// The next refresh of sessions that were in the store before.
+    Stored(Arc<Stored>),
     /// `GET /healthz`.
     Health,
 }
@@ -21,41 +42,48 @@ pub enum Call {
 /// One connection, and the session it refreshes.
 pub struct Client {
     stream: TcpStream,
-    address: SocketAddr,
-    api_key: String,
-    number: usize,
-    logins: usize,
+    door: Door,
+    calls: u64,
     refresh_token: Option<String>,
     buffer: Vec<u8>,
 }
 
 impl Client {
-    pub async fn connect(address: SocketAddr, api_key: &str, number: usize) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let (api_key, buffer) = (api_key.to_owned(), Vec::with_capacity(8192));
-        Self { stream, address, api_key, number, logins: 0, refresh_token: None, buffer }
+    pub async fn connect(door: &Door) -> io::Result<Self> {
+        let buffer = Vec::with_capacity(8192);
+        Ok(Self { stream: connected(door.address).await?, door: door.clone(), calls: 0, refresh_token: None, buffer })
     }
 
-    /// Makes the call; the answer's status.
-    pub async fn call(&mut self, call: Call) -> std::io::Result<u16> {
+    /// Makes the call; the answer's status. After a failure the next call goes over a new connection.
+    pub async fn call(&mut self, call: &Call) -> io::Result<u16> {
+        self.calls += 1;
+        let done = self.ask(call).await;
+        if done.is_err() {
+            self.stream = connected(self.door.address).await?;
+        }
+        done
+    }
+
+    /// The last answer, head and body.
+    pub fn answer(&self) -> &str {
+        std::str::from_utf8(&self.buffer).unwrap_or_default()
+    }
+
+    async fn ask(&mut self, call: &Call) -> io::Result<u16> {
         match call {
-            Call::Health => self.send(&format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)).await,
-            Call::Generate => self.generate().await,
-            Call::Refresh => {
-                let Some(token) = self.refresh_token.take() else { return self.generate().await };
-                let status = self.post("/v1/token/refresh", "", &format!(r#"{{"refresh_token":"{token}"}}"#)).await?;
-                self.refresh_token = if status == 200 { self.answered_refresh_token() } else { Some(token) };
-                Ok(status)
-            }
+            Call::Mint => self.mint().await,
+            Call::Mix if self.calls % 4 == 1 => self.mint().await,
+            Call::Refresh | Call::Mix => self.refresh().await,
+            Call::Stored(stored) => self.refresh_stored(stored).await,
+            Call::Health => self.send(&format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", self.door.address)).await,
         }
     }
 
-    async fn generate(&mut self) -> std::io::Result<u16> {
-        let authorization = format!("Authorization: Bearer {}\r\n", self.api_key);
-        // Each login is another user's, as at a service with many of them.
-        self.logins += 1;
-        let body = format!(r#"{{"app":"web","user_id":"user-{}-{}"}}"#, self.number, self.logins);
+    async fn mint(&mut self) -> io::Result<u16> {
+        static USERS: AtomicU64 = AtomicU64::new(0);
+        let user = USERS.fetch_add(1, Ordering::Relaxed);
+        let authorization = format!("Authorization: Bearer {}\r\n", self.door.api_key);
+        let body = format!(r#"{{"app":"{}","user_id":"user-{user}"}}"#, self.door.app);
         let status = self.post("/v1/token/generate", &authorization, &body).await?;
         if status == 200 {
             self.refresh_token = self.answered_refresh_token();
@@ -63,20 +91,40 @@ impl Client {
         Ok(status)
     }
 
-    async fn post(&mut self, path: &str, headers: &str, body: &str) -> std::io::Result<u16> {
-        let (host, length) = (self.address, body.len());
+    async fn refresh(&mut self) -> io::Result<u16> {
+        let Some(token) = self.refresh_token.take() else { return self.mint().await };
+        let status = self.present(&token).await?;
+        self.refresh_token = if status == 200 { self.answered_refresh_token() } else { Some(token) };
+        Ok(status)
+    }
+
+    async fn refresh_stored(&mut self, stored: &Stored) -> io::Result<u16> {
+        let (session, token) = stored.next();
+        let status = self.present(token.expose()).await?;
+        if status == 200 {
+            stored.rotated(session);
+        }
+        Ok(status)
+    }
+
+    async fn present(&mut self, token: &str) -> io::Result<u16> {
+        self.post("/v1/token/refresh", "", &format!(r#"{{"refresh_token":"{token}"}}"#)).await
+    }
+
+    async fn post(&mut self, path: &str, headers: &str, body: &str) -> io::Result<u16> {
+        let (host, length) = (self.door.address, body.len());
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         );
         self.send(&request).await
     }
 
-    async fn send(&mut self, request: &str) -> std::io::Result<u16> {
+    async fn send(&mut self, request: &str) -> io::Result<u16> {
         self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
         loop {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if let Some(status) = complete(&self.buffer) {
                 return Ok(status);
@@ -85,10 +133,15 @@ impl Client {
     }
 
     fn answered_refresh_token(&self) -> Option<String> {
-        let text = std::str::from_utf8(&self.buffer).ok()?;
-        let (_, rest) = text.split_once(r#""refresh_token":""#)?;
+        let (_, rest) = self.answer().split_once(r#""refresh_token":""#)?;
         Some(rest.split('"').next()?.to_owned())
     }
+}
+
+async fn connected(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// The status, once head and body are there.

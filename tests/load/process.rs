@@ -1,104 +1,94 @@
-//! The service as a process on a processor of its own, and what the kernel says of it.
+//! Processes on a processor of their own, and what the kernel says of them.
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    path::Path,
+    io::{self, BufRead, BufReader},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    sync::OnceLock,
+    time::Duration,
 };
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use serde_json::Value;
+use rustix::{
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+    time::{ClockId, clock_gettime},
+};
 
-/// Keeps this thread, and those it starts from now on, on one processor.
-pub fn pin_this_to(cpu: usize) {
+/// The processor of whoever is measured; the load gets another, where there is one.
+pub const MEASURED_CPU: usize = 0;
+
+/// Ticks of a second in `/proc`, on every Linux of these processors.
+const USER_HZ: u32 = 100;
+
+/// The processors this process was given.
+fn all_cpus() -> CpuSet {
+    static ALL: OnceLock<CpuSet> = OnceLock::new();
+    *ALL.get_or_init(|| sched_getaffinity(None).unwrap())
+}
+
+/// Keeps this thread, and those it starts from now on, on the processor of whoever is measured.
+pub fn pin_to_the_measured() {
     let mut set = CpuSet::new();
-    set.set(cpu);
+    set.set(MEASURED_CPU);
     sched_setaffinity(None, &set).unwrap();
 }
 
-/// Keeps this thread, and those it starts from now on, off one processor; where there is only one, it is shared.
-pub fn pin_this_to_all_but(cpu: usize) {
-    let mut set = sched_getaffinity(None).unwrap();
-    set.unset(cpu);
+/// Keeps this thread, and those it starts from now on, off that processor; where there is only one, it is shared.
+pub fn pin_to_the_others() {
+    let mut set = all_cpus();
+    set.unset(MEASURED_CPU);
     if set.count() > 0 {
         sched_setaffinity(None, &set).unwrap();
     }
 }
 
+/// Lets this thread, and those it starts from now on, use every processor.
+pub fn unpin() {
+    sched_setaffinity(None, &all_cpus()).unwrap();
+}
+
 /// CPU time of this thread so far.
 pub fn this_thread_cpu() -> Duration {
-    nanoseconds(Path::new("/proc/thread-self/schedstat"))
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The first figure of a `schedstat`: nanoseconds on the processor.
-fn nanoseconds(schedstat: &Path) -> Duration {
-    let text = fs::read_to_string(schedstat).unwrap_or_default();
-    Duration::from_nanos(text.split(' ').next().and_then(|figure| figure.parse().ok()).unwrap_or(0))
-}
+/// A process that is stopped when this is dropped.
+pub struct Process(Child);
 
-/// A service on its processor.
-pub struct Pinned {
-    child: Child,
-    pub address: SocketAddr,
-    pub api_key: String,
-    pub start_to_ready: Duration,
-    _site: tempfile::TempDir,
-}
-
-impl Pinned {
-    /// Sets a service up, then starts it on this processor, shedding what would wait longer than `max_wait`. The first key
-    /// is made before: the start is that of an existing service.
-    pub fn start(cpu: usize, max_wait: &str) -> Self {
-        let site = tempfile::tempdir().unwrap();
-        let config = site.path().join("countersign.toml");
-        run(&["init", "--json", "--dir"], site.path());
-        let made = run(&["clients", "create", "load", "--app", "web", "--json", "-c"], &config);
-        let begun = Instant::now();
-        let mut child = Command::new("taskset")
-            .args(["-c", &cpu.to_string(), env!("CARGO_BIN_EXE_countersign"), "serve", "--json"])
-            .args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "-c"])
-            .arg(&config)
-            .env("COUNTERSIGN_LIMITS__ENABLED", "false")
-            .env("COUNTERSIGN_CUSTODY__MAX_WAIT", max_wait)
-            .env("COUNTERSIGN_LOG__LEVEL", "warn")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("taskset, of util-linux");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let start_to_ready = begun.elapsed();
-        let ready: Value = serde_json::from_str(&line).expect("a ready line");
-        let address = ready["url"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
-        Self { child, address, api_key: made["api_key"].as_str().unwrap().to_owned(), start_to_ready, _site: site }
+impl Process {
+    /// Starts a command on the processor of whoever is measured; it is ready when it prints its first line, which is given
+    /// back too.
+    pub fn start(command: &Command) -> io::Result<(Self, String)> {
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", &MEASURED_CPU.to_string()]).arg(command.get_program()).args(command.get_args());
+        pinned.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut process = Self(pinned.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
+        let (mut line, output) = (String::new(), process.0.stdout.take());
+        BufReader::new(output.ok_or(io::ErrorKind::BrokenPipe)?).read_line(&mut line)?;
+        if line.is_empty() { Err(io::Error::other("it ended before it was ready")) } else { Ok((process, line)) }
     }
 
-    /// CPU time of all its threads so far, user and system.
+    /// CPU time of the process so far, user and system, to ten milliseconds. Of the process, not of the threads that it has
+    /// now: one that ends takes its figure along.
     pub fn cpu(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        tasks.filter_map(Result::ok).map(|task| nanoseconds(&task.path().join("schedstat"))).sum()
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        // The command's name, in brackets, may hold anything; the state is the first behind it, field 3 of proc(5).
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+        let ticks = |field: usize| fields.split_whitespace().nth(field - 3)?.parse::<u32>().ok();
+        Duration::from_secs(1) / USER_HZ * (ticks(14).unwrap() + ticks(15).unwrap())
     }
 
-    /// Resident memory in bytes.
-    pub fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+    /// Resident memory in megabytes.
+    pub fn resident(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-        line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) << 10
+        line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
     }
 }
 
-impl Drop for Pinned {
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
-}
-
-/// Runs a command of the CLI on a path; its JSON.
-fn run(arguments: &[&str], path: &Path) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_countersign")).args(arguments).arg(path).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
 }

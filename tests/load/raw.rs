@@ -1,35 +1,43 @@
 //! The yardstick: one raw signature of the library the service signs with, on the processor the service gets.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    rsa::{KeyPair, KeySize},
-    signature::RSA_PKCS1_SHA256,
+use super::{
+    engines::{self, Engine},
+    figures::median,
+    process,
 };
 
-use super::process;
+/// CPU time of one RSA-2048 signature of `aws-lc-rs`, in seconds.
+pub fn signature() -> f64 {
+    on_the_measured(|| {
+        let mut engine = engines::yardstick();
+        let mut rounds: Vec<f64> = (0..5).map(|_| cpu_per_signature(&mut engine, Duration::from_millis(30))).collect();
+        median(&mut rounds)
+    })
+}
 
-const ROUNDS: u32 = 100;
+/// CPU time of one signature of an engine, in seconds, while it signs for so long.
+pub fn cpu_per_signature(engine: &mut Engine, span: Duration) -> f64 {
+    let (begun, mut signatures) = (process::this_thread_cpu(), 0);
+    loop {
+        (engine.sign)(&MESSAGE);
+        signatures += engine.lanes;
+        let spent = process::this_thread_cpu().saturating_sub(begun);
+        if spent >= span {
+            return spent.as_secs_f64() / f64::from(signatures);
+        }
+    }
+}
 
-/// CPU time of one signature: the median of five rounds.
-pub fn signature_cpu(cpu: usize) -> Duration {
-    let measure = move || {
-        process::pin_this_to(cpu);
-        let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
-        let (random, message) = (SystemRandom::new(), [7u8; 160]);
-        let mut signature = vec![0; key.public_modulus_len()];
-        let mut rounds: Vec<Duration> = (0..5)
-            .map(|_| {
-                let before = process::this_thread_cpu();
-                for _ in 0..ROUNDS {
-                    key.sign(&RSA_PKCS1_SHA256, &random, &message, &mut signature).unwrap();
-                }
-                process::this_thread_cpu().checked_sub(before).unwrap() / ROUNDS
-            })
-            .collect();
-        rounds.sort_unstable();
-        rounds[rounds.len() / 2]
+/// As long as what a token has to sign.
+pub const MESSAGE: [u8; 160] = [7; 160];
+
+/// Runs `work` on the processor of whoever is measured.
+pub fn on_the_measured<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let pinned = move || {
+        process::pin_to_the_measured();
+        work()
     };
-    std::thread::spawn(measure).join().unwrap()
+    thread::spawn(pinned).join().unwrap()
 }

@@ -1,0 +1,125 @@
+//! Libraries that sign, beside each other: what one RSASSA-PKCS1-v1_5 signature with SHA-256 costs.
+
+use std::sync::OnceLock;
+
+use aws_lc_rs::{
+    digest,
+    encoding::{AsDer, Pkcs8V1Der},
+    rand::SystemRandom,
+    rsa::{KeyPair, KeySize},
+    signature::RSA_PKCS1_SHA256,
+};
+use rsa::{Pkcs1v15Sign, pkcs8::DecodePrivateKey, rand_core::OsRng};
+
+/// The sizes a key may have.
+pub const SIZES: [u32; 3] = [2048, 3072, 4096];
+
+/// `DigestInfo` before a SHA-256 digest (RFC 8017 §9.2, note 1).
+const SHA256_PREFIX: [u8; 19] =
+    [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
+
+/// Signs a message once in each of its lanes; the first lane's signature is given back.
+type Sign = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
+
+/// A library with a key.
+pub struct Engine {
+    pub name: &'static str,
+    /// How many signatures one call makes.
+    pub lanes: u32,
+    pub sign: Sign,
+}
+
+impl Engine {
+    fn single(name: &'static str, sign: impl FnMut(&[u8]) -> Vec<u8> + 'static) -> Self {
+        Self { name, lanes: 1, sign: Box::new(sign) }
+    }
+}
+
+/// Every engine that this build and this processor have, with the same key (PKCS#8); `aws-lc-rs` is the first.
+pub fn engines(key: &[u8]) -> Vec<Engine> {
+    [aws_lc_rs(key), ring(key), rsa(key)].into_iter().chain(crypto_mb(key)).collect()
+}
+
+/// The engine that everything is held against, with a key that lives as long as the run.
+pub fn yardstick() -> Engine {
+    static KEY: OnceLock<Vec<u8>> = OnceLock::new();
+    aws_lc_rs(KEY.get_or_init(|| new_key(2048)))
+}
+
+/// A new key, as PKCS#8.
+pub fn new_key(bits: u32) -> Vec<u8> {
+    let size = match bits {
+        2048 => KeySize::Rsa2048,
+        3072 => KeySize::Rsa3072,
+        _ => KeySize::Rsa4096,
+    };
+    let der: Pkcs8V1Der<'_> = KeyPair::generate(size).unwrap().as_der().unwrap();
+    der.as_ref().to_vec()
+}
+
+fn aws_lc_rs(key: &[u8]) -> Engine {
+    let pair = KeyPair::from_pkcs8(key).unwrap();
+    Engine::single("aws-lc-rs", move |message| {
+        let mut signature = vec![0; pair.public_modulus_len()];
+        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
+        signature
+    })
+}
+
+fn ring(key: &[u8]) -> Engine {
+    let pair = ring::signature::RsaKeyPair::from_pkcs8(key).unwrap();
+    let random = ring::rand::SystemRandom::new();
+    Engine::single("ring", move |message| {
+        let mut signature = vec![0; pair.public().modulus_len()];
+        pair.sign(&ring::signature::RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
+        signature
+    })
+}
+
+/// With blinding, as a server would have to use it (RUSTSEC-2023-0071).
+#[allow(clippy::disallowed_types, reason = "measured, not used: nothing is signed with it")]
+fn rsa(key: &[u8]) -> Engine {
+    let key = rsa::RsaPrivateKey::from_pkcs8_der(key).unwrap();
+    Engine::single("rsa, blinded", move |message| {
+        let scheme = Pkcs1v15Sign { hash_len: Some(32), prefix: SHA256_PREFIX.into() };
+        key.sign_with_rng(&mut OsRng, scheme, digest::digest(&digest::SHA256, message).as_ref()).unwrap()
+    })
+}
+
+/// Whether the service signs in batches: built for it, on a processor that can.
+pub fn has_batch() -> bool {
+    cfg!(feature = "crypto-mb") && has_ifma()
+}
+
+/// Eight lanes at once; else why there is no such row.
+pub fn crypto_mb(key: &[u8]) -> Result<Engine, &'static str> {
+    if !has_ifma() {
+        return Err("not measured: the processor has no AVX-512 IFMA");
+    }
+    batch(key)
+}
+
+#[cfg(not(feature = "crypto-mb"))]
+fn batch(_key: &[u8]) -> Result<Engine, &'static str> {
+    Err("not measured: built without the feature `crypto-mb`")
+}
+
+#[cfg(feature = "crypto-mb")]
+fn batch(key: &[u8]) -> Result<Engine, &'static str> {
+    let sign = countersign::custody::batch_signer(key).map_err(|_| "not measured: the batch library refused")?;
+    let each = move |message: &[u8]| {
+        let signatures = sign(&[message; 8]);
+        signatures.into_iter().next().flatten().unwrap().0
+    };
+    Ok(Engine { name: "crypto_mb, verified", lanes: 8, sign: Box::new(each) })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_ifma() -> bool {
+    std::arch::is_x86_feature_detected!("avx512ifma")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_ifma() -> bool {
+    false
+}

@@ -1,0 +1,126 @@
+//! Figures: medians and ranges of pairs, and the table of those that have targets.
+
+use Bound::{AtLeast, AtMost};
+
+use super::engines;
+
+/// What a figure should be.
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+    Below(f64),
+}
+
+impl Bound {
+    fn is_met(self, figure: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => figure >= bound,
+            Self::AtMost(bound) => figure <= bound,
+            Self::Below(bound) => figure < bound,
+        }
+    }
+
+    fn show(self, goal: &Goal) -> String {
+        let (sign, bound) = match self {
+            Self::AtLeast(bound) => ("≥", bound),
+            Self::AtMost(bound) => ("≤", bound),
+            Self::Below(bound) => ("<", bound),
+        };
+        format!("{sign} {bound:.*}{}", goal.digits, goal.unit)
+    }
+}
+
+/// A figure that has a target.
+#[derive(Debug)]
+pub struct Goal {
+    name: &'static str,
+    unit: &'static str,
+    digits: usize,
+    with_batch: Bound,
+    without: Bound,
+}
+
+const fn ratio(name: &'static str, with_batch: Bound, without: Bound) -> Goal {
+    Goal { name, unit: "", digits: 2, with_batch, without }
+}
+
+const fn below(name: &'static str, unit: &'static str, bound: f64) -> Goal {
+    Goal { name, unit, digits: 0, with_batch: Bound::Below(bound), without: Bound::Below(bound) }
+}
+
+pub static MINT: Goal = ratio("mint, durable session, 64 clients: CPU ÷ raw", AtMost(0.45), AtMost(1.12));
+pub static PEER: Goal = ratio("tokens/s ÷ best peer's, no sessions", AtLeast(3.0), AtLeast(1.05));
+pub static REFRESH: Goal = ratio("refresh, durable, 64 clients: CPU ÷ raw", AtMost(0.60), AtMost(1.25));
+pub static LARGE: Goal = ratio("refresh in the large store ÷ with 10,000 sessions", AtMost(1.15), AtMost(1.15));
+pub static P99_AT_80: Goal = Goal { digits: 1, ..below("at 80 %: p99 of admitted", " ms", 10.0) };
+pub static GOODPUT: Goal = ratio("at 200 %: goodput ÷ capacity", AtLeast(0.90), AtLeast(0.90));
+pub static P99_ADMITTED: Goal = below("at 200 %: p99 of admitted", " ms", 60.0);
+pub static P99_REFUSED: Goal = below("at 200 %: p99 of refused", " ms", 20.0);
+pub static P99_HEALTH: Goal = below("at 200 %: p99 of /healthz", " ms", 20.0);
+pub static ONE: Goal = ratio("one at a time, durable session: p50 ÷ raw", AtMost(1.6), AtMost(1.6));
+pub static ONE_BARE: Goal = ratio("one at a time, no session: p50 ÷ raw", AtMost(1.6), AtMost(1.6));
+pub static MEMORY: Goal = below("memory under load", " MB", 60.0);
+pub static START: Goal = below("start to ready, existing key", " ms", 100.0);
+
+const GOALS: [&Goal; 13] = [
+    &MINT,
+    &PEER,
+    &REFRESH,
+    &LARGE,
+    &P99_AT_80,
+    &GOODPUT,
+    &P99_ADMITTED,
+    &P99_REFUSED,
+    &P99_HEALTH,
+    &ONE,
+    &ONE_BARE,
+    &MEMORY,
+    &START,
+];
+
+/// What was measured of the figures that have targets.
+#[derive(Default)]
+pub struct Figures(Vec<(&'static Goal, Vec<f64>)>);
+
+impl Figures {
+    /// One more measurement of a figure.
+    pub fn note(&mut self, goal: &'static Goal, figure: f64) {
+        match self.0.iter_mut().find(|(known, _)| std::ptr::eq(*known, goal)) {
+            Some((_, figures)) => figures.push(figure),
+            None => self.0.push((goal, vec![figure])),
+        }
+    }
+
+    /// Prints each with its target, its median and its range. Nothing is asserted: a busy minute misses any of them.
+    pub fn print(&self) {
+        let has_batch = engines::has_batch();
+        println!("targets {} the batch engine", if has_batch { "with" } else { "without" });
+        println!("{:<50} {:>10} {:>10} {:>22}  ", "figure", "target", "median", "range");
+        for goal in GOALS {
+            let bound = if has_batch { goal.with_batch } else { goal.without };
+            let target = bound.show(goal);
+            let Some((_, figures)) = self.0.iter().find(|(known, _)| std::ptr::eq(*known, goal)) else {
+                println!("{:<50} {target:>10} {:>10}", goal.name, "–");
+                continue;
+            };
+            let middle = median(&mut figures.clone());
+            let (shown, range) = (format!("{middle:.*}{}", goal.digits, goal.unit), spread(figures, goal.digits));
+            let verdict = if bound.is_met(middle) { "met" } else { "missed" };
+            println!("{:<50} {target:>10} {shown:>10} {range:>22}  {verdict}", goal.name);
+        }
+    }
+}
+
+/// The one in the middle.
+pub fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// The least and the most.
+pub fn spread(figures: &[f64], digits: usize) -> String {
+    let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = figures.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    format!("({least:.digits$} to {most:.digits$})")
+}

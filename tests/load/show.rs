@@ -1,0 +1,15 @@
+//! How figures are shown.
+
+use super::load::Outcome;
+
+/// Seconds as milliseconds.
+pub fn millis(seconds: f64) -> String {
+    format!("{:.1} ms", seconds * 1e3)
+}
+
+/// What was not answered with a token, where there is any of it.
+pub fn not_admitted<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> String {
+    let (refused, failed) = outcomes
+        .fold((0, 0), |(refused, failed), outcome| (refused + outcome.refused.count(), failed + outcome.failed));
+    if refused + failed == 0 { String::new() } else { format!("  {refused} refused, {failed} failed") }
+}

@@ -1,0 +1,102 @@
+//! The figures that have targets, each from five pairs measured in turn.
+
+use super::{
+    client::Call,
+    figures::{
+        Figures, GOODPUT, Goal, MEMORY, MINT, ONE, ONE_BARE, P99_ADMITTED, P99_AT_80, P99_HEALTH, P99_REFUSED, REFRESH,
+        START,
+    },
+    load::{Latencies, Outcome, Rate, closed_loop, open_loop, with_health},
+    raw,
+    service::{APP, BARE, PATIENT, SHEDDING, Service, Site},
+    settings::{self, ROUNDS},
+    show,
+};
+
+/// Connections of the closed loops that find what a call costs.
+const CLIENTS: usize = 64;
+
+/// As many connections as can wait for each other without anybody being shed: the capacity is found with them.
+pub const CALM: usize = 32;
+
+/// Connections over which twice the capacity is offered.
+const CROWD: usize = 512;
+
+/// Measures all of them.
+pub async fn run(figures: &mut Figures) {
+    for _ in 0..ROUNDS {
+        figures.note(&START, Service::start(Site::new(), SHEDDING).start_to_ready.as_secs_f64() * 1e3);
+    }
+    let patient = Service::start(Site::new(), PATIENT);
+    println!("memory, idle: {:.0} MB", patient.process.resident());
+    cost(&patient, &Call::Mint, &MINT, figures).await;
+    cost(&patient, &Call::Refresh, &REFRESH, figures).await;
+    one_at_a_time(&patient, APP, &ONE, figures).await;
+    one_at_a_time(&patient, BARE, &ONE_BARE, figures).await;
+    drop(patient);
+    let shedding = Service::start(Site::new(), SHEDDING);
+    almost_full(&shedding, figures).await;
+    overloaded(&shedding, figures).await;
+    println!("memory, after overload: {:.0} MB\n", shedding.process.resident());
+}
+
+/// The CPU of a call, held against raw signatures before and after it.
+async fn cost(service: &Service, call: &Call, goal: &'static Goal, figures: &mut Figures) {
+    for _ in 0..ROUNDS {
+        let before = raw::signature();
+        let outcome = closed_loop(&service.process, &service.door(APP), CLIENTS, call, settings::round()).await;
+        let raw = f64::midpoint(before, raw::signature());
+        figures.note(goal, outcome.cpu_per_answer() / raw);
+        tell(&outcome);
+    }
+}
+
+async fn one_at_a_time(service: &Service, app: &str, goal: &'static Goal, figures: &mut Figures) {
+    for _ in 0..ROUNDS {
+        let before = raw::signature();
+        let outcome = closed_loop(&service.process, &service.door(app), 1, &Call::Mint, settings::round()).await;
+        let raw = f64::midpoint(before, raw::signature());
+        figures.note(goal, outcome.admitted.percentile(50.0).as_secs_f64() / raw);
+    }
+}
+
+async fn almost_full(service: &Service, figures: &mut Figures) {
+    for _ in 0..ROUNDS {
+        let rate = Rate { per_second: 0.8 * capacity(service, &Call::Mint).await, connections: CLIENTS };
+        let outcome = open_loop(&service.process, &service.door(APP), rate, &Call::Mint, settings::round()).await;
+        figures.note(&P99_AT_80, p99_ms(&outcome.admitted));
+        tell(&outcome);
+    }
+}
+
+async fn overloaded(service: &Service, figures: &mut Figures) {
+    for _ in 0..ROUNDS {
+        let capacity = capacity(service, &Call::Mint).await;
+        let rate = Rate { per_second: 2.0 * capacity, connections: CROWD };
+        let (over, health) =
+            with_health(&service.process, &service.door(APP), rate, &Call::Mint, settings::round()).await;
+        figures.note(&GOODPUT, over.goodput() / capacity);
+        figures.note(&P99_ADMITTED, p99_ms(&over.admitted));
+        figures.note(&P99_REFUSED, p99_ms(&over.refused));
+        figures.note(&P99_HEALTH, p99_ms(&health.admitted));
+        figures.note(&MEMORY, service.process.resident());
+        assert_eq!(over.failed + health.failed, 0, "answers that are neither a token nor a refusal");
+    }
+}
+
+/// Answers with a token each second, where everybody who is answered asks again at once.
+pub async fn capacity(service: &Service, call: &Call) -> f64 {
+    closed_loop(&service.process, &service.door(APP), CALM, call, settings::round()).await.goodput()
+}
+
+fn p99_ms(latencies: &Latencies) -> f64 {
+    latencies.percentile(99.0).as_secs_f64() * 1e3
+}
+
+/// Says so where calls were not answered that should have been.
+fn tell(outcome: &Outcome) {
+    let text = show::not_admitted([outcome].into_iter());
+    if !text.is_empty() {
+        println!("in a round that should have none:{text}");
+    }
+}
