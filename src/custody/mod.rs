@@ -30,7 +30,7 @@ use crate::{
 
 pub use batch::Batch;
 #[cfg(feature = "crypto-mb")]
-pub use batch::batch_signer;
+pub use batch::{SignTogether, batch_signer};
 pub use engine::Engine;
 pub use foreign::Foreign;
 pub use import::{ImportError, PublicHalf, inspect_pem};

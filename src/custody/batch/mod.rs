@@ -99,13 +99,17 @@ fn available() -> Result<Found, String> {
     Err("this build has no batch library (feature crypto-mb)".to_owned())
 }
 
+/// Signs 1 to 8 messages; `None` stands for a signature that came out wrong.
+#[cfg(feature = "crypto-mb")]
+pub type SignTogether = Box<dyn Fn(&[&[u8]]) -> Vec<Option<Signature>>>;
+
 /// The batch library by itself, with a key in PKCS#8, outside any engine: to measure what it costs. Each signature is
 /// verified, as always.
 ///
 /// # Errors
 /// Where this processor cannot, or the key is unfit.
 #[cfg(feature = "crypto-mb")]
-pub fn batch_signer(pkcs8: &[u8]) -> Result<impl Fn(&[&[u8]]) -> Vec<Option<Signature>> + use<>, String> {
+pub fn batch_signer(pkcs8: &[u8]) -> Result<SignTogether, String> {
     available()?;
     let pkcs1 = super::envelope::from_pkcs8(pkcs8).map_err(|why| why.to_string())?;
     let key = pkcs1::RsaPrivateKey::try_from(pkcs1.as_slice()).map_err(|why| why.to_string())?;
@@ -114,7 +118,7 @@ pub fn batch_signer(pkcs8: &[u8]) -> Result<impl Fn(&[&[u8]]) -> Vec<Option<Sign
         length: key.modulus.as_bytes().len(),
         faults: Arc::new(Faults::new(Metrics::new())),
     };
-    Ok(move |messages: &[&[u8]]| key.sign(messages))
+    Ok(Box::new(move |messages| key.sign(messages)))
 }
 
 /// A key whose signatures are computed together.
