@@ -1,5 +1,7 @@
 //! The plan of a rotation: its rules hold in a world of faults, whatever happens, and it always comes to an end.
 
+mod told;
+mod turns;
 mod world;
 
 use std::time::Duration;
