@@ -14,10 +14,11 @@ use world::{START, key};
 /// Works until the plan waits or rests; why each kind of step was done, the last time.
 fn told(world: &mut World) -> BTreeMap<String, String> {
     let mut told = BTreeMap::new();
-    while let Next::Do { step, reason } = world.work(false) {
+    for _ in 0..MANY {
+        let Next::Do { step, reason } = world.work(false) else { return told };
         told.insert(serde_json::to_value(&step).unwrap()["step"].as_str().unwrap().to_owned(), reason);
     }
-    told
+    panic!("no end: {told:?}");
 }
 
 #[test]
@@ -230,4 +231,20 @@ fn a_forecast_ends_at_what_nobody_can_tell_the_end_of() {
     assert!(last.waits && last.what.contains("does not answer"), "{last:?}");
     assert!(!forecast.lines.iter().any(|line| line.what.starts_with("sign")), "{forecast:#?}");
     assert_eq!(forecast.due, None);
+}
+
+#[test]
+fn a_forecast_is_of_one_rotation_also_where_the_next_is_due_at_its_end() {
+    let mut world = World::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
+    steps(&mut world);
+    world.pass(HOUR);
+    let from_rest = world.view().forecast();
+    happen(&mut world, &Happening::Ask);
+    for forecast in [from_rest, world.view().forecast()] {
+        let signs = forecast.lines.iter().find(|line| line.what.starts_with("sign with")).unwrap();
+        let ends: Vec<_> = forecast.lines.iter().filter(|line| line.what == Step::Finish.to_string()).collect();
+        assert_eq!(ends, [forecast.lines.last().unwrap()]);
+        assert_eq!(forecast.due, Some(signs.at.plus(HOUR)));
+        assert!(forecast.due < Some(ends[0].at), "the next is late already");
+    }
 }

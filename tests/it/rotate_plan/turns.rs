@@ -134,8 +134,14 @@ fn a_rollback_during_the_next_rotation_ends_that_too() {
     world.pass(SOAK);
     steps(&mut world);
     happen(&mut world, &Happening::Ask);
+    steps(&mut world);
+    assert!(world.made.is_some());
     let back = world.view().roll_back().unwrap();
     assert_eq!(back.goal, Goal::Finish);
+    world.turn(back);
+    world.settle();
+    world.check_settled();
+    assert_eq!(world.made, None, "nothing is left of it");
 }
 
 #[test]
@@ -183,4 +189,25 @@ fn a_compromise_during_a_rotation_goes_on_with_it_without_the_key_that_is_bad() 
     world.settle();
     world.check_settled();
     assert_ne!(world.view().active().unwrap().record.kid, made);
+}
+
+#[test]
+fn a_key_takes_over_at_once_only_where_every_app_holds_it_and_every_node_has_loaded_it() {
+    let mut world = World::new(Policy { standby: true, ..policy() }, 2, 0, 2);
+    world.settle();
+    let bad = world.view().active().unwrap().record.kid.clone();
+    let takes_over = |view: &countersign::rotate::plan::View| {
+        let turn = view.compromise(&bad).unwrap();
+        assert_eq!(turn.goal, if turn.changes.len() == 2 { Goal::Finish } else { Goal::Rotate });
+        turn.changes.len() == 2
+    };
+    assert!(takes_over(&world.view()));
+    let mut view = world.view();
+    view.nodes[1].loaded.clear();
+    assert!(!takes_over(&view), "a node could not sign with it");
+    world.silence(1, true);
+    assert!(takes_over(&world.view()), "what Braze showed before it fell silent counts");
+    world.silence(1, false);
+    world.rob(1, 0);
+    assert!(!takes_over(&world.view()), "an app would reject its tokens");
 }
