@@ -4,6 +4,7 @@
 #
 #   tests/run.sh            everything
 #   tests/run.sh judges     only the named stages (see the list at the end)
+#   tests/run.sh mutants    not in the list, because it takes hours: what no test would notice (docs/testing.md)
 
 set -u -o pipefail
 cd "$(dirname "$0")/.."
@@ -239,6 +240,16 @@ stage_rotation() {
 stage_load() {
   packages taskset util-linux
   LOAD_SECONDS=4 cargo bench --locked --bench load
+}
+
+# R73: changes the code that decides who gets a token and when a key may sign, one thing at a time, and runs the tests that
+# should notice (.cargo/mutants.toml). MUTANTS has more arguments, e.g. "--shard 0/8", "--in-diff my.diff", "--iterate".
+# Property tests begin with one seed, so that the score can be repeated, and look for no smaller counterexample.
+stage_mutants() {
+  need cargo-mutants || cargo install --locked --quiet cargo-mutants
+  # shellcheck disable=SC2086
+  CARGO_TARGET_DIR="$ROOT/target" PROPTEST_RNG_SEED=1 PROPTEST_MAX_SHRINK_ITERS=0 PROPTEST_DISABLE_FAILURE_PERSISTENCE=true \
+    cargo mutants --output "$ROOT/target" ${MUTANTS:-}
 }
 
 STAGES=(build test openssl rotation judges shapes openapi timing slow durable disk client browser fuzz unit container manual load)

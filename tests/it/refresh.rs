@@ -14,7 +14,9 @@ use serde_json::json;
 
 use super::support::{
     bench::{Bench, CONFIG},
-    claims, verified_claims,
+    claims,
+    domain::just_before,
+    verified_claims,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -82,7 +84,7 @@ async fn a_session_that_is_not_there_has_expired_if_its_token_says_so() {
     let idle = bench.session("u-1").await;
     bench.session("u-1").await;
     bench.refresh(&idle).await.problem(401, "invalid_token");
-    bench.clock.forward(10 * DAY - Duration::from_millis(1));
+    bench.clock.forward(just_before(10 * DAY));
     bench.refresh(&idle).await.problem(401, "invalid_token");
     bench.clock.forward(Duration::from_millis(1));
     bench.refresh(&idle).await.problem(401, "expired_token");
@@ -91,7 +93,7 @@ async fn a_session_that_is_not_there_has_expired_if_its_token_says_so() {
     bench.clock.forward(9 * DAY);
     busy = bench.refresh(&busy).await.ok().text("refresh_token");
     bench.session("u-2").await;
-    bench.clock.forward(6 * DAY - Duration::from_millis(1));
+    bench.clock.forward(just_before(6 * DAY));
     bench.refresh(&busy).await.problem(401, "invalid_token");
     bench.clock.forward(Duration::from_millis(1));
     bench.refresh(&busy).await.problem(401, "expired_token");

@@ -248,3 +248,29 @@ fn a_forecast_is_of_one_rotation_also_where_the_next_is_due_at_its_end() {
         assert!(forecast.due < Some(ends[0].at), "the next is late already");
     }
 }
+
+#[test]
+fn what_is_imagined_of_a_step_is_what_it_makes() {
+    for standby in [false, true] {
+        let mut world = World::new(Policy { standby, ..policy() }, 2, 0, 1);
+        world.settle();
+        happen(&mut world, &Happening::Ask);
+        for _ in 0..200 {
+            let mut imagined = world.view();
+            match world.work(false) {
+                Next::Do { step, .. } => {
+                    imagined.imagine(&step);
+                    let real = world.view();
+                    assert_eq!((imagined.goal, imagined.made.is_some()), (real.goal, real.made.is_some()), "{step:?}");
+                    let states = |view: &countersign::rotate::plan::View| {
+                        view.keys.iter().map(|key| (key.record.state, key.destroyed)).collect::<Vec<_>>()
+                    };
+                    assert_eq!(states(&imagined), states(&real), "{step:?}");
+                }
+                Next::Wait { until, .. } => world.pass(until.map_or(SOAK, |until| until.since(world.now))),
+                Next::Rest { .. } => break,
+            }
+        }
+        world.check_settled();
+    }
+}

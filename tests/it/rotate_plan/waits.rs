@@ -3,8 +3,7 @@
 use countersign::rotate::plan::{Blocker, Listing};
 
 use super::*;
-
-const MILLI: Duration = Duration::from_millis(1);
+use crate::support::domain::{MILLI, just_before};
 
 /// What is in the way now, where nothing can be done.
 fn waits(world: &World) -> Vec<Blocker> {
@@ -32,7 +31,7 @@ fn the_next_rotation_is_due_by_the_policy_from_when_the_key_began_to_sign() {
     let due = world.view().active().unwrap().record.changed.plus(HOUR);
     assert_eq!(world.view().next(), Next::Rest { due: Some(due) });
     let rest = due.since(world.now);
-    world.pass(rest - MILLI);
+    world.pass(just_before(rest));
     assert_eq!(steps(&mut world), [""; 0]);
     world.pass(MILLI);
     assert_eq!(steps(&mut world)[0], "begin");
@@ -52,7 +51,7 @@ fn a_request_that_was_lost_is_made_again_when_it_can_no_longer_show() {
         world.faults.push(Fault::Before);
         assert_eq!(steps(&mut world), ["generate", "publish"]);
         let until = world.now.plus(SOAK);
-        world.pass(SOAK - MILLI);
+        world.pass(just_before(SOAK));
         let [Blocker::Settling { until: told, .. }] = &waits(&world)[..] else { panic!("{:?}", waits(&world)) };
         assert_eq!(*told, until);
         world.pass(MILLI);
@@ -96,7 +95,7 @@ fn a_key_that_has_to_go_is_waited_for_as_long_as_it_may_yet_appear() {
     given_up(&mut world);
     let until = world.now.plus(SOAK);
     assert_eq!(steps(&mut world), ["destroy"]);
-    world.pass(SOAK - MILLI);
+    world.pass(just_before(SOAK));
     let [Blocker::Settling { until: told, .. }] = &waits(&world)[..] else { panic!("{:?}", waits(&world)) };
     assert_eq!(*told, until);
     world.pass(MILLI);
