@@ -244,11 +244,12 @@ stage_load() {
 
 # R73: changes the code that decides who gets a token and when a key may sign, one thing at a time, and runs the tests that
 # should notice (.cargo/mutants.toml). MUTANTS has more arguments, e.g. "--shard 0/8", "--in-diff my.diff", "--iterate".
-# Property tests begin with one seed, so that the score can be repeated, and look for no smaller counterexample.
+# Property tests begin with one seed, so that the score can be repeated, and look for no smaller counterexample. The target
+# folder is its own: Cargo tells artifacts of two copies of a crate apart by time alone, and would take a changed one for ours.
 stage_mutants() {
   need cargo-mutants || cargo install --locked --quiet cargo-mutants
   # shellcheck disable=SC2086
-  CARGO_TARGET_DIR="$ROOT/target" PROPTEST_RNG_SEED=1 PROPTEST_MAX_SHRINK_ITERS=0 PROPTEST_DISABLE_FAILURE_PERSISTENCE=true \
+  CARGO_TARGET_DIR="$ROOT/target/mutants" PROPTEST_RNG_SEED=1 PROPTEST_MAX_SHRINK_ITERS=0 PROPTEST_DISABLE_FAILURE_PERSISTENCE=true \
     cargo mutants --output "$ROOT/target" ${MUTANTS:-}
 }
 
