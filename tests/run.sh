@@ -4,6 +4,7 @@
 #
 #   tests/run.sh            everything
 #   tests/run.sh judges     only the named stages (see the list at the end)
+#   tests/run.sh mutants    not in the list, because it takes hours: what no test would notice (docs/testing.md)
 
 set -u -o pipefail
 cd "$(dirname "$0")/.."
@@ -262,6 +263,17 @@ go_library() {
   if dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; then return; fi
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+}
+
+# R73: changes the code that decides who gets a token and when a key may sign, one thing at a time, and runs the tests that
+# should notice (.cargo/mutants.toml). MUTANTS has more arguments, e.g. "--shard 0/8", "--in-diff my.diff", "--iterate".
+# Property tests begin with one seed, so that the score can be repeated, and look for no smaller counterexample. The target
+# folder is its own: Cargo tells artifacts of two copies of a crate apart by time alone, and would take a changed one for ours.
+stage_mutants() {
+  need cargo-mutants || cargo install --locked --quiet cargo-mutants
+  # shellcheck disable=SC2086
+  CARGO_TARGET_DIR="$ROOT/target/mutants" PROPTEST_RNG_SEED=1 PROPTEST_MAX_SHRINK_ITERS=0 PROPTEST_DISABLE_FAILURE_PERSISTENCE=true \
+    cargo mutants --output "$ROOT/target" ${MUTANTS:-}
 }
 
 STAGES=(build test batch openssl rotation judges shapes openapi timing slow durable disk client browser fuzz unit container manual load)

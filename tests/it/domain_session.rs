@@ -169,6 +169,13 @@ fn every_decision_has_its_own_word() {
     assert_eq!(all.map(Decision::as_str), Decision::WORDS);
 }
 
+/// The words stand in stores: another word, or one for two ends, would open old sessions again.
+#[test]
+fn every_end_has_its_own_word() {
+    let all = [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::OptedOut];
+    assert_eq!(all.map(Ended::as_str), ["logout", "revoked", "reused", "opted_out"]);
+}
+
 fn ended() -> impl Strategy<Value = Option<Ended>> {
     const WHY: [Ended; 4] = [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::OptedOut];
     prop_oneof![8 => Just(None), 1 => proptest::sample::select(&WHY[..]).prop_map(Some)]

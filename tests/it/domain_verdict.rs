@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign::{
     clock::UnixMillis,
-    domain::verdict::{Against, Code, Finding, Unverified, examine},
+    domain::verdict::{Against, Claimed, Code, Finding, Unverified, Verdict, examine, is_public_key, judge},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -301,7 +301,10 @@ fn an_exp_in_milliseconds_is_remarked_on_because_it_never_expires() {
     for exp in [json!(NOW.0), json!(NOW.0 + 3_600_000), json!(1e15), json!(i64::MAX), json!(u64::MAX), json!(1e300)] {
         assert!(remarks(&with("exp", exp.clone())).contains("milliseconds"), "{exp}");
     }
-    assert_eq!(remarks(&with("exp", json!(4_102_444_800_i64))), "");
+    for exp in [4_102_444_800_i64, 100_000_000_000] {
+        assert_eq!(remarks(&with("exp", json!(exp))), "", "{exp}");
+    }
+    assert_ne!(remarks(&with("exp", json!(100_000_000_001_i64))), "");
 }
 
 #[test]
@@ -332,6 +335,7 @@ fn the_codes_are_brazes() {
     ];
     assert_eq!(Code::ALL.map(|code| (code.number(), code.reason())), table);
     assert!(Code::ALL.into_iter().all(|code| Code::from_number(code.number()) == Some(code)));
+    assert!(Code::ALL.into_iter().all(|code| code.label() == code.number().to_string()));
     assert!([0, 11, 19, 29, -1, i64::MAX].into_iter().all(|number| Code::from_number(number).is_none()));
 }
 
@@ -341,6 +345,70 @@ fn an_unverified_token_can_be_read_without_believing_it() {
     assert_eq!(token.header["alg"], "RS256");
     assert_eq!(token.claims, good_claims());
     assert_eq!(Unverified::read("").unwrap_err().code, Some(Code::MissingToken));
+    assert_eq!(Unverified::read(&signed(HEADER, "not JSON")).unwrap().claims, "not JSON", "as it stands there");
+}
+
+fn judged(token: Option<&str>, claimed: &Claimed) -> Result<(), (Code, String)> {
+    let keys = [OURS.public_pem()];
+    // Who is asked for, whoever the app said to be logged in.
+    let against = Against { public_keys: Some(&keys), user: Some("somebody-else"), sdk_api_key: None, now: NOW };
+    match judge(token, claimed, &against) {
+        Verdict::Accepted => Ok(()),
+        Verdict::Rejected { code, text } => Err((code, text)),
+    }
+}
+
+#[test]
+fn a_request_is_judged_for_the_user_whom_it_names() {
+    let code = |token: Option<&str>, claimed: &Claimed| judged(token, claimed).map_err(|(code, _)| code.number());
+    let named = |user: &str| Claimed::User(user.to_owned());
+    let good = good();
+    assert_eq!(code(Some(&good), &named("u-1")), Ok(()));
+    assert_eq!(code(Some(&good), &named("u-2")), Err(21));
+    assert_eq!(code(None, &named("u-1")), Err(26));
+    assert_eq!(code(Some(&with("exp", json!(NOW.0))), &named("u-1")), Ok(()), "a remark rejects nothing");
+    assert_eq!(code(None, &Claimed::Nobody), Ok(()), "anonymous traffic is never held up");
+    assert_eq!(code(Some("junk"), &Claimed::Nobody), Ok(()));
+    let (code, text) = judged(Some(&good), &Claimed::Conflicting("two".to_owned())).unwrap_err();
+    assert_eq!((code.number(), text.as_str()), (28, "two"));
+    // The first thing that is wrong is the answer, with its own words.
+    let worse = signed(r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"sub":"u-1"}"#);
+    let (code, text) = judged(Some(&worse), &named("u-1")).unwrap_err();
+    assert_eq!(code.number(), 24);
+    assert!(text.contains("HS256"), "{text}");
+}
+
+#[test]
+fn a_request_is_for_one_user_or_for_nobody() {
+    let of = |rows: &[Option<&'static str>], request: &[&'static str]| {
+        Claimed::of(rows.iter().copied(), request.iter().copied())
+    };
+    for rows in [&[][..], &[None], &[None, None]] {
+        assert_eq!(of(rows, &[]), Claimed::Nobody, "{rows:?}");
+    }
+    let one = Claimed::User("u-1".to_owned());
+    assert_eq!(of(&[], &["u-1"]), one);
+    assert_eq!(of(&[Some("u-1"), Some("u-1")], &[]), one);
+    assert_eq!(of(&[Some("u-1"), Some("u-1")], &["u-1", "u-1"]), one);
+    let words = |rows: &[Option<&'static str>], request: &[&'static str]| match of(rows, request) {
+        Claimed::Conflicting(words) => words,
+        other => panic!("{other:?}"),
+    };
+    for text in [words(&[Some("u-1"), Some("u-2")], &[]), words(&[Some("u-2")], &["u-1"]), words(&[], &["u-1", "u-2"])]
+    {
+        assert!(text.contains("\"u-1\"") && text.contains("\"u-2\""), "{text}");
+    }
+    let text = words(&[Some("u-1"), None, None, Some("u-1"), None], &[]);
+    assert!(text.contains("\"u-1\"") && text.contains("but 3 of its rows"), "{text}");
+    assert!(words(&[None], &["u-1"]).contains("but 1 of its rows"));
+}
+
+#[test]
+fn braze_can_use_rsa_keys_in_pem_only() {
+    assert!(is_public_key(&OURS.public_pem()));
+    for no_key in [String::new(), OURS.private_pem(), pem("PUBLIC KEY", b"junk"), pem("RSA PUBLIC KEY", b"junk")] {
+        assert!(!is_public_key(&no_key), "{no_key}");
+    }
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

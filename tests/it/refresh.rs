@@ -4,21 +4,30 @@ use std::{collections::HashSet, time::Duration};
 
 use countersign::{
     clock::Clock,
-    domain::{refresh_token, sealing::SealingKeys},
+    domain::{
+        refresh_token::{self, Presented},
+        sealing::SealingKeys,
+    },
     store::Advance,
 };
 use serde_json::json;
 
 use super::support::{
     bench::{Bench, CONFIG},
-    claims, verified_claims,
+    claims,
+    domain::just_before,
+    verified_claims,
 };
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The counter inside a refresh token, which only the service can see.
+/// What is inside a refresh token, which only the service can see.
+fn presented(bench: &Bench, refresh_token: &str) -> Presented {
+    refresh_token::unseal(refresh_token, &SealingKeys::derive(bench.settings.sealing())).unwrap()
+}
+
 fn counter(bench: &Bench, refresh_token: &str) -> u64 {
-    refresh_token::unseal(refresh_token, &SealingKeys::derive(bench.settings.sealing())).unwrap().counter
+    presented(bench, refresh_token).counter
 }
 
 #[tokio::test]
@@ -40,6 +49,54 @@ async fn a_refresh_gives_a_new_token_and_a_new_refresh_token() {
     let refresh_in = answer["refresh_in"].as_u64().unwrap();
     assert!((1800..=2700).contains(&refresh_in), "{refresh_in}");
     assert_eq!(bench.metric(r#"countersign_refreshes_total{app="web",decision="rotate"}"#), 1.0);
+}
+
+#[tokio::test]
+async fn a_refresh_token_knows_its_place_and_its_times() {
+    let bench = Bench::new().await;
+    let began = bench.clock.now();
+    let mut token = bench.session("u-1").await;
+    let session = presented(&bench, &token).session;
+    for counter in 1..4 {
+        bench.clock.forward(DAY);
+        token = bench.refresh(&token).await.ok().text("refresh_token");
+        let now = bench.clock.now();
+        let link = presented(&bench, &token);
+        assert_eq!((link.session, link.counter, link.issued), (session, counter, now));
+        assert_eq!((link.idle_expires, link.expires), (now.plus(30 * DAY), began.plus(180 * DAY)));
+    }
+    // A repeated answer is the same link, not one that lives longer.
+    let (now, first) = (bench.clock.now(), presented(&bench, &token));
+    let next = bench.refresh(&token).await.ok().text("refresh_token");
+    bench.clock.forward(Duration::from_hours(1));
+    let again = presented(&bench, &bench.refresh(&token).await.ok().text("refresh_token")).clone();
+    assert_eq!(*presented(&bench, &next), *again);
+    assert_eq!((again.issued, again.idle_expires), (now, now.plus(30 * DAY)));
+    assert_eq!(again.expires, first.expires);
+}
+
+/// A session that is over is purged some day; its app is told the same as on the day before.
+#[tokio::test]
+async fn a_session_that_is_not_there_has_expired_if_its_token_says_so() {
+    let config = format!("{CONFIG}\n[apps.web.refresh]\nidle = \"10d\"\nabsolute = \"15d\"\n");
+    let bench = Bench::with(&config.replace("[apps.web]", "[store]\nmax_sessions_per_user = 1\n\n[apps.web]")).await;
+    // Each login takes the place of the user's session before it.
+    let idle = bench.session("u-1").await;
+    bench.session("u-1").await;
+    bench.refresh(&idle).await.problem(401, "invalid_token");
+    bench.clock.forward(just_before(10 * DAY));
+    bench.refresh(&idle).await.problem(401, "invalid_token");
+    bench.clock.forward(Duration::from_millis(1));
+    bench.refresh(&idle).await.problem(401, "expired_token");
+
+    let mut busy = bench.session("u-2").await;
+    bench.clock.forward(9 * DAY);
+    busy = bench.refresh(&busy).await.ok().text("refresh_token");
+    bench.session("u-2").await;
+    bench.clock.forward(just_before(6 * DAY));
+    bench.refresh(&busy).await.problem(401, "invalid_token");
+    bench.clock.forward(Duration::from_millis(1));
+    bench.refresh(&busy).await.problem(401, "expired_token");
 }
 
 #[tokio::test]
@@ -135,7 +192,7 @@ async fn a_token_ahead_of_the_store_goes_on_and_raises_an_alarm() {
     let second = bench.refresh(&first).await.ok().text("refresh_token");
     let third = bench.refresh(&second).await.ok().text("refresh_token");
     // The store forgets the last two rotations, as if restored by copying an old file back.
-    let session = refresh_token::unseal(&third, &SealingKeys::derive(bench.settings.sealing())).unwrap().session;
+    let session = presented(&bench, &third).session;
     let row = bench.house.store.session(session).await.unwrap().unwrap();
     let back = Advance { id: session, from: 2, to: 0, rotated: row.rotated, idle_expires: row.idle_expires };
     assert!(bench.house.store.advance_session(back).await.unwrap());

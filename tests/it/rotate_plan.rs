@@ -1,5 +1,8 @@
 //! The plan of a rotation: its rules hold in a world of faults, whatever happens, and it always comes to an end.
 
+mod told;
+mod turns;
+mod waits;
 mod world;
 
 use std::time::Duration;
@@ -14,6 +17,9 @@ use world::{Fault, World};
 
 const HOUR: Duration = Duration::from_hours(1);
 const SOAK: Duration = Duration::from_mins(5);
+
+/// More steps than can be done at once.
+const MANY: usize = 50;
 
 fn policy() -> Policy {
     Policy { every: None, soak: SOAK, margin: Duration::from_mins(1), longest_life: HOUR, standby: false }
@@ -168,6 +174,7 @@ proptest! {
 fn steps(world: &mut World) -> Vec<String> {
     let mut done = Vec::new();
     while let Next::Do { step, .. } = world.work(false) {
+        assert!(done.len() < MANY, "no end: {done:?}");
         let name = serde_json::to_value(&step).unwrap()["step"].as_str().unwrap().to_owned();
         done.push(name);
     }

@@ -55,6 +55,10 @@ impl View {
                 Next::Do { step, reason } => {
                     lines.push(line(step.to_string(), reason, false));
                     view.imagine(&step);
+                    // The next rotation is another forecast.
+                    if step == Step::Finish {
+                        break;
+                    }
                 }
                 Next::Wait { blockers, until } => {
                     // Nodes report by themselves, within a moment: that is no line of its own.
@@ -65,10 +69,6 @@ impl View {
                     }
                 }
                 Next::Rest { due } => return Forecast { lines, due, stuck: Vec::new() },
-            }
-            // The next rotation is another forecast.
-            if view.goal == Goal::Rest && !lines.is_empty() && view.goal != self.goal {
-                break;
             }
         }
         Forecast { lines, due: view.due(), stuck: Vec::new() }
