@@ -243,7 +243,7 @@ stage_manual() {
 }
 
 # R60: kill -9 at every boundary of a rotation, 20 rounds. R61, R62: rotations and a compromise under load, two processes;
-# ROTATION_LOAD=full is 500 requests a second and three rotations, for a machine that can.
+# ROTATION_LOAD=full is 500 requests a second and three rotations: docs/performance.md.
 stage_rotation() {
   ROTATION_ROUNDS=20 cargo test --locked --test it rotate_kill
   cargo test --locked --test it -- --ignored --nocapture rotate_load
