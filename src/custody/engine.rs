@@ -1,7 +1,8 @@
 //! The threads that sign. A signature is some 255 µs of pure computation: it would hold up the threads that serve.
 //!
-//! Work waits in one queue, first come first served. Where the wait would be too long, it is refused before anything
-//! is done for it: a quick refusal lets clients come back later, a long queue makes everybody late.
+//! Work waits in a line for each key, first come first served; the keys take turns. What waits for one key is signed
+//! together where the key can do that, and nothing waits for more to come. Where the wait would be too long, work is refused
+//! before anything is done for it: a quick refusal lets clients come back later, a long queue makes everybody late.
 
 mod queue;
 
