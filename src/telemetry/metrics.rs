@@ -114,6 +114,8 @@ pub enum StoreWork {
     Read,
     /// One write, from asking for it to its durable answer.
     Write,
+    /// Moving the log into the store's file, beside the writes.
+    Checkpoint,
 }
 
 /// Every metric of the service.
@@ -281,6 +283,7 @@ impl Metrics {
         let work = match work {
             StoreWork::Read => "read",
             StoreWork::Write => "write",
+            StoreWork::Checkpoint => "checkpoint",
         };
         self.store_time.get_or_create(&Work { work }).observe(took.as_secs_f64());
     }

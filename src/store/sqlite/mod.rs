@@ -1,6 +1,7 @@
 //! The store in one SQLite file: for one node, and for commands that run beside it.
 //!
-//! [`writer`] is one thread that commits whatever waits in one transaction; [`readers`] are a few read-only connections
+//! [`writer`] is one thread that commits whatever waits in one transaction, [`checkpoint`] another that moves what was
+//! committed from the log into the file; [`readers`] are a few read-only connections
 //! used right where the question is asked. [`mod@file`] looks after the file itself, [`migrations`] after its tables.
 //! Several processes may have one file open: SQLite's locks keep them apart, and nothing durable is cached here.
 
@@ -24,6 +25,7 @@ macro_rules! app_ended {
 
 mod acts;
 mod api_keys;
+mod checkpoint;
 mod connect;
 mod file;
 mod keys;
@@ -42,7 +44,9 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
-use self::{file::StoreFile, name::StoreName, purge::Sweep, readers::Readers, writer::Writer};
+use self::{
+    checkpoint::Checkpointer, file::StoreFile, name::StoreName, purge::Sweep, readers::Readers, writer::Writer,
+};
 use super::{Config, StoreError};
 use crate::{
     clock::UnixMillis,
@@ -74,10 +78,11 @@ impl SqliteStore {
         let file = StoreFile::prepare(&config.path, &name)?;
         let mut connection = name.check(connect::writing(file.path()))?;
         migrations::bring_up_to_date(&mut connection, &name)?;
+        let log = Checkpointer::start(file.path(), &mut connection, &name, Arc::clone(&metrics))?;
         Ok(Self {
             readers: name.check(Readers::open(file.path(), POINT_READERS))?,
             long_readers: Arc::new(name.check(Readers::open(file.path(), LONG_READERS))?),
-            writer: Writer::start(connection, name.clone(), Arc::clone(&metrics))?,
+            writer: Writer::start(connection, log, name.clone(), Arc::clone(&metrics))?,
             file,
             name,
             metrics,

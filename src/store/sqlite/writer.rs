@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
+    checkpoint::Checkpointer,
     name::{StoreName, explain},
     upkeep::TimeKeeper,
 };
@@ -40,9 +41,14 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(connection: Connection, name: StoreName, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        connection: Connection,
+        log: Checkpointer,
+        name: StoreName,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let mut desk = Desk { connection, name: name.clone(), metrics, time: TimeKeeper::default() };
+        let mut desk = Desk { log, connection, name: name.clone(), metrics, time: TimeKeeper::default() };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || desk.serve(&waiting))
@@ -131,6 +137,8 @@ enum Failure {
 
 /// What the writing thread works with.
 struct Desk {
+    // Dropped first: the connection that closes last moves the rest of the log into the file.
+    log: Checkpointer,
     connection: Connection,
     name: StoreName,
     metrics: Arc<Metrics>,
@@ -180,6 +188,7 @@ impl Desk {
             self.roll_back();
         } else {
             self.metrics.committed(batch.len());
+            self.log.committed(&self.connection);
         }
         outcome
     }
@@ -220,9 +229,11 @@ mod tests {
     fn writer() -> (Writer, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.db");
-        let connection = Connection::open(&path).unwrap();
+        let mut connection = Connection::open(&path).unwrap();
         connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY); CREATE TABLE meta (name, value);").unwrap();
-        (Writer::start(connection, StoreName::new(&path), Metrics::new()).unwrap(), dir)
+        let name = StoreName::new(&path);
+        let log = Checkpointer::start(&path, &mut connection, &name, Metrics::new()).unwrap();
+        (Writer::start(connection, log, name, Metrics::new()).unwrap(), dir)
     }
 
     async fn put(writer: &Writer, n: i64) -> Result<usize, StoreError> {
