@@ -123,7 +123,7 @@ impl Default for Custody {
             passphrase: None,
             threads: None,
             batch: Batch::Auto,
-            max_wait: Span(Duration::from_millis(50)),
+            max_wait: Span(Duration::from_millis(30)),
         }
     }
 }

@@ -5,13 +5,14 @@
 //! before anything is done for it: a quick refusal lets clients come back later, a long queue makes everybody late.
 
 mod queue;
+mod shedding;
 
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::JoinHandle,
     time::Duration,
@@ -20,7 +21,10 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use self::queue::{Job, Queue};
+use self::{
+    queue::{Job, Queue, Reply},
+    shedding::Shedding,
+};
 use super::{SignError, Signer};
 use crate::{
     domain::{
@@ -37,11 +41,8 @@ const MAX_QUEUE_PER_THREAD: usize = 1024;
 /// more than the hand-out itself; an idle engine hands out at once.
 const HAND_OUT: usize = 16;
 
-/// What a signature takes before the first one was measured.
-const FIRST_GUESS: Duration = Duration::from_micros(300);
-
-/// A measured signature moves the average by one part in so many.
-const WEIGHT: u64 = 16;
+/// No signature is kept longer for that, however slow the processor.
+const HAND_OUT_WITHIN: Duration = Duration::from_millis(4);
 
 /// The private operation.
 pub(super) trait PrivateKey: Send + Sync {
@@ -70,12 +71,8 @@ struct Shared {
     work: Condvar,
     /// The queue's length, to be read without its lock.
     waiting: AtomicUsize,
-    /// Moving average of what a signature takes, in nanoseconds; of a batch, each one's share.
-    average: AtomicU64,
-    /// How long what was taken last had waited, in nanoseconds; 0 while nothing waits.
-    waited: AtomicU64,
+    shedding: Shedding,
     threads: usize,
-    max_wait: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -90,10 +87,8 @@ impl Engine {
             queue: Mutex::default(),
             work: Condvar::new(),
             waiting: AtomicUsize::new(0),
-            average: AtomicU64::new(nanos(FIRST_GUESS)),
-            waited: AtomicU64::new(0),
+            shedding: Shedding::new(threads, max_wait),
             threads,
-            max_wait,
             metrics,
         });
         let mut engine = Self { shared, threads: Vec::with_capacity(threads) };
@@ -128,17 +123,9 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long a signature asked for now would wait.
-    fn estimated_wait(&self) -> Duration {
-        let waiting = self.waiting.load(Relaxed) as u64;
-        Duration::from_nanos(waiting.saturating_mul(self.average.load(Relaxed)) / self.threads as u64)
-    }
-
-    /// By the estimate, or by what was measured: where the machine is too busy with other things, a queue moves more slowly
-    /// than its signatures take.
+    /// How long a signature asked for now would wait, where that is too long.
     fn overloaded(&self) -> Option<Duration> {
-        let wait = self.estimated_wait().max(Duration::from_nanos(self.waited.load(Relaxed)));
-        (wait > self.max_wait).then_some(wait)
+        self.shedding.too_long(self.waiting.load(Relaxed))
     }
 
     fn push(&self, job: Job) -> Result<(), SignError> {
@@ -147,7 +134,7 @@ impl Shared {
         }
         let mut queue = self.lock();
         if queue.len() >= MAX_QUEUE_PER_THREAD * self.threads {
-            return Err(SignError::Overloaded { retry_after: self.estimated_wait() });
+            return Err(SignError::Overloaded { retry_after: self.shedding.estimate(queue.len()) });
         }
         queue.push(job);
         self.note_length(&queue);
@@ -189,34 +176,36 @@ impl Shared {
     fn note_length(&self, queue: &Queue) {
         self.waiting.store(queue.len(), Relaxed);
         self.metrics.sign_queue_length(queue.len());
-        if queue.len() == 0 {
-            self.waited.store(0, Relaxed);
-        }
     }
 
     /// A thread's life.
     fn work(&self) {
-        let (mut taken, mut finished) = (Vec::new(), Vec::with_capacity(2 * HAND_OUT));
+        let (mut taken, mut finished) = (Vec::new(), Finished::new());
+        let mut ready = Stopwatch::start();
         loop {
             if !self.try_take(&mut taken) {
-                hand_out(&mut finished);
+                finished.hand_out();
                 if !self.take(&mut taken) {
                     return;
                 }
+                ready = Stopwatch::start();
             }
+            let count = taken.len();
             self.sign(&mut taken, &mut finished);
-            if finished.len() >= HAND_OUT {
-                hand_out(&mut finished);
+            if finished.is_due() {
+                finished.hand_out();
             }
+            self.shedding.signed(count, ready.elapsed());
+            ready = Stopwatch::start();
         }
     }
 
     /// Signs what was taken; it is by one key.
-    fn sign(&self, taken: &mut Vec<Job>, finished: &mut Vec<Finished>) {
+    fn sign(&self, taken: &mut Vec<Job>, finished: &mut Finished) {
         let count = taken.len();
         let signing = Stopwatch::start();
         for job in taken.iter() {
-            self.note_wait(job.enqueued.elapsed());
+            self.metrics.sign_waited(job.enqueued.elapsed());
         }
         let mut together = sign_together(taken).into_iter();
         let mut signed = 0;
@@ -226,29 +215,43 @@ impl Shared {
                 None => sign_alone(&*job.key, job.input),
             };
             signed += usize::from(answer.is_ok());
-            finished.push((job.reply, answer));
+            finished.push(job.reply, answer);
         }
         let share = signing.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         self.metrics.signed(signed, count, share);
-        self.learn(share);
-    }
-
-    fn note_wait(&self, waited: Duration) {
-        self.metrics.sign_waited(waited);
-        if self.waiting.load(Relaxed) > 0 {
-            self.waited.store(nanos(waited), Relaxed);
-        }
-    }
-
-    /// Two threads may overwrite each other's share: an average loses nothing by that.
-    fn learn(&self, took: Duration) {
-        let average = self.average.load(Relaxed);
-        self.average.store(average - average / WEIGHT + nanos(took) / WEIGHT, Relaxed);
     }
 }
 
-/// A signature, or why there is none, and who waits for it.
-type Finished = (oneshot::Sender<Result<SignedToken, SignError>>, Result<SignedToken, SignError>);
+/// What is signed and not yet handed out: a signature, or why there is none, and who waits for it.
+struct Finished {
+    answers: Vec<(Reply, Result<SignedToken, SignError>)>,
+    /// Since the first of them.
+    since: Stopwatch,
+}
+
+impl Finished {
+    fn new() -> Self {
+        Self { answers: Vec::with_capacity(2 * HAND_OUT), since: Stopwatch::start() }
+    }
+
+    fn push(&mut self, reply: Reply, answer: Result<SignedToken, SignError>) {
+        if self.answers.is_empty() {
+            self.since = Stopwatch::start();
+        }
+        self.answers.push((reply, answer));
+    }
+
+    fn is_due(&self) -> bool {
+        self.answers.len() >= HAND_OUT || self.since.elapsed() >= HAND_OUT_WITHIN
+    }
+
+    fn hand_out(&mut self) {
+        for (reply, answer) in self.answers.drain(..) {
+            // Fails where whoever asked has gone meanwhile.
+            drop(reply.send(answer));
+        }
+    }
+}
 
 /// What the key signs together; nothing where one job is alone.
 fn sign_together(jobs: &[Job]) -> Vec<Option<Signature>> {
@@ -264,18 +267,6 @@ fn sign_alone(key: &dyn PrivateKey, input: SigningInput) -> Result<SignedToken, 
         Ok(Err(why)) => Err(SignError::Unavailable(why)),
         Err(_) => Err(SignError::Unavailable("signing panicked".to_owned())),
     }
-}
-
-fn hand_out(finished: &mut Vec<Finished>) {
-    for (reply, answer) in finished.drain(..) {
-        // Fails where whoever asked has gone meanwhile.
-        drop(reply.send(answer));
-    }
-}
-
-/// At most a minute, so that sums stay far from overflow.
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.min(Duration::from_mins(1)).as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A key in this process.

@@ -15,11 +15,14 @@ use crate::{
 /// needed.
 const WORTH_A_BATCH: usize = 3;
 
+/// The way to who waits.
+pub(super) type Reply = oneshot::Sender<Result<SignedToken, SignError>>;
+
 /// Something to sign, and who waits for it.
 pub(super) struct Job {
     pub(super) key: Arc<dyn PrivateKey>,
     pub(super) input: SigningInput,
-    pub(super) reply: oneshot::Sender<Result<SignedToken, SignError>>,
+    pub(super) reply: Reply,
     pub(super) enqueued: Stopwatch,
 }
 

@@ -100,7 +100,7 @@ async fn what_would_wait_too_long_is_refused_at_once() {
 
     let mut waiting = signer.sign(input("second"));
     assert!(poll(waiting.as_mut()).is_pending());
-    assert_eq!(signer.overloaded(), Some(FIRST_GUESS), "one signature waits");
+    assert_eq!(signer.overloaded(), Some(engine.shared.shedding.estimate(1)), "one signature waits");
     assert!(refused(&poll(pin!(signer.sign(input("third"))))));
 
     open.send(()).unwrap();
@@ -108,29 +108,6 @@ async fn what_would_wait_too_long_is_refused_at_once() {
     signing.await.unwrap();
     waiting.await.unwrap();
     assert_eq!(signer.overloaded(), None);
-}
-
-#[test]
-fn the_estimate_is_the_queue_times_the_average_by_the_threads() {
-    let engine = engine(2, Duration::from_millis(1));
-    let shared = &engine.shared;
-    shared.average.store(1_000_000, Relaxed);
-    shared.waiting.store(2, Relaxed);
-    assert_eq!(shared.overloaded(), None, "exactly as long as allowed");
-    shared.waiting.store(6, Relaxed);
-    assert_eq!(shared.overloaded(), Some(Duration::from_millis(3)));
-}
-
-#[test]
-fn the_average_follows_what_signatures_take() {
-    let engine = engine(1, LONG);
-    for _ in 0..200 {
-        engine.shared.learn(Duration::from_millis(2));
-    }
-    let average = engine.shared.average.load(Relaxed);
-    assert!((1_990_000..=2_000_000).contains(&average), "{average}");
-    engine.shared.learn(Duration::MAX);
-    assert!(engine.shared.average.load(Relaxed) < nanos(Duration::from_mins(1)));
 }
 
 #[test]
@@ -167,17 +144,29 @@ async fn nothing_is_signed_for_whoever_has_gone() {
     assert_eq!(*noting.0.lock().unwrap(), [input("stays").as_bytes()]);
 }
 
-#[test]
-fn a_queue_that_moves_slowly_refuses_whatever_the_estimate() {
-    let engine = engine(1, Duration::from_millis(50));
-    let shared = &engine.shared;
-    shared.waiting.store(1, Relaxed);
-    shared.note_wait(Duration::from_millis(40));
-    assert_eq!(shared.overloaded(), None);
-    shared.note_wait(Duration::from_millis(60));
-    assert_eq!(shared.overloaded(), Some(Duration::from_millis(60)));
-    shared.note_length(&Queue::default());
-    assert_eq!(shared.overloaded(), None, "nothing waits any more");
+#[tokio::test]
+async fn what_one_place_took_is_what_the_next_will_wait() {
+    let engine = engine(1, Duration::ZERO);
+    let (key, begun, open) = Gated::new();
+    let signer = signer(&engine, key);
+    let mut signing = signer.sign(input("first"));
+    assert!(poll(signing.as_mut()).is_pending());
+    begun.recv().unwrap();
+    let slow = Stopwatch::start();
+    while slow.elapsed() < Duration::from_millis(20) {
+        std::hint::spin_loop();
+    }
+    let mut waiting = signer.sign(input("second"));
+    assert!(poll(waiting.as_mut()).is_pending());
+    let before = signer.overloaded().unwrap();
+    open.send(()).unwrap();
+    // The second was begun after the first was counted.
+    begun.recv().unwrap();
+    let after = engine.shared.shedding.estimate(1);
+    assert!(after > before + Duration::from_millis(1), "{before:?}, then {after:?}");
+    open.send(()).unwrap();
+    signing.await.unwrap();
+    waiting.await.unwrap();
 }
 
 #[tokio::test]
