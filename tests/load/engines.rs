@@ -40,10 +40,14 @@ pub fn engines(key: &[u8]) -> Vec<Engine> {
     [aws_lc_rs(key), ring(key), rsa(key)].into_iter().chain(crypto_mb(key)).collect()
 }
 
-/// The engine that everything is held against, with a key that lives as long as the run.
+/// The engine that everything is held against; its key lives as long as the run.
 pub fn yardstick() -> Engine {
+    aws_lc_rs(yardstick_key())
+}
+
+fn yardstick_key() -> &'static [u8] {
     static KEY: OnceLock<Vec<u8>> = OnceLock::new();
-    aws_lc_rs(KEY.get_or_init(|| new_key(2048)))
+    KEY.get_or_init(|| new_key(2048))
 }
 
 /// A new key, as PKCS#8.
@@ -86,9 +90,9 @@ fn rsa(key: &[u8]) -> Engine {
     })
 }
 
-/// Whether the service signs in batches: built for it, on a processor that can.
+/// Whether the service signs in batches: built for it, on a processor that can, with a library that agrees.
 pub fn has_batch() -> bool {
-    cfg!(feature = "crypto-mb") && has_ifma()
+    crypto_mb(yardstick_key()).is_ok()
 }
 
 /// Eight lanes at once; else why there is no such row.

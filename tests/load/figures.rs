@@ -49,13 +49,18 @@ const fn below(name: &'static str, unit: &'static str, bound: f64) -> Goal {
     Goal { name, unit, digits: 0, with_batch: Bound::Below(bound), without: Bound::Below(bound) }
 }
 
+/// A signature, in ms, on the machine that the targets were set for: what they are in signatures holds on slower ones too.
+const RAW: f64 = 0.255;
+
 pub static MINT: Goal = ratio("mint, durable session, 64 clients: CPU ÷ raw", AtMost(0.45), AtMost(1.12));
 pub static PEER: Goal = ratio("tokens/s ÷ best peer's, no sessions", AtLeast(3.0), AtLeast(1.05));
 pub static REFRESH: Goal = ratio("refresh, durable, 64 clients: CPU ÷ raw", AtMost(0.60), AtMost(1.25));
 pub static LARGE: Goal = ratio("refresh in the large store ÷ with 10,000 sessions", AtMost(1.15), AtMost(1.15));
 pub static P99_AT_80: Goal = Goal { digits: 1, ..below("at 80 %: p99 of admitted", " ms", 10.0) };
+pub static P99_AT_80_RAW: Goal = below("at 80 %: p99 of admitted ÷ raw", "", 10.0 / RAW);
 pub static GOODPUT: Goal = ratio("at 200 %: goodput ÷ capacity", AtLeast(0.90), AtLeast(0.90));
 pub static P99_ADMITTED: Goal = below("at 200 %: p99 of admitted", " ms", 60.0);
+pub static P99_ADMITTED_RAW: Goal = below("at 200 %: p99 of admitted ÷ raw", "", 60.0 / RAW);
 pub static P99_REFUSED: Goal = below("at 200 %: p99 of refused", " ms", 20.0);
 pub static P99_HEALTH: Goal = below("at 200 %: p99 of /healthz", " ms", 20.0);
 pub static ONE: Goal = ratio("one at a time, durable session: p50 ÷ raw", AtMost(1.6), AtMost(1.6));
@@ -63,14 +68,16 @@ pub static ONE_BARE: Goal = ratio("one at a time, no session: p50 ÷ raw", AtMos
 pub static MEMORY: Goal = below("memory under load", " MB", 60.0);
 pub static START: Goal = below("start to ready, existing key", " ms", 100.0);
 
-const GOALS: [&Goal; 13] = [
+const GOALS: [&Goal; 15] = [
     &MINT,
     &PEER,
     &REFRESH,
     &LARGE,
     &P99_AT_80,
+    &P99_AT_80_RAW,
     &GOODPUT,
     &P99_ADMITTED,
+    &P99_ADMITTED_RAW,
     &P99_REFUSED,
     &P99_HEALTH,
     &ONE,

@@ -9,11 +9,13 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::Semaphore,
+    task::{self, JoinSet},
+};
 
 use super::{
     client::{Call, Client, Door},
@@ -118,8 +120,8 @@ pub async fn open_loop(process: &Process, door: &Door, rate: Rate, call: &Call, 
     let total = (rate.per_second * span.as_secs_f64()) as u64;
     let (due, turns) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU64::new(0)));
     let measured = Measured::begin(process);
-    let pace = pace(Arc::clone(&due), measured.begun, rate, total);
     let mut asking = JoinSet::new();
+    asking.spawn(pace(Arc::clone(&due), measured.begun, rate, total));
     for mut client in clients {
         let (outcome, due, turns) = (Arc::clone(&measured.outcome), Arc::clone(&due), Arc::clone(&turns));
         let (call, begun) = (call.clone(), measured.begun);
@@ -138,18 +140,18 @@ pub async fn open_loop(process: &Process, door: &Door, rate: Rate, call: &Call, 
         });
     }
     asking.join_all().await;
-    pace.join().unwrap();
     measured.end(process)
 }
 
-/// Lets each request go when it is due: a thread of its own, because the runtime's timer counts whole milliseconds.
-fn pace(due: Arc<Semaphore>, begun: Instant, rate: Rate, total: u64) -> thread::JoinHandle<()> {
-    thread::spawn(move || {
-        for turn in 0..total {
-            thread::sleep(rate.due(turn).saturating_sub(begun.elapsed()));
-            due.add_permits(1);
+/// Lets each request go when it is due. It never sleeps: the runtime's timer counts whole milliseconds, and a thread of its own
+/// would have to wait for the processor.
+async fn pace(due: Arc<Semaphore>, begun: Instant, rate: Rate, total: u64) {
+    for turn in 0..total {
+        while begun.elapsed() < rate.due(turn) {
+            task::yield_now().await;
         }
-    })
+        due.add_permits(1);
+    }
 }
 
 /// Connections that made one call already: the login that a refresh needs, and the warming up.

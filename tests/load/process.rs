@@ -59,8 +59,12 @@ impl Process {
     /// Starts a command on the processor of whoever is measured; it is ready when it prints its first line, which is given
     /// back too.
     pub fn start(command: &Command) -> io::Result<(Self, String)> {
-        let mut pinned = Command::new("taskset");
-        pinned.args(["-c", &MEASURED_CPU.to_string()]).arg(command.get_program()).args(command.get_args());
+        // It ends with the run, however the run ends.
+        let mut pinned = Command::new("setpriv");
+        pinned
+            .args(["--pdeathsig", "KILL", "taskset", "-c", &MEASURED_CPU.to_string()])
+            .arg(command.get_program())
+            .args(command.get_args());
         pinned.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let mut process = Self(pinned.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
         let (mut line, output) = (String::new(), process.0.stdout.take());

@@ -16,7 +16,7 @@ use super::{client::Door, process::Process};
 pub const PATIENT: &str = "10s";
 
 /// The default of `custody.max_wait`.
-pub const SHEDDING: &str = "50ms";
+pub const SHEDDING: &str = "30ms";
 
 /// An app with the default policy.
 pub const APP: &str = "web";
