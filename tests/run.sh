@@ -194,7 +194,7 @@ stage_disk() {
 }
 
 stage_fuzz() {
-  need cargo-fuzz || cargo install --locked --quiet cargo-fuzz
+  need cargo-fuzz || cargo install --locked --quiet --debug cargo-fuzz
   local target
   for target in bodies refresh_token pem config; do
     cargo fuzz run --fuzz-dir tests/fuzz -s none "$target" -- -max_total_time=10 -verbosity=0 -print_final_stats=1
