@@ -24,6 +24,9 @@ use crate::{
     secret::Secret,
 };
 
+/// Threads that sign, at most: more than any machine has processors to gain from.
+const MAX_THREADS: usize = 1024;
+
 /// What comes out where nothing is wrong.
 pub(super) struct Checked {
     pub(super) sealing: SealingSecrets,
@@ -65,6 +68,7 @@ pub(super) fn rules(sections: &Sections, document: &Document, mistakes: &mut Mis
     let mut notes = Notes { document, mistakes };
     server(sections, &mut notes);
     store(sections, &mut notes);
+    custody(sections, &mut notes);
     if let Some(text) = sections.log.mistake() {
         notes.at("log.level", text);
     }
@@ -97,6 +101,12 @@ fn server(sections: &Sections, notes: &mut Notes<'_>) {
 fn store(sections: &Sections, notes: &mut Notes<'_>) {
     if sections.store.path.to_string_lossy().contains("://") {
         notes.at("store.path", "is a URL: this build has the embedded store only, give the path of its file");
+    }
+}
+
+fn custody(sections: &Sections, notes: &mut Notes<'_>) {
+    if sections.custody.threads.is_some_and(|threads| threads.get() > MAX_THREADS) {
+        notes.at("custody.threads", format_args!("at most {MAX_THREADS}; without it there is one for each processor"));
     }
 }
 

@@ -41,7 +41,7 @@ const MAX_QUEUE_PER_THREAD: usize = 1024;
 /// more than the hand-out itself; an idle engine hands out at once.
 const HAND_OUT: usize = 16;
 
-/// No signature is kept longer for that, however slow the processor.
+/// A signature that was kept so long for others is handed out with the next: slow processors need no sixteen.
 const HAND_OUT_WITHIN: Duration = Duration::from_millis(4);
 
 /// The private operation.
@@ -72,7 +72,8 @@ struct Shared {
     /// The queue's length, to be read without its lock.
     waiting: AtomicUsize,
     shedding: Shedding,
-    threads: usize,
+    /// How long the queue may be.
+    places: usize,
     metrics: Arc<Metrics>,
 }
 
@@ -88,7 +89,7 @@ impl Engine {
             work: Condvar::new(),
             waiting: AtomicUsize::new(0),
             shedding: Shedding::new(threads, max_wait),
-            threads,
+            places: MAX_QUEUE_PER_THREAD * threads,
             metrics,
         });
         let mut engine = Self { shared, threads: Vec::with_capacity(threads) };
@@ -133,7 +134,7 @@ impl Shared {
             return Err(SignError::Overloaded { retry_after });
         }
         let mut queue = self.lock();
-        if queue.len() >= MAX_QUEUE_PER_THREAD * self.threads {
+        if queue.len() >= self.places {
             return Err(SignError::Overloaded { retry_after: self.shedding.estimate(queue.len()) });
         }
         queue.push(job);

@@ -124,6 +124,8 @@ trusted_proxies = ["nowhere"]
 [store]
 path = "postgres://db/x"
 colour = "red"
+[custody]
+threads = 1025
 [log]
 level = "loud=chatty=x"
 [apps.web]
@@ -146,18 +148,19 @@ idle = "1s"
         "countersign.toml:5:1: server.trusted_proxies: \"nowhere\" is neither",
         "countersign.toml:7:1: store.path: is a URL",
         "countersign.toml:8:1: there is no setting store.colour",
-        "countersign.toml:12:1: apps.web.lifetime: must be",
-        "countersign.toml:13:1: there is no setting apps.web.lifetme; did you mean apps.<name>.lifetime?",
-        "countersign.toml:14:1: apps.web.max_user_id_bytes: Braze takes at most 997",
-        "countersign.toml:15:1: apps.web.allowed_origins: \"*\" would let every page in",
+        "countersign.toml:10:1: custody.threads: at most 1024",
+        "countersign.toml:14:1: apps.web.lifetime: must be",
+        "countersign.toml:15:1: there is no setting apps.web.lifetme; did you mean apps.<name>.lifetime?",
+        "countersign.toml:16:1: apps.web.max_user_id_bytes: Braze takes at most 997",
+        "countersign.toml:17:1: apps.web.allowed_origins: \"*\" would let every page in",
         "\"null\" is what pages without an origin send",
         "\"https://x.test/\" has more than",
         "\"https://X.test\" is not as browsers send it",
         "\"https://x.test:443\" names the default port",
         "\"x.test\" is no origin",
         "\"https://x.test:99999\" has no host",
-        "countersign.toml:17:1: apps.web.claims.iss: needs the app's sdk_api_key",
-        "countersign.toml:19:1: apps.web.refresh.idle: is shorter than the token's lifetime",
+        "countersign.toml:19:1: apps.web.claims.iss: needs the app's sdk_api_key",
+        "countersign.toml:21:1: apps.web.refresh.idle: is shorter than the token's lifetime",
         "apps.Bad: \"Bad\" is not a name",
         "environment COUNTERSIGN_SERVER__LISTN: there is no setting server.listn; did you mean server.listen?",
         "environment COUNTERSIGN_SERVER__DRAIN: server.drain: \"soon\" is not a span of time",
