@@ -5,6 +5,7 @@
 #   tests/run.sh            everything
 #   tests/run.sh judges     only the named stages (see the list at the end)
 #   tests/run.sh mutants    not in the list, because it takes hours: what no test would notice (docs/testing.md)
+#   tests/run.sh ifma       not in the list either: minutes of emulation (docs/testing.md)
 
 set -u -o pipefail
 cd "$(dirname "$0")/.."
@@ -37,6 +38,13 @@ stage() {
 
 need() { command -v "$1" >/dev/null 2>&1; }
 
+# The lists of Debian's packages, brought once.
+apt_update() {
+  if [ -e "$WORK/apt" ]; then return; fi
+  apt-get update -qq
+  touch "$WORK/apt"
+}
+
 # apt-get install, once, of what is missing.
 packages() {
   local missing=()
@@ -46,7 +54,7 @@ packages() {
   done
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   if ! need apt-get; then echo "missing: ${missing[*]}"; return 1; fi
-  if [ ! -e "$WORK/apt" ]; then apt-get update -qq; touch "$WORK/apt"; fi
+  apt_update
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
@@ -105,6 +113,40 @@ stage_batch() {
   cargo clippy --locked --all-targets --features crypto-mb -- -D warnings
   cargo test --locked --features crypto-mb --lib custody
   cargo test --locked --features crypto-mb --test it -- batch custody generate refresh
+}
+
+# Signing eight at once, with the real library as it is, on an emulated processor that has AVX-512 IFMA; and how many
+# instructions signatures take there (docs/performance.md), where what is counted is optimised. IFMA_CPU is another of the processors in `bochs -help cpu`.
+stage_ifma() {
+  packages python3 python3 cc gcc objcopy binutils bochs-bin bochs cpio cpio xorriso xorriso unshare util-linux
+  without_command isolinux
+  without_command syslinux-common
+  python_tools pip
+  PATH=$WORK/venv/bin:$PATH tests/batch/library.sh "$WORK/crypto_mb"
+  linux_kernel "$WORK/linux"
+  local package optimised=()
+  for package in aws-lc-sys aws-lc-rs zeroize countersign; do
+    optimised+=(--config "profile.dev.package.$package.opt-level=3")
+  done
+  CRYPTO_MB_DIR=$WORK/crypto_mb cargo test --locked --features crypto-mb --lib --no-run --message-format json \
+    "${optimised[@]}" >"$WORK/built.jsonl"
+  tests/batch/bochs.sh "$WORK/ifma" "$WORK/linux" "$(test_binary "$WORK/built.jsonl")" ${IFMA_CPU:+"$IFMA_CPU"}
+}
+
+# Debian's Linux for virtual machines, as a file: nothing of it is installed.
+linux_kernel() {
+  apt_update
+  local package
+  package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p')
+  mkdir -p "$WORK/kernel"
+  (cd "$WORK/kernel" && apt-get download -qq "$package" 2>/dev/null)
+  dpkg-deb --fsys-tarfile "$WORK/kernel"/*.deb | tar -x -C "$WORK/kernel" --wildcards './boot/vmlinuz-*'
+  cp "$WORK/kernel"/boot/vmlinuz-* "$1"
+}
+
+# The test binary that cargo says it built.
+test_binary() {
+  python3 -c 'import json, sys; print(next(it for it in (json.loads(line).get("executable") for line in open(sys.argv[1])) if it))' "$1"
 }
 
 # The tests that need programs of this machine.
@@ -252,16 +294,16 @@ stage_rotation() {
 # Measures, asserts nothing: the figures are for people (docs/performance.md).
 stage_load() {
   packages taskset util-linux go golang-go
-  go_library golang-github-golang-jwt-jwt-dev
+  without_command golang-github-golang-jwt-jwt-dev
   npm_ci tests/load/peers/node
   python_tools -r tests/load/peers/python/requirements.txt
   CI=true LOAD_PYTHON="$WORK/venv/bin/python" LOAD_SECONDS=2 LOAD_SESSIONS=100000 cargo bench --locked --bench load
 }
 
-# A library of Go from Debian: sources, and no command to look for.
-go_library() {
+# A package that has no command to look for.
+without_command() {
   if dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; then return; fi
-  apt-get update -qq
+  apt_update
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 

@@ -93,6 +93,13 @@ pub(super) fn available() -> Result<String, String> {
     Ok(text.to_string_lossy().into_owned())
 }
 
+/// The processor's time stamp counter. An emulated processor counts the instructions it executed there (`tests/batch/`).
+#[cfg(test)]
+pub(super) fn time_stamp() -> u64 {
+    // SAFETY: reads a counter that every processor has that this library was made for.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
 /// This key's lanes.
 ///
 /// # Errors

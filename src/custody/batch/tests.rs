@@ -169,19 +169,6 @@ fn a_key_that_fails_its_test_signs_singly() {
     assert_eq!(local(&pkcs1, None).lanes(), 1);
 }
 
-/// The library that this build links, on this processor; run by `tests/run.sh batch`, which brings both.
+/// The library that this build links, on this processor; run by `tests/run.sh batch` and `ifma`, which bring both.
 #[cfg(feature = "crypto-mb")]
-#[test]
-fn the_batch_library_signs_what_is_signed_singly() {
-    let found = Provider::find(Batch::Auto, &Metrics::new());
-    let provider = found.expect("a processor with AVX-512 IFMA, or one that is emulated");
-    let key = local(&pkcs1(), Some(&provider));
-    assert_eq!(key.lanes(), LANES, "the key passed its test, lane by lane");
-    for count in [1, 3, LANES] {
-        let messages: Vec<Vec<u8>> = (0..count).map(|i| vec![u8::try_from(i).unwrap(); 300]).collect();
-        let together = key.sign_together(&messages.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        for (message, signature) in messages.iter().zip(together) {
-            assert_eq!(signature, Some(key.sign(message).unwrap()));
-        }
-    }
-}
+mod real;
