@@ -11,6 +11,9 @@ const FIRST_GUESS: Duration = Duration::from_micros(300);
 /// A measured signature moves the average by one part in so many.
 const WEIGHT: u64 = 16;
 
+/// No measurement counts for more: a process that was stopped for an hour is no slower after it.
+const LONGEST: Duration = Duration::from_secs(1);
+
 /// How fast the queue moves, and how long it may be.
 pub(super) struct Shedding {
     threads: u32,
@@ -44,7 +47,7 @@ impl Shedding {
     /// A thread signed so many, and was ready for more after so long. Two threads may overwrite each other's share: an
     /// average loses nothing by that.
     pub(super) fn signed(&self, count: usize, took: Duration) {
-        let share = nanos(took) / (count as u64).max(1);
+        let share = nanos(took.min(LONGEST)) / (count as u64).max(1);
         let pace = self.pace.load(Relaxed);
         self.pace.store(pace - pace / WEIGHT + share / WEIGHT, Relaxed);
     }
@@ -91,5 +94,15 @@ mod tests {
         }
         assert_eq!(shedding.estimate(0), Duration::ZERO);
         assert!(shedding.estimate(usize::MAX) > MS);
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_for_an_hour_is_soon_itself_again() {
+        let shedding = Shedding::new(1, 30 * MS);
+        shedding.signed(1, Duration::from_hours(1));
+        for _ in 0..64 {
+            shedding.signed(1, FIRST_GUESS);
+        }
+        assert_eq!(shedding.too_long(10), None);
     }
 }
