@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use super::{House, OpenError, Site, first_key};
+use super::{Services, OpenError, Layout, first_key};
 use crate::{
     config::{Environment, Mistakes, Settings},
     domain::{
@@ -21,7 +21,7 @@ pub struct Dev {
     /// Its settings.
     pub settings: Settings,
     /// Its rooms.
-    pub house: House,
+    pub services: Services,
     /// What a developer needs to know of it.
     pub access: Access,
     folder: tempfile::TempDir,
@@ -77,24 +77,24 @@ impl Dev {
             return Err(DevError::ForeignStore(name.to_owned()));
         }
         let folder = tempfile::Builder::new().prefix("countersign-dev-").tempdir()?;
-        let site = Site::of(folder.path());
-        site.furnish(CONFIG)?;
-        let settings = Settings::load(Some(&site.config), environment, flags)?;
+        let layout = Layout::of(folder.path());
+        layout.create(CONFIG)?;
+        let settings = Settings::load(Some(&layout.config), environment, flags)?;
         let server = settings.server();
         if let Some(address) =
             [server.listen, server.ops_listen].into_iter().find(|address| !address.ip().is_loopback())
         {
             return Err(DevError::NotLoopback(address));
         }
-        let house = House::open(&settings).await?;
-        let public_key = first_key(&house, "main".parse()?).await?.public_key;
+        let services = Services::open(&settings).await?;
+        let public_key = first_key(&services, "main".parse()?).await?.public_key;
         let app: AppName = "web".parse()?;
-        let (api_key, _) = house.clients().create("dev".parse()?, vec![app.clone()], None).await?;
-        Ok(Self { settings, house, access: Access { app, api_key, public_key }, folder })
+        let (api_key, _) = services.clients().create("dev".parse()?, vec![app.clone()], None).await?;
+        Ok(Self { settings, services, access: Access { app, api_key, public_key }, folder })
     }
 
     /// The parts; the folder stays for as long as its holder does.
-    pub fn into_parts(self) -> (Settings, House, Access, tempfile::TempDir) {
-        (self.settings, self.house, self.access, self.folder)
+    pub fn into_parts(self) -> (Settings, Services, Access, tempfile::TempDir) {
+        (self.settings, self.services, self.access, self.folder)
     }
 }

@@ -2,8 +2,8 @@
 
 mod demo;
 mod dev;
-mod founding;
-mod house;
+mod bootstrap;
+mod services;
 mod process;
 mod rotation;
 mod serve;
@@ -14,7 +14,7 @@ mod watch;
 pub use crate::rotate::{Config as RotationConfig, Drift, Look, Moment, Observer, RotateError, Rotor, drift, plan};
 pub use demo::{DemoConfig, DemoError, Shown, demo};
 pub use dev::{Access, Dev, DevError};
-pub use founding::{Site, first_key};
-pub use house::{Checked, House, OpenError};
+pub use bootstrap::{Layout, first_key};
+pub use services::{Checked, Services, OpenError};
 pub use serve::{Listeners, Running, ServeError, open_public, serve};
 pub use signals::told_to_stop;

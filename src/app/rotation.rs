@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{House, OpenError};
+use super::{Services, OpenError};
 use crate::{
     clock::UnixMillis,
     config::Settings,
@@ -32,8 +32,8 @@ const LATER: Duration = Duration::from_secs(10);
 const SELDOM: Duration = Duration::from_mins(5);
 
 /// Looks after the rings.
-pub(super) struct Keeper {
-    house: Arc<House>,
+pub(super) struct RotationScheduler {
+    services: Arc<Services>,
     public: Arc<Public>,
     rounds: HashMap<RingName, Round>,
     found: BTreeMap<RingName, Vec<Drift>>,
@@ -48,9 +48,9 @@ struct Round {
     check_at: Option<UnixMillis>,
 }
 
-impl Keeper {
-    pub(super) fn new(house: Arc<House>, public: Arc<Public>) -> Self {
-        Self { house, public, rounds: HashMap::new(), found: BTreeMap::new() }
+impl RotationScheduler {
+    pub(super) fn new(services: Arc<Services>, public: Arc<Public>) -> Self {
+        Self { services, public, rounds: HashMap::new(), found: BTreeMap::new() }
     }
 
     /// Goes round every second, for ever.
@@ -69,9 +69,9 @@ impl Keeper {
     }
 
     fn rotor(&self, settings: &Settings) -> Result<Rotor, OpenError> {
-        self.house.rotor(
+        self.services.rotor(
             settings,
-            format!("node {}", self.house.node),
+            format!("node {}", self.services.node),
             Arc::new(|step, reason, moment| {
                 if moment == Moment::Done {
                     tracing::info!(%step, reason, "rotation");
@@ -102,13 +102,13 @@ impl Keeper {
     }
 
     fn put_off(&mut self, config: &Config, span: Duration) {
-        let at = Some(self.house.clock.now().plus(span));
+        let at = Some(self.services.clock.now().plus(span));
         let round = self.rounds.entry(config.ring.clone()).or_default();
         (round.drive_at, round.check_at) = (at, at);
     }
 
     async fn round(&mut self, rotor: &Rotor, config: &Config) -> Result<(), RotateError> {
-        let now = self.house.clock.now();
+        let now = self.services.clock.now();
         let due = |at: Option<UnixMillis>| at.is_none_or(|at| at <= now);
         let view = rotor.recall(config).await?.view;
         let round = self.rounds.entry(config.ring.clone()).or_default();
@@ -133,10 +133,10 @@ impl Keeper {
         let before = self.found.insert(config.ring.clone(), found.clone()).unwrap_or_default();
         for new in found.iter().filter(|drift| !before.contains(drift)) {
             tracing::error!(ring = %config.ring, drift = new.kind(), "{new}");
-            self.house.metrics.alarm(Alarm::Drift);
+            self.services.metrics.alarm(Alarm::Drift);
         }
         let counts = Drift::KINDS.map(|kind| (kind, found.iter().filter(|drift| drift.kind() == kind).count()));
-        self.house.metrics.drift(config.ring.as_str(), counts);
+        self.services.metrics.drift(config.ring.as_str(), counts);
         let all = self.found.iter().flat_map(|(ring, found)| found.iter().map(move |drift| (ring, drift)));
         let advice = all.map(|(ring, drift)| Condition::new(format!("braze {ring}"), Some(drift.to_string())));
         self.public.readiness.advise(advice.collect());

@@ -9,7 +9,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{House, OpenError, process, rotation::Keeper, signals::Stop, watch::Watch};
+use super::{Services, OpenError, process, rotation::RotationScheduler, signals::Stop, watch::NodeAgent};
 use crate::{
     config::{Mistakes, Settings},
     domain::sealing::SealingKeys,
@@ -67,35 +67,35 @@ impl Listeners {
 /// Serves until SIGTERM or SIGINT, then drains. `reload` is called at SIGHUP; `ready` once the first request may come.
 pub async fn serve(
     settings: Settings,
-    house: House,
+    services: Services,
     listeners: Listeners,
     reload: impl Fn() -> Result<Settings, Mistakes> + Send,
     ready: impl FnOnce(Running) + Send,
 ) -> Result<(), ServeError> {
     process::harden();
     process::make_room_for_connections();
-    let house = Arc::new(house);
-    let public = open_public(&settings, &house).await?;
+    let services = Arc::new(services);
+    let public = open_public(&settings, &services).await?;
     let (settings_sender, settings) = watch::channel(Arc::new(settings));
-    let watch = Watch::new(Arc::clone(&house), Arc::clone(&public));
+    let watch = NodeAgent::new(Arc::clone(&services), Arc::clone(&public));
 
     let running = Running { public: listeners.public.local_addr(), ops: listeners.ops.local_addr() };
     let (stop, stopped) = watch::channel(false);
     let (stop_ops, ops_stopped) = watch::channel(false);
     let current = Arc::clone(&settings.borrow());
-    let public_service = service(http::router(&public), Some(Arc::clone(&house.metrics)));
+    let public_service = service(http::router(&public), Some(Arc::clone(&services.metrics)));
     let public_config = current.listener_config(running.public);
     let public_server = tokio::spawn(listener::serve(listeners.public, public_config, public_service, stopped));
-    let ops_routes = ops::router(Arc::clone(&house.metrics)).merge(http::health_routes(Arc::clone(&public.readiness)));
+    let ops_routes = ops::router(Arc::clone(&services.metrics)).merge(http::health_routes(Arc::clone(&public.readiness)));
     let ops_service = service(http::edge::wrap(ops_routes, None), None);
     let ops_config = current.listener_config(running.ops);
     let ops_server = tokio::spawn(listener::serve(listeners.ops, ops_config, ops_service, ops_stopped));
-    let keeping = tokio::spawn(Keeper::new(Arc::clone(&house), Arc::clone(&public)).run(settings.clone()));
+    let keeping = tokio::spawn(RotationScheduler::new(Arc::clone(&services), Arc::clone(&public)).run(settings.clone()));
     let watching = tokio::spawn(watch.run(settings));
     ready(running);
     notify(&[sd_notify::NotifyState::Ready]);
 
-    until_told_to_stop(&house, &public, &settings_sender, reload).await?;
+    until_told_to_stop(&services, &public, &settings_sender, reload).await?;
 
     // The ops listener goes last, so that it can tell of the draining.
     public.readiness.drain();
@@ -107,25 +107,25 @@ pub async fn serve(
     keeping.abort();
     watching.abort();
     // A node that is gone need not be waited for; where this fails, it is forgotten in 30 s.
-    let _ = house.store.forget_node(&house.node).await;
+    let _ = services.store.forget_node(&services.node).await;
     tracing::info!("drained");
     Ok(())
 }
 
 /// What the public routes work with, after a first look at keys and API keys: a key that does not load is a reason not to
 /// start.
-pub async fn open_public(settings: &Settings, house: &Arc<House>) -> Result<Arc<Public>, OpenError> {
+pub async fn open_public(settings: &Settings, services: &Arc<Services>) -> Result<Arc<Public>, OpenError> {
     let public = Arc::new(Public {
-        issuer: house.issuer(settings),
+        issuer: services.issuer(settings),
         api_keys: crate::identity::ApiKeys::default(),
         limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
         trusted_proxies: ArcSwap::from_pointee(settings.server().trusted_proxies.clone()),
         jwks: Jwks::default(),
         readiness: Arc::new(Readiness::default()),
-        metrics: Arc::clone(&house.metrics),
-        clock: Arc::clone(&house.clock),
+        metrics: Arc::clone(&services.metrics),
+        clock: Arc::clone(&services.clock),
     });
-    Watch::new(Arc::clone(house), Arc::clone(&public)).first_look(settings).await?;
+    NodeAgent::new(Arc::clone(services), Arc::clone(&public)).first_look(settings).await?;
     Ok(public)
 }
 
@@ -136,7 +136,7 @@ pub(super) fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener
 
 /// Handles SIGHUP until SIGTERM or SIGINT comes.
 async fn until_told_to_stop(
-    house: &Arc<House>,
+    services: &Arc<Services>,
     public: &Arc<Public>,
     settings: &watch::Sender<Arc<Settings>>,
     reload: impl Fn() -> Result<Settings, Mistakes>,
@@ -147,9 +147,9 @@ async fn until_told_to_stop(
         tokio::select! {
             () = stop.came() => return Ok(()),
             _ = hangup.recv() => {
-                if let Err(why) = take_over(house, public, settings, reload()).await {
+                if let Err(why) = take_over(services, public, settings, reload()).await {
                     tracing::error!(why, "reload refused, everything stays as it was");
-                    house.metrics.alarm(Alarm::Reload);
+                    services.metrics.alarm(Alarm::Reload);
                 }
                 notify(&[sd_notify::NotifyState::Ready]);
             }
@@ -159,15 +159,15 @@ async fn until_told_to_stop(
 
 /// Goes over to new settings: all of them or, where anything is wrong, none.
 async fn take_over(
-    house: &Arc<House>,
+    services: &Arc<Services>,
     public: &Arc<Public>,
     settings: &watch::Sender<Arc<Settings>>,
     new: Result<Settings, Mistakes>,
 ) -> Result<(), String> {
     let new = new.map_err(|mistakes| mistakes.to_string())?;
     let sealing = SealingKeys::derive(new.sealing());
-    house.reseal_user_hash_key(&sealing).await.map_err(|error| error.to_string())?;
-    Watch::new(Arc::clone(house), Arc::clone(public)).take_up(&new).await.map_err(|error| error.to_string())?;
+    services.reseal_user_hash_key(&sealing).await.map_err(|error| error.to_string())?;
+    NodeAgent::new(Arc::clone(services), Arc::clone(public)).reload_keys(&new).await.map_err(|error| error.to_string())?;
     let waiting = settings.borrow().restart_needed(&new);
     public.issuer.reload(new.policies(), sealing);
     public.limits.store(Arc::new(Limits::new(new.limits())));

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{House, OpenError};
+use super::{Services, OpenError};
 use crate::{
     clock::UnixMillis,
     config::Settings,
@@ -26,8 +26,8 @@ const PURGE_ROWS: u32 = 1000;
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// The service's view of itself.
-pub(super) struct Watch {
-    pub(super) house: Arc<House>,
+pub(super) struct NodeAgent {
+    pub(super) services: Arc<Services>,
     pub(super) public: Arc<Public>,
     seen: Option<u64>,
     reported: Option<NodeReport>,
@@ -35,14 +35,14 @@ pub(super) struct Watch {
     key_fault: Option<String>,
 }
 
-impl Watch {
-    pub(super) fn new(house: Arc<House>, public: Arc<Public>) -> Self {
-        Self { house, public, seen: None, reported: None, store_fault: None, key_fault: None }
+impl NodeAgent {
+    pub(super) fn new(services: Arc<Services>, public: Arc<Public>) -> Self {
+        Self { services, public, seen: None, reported: None, store_fault: None, key_fault: None }
     }
 
     /// The look before the first request: here a key that does not load is a reason not to start.
     pub(super) async fn first_look(&mut self, settings: &Settings) -> Result<(), OpenError> {
-        self.take_up(settings).await?;
+        self.reload_keys(settings).await?;
         self.report(settings).await;
         let conditions = self.conditions(settings).await;
         for missing in
@@ -82,9 +82,9 @@ impl Watch {
 
     /// Takes up what changed in the store since the last look.
     pub(super) async fn follow(&mut self, settings: &Settings) {
-        match self.house.store.generation().await {
+        match self.services.store.generation().await {
             Ok(generation) if self.seen == Some(generation) && self.key_fault.is_none() => {}
-            Ok(generation) => match self.take_up(settings).await {
+            Ok(generation) => match self.reload_keys(settings).await {
                 Ok(()) => (self.seen, self.key_fault) = (Some(generation), None),
                 Err(error) => self.keys_failed(&error),
             },
@@ -93,26 +93,26 @@ impl Watch {
     }
 
     /// Loads keys and API keys as they are on record now. Keys first: where one does not load, everything stays.
-    pub(super) async fn take_up(&self, settings: &Settings) -> Result<(), OpenError> {
-        self.house.load_keys().await?;
-        let keys = self.house.store.keys().await?;
+    pub(super) async fn reload_keys(&self, settings: &Settings) -> Result<(), OpenError> {
+        self.services.load_keys().await?;
+        let keys = self.services.store.keys().await?;
         self.public.jwks.swap(&keys, settings.jwks_max_age());
-        self.public.api_keys.swap(self.house.store.api_keys().await?);
+        self.public.api_keys.swap(self.services.store.api_keys().await?);
         Ok(())
     }
 
     /// Tells the others what this node has loaded: at once where that changed, else now and then.
     async fn report(&mut self, settings: &Settings) {
-        let (now, loaded) = (self.now(), self.house.keyring.loaded());
+        let (now, loaded) = (self.now(), self.services.keyring.loaded());
         let told = |last: &NodeReport| last.loaded == loaded && now.since(last.seen) < REPORT && last.seen <= now;
         if self.reported.as_ref().is_some_and(told) {
             return;
         }
-        let report = NodeReport { node: self.house.node.clone(), seen: now, loaded };
+        let report = NodeReport { node: self.services.node.clone(), seen: now, loaded };
         // Until the next report, and once more should that be late.
         let until = |ring: &RingName| now.plus(settings.longest_life(ring)).plus(2 * REPORT);
-        let signing = self.house.keyring.kids().into_iter().map(|(ring, kid)| (kid, until(&ring))).collect();
-        match self.house.store.report(report.clone(), signing).await {
+        let signing = self.services.keyring.kids().into_iter().map(|(ring, kid)| (kid, until(&ring))).collect();
+        match self.services.store.report(report.clone(), signing).await {
             Ok(()) => self.reported = Some(report),
             Err(error) => self.store_failed(&error.to_string()),
         }
@@ -122,7 +122,7 @@ impl Watch {
         let why = error.to_string();
         if self.key_fault.as_ref() != Some(&why) {
             tracing::error!(why, "the keys on record could not be loaded; the ones loaded before stay in use");
-            self.house.metrics.alarm(Alarm::Key);
+            self.services.metrics.alarm(Alarm::Key);
         }
         self.key_fault = Some(why);
     }
@@ -130,13 +130,13 @@ impl Watch {
     fn store_failed(&mut self, why: &str) {
         if self.store_fault.is_none() {
             tracing::error!(why, "the store does not answer");
-            self.house.metrics.alarm(Alarm::Store);
+            self.services.metrics.alarm(Alarm::Store);
         }
         self.store_fault = Some(why.to_owned());
     }
 
     async fn prove_store(&mut self) {
-        match self.house.store.check(self.now()).await {
+        match self.services.store.check(self.now()).await {
             Ok(()) => {
                 if self.store_fault.take().is_some() {
                     tracing::info!("the store answers again");
@@ -147,25 +147,25 @@ impl Watch {
     }
 
     async fn purge(&self) {
-        match self.house.store.purge(self.now(), PURGE_ROWS).await {
+        match self.services.store.purge(self.now(), PURGE_ROWS).await {
             Ok(Purged::Rows { deleted: 0, .. }) | Err(_) => {}
             Ok(Purged::Rows { deleted, .. }) => tracing::debug!(deleted, "dead sessions purged"),
             Ok(Purged::ClockUntrusted) => {
                 tracing::error!("the clock jumped: nothing is purged until it is plausible again");
-                self.house.metrics.alarm(Alarm::Clock);
+                self.services.metrics.alarm(Alarm::Clock);
             }
         }
     }
 
     async fn count(&self) {
         let now = self.now();
-        if let Ok(apps) = self.house.store.live_sessions(now).await {
+        if let Ok(apps) = self.services.store.live_sessions(now).await {
             for (app, sessions) in apps {
-                self.house.metrics.live_sessions(app.as_str(), sessions);
+                self.services.metrics.live_sessions(app.as_str(), sessions);
             }
         }
-        if let Ok(keys) = self.house.store.keys().await {
-            self.house
+        if let Ok(keys) = self.services.store.keys().await {
+            self.services
                 .metrics
                 .keys(keys.into_iter().map(|key| {
                     (key.ring.to_string(), key.kid.to_string(), key.state.as_str(), now.since(key.changed))
@@ -178,7 +178,7 @@ impl Watch {
         conditions.push(Condition::new("keys", self.key_fault.clone()));
         let rings = settings.rings();
         conditions.extend(rings.map(|ring| {
-            let missing = self.house.keyring.signer(ring).is_none();
+            let missing = self.services.keyring.signer(ring).is_none();
             let reason =
                 missing.then(|| format!("has no active key: `countersign rotate run --ring {ring}` brings one"));
             Condition::new(format!("ring {ring}"), reason)
@@ -188,13 +188,13 @@ impl Watch {
     }
 
     async fn clock_fault(&self) -> Option<String> {
-        let latest = self.house.store.latest_time().await.ok()?;
+        let latest = self.services.store.latest_time().await.ok()?;
         let now = self.now();
         let behind = latest.since(now) > CLOCK_TOLERANCE;
         behind.then(|| format!("the clock says {now}, but the store has seen {latest}: set the clock right"))
     }
 
     fn now(&self) -> UnixMillis {
-        self.house.clock.now()
+        self.services.clock.now()
     }
 }

@@ -63,11 +63,11 @@ impl Braze {
 
 async fn looks(
     context: &Context,
-    house: &crate::app::House,
+    services: &crate::app::Services,
     settings: &crate::config::Settings,
     which: &Which,
 ) -> anyhow::Result<Vec<(RotationConfig, Look)>> {
-    let (rotor, _) = rotor(context, house, settings)?;
+    let (rotor, _) = rotor(context, services, settings)?;
     let mut looks = Vec::new();
     for config in which.of(settings)? {
         let look = rotor.look(&config).await?;
@@ -77,7 +77,7 @@ async fn looks(
 }
 
 fn list(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
-    let looks = context.with_house(async |house, settings| looks(context, &house, &settings, which).await)?;
+    let looks = context.with_services(async |services, settings| looks(context, &services, &settings, which).await)?;
     let rows: Vec<Row> = looks.iter().flat_map(|(_, look)| rows(look)).collect();
     let texts = rows.iter().map(|row| {
         let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
@@ -143,7 +143,7 @@ fn app_rows(look: &Look, app: &plan::AppView) -> Vec<Row> {
 }
 
 fn diff(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
-    let looks = context.with_house(async |house, settings| looks(context, &house, &settings, which).await)?;
+    let looks = context.with_services(async |services, settings| looks(context, &services, &settings, which).await)?;
     let found: Vec<Drift> = looks.iter().flat_map(|(_, look)| drift(&look.view)).collect();
     let mut lines: Vec<String> = found.iter().map(ToString::to_string).collect();
     if lines.is_empty() {
@@ -159,10 +159,10 @@ fn diff(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
 
 fn apply(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
     let mut worst = ExitCode::SUCCESS;
-    let done = context.with_house(async |house, settings| {
+    let done = context.with_services(async |services, settings| {
         let mut done = Vec::new();
         for config in which.of(&settings)? {
-            let (rotor, steps) = rotor(context, &house, &settings)?;
+            let (rotor, steps) = rotor(context, &services, &settings)?;
             rotor.repair(&config, "asked for at the command line").await?;
             done.push((config.ring.clone(), work(&rotor, &config, Patience::Short).await?, steps));
         }

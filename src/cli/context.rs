@@ -1,4 +1,4 @@
-//! What every command works with: the settings it is asked to use, an open house, and a way to say things.
+//! What every command works with: the settings it is asked to use, an open services, and a way to say things.
 
 use std::{
     future::Future,
@@ -8,7 +8,7 @@ use std::{
 
 use super::output::Output;
 use crate::{
-    app::House,
+    app::Services,
     config::{Environment, Mistakes, Settings},
 };
 
@@ -49,14 +49,14 @@ impl Context {
     }
 
     /// Runs `work` on the rooms that the settings name, beside a server that may be running on them.
-    pub(super) fn with_house<T, F>(&self, work: impl FnOnce(House, Settings) -> F) -> anyhow::Result<T>
+    pub(super) fn with_services<T, F>(&self, work: impl FnOnce(Services, Settings) -> F) -> anyhow::Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
     {
         let settings = self.settings(&[])?;
         block_on(async {
-            let house = House::open(&settings).await?;
-            work(house, settings).await
+            let services = Services::open(&settings).await?;
+            work(services, settings).await
         })
     }
 

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::context::{Context, block_on};
-use crate::app::House;
+use crate::app::Services;
 
 #[derive(Subcommand)]
 pub(super) enum Db {
@@ -43,14 +43,14 @@ impl Db {
 }
 
 fn migrate(context: &Context) -> anyhow::Result<()> {
-    let schema = context.with_house(async |house, _| Ok(house.store.schema().await?))?;
+    let schema = context.with_services(async |services, _| Ok(services.store.schema().await?))?;
     context
         .output
         .answer(&schema, format_args!("The store has schema {}; this build knows {}.", schema.found, schema.known))
 }
 
 fn backup(context: &Context, to: &Path) -> anyhow::Result<()> {
-    context.with_house(async |house, _| Ok(house.store.backup(to.to_owned()).await?))?;
+    context.with_services(async |services, _| Ok(services.store.backup(to.to_owned()).await?))?;
     let text = format!(
         "The store is copied to {}. It is of use only with the sealing secret: keep that too, elsewhere.",
         to.display()
@@ -60,6 +60,6 @@ fn backup(context: &Context, to: &Path) -> anyhow::Result<()> {
 
 fn restore(context: &Context, from: &Path) -> anyhow::Result<()> {
     let settings = context.settings(&[])?;
-    block_on(async { Ok(House::restore(&settings, from).await?) })?;
+    block_on(async { Ok(Services::restore(&settings, from).await?) })?;
     context.output.answer(&json!({ "restored": from }), "The store is restored; every session in it is ended.")
 }

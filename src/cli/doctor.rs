@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::context::{Context, EXIT_WARNINGS, block_on};
 use crate::{
-    app::{Drift, House, drift},
+    app::{Drift, Services, drift},
     config::Settings,
     domain::key::KeyState,
 };
@@ -62,13 +62,13 @@ fn line(finding: &Finding) -> String {
 
 async fn examine(settings: &Settings) -> anyhow::Result<Vec<Finding>> {
     let mut findings = configuration(settings);
-    match House::open(settings).await {
-        Ok(house) => {
+    match Services::open(settings).await {
+        Ok(services) => {
             findings.push(finding("sealing secret", Health::Ok, "opens the store"));
-            findings.extend(keys(&house, settings).await?);
-            findings.extend(braze(&house, settings).await?);
-            findings.extend(store(&house).await);
-            findings.push(clock(&house).await);
+            findings.extend(keys(&services, settings).await?);
+            findings.extend(braze(&services, settings).await?);
+            findings.extend(store(&services).await);
+            findings.push(clock(&services).await);
         }
         Err(error) => findings.push(finding("service", Health::Wrong, error.to_string())),
     }
@@ -84,9 +84,9 @@ fn configuration(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-async fn keys(house: &House, settings: &Settings) -> anyhow::Result<Vec<Finding>> {
+async fn keys(services: &Services, settings: &Settings) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for key in house.check_keys().await? {
+    for key in services.check_keys().await? {
         let what = format!("key {} ({})", key.kid, key.state.as_str());
         findings.push(match (key.mistake, key.state) {
             (None, _) => finding(what, Health::Ok, "loads, signs, verifies"),
@@ -94,8 +94,8 @@ async fn keys(house: &House, settings: &Settings) -> anyhow::Result<Vec<Finding>
             (Some(why), _) => finding(what, Health::Warning, why),
         });
     }
-    let records = house.ceremony().list().await?;
-    findings.extend(house.custodian.strays(&records)?.into_iter().map(|file| {
+    let records = services.ceremony().list().await?;
+    findings.extend(services.custodian.strays(&records)?.into_iter().map(|file| {
         let text = "no record names it, nothing signs with it: `countersign keys import` takes it in, or delete it";
         finding(format!("key file {file}"), Health::Warning, text)
     }));
@@ -109,8 +109,8 @@ async fn keys(house: &House, settings: &Settings) -> anyhow::Result<Vec<Finding>
 }
 
 /// What Braze holds against what it should hold, where it can be asked.
-async fn braze(house: &House, settings: &Settings) -> anyhow::Result<Vec<Finding>> {
-    let rotor = house.operators_rotor(settings, std::sync::Arc::new(|_, _, _| {}))?;
+async fn braze(services: &Services, settings: &Settings) -> anyhow::Result<Vec<Finding>> {
+    let rotor = services.operators_rotor(settings, std::sync::Arc::new(|_, _, _| {}))?;
     let mut findings = Vec::new();
     for config in settings.rotations() {
         if config.apps.iter().all(|app| app.place.is_none()) {
@@ -129,21 +129,21 @@ async fn braze(house: &House, settings: &Settings) -> anyhow::Result<Vec<Finding
     Ok(findings)
 }
 
-async fn store(house: &House) -> Vec<Finding> {
-    let written = match house.store.check(house.clock.now()).await {
+async fn store(services: &Services) -> Vec<Finding> {
+    let written = match services.store.check(services.clock.now()).await {
         Ok(()) => finding("store", Health::Ok, "can be written and read"),
         Err(error) => finding("store", Health::Wrong, error.to_string()),
     };
-    let schema = match house.store.schema().await {
+    let schema = match services.store.schema().await {
         Ok(schema) => finding("schema", Health::Ok, format!("{} (this build knows {})", schema.found, schema.known)),
         Err(error) => finding("schema", Health::Wrong, error.to_string()),
     };
     vec![written, schema]
 }
 
-async fn clock(house: &House) -> Finding {
-    let now = house.clock.now();
-    match house.store.latest_time().await {
+async fn clock(services: &Services) -> Finding {
+    let now = services.clock.now();
+    match services.store.latest_time().await {
         Ok(latest) if latest.since(now).as_secs() > 300 => {
             finding("clock", Health::Wrong, format!("says {now}, but the store has seen {latest}: set it right"))
         }

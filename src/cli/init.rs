@@ -14,7 +14,7 @@ use super::{
     keys::read_passphrase,
 };
 use crate::{
-    app::{House, Site, first_key},
+    app::{Services, Layout, first_key},
     config::{SAMPLE, Settings},
     domain::key::KeyRecord,
 };
@@ -36,16 +36,16 @@ pub(super) struct Init {
 impl Init {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         std::fs::create_dir_all(&self.dir).with_context(|| self.dir.display().to_string())?;
-        let site = Site::of(&self.dir);
-        site.furnish(&self.configuration()?)?;
-        let settings = Settings::load(Some(&site.config), &context.environment, &[])?;
+        let layout = Layout::of(&self.dir);
+        layout.create(&self.configuration()?)?;
+        let settings = Settings::load(Some(&layout.config), &context.environment, &[])?;
         let key = block_on(async {
-            let house = House::open(&settings).await?;
-            Ok(first_key(&house, "main".parse()?).await?)
+            let services = Services::open(&settings).await?;
+            Ok(first_key(&services, "main".parse()?).await?)
         })?;
-        let value = json!({ "config": site.config, "kid": key.kid, "public_key": key.public_key });
+        let value = json!({ "config": layout.config, "kid": key.kid, "public_key": key.public_key });
         context.output.answer(&value, &key.public_key)?;
-        context.output.remark(next_steps(&site, &key));
+        context.output.remark(next_steps(&layout, &key));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -61,8 +61,8 @@ impl Init {
     }
 }
 
-fn next_steps(site: &Site, key: &KeyRecord) -> String {
-    let config = display(&site.config);
+fn next_steps(layout: &Layout, key: &KeyRecord) -> String {
+    let config = display(&layout.config);
     format!(
         "\nKey {} is ready. Next:\n  \
          1. paste the public key above into Braze: Settings > App Settings > SDK Authentication, for each of your apps\n  \
@@ -71,8 +71,8 @@ fn next_steps(site: &Site, key: &KeyRecord) -> String {
          4. countersign -c {config} serve\n  \
          5. keep {} and {} safe: without them tokens cannot be refreshed or signed",
         key.kid,
-        display(&site.sealing_secret),
-        display(&site.keys),
+        display(&layout.sealing_secret),
+        display(&layout.keys),
     )
 }
 

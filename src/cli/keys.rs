@@ -107,7 +107,7 @@ impl Keys {
 }
 
 fn generate(context: &Context, ring: RingName, bits: u32) -> anyhow::Result<()> {
-    let key = context.with_house(async |house, _| Ok(house.ceremony().generate(ring, bits).await?))?;
+    let key = context.with_services(async |services, _| Ok(services.ceremony().generate(ring, bits).await?))?;
     taken(context, &key)
 }
 
@@ -120,7 +120,7 @@ fn import(
     let pem = read_secret(file)?;
     let passphrase = passphrase.map(read_passphrase).transpose()?;
     let key =
-        context.with_house(async |house, _| Ok(house.ceremony().import(ring, &pem, passphrase.as_ref()).await?))?;
+        context.with_services(async |services, _| Ok(services.ceremony().import(ring, &pem, passphrase.as_ref()).await?))?;
     taken(context, &key)
 }
 
@@ -137,7 +137,7 @@ fn taken(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    let keys = context.with_house(async |house, _| Ok(house.ceremony().list().await?))?;
+    let keys = context.with_services(async |services, _| Ok(services.ceremony().list().await?))?;
     let rows = keys.iter().map(|key| {
         [
             key.kid.to_string(),
@@ -151,7 +151,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
 }
 
 fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
-    let key = context.with_house(async |house, _| Ok(house.ceremony().find(kid).await?))?;
+    let key = context.with_services(async |services, _| Ok(services.ceremony().find(kid).await?))?;
     let text = format!(
         "kid      {}\nring     {}\nstate    {}, since {}\nbits     {}\ncustody  {} ({})\ncreated  {}\n\n{}",
         key.kid,
@@ -168,8 +168,8 @@ fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
 }
 
 fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Result<()> {
-    let key = context.with_house(async |house, _| {
-        let ceremony = house.ceremony();
+    let key = context.with_services(async |services, _| {
+        let ceremony = services.ceremony();
         if let Some(kid) = kid {
             return Ok(ceremony.find(kid).await?);
         }
@@ -188,11 +188,11 @@ fn shown(fingerprint: Option<String>, copy: Option<PathBuf>) -> anyhow::Result<S
 }
 
 fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName>) -> anyhow::Result<()> {
-    let (key, apps) = context.with_house(async |house, settings| {
-        let key = house.ceremony().find(kid).await?;
-        let (rotor, _) = rotor(context, &house, &settings)?;
+    let (key, apps) = context.with_services(async |services, settings| {
+        let key = services.ceremony().find(kid).await?;
+        let (rotor, _) = rotor(context, &services, &settings)?;
         let apps = rotor.confirm(&config_of(&settings, &key.ring)?, &key, fingerprint, app).await?;
-        Ok((house.ceremony().find(kid).await?, apps))
+        Ok((services.ceremony().find(kid).await?, apps))
     })?;
     let value = serde_json::json!({ "key": key, "apps": apps });
     let names: Vec<&str> = apps.iter().map(AppName::as_str).collect();
@@ -204,9 +204,9 @@ fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName
 }
 
 fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyhow::Result<()> {
-    let (key, apps) = context.with_house(async |house, settings| {
-        let key = house.ceremony().find(kid).await?;
-        let (rotor, _) = rotor(context, &house, &settings)?;
+    let (key, apps) = context.with_services(async |services, settings| {
+        let key = services.ceremony().find(kid).await?;
+        let (rotor, _) = rotor(context, &services, &settings)?;
         let apps = rotor.confirm_deleted(&config_of(&settings, &key.ring)?, &key, app).await?;
         Ok((key, apps))
     })?;
@@ -216,10 +216,10 @@ fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyho
 }
 
 fn compromise(context: &Context, kid: &str, why: &str) -> anyhow::Result<ExitCode> {
-    let (ring, next, steps) = context.with_house(async |house, settings| {
-        let key = house.ceremony().find(kid).await?;
+    let (ring, next, steps) = context.with_services(async |services, settings| {
+        let key = services.ceremony().find(kid).await?;
         let config = config_of(&settings, &key.ring)?;
-        let (rotor, steps) = rotor(context, &house, &settings)?;
+        let (rotor, steps) = rotor(context, &services, &settings)?;
         rotor.compromise(&config, &key.kid, why).await?;
         let view = rotor.recall(&config).await?.view;
         context.output.remark(consequences(&view, &key));

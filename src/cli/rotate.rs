@@ -16,7 +16,7 @@ use super::{
     rotate_show::{as_text, key_as_json, next_as_json, next_as_text, status_text},
 };
 use crate::{
-    app::{House, Moment, Observer, RotateError, RotationConfig, Rotor, plan},
+    app::{Services, Moment, Observer, RotateError, RotationConfig, Rotor, plan},
     config::Settings,
     domain::{ids::RingName, rotation::Goal},
 };
@@ -114,14 +114,14 @@ impl Steps {
 }
 
 /// A rotor that tells its steps.
-pub(super) fn rotor(context: &Context, house: &House, settings: &Settings) -> anyhow::Result<(Rotor, Steps)> {
+pub(super) fn rotor(context: &Context, services: &Services, settings: &Settings) -> anyhow::Result<(Rotor, Steps)> {
     let steps = Steps::default();
-    Ok((house.operators_rotor(settings, steps.observer(context))?, steps))
+    Ok((services.operators_rotor(settings, steps.observer(context))?, steps))
 }
 
 fn show_plan(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
-    let (value, text) = context.with_house(async |house, settings| {
-        let (rotor, _) = rotor(context, &house, &settings)?;
+    let (value, text) = context.with_services(async |services, settings| {
+        let (rotor, _) = rotor(context, &services, &settings)?;
         let mut plans = Vec::new();
         for config in which.of(&settings)? {
             let forecast = foretell(&rotor, &config).await?;
@@ -150,9 +150,9 @@ fn run(context: &Context, ring: &RingName, wait: bool, yes: bool) -> anyhow::Res
         context.output.remark("--json asks nobody: add --yes");
         return Ok(ExitCode::from(2));
     }
-    let (next, steps) = context.with_house(async |house, settings| {
+    let (next, steps) = context.with_services(async |services, settings| {
         let config = config_of(&settings, ring)?;
-        let (rotor, steps) = rotor(context, &house, &settings)?;
+        let (rotor, steps) = rotor(context, &services, &settings)?;
         if !yes {
             context.output.remark(as_text(ring, &foretell(&rotor, &config).await?));
             if !agreed("Go on? [y/N] ")? {
@@ -240,9 +240,9 @@ enum Word {
 }
 
 fn word(context: &Context, ring: &RingName, word: Word) -> anyhow::Result<ExitCode> {
-    let (next, steps) = context.with_house(async |house, settings| {
+    let (next, steps) = context.with_services(async |services, settings| {
         let config = config_of(&settings, ring)?;
-        let (rotor, steps) = rotor(context, &house, &settings)?;
+        let (rotor, steps) = rotor(context, &services, &settings)?;
         match word {
             Word::Abort => rotor.abort(&config, "given up at the command line").await?,
             Word::Rollback => rotor.roll_back(&config, "rolled back at the command line").await?,
@@ -253,12 +253,12 @@ fn word(context: &Context, ring: &RingName, word: Word) -> anyhow::Result<ExitCo
 }
 
 fn status(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
-    let (values, texts, code) = context.with_house(async |house, settings| {
-        let (rotor, _) = rotor(context, &house, &settings)?;
+    let (values, texts, code) = context.with_services(async |services, settings| {
+        let (rotor, _) = rotor(context, &services, &settings)?;
         let (mut values, mut texts, mut code) = (Vec::new(), Vec::new(), ExitCode::SUCCESS);
         for config in which.of(&settings)? {
             let view = rotor.look(&config).await?.view;
-            let trail = house.store.trail(Some(&config.ring), 10).await?;
+            let trail = services.store.trail(Some(&config.ring), 10).await?;
             let next = view.next();
             if view.goal != Goal::Rest {
                 code = exit_code(&next);

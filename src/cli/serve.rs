@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{context::Context, output::announce};
 use crate::{
-    app::{self, Access, Dev, House, Listeners, Running},
+    app::{self, Access, Dev, Services, Listeners, Running},
     config::Settings,
     telemetry::init_logs,
 };
@@ -45,7 +45,7 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         let listeners = Listeners::open(&settings)?;
-        let house = House::open(&settings).await?;
+        let services = Services::open(&settings).await?;
         let json = context.output.json;
         let ready = |running: Running| {
             tracing::info!(public = %running.public, ops = %running.ops, "ready");
@@ -53,12 +53,12 @@ impl Serve {
                 announce(&json!({ "url": url(running.public), "ops_url": url(running.ops) }).to_string());
             }
         };
-        Ok(app::serve(settings, house, listeners, || context.settings(&flags), ready).await?)
+        Ok(app::serve(settings, services, listeners, || context.settings(&flags), ready).await?)
     }
 
     async fn dev(&self, context: &Context) -> anyhow::Result<()> {
         let flags = self.flags();
-        let (settings, house, access, folder) = Dev::open(&context.environment, &flags).await?.into_parts();
+        let (settings, services, access, folder) = Dev::open(&context.environment, &flags).await?.into_parts();
         init_logs(settings.log());
         let listeners = Listeners::open(&settings)?;
         let config = folder.path().join("countersign.toml");
@@ -66,7 +66,7 @@ impl Serve {
         let json = context.output.json;
         let ready =
             |running: Running| announce(&if json { as_json(running, &access) } else { banner(running, &access) });
-        app::serve(settings, house, listeners, reload, ready).await?;
+        app::serve(settings, services, listeners, reload, ready).await?;
         drop(folder);
         Ok(())
     }

@@ -61,9 +61,9 @@ impl Token {
 
 fn mint(context: &Context, app: &AppName, user: &str, ttl: Option<Duration>) -> anyhow::Result<ExitCode> {
     let user = user_id(user)?;
-    let issued = context.with_house(async |house, settings| {
-        house.load_keys().await?;
-        let issuer = house.issuer(&settings);
+    let issued = context.with_services(async |services, settings| {
+        services.load_keys().await?;
+        let issuer = services.issuer(&settings);
         let policy = issuer.policy(app).with_context(|| format!("there is no [apps.{app}] in the configuration"))?;
         Ok(issuer.mint_by_operator(&policy, user, ttl).await?)
     })?;
@@ -106,10 +106,10 @@ impl Inspect {
         let Some(app) = &self.app else {
             return Ok(((!keys.is_empty()).then_some(keys), None));
         };
-        let (ours, sdk_api_key) = context.with_house(async |house, settings| {
+        let (ours, sdk_api_key) = context.with_services(async |services, settings| {
             let policies = settings.policies();
             let policy = policies.get(app).with_context(|| format!("there is no [apps.{app}] in the configuration"))?;
-            let mut ours = house.ceremony().list().await?;
+            let mut ours = services.ceremony().list().await?;
             ours.retain(|key| key.ring == policy.ring && key.state.is_verifiable());
             Ok((ours, policy.sdk_api_key.clone()))
         })?;

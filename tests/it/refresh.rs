@@ -193,9 +193,9 @@ async fn a_token_ahead_of_the_store_goes_on_and_raises_an_alarm() {
     let third = bench.refresh(&second).await.ok().text("refresh_token");
     // The store forgets the last two rotations, as if restored by copying an old file back.
     let session = presented(&bench, &third).session;
-    let row = bench.house.store.session(session).await.unwrap().unwrap();
+    let row = bench.services.store.session(session).await.unwrap().unwrap();
     let back = Advance { id: session, from: 2, to: 0, rotated: row.rotated, idle_expires: row.idle_expires };
-    assert!(bench.house.store.advance_session(back).await.unwrap());
+    assert!(bench.services.store.advance_session(back).await.unwrap());
     let fourth = bench.refresh(&third).await.ok().text("refresh_token");
     assert_eq!(counter(&bench, &fourth), 3);
     bench.refresh(&fourth).await.ok();
@@ -237,7 +237,7 @@ async fn opted_out_users_get_nothing_until_they_are_back() {
     let token = bench.session("u-1").await;
     let user =
         countersign::domain::ids::UserId::parse("u-1", countersign::domain::ids::UserIdRules::default()).unwrap();
-    let users = bench.house.users();
+    let users = bench.services.users();
     assert!(users.opt_out(&user, None).await.unwrap());
     bench.refresh(&token).await.problem(403, "opted_out");
     bench.generate(&json!({ "app": "web", "user_id": "u-1" })).await.problem(403, "opted_out");
@@ -255,7 +255,7 @@ async fn every_way_of_revoking_ends_the_session_at_once() {
     let bench = Bench::new().await;
     let user =
         countersign::domain::ids::UserId::parse("u-1", countersign::domain::ids::UserIdRules::default()).unwrap();
-    let users = bench.house.users();
+    let users = bench.services.users();
     let web = "web".parse().unwrap();
 
     let token = bench.session("u-1").await;
@@ -340,14 +340,14 @@ async fn invented_failures_make_no_new_series() {
     let token = bench.session("u-1").await;
     let report = |failure| json!({ "refresh_token": token, "failure": failure });
     bench.post("/v1/token/refresh", &report(json!({"error_code": 4711}))).await.ok();
-    let before = bench.house.metrics.encode().lines().count();
+    let before = bench.services.metrics.encode().lines().count();
     for n in 0..500 {
         let failure =
             json!({"error_code": 1000 + n, "platform": format!("p{n}"), "reason": format!("r{n}"), "sdk_version": n});
         bench.post("/v1/token/refresh", &report(failure)).await.ok();
     }
     // `repeat` is the one series these refreshes add.
-    assert!(bench.house.metrics.encode().lines().count() <= before + 1);
+    assert!(bench.services.metrics.encode().lines().count() <= before + 1);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ async fn a_rotation_goes_all_the_way_and_is_on_the_trail() {
     stage.clock.forward(SOAK);
 
     let idle = NodeReport { node: "a".to_owned(), seen: stage.clock.now(), loaded: BTreeSet::new() };
-    stage.house.store.report(idle, vec![]).await.unwrap();
+    stage.services.store.report(idle, vec![]).await.unwrap();
     let next = rotor.drive(&config).await.unwrap();
     assert!(matches!(&next, Next::Wait { blockers, .. } if matches!(blockers[0], Blocker::Nodes { .. })), "{next:?}");
     assert_eq!(stage.active().await.kid, old, "a node could not sign with the new one");
@@ -168,7 +168,7 @@ async fn where_braze_is_out_of_reach_it_says_so_and_goes_on_later() {
 async fn only_one_works_on_a_ring_and_the_dead_are_replaced() {
     let stage = Stage::new().await;
     let config = stage.config();
-    let (store, now) = (&stage.house.store, stage.clock.now());
+    let (store, now) = (&stage.services.store, stage.clock.now());
     assert!(store.lease("rotate main", "another node", now, Duration::from_mins(2)).await.unwrap());
     assert!(matches!(stage.rotor().drive(&config).await, Err(RotateError::Busy(_))));
     stage.clock.forward(Duration::from_mins(2));
@@ -289,7 +289,7 @@ async fn drift_is_found_told_and_put_right() {
     let site = stage.folder.path().join("countersign.toml");
     let empty = countersign::config::Environment::empty();
     let settings = countersign::config::Settings::load(Some(&site), &empty, &[]).unwrap();
-    let rotor = stage.house.rotor(&settings, "the test".to_owned(), std::sync::Arc::new(|_, _, _| {})).unwrap();
+    let rotor = stage.services.rotor(&settings, "the test".to_owned(), std::sync::Arc::new(|_, _, _| {})).unwrap();
     let found = drift(&rotor.look(&config).await.unwrap().view);
     assert!(found.iter().all(|drift| drift.kind() == "silent"), "{found:?}");
     assert!(found[0].to_string().contains("sdk_authentication.create, .keys"), "{}", found[0]);

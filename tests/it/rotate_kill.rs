@@ -16,7 +16,7 @@ use countersign::{
 
 use crate::support::{
     bench::TestClock,
-    rotation::{APPS, Stage, house, name},
+    rotation::{APPS, Stage, services, name},
 };
 
 const MOMENTS: [Moment; 4] = [Moment::Before, Moment::Recorded, Moment::Effected, Moment::Done];
@@ -46,14 +46,14 @@ async fn the_worker() {
     let Ok(now) = std::env::var("WORKER_NOW") else { return };
     let die_at = std::env::var("WORKER_DIES_AT").unwrap();
     let clock = Arc::new(TestClock::at(UnixMillis(now.parse().unwrap())));
-    let (house, settings) = house(Path::new("."), &clock).await;
+    let (services, settings) = services(Path::new("."), &clock).await;
     let observer: Observer = Arc::new(move |step: &Step, _, moment| {
         if boundary(&name(step), moment) == die_at {
             let us = rustix::process::getpid();
             rustix::process::kill_process(us, rustix::process::Signal::KILL).unwrap();
         }
     });
-    let rotor = house.rotor(&settings, format!("worker {}", std::process::id()), observer).unwrap();
+    let rotor = services.rotor(&settings, format!("worker {}", std::process::id()), observer).unwrap();
     rotor.drive(&settings.rotations()[0]).await.unwrap();
 }
 

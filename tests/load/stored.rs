@@ -10,7 +10,7 @@ use std::{
 };
 
 use countersign::{
-    app::House,
+    app::Services,
     clock::UnixMillis,
     config::{Environment, Settings},
     domain::{
@@ -50,20 +50,20 @@ impl Stored {
     pub async fn fill(config: &Path, count: usize) -> Arc<Self> {
         process::unpin();
         let settings = Settings::load(Some(config), &Environment::empty(), &[]).expect("a configuration");
-        let house = Arc::new(House::open(&settings).await.unwrap());
+        let services = Arc::new(Services::open(&settings).await.unwrap());
         let stored = Arc::new(Self {
             keys: SealingKeys::derive(settings.sealing()),
             app: APP.parse().unwrap(),
-            first: UnixMillis(house.clock.now().0 - SPREAD.as_millis() as i64),
+            first: UnixMillis(services.clock.now().0 - SPREAD.as_millis() as i64),
             refreshed: (0..count).map(|_| AtomicU32::new(0)).collect(),
             turns: AtomicUsize::new(0),
         });
         let mut filling = JoinSet::new();
         for begin in 0..ABREAST {
-            let (stored, house) = (Arc::clone(&stored), Arc::clone(&house));
+            let (stored, services) = (Arc::clone(&stored), Arc::clone(&services));
             filling.spawn(async move {
                 for number in (begin..count).step_by(ABREAST) {
-                    let created = house.store.create_session(stored.session(number, &house)).await.unwrap();
+                    let created = services.store.create_session(stored.session(number, &services)).await.unwrap();
                     assert_eq!(created, Creation::Created { evicted: 0 });
                 }
             });
@@ -112,12 +112,12 @@ impl Stored {
         }
     }
 
-    fn session(&self, number: usize, house: &House) -> Session {
+    fn session(&self, number: usize, services: &Services) -> Session {
         let contents = self.contents(number);
         Session {
             id: contents.session,
             app: contents.app,
-            user: house.user_hash.hash(&contents.user),
+            user: services.user_hash.hash(&contents.user),
             counter: contents.counter,
             created: contents.issued,
             rotated: contents.issued,

@@ -8,7 +8,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 use super::{
-    Access, Dev, DevError, OpenError, ServeError, open_public, serve::service, signals::told_to_stop, watch::Watch,
+    Access, Dev, DevError, OpenError, ServeError, open_public, serve::service, signals::told_to_stop, watch::NodeAgent,
 };
 use crate::{
     clock::SystemClock,
@@ -66,7 +66,7 @@ pub enum DemoError {
     Sandbox(#[from] SandboxError),
     /// The sandbox's app.
     #[error("the sandbox does not take the app or its key: {0}")]
-    Furnish(String),
+    Sandboxed(String),
     /// The site's address.
     #[error("{0}: {1}")]
     Site(SocketAddr, io::Error),
@@ -87,13 +87,13 @@ pub async fn demo(
         ("apps.web.sdk_api_key", sdk_api_key.clone()),
     ]
     .map(|(path, value)| (path.to_owned(), value));
-    let (settings, house, access, folder) = Dev::open(environment, &flags).await?.into_parts();
-    world.add_key("web", &access.public_key, "the demo's first key").map_err(DemoError::Furnish)?;
+    let (settings, services, access, folder) = Dev::open(environment, &flags).await?.into_parts();
+    world.add_key("web", &access.public_key, "the demo's first key").map_err(DemoError::Sandboxed)?;
 
-    let (house, settings) = (Arc::new(house), Arc::new(settings));
-    let public = open_public(&settings, &house).await?;
+    let (services, settings) = (Arc::new(services), Arc::new(settings));
+    let public = open_public(&settings, &services).await?;
     let (_keep, current) = watch::channel(Arc::clone(&settings));
-    let watching = tokio::spawn(Watch::new(Arc::clone(&house), Arc::clone(&public)).run(current));
+    let watching = tokio::spawn(NodeAgent::new(Arc::clone(&services), Arc::clone(&public)).run(current));
     let cut = Cut::default();
     let shown = Shown {
         site: format!("http://{site_address}"),
@@ -103,7 +103,7 @@ pub async fn demo(
         access,
         sdk_api_key,
     };
-    let stage = Stage { house, settings, world, cut: cut.clone(), service: http::router(&public) };
+    let stage = Stage { services, settings, world, cut: cut.clone(), service: http::router(&public) };
     ready(&shown);
 
     let site_routes = site::routes(shown, stage, &config.modules);
@@ -129,7 +129,7 @@ async fn listen_on_loopback(address: SocketAddr) -> Result<tokio::net::TcpListen
 /// The sandbox with the app `web`, and that app's SDK API key.
 async fn local_braze() -> Result<(Arc<World>, Sandbox, String), DemoError> {
     let world = Arc::new(World::new(Arc::new(SystemClock), Switches::default(), |_| {}));
-    let app = world.add_app(AppSpec::named("web")).map_err(|clash| DemoError::Furnish(clash.to_string()))?;
+    let app = world.add_app(AppSpec::named("web")).map_err(|clash| DemoError::Sandboxed(clash.to_string()))?;
     let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&world)).await?;
     Ok((world, sandbox, app["sdk_api_key"].as_str().unwrap_or_default().to_owned()))
 }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{
-    app::{Access, House},
+    app::{Access, Services},
     config::Settings,
     domain::key::KeyState,
     sandbox::{self, REST_API_KEY, World},
@@ -45,7 +45,7 @@ impl Cut {
 
 /// The parts that the buttons move.
 pub(super) struct Stage {
-    pub(super) house: Arc<House>,
+    pub(super) services: Arc<Services>,
     pub(super) settings: Arc<Settings>,
     pub(super) world: Arc<World>,
     pub(super) cut: Cut,
@@ -73,26 +73,26 @@ impl Stage {
     pub(super) fn expire(&self) -> Result<Value, Failure> {
         let life = self.settings.rings().map(|ring| self.settings.longest_life(ring)).max().unwrap_or_default();
         // A token of this very second is left alone: the next one must be good.
-        let until = self.house.clock.now().plus(life).seconds() - 1;
+        let until = self.services.clock.now().plus(life).seconds() - 1;
         self.world.switch(&json!({ "expire_until": until })).map(|_| json!({}))
     }
 
     /// Puts a new key in the place of the one that signs; at Braze first, unless that is to be forgotten.
     pub(super) async fn rotate(&self, publish: bool) -> Result<Value, Failure> {
-        let ceremony = self.house.ceremony();
+        let ceremony = self.services.ceremony();
         let ring = self.settings.rings().next().ok_or("there is no key ring")?.clone();
         let key = ceremony.generate(ring, 2048).await.map_err(|error| error.to_string())?;
         if publish {
             self.publish(&key.public_key).await?;
         }
         ceremony.activate(&key.kid).await.map_err(|error| error.to_string())?;
-        self.house.load_keys().await.map_err(|error| error.to_string())?;
+        self.services.load_keys().await.map_err(|error| error.to_string())?;
         Ok(json!({ "kid": key.kid, "published": publish }))
     }
 
     /// Gives Braze the key that signs now.
     pub(super) async fn publish_active(&self) -> Result<Value, Failure> {
-        let keys = self.house.ceremony().list().await.map_err(|error| error.to_string())?;
+        let keys = self.services.ceremony().list().await.map_err(|error| error.to_string())?;
         let active = keys.into_iter().rfind(|key| key.state == KeyState::Active);
         self.publish(&active.ok_or("no key signs")?.public_key).await?;
         Ok(json!({}))

@@ -10,7 +10,7 @@ use std::{
 
 use axum::{Router, body::Body};
 use countersign::{
-    app::{House, Site, first_key, open_public},
+    app::{Services, Layout, first_key, open_public},
     clock::{Clock, UnixMillis},
     config::{Environment, Settings},
     http::{Public, router},
@@ -48,7 +48,7 @@ impl Clock for TestClock {
 
 /// A service on the test's bench.
 pub struct Bench {
-    pub house: Arc<House>,
+    pub services: Arc<Services>,
     pub public: Arc<Public>,
     pub settings: Settings,
     pub clock: Arc<TestClock>,
@@ -82,20 +82,20 @@ impl Bench {
     /// A service of this configuration.
     pub async fn with(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let site = Site::of(folder.path());
-        site.furnish(config).unwrap();
-        let settings = Settings::load(Some(&site.config), &Environment::empty(), &[]).unwrap();
-        let mut house = House::open(&settings).await.unwrap();
+        let layout = Layout::of(folder.path());
+        layout.create(config).unwrap();
+        let settings = Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap();
+        let mut services = Services::open(&settings).await.unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(1_795_000_000_500)));
-        house.clock = Arc::clone(&clock) as Arc<dyn Clock>;
-        let public_key = first_key(&house, "main".parse().unwrap()).await.unwrap().public_key;
+        services.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        let public_key = first_key(&services, "main".parse().unwrap()).await.unwrap().public_key;
         let apps = settings.policies().keys().cloned().collect();
-        let (api_key, _) = house.clients().create("backend".parse().unwrap(), apps, None).await.unwrap();
-        let house = Arc::new(house);
-        let public = open_public(&settings, &house).await.unwrap();
+        let (api_key, _) = services.clients().create("backend".parse().unwrap(), apps, None).await.unwrap();
+        let services = Arc::new(services);
+        let public = open_public(&settings, &services).await.unwrap();
         let routes = router(&public);
         Self {
-            house,
+            services,
             public,
             settings,
             clock,
@@ -146,7 +146,7 @@ impl Bench {
 
     /// The value of a metric, as `name{labels}`; 0 where there is none.
     pub fn metric(&self, series: &str) -> f64 {
-        let text = self.house.metrics.encode();
+        let text = self.services.metrics.encode();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }

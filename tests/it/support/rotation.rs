@@ -9,7 +9,7 @@ use std::{
 
 use axum::{Router, body::Body};
 use countersign::{
-    app::{House, RotationConfig, Rotor, Site, first_key},
+    app::{Services, RotationConfig, Rotor, Layout, first_key},
     clock::{Clock, SystemClock},
     config::{Environment, Settings},
     domain::{
@@ -34,7 +34,7 @@ pub const APPS: [&str; 2] = ["web", "ios"];
 
 pub struct Stage {
     pub clock: Arc<TestClock>,
-    pub house: House,
+    pub services: Services,
     pub settings: Settings,
     pub folder: tempfile::TempDir,
     /// Every step that was done.
@@ -67,21 +67,21 @@ pub fn app_id(app: &str) -> String {
 }
 
 /// Writes what the configuration names.
-pub fn furnish(folder: &Path, url: &str, more: &str) -> Site {
+pub fn write_files(folder: &Path, url: &str, more: &str) -> Layout {
     use std::os::unix::fs::PermissionsExt;
-    let site = Site::of(folder);
-    site.furnish(&config(url, more)).unwrap();
+    let layout = Layout::of(folder);
+    layout.create(&config(url, more)).unwrap();
     std::fs::write(folder.join("braze.key"), REST_API_KEY).unwrap();
     std::fs::set_permissions(folder.join("braze.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
-    site
+    layout
 }
 
-/// A house in a folder that is furnished, with this clock.
-pub async fn house(folder: &Path, clock: &Arc<TestClock>) -> (House, Settings) {
-    let settings = Settings::load(Some(&Site::of(folder).config), &Environment::empty(), &[]).unwrap();
-    let mut house = House::open(&settings).await.unwrap();
-    house.clock = Arc::clone(clock) as Arc<dyn Clock>;
-    (house, settings)
+/// A services in a folder that is furnished, with this clock.
+pub async fn services(folder: &Path, clock: &Arc<TestClock>) -> (Services, Settings) {
+    let settings = Settings::load(Some(&Layout::of(folder).config), &Environment::empty(), &[]).unwrap();
+    let mut services = Services::open(&settings).await.unwrap();
+    services.clock = Arc::clone(clock) as Arc<dyn Clock>;
+    (services, settings)
 }
 
 impl Stage {
@@ -100,14 +100,14 @@ impl Stage {
         let url = sandbox.url();
         let serving = tokio::spawn(async move { match serve(sandbox).await {} });
         let folder = tempfile::tempdir().unwrap();
-        furnish(folder.path(), &url, rotation);
-        let (house, settings) = house(folder.path(), &clock).await;
-        let key = first_key(&house, "main".parse().unwrap()).await.unwrap();
+        write_files(folder.path(), &url, rotation);
+        let (services, settings) = services(folder.path(), &clock).await;
+        let key = first_key(&services, "main".parse().unwrap()).await.unwrap();
         for app in APPS {
             world.add_key(app, &key.public_key, "the first").unwrap();
         }
         let routes = router(Arc::clone(&world));
-        Self { clock, house, settings, folder, done: Arc::default(), routes, serving }
+        Self { clock, services, settings, folder, done: Arc::default(), routes, serving }
     }
 
     pub fn config(&self) -> RotationConfig {
@@ -121,17 +121,17 @@ impl Stage {
                 done.lock().unwrap().push(name(step));
             }
         });
-        self.house.rotor(&self.settings, "the test".to_owned(), observer).unwrap()
+        self.services.rotor(&self.settings, "the test".to_owned(), observer).unwrap()
     }
 
     /// A node looks around: loads what it should, and says so.
     pub async fn node_looks(&self, node: &str) {
-        self.house.load_keys().await.unwrap();
-        let (seen, loaded) = (self.clock.now(), self.house.keyring.loaded());
+        self.services.load_keys().await.unwrap();
+        let (seen, loaded) = (self.clock.now(), self.services.keyring.loaded());
         let report = NodeReport { node: node.to_owned(), seen, loaded };
         let until = seen.plus(self.config().policy.longest_life);
-        let signing = self.house.keyring.kids().into_values().map(|kid| (kid, until)).collect();
-        self.house.store.report(report, signing).await.unwrap();
+        let signing = self.services.keyring.kids().into_values().map(|kid| (kid, until)).collect();
+        self.services.store.report(report, signing).await.unwrap();
     }
 
     /// Drives the ring, with a node that looks around and time that passes, until nothing is left to do.
@@ -202,7 +202,7 @@ impl Stage {
     }
 
     pub async fn keys(&self) -> Vec<KeyRecord> {
-        self.house.ceremony().list().await.unwrap()
+        self.services.ceremony().list().await.unwrap()
     }
 
     pub async fn active(&self) -> KeyRecord {
@@ -217,7 +217,7 @@ impl Stage {
     }
 
     pub async fn trail(&self) -> Vec<Event> {
-        let mut trail = self.house.store.trail(None, 1000).await.unwrap();
+        let mut trail = self.services.store.trail(None, 1000).await.unwrap();
         trail.reverse();
         trail
     }
@@ -264,16 +264,16 @@ pub async fn braze(propagation: Duration) -> (Arc<World>, String, tokio::task::J
 
 /// A service whose key Braze holds for both apps; `rotation` goes into the ring's, `lifetime` is that of tokens.
 pub async fn furnished(folder: &Path, world: &World, url: &str, rotation: &str, lifetime: &str) {
-    let site = furnish(folder, url, rotation);
-    let config = std::fs::read_to_string(&site.config).unwrap();
+    let layout = write_files(folder, url, rotation);
+    let config = std::fs::read_to_string(&layout.config).unwrap();
     std::fs::write(
-        &site.config,
+        &layout.config,
         config.replace("]\nsdk_api_key", &format!("]\nlifetime = \"{lifetime}\"\nsdk_api_key")),
     )
     .unwrap();
-    let settings = Settings::load(Some(&site.config), &Environment::empty(), &[]).unwrap();
-    let house = House::open(&settings).await.unwrap();
-    let key = first_key(&house, "main".parse().unwrap()).await.unwrap();
+    let settings = Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap();
+    let services = Services::open(&settings).await.unwrap();
+    let key = first_key(&services, "main".parse().unwrap()).await.unwrap();
     for app in APPS {
         world.add_key(app, &key.public_key, "the first").unwrap();
     }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::House;
+use super::Services;
 use crate::{
     domain::{ids::RingName, key::KeyRecord, sealing::SealingSecrets},
     rotate::CeremonyError,
@@ -16,7 +16,7 @@ use crate::{
 
 /// Where the parts of a service are, in its folder.
 #[derive(Clone, Debug)]
-pub struct Site {
+pub struct Layout {
     /// The configuration.
     pub config: PathBuf,
     /// The sealing secret.
@@ -25,7 +25,7 @@ pub struct Site {
     pub keys: PathBuf,
 }
 
-impl Site {
+impl Layout {
     /// The usual places in `folder`.
     pub fn of(folder: &Path) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Site {
     ///
     /// # Errors
     /// Where one of the files exists, before anything is written; or the system's own.
-    pub fn furnish(&self, config: &str) -> io::Result<()> {
+    pub fn create(&self, config: &str) -> io::Result<()> {
         for file in [&self.config, &self.sealing_secret] {
             if file.symlink_metadata().is_ok() {
                 let text = format!("{} exists already; nothing was written", file.display());
@@ -63,8 +63,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Makes the first key of a ring and lets it sign at once: nothing was signed before it, so that no token can be
 /// rejected for it; the app turns enforcement on at Braze only after its public half is there.
-pub async fn first_key(house: &House, ring: RingName) -> Result<KeyRecord, CeremonyError> {
-    let ceremony = house.ceremony();
+pub async fn first_key(services: &Services, ring: RingName) -> Result<KeyRecord, CeremonyError> {
+    let ceremony = services.ceremony();
     let key = ceremony.generate(ring, 2048).await?;
     Ok(ceremony.activate(&key.kid).await?.key)
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The open rooms.
-pub struct House {
+pub struct Services {
     /// What must survive a restart.
     pub store: Arc<dyn Store>,
     /// Who keeps the keys.
@@ -63,7 +63,7 @@ pub enum OpenError {
     Restore(String),
 }
 
-impl House {
+impl Services {
     /// Opens the rooms that the settings name.
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
@@ -89,8 +89,8 @@ impl House {
         }
         let failed = |why: std::io::Error| OpenError::Restore(format!("{}: {why}", backup.display()));
         std::fs::copy(backup, &target).map_err(failed)?;
-        let house = Self::open(settings).await?;
-        house.store.end_sessions_of_app(None, house.clock.now()).await?;
+        let services = Self::open(settings).await?;
+        services.store.end_sessions_of_app(None, services.clock.now()).await?;
         Ok(())
     }
 
