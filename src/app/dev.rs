@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use super::{Services, OpenError, Layout, first_key};
+use super::{Layout, OpenError, Services, first_key};
 use crate::{
     config::{Environment, Mistakes, Settings},
     domain::{

@@ -26,7 +26,7 @@ pub(super) fn make_room_for_connections() {
     }
 }
 
-/// Who works at the command line, for the trail.
+/// Who works at the command line, for the audit log.
 pub(super) fn operator() -> String {
     format!("operator (uid {}, process {})", rustix::process::getuid().as_raw(), std::process::id())
 }

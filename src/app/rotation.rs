@@ -9,15 +9,15 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Services, OpenError};
+use super::{OpenError, Services};
 use crate::{
     clock::UnixMillis,
     config::Settings,
     domain::{ids::RingName, rotation::Goal},
     http::{Condition, Public},
     rotate::{
-        Config, Drift, Moment, RotateError, Rotor, drift,
-        plan::{Blocker, Next, View},
+        Config, Drift, RotateError, Rotator, StepPhase, drift,
+        plan::{Blocker, Next, Snapshot},
     },
     telemetry::Alarm,
 };
@@ -43,8 +43,8 @@ pub(super) struct RotationScheduler {
 #[derive(Default)]
 struct Round {
     /// What was on record when it was last driven.
-    seen: Option<View>,
-    drive_at: Option<UnixMillis>,
+    seen: Option<Snapshot>,
+    reconcile_at: Option<UnixMillis>,
     check_at: Option<UnixMillis>,
 }
 
@@ -58,8 +58,8 @@ impl RotationScheduler {
         loop {
             let current = Arc::clone(&settings.borrow_and_update());
             (self.rounds, self.found) = (HashMap::new(), BTreeMap::new());
-            match self.rotor(&current) {
-                Ok(rotor) => self.keep(&rotor, &current, &settings).await,
+            match self.rotator(&current) {
+                Ok(rotator) => self.keep(&rotator, &current, &settings).await,
                 Err(why) => tracing::error!(%why, "rotation is off until the next reload"),
             }
             if settings.changed().await.is_err() {
@@ -68,12 +68,12 @@ impl RotationScheduler {
         }
     }
 
-    fn rotor(&self, settings: &Settings) -> Result<Rotor, OpenError> {
-        self.services.rotor(
+    fn rotator(&self, settings: &Settings) -> Result<Rotator, OpenError> {
+        self.services.rotator(
             settings,
             format!("node {}", self.services.node),
-            Arc::new(|step, reason, moment| {
-                if moment == Moment::Done {
+            Arc::new(|step, reason, phase| {
+                if phase == StepPhase::Done {
                     tracing::info!(%step, reason, "rotation");
                 }
             }),
@@ -81,14 +81,14 @@ impl RotationScheduler {
     }
 
     /// Until there are new settings.
-    async fn keep(&mut self, rotor: &Rotor, settings: &Settings, changes: &watch::Receiver<Arc<Settings>>) {
+    async fn keep(&mut self, rotator: &Rotator, settings: &Settings, changes: &watch::Receiver<Arc<Settings>>) {
         let rings = settings.rotations();
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !changes.has_changed().unwrap_or(true) {
             ticks.tick().await;
             for config in &rings {
-                match self.round(rotor, config).await {
+                match self.round(rotator, config).await {
                     Ok(()) => {}
                     // Another node, or somebody at a command line, is at it.
                     Err(RotateError::Busy(_)) => self.put_off(config, SOON * 2),
@@ -104,32 +104,32 @@ impl RotationScheduler {
     fn put_off(&mut self, config: &Config, span: Duration) {
         let at = Some(self.services.clock.now().plus(span));
         let round = self.rounds.entry(config.ring.clone()).or_default();
-        (round.drive_at, round.check_at) = (at, at);
+        (round.reconcile_at, round.check_at) = (at, at);
     }
 
-    async fn round(&mut self, rotor: &Rotor, config: &Config) -> Result<(), RotateError> {
+    async fn round(&mut self, rotator: &Rotator, config: &Config) -> Result<(), RotateError> {
         let now = self.services.clock.now();
         let due = |at: Option<UnixMillis>| at.is_none_or(|at| at <= now);
-        let view = rotor.recall(config).await?.view;
+        let snapshot = rotator.load_recorded(config).await?.snapshot;
         let round = self.rounds.entry(config.ring.clone()).or_default();
-        let changed = round.seen.as_ref().is_none_or(|seen| differs(seen, &view));
-        if acts(&view) && (changed || due(round.drive_at)) {
-            let next = rotor.drive(config).await;
-            let after = rotor.recall(config).await?.view;
-            (round.seen, round.drive_at) = (Some(after), Some(now.plus(pace(&next?, now))));
+        let changed = round.seen.as_ref().is_none_or(|seen| differs(seen, &snapshot));
+        if acts(&snapshot) && (changed || due(round.reconcile_at)) {
+            let next = rotator.reconcile(config).await;
+            let after = rotator.load_recorded(config).await?.snapshot;
+            (round.seen, round.reconcile_at) = (Some(after), Some(now.plus(pace(&next?, now))));
         } else if changed {
-            round.seen = Some(view);
+            round.seen = Some(snapshot);
         }
         if due(round.check_at) && config.apps.iter().any(|app| app.place.is_some()) {
             round.check_at = Some(now.plus(config.check_every));
-            self.check(rotor, config).await?;
+            self.check(rotator, config).await?;
         }
         Ok(())
     }
 
     /// Compares what Braze lists with ours; changes nothing.
-    async fn check(&mut self, rotor: &Rotor, config: &Config) -> Result<(), RotateError> {
-        let found = drift(&rotor.look(config).await?.view);
+    async fn check(&mut self, rotator: &Rotator, config: &Config) -> Result<(), RotateError> {
+        let found = drift(&rotator.observe(config).await?.snapshot);
         let before = self.found.insert(config.ring.clone(), found.clone()).unwrap_or_default();
         for new in found.iter().filter(|drift| !before.contains(drift)) {
             tracing::error!(ring = %config.ring, drift = new.kind(), "{new}");
@@ -145,22 +145,24 @@ impl RotationScheduler {
 }
 
 /// Whether the service does anything here by itself: what an operator began, or what the policy says.
-fn acts(view: &View) -> bool {
-    view.goal != Goal::Rest || view.policy.every.is_some() || view.policy.standby
+fn acts(snapshot: &Snapshot) -> bool {
+    snapshot.goal != Goal::Idle || snapshot.policy.every.is_some() || snapshot.policy.standby
 }
 
 /// Whether somebody changed the records.
-fn differs(seen: &View, view: &View) -> bool {
-    let records = |view: &View| view.keys.iter().map(|key| (key.record.clone(), key.destroyed)).collect::<Vec<_>>();
-    let publications = |view: &View| view.apps.iter().map(|app| app.publications.clone()).collect::<Vec<_>>();
-    seen.goal != view.goal || records(seen) != records(view) || publications(seen) != publications(view)
+fn differs(seen: &Snapshot, snapshot: &Snapshot) -> bool {
+    let records =
+        |snapshot: &Snapshot| snapshot.keys.iter().map(|key| (key.record.clone(), key.destroyed)).collect::<Vec<_>>();
+    let publications =
+        |snapshot: &Snapshot| snapshot.apps.iter().map(|app| app.publications.clone()).collect::<Vec<_>>();
+    seen.goal != snapshot.goal || records(seen) != records(snapshot) || publications(seen) != publications(snapshot)
 }
 
 /// How long Braze is left in peace.
 fn pace(next: &Next, now: UnixMillis) -> Duration {
     match next {
         Next::Do { .. } => SOON,
-        Next::Rest { due } => due.map_or(SELDOM, |due| due.since(now)).clamp(SOON, SELDOM),
+        Next::Idle { due } => due.map_or(SELDOM, |due| due.since(now)).clamp(SOON, SELDOM),
         Next::Wait { blockers, .. } => {
             let spans = blockers.iter().map(|blocker| match blocker {
                 Blocker::Nodes { .. } | Blocker::Settling { .. } => SOON,

@@ -9,7 +9,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Services, OpenError, process, rotation::RotationScheduler, signals::Stop, watch::NodeAgent};
+use super::{OpenError, Services, process, rotation::RotationScheduler, signals::Stop, watch::NodeAgent};
 use crate::{
     config::{Mistakes, Settings},
     domain::sealing::SealingKeys,
@@ -86,11 +86,13 @@ pub async fn serve(
     let public_service = service(http::router(&public), Some(Arc::clone(&services.metrics)));
     let public_config = current.listener_config(running.public);
     let public_server = tokio::spawn(listener::serve(listeners.public, public_config, public_service, stopped));
-    let ops_routes = ops::router(Arc::clone(&services.metrics)).merge(http::health_routes(Arc::clone(&public.readiness)));
+    let ops_routes =
+        ops::router(Arc::clone(&services.metrics)).merge(http::health_routes(Arc::clone(&public.readiness)));
     let ops_service = service(http::edge::wrap(ops_routes, None), None);
     let ops_config = current.listener_config(running.ops);
     let ops_server = tokio::spawn(listener::serve(listeners.ops, ops_config, ops_service, ops_stopped));
-    let keeping = tokio::spawn(RotationScheduler::new(Arc::clone(&services), Arc::clone(&public)).run(settings.clone()));
+    let keeping =
+        tokio::spawn(RotationScheduler::new(Arc::clone(&services), Arc::clone(&public)).run(settings.clone()));
     let watching = tokio::spawn(watch.run(settings));
     ready(running);
     notify(&[sd_notify::NotifyState::Ready]);
@@ -167,7 +169,10 @@ async fn take_over(
     let new = new.map_err(|mistakes| mistakes.to_string())?;
     let sealing = SealingKeys::derive(new.sealing());
     services.reseal_user_hash_key(&sealing).await.map_err(|error| error.to_string())?;
-    NodeAgent::new(Arc::clone(services), Arc::clone(public)).reload_keys(&new).await.map_err(|error| error.to_string())?;
+    NodeAgent::new(Arc::clone(services), Arc::clone(public))
+        .reload_keys(&new)
+        .await
+        .map_err(|error| error.to_string())?;
     let waiting = settings.borrow().restart_needed(&new);
     public.issuer.reload(new.policies(), sealing);
     public.limits.store(Arc::new(Limits::new(new.limits())));

@@ -14,7 +14,7 @@ use crate::{
     },
     issue::{self, Issuer, clients::Clients, users::Users},
     keyring::Keyring,
-    rotate::{Ceremony, Observer, Rotor},
+    rotate::{Ceremony, Observer, Rotator},
     secret::{Entropy, NoEntropy, SystemEntropy, random},
     store::{self, Store, StoreError},
     telemetry::{Alarm, Metrics},
@@ -112,21 +112,21 @@ impl Services {
         Ok(())
     }
 
-    /// What rotates the rings, and who it is for the trail.
-    pub fn rotor(&self, settings: &Settings, by: String, observer: Observer) -> Result<Rotor, OpenError> {
-        Ok(Rotor {
+    /// What rotates the rings, and who it is for the audit log.
+    pub fn rotator(&self, settings: &Settings, actor: String, observer: Observer) -> Result<Rotator, OpenError> {
+        Ok(Rotator {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custodian),
             directories: Arc::new(braze::open(settings.braze_configs(), &self.clock)?),
             clock: Arc::clone(&self.clock),
-            by,
+            actor,
             observer,
         })
     }
 
     /// The same for somebody at the command line.
-    pub fn operators_rotor(&self, settings: &Settings, observer: Observer) -> Result<Rotor, OpenError> {
-        self.rotor(settings, process::operator(), observer)
+    pub fn operators_rotator(&self, settings: &Settings, observer: Observer) -> Result<Rotator, OpenError> {
+        self.rotator(settings, process::operator(), observer)
     }
 
     /// Loads every key that could sign or be asked to, as a check; what is wrong with each.
@@ -147,7 +147,7 @@ impl Services {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custodian),
             clock: Arc::clone(&self.clock),
-            by: process::operator(),
+            actor: process::operator(),
         }
     }
 

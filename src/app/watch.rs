@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Services, OpenError};
+use super::{OpenError, Services};
 use crate::{
     clock::UnixMillis,
     config::Settings,

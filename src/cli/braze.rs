@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::{
     context::{Context, EXIT_NOT_READY, EXIT_WARNINGS},
     output::table,
-    rotate::{Patience, Which, finish, rotor, work},
+    rotate::{Patience, Which, finish, rotator, work},
 };
 use crate::{
-    app::{Drift, Look, RotationConfig, drift, plan},
+    app::{Drift, Observed, RotationConfig, drift, plan},
     domain::ids::{AppName, Kid, RingName},
 };
 
@@ -61,24 +61,25 @@ impl Braze {
     }
 }
 
-async fn looks(
+async fn observed_rings(
     context: &Context,
     services: &crate::app::Services,
     settings: &crate::config::Settings,
     which: &Which,
-) -> anyhow::Result<Vec<(RotationConfig, Look)>> {
-    let (rotor, _) = rotor(context, services, settings)?;
-    let mut looks = Vec::new();
+) -> anyhow::Result<Vec<(RotationConfig, Observed)>> {
+    let (rotator, _) = rotator(context, services, settings)?;
+    let mut observed_rings = Vec::new();
     for config in which.of(settings)? {
-        let look = rotor.look(&config).await?;
-        looks.push((config, look));
+        let observed = rotator.observe(&config).await?;
+        observed_rings.push((config, observed));
     }
-    Ok(looks)
+    Ok(observed_rings)
 }
 
 fn list(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
-    let looks = context.with_services(async |services, settings| looks(context, &services, &settings, which).await)?;
-    let rows: Vec<Row> = looks.iter().flat_map(|(_, look)| rows(look)).collect();
+    let observed_rings =
+        context.with_services(async |services, settings| observed_rings(context, &services, &settings, which).await)?;
+    let rows: Vec<Row> = observed_rings.iter().flat_map(|(_, observed)| rows(observed)).collect();
     let texts = rows.iter().map(|row| {
         let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
         let primary = if row.primary { "primary" } else { "" };
@@ -94,7 +95,7 @@ fn list(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
     });
     let header = ["APP", "BRAZE'S ID", "IS", "KID", "STATE", "", "DESCRIPTION"];
     context.output.answer(&rows, table(&header, texts))?;
-    let silent = told_silent(context, looks.iter().flat_map(|(_, look)| drift(&look.view)));
+    let silent = told_silent(context, observed_rings.iter().flat_map(|(_, observed)| drift(&observed.snapshot)));
     Ok(if silent { ExitCode::from(EXIT_NOT_READY) } else { ExitCode::SUCCESS })
 }
 
@@ -106,23 +107,23 @@ fn told_silent(context: &Context, drift: impl Iterator<Item = Drift>) -> bool {
     !silent.is_empty()
 }
 
-fn rows(look: &Look) -> Vec<Row> {
-    look.view.apps.iter().flat_map(|app| app_rows(look, app)).collect()
+fn rows(observed: &Observed) -> Vec<Row> {
+    observed.snapshot.apps.iter().flat_map(|app| app_rows(observed, app)).collect()
 }
 
-fn app_rows(look: &Look, app: &plan::AppView) -> Vec<Row> {
-    let view = &look.view;
+fn app_rows(observed: &Observed, app: &plan::AppSnapshot) -> Vec<Row> {
+    let snapshot = &observed.snapshot;
     let row = |kid: Option<Kid>, is| {
-        let key = kid.as_ref().and_then(|kid| view.key(kid));
+        let key = kid.as_ref().and_then(|kid| snapshot.key(kid));
         let state = key.map(|key| key.record.state.as_str());
-        let (ring, app) = (view.ring.clone(), app.app.clone());
+        let (ring, app) = (snapshot.ring.clone(), app.app.clone());
         Row { ring, app, id: None, kid, is, state, primary: false, description: String::new() }
     };
     if app.listing == plan::Listing::Attested {
         let attested = app.publications.iter().filter(|(_, known)| known.shown.is_some());
         return attested.map(|(kid, _)| row(Some(kid.clone()), "attested")).collect();
     }
-    let words = look.listed.get(&app.app).map(Vec::as_slice).unwrap_or_default();
+    let words = observed.listed.get(&app.app).map(Vec::as_slice).unwrap_or_default();
     let mut rows: Vec<Row> = app
         .entries()
         .iter()
@@ -134,7 +135,7 @@ fn app_rows(look: &Look, app: &plan::AppView) -> Vec<Row> {
             Row { id, primary: entry.primary, description, ..row(entry.kid.clone(), is) }
         })
         .collect();
-    let missing = drift(view).into_iter().filter_map(|drift| match drift {
+    let missing = drift(snapshot).into_iter().filter_map(|drift| match drift {
         Drift::Missing { app: at, kid } if at == app.app => Some(kid),
         _ => None,
     });
@@ -143,8 +144,9 @@ fn app_rows(look: &Look, app: &plan::AppView) -> Vec<Row> {
 }
 
 fn diff(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
-    let looks = context.with_services(async |services, settings| looks(context, &services, &settings, which).await)?;
-    let found: Vec<Drift> = looks.iter().flat_map(|(_, look)| drift(&look.view)).collect();
+    let observed_rings =
+        context.with_services(async |services, settings| observed_rings(context, &services, &settings, which).await)?;
+    let found: Vec<Drift> = observed_rings.iter().flat_map(|(_, observed)| drift(&observed.snapshot)).collect();
     let mut lines: Vec<String> = found.iter().map(ToString::to_string).collect();
     if lines.is_empty() {
         lines.push("Braze holds what it should hold.".to_owned());
@@ -162,9 +164,9 @@ fn apply(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
     let done = context.with_services(async |services, settings| {
         let mut done = Vec::new();
         for config in which.of(&settings)? {
-            let (rotor, steps) = rotor(context, &services, &settings)?;
-            rotor.repair(&config, "asked for at the command line").await?;
-            done.push((config.ring.clone(), work(&rotor, &config, Patience::Short).await?, steps));
+            let (rotator, steps) = rotator(context, &services, &settings)?;
+            rotator.repair(&config, "asked for at the command line").await?;
+            done.push((config.ring.clone(), work(&rotator, &config, Patience::Short).await?, steps));
         }
         Ok(done)
     })?;

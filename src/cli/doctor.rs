@@ -110,13 +110,13 @@ async fn keys(services: &Services, settings: &Settings) -> anyhow::Result<Vec<Fi
 
 /// What Braze holds against what it should hold, where it can be asked.
 async fn braze(services: &Services, settings: &Settings) -> anyhow::Result<Vec<Finding>> {
-    let rotor = services.operators_rotor(settings, std::sync::Arc::new(|_, _, _| {}))?;
+    let rotator = services.operators_rotator(settings, std::sync::Arc::new(|_, _, _| {}))?;
     let mut findings = Vec::new();
     for config in settings.rotations() {
         if config.apps.iter().all(|app| app.place.is_none()) {
             continue;
         }
-        let found = drift(&rotor.look(&config).await?.view);
+        let found = drift(&rotator.observe(&config).await?.snapshot);
         let what = format!("braze, ring {}", config.ring);
         findings.extend(found.iter().map(|drift| {
             let health = if matches!(drift, Drift::Missing { .. }) { Health::Wrong } else { Health::Warning };

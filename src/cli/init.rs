@@ -14,7 +14,7 @@ use super::{
     keys::read_passphrase,
 };
 use crate::{
-    app::{Services, Layout, first_key},
+    app::{Layout, Services, first_key},
     config::{SAMPLE, Settings},
     domain::key::KeyRecord,
 };

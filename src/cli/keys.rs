@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{
     context::Context,
     output::table,
-    rotate::{Patience, config_of, finish, rotor, work},
+    rotate::{Patience, config_of, finish, rotator, work},
 };
 use crate::domain::{
     ids::{AppName, RingName},
@@ -82,7 +82,7 @@ pub(super) enum Keys {
     Compromise {
         /// Its id, or enough of its beginning
         kid: String,
-        /// Why, for the trail
+        /// Why, for the audit log
         #[arg(long, default_value = "declared at the command line")]
         why: String,
     },
@@ -119,8 +119,8 @@ fn import(
 ) -> anyhow::Result<()> {
     let pem = read_secret(file)?;
     let passphrase = passphrase.map(read_passphrase).transpose()?;
-    let key =
-        context.with_services(async |services, _| Ok(services.ceremony().import(ring, &pem, passphrase.as_ref()).await?))?;
+    let key = context
+        .with_services(async |services, _| Ok(services.ceremony().import(ring, &pem, passphrase.as_ref()).await?))?;
     taken(context, &key)
 }
 
@@ -190,8 +190,8 @@ fn shown(fingerprint: Option<String>, copy: Option<PathBuf>) -> anyhow::Result<S
 fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName>) -> anyhow::Result<()> {
     let (key, apps) = context.with_services(async |services, settings| {
         let key = services.ceremony().find(kid).await?;
-        let (rotor, _) = rotor(context, &services, &settings)?;
-        let apps = rotor.confirm(&config_of(&settings, &key.ring)?, &key, fingerprint, app).await?;
+        let (rotator, _) = rotator(context, &services, &settings)?;
+        let apps = rotator.confirm(&config_of(&settings, &key.ring)?, &key, fingerprint, app).await?;
         Ok((services.ceremony().find(kid).await?, apps))
     })?;
     let value = serde_json::json!({ "key": key, "apps": apps });
@@ -206,8 +206,8 @@ fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName
 fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyhow::Result<()> {
     let (key, apps) = context.with_services(async |services, settings| {
         let key = services.ceremony().find(kid).await?;
-        let (rotor, _) = rotor(context, &services, &settings)?;
-        let apps = rotor.confirm_deleted(&config_of(&settings, &key.ring)?, &key, app).await?;
+        let (rotator, _) = rotator(context, &services, &settings)?;
+        let apps = rotator.confirm_deleted(&config_of(&settings, &key.ring)?, &key, app).await?;
         Ok((key, apps))
     })?;
     let names: Vec<&str> = apps.iter().map(AppName::as_str).collect();
@@ -219,18 +219,18 @@ fn compromise(context: &Context, kid: &str, why: &str) -> anyhow::Result<ExitCod
     let (ring, next, steps) = context.with_services(async |services, settings| {
         let key = services.ceremony().find(kid).await?;
         let config = config_of(&settings, &key.ring)?;
-        let (rotor, steps) = rotor(context, &services, &settings)?;
-        rotor.compromise(&config, &key.kid, why).await?;
-        let view = rotor.recall(&config).await?.view;
-        context.output.remark(consequences(&view, &key));
-        Ok((key.ring, work(&rotor, &config, Patience::Short).await?, steps))
+        let (rotator, steps) = rotator(context, &services, &settings)?;
+        rotator.compromise(&config, &key.kid, why).await?;
+        let snapshot = rotator.load_recorded(&config).await?.snapshot;
+        context.output.remark(consequences(&snapshot, &key));
+        Ok((key.ring, work(&rotator, &config, Patience::Short).await?, steps))
     })?;
     finish(context, &ring, &next, &steps)
 }
 
 /// Which tokens die, and when clients recover.
-fn consequences(view: &crate::app::plan::View, key: &KeyRecord) -> String {
-    let until = view.key(&key.kid).and_then(|key| key.tokens_until);
+fn consequences(snapshot: &crate::app::plan::Snapshot, key: &KeyRecord) -> String {
+    let until = snapshot.key(&key.kid).and_then(|key| key.tokens_until);
     let signed = matches!(key.state, KeyState::Active | KeyState::Retiring);
     let tokens = match until.filter(|_| signed) {
         Some(until) => format!(
@@ -239,11 +239,11 @@ fn consequences(view: &crate::app::plan::View, key: &KeyRecord) -> String {
         ),
         None => "No token of it is alive: clients notice nothing.".to_owned(),
     };
-    let next = match view.active() {
-        Some(active) => format!("Key {} signs for ring {}.", active.record.kid, view.ring),
+    let next = match snapshot.active() {
+        Some(active) => format!("Key {} signs for ring {}.", active.record.kid, snapshot.ring),
         None => format!(
             "No key signs for ring {} now: tokens are refused with 503 until a new one is published; that is brought on in haste.",
-            view.ring
+            snapshot.ring
         ),
     };
     format!("Key {} signs no more; nodes follow within 2 s. {next}\n{tokens}", key.kid)

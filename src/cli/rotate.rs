@@ -16,7 +16,7 @@ use super::{
     rotate_show::{as_text, key_as_json, next_as_json, next_as_text, status_text},
 };
 use crate::{
-    app::{Services, Moment, Observer, RotateError, RotationConfig, Rotor, plan},
+    app::{Observer, RotateError, RotationConfig, Rotator, Services, StepPhase, plan},
     config::Settings,
     domain::{ids::RingName, rotation::Goal},
 };
@@ -86,8 +86,8 @@ impl Rotate {
             Self::Plan(which) => show_plan(context, &which),
             Self::Run { one, wait, yes } => run(context, &one.ring, wait, yes),
             Self::Status(which) => status(context, &which),
-            Self::Abort(one) => word(context, &one.ring, Word::Abort),
-            Self::Rollback(one) => word(context, &one.ring, Word::Rollback),
+            Self::Abort(one) => command(context, &one.ring, Word::Abort),
+            Self::Rollback(one) => command(context, &one.ring, Word::Rollback),
         }
     }
 }
@@ -99,8 +99,8 @@ pub(super) struct Steps(Arc<Mutex<Vec<Value>>>);
 impl Steps {
     pub(super) fn observer(&self, context: &Context) -> Observer {
         let (steps, output) = (Arc::clone(&self.0), context.output);
-        Arc::new(move |step, reason, moment| {
-            if moment == Moment::Done {
+        Arc::new(move |step, reason, phase| {
+            if phase == StepPhase::Done {
                 output.remark(format_args!("{step}\n    {reason}"));
                 let done = json!({ "done": step, "what": step.to_string(), "why": reason });
                 steps.lock().unwrap_or_else(PoisonError::into_inner).push(done);
@@ -113,18 +113,18 @@ impl Steps {
     }
 }
 
-/// A rotor that tells its steps.
-pub(super) fn rotor(context: &Context, services: &Services, settings: &Settings) -> anyhow::Result<(Rotor, Steps)> {
+/// A rotator that tells its steps.
+pub(super) fn rotator(context: &Context, services: &Services, settings: &Settings) -> anyhow::Result<(Rotator, Steps)> {
     let steps = Steps::default();
-    Ok((services.operators_rotor(settings, steps.observer(context))?, steps))
+    Ok((services.operators_rotator(settings, steps.observer(context))?, steps))
 }
 
 fn show_plan(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
     let (value, text) = context.with_services(async |services, settings| {
-        let (rotor, _) = rotor(context, &services, &settings)?;
+        let (rotator, _) = rotator(context, &services, &settings)?;
         let mut plans = Vec::new();
         for config in which.of(&settings)? {
-            let forecast = foretell(&rotor, &config).await?;
+            let forecast = foretell(&rotator, &config).await?;
             plans.push((config.ring, forecast));
         }
         let value: Vec<Value> =
@@ -137,12 +137,12 @@ fn show_plan(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
 }
 
 /// What `rotate run` would do.
-async fn foretell(rotor: &Rotor, config: &RotationConfig) -> anyhow::Result<plan::Forecast> {
-    let mut view = rotor.look(config).await?.view;
-    if view.goal == Goal::Rest {
-        view.goal = Goal::Rotate;
+async fn foretell(rotator: &Rotator, config: &RotationConfig) -> anyhow::Result<plan::Forecast> {
+    let mut snapshot = rotator.observe(config).await?.snapshot;
+    if snapshot.goal == Goal::Idle {
+        snapshot.goal = Goal::Rotating;
     }
-    Ok(view.forecast())
+    Ok(snapshot.forecast())
 }
 
 fn run(context: &Context, ring: &RingName, wait: bool, yes: bool) -> anyhow::Result<ExitCode> {
@@ -152,17 +152,17 @@ fn run(context: &Context, ring: &RingName, wait: bool, yes: bool) -> anyhow::Res
     }
     let (next, steps) = context.with_services(async |services, settings| {
         let config = config_of(&settings, ring)?;
-        let (rotor, steps) = rotor(context, &services, &settings)?;
+        let (rotator, steps) = rotator(context, &services, &settings)?;
         if !yes {
-            context.output.remark(as_text(ring, &foretell(&rotor, &config).await?));
+            context.output.remark(as_text(ring, &foretell(&rotator, &config).await?));
             if !agreed("Go on? [y/N] ")? {
                 bail!("nothing was changed");
             }
         }
-        if rotor.recall(&config).await?.view.goal == Goal::Rest {
-            rotor.begin(&config, "asked for at the command line").await?;
+        if rotator.load_recorded(&config).await?.snapshot.goal == Goal::Idle {
+            rotator.begin(&config, "asked for at the command line").await?;
         }
-        Ok((work(&rotor, &config, if wait { Patience::Endless } else { Patience::Short }).await?, steps))
+        Ok((work(&rotator, &config, if wait { Patience::Endless } else { Patience::Short }).await?, steps))
     })?;
     finish(context, ring, &next, &steps)
 }
@@ -177,23 +177,23 @@ pub(super) enum Patience {
 }
 
 /// Drives a ring, beside a service that may do the same.
-pub(super) async fn work(rotor: &Rotor, config: &RotationConfig, patience: Patience) -> anyhow::Result<Next> {
+pub(super) async fn work(rotator: &Rotator, config: &RotationConfig, patience: Patience) -> anyhow::Result<Next> {
     let mut left = 12;
     loop {
-        let next = match rotor.drive(config).await {
+        let next = match rotator.reconcile(config).await {
             // The service is at it.
-            Err(RotateError::Busy(_)) => rotor.look(config).await?.view.next(),
+            Err(RotateError::Busy(_)) => rotator.observe(config).await?.snapshot.next(),
             next => next?,
         };
         let pause = match &next {
-            Next::Rest { .. } => return Ok(next),
+            Next::Idle { .. } => return Ok(next),
             Next::Do { .. } => Duration::from_millis(500),
             Next::Wait { blockers, until } => {
                 let quick = blockers.iter().any(|blocker| matches!(blocker, Blocker::Nodes { .. }));
                 if patience == Patience::Short && !quick {
                     return Ok(next);
                 }
-                let span = until.map_or(Duration::from_secs(5), |until| until.since(rotor.clock.now()));
+                let span = until.map_or(Duration::from_secs(5), |until| until.since(rotator.clock.now()));
                 span.clamp(Duration::from_millis(500), Duration::from_secs(if quick { 1 } else { 30 }))
             }
         };
@@ -225,7 +225,7 @@ pub(super) fn finish(context: &Context, ring: &RingName, next: &Next, steps: &St
 
 fn exit_code(next: &Next) -> ExitCode {
     match next {
-        Next::Rest { .. } => ExitCode::SUCCESS,
+        Next::Idle { .. } => ExitCode::SUCCESS,
         Next::Wait { blockers, .. } if blockers.iter().any(|blocker| matches!(blocker, Blocker::Silent { .. })) => {
             ExitCode::from(EXIT_NOT_READY)
         }
@@ -239,39 +239,39 @@ enum Word {
     Rollback,
 }
 
-fn word(context: &Context, ring: &RingName, word: Word) -> anyhow::Result<ExitCode> {
+fn command(context: &Context, ring: &RingName, command: Word) -> anyhow::Result<ExitCode> {
     let (next, steps) = context.with_services(async |services, settings| {
         let config = config_of(&settings, ring)?;
-        let (rotor, steps) = rotor(context, &services, &settings)?;
-        match word {
-            Word::Abort => rotor.abort(&config, "given up at the command line").await?,
-            Word::Rollback => rotor.roll_back(&config, "rolled back at the command line").await?,
+        let (rotator, steps) = rotator(context, &services, &settings)?;
+        match command {
+            Word::Abort => rotator.abort(&config, "given up at the command line").await?,
+            Word::Rollback => rotator.roll_back(&config, "rolled back at the command line").await?,
         }
-        Ok((work(&rotor, &config, Patience::Short).await?, steps))
+        Ok((work(&rotator, &config, Patience::Short).await?, steps))
     })?;
     finish(context, ring, &next, &steps)
 }
 
 fn status(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
     let (values, texts, code) = context.with_services(async |services, settings| {
-        let (rotor, _) = rotor(context, &services, &settings)?;
+        let (rotator, _) = rotator(context, &services, &settings)?;
         let (mut values, mut texts, mut code) = (Vec::new(), Vec::new(), ExitCode::SUCCESS);
         for config in which.of(&settings)? {
-            let view = rotor.look(&config).await?.view;
-            let trail = services.store.trail(Some(&config.ring), 10).await?;
-            let next = view.next();
-            if view.goal != Goal::Rest {
+            let snapshot = rotator.observe(&config).await?.snapshot;
+            let audit_log = services.store.audit_log(Some(&config.ring), 10).await?;
+            let next = snapshot.next();
+            if snapshot.goal != Goal::Idle {
                 code = exit_code(&next);
             }
             let mut value = next_as_json(&next);
             value["ring"] = json!(config.ring);
-            value["goal"] = json!(view.goal);
-            value["keys"] = view.keys.iter().map(key_as_json).collect();
+            value["goal"] = json!(snapshot.goal);
+            value["keys"] = snapshot.keys.iter().map(key_as_json).collect();
             value["nodes"] =
-                view.nodes.iter().map(|node| json!({ "node": node.node, "loaded": node.loaded })).collect();
-            value["trail"] = json!(trail);
+                snapshot.nodes.iter().map(|node| json!({ "node": node.node, "loaded": node.loaded })).collect();
+            value["audit_log"] = json!(audit_log);
             values.push(value);
-            texts.push(status_text(&config.ring, &view, &next, &trail));
+            texts.push(status_text(&config.ring, &snapshot, &next, &audit_log));
         }
         Ok((values, texts, code))
     })?;

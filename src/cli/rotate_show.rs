@@ -25,7 +25,7 @@ pub(super) fn as_text(ring: &RingName, forecast: &plan::Forecast) -> String {
 
 pub(super) fn next_as_json(next: &Next) -> Value {
     match next {
-        Next::Rest { due } => json!({ "done": true, "waiting": [], "due": due }),
+        Next::Idle { due } => json!({ "done": true, "waiting": [], "due": due }),
         Next::Do { step, reason } => json!({ "done": false, "next": step, "why": reason, "waiting": [] }),
         Next::Wait { blockers, until } => {
             let texts: Vec<String> = blockers.iter().map(ToString::to_string).collect();
@@ -36,8 +36,8 @@ pub(super) fn next_as_json(next: &Next) -> Value {
 
 pub(super) fn next_as_text(next: &Next) -> String {
     match next {
-        Next::Rest { due: None } => "At rest: nothing is left to do.".to_owned(),
-        Next::Rest { due: Some(due) } => format!("At rest. The next rotation is due at {due}."),
+        Next::Idle { due: None } => "At rest: nothing is left to do.".to_owned(),
+        Next::Idle { due: Some(due) } => format!("At rest. The next rotation is due at {due}."),
         Next::Do { step, .. } => format!("Next: {step}."),
         Next::Wait { blockers, until } => {
             let mut lines = vec!["Waiting:".to_owned()];
@@ -50,7 +50,7 @@ pub(super) fn next_as_text(next: &Next) -> String {
     }
 }
 
-pub(super) fn key_as_json(key: &plan::KeyView) -> Value {
+pub(super) fn key_as_json(key: &plan::KeySnapshot) -> Value {
     json!({
         "kid": key.record.kid, "state": key.record.state, "since": key.record.changed,
         "tokens_until": key.tokens_until, "destroyed": key.destroyed,
@@ -59,11 +59,11 @@ pub(super) fn key_as_json(key: &plan::KeyView) -> Value {
 
 pub(super) fn status_text(
     ring: &RingName,
-    view: &plan::View,
+    snapshot: &plan::Snapshot,
     next: &Next,
-    trail: &[crate::domain::rotation::Event],
+    audit_log: &[crate::domain::rotation::AuditEvent],
 ) -> String {
-    let keys = view.keys.iter().map(|key| {
+    let keys = snapshot.keys.iter().map(|key| {
         let state = if key.destroyed {
             format!("{}, destroyed", key.record.state.as_str())
         } else {
@@ -71,17 +71,17 @@ pub(super) fn status_text(
         };
         [key.record.kid.to_string(), state, key.record.changed.to_string(), time_or_dash(key.tokens_until)]
     });
-    let trail = trail.iter().map(|event| {
+    let audit_log = audit_log.iter().map(|event| {
         let kid = event.kid.as_ref().map_or_else(String::new, ToString::to_string);
         let app = event.app.as_ref().map_or_else(String::new, ToString::to_string);
-        [event.at.to_string(), event.deed.as_str().to_owned(), kid, app, event.by.clone(), event.why.clone()]
+        [event.at.to_string(), event.action.as_str().to_owned(), kid, app, event.actor.clone(), event.why.clone()]
     });
     format!(
-        "Ring {ring} ({}), {} live nodes\n{}\n\n{}\n\nLast in the trail:\n{}",
-        view.goal.as_str(),
-        view.nodes.len(),
+        "Ring {ring} ({}), {} live nodes\n{}\n\n{}\n\nLast in the audit_log:\n{}",
+        snapshot.goal.as_str(),
+        snapshot.nodes.len(),
         table(&["KID", "STATE", "SINCE", "TOKENS UNTIL"], keys),
         next_as_text(next),
-        table(&["AT", "DEED", "KID", "APP", "BY", "WHY"], trail),
+        table(&["AT", "ACTION", "KID", "APP", "ACTOR", "WHY"], audit_log),
     )
 }

@@ -76,14 +76,16 @@ pub(super) fn user_id(text: &str) -> anyhow::Result<UserId> {
 
 fn opt_out(context: &Context, who: &Who) -> anyhow::Result<()> {
     let user = user_id(&who.user)?;
-    let changed = context.with_services(async |services, _| Ok(services.users().opt_out(&user, who.app.as_ref()).await?))?;
+    let changed =
+        context.with_services(async |services, _| Ok(services.users().opt_out(&user, who.app.as_ref()).await?))?;
     let text = if changed { "The user is opted out." } else { "The user was opted out already." };
     context.output.answer(&json!({ "changed": changed }), text)
 }
 
 fn opt_in(context: &Context, who: &Who) -> anyhow::Result<()> {
     let user = user_id(&who.user)?;
-    let changed = context.with_services(async |services, _| Ok(services.users().opt_in(&user, who.app.as_ref()).await?))?;
+    let changed =
+        context.with_services(async |services, _| Ok(services.users().opt_in(&user, who.app.as_ref()).await?))?;
     let text = if changed { "The opt-out is taken back." } else { "There was no opt-out of that scope." };
     context.output.answer(&json!({ "changed": changed }), text)
 }

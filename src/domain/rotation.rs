@@ -1,5 +1,5 @@
 //! What is on record about replacing keys: who was shown to hold which key, what was begun, who has loaded what, and
-//! the trail of what was done.
+//! the audit log of what was done.
 
 use std::collections::BTreeSet;
 
@@ -14,23 +14,23 @@ use crate::clock::UnixMillis;
 pub enum Goal {
     /// Nothing is under way.
     #[default]
-    Rest,
+    Idle,
     /// Another key is to sign.
-    Rotate,
+    Rotating,
     /// The right key signs; what is left over is being cleared away.
-    Finish,
+    CleaningUp,
 }
 
 impl Goal {
     /// Every goal.
-    pub const ALL: [Self; 3] = [Self::Rest, Self::Rotate, Self::Finish];
+    pub const ALL: [Self; 3] = [Self::Idle, Self::Rotating, Self::CleaningUp];
 
     /// The word for it in the store.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Rest => "rest",
-            Self::Rotate => "rotate",
-            Self::Finish => "finish",
+            Self::Idle => "idle",
+            Self::Rotating => "rotating",
+            Self::CleaningUp => "cleaning_up",
         }
     }
 }
@@ -43,7 +43,7 @@ pub struct Progress {
     /// What is to be reached.
     pub goal: Goal,
     /// The key that this rotation made; given up with it.
-    pub made: Option<Kid>,
+    pub new_key: Option<Kid>,
 }
 
 /// What is known of one key at one app of Braze.
@@ -80,10 +80,10 @@ pub struct NodeReport {
     pub loaded: BTreeSet<Kid>,
 }
 
-/// What happened to a key, for the trail.
+/// What happened to a key, for the audit_log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Deed {
+pub enum AuditAction {
     /// It was made or taken in.
     Created,
     /// Braze is asked to take it.
@@ -112,8 +112,8 @@ pub enum Deed {
     RolledBack,
 }
 
-impl Deed {
-    /// Every deed.
+impl AuditAction {
+    /// Every action.
     pub const ALL: [Self; 13] = [
         Self::Created,
         Self::Publishing,
@@ -150,9 +150,9 @@ impl Deed {
     }
 }
 
-/// One line of the trail.
+/// One line of the audit_log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Event {
+pub struct AuditEvent {
     /// When.
     pub at: UnixMillis,
     /// The ring.
@@ -162,9 +162,9 @@ pub struct Event {
     /// The app of Braze; none where it is about all of them.
     pub app: Option<AppName>,
     /// What happened.
-    pub deed: Deed,
+    pub action: AuditAction,
     /// Who did it: an operator at a command line, or a node by its timer.
-    pub by: String,
+    pub actor: String,
     /// Why.
     pub why: String,
 }

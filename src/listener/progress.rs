@@ -116,7 +116,7 @@ impl Progress {
         }
     }
 
-    /// When this phase has taken too long.
+    /// When this moment has taken too long.
     pub(super) fn due(&self, timeouts: &Timeouts, drain_idle: Duration) -> Instant {
         let since = self.since();
         let (from, span) = match self.phase() {

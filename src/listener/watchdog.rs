@@ -14,7 +14,7 @@ use super::{
     progress::{Phase, Progress},
 };
 
-/// One timer for the connection's whole life. It is set again when it rings, and when a phase is due earlier than it
+/// One timer for the connection's whole life. It is set again when it rings, and when a moment is due earlier than it
 /// is set to; a busy connection's requests push the due time ahead without touching the timer.
 pub(super) struct Watchdog {
     progress: Arc<Progress>,

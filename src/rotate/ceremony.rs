@@ -8,10 +8,10 @@ use crate::{
     domain::{
         ids::{Kid, RingName},
         key::{KeyRecord, KeyState, WrongState},
-        rotation::{Deed, Event},
+        rotation::{AuditAction, AuditEvent},
     },
     secret::Secret,
-    store::{Act, KeyChange, Store, StoreError},
+    store::{KeyChange, KeyTransaction, Store, StoreError},
 };
 
 /// The operators' verbs on keys.
@@ -22,8 +22,8 @@ pub struct Ceremony {
     pub custodian: Arc<dyn Custodian>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Who acts, for the trail.
-    pub by: String,
+    /// Who acts, for the audit_log.
+    pub actor: String,
 }
 
 impl Ceremony {
@@ -64,7 +64,7 @@ impl Ceremony {
     }
 
     /// Makes a key sign for its ring at once, and asks for no proof that Braze holds it; the key that signed until now
-    /// retires. For the first key of a ring, and for showing what happens without proof; else [`super::Rotor`] does it.
+    /// retires. For the first key of a ring, and for showing what happens without proof; else [`super::Rotator`] does it.
     ///
     /// The key is loaded first: one that cannot sign never becomes active.
     pub async fn activate(&self, kid: &Kid) -> Result<Activated, CeremonyError> {
@@ -86,8 +86,8 @@ impl Ceremony {
         let mut changes = vec![KeyChange { from, to: key.clone() }];
         let retiring = active.map(|active| active.superseded(now)).transpose()?;
         changes.extend(retiring.clone().map(|to| KeyChange { from: KeyState::Active, to }));
-        let events = vec![self.event(&key, Deed::Activated, "without proof")];
-        if !self.store.act(Act { changes, events, ..Act::default() }).await? {
+        let events = vec![self.event(&key, AuditAction::Activated, "without proof")];
+        if !self.store.transact(KeyTransaction { changes, events, ..KeyTransaction::default() }).await? {
             return Err(CeremonyError::Raced);
         }
         tracing::info!(kid = %key.kid, ring = %key.ring, "key activated");
@@ -96,17 +96,21 @@ impl Ceremony {
 
     async fn put_on_record(&self, ring: RingName, held: HeldKey, why: &str) -> Result<KeyRecord, CeremonyError> {
         let record = held.on_record(ring, self.clock.now());
-        let events = vec![self.event(&record, Deed::Created, why)];
-        if !self.store.act(Act { insert: Some(record.clone()), events, ..Act::default() }).await? {
+        let events = vec![self.event(&record, AuditAction::Created, why)];
+        if !self
+            .store
+            .transact(KeyTransaction { insert: Some(record.clone()), events, ..KeyTransaction::default() })
+            .await?
+        {
             return Err(CeremonyError::Known(record.kid));
         }
         tracing::info!(kid = %record.kid, ring = %record.ring, "key put on record");
         Ok(record)
     }
 
-    fn event(&self, key: &KeyRecord, deed: Deed, why: &str) -> Event {
+    fn event(&self, key: &KeyRecord, action: AuditAction, why: &str) -> AuditEvent {
         let (ring, kid) = (key.ring.clone(), Some(key.kid.clone()));
-        Event { at: key.changed, ring, kid, app: None, deed, by: self.by.clone(), why: why.to_owned() }
+        AuditEvent { at: key.changed, ring, kid, app: None, action, actor: self.actor.clone(), why: why.to_owned() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::plan::{AppView, Listing, SLOTS, View};
+use super::plan::{AppSnapshot, Listing, SLOTS, Snapshot};
 use crate::domain::{
     ids::{AppName, Kid},
     key::KeyState,
@@ -92,11 +92,11 @@ impl std::fmt::Display for Drift {
 }
 
 /// What is not as it should be. While a rotation is under way, what it is about to change is no drift.
-pub fn drift(view: &View) -> Vec<Drift> {
-    view.apps.iter().flat_map(|app| of_app(view, app)).collect()
+pub fn drift(snapshot: &Snapshot) -> Vec<Drift> {
+    snapshot.apps.iter().flat_map(|app| of_app(snapshot, app)).collect()
 }
 
-fn of_app(view: &View, app: &AppView) -> Vec<Drift> {
+fn of_app(snapshot: &Snapshot, app: &AppSnapshot) -> Vec<Drift> {
     let name = || app.app.clone();
     let entries = match &app.listing {
         Listing::Attested => return Vec::new(),
@@ -109,8 +109,8 @@ fn of_app(view: &View, app: &AppView) -> Vec<Drift> {
     if entries.len() > SLOTS {
         found.push(Drift::TooMany { app: name(), count: entries.len() });
     }
-    let resting = view.goal == crate::domain::rotation::Goal::Rest;
-    for key in &view.keys {
+    let resting = snapshot.goal == crate::domain::rotation::Goal::Idle;
+    for key in &snapshot.keys {
         let kid = || key.record.kid.clone();
         let entry = entries.iter().find(|entry| entry.kid.as_ref() == Some(&key.record.kid));
         match (key.record.state, entry) {

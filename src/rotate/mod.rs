@@ -1,12 +1,12 @@
 //! A key's life. [`Ceremony`] makes keys and takes them in; [`plan`] decides purely what a ring's rotation needs next;
-//! [`Rotor`] looks, does it step by step, and takes operators' words; [`drift()`] is what should not be so at Braze.
+//! [`Rotator`] observes the ring, does it step by step, and takes operators' words; [`drift()`] is what should not be so at Braze.
 
-mod apply;
 mod ceremony;
+mod commands;
 mod drift;
-mod look;
+mod observe;
 pub mod plan;
-mod word;
+mod reconcile;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,15 +16,15 @@ use crate::{
     custody::{Custodian, CustodyError},
     domain::{
         ids::{AppName, Kid, RingName},
-        rotation::{Deed, Event},
+        rotation::{AuditAction, AuditEvent},
     },
     store::{Store, StoreError},
 };
 
-pub use apply::{Moment, Observer};
 pub use ceremony::{Activated, Ceremony, CeremonyError};
 pub use drift::{Drift, drift};
-pub use look::Look;
+pub use observe::Observed;
+pub use reconcile::{Observer, StepPhase};
 
 /// A ring, and how it is rotated. `[rings.<name>.rotation]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct AppConfig {
 }
 
 /// Rotates rings.
-pub struct Rotor {
+pub struct Rotator {
     /// Where the records are.
     pub store: Arc<dyn Store>,
     /// Where the private halves are.
@@ -58,8 +58,8 @@ pub struct Rotor {
     pub directories: Arc<Directories>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Who acts, for the trail and the lease: no two at a time have the same name.
-    pub by: String,
+    /// Who acts, for the audit log and the lease: no two at a time have the same name.
+    pub actor: String,
     /// Told of each step.
     pub observer: Observer,
 }
@@ -115,15 +115,22 @@ pub enum RotateError {
     Store(#[from] StoreError),
 }
 
-impl Rotor {
-    fn event(&self, ring: &RingName, kid: Option<&Kid>, app: Option<&AppName>, deed: Deed, why: &str) -> Event {
-        Event {
+impl Rotator {
+    fn event(
+        &self,
+        ring: &RingName,
+        kid: Option<&Kid>,
+        app: Option<&AppName>,
+        action: AuditAction,
+        why: &str,
+    ) -> AuditEvent {
+        AuditEvent {
             at: self.clock.now(),
             ring: ring.clone(),
             kid: kid.cloned(),
             app: app.cloned(),
-            deed,
-            by: self.by.clone(),
+            action,
+            actor: self.actor.clone(),
             why: why.to_owned(),
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-pub use rotations::{Act, KeyChange, KeyLife, Keys, Nodes, PublicationChange, RingRecords};
+pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
 
 /// Where the store is. `[store]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What the store does for keys that are replaced: records, publications, nodes, a lease, and the trail.
+//! What the store does for keys that are replaced: records, publications, nodes, a lease, and the audit_log.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     domain::{
         ids::{AppName, Kid, RingName},
         key::{KeyRecord, KeyState},
-        rotation::{Event, NodeReport, Progress, Publication, Published},
+        rotation::{AuditEvent, NodeReport, Progress, Publication, Published},
     },
 };
 
@@ -36,9 +36,9 @@ pub struct PublicationChange {
     pub to: Option<Publication>,
 }
 
-/// What is written together, or not at all. The trail is in the same transaction: no record, no action.
+/// What is written together, or not at all. The audit log is in the same transaction: no record, no action.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Act {
+pub struct KeyTransaction {
     /// A key that is put on record.
     pub insert: Option<KeyRecord>,
     /// Keys that move from one state to another, in this order.
@@ -49,9 +49,9 @@ pub struct Act {
     pub progress: Option<(RingName, Progress)>,
     /// A key whose private half is gone.
     pub destroyed: Option<(Kid, UnixMillis)>,
-    /// What goes into the trail. The repetition of what is the last line about the same key at the same app is left out:
+    /// What goes into the audit_log. The repetition of what is the last line about the same key at the same app is left out:
     /// it was tried again.
-    pub events: Vec<Event>,
+    pub events: Vec<AuditEvent>,
 }
 
 /// What a key did and underwent, beside its record.
@@ -82,13 +82,13 @@ pub trait Keys: Send + Sync {
 
     /// Writes all of an act, or nothing. `false`: something was not as the act says it must be, or the key that it puts on
     /// record is known already.
-    async fn act(&self, act: Act) -> Result<bool, StoreError>;
+    async fn transact(&self, act: KeyTransaction) -> Result<bool, StoreError>;
 
     /// How a ring stands.
     async fn ring(&self, ring: &RingName) -> Result<RingRecords, StoreError>;
 
-    /// The trail's newest events, newest first: of one ring, or of all.
-    async fn trail(&self, ring: Option<&RingName>, limit: u32) -> Result<Vec<Event>, StoreError>;
+    /// The audit log's newest events, newest first: of one ring, or of all.
+    async fn audit_log(&self, ring: Option<&RingName>, limit: u32) -> Result<Vec<AuditEvent>, StoreError>;
 }
 
 /// What nodes tell each other through the store.

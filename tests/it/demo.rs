@@ -40,7 +40,7 @@ impl Demo {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    async fn act(&self, body: Value) -> Value {
+    async fn transact(&self, body: Value) -> Value {
         let (status, answer) = self.post("/demo/act", body).await;
         assert_eq!(status, 200, "{answer}");
         answer
@@ -83,18 +83,18 @@ async fn each_button_does_what_it_says() {
     while countersign::clock::Clock::now(&countersign::clock::SystemClock).seconds() + 3600 <= exp {
         tokio::task::yield_now().await;
     }
-    demo.act(json!({ "do": "expire" })).await;
+    demo.transact(json!({ "do": "expire" })).await;
     assert_eq!(demo.verdict(&first["token"]).await, Some(22));
 
     // More often than Braze has room for keys.
     for _ in 0..4 {
-        demo.act(json!({ "do": "rotate" })).await;
+        demo.transact(json!({ "do": "rotate" })).await;
         assert_eq!(demo.verdict(&demo.login().await["token"]).await, None);
     }
-    demo.act(json!({ "do": "rotate_unpublished" })).await;
+    demo.transact(json!({ "do": "rotate_unpublished" })).await;
     let unknown = demo.login().await["token"].clone();
     assert_eq!(demo.verdict(&unknown).await, Some(27));
-    demo.act(json!({ "do": "publish" })).await;
+    demo.transact(json!({ "do": "publish" })).await;
     assert_eq!(demo.verdict(&unknown).await, None);
 }
 
@@ -108,11 +108,11 @@ async fn a_cut_service_answers_as_something_broken_before_it_would() {
         let request = demo.client.post(demo.url("service_url", "/v1/token/refresh")).header("Origin", site);
         request.json(&json!({ "refresh_token": refresh_token })).send().await.unwrap()
     };
-    demo.act(json!({ "do": "cut", "cut": true })).await;
+    demo.transact(json!({ "do": "cut", "cut": true })).await;
     let answer = refresh().await;
     assert_eq!(answer.status(), 502);
     assert!(!answer.headers().contains_key("access-control-allow-origin"));
-    demo.act(json!({ "do": "cut", "cut": false })).await;
+    demo.transact(json!({ "do": "cut", "cut": false })).await;
     let answer = refresh().await;
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["access-control-allow-origin"], site);

@@ -9,7 +9,9 @@ use countersign::{
     domain::{
         key::KeyState,
         rotation::{
-            Deed::{self, Activated, Created, Destroyed, MadePrimary, Published, Publishing, Retired, Withdrawn},
+            AuditAction::{
+                self, Activated, Created, Destroyed, MadePrimary, Published, Publishing, Retired, Withdrawn,
+            },
             NodeReport,
         },
     },
@@ -28,14 +30,14 @@ use crate::support::{
 const SOAK: Duration = Duration::from_mins(5);
 
 #[tokio::test]
-async fn a_rotation_goes_all_the_way_and_is_on_the_trail() {
+async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
     let stage = Stage::new().await;
     let old = stage.active().await.kid;
-    let (rotor, config) = (stage.rotor(), stage.config());
+    let (rotator, config) = (stage.rotator(), stage.config());
     stage.node_looks("a").await;
-    rotor.begin(&config, "the test wants it").await.unwrap();
+    rotator.begin(&config, "the test wants it").await.unwrap();
 
-    let next = rotor.drive(&config).await.unwrap();
+    let next = rotator.reconcile(&config).await.unwrap();
     assert!(matches!(&next, Next::Wait { blockers, .. } if matches!(blockers[0], Blocker::Soak { .. })), "{next:?}");
     assert_eq!(stage.active().await.kid, old);
     assert_eq!(stage.held("web").await.len(), 2);
@@ -43,11 +45,11 @@ async fn a_rotation_goes_all_the_way_and_is_on_the_trail() {
 
     let idle = NodeReport { node: "a".to_owned(), seen: stage.clock.now(), loaded: BTreeSet::new() };
     stage.services.store.report(idle, vec![]).await.unwrap();
-    let next = rotor.drive(&config).await.unwrap();
+    let next = rotator.reconcile(&config).await.unwrap();
     assert!(matches!(&next, Next::Wait { blockers, .. } if matches!(blockers[0], Blocker::Nodes { .. })), "{next:?}");
     assert_eq!(stage.active().await.kid, old, "a node could not sign with the new one");
     stage.node_looks("a").await;
-    rotor.drive(&config).await.unwrap();
+    rotator.reconcile(&config).await.unwrap();
     let new = stage.active().await;
     assert_ne!(new.kid, old);
     assert!(stage.held("ios").await.contains(&(new.public_key.clone(), true)), "it is primary");
@@ -55,22 +57,22 @@ async fn a_rotation_goes_all_the_way_and_is_on_the_trail() {
 
     stage.settle().await;
     stage.check_rotated_from(&old).await;
-    let deeds: Vec<Deed> = stage
-        .trail()
+    let actions: Vec<AuditAction> = stage
+        .audit_log()
         .await
         .iter()
         .filter(|event| event.kid.as_ref() == Some(&new.kid))
-        .map(|event| event.deed)
+        .map(|event| event.action)
         .collect();
     assert_eq!(
-        deeds,
+        actions,
         [Created, Publishing, Published, Publishing, Published, Published, Activated, MadePrimary, MadePrimary]
     );
-    let trail = stage.trail().await;
-    let of_old: Vec<Deed> =
-        trail.iter().filter(|event| event.kid.as_ref() == Some(&old)).map(|event| event.deed).collect();
+    let audit_log = stage.audit_log().await;
+    let of_old: Vec<AuditAction> =
+        audit_log.iter().filter(|event| event.kid.as_ref() == Some(&old)).map(|event| event.action).collect();
     assert_eq!(of_old[of_old.len() - 4..], [Retired, Withdrawn, Withdrawn, Destroyed]);
-    assert!(trail.iter().all(|event| !event.by.is_empty() && !event.why.is_empty()));
+    assert!(audit_log.iter().all(|event| !event.actor.is_empty() && !event.why.is_empty()));
 }
 
 /// Every call at its every occurrence, every fault: the same result.
@@ -90,7 +92,7 @@ async fn no_fault_changes_the_outcome() {
     for on in ["keys", "create", "primary", "delete"] {
         for kind in kinds {
             let old = stage.active().await.kid;
-            stage.rotor().begin(&stage.config(), "the test wants it").await.unwrap();
+            stage.rotator().begin(&stage.config(), "the test wants it").await.unwrap();
             // More often than a call is repeated by itself.
             stage.fault(on, kind, 4).await;
             stage.settle().await;
@@ -105,10 +107,10 @@ async fn no_fault_changes_the_outcome() {
 async fn a_list_may_fail_at_any_time() {
     let kinds = ["timeout_before_effect", "error_before_effect", "unauthorized", "not_found", "rate_limited"];
     let stage = Stage::new().await;
-    let (rotor, config) = (stage.rotor(), stage.config());
+    let (rotator, config) = (stage.rotator(), stage.config());
     for (at, kind) in (0..7).zip(kinds.into_iter().cycle()) {
         let old = stage.active().await.kid;
-        rotor.begin(&config, "the test wants it").await.unwrap();
+        rotator.begin(&config, "the test wants it").await.unwrap();
         for drive in 0.. {
             assert!(drive < 100, "no end");
             stage.node_looks("a").await;
@@ -116,8 +118,8 @@ async fn a_list_may_fail_at_any_time() {
                 // More than one look's worth.
                 stage.fault("keys", kind, 7).await;
             }
-            match rotor.drive(&config).await.unwrap() {
-                Next::Rest { .. } => break,
+            match rotator.reconcile(&config).await.unwrap() {
+                Next::Idle { .. } => break,
                 next => stage.pass(&next),
             }
         }
@@ -131,13 +133,13 @@ async fn a_list_may_fail_at_any_time() {
 async fn a_key_that_braze_does_not_list_never_signs() {
     let stage = Stage::new().await;
     let old = stage.active().await.kid;
-    let (rotor, config) = (stage.rotor(), stage.config());
-    rotor.begin(&config, "the test wants it").await.unwrap();
+    let (rotator, config) = (stage.rotator(), stage.config());
+    rotator.begin(&config, "the test wants it").await.unwrap();
     for kind in ["error_before_effect", "unauthorized", "rate_limited"] {
         stage.fault("create", kind, 10).await;
         for _ in 0..5 {
             stage.node_looks("a").await;
-            let next = rotor.drive(&config).await.unwrap();
+            let next = rotator.reconcile(&config).await.unwrap();
             assert!(matches!(next, Next::Wait { .. }), "{next:?}");
             assert_eq!(stage.active().await.kid, old);
             stage.clock.forward(SOAK * 2);
@@ -151,10 +153,10 @@ async fn a_key_that_braze_does_not_list_never_signs() {
 async fn where_braze_is_out_of_reach_it_says_so_and_goes_on_later() {
     let stage = Stage::new().await;
     let old = stage.active().await.kid;
-    let (rotor, config) = (stage.rotor(), stage.config());
-    rotor.begin(&config, "the test wants it").await.unwrap();
+    let (rotator, config) = (stage.rotator(), stage.config());
+    rotator.begin(&config, "the test wants it").await.unwrap();
     stage.fault("keys", "not_found", 4).await;
-    let Next::Wait { blockers, .. } = rotor.drive(&config).await.unwrap() else { panic!() };
+    let Next::Wait { blockers, .. } = rotator.reconcile(&config).await.unwrap() else { panic!() };
     assert!(
         blockers.iter().any(|blocker| matches!(blocker, Blocker::Silent { why, .. } if why.contains("404"))),
         "a 404 is no empty list: {blockers:?}"
@@ -170,9 +172,9 @@ async fn only_one_works_on_a_ring_and_the_dead_are_replaced() {
     let config = stage.config();
     let (store, now) = (&stage.services.store, stage.clock.now());
     assert!(store.lease("rotate main", "another node", now, Duration::from_mins(2)).await.unwrap());
-    assert!(matches!(stage.rotor().drive(&config).await, Err(RotateError::Busy(_))));
+    assert!(matches!(stage.rotator().reconcile(&config).await, Err(RotateError::Busy(_))));
     stage.clock.forward(Duration::from_mins(2));
-    stage.rotor().drive(&config).await.unwrap();
+    stage.rotator().reconcile(&config).await.unwrap();
 }
 
 #[tokio::test]
@@ -182,11 +184,11 @@ async fn a_compromised_key_is_gone_at_once_and_one_that_stands_by_takes_over() {
     stage.node_looks("a").await;
     let bad = stage.active().await;
     assert_eq!(stage.held("web").await.len(), 2, "one stands by");
-    let (rotor, config) = (stage.rotor(), stage.config());
-    rotor.compromise(&config, &bad.kid, "a laptop was lost").await.unwrap();
+    let (rotator, config) = (stage.rotator(), stage.config());
+    rotator.compromise(&config, &bad.kid, "a laptop was lost").await.unwrap();
     let new = stage.active().await;
     assert_ne!(new.kid, bad.kid, "before anything is asked of Braze");
-    rotor.drive(&config).await.unwrap();
+    rotator.reconcile(&config).await.unwrap();
     assert!(!stage.key_file(&bad.kid).exists());
     for app in APPS {
         let held = stage.held(app).await;
@@ -195,23 +197,23 @@ async fn a_compromised_key_is_gone_at_once_and_one_that_stands_by_takes_over() {
     }
     stage.settle().await;
     assert_eq!(stage.held("ios").await.len(), 2, "another stands by");
-    let again = rotor.compromise(&config, &bad.kid, "once more").await;
+    let again = rotator.compromise(&config, &bad.kid, "once more").await;
     assert!(matches!(again, Err(RotateError::Refused(Refusal::CompromisedAlready(_)))));
-    let trail = stage.trail().await;
-    let compromised = trail.iter().find(|event| event.deed == Deed::Compromised).unwrap();
+    let audit_log = stage.audit_log().await;
+    let compromised = audit_log.iter().find(|event| event.action == AuditAction::Compromised).unwrap();
     assert_eq!((&compromised.kid, compromised.why.as_str()), (&Some(bad.kid), "a laptop was lost"));
-    assert!(trail.iter().any(|event| event.deed == Deed::Refused));
+    assert!(audit_log.iter().any(|event| event.action == AuditAction::Refused));
 }
 
 #[tokio::test]
 async fn a_compromise_without_stand_by_needs_no_soak() {
     let stage = Stage::new().await;
     let bad = stage.active().await;
-    let (rotor, config, begun) = (stage.rotor(), stage.config(), stage.clock.now());
-    rotor.compromise(&config, &bad.kid, "a laptop was lost").await.unwrap();
+    let (rotator, config, begun) = (stage.rotator(), stage.config(), stage.clock.now());
+    rotator.compromise(&config, &bad.kid, "a laptop was lost").await.unwrap();
     for _ in 0..3 {
         stage.node_looks("a").await;
-        rotor.drive(&config).await.unwrap();
+        rotator.reconcile(&config).await.unwrap();
     }
     stage.check_rotated_from(&bad.kid).await;
     assert_eq!(stage.clock.now(), begun);
@@ -220,31 +222,31 @@ async fn a_compromise_without_stand_by_needs_no_soak() {
 #[tokio::test]
 async fn a_rollback_and_an_abort_go_back_to_what_was() {
     let stage = Stage::new().await;
-    let (rotor, config) = (stage.rotor(), stage.config());
+    let (rotator, config) = (stage.rotator(), stage.config());
     let first = stage.active().await;
-    rotor.begin(&config, "the test wants it").await.unwrap();
-    rotor.drive(&config).await.unwrap();
-    rotor.abort(&config, "not today").await.unwrap();
+    rotator.begin(&config, "the test wants it").await.unwrap();
+    rotator.reconcile(&config).await.unwrap();
+    rotator.abort(&config, "not today").await.unwrap();
     stage.settle().await;
     assert_eq!(stage.active().await.kid, first.kid);
     assert_eq!(stage.held("web").await, [(first.public_key.clone(), true)]);
     assert_eq!(std::fs::read_dir(stage.folder.path().join("keys")).unwrap().count(), 1);
 
-    rotor.begin(&config, "the test wants it").await.unwrap();
+    rotator.begin(&config, "the test wants it").await.unwrap();
     while stage.active().await.kid == first.kid {
         stage.node_looks("a").await;
-        stage.pass(&rotor.drive(&config).await.unwrap());
+        stage.pass(&rotator.reconcile(&config).await.unwrap());
         if stage.active().await.kid == first.kid {
             stage.node_looks("a").await;
-            rotor.drive(&config).await.unwrap();
+            rotator.reconcile(&config).await.unwrap();
         }
     }
     stage.node_looks("a").await;
-    rotor.roll_back(&config, "it was a mistake").await.unwrap();
+    rotator.roll_back(&config, "it was a mistake").await.unwrap();
     assert_eq!(stage.active().await.kid, first.kid);
     stage.settle().await;
     assert_eq!(stage.held("ios").await, [(first.public_key.clone(), true)]);
-    let refused = rotor.roll_back(&config, "once more").await;
+    let refused = rotator.roll_back(&config, "once more").await;
     assert!(matches!(refused, Err(RotateError::Refused(Refusal::NothingToRollBack(_)))));
 }
 
@@ -252,11 +254,11 @@ async fn a_rollback_and_an_abort_go_back_to_what_was() {
 #[tokio::test]
 async fn drift_is_found_told_and_put_right() {
     let stage = Stage::new().await;
-    let (rotor, config) = (stage.rotor(), stage.config());
+    let (rotator, config) = (stage.rotator(), stage.config());
     let kid = stage.active().await.kid;
     stage.settle().await;
     let drifts = async || -> Vec<&'static str> {
-        let found = drift(&rotor.look(&config).await.unwrap().view);
+        let found = drift(&rotator.observe(&config).await.unwrap().snapshot);
         found.iter().map(Drift::kind).collect()
     };
     assert_eq!(drifts().await, [""; 0]);
@@ -264,7 +266,7 @@ async fn drift_is_found_told_and_put_right() {
     let stranger = json!({ "public_key": THEIRS.public_pem(), "make_primary": true });
     let id = stage.control("POST", "apps/web/keys", stranger).await.ok().text("id");
     assert_eq!(drifts().await, ["unknown", "wrong_primary"]);
-    rotor.repair(&config, "the test wants it").await.unwrap();
+    rotator.repair(&config, "the test wants it").await.unwrap();
     stage.settle().await;
     assert_eq!(drifts().await, ["unknown"], "a key that is none of ours is left alone");
     stage.control("DELETE", &format!("apps/web/keys/{id}"), Value::Null).await;
@@ -277,9 +279,9 @@ async fn drift_is_found_told_and_put_right() {
         .ok();
     stage.control("DELETE", &format!("apps/ios/keys/{}", ours.as_str().unwrap()), Value::Null).await;
     assert_eq!(drifts().await, ["unknown", "missing"]);
-    rotor.drive(&config).await.unwrap();
+    rotator.reconcile(&config).await.unwrap();
     assert_eq!(drifts().await, ["unknown", "missing"], "whoever deleted it may have had a reason");
-    rotor.repair(&config, "the test wants it").await.unwrap();
+    rotator.repair(&config, "the test wants it").await.unwrap();
     stage.settle().await;
     assert_eq!(drifts().await, ["unknown"]);
     assert_eq!(stage.active().await.kid, kid);
@@ -289,8 +291,8 @@ async fn drift_is_found_told_and_put_right() {
     let site = stage.folder.path().join("countersign.toml");
     let empty = countersign::config::Environment::empty();
     let settings = countersign::config::Settings::load(Some(&site), &empty, &[]).unwrap();
-    let rotor = stage.services.rotor(&settings, "the test".to_owned(), std::sync::Arc::new(|_, _, _| {})).unwrap();
-    let found = drift(&rotor.look(&config).await.unwrap().view);
+    let rotator = stage.services.rotator(&settings, "the test".to_owned(), std::sync::Arc::new(|_, _, _| {})).unwrap();
+    let found = drift(&rotator.observe(&config).await.unwrap().snapshot);
     assert!(found.iter().all(|drift| drift.kind() == "silent"), "{found:?}");
     assert!(found[0].to_string().contains("sdk_authentication.create, .keys"), "{}", found[0]);
 }
@@ -299,10 +301,10 @@ async fn drift_is_found_told_and_put_right() {
 async fn a_policy_rotates_by_itself_when_the_time_has_come() {
     let stage = Stage::with("every = \"30d\"").await;
     let old = stage.active().await.kid;
-    let (rotor, config) = (stage.rotor(), stage.config());
+    let (rotator, config) = (stage.rotator(), stage.config());
     stage.settle().await;
     assert_eq!(stage.active().await.kid, old);
-    let Next::Rest { due: Some(due) } = rotor.drive(&config).await.unwrap() else { panic!() };
+    let Next::Idle { due: Some(due) } = rotator.reconcile(&config).await.unwrap() else { panic!() };
     stage.clock.forward(due.since(stage.clock.now()));
     stage.settle().await;
     stage.check_rotated_from(&old).await;

@@ -66,7 +66,7 @@ async fn a_plan_is_shown_followed_given_up_and_taken_back() {
     assert_eq!((code, &ran["waiting"][0]["blocker"]), (3, &json!("tokens")), "{ran}");
     let (code, status) = asked(&["rotate", "status"], path).await;
     assert_eq!((code, &status[0]["goal"]), (3, &json!("finish")), "{status}");
-    assert_eq!(status[0]["trail"][0]["deed"], "made_primary");
+    assert_eq!(status[0]["audit_log"][0]["action"], "made_primary");
     assert_ne!(run_json(&["keys", "public"], path)["kid"], first);
     let (code, _, err) = command(&["rotate", "abort"], path).await;
     assert!(code == 1 && err.contains("rotate rollback"), "{err}");

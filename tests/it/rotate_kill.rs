@@ -9,33 +9,33 @@ use std::{
 use countersign::{
     clock::{Clock, UnixMillis},
     rotate::{
-        Moment, Observer,
+        Observer, StepPhase,
         plan::{Next, Step},
     },
 };
 
 use crate::support::{
     bench::TestClock,
-    rotation::{APPS, Stage, services, name},
+    rotation::{APPS, Stage, name, services},
 };
 
-const MOMENTS: [Moment; 4] = [Moment::Before, Moment::Recorded, Moment::Effected, Moment::Done];
+const MOMENTS: [StepPhase; 4] = [StepPhase::Before, StepPhase::Recorded, StepPhase::Effected, StepPhase::Done];
 const STEPS: [&str; 10] =
     ["note", "generate", "publish", "prove", "activate", "promote", "retire", "withdraw", "destroy", "finish"];
 
 /// The boundaries that there are: a step that changes records only has nothing between its beginning and its end.
 fn boundaries() -> Vec<String> {
-    let exists = |step: &str, moment: Moment| match moment {
-        Moment::Before | Moment::Done => true,
-        Moment::Recorded => ["publish", "promote", "withdraw", "destroy"].contains(&step),
-        Moment::Effected => ["generate", "publish", "promote", "withdraw", "destroy"].contains(&step),
+    let exists = |step: &str, phase: StepPhase| match phase {
+        StepPhase::Before | StepPhase::Done => true,
+        StepPhase::Recorded => ["publish", "promote", "withdraw", "destroy"].contains(&step),
+        StepPhase::Effected => ["generate", "publish", "promote", "withdraw", "destroy"].contains(&step),
     };
-    let all = STEPS.into_iter().flat_map(|step| MOMENTS.map(|moment| (step, moment)));
-    all.filter(|(step, moment)| exists(step, *moment)).map(|(step, moment)| boundary(step, moment)).collect()
+    let all = STEPS.into_iter().flat_map(|step| MOMENTS.map(|phase| (step, phase)));
+    all.filter(|(step, phase)| exists(step, *phase)).map(|(step, phase)| boundary(step, phase)).collect()
 }
 
-fn boundary(step: &str, moment: Moment) -> String {
-    format!("{step} {moment:?}").to_lowercase()
+fn boundary(step: &str, phase: StepPhase) -> String {
+    format!("{step} {phase:?}").to_lowercase()
 }
 
 /// Run by the tests below in a process of its own, in the folder of the service: drives the ring once, and dies where it
@@ -47,14 +47,14 @@ async fn the_worker() {
     let die_at = std::env::var("WORKER_DIES_AT").unwrap();
     let clock = Arc::new(TestClock::at(UnixMillis(now.parse().unwrap())));
     let (services, settings) = services(Path::new("."), &clock).await;
-    let observer: Observer = Arc::new(move |step: &Step, _, moment| {
-        if boundary(&name(step), moment) == die_at {
+    let observer: Observer = Arc::new(move |step: &Step, _, phase| {
+        if boundary(&name(step), phase) == die_at {
             let us = rustix::process::getpid();
             rustix::process::kill_process(us, rustix::process::Signal::KILL).unwrap();
         }
     });
-    let rotor = services.rotor(&settings, format!("worker {}", std::process::id()), observer).unwrap();
-    rotor.drive(&settings.rotations()[0]).await.unwrap();
+    let rotator = services.rotator(&settings, format!("worker {}", std::process::id()), observer).unwrap();
+    rotator.reconcile(&settings.rotations()[0]).await.unwrap();
 }
 
 /// Whether the worker died where it was told to.
@@ -70,9 +70,9 @@ async fn work(stage: &Stage, die_at: &str) -> bool {
 
 /// One rotation in which workers die at as many of these boundaries as it has; those that are left.
 async fn rotate_over_dead_bodies(stage: &Stage, mut left: Vec<String>) -> Vec<String> {
-    let (rotor, config) = (stage.rotor(), stage.config());
+    let (rotator, config) = (stage.rotator(), stage.config());
     let old = stage.active().await;
-    rotor.begin(&config, "the test wants it").await.unwrap();
+    rotator.begin(&config, "the test wants it").await.unwrap();
     let mut next = 0;
     while next < left.len() {
         stage.node_looks("a").await;
@@ -83,9 +83,9 @@ async fn rotate_over_dead_bodies(stage: &Stage, mut left: Vec<String>) -> Vec<St
             stage.clock.forward(Duration::from_secs(121));
             continue;
         }
-        match rotor.look(&config).await.unwrap().view.next() {
+        match rotator.observe(&config).await.unwrap().snapshot.next() {
             // This boundary does not come any more: another rotation has it.
-            Next::Rest { .. } => break,
+            Next::Idle { .. } => break,
             waits => stage.pass(&waits),
         }
         if left[next].starts_with("note") {

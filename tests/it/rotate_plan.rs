@@ -73,18 +73,18 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 }
 
 fn happen(world: &mut World, happening: &Happening) {
-    if let Next::Do { step: Step::Note { .. }, .. } = world.view().next() {
-        // An operator's word is taken after a look.
+    if let Next::Do { step: Step::Note { .. }, .. } = world.snapshot().next() {
+        // An operator's word is taken after an observation.
         world.work(false);
     }
-    let view = world.view();
-    let turn = match happening {
-        Happening::Ask => Ok(view.ask()),
-        Happening::Abort => view.abort().map(Some),
-        Happening::RollBack => view.roll_back().map(Some),
+    let snapshot = world.snapshot();
+    let transition = match happening {
+        Happening::Ask => Ok(snapshot.ask()),
+        Happening::Abort => snapshot.abort().map(Some),
+        Happening::RollBack => snapshot.roll_back().map(Some),
         Happening::Compromise(which) => {
-            let kid = view.keys[which % view.keys.len()].record.kid.clone();
-            view.compromise(&kid).map(Some)
+            let kid = snapshot.keys[which % snapshot.keys.len()].record.kid.clone();
+            snapshot.compromise(&kid).map(Some)
         }
         _ => Ok(None),
     };
@@ -92,7 +92,7 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Work { dies } => drop(world.work(*dies)),
         Happening::Pass(span) => world.pass(*span),
         Happening::Operate => {
-            if let Next::Wait { blockers, .. } = view.next() {
+            if let Next::Wait { blockers, .. } = snapshot.next() {
                 world.operate(&blockers);
             }
         }
@@ -103,8 +103,8 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::ToggleNode(node) => world.toggle_node(*node),
         _ => {}
     }
-    if let Ok(Some(turn)) = turn {
-        world.turn(turn);
+    if let Ok(Some(transition)) = transition {
+        world.transition(transition);
     }
 }
 
@@ -126,7 +126,7 @@ proptest! {
             happen(&mut world, happening);
         }
         world.heal();
-        if world.view().active().is_none() {
+        if world.snapshot().active().is_none() {
             // Without `every` nobody but an operator begins.
             happen(&mut world, &Happening::Ask);
         }
@@ -140,7 +140,7 @@ proptest! {
         let mut world = World::new(policy, rest, 0, nodes);
         world.settle();
         happen(&mut world, &Happening::Ask);
-        let forecast = world.view().forecast();
+        let forecast = world.snapshot().forecast();
         prop_assert!(forecast.stuck.is_empty());
         let mut foretold = forecast.lines.iter().filter(|line| !line.waits);
         for _ in 0..200 {
@@ -163,10 +163,10 @@ proptest! {
                         world.pass(rest);
                     }
                 }
-                Next::Rest { .. } => break,
+                Next::Idle { .. } => break,
             }
         }
-        prop_assert_eq!(world.goal, Goal::Rest);
+        prop_assert_eq!(world.goal, Goal::Idle);
     }
 }
 
@@ -206,9 +206,9 @@ fn no_key_signs_before_every_node_has_loaded_it() {
     steps(&mut world);
     world.pass(SOAK);
     // A node that lives, and has not looked since before the key was published.
-    let mut view = world.view();
-    view.nodes[0].loaded.clear();
-    let Next::Wait { blockers, until: None } = view.next() else { panic!("{:?}", view.next()) };
+    let mut snapshot = world.snapshot();
+    snapshot.nodes[0].loaded.clear();
+    let Next::Wait { blockers, until: None } = snapshot.next() else { panic!("{:?}", snapshot.next()) };
     assert!(blockers[0].to_string().contains("node-0"), "{}", blockers[0]);
     assert_eq!(steps(&mut world)[0], "activate");
 }
@@ -217,25 +217,25 @@ fn no_key_signs_before_every_node_has_loaded_it() {
 fn a_compromise_is_one_change_where_a_key_stands_by() {
     let mut world = World::new(Policy { standby: true, ..policy() }, 1, 0, 2);
     world.settle();
-    let view = world.view();
-    let bad = view.active().unwrap().record.kid.clone();
-    let turn = view.compromise(&bad).unwrap();
-    assert_eq!(turn.changes.len(), 2);
-    assert_eq!(turn.changes[1].1.state, KeyState::Active, "in the same moment");
-    world.turn(turn);
+    let snapshot = world.snapshot();
+    let bad = snapshot.active().unwrap().record.kid.clone();
+    let transition = snapshot.compromise(&bad).unwrap();
+    assert_eq!(transition.changes.len(), 2);
+    assert_eq!(transition.changes[1].1.state, KeyState::Active, "in the same moment");
+    world.transition(transition);
     assert_eq!(steps(&mut world)[..4], ["destroy", "promote", "withdraw", "note"]);
     world.settle();
     world.check_settled();
-    assert_eq!(world.view().compromise(&bad), Err(Refusal::CompromisedAlready(bad)));
+    assert_eq!(world.snapshot().compromise(&bad), Err(Refusal::CompromisedAlready(bad)));
 }
 
 #[test]
 fn a_compromise_without_stand_by_brings_a_new_key_in_haste() {
     let mut world = World::new(policy(), 1, 0, 2);
     steps(&mut world);
-    let bad = world.view().active().unwrap().record.kid.clone();
-    let turn = world.view().compromise(&bad).unwrap();
-    world.turn(turn);
+    let bad = world.snapshot().active().unwrap().record.kid.clone();
+    let transition = world.snapshot().compromise(&bad).unwrap();
+    world.transition(transition);
     let done = steps(&mut world);
     assert_eq!(done[..5], ["destroy", "generate", "publish", "note", "prove"]);
     assert_eq!(done[5..], ["promote", "withdraw", "note"], "the bad one goes once there is another to stay");
@@ -248,30 +248,30 @@ fn a_compromise_without_stand_by_brings_a_new_key_in_haste() {
 fn a_rollback_is_possible_until_the_old_key_is_withdrawn() {
     let mut world = World::new(policy(), 1, 0, 1);
     steps(&mut world);
-    let first = world.view().active().unwrap().record.kid.clone();
-    assert!(matches!(world.view().roll_back(), Err(Refusal::NothingToRollBack(_))));
+    let first = world.snapshot().active().unwrap().record.kid.clone();
+    assert!(matches!(world.snapshot().roll_back(), Err(Refusal::NothingToRollBack(_))));
     happen(&mut world, &Happening::Ask);
     steps(&mut world);
     world.pass(SOAK);
     steps(&mut world);
-    let turn = world.view().roll_back().unwrap();
-    world.turn(turn);
-    assert_eq!(world.view().active().unwrap().record.kid, first);
+    let transition = world.snapshot().roll_back().unwrap();
+    world.transition(transition);
+    assert_eq!(world.snapshot().active().unwrap().record.kid, first);
     assert_eq!(steps(&mut world), ["promote"]);
     world.settle();
     world.check_settled();
-    assert!(world.view().roll_back().is_err());
+    assert!(world.snapshot().roll_back().is_err());
 }
 
 #[test]
 fn an_abort_leaves_the_key_that_signs_and_clears_the_other_away() {
     let mut world = World::new(policy(), 1, 0, 1);
     steps(&mut world);
-    assert!(matches!(world.view().abort(), Err(Refusal::NothingToAbort(_))));
+    assert!(matches!(world.snapshot().abort(), Err(Refusal::NothingToAbort(_))));
     happen(&mut world, &Happening::Ask);
     steps(&mut world);
-    let turn = world.view().abort().unwrap();
-    world.turn(turn);
+    let transition = world.snapshot().abort().unwrap();
+    world.transition(transition);
     assert_eq!(steps(&mut world), ["withdraw", "note", "destroy", "finish"]);
     world.check_settled();
 }
@@ -297,7 +297,7 @@ fn every_app_of_a_ring_counts_also_those_that_people_look_after() {
     happen(&mut world, &Happening::Ask);
     assert_eq!(steps(&mut world), ["generate", "publish", "note"]);
     world.pass(HOUR);
-    let Next::Wait { blockers, until: None } = world.view().next() else { panic!() };
+    let Next::Wait { blockers, until: None } = world.snapshot().next() else { panic!() };
     assert!(blockers[0].to_string().contains("keys confirm"), "{}", blockers[0]);
     world.operate(&blockers);
     assert_eq!(steps(&mut world), ["prove"]);

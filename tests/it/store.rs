@@ -154,7 +154,7 @@ conformance! {
         a_key_may_change_twice_in_one_go, of_racing_changes_one_wins, every_change_is_a_new_generation;
     rotations:
         an_act_is_whole_or_nothing, progress_is_a_compare_and_set, of_racing_turns_one_wins,
-        publications_are_compare_and_set, a_ring_is_seen_whole, the_trail_tells_newest_first,
+        publications_are_compare_and_set, a_ring_is_seen_whole, the_audit_log_tells_newest_first,
         what_is_tried_again_is_told_once, a_destroyed_key_stays_destroyed;
     nodes:
         nodes_are_seen_while_they_report, the_end_of_tokens_never_goes_back, a_lease_has_one_holder,

@@ -9,12 +9,12 @@
 //! * the primary key of an app, and the key that signs, are never withdrawn;
 //! * a private half is destroyed only when no token of it can be alive, or when it is compromised.
 
-mod act;
-mod at_braze;
-mod forecast;
-mod next;
+mod braze_rules;
+mod display;
+mod rules;
+mod simulate;
 mod step;
-mod words;
+mod transition;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,9 +32,9 @@ use crate::{
     },
 };
 
-pub use act::{Refusal, Turn};
-pub use forecast::{Forecast, Planned};
-pub use step::{Blocker, Next, Sighting, Step};
+pub use simulate::{Forecast, Planned};
+pub use step::{Blocker, Next, Observation, Step};
+pub use transition::{Refusal, Transition};
 
 /// How many keys an app of Braze holds at most.
 pub const SLOTS: usize = 3;
@@ -56,7 +56,7 @@ pub struct Policy {
 
 /// A key, as the plan sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyView {
+pub struct KeySnapshot {
     /// What is on record.
     pub record: KeyRecord,
     /// Whether its private half is destroyed.
@@ -89,7 +89,7 @@ pub enum Listing {
 
 /// An app of the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppView {
+pub struct AppSnapshot {
     /// Its name.
     pub app: AppName,
     /// What it holds now.
@@ -100,7 +100,7 @@ pub struct AppView {
 
 /// A live node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeView {
+pub struct NodeSnapshot {
     /// Its name.
     pub node: String,
     /// The keys it could sign with at once.
@@ -109,7 +109,7 @@ pub struct NodeView {
 
 /// Everything that the plan for one ring depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct View {
+pub struct Snapshot {
     /// The ring.
     pub ring: RingName,
     /// The time.
@@ -119,29 +119,29 @@ pub struct View {
     /// What is to be reached.
     pub goal: Goal,
     /// The key that the rotation under way has made.
-    pub made: Option<Kid>,
+    pub new_key: Option<Kid>,
     /// The ring's keys.
-    pub keys: Vec<KeyView>,
+    pub keys: Vec<KeySnapshot>,
     /// The ring's apps.
-    pub apps: Vec<AppView>,
+    pub apps: Vec<AppSnapshot>,
     /// The nodes that are alive.
-    pub nodes: Vec<NodeView>,
+    pub nodes: Vec<NodeSnapshot>,
 }
 
-impl View {
+impl Snapshot {
     /// The key that signs.
-    pub fn active(&self) -> Option<&KeyView> {
+    pub fn active(&self) -> Option<&KeySnapshot> {
         self.keys.iter().find(|key| key.record.state == KeyState::Active)
     }
 
     /// A key on record.
-    pub fn key(&self, kid: &Kid) -> Option<&KeyView> {
+    pub fn key(&self, kid: &Kid) -> Option<&KeySnapshot> {
         self.keys.iter().find(|key| key.record.kid == *kid)
     }
 
     /// The ring's keys in this state, oldest change first.
-    fn in_state(&self, state: KeyState) -> Vec<&KeyView> {
-        let mut keys: Vec<&KeyView> = self.keys.iter().filter(|key| key.record.state == state).collect();
+    fn in_state(&self, state: KeyState) -> Vec<&KeySnapshot> {
+        let mut keys: Vec<&KeySnapshot> = self.keys.iter().filter(|key| key.record.state == state).collect();
         keys.sort_by_key(|key| (key.record.changed, key.record.kid.clone()));
         keys
     }
@@ -154,7 +154,7 @@ impl View {
     /// Since when every app has been shown to hold a key. Where Braze is silent, what it showed before counts only if
     /// `by_record` says so.
     fn proven(&self, kid: &Kid, by_record: bool) -> Option<UnixMillis> {
-        let since = |app: &AppView| app.holds(kid, by_record);
+        let since = |app: &AppSnapshot| app.holds(kid, by_record);
         self.apps.iter().map(since).try_fold(UnixMillis(i64::MIN), |latest, since| Some(latest.max(since?)))
     }
 
@@ -164,7 +164,7 @@ impl View {
     }
 }
 
-impl AppView {
+impl AppSnapshot {
     /// Since when the app has been shown to hold a key, and does so now.
     fn holds(&self, kid: &Kid, by_record: bool) -> Option<UnixMillis> {
         let shown = self.publications.get(kid).and_then(|publication| publication.shown);

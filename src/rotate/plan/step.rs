@@ -14,7 +14,7 @@ pub enum Step {
     /// Put on record what Braze's lists show.
     Note {
         /// What they show that is not on record.
-        sightings: Vec<Sighting>,
+        observations: Vec<Observation>,
     },
     /// Set the goal: another key is to sign.
     Begin,
@@ -73,8 +73,8 @@ pub enum Step {
 
 /// A difference between what an app lists and what is on record of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "sighting", rename_all = "snake_case")]
-pub enum Sighting {
+#[serde(tag = "observation", rename_all = "snake_case")]
+pub enum Observation {
     /// The app lists the key.
     Shown {
         /// The app.
@@ -209,7 +209,7 @@ pub enum Next {
         until: Option<UnixMillis>,
     },
     /// Nothing is to be done.
-    Rest {
+    Idle {
         /// When the next rotation is due.
         due: Option<UnixMillis>,
     },

@@ -7,13 +7,13 @@ use crate::{
     clock::UnixMillis,
     domain::{
         ids::{AppName, Kid, RingName},
-        rotation::{Deed, Event, Goal, Progress, Publication},
+        rotation::{AuditAction, AuditEvent, Goal, Progress, Publication},
     },
-    store::{Act, KeyChange, PublicationChange},
+    store::{KeyChange, KeyTransaction, PublicationChange},
 };
 
 /// In a savepoint of its own, because it shares its transaction with other writes.
-pub(super) fn perform(c: &mut Connection, act: &Act) -> rusqlite::Result<bool> {
+pub(super) fn perform(c: &mut Connection, act: &KeyTransaction) -> rusqlite::Result<bool> {
     let mut all = c.savepoint()?;
     if !try_perform(&all, act)? {
         all.rollback()?;
@@ -24,7 +24,7 @@ pub(super) fn perform(c: &mut Connection, act: &Act) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-fn try_perform(c: &Connection, act: &Act) -> rusqlite::Result<bool> {
+fn try_perform(c: &Connection, act: &KeyTransaction) -> rusqlite::Result<bool> {
     if let Some(key) = &act.insert
         && !insert(c, key)?
     {
@@ -87,54 +87,54 @@ pub(super) fn publication_of(row: &Row<'_>, first: usize) -> rusqlite::Result<Pu
 }
 
 fn advance(c: &Connection, ring: &RingName, progress: &Progress) -> rusqlite::Result<bool> {
-    let (version, made) = (rows::stored(progress.version)?, progress.made.as_ref().map(Kid::as_str));
+    let (version, new_key) = (rows::stored(progress.version)?, progress.new_key.as_ref().map(Kid::as_str));
     let sql = if version == 0 {
-        "INSERT INTO rotations (ring, version, goal, made) VALUES (?1, ?2 + 1, ?3, ?4) ON CONFLICT DO NOTHING"
+        "INSERT INTO rotations (ring, version, goal, new_key) VALUES (?1, ?2 + 1, ?3, ?4) ON CONFLICT DO NOTHING"
     } else {
-        "UPDATE rotations SET version = ?2 + 1, goal = ?3, made = ?4 WHERE ring = ?1 AND version = ?2"
+        "UPDATE rotations SET version = ?2 + 1, goal = ?3, new_key = ?4 WHERE ring = ?1 AND version = ?2"
     };
-    Ok(c.prepare_cached(sql)?.execute(params![ring.as_str(), version, progress.goal.as_str(), made])? == 1)
+    Ok(c.prepare_cached(sql)?.execute(params![ring.as_str(), version, progress.goal.as_str(), new_key])? == 1)
 }
 
 /// The ring's progress; nothing under way where there is none on record.
 pub(super) fn progress(c: &Connection, ring: &RingName) -> rusqlite::Result<Progress> {
-    let sql = "SELECT version, goal, made FROM rotations WHERE ring = ?1";
+    let sql = "SELECT version, goal, new_key FROM rotations WHERE ring = ?1";
     let found = c.prepare_cached(sql)?.query_row([ring.as_str()], |row| {
-        let made: Option<String> = row.get(2)?;
+        let new_key: Option<String> = row.get(2)?;
         Ok(Progress {
             version: rows::unsigned(row, 0)?,
             goal: rows::word(row, 1, &Goal::ALL, Goal::as_str)?,
-            made: made.map(|kid| kid.parse()).transpose().map_err(|why| rows::damaged(2, why))?,
+            new_key: new_key.map(|kid| kid.parse()).transpose().map_err(|why| rows::damaged(2, why))?,
         })
     });
     Ok(found.optional()?.unwrap_or_default())
 }
 
-fn note(c: &Connection, event: &Event) -> rusqlite::Result<()> {
+fn note(c: &Connection, event: &AuditEvent) -> rusqlite::Result<()> {
     // A refusal is always told; anything else may be what was tried before.
-    let last = "SELECT deed FROM trail WHERE ring = ?1 AND kid IS ?2 AND app IS ?3 ORDER BY seq DESC LIMIT 1";
+    let last = "SELECT action FROM audit_log WHERE ring = ?1 AND kid IS ?2 AND app IS ?3 ORDER BY seq DESC LIMIT 1";
     let (kid, app) = (event.kid.as_ref().map(Kid::as_str), event.app.as_ref().map(AppName::as_str));
     let values = params![event.ring.as_str(), kid, app];
     let last: Option<String> = c.prepare_cached(last)?.query_row(values, |row| row.get(0)).optional()?;
-    if event.deed != Deed::Refused && event.kid.is_some() && last.as_deref() == Some(event.deed.as_str()) {
+    if event.action != AuditAction::Refused && event.kid.is_some() && last.as_deref() == Some(event.action.as_str()) {
         return Ok(());
     }
-    let sql = "INSERT INTO trail (at, ring, kid, app, deed, by, why) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO audit_log (at, ring, kid, app, action, actor, why) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let (at, ring) = (event.at.0, event.ring.as_str());
-    c.prepare_cached(sql)?.execute(params![at, ring, kid, app, event.deed.as_str(), event.by, event.why])?;
+    c.prepare_cached(sql)?.execute(params![at, ring, kid, app, event.action.as_str(), event.actor, event.why])?;
     Ok(())
 }
 
-/// A line of the trail: at, ring, kid, app, deed, by, why.
-pub(super) fn event_of(row: &Row<'_>) -> rusqlite::Result<Event> {
+/// A line of the audit log: at, ring, kid, app, action, actor, why.
+pub(super) fn audit_event_of(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
     let (kid, app): (Option<String>, Option<String>) = (row.get(2)?, row.get(3)?);
-    Ok(Event {
+    Ok(AuditEvent {
         at: rows::time(row, 0)?,
         ring: rows::parsed(row, 1)?,
         kid: kid.map(|kid| kid.parse()).transpose().map_err(|why| rows::damaged(2, why))?,
         app: app.map(|app| app.parse()).transpose().map_err(|why| rows::damaged(3, why))?,
-        deed: rows::word(row, 4, &Deed::ALL, Deed::as_str)?,
-        by: row.get(5)?,
+        action: rows::word(row, 4, &AuditAction::ALL, AuditAction::as_str)?,
+        actor: row.get(5)?,
         why: row.get(6)?,
     })
 }

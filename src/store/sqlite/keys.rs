@@ -9,9 +9,9 @@ use crate::{
     domain::{
         ids::RingName,
         key::KeyRecord,
-        rotation::{Event, Published},
+        rotation::{AuditEvent, Published},
     },
-    store::{Act, KeyLife, Keys, RingRecords, StoreError},
+    store::{KeyLife, KeyTransaction, Keys, RingRecords, StoreError},
 };
 
 /// The columns of [`key_of`].
@@ -26,7 +26,7 @@ impl Keys for SqliteStore {
         })
     }
 
-    async fn act(&self, act: Act) -> Result<bool, StoreError> {
+    async fn transact(&self, act: KeyTransaction) -> Result<bool, StoreError> {
         self.write(None, move |c| acts::perform(c, &act)).await
     }
 
@@ -39,12 +39,12 @@ impl Keys for SqliteStore {
         })
     }
 
-    async fn trail(&self, ring: Option<&RingName>, limit: u32) -> Result<Vec<Event>, StoreError> {
+    async fn audit_log(&self, ring: Option<&RingName>, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
         self.read(|c| {
-            let sql = "SELECT at, ring, kid, app, deed, by, why FROM trail \
+            let sql = "SELECT at, ring, kid, app, action, actor, why FROM audit_log \
                        WHERE ?1 IS NULL OR ring = ?1 ORDER BY seq DESC LIMIT ?2";
             let ring = ring.map(RingName::as_str);
-            c.prepare_cached(sql)?.query_map(params![ring, limit], acts::event_of)?.collect()
+            c.prepare_cached(sql)?.query_map(params![ring, limit], acts::audit_event_of)?.collect()
         })
     }
 }

@@ -18,9 +18,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, readable_from: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") },
     Migration { version: 2, readable_from: 1, sql: include_str!("../migrations/sqlite/0002_rotation.sql") },
+    Migration { version: 3, readable_from: 3, sql: include_str!("../migrations/sqlite/0003_audit_log.sql") },
 ];
 
 /// The newest schema this build knows.

@@ -6,7 +6,7 @@
 //! Several processes may have one file open: SQLite's locks keep them apart, and nothing durable is cached here.
 
 /// In a `WHERE` about the table `sessions`: its user is opted out. One user has few such rows, so the plus signs keep
-/// the engine from making a list of both apps to search by: that costs 2 µs a refresh.
+/// the engine from making a list of both apps to search actor: that costs 2 µs a refresh.
 macro_rules! opted_out {
     () => {
         "EXISTS (SELECT 1 FROM opt_outs o \

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use countersign::{
     clock::UnixMillis,
     domain::ids::AppName,
-    rotate::plan::{Blocker, Entry, Forecast, Listing, Sighting},
+    rotate::plan::{Blocker, Entry, Forecast, Listing, Observation},
 };
 
 use super::*;
@@ -51,9 +51,9 @@ fn an_ordinary_rotation_says_why_at_each_step() {
 fn where_nothing_signs_haste_is_given_as_the_reason() {
     let mut world = World::new(policy(), 1, 0, 1);
     steps(&mut world);
-    let bad = world.view().active().unwrap().record.kid.clone();
-    let turn = world.view().compromise(&bad).unwrap();
-    world.turn(turn);
+    let bad = world.snapshot().active().unwrap().record.kid.clone();
+    let transition = world.snapshot().compromise(&bad).unwrap();
+    world.transition(transition);
     let mut first = told(&mut world);
     assert!(first["destroy"].contains("compromised"), "{first:?}");
     assert!(first["generate"].contains("as soon as it is listed"), "{first:?}");
@@ -64,11 +64,11 @@ fn where_nothing_signs_haste_is_given_as_the_reason() {
     assert!(first["activate"].contains("soak is left out"), "{first:?}");
 
     // An operator who gives up while nothing signs does not leave the ring without a key.
-    let bad = world.view().active().unwrap().record.kid.clone();
-    let turn = world.view().compromise(&bad).unwrap();
-    world.turn(turn);
-    let turn = world.view().abort().unwrap();
-    world.turn(turn);
+    let bad = world.snapshot().active().unwrap().record.kid.clone();
+    let transition = world.snapshot().compromise(&bad).unwrap();
+    world.transition(transition);
+    let transition = world.snapshot().abort().unwrap();
+    world.transition(transition);
     let again = told(&mut world);
     assert!(again["begin"].contains("no key signs"), "{again:?}");
 }
@@ -93,16 +93,16 @@ fn a_stand_by_key_and_a_key_deleted_by_hand_have_reasons_of_their_own() {
 fn a_second_copy_goes_and_the_primary_one_stays() {
     let mut world = World::new(policy(), 1, 0, 0);
     steps(&mut world);
-    let mut view = world.view();
-    let Listing::Shown(entries) = &mut view.apps[0].listing else { panic!() };
+    let mut snapshot = world.snapshot();
+    let Listing::Shown(entries) = &mut snapshot.apps[0].listing else { panic!() };
     entries.insert(0, Entry { id: "copy".to_owned(), primary: false, ..entries[0].clone() });
-    let Next::Do { step: Step::Withdraw { id, .. }, reason } = view.next() else { panic!("{:?}", view.next()) };
+    let Next::Do { step: Step::Withdraw { id, .. }, reason } = snapshot.next() else { panic!("{:?}", snapshot.next()) };
     assert_eq!(id, "copy");
     assert!(reason.contains("twice"), "{reason}");
     // Where none is the primary, the first stays.
-    let Listing::Shown(entries) = &mut view.apps[0].listing else { panic!() };
+    let Listing::Shown(entries) = &mut snapshot.apps[0].listing else { panic!() };
     entries[1].primary = false;
-    let Next::Do { step: Step::Promote { id, .. }, .. } = view.next() else { panic!("{:?}", view.next()) };
+    let Next::Do { step: Step::Promote { id, .. }, .. } = snapshot.next() else { panic!("{:?}", snapshot.next()) };
     assert_eq!(id, "copy");
 }
 
@@ -116,10 +116,10 @@ fn every_step_sighting_and_wait_names_its_key_and_its_app() {
         Step::Promote { app: app.clone(), kid: kid.clone(), id: id() },
         Step::Withdraw { app: app.clone(), kid: kid.clone(), id: id() },
     ];
-    let sightings = [
-        Sighting::Shown { app: app.clone(), kid: kid.clone(), id: id() },
-        Sighting::Assumed { app: app.clone(), kid: kid.clone() },
-        Sighting::Gone { app: app.clone(), kid: kid.clone() },
+    let observations = [
+        Observation::Shown { app: app.clone(), kid: kid.clone(), id: id() },
+        Observation::Assumed { app: app.clone(), kid: kid.clone() },
+        Observation::Gone { app: app.clone(), kid: kid.clone() },
     ];
     let until = UnixMillis(1_800_000_000_000);
     let blockers = [
@@ -130,9 +130,9 @@ fn every_step_sighting_and_wait_names_its_key_and_its_app() {
         Blocker::Missing { app: app.clone(), kid: kid.clone() },
     ];
     let of_an_app: Vec<String> = (steps.iter().map(ToString::to_string))
-        .chain(sightings.iter().map(ToString::to_string))
+        .chain(observations.iter().map(ToString::to_string))
         .chain(blockers.iter().map(ToString::to_string))
-        .chain([Step::Note { sightings: sightings.to_vec() }.to_string()])
+        .chain([Step::Note { observations: observations.to_vec() }.to_string()])
         .collect();
     let of_a_key = [
         Step::Prove { kid: kid.clone() }.to_string(),
@@ -173,10 +173,10 @@ fn a_forecast_has_the_times_of_soak_and_tokens() {
     let day = Duration::from_hours(24);
     let mut world = World::new(Policy { every: Some(day), ..policy() }, 1, 0, 1);
     steps(&mut world);
-    assert_eq!(world.view().forecast().due, world.view().due());
+    assert_eq!(world.snapshot().forecast().due, world.snapshot().due());
     world.pass(Duration::from_mins(10));
     happen(&mut world, &Happening::Ask);
-    let forecast = world.view().forecast();
+    let forecast = world.snapshot().forecast();
     let told = lines(&world, &forecast);
     let told: Vec<(u64, &str, bool)> = told.iter().map(|(at, what, waits)| (*at, what.as_str(), *waits)).collect();
     // Nodes have a moment to load the key; tokens live for an hour from the last one, and a minute is the margin.
@@ -210,7 +210,7 @@ fn a_forecast_asks_people_for_what_is_theirs_and_goes_on_as_if_it_were_done() {
     let mut world = World::new(policy(), 0, 1, 0);
     steps(&mut world);
     happen(&mut world, &Happening::Ask);
-    let forecast = world.view().forecast();
+    let forecast = world.snapshot().forecast();
     assert!(forecast.stuck.is_empty(), "{forecast:#?}");
     let waits: Vec<&str> = forecast.lines.iter().filter(|line| line.waits).map(|line| line.what.as_str()).collect();
     assert_eq!(waits.iter().filter(|what| what.contains("add the public key")).count(), 1, "{waits:#?}");
@@ -224,7 +224,7 @@ fn a_forecast_ends_at_what_nobody_can_tell_the_end_of() {
     steps(&mut world);
     happen(&mut world, &Happening::Ask);
     world.silence(1, true);
-    let forecast = world.view().forecast();
+    let forecast = world.snapshot().forecast();
     let [Blocker::Silent { app, why }] = &forecast.stuck[..] else { panic!("{forecast:#?}") };
     assert_eq!((app.as_str(), why.as_str()), ("app-1", "down"));
     let last = forecast.lines.last().unwrap();
@@ -238,9 +238,9 @@ fn a_forecast_is_of_one_rotation_also_where_the_next_is_due_at_its_end() {
     let mut world = World::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
     steps(&mut world);
     world.pass(HOUR);
-    let from_rest = world.view().forecast();
+    let from_rest = world.snapshot().forecast();
     happen(&mut world, &Happening::Ask);
-    for forecast in [from_rest, world.view().forecast()] {
+    for forecast in [from_rest, world.snapshot().forecast()] {
         let signs = forecast.lines.iter().find(|line| line.what.starts_with("sign with")).unwrap();
         let ends: Vec<_> = forecast.lines.iter().filter(|line| line.what == Step::Finish.to_string()).collect();
         assert_eq!(ends, [forecast.lines.last().unwrap()]);
@@ -256,19 +256,23 @@ fn what_is_imagined_of_a_step_is_what_it_makes() {
         world.settle();
         happen(&mut world, &Happening::Ask);
         for _ in 0..200 {
-            let mut imagined = world.view();
+            let mut simulated = world.snapshot();
             match world.work(false) {
                 Next::Do { step, .. } => {
-                    imagined.imagine(&step);
-                    let real = world.view();
-                    assert_eq!((imagined.goal, imagined.made.is_some()), (real.goal, real.made.is_some()), "{step:?}");
-                    let states = |view: &countersign::rotate::plan::View| {
-                        view.keys.iter().map(|key| (key.record.state, key.destroyed)).collect::<Vec<_>>()
+                    simulated.simulate(&step);
+                    let real = world.snapshot();
+                    assert_eq!(
+                        (simulated.goal, simulated.new_key.is_some()),
+                        (real.goal, real.new_key.is_some()),
+                        "{step:?}"
+                    );
+                    let states = |snapshot: &countersign::rotate::plan::Snapshot| {
+                        snapshot.keys.iter().map(|key| (key.record.state, key.destroyed)).collect::<Vec<_>>()
                     };
-                    assert_eq!(states(&imagined), states(&real), "{step:?}");
+                    assert_eq!(states(&simulated), states(&real), "{step:?}");
                 }
                 Next::Wait { until, .. } => world.pass(until.map_or(SOAK, |until| until.since(world.now))),
-                Next::Rest { .. } => break,
+                Next::Idle { .. } => break,
             }
         }
         world.check_settled();

@@ -7,7 +7,7 @@ use crate::support::domain::{MILLI, just_before};
 
 /// What is in the way now, where nothing can be done.
 fn waits(world: &World) -> Vec<Blocker> {
-    match world.view().next() {
+    match world.snapshot().next() {
         Next::Wait { blockers, .. } => blockers,
         other => panic!("{other:?}"),
     }
@@ -28,14 +28,14 @@ fn rotated(rest: usize) -> World {
 fn the_next_rotation_is_due_by_the_policy_from_when_the_key_began_to_sign() {
     let mut world = World::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
     steps(&mut world);
-    let due = world.view().active().unwrap().record.changed.plus(HOUR);
-    assert_eq!(world.view().next(), Next::Rest { due: Some(due) });
+    let due = world.snapshot().active().unwrap().record.changed.plus(HOUR);
+    assert_eq!(world.snapshot().next(), Next::Idle { due: Some(due) });
     let rest = due.since(world.now);
     world.pass(just_before(rest));
     assert_eq!(steps(&mut world), [""; 0]);
     world.pass(MILLI);
     assert_eq!(steps(&mut world)[0], "begin");
-    let by_hand_only = World::new(policy(), 1, 0, 1).view();
+    let by_hand_only = World::new(policy(), 1, 0, 1).snapshot();
     assert_eq!(by_hand_only.due(), None);
 }
 
@@ -66,16 +66,16 @@ fn a_key_stays_until_braze_was_shown_to_hold_the_one_after_it() {
     world.pass(2 * HOUR);
     assert!(matches!(&waits(&world)[..], [Blocker::Silent { why, .. }] if why == "down"), "{:?}", waits(&world));
 
-    // Somebody deleted the key that signs, and at rest it is not published again without a word.
+    // Somebody deleted the key that signs, and at rest it is not published again without a command.
     world.silence(0, false);
-    let mut view = world.view();
-    let signs = view.active().unwrap().record.kid.clone();
-    view.goal = Goal::Rest;
-    let Listing::Shown(entries) = &mut view.apps[0].listing else { panic!() };
+    let mut snapshot = world.snapshot();
+    let signs = snapshot.active().unwrap().record.kid.clone();
+    snapshot.goal = Goal::Idle;
+    let Listing::Shown(entries) = &mut snapshot.apps[0].listing else { panic!() };
     entries.retain(|entry| entry.kid.as_ref() != Some(&signs));
-    view.apps[0].publications.remove(&signs);
-    let Next::Wait { blockers, until: None } = view.next() else { panic!("{:?}", view.next()) };
-    assert_eq!(blockers, [Blocker::Missing { app: view.apps[0].app.clone(), kid: signs }]);
+    snapshot.apps[0].publications.remove(&signs);
+    let Next::Wait { blockers, until: None } = snapshot.next() else { panic!("{:?}", snapshot.next()) };
+    assert_eq!(blockers, [Blocker::Missing { app: snapshot.apps[0].app.clone(), kid: signs }]);
 
     assert_eq!(steps(&mut world)[0], "retire");
 }

@@ -14,7 +14,8 @@ use countersign::{
         rotation::{Goal, Publication},
     },
     rotate::plan::{
-        AppView, Blocker, Entry, KeyView, Listing, Next, NodeView, Policy, SLOTS, Sighting, Step, Turn, View,
+        AppSnapshot, Blocker, Entry, KeySnapshot, Listing, Next, NodeSnapshot, Observation, Policy, SLOTS, Snapshot,
+        Step, Transition,
     },
 };
 
@@ -60,8 +61,8 @@ pub struct World {
     pub now: UnixMillis,
     pub policy: Policy,
     pub goal: Goal,
-    pub made: Option<Kid>,
-    pub keys: Vec<KeyView>,
+    pub new_key: Option<Kid>,
+    pub keys: Vec<KeySnapshot>,
     apps: Vec<App>,
     nodes: Vec<Node>,
     /// When the last token of each key ends, as it truly is.
@@ -87,8 +88,8 @@ impl World {
         let mut world = Self {
             now: START,
             policy,
-            goal: Goal::Rest,
-            made: None,
+            goal: Goal::Idle,
+            new_key: None,
             keys: Vec::new(),
             apps: (0..rest_apps + manual_apps).map(app).collect(),
             nodes: (0..nodes).map(node).collect(),
@@ -110,7 +111,7 @@ impl World {
         self.counter += 1;
         let record = key(self.counter, self.now);
         let kid = record.kid.clone();
-        self.keys.push(KeyView { record, destroyed: false, tokens_until: None });
+        self.keys.push(KeySnapshot { record, destroyed: false, tokens_until: None });
         kid
     }
 
@@ -144,21 +145,21 @@ impl World {
         }
     }
 
-    pub fn view(&self) -> View {
+    pub fn snapshot(&self) -> Snapshot {
         let nodes = self.nodes.iter().filter(|node| node.live);
-        View {
+        Snapshot {
             ring: "main".parse().unwrap(),
             now: self.now,
             policy: self.policy.clone(),
             goal: self.goal,
-            made: self.made.clone(),
+            new_key: self.new_key.clone(),
             keys: self.keys.clone(),
-            apps: self.apps.iter().map(|app| self.app_view(app)).collect(),
-            nodes: nodes.map(|node| NodeView { node: node.name.clone(), loaded: node.loaded.clone() }).collect(),
+            apps: self.apps.iter().map(|app| self.app_snapshot(app)).collect(),
+            nodes: nodes.map(|node| NodeSnapshot { node: node.name.clone(), loaded: node.loaded.clone() }).collect(),
         }
     }
 
-    fn app_view(&self, app: &App) -> AppView {
+    fn app_snapshot(&self, app: &App) -> AppSnapshot {
         let ours = |kid: &Kid| self.keys.iter().any(|key| key.record.kid == *kid);
         let shown = app.held.iter().filter(|held| held.visible <= self.now).map(|held| Entry {
             id: held.id.clone(),
@@ -170,23 +171,23 @@ impl World {
             (false, true) => Listing::Silent("down".to_owned()),
             (false, false) => Listing::Shown(shown.collect()),
         };
-        AppView { app: app.name.clone(), listing, publications: app.publications.clone() }
+        AppSnapshot { app: app.name.clone(), listing, publications: app.publications.clone() }
     }
 
     /// One step of the worker; `dies` before it puts its effect on record.
     pub fn work(&mut self, dies: bool) -> Next {
-        let view = self.view();
-        let next = view.next();
-        assert_eq!(next, view.next(), "the same view, the same plan");
+        let snapshot = self.snapshot();
+        let next = snapshot.next();
+        assert_eq!(next, snapshot.next(), "the same snapshot, the same plan");
         if let Next::Do { step, .. } = &next {
-            self.check(&view, step);
-            self.take(&view, step, dies);
+            self.check(&snapshot, step);
+            self.take(&snapshot, step, dies);
         }
         self.check_braze();
         next
     }
 
-    fn take(&mut self, view: &View, step: &Step, dies: bool) {
+    fn take(&mut self, snapshot: &Snapshot, step: &Step, dies: bool) {
         match step {
             Step::Publish { app, kid } => {
                 let at = self.at(app);
@@ -211,39 +212,39 @@ impl World {
             }
             Step::Generate if !dies => {
                 let kid = self.make_key();
-                if self.goal == Goal::Rotate {
-                    self.made = Some(kid);
+                if self.goal == Goal::Rotating {
+                    self.new_key = Some(kid);
                 }
             }
             Step::Destroy { kid } if !dies => {
                 self.keys.iter_mut().filter(|key| key.record.kid == *kid).for_each(|key| key.destroyed = true);
             }
-            Step::Note { sightings } if !dies => sightings.iter().for_each(|sighting| self.note(sighting)),
+            Step::Note { observations } if !dies => observations.iter().for_each(|observation| self.note(observation)),
             _ => {}
         }
-        if !dies && let Some(turn) = view.turn(step).unwrap() {
-            self.turn(turn);
+        if !dies && let Some(transition) = snapshot.transition(step).unwrap() {
+            self.transition(transition);
         }
     }
 
-    pub fn turn(&mut self, turn: Turn) {
-        for (from, record) in turn.changes {
+    pub fn transition(&mut self, transition: Transition) {
+        for (from, record) in transition.changes {
             let key = self.keys.iter_mut().find(|key| key.record.kid == record.kid).unwrap();
             assert_eq!(key.record.state, from);
             key.record = record;
         }
-        (self.goal, self.made) = (turn.goal, turn.made);
+        (self.goal, self.new_key) = (transition.goal, transition.new_key);
         let signing = self.keys.iter().filter(|key| key.record.state == KeyState::Active).count();
         assert!(signing <= 1, "two keys sign");
     }
 
-    fn note(&mut self, sighting: &Sighting) {
-        match sighting {
-            Sighting::Shown { app, kid, .. } | Sighting::Assumed { app, kid } => {
+    fn note(&mut self, observation: &Observation) {
+        match observation {
+            Observation::Shown { app, kid, .. } | Observation::Assumed { app, kid } => {
                 let at = self.at(app);
                 self.apps[at].publications.entry(kid.clone()).or_default().shown = Some(self.now);
             }
-            Sighting::Gone { app, kid } => {
+            Observation::Gone { app, kid } => {
                 let at = self.at(app);
                 self.apps[at].publications.remove(kid);
             }
@@ -258,7 +259,7 @@ impl World {
     }
 
     fn at(&self, app: &AppName) -> usize {
-        self.apps.iter().position(|view| view.name == *app).unwrap()
+        self.apps.iter().position(|snapshot| snapshot.name == *app).unwrap()
     }
 
     fn truly_held(app: &App, kid: &Kid) -> bool {
@@ -266,19 +267,19 @@ impl World {
     }
 
     /// The rules, at the moment of each step.
-    fn check(&self, view: &View, step: &Step) {
+    fn check(&self, snapshot: &Snapshot, step: &Step) {
         match step {
-            Step::Activate { kid, .. } => self.check_signs(kid, view.active().is_none()),
+            Step::Activate { kid, .. } => self.check_signs(kid, snapshot.active().is_none()),
             Step::Withdraw { app, kid, id } => {
                 let app = &self.apps[self.at(app)];
                 let held = app.held.iter().find(|held| held.id == *id);
                 assert!(held.is_none_or(|held| !held.primary), "a primary key is never withdrawn");
                 let copies = app.held.iter().filter(|held| held.kid == *kid).count();
-                let signs = view.active().is_some_and(|active| active.record.kid == *kid);
+                let signs = snapshot.active().is_some_and(|active| active.record.kid == *kid);
                 assert!(!signs || copies > 1, "the key that signs is never withdrawn");
             }
             Step::Destroy { kid } => {
-                let state = view.key(kid).unwrap().record.state;
+                let state = snapshot.key(kid).unwrap().record.state;
                 let dead = self.tokens.get(kid).is_none_or(|until| *until < self.now);
                 assert!(state == KeyState::Compromised || (state == KeyState::Retired && dead), "{state:?}");
             }
@@ -321,12 +322,12 @@ impl World {
                 Blocker::Paste { app, kid } => {
                     let at = self.at(app);
                     self.add(at, kid, false);
-                    self.note(&Sighting::Assumed { app: app.clone(), kid: kid.clone() });
+                    self.note(&Observation::Assumed { app: app.clone(), kid: kid.clone() });
                 }
                 Blocker::Remove { app, kid } => {
                     let at = self.at(app);
                     self.apps[at].held.retain(|held| held.kid != *kid);
-                    self.note(&Sighting::Gone { app: app.clone(), kid: kid.clone() });
+                    self.note(&Observation::Gone { app: app.clone(), kid: kid.clone() });
                 }
                 _ => {}
             }
@@ -396,7 +397,7 @@ impl World {
         for steps in 0..400 {
             match self.work(false) {
                 Next::Do { .. } => self.pass(Duration::from_millis(200)),
-                Next::Rest { .. } => return steps,
+                Next::Idle { .. } => return steps,
                 Next::Wait { blockers, until } => {
                     self.operate(&blockers);
                     let wait = until.map_or(Duration::ZERO, |until| until.since(self.now));
@@ -409,8 +410,8 @@ impl World {
 
     /// How things are when nothing is left to do.
     pub fn check_settled(&self) {
-        assert_eq!(self.goal, Goal::Rest);
-        let signing: Vec<&KeyView> = self.keys.iter().filter(|key| key.record.state == KeyState::Active).collect();
+        assert_eq!(self.goal, Goal::Idle);
+        let signing: Vec<&KeySnapshot> = self.keys.iter().filter(|key| key.record.state == KeyState::Active).collect();
         assert_eq!(signing.len(), 1, "one key signs");
         let signs = &signing[0].record.kid;
         for key in &self.keys {

@@ -8,7 +8,7 @@ use countersign::{
         ids::Kid,
         key::{KeyRecord, KeyState},
     },
-    store::{Act, KeyChange, Store, StoreError},
+    store::{KeyChange, KeyTransaction, Store, StoreError},
 };
 
 use super::{Engine, T, at_min};
@@ -34,11 +34,11 @@ pub(super) fn change(key: &KeyRecord, from: KeyState, state: KeyState, now: Unix
 }
 
 async fn insert(store: &Arc<dyn Store>, key: KeyRecord) -> Result<bool, StoreError> {
-    store.act(Act { insert: Some(key), ..Act::default() }).await
+    store.transact(KeyTransaction { insert: Some(key), ..KeyTransaction::default() }).await
 }
 
 async fn change_keys(store: &Arc<dyn Store>, changes: Vec<KeyChange>) -> Result<bool, StoreError> {
-    store.act(Act { changes, ..Act::default() }).await
+    store.transact(KeyTransaction { changes, ..KeyTransaction::default() }).await
 }
 
 pub(super) async fn keys_are_listed_oldest_first(engine: &dyn Engine) {

@@ -145,7 +145,7 @@ struct History {
     store: Arc<dyn Store>,
     model: Model,
     number: u64,
-    made: Vec<Session>,
+    new_key: Vec<Session>,
     now: UnixMillis,
 }
 
@@ -161,7 +161,7 @@ impl History {
     }
 
     fn nth(&self, nth: usize) -> Session {
-        let last = self.made.iter().rev().nth(nth).cloned();
+        let last = self.new_key.iter().rev().nth(nth).cloned();
         last.unwrap_or_else(|| session(255, self.now))
     }
 
@@ -208,15 +208,15 @@ impl History {
     }
 
     async fn create(&mut self, user: u8, app: usize) {
-        let n = u8::try_from(self.made.len()).unwrap();
+        let n = u8::try_from(self.new_key.len()).unwrap();
         let new = Session { user: self.user(user), app: self.app(app), ..session(n, self.now) };
-        self.made.push(new.clone());
+        self.new_key.push(new.clone());
         assert_eq!(self.store.create_session(new.clone()).await.unwrap(), self.model.create(&new));
     }
 
     /// Every answer about this history's sessions and users is the model's.
     async fn compare(&self) {
-        for made in &self.made {
+        for made in &self.new_key {
             let expected = self.model.rows.get(&made.id).map(|(row, _)| self.model.shown(row));
             assert_eq!(self.store.session(made.id).await.unwrap(), expected);
         }
@@ -269,7 +269,7 @@ pub(super) async fn the_store_does_what_the_model_does(engine: &dyn Engine) {
 async fn run(store: Arc<dyn Store>, steps: Vec<(Op, u64)>) {
     let number = HISTORY.fetch_add(1, Ordering::Relaxed);
     let now = store.latest_time().await.unwrap().max(T);
-    let mut history = History { store, model: Model::default(), number, made: Vec::new(), now };
+    let mut history = History { store, model: Model::default(), number, new_key: Vec::new(), now };
     for (op, hours) in steps {
         history.now = history.now.plus(Duration::from_hours(hours)).plus(Duration::from_millis(1));
         // Puts the time on record, whatever the operation does: a gap of days would be doubted.

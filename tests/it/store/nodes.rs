@@ -5,7 +5,7 @@ use std::time::Duration;
 use countersign::{
     clock::UnixMillis,
     domain::{key::KeyState, rotation::NodeReport},
-    store::Act,
+    store::KeyTransaction,
 };
 
 use super::{Engine, T, at_day, at_min, keys::key};
@@ -31,7 +31,7 @@ pub(super) async fn nodes_are_seen_while_they_report(engine: &dyn Engine) {
 pub(super) async fn the_end_of_tokens_never_goes_back(engine: &dyn Engine) {
     let store = engine.open();
     let known = key(1, KeyState::Active, T);
-    assert!(store.act(Act { insert: Some(known.clone()), ..Act::default() }).await.unwrap());
+    assert!(store.transact(KeyTransaction { insert: Some(known.clone()), ..KeyTransaction::default() }).await.unwrap());
     for until in [at_min(60), at_min(120), at_min(90)] {
         store.report(report("a", T, &[1]), vec![(known.kid.clone(), until)]).await.unwrap();
     }

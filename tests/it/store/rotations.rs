@@ -1,12 +1,12 @@
-//! Acts on keys, a ring's progress, publications, the trail.
+//! Acts on keys, a ring's progress, publications, the audit_log.
 
 use countersign::{
     domain::{
         ids::RingName,
         key::{KeyRecord, KeyState},
-        rotation::{Deed, Event, Goal, Progress, Publication, Published},
+        rotation::{AuditAction, AuditEvent, Goal, Progress, Publication, Published},
     },
-    store::{Act, KeyLife, PublicationChange},
+    store::{KeyLife, KeyTransaction, PublicationChange},
 };
 
 use super::{
@@ -14,20 +14,20 @@ use super::{
     keys::{change, key},
 };
 
-fn event(key: &KeyRecord, deed: Deed, n: u64) -> Event {
-    Event {
+fn event(key: &KeyRecord, action: AuditAction, n: u64) -> AuditEvent {
+    AuditEvent {
         at: at_min(n),
         ring: key.ring.clone(),
         kid: Some(key.kid.clone()),
         app: None,
-        deed,
-        by: "operator".to_owned(),
+        action,
+        actor: "operator".to_owned(),
         why: "because".to_owned(),
     }
 }
 
 fn progress(version: u64, goal: Goal) -> (RingName, Progress) {
-    ("main".parse().unwrap(), Progress { version, goal, made: None })
+    ("main".parse().unwrap(), Progress { version, goal, new_key: None })
 }
 
 fn shown(n: u64) -> Publication {
@@ -38,11 +38,16 @@ pub(super) async fn an_act_is_whole_or_nothing(engine: &dyn Engine) {
     let store = engine.open();
     let (first, second) = (key(1, KeyState::Active, T), key(2, KeyState::Pending, T));
     for key in [&first, &second] {
-        let act = Act { insert: Some(key.clone()), events: vec![event(key, Deed::Created, 0)], ..Act::default() };
-        assert!(store.act(act).await.unwrap());
+        let act = KeyTransaction {
+            insert: Some(key.clone()),
+            events: vec![event(key, AuditAction::Created, 0)],
+            ..KeyTransaction::default()
+        };
+        assert!(store.transact(act).await.unwrap());
     }
-    let before = (store.keys().await.unwrap(), store.trail(None, 9).await.unwrap(), store.generation().await.unwrap());
-    let whole = || Act {
+    let before =
+        (store.keys().await.unwrap(), store.audit_log(None, 9).await.unwrap(), store.generation().await.unwrap());
+    let whole = || KeyTransaction {
         insert: Some(key(3, KeyState::Pending, T)),
         changes: vec![change(&first, KeyState::Active, KeyState::Retiring, at_min(1))],
         publications: vec![PublicationChange {
@@ -51,26 +56,27 @@ pub(super) async fn an_act_is_whole_or_nothing(engine: &dyn Engine) {
             from: None,
             to: Some(shown(1)),
         }],
-        progress: Some(progress(0, Goal::Rotate)),
+        progress: Some(progress(0, Goal::Rotating)),
         destroyed: Some((second.kid.clone(), at_min(1))),
-        events: vec![event(&first, Deed::Retired, 1)],
+        events: vec![event(&first, AuditAction::Retired, 1)],
     };
-    let known = Act { insert: Some(second.clone()), ..whole() };
-    let state = Act { changes: vec![change(&second, KeyState::Active, KeyState::Retiring, at_min(1))], ..whole() };
+    let known = KeyTransaction { insert: Some(second.clone()), ..whole() };
+    let state =
+        KeyTransaction { changes: vec![change(&second, KeyState::Active, KeyState::Retiring, at_min(1))], ..whole() };
     let from = Some(shown(7));
     let publication =
-        Act { publications: vec![PublicationChange { from, ..whole().publications[0].clone() }], ..whole() };
-    let version = Act { progress: Some(progress(1, Goal::Rotate)), ..whole() };
+        KeyTransaction { publications: vec![PublicationChange { from, ..whole().publications[0].clone() }], ..whole() };
+    let version = KeyTransaction { progress: Some(progress(1, Goal::Rotating)), ..whole() };
     for act in [known, state, publication, version] {
-        assert!(!store.act(act).await.unwrap());
+        assert!(!store.transact(act).await.unwrap());
         let after =
-            (store.keys().await.unwrap(), store.trail(None, 9).await.unwrap(), store.generation().await.unwrap());
+            (store.keys().await.unwrap(), store.audit_log(None, 9).await.unwrap(), store.generation().await.unwrap());
         assert_eq!(after, before, "nothing was done");
         let ring = store.ring(&first.ring).await.unwrap();
         assert_eq!((ring.publications, ring.progress), (vec![], Progress::default()));
         assert_eq!(ring.keys[1].1, KeyLife::default());
     }
-    assert!(store.act(whole()).await.unwrap());
+    assert!(store.transact(whole()).await.unwrap());
     assert_ne!(store.generation().await.unwrap(), before.2);
     assert_eq!(store.keys().await.unwrap().len(), 3);
 }
@@ -79,17 +85,20 @@ pub(super) async fn progress_is_a_compare_and_set(engine: &dyn Engine) {
     let store = engine.open();
     let ring = "main".parse().unwrap();
     let set = async |version, goal| {
-        store.act(Act { progress: Some(progress(version, goal)), ..Act::default() }).await.unwrap()
+        store
+            .transact(KeyTransaction { progress: Some(progress(version, goal)), ..KeyTransaction::default() })
+            .await
+            .unwrap()
     };
     assert_eq!(store.ring(&ring).await.unwrap().progress, Progress::default());
-    assert!(!set(1, Goal::Rotate).await);
-    assert!(set(0, Goal::Rotate).await);
-    assert!(!set(0, Goal::Finish).await);
-    assert!(set(1, Goal::Finish).await);
-    let made = Progress { version: 2, goal: Goal::Rest, made: Some(key(1, KeyState::Pending, T).kid) };
-    let act = Act { progress: Some((ring.clone(), made.clone())), ..Act::default() };
-    assert!(store.act(act).await.unwrap());
-    assert_eq!(engine.open().ring(&ring).await.unwrap().progress, Progress { version: 3, ..made });
+    assert!(!set(1, Goal::Rotating).await);
+    assert!(set(0, Goal::Rotating).await);
+    assert!(!set(0, Goal::CleaningUp).await);
+    assert!(set(1, Goal::CleaningUp).await);
+    let new_key = Progress { version: 2, goal: Goal::Idle, new_key: Some(key(1, KeyState::Pending, T).kid) };
+    let act = KeyTransaction { progress: Some((ring.clone(), new_key.clone())), ..KeyTransaction::default() };
+    assert!(store.transact(act).await.unwrap());
+    assert_eq!(engine.open().ring(&ring).await.unwrap().progress, Progress { version: 3, ..new_key });
 }
 
 pub(super) async fn of_racing_turns_one_wins(engine: &dyn Engine) {
@@ -98,7 +107,13 @@ pub(super) async fn of_racing_turns_one_wins(engine: &dyn Engine) {
         .map(|n| {
             let store = stores[n % 2].clone();
             tokio::spawn(async move {
-                store.act(Act { progress: Some(progress(0, Goal::Rotate)), ..Act::default() }).await.unwrap()
+                store
+                    .transact(KeyTransaction {
+                        progress: Some(progress(0, Goal::Rotating)),
+                        ..KeyTransaction::default()
+                    })
+                    .await
+                    .unwrap()
             })
         })
         .collect();
@@ -112,10 +127,10 @@ pub(super) async fn of_racing_turns_one_wins(engine: &dyn Engine) {
 pub(super) async fn publications_are_compare_and_set(engine: &dyn Engine) {
     let store = engine.open();
     let key = key(1, KeyState::Pending, T);
-    assert!(store.act(Act { insert: Some(key.clone()), ..Act::default() }).await.unwrap());
+    assert!(store.transact(KeyTransaction { insert: Some(key.clone()), ..KeyTransaction::default() }).await.unwrap());
     let set = async |from: Option<Publication>, to: Option<Publication>| {
         let change = PublicationChange { app: app("web"), kid: key.kid.clone(), from, to };
-        store.act(Act { publications: vec![change], ..Act::default() }).await.unwrap()
+        store.transact(KeyTransaction { publications: vec![change], ..KeyTransaction::default() }).await.unwrap()
     };
     let asked = Publication { asked: Some(T), shown: None, braze_id: None };
     assert!(set(None, Some(asked.clone())).await);
@@ -134,8 +149,8 @@ pub(super) async fn a_ring_is_seen_whole(engine: &dyn Engine) {
     let theirs = KeyRecord { ring: "other".parse().unwrap(), ..key(2, KeyState::Active, T) };
     for key in [&ours, &theirs] {
         let change = PublicationChange { app: app("web"), kid: key.kid.clone(), from: None, to: Some(shown(1)) };
-        let act = Act { insert: Some(key.clone()), publications: vec![change], ..Act::default() };
-        assert!(store.act(act).await.unwrap());
+        let act = KeyTransaction { insert: Some(key.clone()), publications: vec![change], ..KeyTransaction::default() };
+        assert!(store.transact(act).await.unwrap());
     }
     let ring = store.ring(&ours.ring).await.unwrap();
     assert_eq!(ring.keys, [(ours.clone(), KeyLife::default())]);
@@ -143,49 +158,55 @@ pub(super) async fn a_ring_is_seen_whole(engine: &dyn Engine) {
     assert_eq!(ring.publications[0].kid, ours.kid);
 }
 
-pub(super) async fn the_trail_tells_newest_first(engine: &dyn Engine) {
+pub(super) async fn the_audit_log_tells_newest_first(engine: &dyn Engine) {
     let store = engine.open();
     let ours = key(1, KeyState::Active, T);
     let theirs = KeyRecord { ring: "other".parse().unwrap(), ..key(2, KeyState::Active, T) };
-    let told = [event(&ours, Deed::Created, 0), event(&theirs, Deed::Created, 1), event(&ours, Deed::Activated, 2)];
+    let told = [
+        event(&ours, AuditAction::Created, 0),
+        event(&theirs, AuditAction::Created, 1),
+        event(&ours, AuditAction::Activated, 2),
+    ];
     for event in &told {
-        assert!(store.act(Act { events: vec![event.clone()], ..Act::default() }).await.unwrap());
+        assert!(
+            store.transact(KeyTransaction { events: vec![event.clone()], ..KeyTransaction::default() }).await.unwrap()
+        );
     }
     let store = engine.open();
-    assert_eq!(store.trail(None, 9).await.unwrap(), [told[2].clone(), told[1].clone(), told[0].clone()]);
-    assert_eq!(store.trail(Some(&ours.ring), 9).await.unwrap(), [told[2].clone(), told[0].clone()]);
-    assert_eq!(store.trail(None, 1).await.unwrap(), [told[2].clone()]);
+    assert_eq!(store.audit_log(None, 9).await.unwrap(), [told[2].clone(), told[1].clone(), told[0].clone()]);
+    assert_eq!(store.audit_log(Some(&ours.ring), 9).await.unwrap(), [told[2].clone(), told[0].clone()]);
+    assert_eq!(store.audit_log(None, 1).await.unwrap(), [told[2].clone()]);
 }
 
 pub(super) async fn what_is_tried_again_is_told_once(engine: &dyn Engine) {
     let store = engine.open();
     let key = key(1, KeyState::Retired, T);
-    let tell = async |deed, app: Option<&str>, n| {
-        let event = Event { app: app.map(|name| name.parse().unwrap()), ..event(&key, deed, n) };
-        assert!(store.act(Act { events: vec![event], ..Act::default() }).await.unwrap());
+    let tell = async |action, app: Option<&str>, n| {
+        let event = AuditEvent { app: app.map(|name| name.parse().unwrap()), ..event(&key, action, n) };
+        assert!(store.transact(KeyTransaction { events: vec![event], ..KeyTransaction::default() }).await.unwrap());
     };
-    for (deed, at, n) in [
-        (Deed::Withdrawn, Some("web"), 0),
-        (Deed::Withdrawn, Some("web"), 1),
-        (Deed::Withdrawn, Some("ios"), 2),
-        (Deed::Published, Some("web"), 3),
-        (Deed::Withdrawn, Some("web"), 4),
-        (Deed::Refused, None, 5),
-        (Deed::Refused, None, 6),
+    for (action, at, n) in [
+        (AuditAction::Withdrawn, Some("web"), 0),
+        (AuditAction::Withdrawn, Some("web"), 1),
+        (AuditAction::Withdrawn, Some("ios"), 2),
+        (AuditAction::Published, Some("web"), 3),
+        (AuditAction::Withdrawn, Some("web"), 4),
+        (AuditAction::Refused, None, 5),
+        (AuditAction::Refused, None, 6),
     ] {
-        tell(deed, at, n).await;
+        tell(action, at, n).await;
     }
-    let told: Vec<_> = store.trail(None, 9).await.unwrap().iter().map(|event| event.at).collect();
+    let told: Vec<_> = store.audit_log(None, 9).await.unwrap().iter().map(|event| event.at).collect();
     assert_eq!(told, [at_min(6), at_min(5), at_min(4), at_min(3), at_min(2), at_min(0)]);
 }
 
 pub(super) async fn a_destroyed_key_stays_destroyed(engine: &dyn Engine) {
     let store = engine.open();
     let key = key(1, KeyState::Retired, T);
-    assert!(store.act(Act { insert: Some(key.clone()), ..Act::default() }).await.unwrap());
+    assert!(store.transact(KeyTransaction { insert: Some(key.clone()), ..KeyTransaction::default() }).await.unwrap());
     for n in [1, 2] {
-        let act = Act { destroyed: Some((key.kid.clone(), at_min(n))), ..Act::default() };
-        assert!(store.act(act).await.unwrap());
+        let act = KeyTransaction { destroyed: Some((key.kid.clone(), at_min(n))), ..KeyTransaction::default() };
+        assert!(store.transact(act).await.unwrap());
     }
     let ring = store.ring(&key.ring).await.unwrap();
     assert_eq!(ring.keys[0].1.destroyed, Some(at_min(1)));

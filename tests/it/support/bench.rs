@@ -10,7 +10,7 @@ use std::{
 
 use axum::{Router, body::Body};
 use countersign::{
-    app::{Services, Layout, first_key, open_public},
+    app::{Layout, Services, first_key, open_public},
     clock::{Clock, UnixMillis},
     config::{Environment, Settings},
     http::{Public, router},

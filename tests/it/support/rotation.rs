@@ -9,16 +9,16 @@ use std::{
 
 use axum::{Router, body::Body};
 use countersign::{
-    app::{Services, RotationConfig, Rotor, Layout, first_key},
+    app::{Layout, RotationConfig, Rotator, Services, first_key},
     clock::{Clock, SystemClock},
     config::{Environment, Settings},
     domain::{
         ids::Kid,
         key::KeyRecord,
-        rotation::{Event, NodeReport},
+        rotation::{AuditEvent, NodeReport},
     },
     rotate::{
-        Moment, Observer, RotateError,
+        Observer, RotateError, StepPhase,
         plan::{Next, Step},
     },
     sandbox::{AppSpec, REST_API_KEY, Sandbox, Switches, World, router, serve},
@@ -114,14 +114,14 @@ impl Stage {
         self.settings.rotations().remove(0)
     }
 
-    pub fn rotor(&self) -> Rotor {
+    pub fn rotator(&self) -> Rotator {
         let done = Arc::clone(&self.done);
-        let observer: Observer = Arc::new(move |step: &Step, _, moment| {
-            if moment == Moment::Done {
+        let observer: Observer = Arc::new(move |step: &Step, _, phase| {
+            if phase == StepPhase::Done {
                 done.lock().unwrap().push(name(step));
             }
         });
-        self.services.rotor(&self.settings, "the test".to_owned(), observer).unwrap()
+        self.services.rotator(&self.settings, "the test".to_owned(), observer).unwrap()
     }
 
     /// A node looks around: loads what it should, and says so.
@@ -136,17 +136,17 @@ impl Stage {
 
     /// Drives the ring, with a node that looks around and time that passes, until nothing is left to do.
     pub async fn settle(&self) {
-        let (rotor, config) = (self.rotor(), self.config());
+        let (rotator, config) = (self.rotator(), self.config());
         for _ in 0..100 {
             self.node_looks("a").await;
-            match rotor.drive(&config).await {
-                Ok(Next::Rest { .. }) => return,
+            match rotator.reconcile(&config).await {
+                Ok(Next::Idle { .. }) => return,
                 Ok(next) => self.pass(&next),
                 Err(RotateError::Busy(_)) => self.clock.forward(Duration::from_secs(30)),
                 Err(error) => panic!("{error}"),
             }
         }
-        panic!("no end: {:?}", rotor.look(&config).await.unwrap().view.next());
+        panic!("no end: {:?}", rotator.observe(&config).await.unwrap().snapshot.next());
     }
 
     /// Lets as much time pass as the plan says.
@@ -216,10 +216,10 @@ impl Stage {
         self.folder.path().join(format!("keys/{kid}.pem"))
     }
 
-    pub async fn trail(&self) -> Vec<Event> {
-        let mut trail = self.services.store.trail(None, 1000).await.unwrap();
-        trail.reverse();
-        trail
+    pub async fn audit_log(&self) -> Vec<AuditEvent> {
+        let mut audit_log = self.services.store.audit_log(None, 1000).await.unwrap();
+        audit_log.reverse();
+        audit_log
     }
 
     /// How things are after a rotation: one key, the new one, everywhere and primary; nothing of another is left.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    AppConfig, Config, RotateError, Rotor,
-    plan::{AppView, Entry, KeyView, Listing, NodeView, View},
+    AppConfig, Config, RotateError, Rotator,
+    plan::{AppSnapshot, Entry, KeySnapshot, Listing, NodeSnapshot, Snapshot},
 };
 use crate::{
     braze::{KeyDirectory, Listed},
@@ -26,28 +26,28 @@ pub(super) const LIVE: Duration = Duration::from_secs(30);
 pub(super) type Unasked = BTreeMap<AppName, String>;
 
 /// How a ring stands.
-pub struct Look {
+pub struct Observed {
     /// What the plan looks at.
-    pub view: View,
+    pub snapshot: Snapshot,
     /// What was listed for each app that was asked, in words as Braze has them.
     pub listed: BTreeMap<AppName, Vec<Listed>>,
     /// The progress on record, with its version.
     pub(super) progress: Progress,
 }
 
-impl Rotor {
+impl Rotator {
     /// Looks at everything; asks Braze.
-    pub async fn look(&self, config: &Config) -> Result<Look, RotateError> {
-        self.look_except(config, &Unasked::new()).await
+    pub async fn observe(&self, config: &Config) -> Result<Observed, RotateError> {
+        self.observe_except(config, &Unasked::new()).await
     }
 
     /// Looks at what is on record only, in no time; what Braze showed before counts as not confirmed now.
-    pub async fn recall(&self, config: &Config) -> Result<Look, RotateError> {
+    pub async fn load_recorded(&self, config: &Config) -> Result<Observed, RotateError> {
         let not_asked = |app: &AppConfig| (app.app.clone(), "it was not asked".to_owned());
-        self.look_except(config, &config.apps.iter().map(not_asked).collect()).await
+        self.observe_except(config, &config.apps.iter().map(not_asked).collect()).await
     }
 
-    pub(super) async fn look_except(&self, config: &Config, unasked: &Unasked) -> Result<Look, RotateError> {
+    pub(super) async fn observe_except(&self, config: &Config, unasked: &Unasked) -> Result<Observed, RotateError> {
         let mut lists = BTreeMap::new();
         for app in &config.apps {
             lists.insert(app.app.clone(), self.ask(app, unasked).await);
@@ -57,28 +57,28 @@ impl Rotor {
         let now = self.clock.now();
         let nodes = self.store.nodes(now.minus(LIVE)).await?;
         let ours = fingerprints(&records);
-        let apps = config.apps.iter().map(|app| AppView {
+        let apps = config.apps.iter().map(|app| AppSnapshot {
             app: app.app.clone(),
             listing: listing(lists.get(&app.app), &ours),
             publications: publications(&records, &app.app),
         });
-        let keys = records.keys.iter().map(|(record, life)| KeyView {
+        let keys = records.keys.iter().map(|(record, life)| KeySnapshot {
             record: record.clone(),
             destroyed: life.destroyed.is_some(),
             tokens_until: life.tokens_until,
         });
-        let view = View {
+        let snapshot = Snapshot {
             ring: config.ring.clone(),
             now,
             policy: config.policy.clone(),
             goal: records.progress.goal,
-            made: records.progress.made.clone(),
+            new_key: records.progress.new_key.clone(),
             keys: keys.collect(),
             apps: apps.collect(),
-            nodes: nodes.into_iter().map(|node| NodeView { node: node.node, loaded: node.loaded }).collect(),
+            nodes: nodes.into_iter().map(|node| NodeSnapshot { node: node.node, loaded: node.loaded }).collect(),
         };
         let listed = lists.into_iter().filter_map(|(app, list)| Some((app, list?.ok()?))).collect();
-        Ok(Look { view, listed, progress: records.progress })
+        Ok(Observed { snapshot, listed, progress: records.progress })
     }
 
     /// What Braze lists; `None` where people look after the app.

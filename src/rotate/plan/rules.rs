@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AppView, Blocker, KeyView, Listing, Next, SLOTS, Sighting, Step, View, words};
+use super::{AppSnapshot, Blocker, KeySnapshot, Listing, Next, Observation, SLOTS, Snapshot, Step, display};
 use crate::{
     clock::UnixMillis,
     domain::{ids::Kid, key::KeyState, rotation::Goal},
@@ -25,20 +25,20 @@ const HASTE: Duration = Duration::from_secs(10);
 /// Nothing to do, nothing in the way.
 pub(super) const CLEAR: Finding = Blocked(Vec::new());
 
-const RULES: [fn(&View) -> Finding; 10] = [
-    View::note,
-    View::destroy_compromised,
-    View::begin,
-    View::repair,
-    View::rotate,
-    View::promote,
-    View::withdraw,
-    View::retire,
-    View::destroy_retired,
-    View::keep_standby,
+const RULES: [fn(&Snapshot) -> Finding; 10] = [
+    Snapshot::note,
+    Snapshot::destroy_compromised,
+    Snapshot::begin,
+    Snapshot::repair,
+    Snapshot::rotate,
+    Snapshot::promote,
+    Snapshot::withdraw,
+    Snapshot::retire,
+    Snapshot::destroy_retired,
+    Snapshot::keep_standby,
 ];
 
-impl View {
+impl Snapshot {
     /// What to do now.
     pub fn next(&self) -> Next {
         let mut blockers = Vec::new();
@@ -48,18 +48,18 @@ impl View {
                 Blocked(more) => blockers.extend(more),
             }
         }
-        if blockers.is_empty() && self.goal == Goal::Finish {
+        if blockers.is_empty() && self.goal == Goal::CleaningUp {
             return self.with_reason(Step::Finish);
         }
         if !blockers.is_empty() {
             let until = blockers.iter().filter_map(Blocker::until).min();
             return Next::Wait { blockers, until };
         }
-        Next::Rest { due: self.due() }
+        Next::Idle { due: self.due() }
     }
 
     fn with_reason(&self, step: Step) -> Next {
-        Next::Do { reason: words::reason(self, &step), step }
+        Next::Do { reason: display::reason(self, &step), step }
     }
 
     /// When the next rotation is due by policy.
@@ -74,26 +74,26 @@ impl View {
     }
 
     fn note(&self) -> Finding {
-        let sightings: Vec<Sighting> = self.apps.iter().flat_map(|app| self.sightings(app)).collect();
-        if sightings.is_empty() { CLEAR } else { Do(Step::Note { sightings }) }
+        let observations: Vec<Observation> = self.apps.iter().flat_map(|app| self.observations(app)).collect();
+        if observations.is_empty() { CLEAR } else { Do(Step::Note { observations }) }
     }
 
-    fn sightings(&self, app: &AppView) -> Vec<Sighting> {
+    fn observations(&self, app: &AppSnapshot) -> Vec<Observation> {
         let shown = |kid: &Kid| app.publications.get(kid).is_some_and(|known| known.shown.is_some());
         let entries = match &app.listing {
             Listing::Shown(entries) => entries,
             Listing::Silent(_) => return Vec::new(),
             Listing::Attested => {
                 let signs = self.active().map(|key| key.record.kid.clone()).filter(|kid| !shown(kid));
-                return signs.map(|kid| Sighting::Assumed { app: app.app.clone(), kid }).into_iter().collect();
+                return signs.map(|kid| Observation::Assumed { app: app.app.clone(), kid }).into_iter().collect();
             }
         };
         let new = entries.iter().filter_map(|entry| {
             let kid = entry.kid.as_ref().filter(|kid| self.key(kid).is_some() && !shown(kid))?;
-            Some(Sighting::Shown { app: app.app.clone(), kid: kid.clone(), id: entry.id.clone() })
+            Some(Observation::Shown { app: app.app.clone(), kid: kid.clone(), id: entry.id.clone() })
         });
         let gone = app.publications.iter().filter(|(kid, known)| known.shown.is_some() && app.entry(kid).is_none());
-        new.chain(gone.map(|(kid, _)| Sighting::Gone { app: app.app.clone(), kid: kid.clone() })).collect()
+        new.chain(gone.map(|(kid, _)| Observation::Gone { app: app.app.clone(), kid: kid.clone() })).collect()
     }
 
     fn destroy_compromised(&self) -> Finding {
@@ -110,15 +110,15 @@ impl View {
     }
 
     fn begin(&self) -> Finding {
-        let wanted = self.goal == Goal::Rest && self.due().is_some_and(|due| due <= self.now);
-        let stuck = self.goal == Goal::Finish && self.is_emergency();
+        let wanted = self.goal == Goal::Idle && self.due().is_some_and(|due| due <= self.now);
+        let stuck = self.goal == Goal::CleaningUp && self.is_emergency();
         if wanted || stuck { Do(Step::Begin) } else { CLEAR }
     }
 
     /// A key whose tokens are alive, and that somebody deleted at Braze, is published again; at rest that is for an
     /// operator to say, who may have had a reason.
     fn repair(&self) -> Finding {
-        if self.goal == Goal::Rest {
+        if self.goal == Goal::Idle {
             return CLEAR;
         }
         let alive = [KeyState::Active, KeyState::Retiring].into_iter().flat_map(|state| self.in_state(state));
@@ -136,7 +136,7 @@ impl View {
 
     /// Brings the next key to sign.
     fn rotate(&self) -> Finding {
-        if self.goal != Goal::Rotate {
+        if self.goal != Goal::Rotating {
             return CLEAR;
         }
         let Some(candidate) = self.candidate() else { return Do(Step::Generate) };
@@ -160,7 +160,7 @@ impl View {
 
     /// The key that signs next: one that is published, else one that is on record; in an emergency, whatever may sign at
     /// once before anything else, a retiring key too.
-    fn candidate(&self) -> Option<&KeyView> {
+    fn candidate(&self) -> Option<&KeySnapshot> {
         if self.is_emergency()
             && let Some(ready) = self.successor(true)
         {
@@ -172,13 +172,13 @@ impl View {
 
     /// A key that may take over at once, the soak aside. Where Braze is silent, what it showed before counts only if
     /// `by_record` says so.
-    pub(super) fn successor(&self, by_record: bool) -> Option<&KeyView> {
+    pub(super) fn successor(&self, by_record: bool) -> Option<&KeySnapshot> {
         let ready = |state| self.in_state(state).into_iter().find(|key| self.ready(&key.record.kid, by_record));
         ready(KeyState::Published).or_else(|| ready(KeyState::Retiring))
     }
 
     /// Sees to it that every app holds a key, and that this is on record.
-    fn publish(&self, key: &KeyView) -> Finding {
+    fn publish(&self, key: &KeySnapshot) -> Finding {
         let kid = &key.record.kid;
         let mut blockers = Vec::new();
         for app in &self.apps {
@@ -201,7 +201,7 @@ impl View {
         if self.is_emergency() { self.policy.soak.min(HASTE) } else { self.policy.soak }
     }
 
-    fn publish_at(&self, app: &AppView, kid: &Kid) -> Finding {
+    fn publish_at(&self, app: &AppSnapshot, kid: &Kid) -> Finding {
         let name = app.app.clone();
         if let Listing::Silent(why) = &app.listing {
             return Blocked(vec![Blocker::Silent { app: name, why: why.clone() }]);
@@ -239,7 +239,7 @@ impl View {
     }
 
     /// When the last token of a retiring key is dead, margin included.
-    pub(super) fn tokens_dead(&self, key: &KeyView) -> UnixMillis {
+    pub(super) fn tokens_dead(&self, key: &KeySnapshot) -> UnixMillis {
         let by_record = key.record.changed.plus(self.policy.longest_life);
         key.tokens_until.map_or(by_record, |until| until.max(by_record)).plus(self.policy.margin)
     }
@@ -259,7 +259,7 @@ impl View {
 
     /// Keeps one published key ready beside the one that signs.
     fn keep_standby(&self) -> Finding {
-        if !self.policy.standby || self.is_emergency() || self.goal == Goal::Rotate {
+        if !self.policy.standby || self.is_emergency() || self.goal == Goal::Rotating {
             return CLEAR;
         }
         match self.candidate() {

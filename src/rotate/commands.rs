@@ -2,13 +2,13 @@
 //! for Braze; what follows from them is driven like everything else.
 
 use super::{
-    Config, Look, RotateError, Rotor,
-    plan::{Next, Refusal, Sighting, Step, Turn, View},
+    Config, Observed, RotateError, Rotator,
+    plan::{Next, Observation, Refusal, Snapshot, Step, Transition},
 };
 use crate::domain::{
     ids::{AppName, Kid},
     key::{KeyRecord, KeyState},
-    rotation::{Deed, Goal},
+    rotation::{AuditAction, Goal},
     spki::Spki,
 };
 
@@ -16,32 +16,32 @@ use crate::domain::{
 const RACES: usize = 20;
 
 /// What an operator wants.
-type Word<'a> = dyn Fn(&View) -> Result<Option<Turn>, Refusal> + Send + Sync + 'a;
+type OperatorCommand<'a> = dyn Fn(&Snapshot) -> Result<Option<Transition>, Refusal> + Send + Sync + 'a;
 
-impl Rotor {
+impl Rotator {
     /// Begins a rotation, unless one is under way.
     pub async fn begin(&self, config: &Config, why: &str) -> Result<(), RotateError> {
-        self.follow(config, None, why, &|view| Ok(view.ask())).await
+        self.follow(config, None, why, &|snapshot| Ok(snapshot.ask())).await
     }
 
     /// Gives the rotation up that is under way.
     pub async fn abort(&self, config: &Config, why: &str) -> Result<(), RotateError> {
-        self.follow(config, None, why, &|view| view.abort().map(Some)).await
+        self.follow(config, None, why, &|snapshot| snapshot.abort().map(Some)).await
     }
 
     /// Lets the key before sign again.
     pub async fn roll_back(&self, config: &Config, why: &str) -> Result<(), RotateError> {
-        self.follow(config, None, why, &|view| view.roll_back().map(Some)).await
+        self.follow(config, None, why, &|snapshot| snapshot.roll_back().map(Some)).await
     }
 
     /// Stops a key for good; nodes follow within 2 s. Where it signed, a key that is ready takes over in the same moment.
     pub async fn compromise(&self, config: &Config, kid: &Kid, why: &str) -> Result<(), RotateError> {
-        self.follow(config, Some(kid), why, &|view| view.compromise(kid).map(Some)).await
+        self.follow(config, Some(kid), why, &|snapshot| snapshot.compromise(kid).map(Some)).await
     }
 
     /// Has everything put right at Braze that is ours: missing keys, primary, keys that have to go.
     pub async fn repair(&self, config: &Config, why: &str) -> Result<(), RotateError> {
-        self.follow(config, None, why, &|view| Ok(view.put_right())).await
+        self.follow(config, None, why, &|snapshot| Ok(snapshot.put_right())).await
     }
 
     /// Takes an operator's word that an app, or every app that people look after, holds a key; shown by its fingerprint.
@@ -61,7 +61,7 @@ impl Rotor {
             return Err(RotateError::NotWaiting(key.kid.clone(), key.state.as_str()));
         }
         let apps = by_hand(config, app)?;
-        let assumed = |app: &AppName| Sighting::Assumed { app: app.clone(), kid: key.kid.clone() };
+        let assumed = |app: &AppName| Observation::Assumed { app: app.clone(), kid: key.kid.clone() };
         self.take_word(config, key, &apps, assumed, false).await?;
         self.prove(config, &key.kid).await?;
         Ok(apps)
@@ -78,7 +78,7 @@ impl Rotor {
             return Err(RotateError::NotWaiting(key.kid.clone(), key.state.as_str()));
         }
         let apps = by_hand(config, app)?;
-        let gone = |app: &AppName| Sighting::Gone { app: app.clone(), kid: key.kid.clone() };
+        let gone = |app: &AppName| Observation::Gone { app: app.clone(), kid: key.kid.clone() };
         self.take_word(config, key, &apps, gone, true).await?;
         Ok(apps)
     }
@@ -88,18 +88,19 @@ impl Rotor {
         config: &Config,
         key: &KeyRecord,
         apps: &[AppName],
-        sighting: impl Fn(&AppName) -> Sighting,
+        observation: impl Fn(&AppName) -> Observation,
         when_held: bool,
     ) -> Result<(), RotateError> {
         for _ in 0..RACES {
-            let look = self.recall(config).await?;
+            let observed = self.load_recorded(config).await?;
             let held = |app: &&AppName| {
-                let view = look.view.apps.iter().find(|view| view.app == **app);
-                let known = view.and_then(|view| view.publications.get(&key.kid));
+                let snapshot = observed.snapshot.apps.iter().find(|snapshot| snapshot.app == **app);
+                let known = snapshot.and_then(|snapshot| snapshot.publications.get(&key.kid));
                 known.is_some_and(|known| known.shown.is_some())
             };
-            let sightings: Vec<Sighting> = apps.iter().filter(|app| held(app) == when_held).map(&sighting).collect();
-            if self.note_down(&look, &sightings).await? {
+            let observations: Vec<Observation> =
+                apps.iter().filter(|app| held(app) == when_held).map(&observation).collect();
+            if self.record(&observed, &observations).await? {
                 return Ok(());
             }
         }
@@ -108,30 +109,36 @@ impl Rotor {
 
     /// A pending key that every app holds by now is published.
     async fn prove(&self, config: &Config, kid: &Kid) -> Result<(), RotateError> {
-        let word = |view: &View| {
-            let pending = view.key(kid).is_some_and(|key| key.record.state == KeyState::Pending);
-            if pending && view.is_held_everywhere(kid) {
-                view.turn(&Step::Prove { kid: kid.clone() })
+        let command = |snapshot: &Snapshot| {
+            let pending = snapshot.key(kid).is_some_and(|key| key.record.state == KeyState::Pending);
+            if pending && snapshot.is_held_everywhere(kid) {
+                snapshot.transition(&Step::Prove { kid: kid.clone() })
             } else {
                 Ok(None)
             }
         };
-        self.follow(config, Some(kid), "every app of the ring is confirmed to hold it", &word).await
+        self.follow(config, Some(kid), "every app of the ring is confirmed to hold it", &command).await
     }
 
-    /// Does what a word says, on what is on record. A refusal is in the trail too.
-    async fn follow(&self, config: &Config, kid: Option<&Kid>, why: &str, word: &Word<'_>) -> Result<(), RotateError> {
+    /// Does what a word says, on what is on record. A refusal is in the audit log too.
+    async fn follow(
+        &self,
+        config: &Config,
+        kid: Option<&Kid>,
+        why: &str,
+        command: &OperatorCommand<'_>,
+    ) -> Result<(), RotateError> {
         for _ in 0..RACES {
-            let look = self.noted(config).await?;
-            let turn = match word(&look.view) {
-                Ok(Some(turn)) => turn,
+            let observed = self.noted(config).await?;
+            let transition = match command(&observed.snapshot) {
+                Ok(Some(transition)) => transition,
                 Ok(None) => return Ok(()),
                 Err(refusal) => {
                     self.refuse(config, kid, &refusal.to_string()).await?;
                     return Err(refusal.into());
                 }
             };
-            if self.turn(&look, turn, why).await? {
+            if self.transition(&observed, transition, why).await? {
                 return Ok(());
             }
         }
@@ -139,20 +146,22 @@ impl Rotor {
     }
 
     /// What is on record, once what follows from it by itself is on record too.
-    async fn noted(&self, config: &Config) -> Result<Look, RotateError> {
+    async fn noted(&self, config: &Config) -> Result<Observed, RotateError> {
         for _ in 0..RACES {
-            let look = self.recall(config).await?;
-            match look.view.next() {
-                Next::Do { step: Step::Note { sightings }, .. } => drop(self.note_down(&look, &sightings).await?),
-                _ => return Ok(look),
+            let observed = self.load_recorded(config).await?;
+            match observed.snapshot.next() {
+                Next::Do { step: Step::Note { observations }, .. } => {
+                    self.record(&observed, &observations).await?;
+                }
+                _ => return Ok(observed),
             }
         }
         Err(RotateError::Raced(config.ring.clone()))
     }
 
     async fn refuse(&self, config: &Config, kid: Option<&Kid>, why: &str) -> Result<(), RotateError> {
-        let events = vec![self.event(&config.ring, kid, None, Deed::Refused, why)];
-        self.store.act(crate::store::Act { events, ..Default::default() }).await?;
+        let events = vec![self.event(&config.ring, kid, None, AuditAction::Refused, why)];
+        self.store.transact(crate::store::KeyTransaction { events, ..Default::default() }).await?;
         Ok(())
     }
 }
@@ -168,15 +177,21 @@ fn by_hand(config: &Config, app: Option<&AppName>) -> Result<Vec<AppName>, Rotat
     if apps.is_empty() { Err(RotateError::NothingByHand(config.ring.clone())) } else { Ok(apps) }
 }
 
-impl View {
+impl Snapshot {
     /// Whether every app was shown, or is attested, to hold a key.
     pub fn is_held_everywhere(&self, kid: &Kid) -> bool {
-        let shown = |app: &super::plan::AppView| app.publications.get(kid).is_some_and(|known| known.shown.is_some());
+        let shown =
+            |app: &super::plan::AppSnapshot| app.publications.get(kid).is_some_and(|known| known.shown.is_some());
         self.apps.iter().all(shown)
     }
 
-    fn put_right(&self) -> Option<Turn> {
-        let turn = Turn { changes: Vec::new(), goal: Goal::Finish, made: self.made.clone(), deeds: Vec::new() };
-        (self.goal == Goal::Rest).then_some(turn)
+    fn put_right(&self) -> Option<Transition> {
+        let transition = Transition {
+            changes: Vec::new(),
+            goal: Goal::CleaningUp,
+            new_key: self.new_key.clone(),
+            actions: Vec::new(),
+        };
+        (self.goal == Goal::Idle).then_some(transition)
     }
 }

@@ -1,15 +1,15 @@
 //! The rules about what apps hold: which key is the primary one, and which have to go.
 
 use super::{
-    AppView, Blocker, Entry, Listing, Step, View,
-    next::{
+    AppSnapshot, Blocker, Entry, Listing, Snapshot, Step,
+    rules::{
         CLEAR,
         Finding::{self, Blocked, Do},
     },
 };
 use crate::domain::{ids::Kid, key::KeyState};
 
-impl View {
+impl Snapshot {
     /// The key that signs is the primary of every app; where that cannot be, one of ours that stays takes the place of
     /// one that has to go.
     pub(super) fn promote(&self) -> Finding {
@@ -24,7 +24,7 @@ impl View {
     }
 
     /// The entry that should be an app's primary, where there is a reason to say so.
-    fn heir<'a>(&self, app: &'a AppView) -> Option<&'a Entry> {
+    fn heir<'a>(&self, app: &'a AppSnapshot) -> Option<&'a Entry> {
         // Of two copies the primary one stays.
         let best = |kid: &Kid| {
             let mut copies = app.entries().iter().filter(|entry| entry.kid.as_ref() == Some(kid));
@@ -72,7 +72,7 @@ impl View {
     }
 
     /// A key of ours that has to go, or a second copy of one that stays.
-    fn is_surplus(&self, app: &AppView, entry: &Entry) -> bool {
+    fn is_surplus(&self, app: &AppSnapshot, entry: &Entry) -> bool {
         let Some(kid) = entry.kid.as_ref().filter(|kid| self.key(kid).is_some()) else { return false };
         let copies = || app.entries().iter().filter(|other| other.kid.as_ref() == Some(kid));
         let stays = copies().find(|copy| copy.primary).or_else(|| copies().next());
@@ -80,7 +80,7 @@ impl View {
     }
 
     /// Keys that have to go, that an app was asked to take, and that may yet appear there.
-    fn unsettled(&self, app: &AppView) -> Vec<Blocker> {
+    fn unsettled(&self, app: &AppSnapshot) -> Vec<Blocker> {
         let coming = app.publications.iter().filter(|(kid, _)| self.must_go(kid) && app.entry(kid).is_none());
         let until = coming.filter_map(|(kid, known)| Some((kid, known.asked?.plus(self.settling()))));
         let until = until.filter(|(_, until)| self.now < *until);
@@ -88,7 +88,7 @@ impl View {
     }
 
     /// The keys that have to go and were last known to be at an app.
-    fn to_go(&self, app: &AppView) -> impl Iterator<Item = Kid> {
+    fn to_go(&self, app: &AppSnapshot) -> impl Iterator<Item = Kid> {
         let known = app.publications.iter().filter(|(_, known)| known.shown.is_some());
         known.filter(|(kid, _)| self.must_go(kid)).map(|(kid, _)| kid.clone()).collect::<Vec<_>>().into_iter()
     }

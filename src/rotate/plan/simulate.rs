@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Blocker, Entry, KeyView, Listing, Next, Sighting, Step, View};
+use super::{Blocker, Entry, KeySnapshot, Listing, Next, Observation, Snapshot, Step};
 use crate::{
     clock::UnixMillis,
     domain::{
@@ -44,17 +44,17 @@ pub struct Forecast {
     pub stuck: Vec<Blocker>,
 }
 
-impl View {
+impl Snapshot {
     /// Plays the plan forward until nothing is left to do.
     pub fn forecast(&self) -> Forecast {
-        let mut view = self.clone();
+        let mut snapshot = self.clone();
         let mut lines = Vec::new();
         for _ in 0..LONGEST {
-            let line = |what: String, why: String, waits| Planned { at: view.now, what, why, waits };
-            match view.next() {
+            let line = |what: String, why: String, waits| Planned { at: snapshot.now, what, why, waits };
+            match snapshot.next() {
                 Next::Do { step, reason } => {
                     lines.push(line(step.to_string(), reason, false));
-                    view.imagine(&step);
+                    snapshot.simulate(&step);
                     // The next rotation is another forecast.
                     if step == Step::Finish {
                         break;
@@ -64,24 +64,24 @@ impl View {
                     // Nodes report by themselves, within a moment: that is no line of its own.
                     let told = blockers.iter().filter(|blocker| !matches!(blocker, Blocker::Nodes { .. }));
                     lines.extend(told.map(|blocker| line(blocker.to_string(), String::new(), true)));
-                    if !view.imagine_waiting(&blockers, until) {
+                    if !snapshot.simulate_waiting(&blockers, until) {
                         return Forecast { lines, due: None, stuck: blockers };
                     }
                 }
-                Next::Rest { due } => return Forecast { lines, due, stuck: Vec::new() },
+                Next::Idle { due } => return Forecast { lines, due, stuck: Vec::new() },
             }
         }
-        Forecast { lines, due: view.due(), stuck: Vec::new() }
+        Forecast { lines, due: snapshot.due(), stuck: Vec::new() }
     }
 
-    /// The view after a step that goes well.
-    pub fn imagine(&mut self, step: &Step) {
+    /// The snapshot after a step that goes well.
+    pub fn simulate(&mut self, step: &Step) {
         match step {
-            Step::Note { sightings } => sightings.iter().for_each(|sighting| self.note_down(sighting)),
-            Step::Generate => self.imagine_key(),
+            Step::Note { observations } => observations.iter().for_each(|observation| self.record(observation)),
+            Step::Generate => self.simulate_key(),
             Step::Publish { app, kid } => {
                 let now = self.now;
-                let Some(app) = self.apps.iter_mut().find(|view| view.app == *app) else { return };
+                let Some(app) = self.apps.iter_mut().find(|snapshot| snapshot.app == *app) else { return };
                 app.publications.entry(kid.clone()).or_default().asked = Some(now);
                 if let Listing::Shown(entries) = &mut app.listing {
                     let primary = entries.is_empty();
@@ -97,41 +97,42 @@ impl View {
             }
             Step::Begin | Step::Prove { .. } | Step::Activate { .. } | Step::Retire { .. } | Step::Finish => {}
         }
-        if let Ok(Some(turn)) = self.turn(step) {
-            for (_, record) in turn.changes {
+        if let Ok(Some(transition)) = self.transition(step) {
+            for (_, record) in transition.changes {
                 self.keys
                     .iter_mut()
                     .filter(|key| key.record.kid == record.kid)
                     .for_each(|key| key.record = record.clone());
             }
-            (self.goal, self.made) = (turn.goal, turn.made);
+            (self.goal, self.new_key) = (transition.goal, transition.new_key);
         }
     }
 
     /// Takes what an app shows into the publications.
-    pub fn note_down(&mut self, sighting: &Sighting) {
+    pub fn record(&mut self, observation: &Observation) {
         let now = self.now;
-        let (Sighting::Shown { app, kid, .. } | Sighting::Assumed { app, kid } | Sighting::Gone { app, kid }) =
-            sighting;
-        let Some(app) = self.apps.iter_mut().find(|view| view.app == *app) else { return };
-        match sighting {
-            Sighting::Shown { id, .. } => {
+        let (Observation::Shown { app, kid, .. } | Observation::Assumed { app, kid } | Observation::Gone { app, kid }) =
+            observation;
+        let Some(app) = self.apps.iter_mut().find(|snapshot| snapshot.app == *app) else { return };
+        match observation {
+            Observation::Shown { id, .. } => {
                 let known = app.publications.entry(kid.clone()).or_default();
                 (known.shown, known.braze_id) = (Some(now), Some(id.clone()));
             }
-            Sighting::Assumed { .. } => app.publications.entry(kid.clone()).or_default().shown = Some(now),
-            Sighting::Gone { .. } => drop(app.publications.remove(kid)),
+            Observation::Assumed { .. } => app.publications.entry(kid.clone()).or_default().shown = Some(now),
+            Observation::Gone { .. } => drop(app.publications.remove(kid)),
         }
     }
 
     fn change_list(&mut self, app: &crate::domain::ids::AppName, change: impl FnOnce(&mut Vec<Entry>)) {
-        let listings = self.apps.iter_mut().filter(|view| view.app == *app).map(|view| &mut view.listing);
+        let listings =
+            self.apps.iter_mut().filter(|snapshot| snapshot.app == *app).map(|snapshot| &mut snapshot.listing);
         if let Some(Listing::Shown(entries)) = listings.into_iter().next() {
             change(entries);
         }
     }
 
-    fn imagine_key(&mut self) {
+    fn simulate_key(&mut self) {
         // No hash of a real key looks like this.
         let number = u8::MAX.saturating_sub(u8::try_from(self.keys.len()).unwrap_or(0));
         let record = KeyRecord {
@@ -145,24 +146,24 @@ impl View {
             created: self.now,
             changed: self.now,
         };
-        if self.goal == Goal::Rotate {
-            self.made = Some(record.kid.clone());
+        if self.goal == Goal::Rotating {
+            self.new_key = Some(record.kid.clone());
         }
-        self.keys.push(KeyView { record, destroyed: false, tokens_until: None });
+        self.keys.push(KeySnapshot { record, destroyed: false, tokens_until: None });
     }
 
     /// Waits, as if all that others have to do were done in a moment. `false`: nobody can tell how this goes away.
-    fn imagine_waiting(&mut self, blockers: &[Blocker], until: Option<UnixMillis>) -> bool {
+    fn simulate_waiting(&mut self, blockers: &[Blocker], until: Option<UnixMillis>) -> bool {
         let mut helped = false;
         for blocker in blockers {
             helped |= match blocker {
-                Blocker::Nodes { kid, .. } => self.imagine_loaded(kid),
+                Blocker::Nodes { kid, .. } => self.simulate_loaded(kid),
                 Blocker::Paste { app, kid } => {
-                    self.note_down(&Sighting::Assumed { app: app.clone(), kid: kid.clone() });
+                    self.record(&Observation::Assumed { app: app.clone(), kid: kid.clone() });
                     true
                 }
                 Blocker::Remove { app, kid } => {
-                    self.note_down(&Sighting::Gone { app: app.clone(), kid: kid.clone() });
+                    self.record(&Observation::Gone { app: app.clone(), kid: kid.clone() });
                     true
                 }
                 _ => false,
@@ -176,7 +177,7 @@ impl View {
         true
     }
 
-    fn imagine_loaded(&mut self, kid: &Kid) -> bool {
+    fn simulate_loaded(&mut self, kid: &Kid) -> bool {
         for node in &mut self.nodes {
             node.loaded.insert(kid.clone());
         }

@@ -1,23 +1,23 @@
-//! What a step, or an operator's word, changes on record: pure, and the same for doing it and for foretelling it.
+//! What a step, or an operator's command, changes on record: pure, and the same for doing it and for foretelling it.
 
-use super::{KeyView, Step, View};
+use super::{KeySnapshot, Snapshot, Step};
 use crate::domain::{
     ids::Kid,
     key::{KeyRecord, KeyState, WrongState},
-    rotation::{Deed, Goal},
+    rotation::{AuditAction, Goal},
 };
 
 /// A change of records: all of it, with its events, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct Transition {
     /// Keys with the state that they must be in, and the record as it becomes.
     pub changes: Vec<(KeyState, KeyRecord)>,
     /// What is to be reached from here.
     pub goal: Goal,
     /// The key that the rotation under way has made.
-    pub made: Option<Kid>,
-    /// What goes into the trail.
-    pub deeds: Vec<(Option<Kid>, Deed)>,
+    pub new_key: Option<Kid>,
+    /// What goes into the audit log.
+    pub actions: Vec<(Option<Kid>, AuditAction)>,
 }
 
 /// An operator's word that is not followed, and why.
@@ -64,19 +64,21 @@ impl From<WrongState> for Refusal {
     }
 }
 
-impl View {
+impl Snapshot {
     /// What a step changes on record; nothing for those that only change something elsewhere.
     ///
     /// # Errors
     /// [`Refusal::State`], [`Refusal::NoSuchKey`] for a step that no plan made.
-    pub fn turn(&self, step: &Step) -> Result<Option<Turn>, Refusal> {
+    pub fn transition(&self, step: &Step) -> Result<Option<Transition>, Refusal> {
         let same = self.standing();
         Ok(Some(match step {
-            Step::Begin => Turn { goal: Goal::Rotate, deeds: vec![(None, Deed::Begun)], ..same },
-            Step::Finish => Turn { goal: Goal::Rest, made: None, ..same },
-            Step::Prove { kid } => same.with(self.found(kid)?, KeyRecord::published, Deed::Published, self)?,
-            Step::Retire { kid } => same.with(self.found(kid)?, KeyRecord::retired, Deed::Retired, self)?,
-            Step::Activate { kid, .. } => Turn { goal: Goal::Finish, made: None, ..self.hand_over(self.found(kid)?)? },
+            Step::Begin => Transition { goal: Goal::Rotating, actions: vec![(None, AuditAction::Begun)], ..same },
+            Step::Finish => Transition { goal: Goal::Idle, new_key: None, ..same },
+            Step::Prove { kid } => same.with(self.found(kid)?, KeyRecord::published, AuditAction::Published, self)?,
+            Step::Retire { kid } => same.with(self.found(kid)?, KeyRecord::retired, AuditAction::Retired, self)?,
+            Step::Activate { kid, .. } => {
+                Transition { goal: Goal::CleaningUp, new_key: None, ..self.hand_over(self.found(kid)?)? }
+            }
             Step::Note { .. }
             | Step::Generate
             | Step::Publish { .. }
@@ -87,29 +89,34 @@ impl View {
     }
 
     /// An operator wants a rotation.
-    pub fn ask(&self) -> Option<Turn> {
-        let asked = Turn { goal: Goal::Rotate, deeds: vec![(None, Deed::Begun)], ..self.standing() };
-        (self.goal != Goal::Rotate).then_some(asked)
+    pub fn ask(&self) -> Option<Transition> {
+        let asked = Transition { goal: Goal::Rotating, actions: vec![(None, AuditAction::Begun)], ..self.standing() };
+        (self.goal != Goal::Rotating).then_some(asked)
     }
 
     /// An operator gives the rotation up: the key that signs goes on, the key that was made for it goes.
-    pub fn abort(&self) -> Result<Turn, Refusal> {
-        if self.goal != Goal::Rotate {
-            let signs = self.active().filter(|_| self.goal == Goal::Finish);
+    pub fn abort(&self) -> Result<Transition, Refusal> {
+        if self.goal != Goal::Rotating {
+            let signs = self.active().filter(|_| self.goal == Goal::CleaningUp);
             return Err(signs.map_or_else(
                 || Refusal::NothingToAbort(self.ring.to_string()),
                 |key| Refusal::SignsAlready(key.record.kid.clone()),
             ));
         }
-        let given_up = Turn { goal: Goal::Finish, made: None, deeds: vec![(None, Deed::Aborted)], ..self.standing() };
-        match self.made.as_ref().and_then(|kid| self.key(kid)).filter(|key| signs_nothing_yet(key)) {
-            Some(key) => given_up.with(key, KeyRecord::retired, Deed::Retired, self),
+        let given_up = Transition {
+            goal: Goal::CleaningUp,
+            new_key: None,
+            actions: vec![(None, AuditAction::Aborted)],
+            ..self.standing()
+        };
+        match self.new_key.as_ref().and_then(|kid| self.key(kid)).filter(|key| signs_nothing_yet(key)) {
+            Some(key) => given_up.with(key, KeyRecord::retired, AuditAction::Retired, self),
             None => Ok(given_up),
         }
     }
 
     /// An operator wants the key before to sign again, while Braze still has it.
-    pub fn roll_back(&self) -> Result<Turn, Refusal> {
+    pub fn roll_back(&self) -> Result<Transition, Refusal> {
         let key = self.in_state(KeyState::Retiring).pop();
         let key = key.ok_or_else(|| Refusal::NothingToRollBack(self.ring.to_string()))?;
         let kid = key.record.kid.clone();
@@ -121,71 +128,76 @@ impl View {
         if !nodes.is_empty() {
             return Err(Refusal::NotLoaded { kid, nodes });
         }
-        let mut turn = Turn { goal: Goal::Finish, ..self.hand_over(key)? };
-        turn.deeds.push((Some(kid), Deed::RolledBack));
-        Ok(turn)
+        let mut transition = Transition { goal: Goal::CleaningUp, ..self.hand_over(key)? };
+        transition.actions.push((Some(kid), AuditAction::RolledBack));
+        Ok(transition)
     }
 
     /// An operator declares a key compromised: it stops at once, and where it signed, a key that is ready takes over in
     /// the same moment. Without one, the next key is brought in haste.
-    pub fn compromise(&self, kid: &Kid) -> Result<Turn, Refusal> {
+    pub fn compromise(&self, kid: &Kid) -> Result<Transition, Refusal> {
         let key = self.found(kid)?;
         if key.record.state == KeyState::Compromised {
             return Err(Refusal::CompromisedAlready(kid.clone()));
         }
         let stopped = (key.record.state, key.record.clone().compromised(self.now));
-        let goal = if self.goal == Goal::Rotate { Goal::Rotate } else { Goal::Finish };
-        let made = self.made.clone().filter(|made| made != kid);
-        let mut turn = Turn { changes: vec![stopped], goal, made, deeds: vec![(Some(kid.clone()), Deed::Compromised)] };
+        let goal = if self.goal == Goal::Rotating { Goal::Rotating } else { Goal::CleaningUp };
+        let new_key = self.new_key.clone().filter(|new_key| new_key != kid);
+        let mut transition = Transition {
+            changes: vec![stopped],
+            goal,
+            new_key,
+            actions: vec![(Some(kid.clone()), AuditAction::Compromised)],
+        };
         if key.record.state == KeyState::Active {
-            self.succeed(&mut turn)?;
+            self.succeed(&mut transition)?;
         }
-        Ok(turn)
+        Ok(transition)
     }
 
-    fn succeed(&self, turn: &mut Turn) -> Result<(), Refusal> {
+    fn succeed(&self, transition: &mut Transition) -> Result<(), Refusal> {
         let Some(next) = self.successor(true) else {
-            turn.goal = Goal::Rotate;
+            transition.goal = Goal::Rotating;
             return Ok(());
         };
-        turn.changes.push((next.record.state, next.record.clone().activated(self.now)?));
-        turn.deeds.push((Some(next.record.kid.clone()), Deed::Activated));
+        transition.changes.push((next.record.state, next.record.clone().activated(self.now)?));
+        transition.actions.push((Some(next.record.kid.clone()), AuditAction::Activated));
         // A rotation that was under way has reached its end, if by another way.
-        (turn.goal, turn.made) = (Goal::Finish, None);
+        (transition.goal, transition.new_key) = (Goal::CleaningUp, None);
         Ok(())
     }
 
-    fn hand_over(&self, key: &KeyView) -> Result<Turn, Refusal> {
-        let mut turn = self.standing();
+    fn hand_over(&self, key: &KeySnapshot) -> Result<Transition, Refusal> {
+        let mut transition = self.standing();
         if let Some(active) = self.active() {
-            turn.changes.push((KeyState::Active, active.record.clone().superseded(self.now)?));
+            transition.changes.push((KeyState::Active, active.record.clone().superseded(self.now)?));
         }
-        turn.with(key, KeyRecord::activated, Deed::Activated, self)
+        transition.with(key, KeyRecord::activated, AuditAction::Activated, self)
     }
 
-    fn found(&self, kid: &Kid) -> Result<&KeyView, Refusal> {
+    fn found(&self, kid: &Kid) -> Result<&KeySnapshot, Refusal> {
         self.key(kid).ok_or_else(|| Refusal::NoSuchKey(kid.clone()))
     }
 
-    fn standing(&self) -> Turn {
-        Turn { changes: Vec::new(), goal: self.goal, made: self.made.clone(), deeds: Vec::new() }
+    fn standing(&self) -> Transition {
+        Transition { changes: Vec::new(), goal: self.goal, new_key: self.new_key.clone(), actions: Vec::new() }
     }
 }
 
-fn signs_nothing_yet(key: &KeyView) -> bool {
+fn signs_nothing_yet(key: &KeySnapshot) -> bool {
     matches!(key.record.state, KeyState::Pending | KeyState::Published)
 }
 
-impl Turn {
+impl Transition {
     fn with(
         mut self,
-        key: &KeyView,
+        key: &KeySnapshot,
         change: impl FnOnce(KeyRecord, crate::clock::UnixMillis) -> Result<KeyRecord, WrongState>,
-        deed: Deed,
-        view: &View,
+        action: AuditAction,
+        snapshot: &Snapshot,
     ) -> Result<Self, Refusal> {
-        self.changes.push((key.record.state, change(key.record.clone(), view.now)?));
-        self.deeds.push((Some(key.record.kid.clone()), deed));
+        self.changes.push((key.record.state, change(key.record.clone(), snapshot.now)?));
+        self.actions.push((Some(key.record.kid.clone()), action));
         Ok(self)
     }
 }

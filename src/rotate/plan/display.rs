@@ -2,44 +2,44 @@
 
 use std::fmt;
 
-use super::{Blocker, Sighting, Step, View};
+use super::{Blocker, Observation, Snapshot, Step};
 use crate::domain::{ids::Kid, key::KeyState, rotation::Goal};
 
 /// Why a step is to be done now.
-pub(super) fn reason(view: &View, step: &Step) -> String {
+pub(super) fn reason(snapshot: &Snapshot, step: &Step) -> String {
     match step {
         Step::Note { .. } => "this is what Braze lists now".to_owned(),
-        Step::Begin if view.is_emergency() => "no key signs for this ring".to_owned(),
+        Step::Begin if snapshot.is_emergency() => "no key signs for this ring".to_owned(),
         Step::Begin => "the key that signs has done so for as long as the policy allows".to_owned(),
-        Step::Generate => generate(view),
-        Step::Publish { kid, .. } if is_alive(view, kid) => {
+        Step::Generate => generate(snapshot),
+        Step::Publish { kid, .. } if is_alive(snapshot, kid) => {
             "its tokens are alive, and the app does not list it: they are rejected there".to_owned()
         }
         Step::Publish { .. } => "a key signs only after Braze was shown to hold it".to_owned(),
         Step::Prove { .. } => "every app of the ring is shown to hold it: nodes may load it".to_owned(),
-        Step::Activate { .. } if view.is_emergency() => {
+        Step::Activate { .. } if snapshot.is_emergency() => {
             "no key signs: every app holds this one and every node has loaded it; the usual soak is left out".to_owned()
         }
         Step::Activate { .. } => "every app has held it for the soak, and every live node has loaded it".to_owned(),
         Step::Promote { .. } => "the key that signs should be the primary; a primary cannot be deleted".to_owned(),
         Step::Retire { .. } => "its last token has expired, and every app holds its successor".to_owned(),
-        Step::Withdraw { kid, .. } => withdraw(view, kid),
-        Step::Destroy { kid } if is_compromised(view, kid) => "it is compromised".to_owned(),
+        Step::Withdraw { kid, .. } => withdraw(snapshot, kid),
+        Step::Destroy { kid } if is_compromised(snapshot, kid) => "it is compromised".to_owned(),
         Step::Destroy { .. } => "no token of it can be alive".to_owned(),
         Step::Finish => "nothing is left to do".to_owned(),
     }
 }
 
-fn generate(view: &View) -> String {
-    match (view.is_emergency(), view.goal) {
+fn generate(snapshot: &Snapshot) -> String {
+    match (snapshot.is_emergency(), snapshot.goal) {
         (true, _) => "no key signs, and none is ready to: it will sign as soon as it is listed and loaded".to_owned(),
-        (false, Goal::Rotate) => "there is no published key to rotate to".to_owned(),
+        (false, Goal::Rotating) => "there is no published key to rotate to".to_owned(),
         (false, _) => "the policy keeps a published key ready beside the one that signs".to_owned(),
     }
 }
 
-fn withdraw(view: &View, kid: &Kid) -> String {
-    let state = view.key(kid).map(|key| key.record.state);
+fn withdraw(snapshot: &Snapshot, kid: &Kid) -> String {
+    let state = snapshot.key(kid).map(|key| key.record.state);
     match state {
         Some(KeyState::Compromised) => "it is compromised: its tokens must be rejected".to_owned(),
         Some(KeyState::Retired) => "no token of it can be alive".to_owned(),
@@ -47,12 +47,12 @@ fn withdraw(view: &View, kid: &Kid) -> String {
     }
 }
 
-fn is_compromised(view: &View, kid: &Kid) -> bool {
-    view.key(kid).is_some_and(|key| key.record.state == KeyState::Compromised)
+fn is_compromised(snapshot: &Snapshot, kid: &Kid) -> bool {
+    snapshot.key(kid).is_some_and(|key| key.record.state == KeyState::Compromised)
 }
 
-fn is_alive(view: &View, kid: &Kid) -> bool {
-    view.key(kid).is_some_and(|key| matches!(key.record.state, KeyState::Active | KeyState::Retiring))
+fn is_alive(snapshot: &Snapshot, kid: &Kid) -> bool {
+    snapshot.key(kid).is_some_and(|key| matches!(key.record.state, KeyState::Active | KeyState::Retiring))
 }
 
 /// A key's id, short enough for a line.
@@ -63,8 +63,8 @@ pub(super) fn short(kid: &Kid) -> &str {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Note { sightings } => {
-                let all: Vec<String> = sightings.iter().map(ToString::to_string).collect();
+            Self::Note { observations } => {
+                let all: Vec<String> = observations.iter().map(ToString::to_string).collect();
                 write!(f, "put on record: {}", all.join("; "))
             }
             Self::Begin => f.write_str("begin a rotation"),
@@ -84,7 +84,7 @@ impl fmt::Display for Step {
     }
 }
 
-impl fmt::Display for Sighting {
+impl fmt::Display for Observation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shown { app, kid, .. } => write!(f, "app {app} lists key {}", short(kid)),
