@@ -8,7 +8,6 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-pub use crate::custody::SignError;
 use crate::{
     custody::{Custodian, CustodyError, Signer},
     domain::{

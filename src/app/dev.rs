@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use super::{Layout, OpenError, Services, first_key};
 use crate::{
-    config::{Environment, Mistakes, Settings},
+    config::{ConfigErrors, Environment, Settings},
     domain::{
         api_key::ApiKey,
         ids::{AppName, BadName},
@@ -52,7 +52,7 @@ pub enum DevError {
     ForeignStore(String),
     /// The settings.
     #[error(transparent)]
-    Settings(#[from] Mistakes),
+    Settings(#[from] ConfigErrors),
     /// The folder.
     #[error("the temporary folder cannot be used: {0}")]
     Folder(#[from] io::Error),

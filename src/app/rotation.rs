@@ -14,7 +14,7 @@ use crate::{
     clock::UnixMillis,
     config::Settings,
     domain::{ids::RingName, rotation::Goal},
-    http::{Condition, Public},
+    http::{AppState, Condition},
     rotate::{
         Config, Drift, RotateError, Rotator, StepPhase, drift,
         plan::{Blocker, Next, Snapshot},
@@ -34,7 +34,7 @@ const SELDOM: Duration = Duration::from_mins(5);
 /// Looks after the rings.
 pub(super) struct RotationScheduler {
     services: Arc<Services>,
-    public: Arc<Public>,
+    public: Arc<AppState>,
     rounds: HashMap<RingName, Round>,
     found: BTreeMap<RingName, Vec<Drift>>,
 }
@@ -49,7 +49,7 @@ struct Round {
 }
 
 impl RotationScheduler {
-    pub(super) fn new(services: Arc<Services>, public: Arc<Public>) -> Self {
+    pub(super) fn new(services: Arc<Services>, public: Arc<AppState>) -> Self {
         Self { services, public, rounds: HashMap::new(), found: BTreeMap::new() }
     }
 

@@ -11,9 +11,9 @@ use tokio::{
 
 use super::{OpenError, Services, process, rotation::RotationScheduler, signals::Stop, watch::NodeAgent};
 use crate::{
-    config::{Mistakes, Settings},
+    config::{ConfigErrors, Settings},
     domain::sealing::SealingKeys,
-    http::{self, Jwks, Limits, Public, Readiness},
+    http::{self, AppState, Jwks, Limits, Readiness},
     listener::{self, Listener},
     ops,
     telemetry::{Alarm, Metrics},
@@ -69,7 +69,7 @@ pub async fn serve(
     settings: Settings,
     services: Services,
     listeners: Listeners,
-    reload: impl Fn() -> Result<Settings, Mistakes> + Send,
+    reload: impl Fn() -> Result<Settings, ConfigErrors> + Send,
     ready: impl FnOnce(Running) + Send,
 ) -> Result<(), ServeError> {
     process::harden();
@@ -88,7 +88,7 @@ pub async fn serve(
     let public_server = tokio::spawn(listener::serve(listeners.public, public_config, public_service, stopped));
     let ops_routes =
         ops::router(Arc::clone(&services.metrics)).merge(http::health_routes(Arc::clone(&public.readiness)));
-    let ops_service = service(http::edge::wrap(ops_routes, None), None);
+    let ops_service = service(http::middleware::wrap(ops_routes, None), None);
     let ops_config = current.listener_config(running.ops);
     let ops_server = tokio::spawn(listener::serve(listeners.ops, ops_config, ops_service, ops_stopped));
     let keeping =
@@ -116,8 +116,8 @@ pub async fn serve(
 
 /// What the public routes work with, after a first look at keys and API keys: a key that does not load is a reason not to
 /// start.
-pub async fn open_public(settings: &Settings, services: &Arc<Services>) -> Result<Arc<Public>, OpenError> {
-    let public = Arc::new(Public {
+pub async fn open_public(settings: &Settings, services: &Arc<Services>) -> Result<Arc<AppState>, OpenError> {
+    let public = Arc::new(AppState {
         issuer: services.issuer(settings),
         api_keys: crate::identity::ApiKeys::default(),
         limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
@@ -133,15 +133,15 @@ pub async fn open_public(settings: &Settings, services: &Arc<Services>) -> Resul
 
 /// Routes as a listener serves them.
 pub(super) fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
-    listener::Service { router, raw_refusal: Arc::new(http::edge::refused_unread), metrics }
+    listener::Service { router, raw_refusal: Arc::new(http::middleware::refused_unread), metrics }
 }
 
 /// Handles SIGHUP until SIGTERM or SIGINT comes.
 async fn until_told_to_stop(
     services: &Arc<Services>,
-    public: &Arc<Public>,
+    public: &Arc<AppState>,
     settings: &watch::Sender<Arc<Settings>>,
-    reload: impl Fn() -> Result<Settings, Mistakes>,
+    reload: impl Fn() -> Result<Settings, ConfigErrors>,
 ) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let mut stop = Stop::listen().map_err(ServeError::Signals)?;
@@ -162,9 +162,9 @@ async fn until_told_to_stop(
 /// Goes over to new settings: all of them or, where anything is wrong, none.
 async fn take_over(
     services: &Arc<Services>,
-    public: &Arc<Public>,
+    public: &Arc<AppState>,
     settings: &watch::Sender<Arc<Settings>>,
-    new: Result<Settings, Mistakes>,
+    new: Result<Settings, ConfigErrors>,
 ) -> Result<(), String> {
     let new = new.map_err(|mistakes| mistakes.to_string())?;
     let sealing = SealingKeys::derive(new.sealing());

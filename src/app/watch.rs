@@ -7,7 +7,7 @@ use crate::{
     clock::UnixMillis,
     config::Settings,
     domain::{ids::RingName, rotation::NodeReport},
-    http::{Condition, Public},
+    http::{AppState, Condition},
     store::Purged,
     telemetry::Alarm,
 };
@@ -28,7 +28,7 @@ const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 /// The service's view of itself.
 pub(super) struct NodeAgent {
     pub(super) services: Arc<Services>,
-    pub(super) public: Arc<Public>,
+    pub(super) public: Arc<AppState>,
     seen: Option<u64>,
     reported: Option<NodeReport>,
     store_fault: Option<String>,
@@ -36,7 +36,7 @@ pub(super) struct NodeAgent {
 }
 
 impl NodeAgent {
-    pub(super) fn new(services: Arc<Services>, public: Arc<Public>) -> Self {
+    pub(super) fn new(services: Arc<Services>, public: Arc<AppState>) -> Self {
         Self { services, public, seen: None, reported: None, store_fault: None, key_fault: None }
     }
 
@@ -74,7 +74,7 @@ impl NodeAgent {
         }
         if tick.is_multiple_of(COUNT) {
             self.count().await;
-            self.public.limits.load().forget_the_quiet();
+            self.public.limits.load().evict_idle();
         }
         let conditions = self.conditions(settings).await;
         self.public.readiness.set(conditions);

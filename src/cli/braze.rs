@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     context::{Context, EXIT_NOT_READY, EXIT_WARNINGS},
     output::table,
-    rotate::{Patience, Which, finish, rotator, work},
+    rotate::{Patience, RingFilter, finish, rotator, work},
 };
 use crate::{
     app::{Drift, Observed, RotationConfig, drift, plan},
@@ -25,13 +25,13 @@ pub(super) enum Braze {
 #[derive(Subcommand)]
 pub(super) enum Keys {
     /// List the keys that Braze holds for each app. Exit code 4: Braze does not answer
-    List(Which),
+    List(RingFilter),
     /// Show what is not as it should be: unknown and missing keys, wrong primary. Exit code 3: there is such
-    Diff(Which),
+    Diff(RingFilter),
     /// Put right what is ours: publish missing keys, set the primary, delete keys that have to go
     ///
     /// A key that is none of ours is left alone: delete it in Braze's dashboard, if nobody needs it.
-    Apply(Which),
+    Apply(RingFilter),
 }
 
 /// A key at an app, or that should be there.
@@ -54,9 +54,9 @@ struct Row {
 impl Braze {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Keys(Keys::List(which)) => list(context, &which),
-            Self::Keys(Keys::Diff(which)) => diff(context, &which),
-            Self::Keys(Keys::Apply(which)) => apply(context, &which),
+            Self::Keys(Keys::List(filter)) => list(context, &filter),
+            Self::Keys(Keys::Diff(filter)) => diff(context, &filter),
+            Self::Keys(Keys::Apply(filter)) => apply(context, &filter),
         }
     }
 }
@@ -65,20 +65,20 @@ async fn observed_rings(
     context: &Context,
     services: &crate::app::Services,
     settings: &crate::config::Settings,
-    which: &Which,
+    filter: &RingFilter,
 ) -> anyhow::Result<Vec<(RotationConfig, Observed)>> {
     let (rotator, _) = rotator(context, services, settings)?;
     let mut observed_rings = Vec::new();
-    for config in which.of(settings)? {
+    for config in filter.of(settings)? {
         let observed = rotator.observe(&config).await?;
         observed_rings.push((config, observed));
     }
     Ok(observed_rings)
 }
 
-fn list(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
-    let observed_rings =
-        context.with_services(async |services, settings| observed_rings(context, &services, &settings, which).await)?;
+fn list(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
+    let observed_rings = context
+        .with_services(async |services, settings| observed_rings(context, &services, &settings, filter).await)?;
     let rows: Vec<Row> = observed_rings.iter().flat_map(|(_, observed)| rows(observed)).collect();
     let texts = rows.iter().map(|row| {
         let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
@@ -143,9 +143,9 @@ fn app_rows(observed: &Observed, app: &plan::AppSnapshot) -> Vec<Row> {
     rows
 }
 
-fn diff(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
-    let observed_rings =
-        context.with_services(async |services, settings| observed_rings(context, &services, &settings, which).await)?;
+fn diff(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
+    let observed_rings = context
+        .with_services(async |services, settings| observed_rings(context, &services, &settings, filter).await)?;
     let found: Vec<Drift> = observed_rings.iter().flat_map(|(_, observed)| drift(&observed.snapshot)).collect();
     let mut lines: Vec<String> = found.iter().map(ToString::to_string).collect();
     if lines.is_empty() {
@@ -159,11 +159,11 @@ fn diff(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn apply(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
+fn apply(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
     let mut worst = ExitCode::SUCCESS;
     let done = context.with_services(async |services, settings| {
         let mut done = Vec::new();
-        for config in which.of(&settings)? {
+        for config in filter.of(&settings)? {
             let (rotator, steps) = rotator(context, &services, &settings)?;
             rotator.repair(&config, "asked for at the command line").await?;
             done.push((config.ring.clone(), work(&rotator, &config, Patience::Short).await?, steps));

@@ -9,7 +9,7 @@ use std::{
 use super::output::Output;
 use crate::{
     app::Services,
-    config::{Environment, Mistakes, Settings},
+    config::{ConfigErrors, Environment, Settings},
 };
 
 /// A configuration that does not hold (`EX_CONFIG` of sysexits.h).
@@ -44,7 +44,7 @@ impl Context {
     }
 
     /// The settings, with these flags over everything else.
-    pub(super) fn settings(&self, flags: &[(String, String)]) -> Result<Settings, Mistakes> {
+    pub(super) fn settings(&self, flags: &[(String, String)]) -> Result<Settings, ConfigErrors> {
         Settings::load(self.file().as_deref(), &self.environment, flags)
     }
 
@@ -63,7 +63,7 @@ impl Context {
     /// Says why a command failed, and with which exit code.
     pub(super) fn explain(&self, error: &anyhow::Error) -> ExitCode {
         self.output.complain(error);
-        if error.is::<Mistakes>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+        if error.is::<ConfigErrors>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
     }
 }
 

@@ -25,14 +25,14 @@ use plan::{Blocker, Next};
 #[derive(Subcommand)]
 pub(super) enum Rotate {
     /// Show what a rotation would do and when, each step with its reason; changes nothing
-    Plan(Which),
+    Plan(RingFilter),
     /// Bring a new key to sign, or go on with the rotation that is under way
     ///
     /// Each step is put on record before it takes effect, so that this may be stopped and started again at any time. A
     /// running service goes on with it by itself. Exit code 3: something is waited for; 4: Braze does not answer.
     Run {
         #[command(flatten)]
-        one: One,
+        ring: RingArg,
         /// Stay until it is done: the longest token lifetime, and more
         #[arg(long)]
         wait: bool,
@@ -41,16 +41,16 @@ pub(super) enum Rotate {
         yes: bool,
     },
     /// Show where each ring stands: keys, nodes, what is waited for, what was done last. Exit code 3: not at rest
-    Status(Which),
+    Status(RingFilter),
     /// Give the rotation up that is under way; the key that signs goes on
-    Abort(One),
+    Abort(RingArg),
     /// Let the key before sign again, until it is withdrawn
-    Rollback(One),
+    Rollback(RingArg),
 }
 
 /// Rings.
 #[derive(Args)]
-pub(super) struct Which {
+pub(super) struct RingFilter {
     /// Only this ring [default: every ring that apps use]
     #[arg(long)]
     pub(super) ring: Option<RingName>,
@@ -58,13 +58,13 @@ pub(super) struct Which {
 
 /// A ring.
 #[derive(Args)]
-pub(super) struct One {
+pub(super) struct RingArg {
     /// The ring
     #[arg(long, default_value = "main")]
     ring: RingName,
 }
 
-impl Which {
+impl RingFilter {
     /// The rings that are meant.
     pub(super) fn of(&self, settings: &Settings) -> anyhow::Result<Vec<RotationConfig>> {
         match &self.ring {
@@ -83,11 +83,11 @@ pub(super) fn config_of(settings: &Settings, ring: &RingName) -> anyhow::Result<
 impl Rotate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Plan(which) => show_plan(context, &which),
-            Self::Run { one, wait, yes } => run(context, &one.ring, wait, yes),
-            Self::Status(which) => status(context, &which),
-            Self::Abort(one) => command(context, &one.ring, Word::Abort),
-            Self::Rollback(one) => command(context, &one.ring, Word::Rollback),
+            Self::Plan(filter) => show_plan(context, &filter),
+            Self::Run { ring, wait, yes } => run(context, &ring.ring, wait, yes),
+            Self::Status(filter) => status(context, &filter),
+            Self::Abort(ring_arg) => command(context, &ring_arg.ring, Word::Abort),
+            Self::Rollback(ring_arg) => command(context, &ring_arg.ring, Word::Rollback),
         }
     }
 }
@@ -119,11 +119,11 @@ pub(super) fn rotator(context: &Context, services: &Services, settings: &Setting
     Ok((services.operators_rotator(settings, steps.observer(context))?, steps))
 }
 
-fn show_plan(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
+fn show_plan(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
     let (value, text) = context.with_services(async |services, settings| {
         let (rotator, _) = rotator(context, &services, &settings)?;
         let mut plans = Vec::new();
-        for config in which.of(&settings)? {
+        for config in filter.of(&settings)? {
             let forecast = foretell(&rotator, &config).await?;
             plans.push((config.ring, forecast));
         }
@@ -252,11 +252,11 @@ fn command(context: &Context, ring: &RingName, command: Word) -> anyhow::Result<
     finish(context, ring, &next, &steps)
 }
 
-fn status(context: &Context, which: &Which) -> anyhow::Result<ExitCode> {
+fn status(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
     let (values, texts, code) = context.with_services(async |services, settings| {
         let (rotator, _) = rotator(context, &services, &settings)?;
         let (mut values, mut texts, mut code) = (Vec::new(), Vec::new(), ExitCode::SUCCESS);
-        for config in which.of(&settings)? {
+        for config in filter.of(&settings)? {
             let snapshot = rotator.observe(&config).await?.snapshot;
             let audit_log = services.store.audit_log(Some(&config.ring), 10).await?;
             let next = snapshot.next();

@@ -100,7 +100,7 @@ fn banner(running: Running, access: &Access) -> String {
     format!(
         "Countersign is ready. Development mode: the keys below are thrown away when it stops.\n\n\
          API key for app {app}:\n  {}\n\n\
-         Public key, to paste into Braze (Settings > App Settings > SDK Authentication):\n{}\n\
+         AppState key, to paste into Braze (Settings > App Settings > SDK Authentication):\n{}\n\
          A token for user u-1:\n  \
          curl -s {url}/v1/token/generate -H 'Authorization: Bearer {}' \\\n    \
          -H 'Content-Type: application/json' -d '{{\"app\":\"{app}\",\"user_id\":\"u-1\"}}'\n\n\

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{
     braze,
     document::Document,
-    mistakes::Mistakes,
+    errors::ConfigErrors,
     sections::{App, Sections},
 };
 use crate::{
@@ -36,15 +36,15 @@ pub(super) struct Checked {
     pub(super) rest_keys: BTreeMap<String, Secret<String>>,
 }
 
-/// Notes down mistakes, each at the place of its setting.
+/// Notes down errors, each at the place of its setting.
 pub(super) struct Notes<'a> {
     document: &'a Document,
-    mistakes: &'a mut Mistakes,
+    errors: &'a mut ConfigErrors,
 }
 
 impl Notes<'_> {
     pub(super) fn at(&mut self, setting: &str, text: impl std::fmt::Display) {
-        self.mistakes.add(self.document.place(setting), format!("{setting}: {text}"));
+        self.errors.add(self.document.place(setting), format!("{setting}: {text}"));
     }
 }
 
@@ -53,10 +53,10 @@ pub(super) fn check(
     sections: &Sections,
     document: &Document,
     folder: &Path,
-    mistakes: &mut Mistakes,
+    errors: &mut ConfigErrors,
 ) -> Option<Checked> {
-    let apps = rules(sections, document, mistakes);
-    let mut notes = Notes { document, mistakes };
+    let apps = rules(sections, document, errors);
+    let mut notes = Notes { document, errors };
     let sealing = sealing(sections, folder, &mut notes);
     let passphrase = passphrase(sections, folder, &mut notes);
     let rest_keys = braze::rest_keys(sections, folder, &mut notes);
@@ -64,8 +64,8 @@ pub(super) fn check(
 }
 
 /// Checks what the sections say together; the apps that can be made of them.
-pub(super) fn rules(sections: &Sections, document: &Document, mistakes: &mut Mistakes) -> Vec<Arc<AppPolicy>> {
-    let mut notes = Notes { document, mistakes };
+pub(super) fn rules(sections: &Sections, document: &Document, errors: &mut ConfigErrors) -> Vec<Arc<AppPolicy>> {
+    let mut notes = Notes { document, errors };
     server(sections, &mut notes);
     store(sections, &mut notes);
     custody(sections, &mut notes);

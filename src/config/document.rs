@@ -8,7 +8,7 @@ use toml::{Table, Value, de::DeTable, de::DeValue};
 use super::{
     SAMPLE,
     environment::{Environment, PREFIX},
-    mistakes::Mistakes,
+    errors::ConfigErrors,
     sections::Sections,
 };
 
@@ -30,23 +30,23 @@ impl Document {
     ///
     /// # Errors
     /// Where it cannot be read, or is not TOML.
-    pub(super) fn read(file: Option<&Path>) -> Result<Self, Mistakes> {
+    pub(super) fn read(file: Option<&Path>) -> Result<Self, ConfigErrors> {
         let Some(file) = file else {
             let text = "there is none here: make one with `countersign init`, name one with --config, or try `countersign serve --dev`";
-            return Err(Mistakes::one("countersign.toml", text));
+            return Err(ConfigErrors::one("countersign.toml", text));
         };
         let name =
             file.file_name().map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
         let text = std::fs::read_to_string(file)
-            .map_err(|why| Mistakes::one(file.display().to_string(), format!("cannot be read: {why}")))?;
+            .map_err(|why| ConfigErrors::one(file.display().to_string(), format!("cannot be read: {why}")))?;
         Self::parse(name, &text)
     }
 
     /// Takes a text as if it stood in a file of this name.
-    pub(super) fn parse(file: String, text: &str) -> Result<Self, Mistakes> {
+    pub(super) fn parse(file: String, text: &str) -> Result<Self, ConfigErrors> {
         let syntax = |why: &toml::de::Error| {
             let place = why.span().map_or_else(|| file.clone(), |span| position(&file, text, span.start));
-            Mistakes::one(place, format!("not TOML: {}", why.message()))
+            ConfigErrors::one(place, format!("not TOML: {}", why.message()))
         };
         let values: Table = toml::from_str(text).map_err(|why| syntax(&why))?;
         let spanned = DeTable::parse(text).map_err(|why| syntax(&why))?;
@@ -111,12 +111,12 @@ impl Document {
     /// The sections, and every value that does not fit into them.
     ///
     /// Each value that does not fit is noted and taken out, until the rest does; so one mistake hides no other.
-    pub(super) fn sections(&mut self) -> (Sections, Mistakes) {
-        let mut mistakes = Mistakes::default();
+    pub(super) fn sections(&mut self) -> (Sections, ConfigErrors) {
+        let mut errors = ConfigErrors::default();
         let mut values = self.values.clone();
         for section in bare_sections(&values) {
             values.remove(&section);
-            mistakes.add(
+            errors.add(
                 self.place(&section),
                 format!("{section} is a section: write [{section}], and its settings below"),
             );
@@ -128,9 +128,9 @@ impl Document {
             match serde_path_to_error::deserialize::<_, Sections>(deserializer) {
                 Ok(sections) => {
                     for setting in unknown {
-                        mistakes.add(self.place(&setting), unknown_setting(&setting));
+                        errors.add(self.place(&setting), unknown_setting(&setting));
                     }
-                    return (sections, mistakes);
+                    return (sections, errors);
                 }
                 Err(error) => {
                     let setting = taken_out(&mut values, &error.path().to_string());
@@ -139,9 +139,9 @@ impl Document {
                         put_back(&mut values, &setting, value);
                         continue;
                     }
-                    mistakes.add(place, format!("{setting}: {}", misfit(&setting, &error.inner().to_string())));
+                    errors.add(place, format!("{setting}: {}", type_error(&setting, &error.inner().to_string())));
                     if setting.is_empty() {
-                        return (Sections::default(), mistakes);
+                        return (Sections::default(), errors);
                     }
                 }
             }
@@ -248,7 +248,7 @@ fn put_back(values: &mut Table, setting: &str, value: Value) {
 }
 
 /// Why a value does not fit, without what the library adds around it; a value that may be a secret is not shown.
-fn misfit(setting: &str, message: &str) -> String {
+fn type_error(setting: &str, message: &str) -> String {
     if ["sealing", "custody", "braze"].contains(&setting.split('.').next().unwrap_or_default())
         && !["custody.max_wait", "custody.batch"].contains(&setting)
     {

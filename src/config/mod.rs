@@ -4,10 +4,10 @@
 mod braze;
 mod check;
 mod document;
+mod duration;
 mod environment;
-mod mistakes;
+mod errors;
 mod sections;
-mod span;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,10 +31,10 @@ use crate::{
     telemetry::LogConfig,
 };
 
+pub use duration::{BadDuration, parse_duration};
 pub use environment::Environment;
-pub use mistakes::{Mistake, Mistakes};
+pub use errors::{ConfigError, ConfigErrors};
 pub use sections::Server;
-pub use span::{BadSpan, parse_span};
 
 use document::Document;
 use sections::Sections;
@@ -42,7 +42,7 @@ use sections::Sections;
 /// The commented sample: every setting at its default.
 pub const SAMPLE: &str = include_str!("../../deploy/countersign.toml");
 
-/// A configuration without mistakes, secrets read.
+/// A configuration without errors, secrets read.
 pub struct Settings {
     sections: Sections,
     document: Document,
@@ -54,14 +54,14 @@ pub struct Settings {
 }
 
 /// Every mistake of a configuration of this text, secret files left aside; for fuzzing.
-pub fn check_text(text: &str) -> Mistakes {
+pub fn check_text(text: &str) -> ConfigErrors {
     let mut document = match Document::parse("countersign.toml".to_owned(), text) {
         Ok(document) => document,
-        Err(mistakes) => return mistakes,
+        Err(errors) => return errors,
     };
-    let (sections, mut mistakes) = document.sections();
-    check::rules(&sections, &document, &mut mistakes);
-    mistakes
+    let (sections, mut errors) = document.sections();
+    check::rules(&sections, &document, &mut errors);
+    errors
 }
 
 impl Settings {
@@ -69,18 +69,22 @@ impl Settings {
     /// `("server.listen", "127.0.0.1:0")`.
     ///
     /// # Errors
-    /// [`Mistakes`], all of them.
-    pub fn load(file: Option<&Path>, environment: &Environment, flags: &[(String, String)]) -> Result<Self, Mistakes> {
+    /// [`ConfigErrors`], all of them.
+    pub fn load(
+        file: Option<&Path>,
+        environment: &Environment,
+        flags: &[(String, String)],
+    ) -> Result<Self, ConfigErrors> {
         let mut document = Document::read(file)?;
         document.overlay(environment, flags);
-        let (sections, mut mistakes) = document.sections();
+        let (sections, mut errors) = document.sections();
         let folder = file.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
-        let checked = check::check(&sections, &document, &folder, &mut mistakes);
+        let checked = check::check(&sections, &document, &folder, &mut errors);
         match checked {
-            Some(check::Checked { sealing, passphrase, apps, rest_keys }) if mistakes.is_empty() => {
+            Some(check::Checked { sealing, passphrase, apps, rest_keys }) if errors.is_empty() => {
                 Ok(Self { sections, document, folder, sealing, passphrase, apps, rest_keys })
             }
-            _ => Err(mistakes),
+            _ => Err(errors),
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::span::Span;
+use super::duration::HumanDuration;
 use crate::{custody::Batch, telemetry::LogConfig};
 
 /// Everything that can be set.
@@ -45,7 +45,7 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     pub(super) max_connections: NonZeroUsize,
     pub(super) max_connections_per_address: NonZeroUsize,
-    pub(super) drain: Span,
+    pub(super) drain: HumanDuration,
 }
 
 impl Default for Server {
@@ -57,7 +57,7 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             max_connections: const { NonZeroUsize::new(10_000).unwrap() },
             max_connections_per_address: const { NonZeroUsize::new(2000).unwrap() },
-            drain: Span(Duration::from_secs(20)),
+            drain: HumanDuration(Duration::from_secs(20)),
         }
     }
 }
@@ -112,7 +112,7 @@ pub(super) struct Custody {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) batch: Batch,
-    pub(super) max_wait: Span,
+    pub(super) max_wait: HumanDuration,
 }
 
 impl Default for Custody {
@@ -123,7 +123,7 @@ impl Default for Custody {
             passphrase: None,
             threads: None,
             batch: Batch::Auto,
-            max_wait: Span(Duration::from_millis(30)),
+            max_wait: HumanDuration(Duration::from_millis(30)),
         }
     }
 }
@@ -177,12 +177,12 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Jwks {
-    pub(super) max_age: Span,
+    pub(super) max_age: HumanDuration,
 }
 
 impl Default for Jwks {
     fn default() -> Self {
-        Self { max_age: Span(Duration::from_mins(5)) }
+        Self { max_age: HumanDuration(Duration::from_mins(5)) }
     }
 }
 
@@ -209,11 +209,11 @@ pub(super) struct Ring {
 #[serde(default)]
 pub(super) struct Rotation {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) every: Option<Span>,
+    pub(super) every: Option<HumanDuration>,
     pub(super) standby: bool,
-    pub(super) soak: Span,
-    pub(super) margin: Span,
-    pub(super) check_every: Span,
+    pub(super) soak: HumanDuration,
+    pub(super) margin: HumanDuration,
+    pub(super) check_every: HumanDuration,
 }
 
 impl Default for Rotation {
@@ -221,9 +221,9 @@ impl Default for Rotation {
         Self {
             every: None,
             standby: false,
-            soak: Span(ADVISED_SOAK),
-            margin: Span(Duration::from_mins(10)),
-            check_every: Span(Duration::from_mins(10)),
+            soak: HumanDuration(ADVISED_SOAK),
+            margin: HumanDuration(Duration::from_mins(10)),
+            check_every: HumanDuration(Duration::from_mins(10)),
         }
     }
 }
@@ -241,7 +241,7 @@ pub(super) struct App {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) braze_app_id: Option<String>,
     pub(super) ring: String,
-    pub(super) lifetime: Span,
+    pub(super) lifetime: HumanDuration,
     pub(super) max_user_id_bytes: NonZeroUsize,
     pub(super) allow_invisible_characters: bool,
     pub(super) allowed_origins: Vec<String>,
@@ -256,7 +256,7 @@ impl Default for App {
             workspace: None,
             braze_app_id: None,
             ring: "main".to_owned(),
-            lifetime: Span(Duration::from_hours(1)),
+            lifetime: HumanDuration(Duration::from_hours(1)),
             max_user_id_bytes: const { NonZeroUsize::new(512).unwrap() },
             allow_invisible_characters: false,
             allowed_origins: Vec::new(),
@@ -270,14 +270,14 @@ impl Default for App {
 #[serde(default)]
 pub(super) struct Refresh {
     pub(super) enabled: bool,
-    pub(super) idle: Span,
-    pub(super) absolute: Span,
-    pub(super) retry_window: Span,
+    pub(super) idle: HumanDuration,
+    pub(super) absolute: HumanDuration,
+    pub(super) retry_window: HumanDuration,
 }
 
 impl Default for Refresh {
     fn default() -> Self {
-        let days = |days: u64| Span(Duration::from_hours(24 * days));
+        let days = |days: u64| HumanDuration(Duration::from_hours(24 * days));
         Self { enabled: true, idle: days(30), absolute: days(180), retry_window: days(1) }
     }
 }

@@ -1,40 +1,35 @@
 //! Where private keys live and sign. One file a provider; a key proves itself when it is loaded.
 
+mod admission;
 mod batch;
 mod emsa;
 mod engine;
-mod envelope;
+mod error;
 mod file;
-mod folder;
-mod foreign;
-mod import;
-mod local;
-mod numbers;
-mod pem;
-mod selftest;
+mod format;
+mod local_key;
+mod signer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
-
-use async_trait::async_trait;
 
 use crate::{
     clock::UnixMillis,
     domain::{
         ids::{Kid, RingName},
-        jws::{SignedToken, SigningInput},
         key::{KeyRecord, KeyState},
     },
     secret::{Entropy, Secret},
     telemetry::Metrics,
 };
 
+pub use admission::{PublicHalf, inspect_pem};
 pub use batch::Batch;
 #[cfg(feature = "crypto-mb")]
 pub use batch::{SignTogether, batch_signer};
 pub use engine::Engine;
-pub use foreign::Foreign;
-pub use import::{ImportError, PublicHalf, inspect_pem};
-pub use pem::describe;
+pub use error::{CustodyError, ImportError};
+pub use format::{pem::describe, unsupported::UnsupportedKey};
+pub use signer::Signer;
 
 /// Where keys are kept and how much signing is allowed to wait. `[custody]` in the configuration.
 #[derive(Debug)]
@@ -61,34 +56,6 @@ pub fn open(
     entropy: Arc<dyn Entropy>,
 ) -> Result<Arc<dyn Custodian>, CustodyError> {
     Ok(Arc::new(file::FileCustodian::open(config, metrics, entropy)?))
-}
-
-/// A loaded key. It has signed and verified before it got here.
-#[async_trait]
-pub trait Signer: Send + Sync {
-    /// The key's id.
-    fn kid(&self) -> &Kid;
-
-    /// Signs (RS256: RSASSA-PKCS1-v1_5 with SHA-256, RFC 7518 §3.3).
-    async fn sign(&self, input: SigningInput) -> Result<SignedToken, SignError>;
-
-    /// How long to stay away, where a signature asked for now would have to wait too long; costs next to nothing, so
-    /// that a request can be refused before any work is done for it.
-    fn overloaded(&self) -> Option<Duration>;
-}
-
-/// Why there is no signature.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SignError {
-    /// Too much is waiting already.
-    #[error("too many signatures are waiting")]
-    Overloaded {
-        /// When it is worth trying again.
-        retry_after: Duration,
-    },
-    /// The key cannot sign.
-    #[error("the key cannot sign: {0}")]
-    Unavailable(String),
 }
 
 /// Who makes, takes in and opens keys.
@@ -144,44 +111,4 @@ impl HeldKey {
             changed: now,
         }
     }
-}
-
-/// A key cannot be kept or loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum CustodyError {
-    /// A file or folder could not be used.
-    #[error("{path}: {why}")]
-    File {
-        /// Which.
-        path: String,
-        /// What went wrong, and what to do.
-        why: String,
-    },
-    /// The file is not the key on record, or not a fit key.
-    #[error("{path}: {source}")]
-    Unfit {
-        /// Which file.
-        path: String,
-        /// What is wrong with it.
-        source: ImportError,
-    },
-    /// The key made or loaded is not the one on record.
-    #[error("{path} holds key {found}, but {wanted} is on record there: put the right file back")]
-    Mismatch {
-        /// Which file.
-        path: String,
-        /// The key on record.
-        wanted: Kid,
-        /// The key that was found.
-        found: Kid,
-    },
-    /// A key of that size cannot be made.
-    #[error("{0} bits: choose 2048 (Braze's recommendation), 3072 or 4096")]
-    Bits(u32),
-    /// The system has no randomness, or the cryptographic library refused.
-    #[error("the key could not be made: {0}")]
-    Generation(String),
-    /// The threads that sign could not be started.
-    #[error("the signing threads could not be started ({0}): allow more threads or memory, or set fewer threads")]
-    Threads(String),
 }

@@ -1,7 +1,7 @@
 //! A token's outside: RFC 7515 compact serialisation. What is signed once cannot be signed again, by type:
 //! [`Claims`] → [`SigningInput`] → [`SignedToken`].
 
-use std::{fmt, sync::LazyLock};
+use std::{fmt, sync::LazyLock, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -74,4 +74,18 @@ impl fmt::Debug for SignedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[token]")
     }
+}
+
+/// Why there is no signature.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// Too much is waiting already.
+    #[error("too many signatures are waiting")]
+    Overloaded {
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    /// The key cannot sign.
+    #[error("the key cannot sign: {0}")]
+    Unavailable(String),
 }

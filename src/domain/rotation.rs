@@ -80,7 +80,7 @@ pub struct NodeReport {
     pub loaded: BTreeSet<Kid>,
 }
 
-/// What happened to a key, for the audit_log.
+/// What happened to a key, for the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditAction {
@@ -150,7 +150,7 @@ impl AuditAction {
     }
 }
 
-/// One line of the audit_log.
+/// One line of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditEvent {
     /// When.

@@ -11,16 +11,16 @@ use axum::{
 };
 use ipnet::IpNet;
 
-use super::{Public, problem::Problem};
+use super::{AppState, problem::Problem};
 use crate::{domain::policy::AppPolicy, identity::Caller};
 
 /// Proof that a signature asked for now would come in time. The first thing a handler asks for, since it costs nothing.
 pub(super) struct Admitted;
 
-impl FromRequestParts<Arc<Public>> for Admitted {
+impl FromRequestParts<Arc<AppState>> for Admitted {
     type Rejection = Problem;
 
-    async fn from_request_parts(_: &mut Parts, state: &Arc<Public>) -> Result<Self, Problem> {
+    async fn from_request_parts(_: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
         match state.issuer.overloaded() {
             None => Ok(Self),
             Some(wait) => {
@@ -34,10 +34,10 @@ impl FromRequestParts<Arc<Public>> for Admitted {
 /// The address that asks, within its rate.
 pub(super) struct Address(pub(super) IpAddr);
 
-impl FromRequestParts<Arc<Public>> for Address {
+impl FromRequestParts<Arc<AppState>> for Address {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<Public>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip().to_canonical());
         let address = client_address(peer, &parts.headers, &state.trusted_proxies.load());
@@ -68,10 +68,10 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAdd
 /// A backend that proved itself, within its rate.
 pub(super) struct Authenticated(pub(super) Caller);
 
-impl FromRequestParts<Arc<Public>> for Authenticated {
+impl FromRequestParts<Arc<AppState>> for Authenticated {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<Public>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
         let Address(address) = Address::from_request_parts(parts, state).await?;
         let limits = state.limits.load();
         let caller = bearer(&parts.headers).and_then(|key| state.api_keys.authenticate(key, state.clock.now()).ok());

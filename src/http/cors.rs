@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::Public;
+use super::AppState;
 
 /// The layer for the routes that browsers call. A preflight does not say for which app it is, so any app's origin passes
 /// here; the handler holds it against the app's own list before anything happens.
-pub(super) fn layer(state: &Arc<Public>) -> CorsLayer {
+pub(super) fn layer(state: &Arc<AppState>) -> CorsLayer {
     let state = Arc::clone(state);
     let listed = move |origin: &HeaderValue, _: &_| {
         origin.to_str().is_ok_and(|origin| origin != "null" && state.issuer.knows_origin(origin))

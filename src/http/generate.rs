@@ -7,12 +7,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    Public,
-    answer::TokenAnswer,
+    AppState,
     body::Strict,
     caller::{Admitted, Authenticated},
     openapi::Refusals,
     problem::Problem,
+    response::TokenAnswer,
 };
 use crate::{
     domain::ids::{AppName, UserId},
@@ -42,7 +42,7 @@ pub(super) struct GenerateRequest {
     responses((status = 200, description = "A token and a refresh token", body = TokenAnswer), Refusals),
 )]
 pub(super) async fn generate(
-    State(state): State<Arc<Public>>,
+    State(state): State<Arc<AppState>>,
     _: Admitted,
     Authenticated(caller): Authenticated,
     Strict(body): Strict<GenerateRequest>,

@@ -15,7 +15,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Public;
+use super::AppState;
 
 /// Whether the service should get requests, and why not.
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ pub(super) async fn healthz() -> Json<Alive> {
     params(("verbose" = Option<String>, Query, description = "Also tell what an operator should look at")),
     responses((status = 200, description = "Ready", body = Report), (status = 503, description = "Not ready", body = Report)),
 )]
-pub(super) async fn readyz(State(state): State<Arc<Public>>, uri: Uri) -> Response {
+pub(super) async fn readyz(State(state): State<Arc<AppState>>, uri: Uri) -> Response {
     report(&state.readiness, &uri)
 }
 

@@ -11,7 +11,7 @@ use axum::{
 };
 use bytes::Bytes;
 
-use super::Public;
+use super::AppState;
 use crate::domain::{jwk::jwk_set, key::KeyRecord};
 
 /// The key set as it is served: made once for each change, not for each request.
@@ -55,7 +55,7 @@ impl Document {
         (status = 304, description = "Unchanged since that ETag"),
     ),
 )]
-pub(super) async fn jwks(State(state): State<Arc<Public>>, headers: HeaderMap) -> Response {
+pub(super) async fn jwks(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     let document = state.jwks.0.load();
     let shared = [(header::ETAG, document.etag.clone()), (header::CACHE_CONTROL, document.cache.clone())];
     if is_known(&headers, &document.etag) {

@@ -86,7 +86,7 @@ impl Limits {
     }
 
     /// Forgets those who have been quiet long enough to start afresh; called now and then.
-    pub fn forget_the_quiet(&self) {
+    pub fn evict_idle(&self) {
         if let Some(kinds) = &self.0 {
             kinds.client.limiter.retain_recent();
             kinds.session.limiter.retain_recent();

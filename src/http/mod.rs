@@ -1,17 +1,17 @@
 //! The public listener's routes: parse, one call, encode.
 
-mod answer;
 mod body;
 mod caller;
 mod cors;
-pub mod edge;
 mod generate;
 mod health;
 mod jwks;
 mod limits;
+pub mod middleware;
 mod openapi;
 mod problem;
 mod refresh;
+mod response;
 mod revoke;
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub use limits::{LimitConfig, Limits, Quota};
 pub use problem::{Code, Problem};
 
 /// What the handlers work with.
-pub struct Public {
+pub struct AppState {
     /// The service's verbs.
     pub issuer: Issuer,
     /// Who may mint.
@@ -59,7 +59,7 @@ pub fn accepts_body(bytes: &[u8]) -> bool {
 }
 
 /// Every public route.
-pub fn router(state: &Arc<Public>) -> Router {
+pub fn router(state: &Arc<AppState>) -> Router {
     let cors = cors::layer(state);
     let (api, document) = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(generate::generate))
@@ -70,5 +70,5 @@ pub fn router(state: &Arc<Public>) -> Router {
         .routes(routes!(health::readyz))
         .split_for_parts();
     let routes = api.with_state(Arc::clone(state)).merge(openapi::pages(document));
-    edge::wrap(routes, Some(Arc::clone(&state.metrics)))
+    middleware::wrap(routes, Some(Arc::clone(&state.metrics)))
 }

@@ -118,7 +118,7 @@ pub(super) struct FieldError {
     pub message: String,
 }
 
-/// An error, before [`super::edge`] gives it the request's id and its bytes.
+/// An error, before [`super::middleware`] gives it the request's id and its bytes.
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// Its code.

@@ -8,12 +8,12 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    Public,
-    answer::TokenAnswer,
+    AppState,
     body::Strict,
     caller::{Address, Admitted, Origin},
     openapi::Refusals,
     problem::Problem,
+    response::TokenAnswer,
 };
 use crate::{
     domain::{ids::AppName, refresh_token::Presented, session::Decision, verdict},
@@ -39,7 +39,7 @@ pub(super) struct RefreshRequest {
     responses((status = 200, description = "A token and a refresh token", body = TokenAnswer), Refusals),
 )]
 pub(super) async fn refresh(
-    State(state): State<Arc<Public>>,
+    State(state): State<Arc<AppState>>,
     _: Admitted,
     Address(address): Address,
     origin: Origin,
@@ -57,7 +57,7 @@ pub(super) async fn refresh(
 
 /// Opens a presented refresh token, within the limits of its session and the origins of its app.
 pub(super) fn open(
-    state: &Public,
+    state: &AppState,
     address: std::net::IpAddr,
     origin: &Origin,
     refresh_token: &str,
@@ -77,7 +77,7 @@ pub(super) fn open(
     Ok(presented)
 }
 
-fn count(state: &Public, app: &AppName, outcome: &Result<Refreshed, Unrefreshed>) {
+fn count(state: &AppState, app: &AppName, outcome: &Result<Refreshed, Unrefreshed>) {
     let decision = match outcome {
         Ok(refreshed) => Some(refreshed.decision),
         Err(unrefreshed) => unrefreshed.decision,
@@ -94,7 +94,7 @@ fn count(state: &Public, app: &AppName, outcome: &Result<Refreshed, Unrefreshed>
 
 /// Counts and logs a reported failure by its code, if Braze has such a code. Nothing else of it is kept: it is whatever
 /// a client chose to send.
-fn note_failure(state: &Public, failure: &Value) {
+fn note_failure(state: &AppState, failure: &Value) {
     let code = code_of(failure).map_or("other", verdict::Code::label);
     state.metrics.failure_reported(code);
     tracing::info!(code, "an app reported an authentication failure");

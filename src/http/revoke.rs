@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Public,
+    AppState,
     body::Strict,
     caller::{Address, Origin},
     openapi::Refusals,
@@ -37,7 +37,7 @@ pub(super) struct RevokeAnswer {
     responses((status = 200, description = "The session is over, or never was", body = RevokeAnswer), Refusals),
 )]
 pub(super) async fn revoke(
-    State(state): State<Arc<Public>>,
+    State(state): State<Arc<AppState>>,
     Address(address): Address,
     origin: Origin,
     Strict(body): Strict<RevokeRequest>,

@@ -95,12 +95,12 @@ impl Issuer {
         };
         match self.parts.store.create_session(session).await? {
             Creation::OptedOut => Err(Refusal::OptedOut),
-            Creation::Created { .. } => self.hand_out(&contents, now, lifetime),
+            Creation::Created { .. } => self.issue_refresh_token(&contents, now, lifetime),
         }
     }
 
     /// Seals the refresh token that goes with a token of this life.
-    pub(super) fn hand_out(
+    pub(super) fn issue_refresh_token(
         &self,
         contents: &Contents,
         now: UnixMillis,

@@ -145,7 +145,7 @@ impl Issuer {
     }
 
     fn answer(&self, attempt: &Attempt, (token, expires): Signed, link: &Contents) -> Result<Issued, Refusal> {
-        let refresh = self.hand_out(link, attempt.now, attempt.lifetime)?;
+        let refresh = self.issue_refresh_token(link, attempt.now, attempt.lifetime)?;
         Ok(Issued { token, now: attempt.now, expires, refresh: Some(refresh) })
     }
 }

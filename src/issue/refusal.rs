@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{keyring::SignError, secret::NoEntropy, store::StoreError};
+use crate::{domain::jws::SignError, secret::NoEntropy, store::StoreError};
 
 /// Why there is no token. `http` gives each its status; a fault of ours is never a reason to log in again.
 #[derive(Debug, thiserror::Error)]

@@ -20,7 +20,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Config, Listener, Service,
     connection::{Protocol, stopped},
-    places::Places,
+    limiter::ConnectionLimiter,
     socket::BACKLOG,
 };
 
@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// One listener at work.
 struct Server {
     protocol: Protocol,
-    places: Arc<Places>,
+    limiter: Arc<ConnectionLimiter>,
     shutdown: watch::Receiver<bool>,
 }
 
@@ -39,8 +39,9 @@ struct Server {
 /// old one, the requests in flight end; whatever is left at the deadline is cut off.
 pub async fn serve(listener: Listener, config: Config, service: Service, shutdown: watch::Receiver<bool>) {
     let address = listener.local_addr();
-    let places = Places::new(config.max_connections, config.max_connections_per_address, service.metrics.clone());
-    let server = Arc::new(Server { protocol: Protocol::new(&config, service), places, shutdown });
+    let limiter =
+        ConnectionLimiter::new(config.max_connections, config.max_connections_per_address, service.metrics.clone());
+    let server = Arc::new(Server { protocol: Protocol::new(&config, service), limiter, shutdown });
     let mut connections = JoinSet::new();
     server.accept(&listener, &mut connections).await;
     // It ends with an error, `WouldBlock`, when none is left.
@@ -87,20 +88,20 @@ impl Server {
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
-        let Some(place) = self.places.take(peer.ip()) else {
-            return self.turn_away(stream, peer);
+        let Some(permit) = self.limiter.acquire(peer.ip()) else {
+            return self.reject(stream, peer);
         };
         // Answers are written whole: there is nothing to wait for.
         let _ = stream.set_nodelay(true);
         let server = Arc::clone(self);
         connections.spawn(async move {
             server.protocol.run(stream, peer, server.shutdown.clone()).await;
-            drop(place);
+            drop(permit);
         });
     }
 
     /// Says why, as far as the socket takes it at once, and closes.
-    fn turn_away(&self, stream: TcpStream, peer: SocketAddr) {
+    fn reject(&self, stream: TcpStream, peer: SocketAddr) {
         debug!(%peer, "turned away: no place for another connection");
         let answer = self.protocol.refusal(StatusCode::SERVICE_UNAVAILABLE);
         let _ = stream.into_std().and_then(|mut stream| stream.write(&answer));

@@ -53,7 +53,7 @@ enum Ending {
 }
 
 /// What a connection gets before it is closed.
-struct Farewell {
+struct ClosingResponse {
     /// An answer, or nothing where hyper has said everything.
     words: Vec<u8>,
     /// How long the client may take to hear them and to end its side.
@@ -96,9 +96,9 @@ impl Protocol {
             debug!(%peer, ?phase, "took too long");
         }
         let wire = http.into_parts().io.into_inner();
-        if let Some(farewell) = self.farewell(&ending, &wire, &progress) {
+        if let Some(closing_response) = self.closing_response(&ending, &wire, &progress) {
             // Nobody is left to tell, whatever becomes of it.
-            let _ = timeout(farewell.patience, say(wire.into_inner(), &farewell.words)).await;
+            let _ = timeout(closing_response.patience, say(wire.into_inner(), &closing_response.words)).await;
         }
     }
 
@@ -121,15 +121,17 @@ impl Protocol {
     }
 
     /// What remains to be done before closing; `None` where the connection is just dropped.
-    fn farewell<I>(&self, ending: &Ending, wire: &Wire<I>, progress: &Progress) -> Option<Farewell> {
-        let refuse = |status, patience| Some(Farewell { words: self.refusal(status), patience });
+    fn closing_response<I>(&self, ending: &Ending, wire: &Wire<I>, progress: &Progress) -> Option<ClosingResponse> {
+        let refuse = |status, patience| Some(ClosingResponse { words: self.refusal(status), patience });
         match (ending, wire.kept_back()) {
             (Ending::Http(_), Some(status)) => refuse(status, LINGER),
             // Hyper says nothing to the preface of HTTP/2.
             (Ending::Http(Err(error)), None) if error.is_parse() && !progress.in_service() => {
                 refuse(StatusCode::BAD_REQUEST, LINGER)
             }
-            (Ending::Http(Ok(())), None) if !wire.ended() => Some(Farewell { words: Vec::new(), patience: LINGER }),
+            (Ending::Http(Ok(())), None) if !wire.ended() => {
+                Some(ClosingResponse { words: Vec::new(), patience: LINGER })
+            }
             // It has used up its time: it is told if it listens, and not waited for.
             (Ending::TooLong(Phase::Header), _) => refuse(StatusCode::REQUEST_TIMEOUT, Duration::ZERO),
             (Ending::Http(_) | Ending::TooLong(_), _) => None,

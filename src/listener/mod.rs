@@ -1,12 +1,12 @@
 //! HTTP/1.1 over TCP, for the public and the ops listener alike: sockets, caps, timeouts, drain.
 //!
-//! The way of a connection: [`bind`] or [`inherited`] → `accept` (takes a place, or is turned away) → `connection`
+//! The way of a connection: [`bind`] or [`inherited`] → `accept` (takes a permit, or is turned away) → `connection`
 //! (hyper drives the protocol, `watchdog` its time) → the service. What hyper would answer by itself, before the
 //! service is asked (400, 431), is replaced by `refusal`.
 
 mod accept;
 mod connection;
-mod places;
+mod limiter;
 mod progress;
 mod refusal;
 mod service;

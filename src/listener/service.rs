@@ -24,7 +24,7 @@ use tower::Service as _;
 
 use super::{
     progress::Progress,
-    unread::{Drained, Draining, Leftover, Lent, take},
+    unread::{Drained, Draining, Leftover, TrackedBody, take},
 };
 
 /// The router, for one connection.
@@ -43,13 +43,13 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     fn call(&self, mut request: Request<Incoming>) -> Answering {
         self.progress.called();
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        let waits_for_leave = request.headers().contains_key(EXPECT);
-        let request = request.map(|body| Lent::new(body, &self.leftover));
+        let expects_continue = request.headers().contains_key(EXPECT);
+        let request = request.map(|body| TrackedBody::new(body, &self.leftover));
         Answering {
             step: Step::Router(self.router.clone().call(request)),
             progress: Arc::clone(&self.progress),
             leftover: Arc::clone(&self.leftover),
-            waits_for_leave,
+            expects_continue,
         }
     }
 }
@@ -60,7 +60,7 @@ pub(super) struct Answering {
     progress: Arc<Progress>,
     leftover: Leftover,
     /// The client sends its body only once it is asked to (RFC 9110 §10.1.1); for a refusal nobody asks.
-    waits_for_leave: bool,
+    expects_continue: bool,
 }
 
 enum Step {
@@ -79,7 +79,7 @@ impl Future for Answering {
             let answer = ready!(Pin::new(answer).poll(cx))?;
             match take(&self.leftover) {
                 None => return Poll::Ready(Ok(self.answer(answer, Drained::Clean))),
-                Some(_) if self.waits_for_leave => return Poll::Ready(Ok(self.answer(answer, Drained::Spoilt))),
+                Some(_) if self.expects_continue => return Poll::Ready(Ok(self.answer(answer, Drained::NotReusable))),
                 Some(rest) => self.step = Step::Draining(answer, rest),
             }
         }
@@ -97,7 +97,7 @@ impl Future for Answering {
 impl Answering {
     fn answer(&self, mut answer: Response<Body>, drained: Drained) -> Response<AnswerBody> {
         self.progress.answering();
-        if drained == Drained::Spoilt || self.progress.draining() {
+        if drained == Drained::NotReusable || self.progress.draining() {
             // RFC 9112 §9.6: tells the client to send its next request elsewhere, and hyper to close after this one.
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

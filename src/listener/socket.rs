@@ -59,7 +59,7 @@ pub enum ListenError {
         "socket {index} of LISTEN_FDS cannot be used ({source}): hand over listening TCP sockets, the public one first, then ops"
     )]
     Inherited {
-        /// Its place, from 0.
+        /// Position of the socket in `LISTEN_FDS`, from 0.
         index: usize,
         /// What was wrong.
         source: io::Error,

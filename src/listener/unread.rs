@@ -24,18 +24,18 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) type Leftover = Arc<Mutex<Option<Incoming>>>;
 
 /// A request's body, lent to the service.
-pub(super) struct Lent {
+pub(super) struct TrackedBody {
     body: Option<Incoming>,
     leftover: Leftover,
 }
 
-impl Lent {
+impl TrackedBody {
     pub(super) fn new(body: Incoming, leftover: &Leftover) -> Self {
         Self { body: Some(body), leftover: Arc::clone(leftover) }
     }
 }
 
-impl Body for Lent {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -57,7 +57,7 @@ impl Body for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
             *self.leftover.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
@@ -85,26 +85,26 @@ pub(super) enum Drained {
     /// Nothing is left of the body.
     Clean,
     /// The rest is too long or too late: the connection must end.
-    Spoilt,
+    NotReusable,
 }
 
 impl Draining {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Drained> {
         // A length that is known to be too much need not be waited for.
         if self.body.size_hint().lower() > MOST {
-            return Poll::Ready(Drained::Spoilt);
+            return Poll::Ready(Drained::NotReusable);
         }
         while let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             match frame {
                 None => return Poll::Ready(Drained::Clean),
-                Some(Err(_)) => return Poll::Ready(Drained::Spoilt),
+                Some(Err(_)) => return Poll::Ready(Drained::NotReusable),
                 Some(Ok(frame)) => self.taken += frame.data_ref().map_or(0, |data| data.len() as u64),
             }
             if self.taken > MOST {
-                return Poll::Ready(Drained::Spoilt);
+                return Poll::Ready(Drained::NotReusable);
             }
         }
         let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
-        patience.as_mut().poll(cx).map(|()| Drained::Spoilt)
+        patience.as_mut().poll(cx).map(|()| Drained::NotReusable)
     }
 }

@@ -22,7 +22,7 @@ pub struct Ceremony {
     pub custodian: Arc<dyn Custodian>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Who acts, for the audit_log.
+    /// Who acts, for the audit log.
     pub actor: String,
 }
 

@@ -1,7 +1,7 @@
 //! Does what the plan says: one step, put on record, then the next. Every step can be done again.
 //!
 //! What changes something outside the store (Braze, a private half) is put into the audit log first and done then. What
-//! changes records is one act: compare-and-set, with its line of the audit_log.
+//! changes records is one act: compare-and-set, with its line of the audit log.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ const BITS: u32 = 2048;
 pub enum StepPhase {
     /// It is about to begin.
     Before,
-    /// It is in the audit_log; nothing is changed elsewhere yet.
+    /// It is in the audit log; nothing is changed elsewhere yet.
     Recorded,
     /// What it changes elsewhere is changed, and not on record yet.
     Effected,

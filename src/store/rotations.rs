@@ -1,4 +1,4 @@
-//! What the store does for keys that are replaced: records, publications, nodes, a lease, and the audit_log.
+//! What the store does for keys that are replaced: records, publications, nodes, a lease, and the audit log.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub struct KeyTransaction {
     pub progress: Option<(RingName, Progress)>,
     /// A key whose private half is gone.
     pub destroyed: Option<(Kid, UnixMillis)>,
-    /// What goes into the audit_log. The repetition of what is the last line about the same key at the same app is left out:
+    /// What goes into the audit log. The repetition of what is the last line about the same key at the same app is left out:
     /// it was tried again.
     pub events: Vec<AuditEvent>,
 }

@@ -2,7 +2,7 @@
 //! one that is emulated. `tests/run.sh batch` brings both.
 
 use super::support::{
-    bench::{Bench, CONFIG},
+    test_service::{CONFIG, TestService},
     verified_claims,
 };
 
@@ -11,7 +11,7 @@ const LOGINS: usize = 30;
 /// Logs many users in at once; how many signatures there were, and in how many goes.
 async fn logins(custody: &str) -> (f64, f64) {
     let config = CONFIG.replace("[custody]\n", &format!("[custody]\nthreads = 1\n{custody}"));
-    let bench = std::sync::Arc::new(Bench::with(&config).await);
+    let bench = std::sync::Arc::new(TestService::with(&config).await);
     let asked: Vec<_> = (0..LOGINS)
         .map(|user| {
             let bench = std::sync::Arc::clone(&bench);

@@ -17,8 +17,8 @@ use countersign::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    bench::TestClock,
     domain::{NOW, OURS, THEIRS},
+    test_service::TestClock,
 };
 
 struct Braze {

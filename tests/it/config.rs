@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use countersign::config::{Environment, Mistakes, SAMPLE, Settings, check_text};
+use countersign::config::{ConfigErrors, Environment, SAMPLE, Settings, check_text};
 use proptest::prelude::*;
 
 /// A folder with a sealing secret and this configuration.
@@ -15,7 +15,7 @@ fn folder(config: &str) -> tempfile::TempDir {
     folder
 }
 
-fn load(folder: &Path, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Settings, Mistakes> {
+fn load(folder: &Path, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
     let environment = Environment::of(environment.iter().map(|(name, value)| (name.into(), value.into())));
     let flags: Vec<(String, String)> =
         flags.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();

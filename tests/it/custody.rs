@@ -10,11 +10,11 @@ use std::{
 
 use countersign::{
     clock::UnixMillis,
-    custody::{self, Batch, Config, Custodian, CustodyError, HeldKey, ImportError, SignError, Signer},
+    custody::{self, Batch, Config, Custodian, CustodyError, HeldKey, ImportError, Signer},
     domain::{
         claims::Claims,
         ids::{UserId, UserIdRules},
-        jws::SigningInput,
+        jws::{SignError, SigningInput},
         key::{KeyRecord, KeyState},
         policy::{AppPolicy, ClaimsPolicy},
     },

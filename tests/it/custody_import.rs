@@ -1,6 +1,6 @@
 //! What is taken as a key, and what is refused: each by its name, with the next step.
 
-use countersign::custody::{Foreign, ImportError, PublicHalf, describe, inspect_pem};
+use countersign::custody::{ImportError, PublicHalf, UnsupportedKey, describe, inspect_pem};
 use proptest::prelude::*;
 
 use crate::custody::{Custody, PASSPHRASE, fixture};
@@ -25,32 +25,32 @@ fn refusal(bytes: &[u8]) -> ImportError {
 #[test]
 fn what_is_no_rsa_private_key_is_refused_by_name_with_the_next_step() {
     let table = [
-        ("rsa-2048.public.pem", Foreign::PublicKey, "a public key: give the private key"),
-        ("rsa-2048.public-pkcs1.pem", Foreign::PublicKey, "BEGIN PRIVATE KEY"),
-        ("openssh.public", Foreign::PublicKey, "BEGIN PRIVATE KEY"),
-        ("certificate.pem", Foreign::Certificate, "give the private key that belongs to it"),
-        ("certificate-request.pem", Foreign::CertificateRequest, "give the private key that belongs to it"),
-        ("ec-p256.sec1.pem", Foreign::EcKey, "an EC key: Braze accepts RS256 only"),
-        ("ec-p256.pkcs8.pem", Foreign::EcKey, "countersign keys generate"),
-        ("ed25519.pkcs8.pem", Foreign::EdwardsKey, "countersign keys generate"),
-        ("x25519.pkcs8.pem", Foreign::EdwardsKey, "countersign keys generate"),
-        ("rsa-pss.pkcs8.pem", Foreign::RsaPss, "countersign keys generate"),
-        ("dsa.pkcs8.pem", Foreign::DsaKey, "countersign keys generate"),
-        ("dsa.traditional.pem", Foreign::DsaKey, "countersign keys generate"),
-        ("openssh.private", Foreign::OpenSsh, "ssh-keygen -p -m pkcs8"),
-        ("rsa-2048.legacy-encrypted.pem", Foreign::LegacyEncrypted, "openssl pkcs8 -topk8"),
-        ("rsa-2048.pkcs8.der", Foreign::Der, "openssl pkey -inform DER"),
-        ("rsa-2048.pkcs1.der", Foreign::Der, "openssl pkey -inform DER"),
-        ("rsa-2048.encrypted.der", Foreign::Der, "openssl pkey -inform DER"),
-        ("rsa-2048.public.der", Foreign::PublicKey, "BEGIN PRIVATE KEY"),
-        ("certificate.der", Foreign::Certificate, "BEGIN PRIVATE KEY"),
-        ("certificate-request.der", Foreign::CertificateRequest, "BEGIN PRIVATE KEY"),
-        ("bundle.p12", Foreign::Pkcs12, "openssl pkcs12 -in"),
-        ("rsa-2048.jwk.json", Foreign::Json, "export the key as PEM"),
+        ("rsa-2048.public.pem", UnsupportedKey::PublicKey, "a public key: give the private key"),
+        ("rsa-2048.public-pkcs1.pem", UnsupportedKey::PublicKey, "BEGIN PRIVATE KEY"),
+        ("openssh.public", UnsupportedKey::PublicKey, "BEGIN PRIVATE KEY"),
+        ("certificate.pem", UnsupportedKey::Certificate, "give the private key that belongs to it"),
+        ("certificate-request.pem", UnsupportedKey::CertificateRequest, "give the private key that belongs to it"),
+        ("ec-p256.sec1.pem", UnsupportedKey::EcKey, "an EC key: Braze accepts RS256 only"),
+        ("ec-p256.pkcs8.pem", UnsupportedKey::EcKey, "countersign keys generate"),
+        ("ed25519.pkcs8.pem", UnsupportedKey::EdwardsKey, "countersign keys generate"),
+        ("x25519.pkcs8.pem", UnsupportedKey::EdwardsKey, "countersign keys generate"),
+        ("rsa-pss.pkcs8.pem", UnsupportedKey::RsaPss, "countersign keys generate"),
+        ("dsa.pkcs8.pem", UnsupportedKey::DsaKey, "countersign keys generate"),
+        ("dsa.traditional.pem", UnsupportedKey::DsaKey, "countersign keys generate"),
+        ("openssh.private", UnsupportedKey::OpenSsh, "ssh-keygen -p -m pkcs8"),
+        ("rsa-2048.legacy-encrypted.pem", UnsupportedKey::LegacyEncrypted, "openssl pkcs8 -topk8"),
+        ("rsa-2048.pkcs8.der", UnsupportedKey::Der, "openssl pkey -inform DER"),
+        ("rsa-2048.pkcs1.der", UnsupportedKey::Der, "openssl pkey -inform DER"),
+        ("rsa-2048.encrypted.der", UnsupportedKey::Der, "openssl pkey -inform DER"),
+        ("rsa-2048.public.der", UnsupportedKey::PublicKey, "BEGIN PRIVATE KEY"),
+        ("certificate.der", UnsupportedKey::Certificate, "BEGIN PRIVATE KEY"),
+        ("certificate-request.der", UnsupportedKey::CertificateRequest, "BEGIN PRIVATE KEY"),
+        ("bundle.p12", UnsupportedKey::Pkcs12, "openssl pkcs12 -in"),
+        ("rsa-2048.jwk.json", UnsupportedKey::Json, "export the key as PEM"),
     ];
     for (name, foreign, next) in table {
         let refusal = refusal(&fixture(name));
-        assert_eq!(refusal, ImportError::Foreign(foreign), "{name}");
+        assert_eq!(refusal, ImportError::Unsupported(foreign), "{name}");
         assert!(refusal.to_string().contains(next), "{name}: {refusal}");
         assert_eq!(describe(&fixture(name)), foreign.name(), "{name}");
     }
@@ -65,31 +65,31 @@ fn what_was_damaged_on_the_way_is_refused_by_name_with_the_next_step() {
     let inside: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let utf16 = |unit: fn(u16) -> [u8; 2]| pem.encode_utf16().flat_map(unit).collect::<Vec<_>>();
     let table = [
-        (Vec::new(), Foreign::Empty, "give the PEM file"),
-        (b" \r\n\t ".to_vec(), Foreign::Empty, "give the PEM file"),
-        (vec![b'x'; 64 * 1024 + 1], Foreign::TooLarge, "the key alone"),
-        (b"my key".to_vec(), Foreign::Garbage, "give the PEM file"),
-        (b"0".to_vec(), Foreign::Garbage, "give the PEM file"),
-        ((pem.clone() + &public).into_bytes(), Foreign::Several, "leave the private key alone"),
-        ((certificate.clone() + &pem).into_bytes(), Foreign::Several, "leave the private key alone"),
-        ((pem.clone() + &pem).into_bytes(), Foreign::Several, "leave the private key alone"),
-        ((certificate.clone() + &certificate).into_bytes(), Foreign::Certificate, "private key"),
-        (pem.as_bytes()[..800].to_vec(), Foreign::CutOff, "copy it again"),
-        (pem.replace("MII", "M\u{2026}").into_bytes(), Foreign::BadBase64, "copy it again"),
-        (pem.replace('\n', "\\n").into_bytes(), Foreign::EscapedNewlines, "printf"),
-        (STANDARD.encode(&pem).into_bytes(), Foreign::Base64OfPem, "base64 -d"),
-        (inside.into_bytes(), Foreign::BareBase64, "put -----BEGIN PRIVATE KEY-----"),
-        (utf16(u16::to_le_bytes), Foreign::Utf16, "iconv"),
-        ([&[0xFF, 0xFE][..], &utf16(u16::to_le_bytes)].concat(), Foreign::Utf16, "iconv"),
-        ([&[0xFE, 0xFF][..], &utf16(u16::to_be_bytes)].concat(), Foreign::Utf16, "iconv"),
-        (b"PuTTY-User-Key-File-3: ssh-rsa".to_vec(), Foreign::Putty, "puttygen"),
-        (b"\xFE\xED\xFE\xED\0\0\0\x02".to_vec(), Foreign::JavaKeystore, "keytool"),
-        (pem.replace("PRIVATE", "PGP PRIVATE").into_bytes(), Foreign::Pgp, "keys generate"),
-        (pem.replace("PRIVATE", "SECRET").into_bytes(), Foreign::OtherPem, "BEGIN PRIVATE KEY"),
+        (Vec::new(), UnsupportedKey::Empty, "give the PEM file"),
+        (b" \r\n\t ".to_vec(), UnsupportedKey::Empty, "give the PEM file"),
+        (vec![b'x'; 64 * 1024 + 1], UnsupportedKey::TooLarge, "the key alone"),
+        (b"my key".to_vec(), UnsupportedKey::Garbage, "give the PEM file"),
+        (b"0".to_vec(), UnsupportedKey::Garbage, "give the PEM file"),
+        ((pem.clone() + &public).into_bytes(), UnsupportedKey::Several, "leave the private key alone"),
+        ((certificate.clone() + &pem).into_bytes(), UnsupportedKey::Several, "leave the private key alone"),
+        ((pem.clone() + &pem).into_bytes(), UnsupportedKey::Several, "leave the private key alone"),
+        ((certificate.clone() + &certificate).into_bytes(), UnsupportedKey::Certificate, "private key"),
+        (pem.as_bytes()[..800].to_vec(), UnsupportedKey::CutOff, "copy it again"),
+        (pem.replace("MII", "M\u{2026}").into_bytes(), UnsupportedKey::BadBase64, "copy it again"),
+        (pem.replace('\n', "\\n").into_bytes(), UnsupportedKey::EscapedNewlines, "printf"),
+        (STANDARD.encode(&pem).into_bytes(), UnsupportedKey::Base64OfPem, "base64 -d"),
+        (inside.into_bytes(), UnsupportedKey::BareBase64, "put -----BEGIN PRIVATE KEY-----"),
+        (utf16(u16::to_le_bytes), UnsupportedKey::Utf16, "iconv"),
+        ([&[0xFF, 0xFE][..], &utf16(u16::to_le_bytes)].concat(), UnsupportedKey::Utf16, "iconv"),
+        ([&[0xFE, 0xFF][..], &utf16(u16::to_be_bytes)].concat(), UnsupportedKey::Utf16, "iconv"),
+        (b"PuTTY-User-Key-File-3: ssh-rsa".to_vec(), UnsupportedKey::Putty, "puttygen"),
+        (b"\xFE\xED\xFE\xED\0\0\0\x02".to_vec(), UnsupportedKey::JavaKeystore, "keytool"),
+        (pem.replace("PRIVATE", "PGP PRIVATE").into_bytes(), UnsupportedKey::Pgp, "keys generate"),
+        (pem.replace("PRIVATE", "SECRET").into_bytes(), UnsupportedKey::OtherPem, "BEGIN PRIVATE KEY"),
     ];
     for (bytes, foreign, next) in table {
         let refusal = refusal(&bytes);
-        assert_eq!(refusal, ImportError::Foreign(foreign));
+        assert_eq!(refusal, ImportError::Unsupported(foreign));
         assert!(refusal.to_string().contains(next), "{refusal}");
     }
 }

@@ -7,14 +7,14 @@ use http::{Request, header};
 use serde_json::{Value, json};
 
 use super::support::{
-    Answer,
-    bench::{Bench, CONFIG, post, raw_post},
-    claims, verified_claims,
+    Answer, claims,
+    test_service::{CONFIG, TestService, post, raw_post},
+    verified_claims,
 };
 
 #[tokio::test]
 async fn a_token_says_exactly_what_braze_wants() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let answer = bench.login("u-1").await;
     let token = answer.text("token");
     let header = token.split('.').next().unwrap();
@@ -31,7 +31,7 @@ async fn a_token_says_exactly_what_braze_wants() {
 #[tokio::test]
 async fn claims_and_key_id_are_by_policy() {
     let config = format!("{CONFIG}\n[apps.web.claims]\njti = false\niat = true\naud = true\niss = true\nkid = true\n");
-    let bench = Bench::with(&config).await;
+    let bench = TestService::with(&config).await;
     let token = bench.login("u-1").await.text("token");
     let now = bench.clock.now().seconds();
     assert_eq!(
@@ -46,13 +46,13 @@ async fn claims_and_key_id_are_by_policy() {
 async fn a_ring_that_isolates_its_apps_forces_the_issuer() {
     let config =
         "[rings.main]\nisolate_apps = true\n[apps.web]\nsdk_api_key = \"k-web\"\n[apps.ios]\nsdk_api_key = \"k-ios\"\n";
-    let bench = Bench::with(config).await;
+    let bench = TestService::with(config).await;
     assert_eq!(claims(&bench.login("u-1").await.text("token"))["iss"], "k-web");
 }
 
 #[tokio::test]
 async fn a_caller_may_shorten_a_token_and_never_lengthen_it() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let mint = async |ttl: Value| bench.generate(&json!({ "app": "web", "user_id": "u-1", "ttl": ttl })).await;
     let exp = claims(&mint(json!(60)).await.ok().text("token"))["exp"].clone();
     assert_eq!(exp, json!(bench.clock.now().seconds() + 60));
@@ -69,7 +69,7 @@ async fn a_caller_may_shorten_a_token_and_never_lengthen_it() {
 
 #[tokio::test]
 async fn a_user_id_is_taken_byte_for_byte_or_refused() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     for id in ["u-1", "007", "A\u{30a}", "\u{c5}", "用户", "a b", "o'neil+x@example.com", "\"quoted\\", "🦀"] {
         assert_eq!(claims(&bench.login(id).await.text("token"))["sub"], json!(id));
     }
@@ -84,7 +84,7 @@ async fn a_user_id_is_taken_byte_for_byte_or_refused() {
 
 #[tokio::test]
 async fn the_longest_user_id_fits_into_a_header() {
-    let bench = Bench::with(&format!("{CONFIG}\n[apps.long]\nmax_user_id_bytes = 997\n")).await;
+    let bench = TestService::with(&format!("{CONFIG}\n[apps.long]\nmax_user_id_bytes = 997\n")).await;
     for id in ["\"".repeat(997), "\\".repeat(997), format!("{}x", "用".repeat(332))] {
         let answer = bench.generate(&json!({ "app": "long", "user_id": id })).await.ok();
         assert!(answer.text("token").len() <= 4096);
@@ -95,7 +95,7 @@ async fn the_longest_user_id_fits_into_a_header() {
 
 #[tokio::test]
 async fn only_a_live_api_key_gets_a_token_and_every_other_credential_one_answer() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let login = bench.login("u-1").await;
     let (jwt, refresh_token) = (login.text("token"), login.text("refresh_token"));
     let mut wrong = bench.api_key.clone();
@@ -135,7 +135,7 @@ async fn only_a_live_api_key_gets_a_token_and_every_other_credential_one_answer(
 
 #[tokio::test]
 async fn a_jwt_we_minted_is_a_credential_nowhere() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let jwt = bench.login("u-1").await.text("token");
     bench.refresh(&jwt).await.problem(401, "invalid_token");
     bench.revoke(&jwt).await.ok();
@@ -156,7 +156,7 @@ async fn a_jwt_we_minted_is_a_credential_nowhere() {
 
 #[tokio::test]
 async fn an_api_key_is_good_for_its_apps_only() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let web = vec!["web".parse().unwrap()];
     let (key, _) = bench.services.clients().create("web-only".parse().unwrap(), web, None).await.unwrap();
     bench.public.api_keys.swap(bench.services.store.api_keys().await.unwrap());
@@ -171,7 +171,7 @@ async fn an_api_key_is_good_for_its_apps_only() {
 
 #[tokio::test]
 async fn an_api_key_ends_when_it_expires() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let web = vec!["web".parse().unwrap()];
     let hour = Some(Duration::from_hours(1));
     let (key, _) = bench.services.clients().create("short".parse().unwrap(), web, hour).await.unwrap();
@@ -188,7 +188,7 @@ async fn an_api_key_ends_when_it_expires() {
 
 #[tokio::test]
 async fn bodies_are_read_strictly() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let deep = format!(r#"{{"app":"web","user_id":"u","x":{}1{}}}"#, "[".repeat(40), "]".repeat(40));
     let bad = [
         ("", ""),
@@ -224,7 +224,7 @@ async fn bodies_are_read_strictly() {
 
 #[tokio::test]
 async fn a_body_is_json_and_small() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""] {
         let request = Request::post("/v1/token/generate").header(header::CONTENT_TYPE, kind).body("{}".into()).unwrap();
         authorized(&bench, request).await.problem(415, "client_error");
@@ -243,7 +243,7 @@ async fn a_body_is_json_and_small() {
 
 #[tokio::test]
 async fn a_user_has_no_more_than_fifty_sessions_on_an_app() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let oldest = bench.session("u-1").await;
     for _ in 0..60 {
         bench.clock.forward(Duration::from_millis(5));
@@ -256,7 +256,7 @@ async fn a_user_has_no_more_than_fifty_sessions_on_an_app() {
 }
 
 /// Sends a request with the bench's API key.
-async fn authorized(bench: &Bench, mut request: Request<axum::body::Body>) -> Answer {
+async fn authorized(bench: &TestService, mut request: Request<axum::body::Body>) -> Answer {
     request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {}", bench.api_key).parse().unwrap());
     bench.send(request).await
 }

@@ -8,10 +8,10 @@ use std::sync::{
 use async_trait::async_trait;
 use countersign::{
     clock::UnixMillis,
-    custody::{Custodian, CustodyError, HeldKey, ImportError, SignError, Signer},
+    custody::{Custodian, CustodyError, HeldKey, ImportError, Signer},
     domain::{
         ids::{Kid, RingName},
-        jws::{SignedToken, SigningInput},
+        jws::{SignError, SignedToken, SigningInput},
         key::{KeyRecord, KeyState},
     },
     keyring::Keyring,

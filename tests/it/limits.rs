@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::support::bench::Bench;
+use super::support::test_service::TestService;
 
 /// Limits at their defaults; patience with the signatures of a slow machine.
 const APP: &str = "[custody]\nmax_wait = \"60s\"\n[apps.web]\n";
 
 #[tokio::test]
 async fn a_session_that_asks_too_often_is_told_when_to_come_back() {
-    let bench = Bench::with(&format!("{APP}[limits]\nper_session = {{ per_second = 1, burst = 3 }}\n")).await;
+    let bench = TestService::with(&format!("{APP}[limits]\nper_session = {{ per_second = 1, burst = 3 }}\n")).await;
     let token = bench.session("u-1").await;
     for _ in 0..3 {
         bench.refresh(&token).await.ok();
@@ -25,12 +25,12 @@ async fn a_session_that_asks_too_often_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn clients_and_addresses_have_their_own_limits() {
-    let bench = Bench::with(&format!("{APP}[limits]\nper_client = {{ per_second = 1, burst = 2 }}\n")).await;
+    let bench = TestService::with(&format!("{APP}[limits]\nper_client = {{ per_second = 1, burst = 2 }}\n")).await;
     bench.login("u-1").await;
     bench.login("u-2").await;
     bench.generate(&json!({ "app": "web", "user_id": "u-3" })).await.problem(429, "rate_limited");
 
-    let bench = Bench::with(&format!("{APP}[limits]\nper_address = {{ per_second = 1, burst = 2 }}\n")).await;
+    let bench = TestService::with(&format!("{APP}[limits]\nper_address = {{ per_second = 1, burst = 2 }}\n")).await;
     bench.refresh("junk").await.problem(401, "invalid_token");
     bench.refresh("junk").await.problem(401, "invalid_token");
     bench.refresh("junk").await.problem(429, "rate_limited");
@@ -38,7 +38,8 @@ async fn clients_and_addresses_have_their_own_limits() {
 
 #[tokio::test]
 async fn guessing_is_slowed_and_good_credentials_from_there_still_pass() {
-    let bench = Bench::with(&format!("{APP}[limits]\nfailures_per_address = {{ per_second = 1, burst = 5 }}\n")).await;
+    let bench =
+        TestService::with(&format!("{APP}[limits]\nfailures_per_address = {{ per_second = 1, burst = 5 }}\n")).await;
     let token = bench.session("u-1").await;
     let mut statuses = Vec::new();
     for _ in 0..10 {
@@ -51,7 +52,7 @@ async fn guessing_is_slowed_and_good_credentials_from_there_still_pass() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_honest_burst_meets_no_limit_by_default() {
-    let bench = std::sync::Arc::new(Bench::with(APP).await);
+    let bench = std::sync::Arc::new(TestService::with(APP).await);
     let token = bench.session("u-1").await;
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..50 {

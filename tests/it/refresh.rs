@@ -13,26 +13,26 @@ use countersign::{
 use serde_json::json;
 
 use super::support::{
-    bench::{Bench, CONFIG},
     claims,
     domain::just_before,
+    test_service::{CONFIG, TestService},
     verified_claims,
 };
 
 const DAY: Duration = Duration::from_hours(24);
 
 /// What is inside a refresh token, which only the service can see.
-fn presented(bench: &Bench, refresh_token: &str) -> Presented {
+fn presented(bench: &TestService, refresh_token: &str) -> Presented {
     refresh_token::unseal(refresh_token, &SealingKeys::derive(bench.settings.sealing())).unwrap()
 }
 
-fn counter(bench: &Bench, refresh_token: &str) -> u64 {
+fn counter(bench: &TestService, refresh_token: &str) -> u64 {
     presented(bench, refresh_token).counter
 }
 
 #[tokio::test]
 async fn a_refresh_gives_a_new_token_and_a_new_refresh_token() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let login = bench.login("u-1").await;
     bench.clock.forward(Duration::from_mins(40));
     let refreshed = bench.refresh(&login.text("refresh_token")).await.ok();
@@ -53,7 +53,7 @@ async fn a_refresh_gives_a_new_token_and_a_new_refresh_token() {
 
 #[tokio::test]
 async fn a_refresh_token_knows_its_place_and_its_times() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let began = bench.clock.now();
     let mut token = bench.session("u-1").await;
     let session = presented(&bench, &token).session;
@@ -79,7 +79,8 @@ async fn a_refresh_token_knows_its_place_and_its_times() {
 #[tokio::test]
 async fn a_session_that_is_not_there_has_expired_if_its_token_says_so() {
     let config = format!("{CONFIG}\n[apps.web.refresh]\nidle = \"10d\"\nabsolute = \"15d\"\n");
-    let bench = Bench::with(&config.replace("[apps.web]", "[store]\nmax_sessions_per_user = 1\n\n[apps.web]")).await;
+    let bench =
+        TestService::with(&config.replace("[apps.web]", "[store]\nmax_sessions_per_user = 1\n\n[apps.web]")).await;
     // Each login takes the place of the user's session before it.
     let idle = bench.session("u-1").await;
     bench.session("u-1").await;
@@ -101,7 +102,7 @@ async fn a_session_that_is_not_there_has_expired_if_its_token_says_so() {
 
 #[tokio::test]
 async fn refresh_from_is_spread() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let mut seen = HashSet::new();
     for _ in 0..20 {
         seen.insert(bench.login("u-1").await.json()["refresh_from"].as_i64().unwrap());
@@ -111,7 +112,7 @@ async fn refresh_from_is_spread() {
 
 #[tokio::test]
 async fn a_lost_answer_is_repeated_with_the_same_successor() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let first = bench.session("u-1").await;
     let lost = bench.refresh(&first).await.ok().text("refresh_token");
     bench.clock.forward(23 * Duration::from_hours(1));
@@ -125,7 +126,7 @@ async fn a_lost_answer_is_repeated_with_the_same_successor() {
 
 #[tokio::test]
 async fn the_retry_window_is_not_extended_by_using_it() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let first = bench.session("u-1").await;
     bench.refresh(&first).await.ok();
     bench.clock.forward(Duration::from_hours(20));
@@ -136,7 +137,7 @@ async fn the_retry_window_is_not_extended_by_using_it() {
 
 #[tokio::test]
 async fn one_behind_but_too_late_is_refused_and_the_session_left_alone() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let first = bench.session("u-1").await;
     let second = bench.refresh(&first).await.ok().text("refresh_token");
     bench.clock.forward(DAY);
@@ -148,7 +149,7 @@ async fn one_behind_but_too_late_is_refused_and_the_session_left_alone() {
 
 #[tokio::test]
 async fn reuse_ends_the_session_and_only_that() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let other = bench.session("u-1").await;
     let first = bench.session("u-1").await;
     let second = bench.refresh(&first).await.ok().text("refresh_token");
@@ -162,7 +163,7 @@ async fn reuse_ends_the_session_and_only_that() {
 
 #[tokio::test]
 async fn a_straggler_of_the_same_moment_is_no_reuse() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let first = bench.session("u-1").await;
     let second = bench.refresh(&first).await.ok().text("refresh_token");
     let third = bench.refresh(&second).await.ok().text("refresh_token");
@@ -173,7 +174,7 @@ async fn a_straggler_of_the_same_moment_is_no_reuse() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_get_one_successor() {
-    let bench = std::sync::Arc::new(Bench::new().await);
+    let bench = std::sync::Arc::new(TestService::new().await);
     let first = bench.session("u-1").await;
     let mut racing = tokio::task::JoinSet::new();
     for _ in 0..200 {
@@ -187,7 +188,7 @@ async fn many_at_once_get_one_successor() {
 
 #[tokio::test]
 async fn a_token_ahead_of_the_store_goes_on_and_raises_an_alarm() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let first = bench.session("u-1").await;
     let second = bench.refresh(&first).await.ok().text("refresh_token");
     let third = bench.refresh(&second).await.ok().text("refresh_token");
@@ -204,7 +205,7 @@ async fn a_token_ahead_of_the_store_goes_on_and_raises_an_alarm() {
 
 #[tokio::test]
 async fn idle_and_absolute_life_end_a_session() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let idle = bench.session("u-1").await;
     bench.clock.forward(30 * DAY);
     let over = bench.refresh(&idle).await.problem(401, "expired_token");
@@ -221,7 +222,7 @@ async fn idle_and_absolute_life_end_a_session() {
 
 #[tokio::test]
 async fn the_guard_protects_a_switched_user_and_changes_nothing() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let token = bench.session("u-1").await;
     let refresh = |user: &str| json!({ "refresh_token": token, "user_id": user });
     let refused = bench.post("/v1/token/refresh", &refresh("u-2")).await.problem(409, "user_mismatch");
@@ -233,7 +234,7 @@ async fn the_guard_protects_a_switched_user_and_changes_nothing() {
 
 #[tokio::test]
 async fn opted_out_users_get_nothing_until_they_are_back() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let token = bench.session("u-1").await;
     let user =
         countersign::domain::ids::UserId::parse("u-1", countersign::domain::ids::UserIdRules::default()).unwrap();
@@ -252,7 +253,7 @@ async fn opted_out_users_get_nothing_until_they_are_back() {
 
 #[tokio::test]
 async fn every_way_of_revoking_ends_the_session_at_once() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let user =
         countersign::domain::ids::UserId::parse("u-1", countersign::domain::ids::UserIdRules::default()).unwrap();
     let users = bench.services.users();
@@ -287,7 +288,7 @@ async fn every_way_of_revoking_ends_the_session_at_once() {
 
 #[tokio::test]
 async fn a_shortened_login_stays_shortened() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let login = bench.generate(&json!({ "app": "web", "user_id": "u-1", "ttl": 300 })).await.ok();
     assert_eq!(login.json()["expires_in"], 299, "exp is a whole second, never later than asked for");
     let refreshed = bench.refresh(&login.text("refresh_token")).await.ok();
@@ -296,7 +297,7 @@ async fn a_shortened_login_stays_shortened() {
 
 #[tokio::test]
 async fn a_strict_app_repeats_nothing() {
-    let bench = Bench::with(&format!("{CONFIG}\n[apps.web.refresh]\nretry_window = \"0s\"\n")).await;
+    let bench = TestService::with(&format!("{CONFIG}\n[apps.web.refresh]\nretry_window = \"0s\"\n")).await;
     let first = bench.session("u-1").await;
     let second = bench.refresh(&first).await.ok().text("refresh_token");
     bench.refresh(&first).await.problem(401, "invalid_token");
@@ -305,7 +306,7 @@ async fn a_strict_app_repeats_nothing() {
 
 #[tokio::test]
 async fn an_app_may_have_no_refreshing() {
-    let bench = Bench::with(&format!("{CONFIG}\n[apps.web.refresh]\nenabled = false\n")).await;
+    let bench = TestService::with(&format!("{CONFIG}\n[apps.web.refresh]\nenabled = false\n")).await;
     let answer = bench.login("u-1").await.json();
     for absent in ["refresh_token", "refresh_from", "refresh_expires", "refresh_in"] {
         assert!(answer.get(absent).is_none(), "{answer}");
@@ -314,7 +315,7 @@ async fn an_app_may_have_no_refreshing() {
 
 #[tokio::test]
 async fn a_failure_of_any_shape_is_counted_and_fails_nothing() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let mut token = bench.session("u-1").await;
     let shapes = [
         json!({"error_code": 22, "reason": "EXPIRED", "user_id": "u-1", "signature": "x.y.z", "platform": "web"}),
@@ -336,7 +337,7 @@ async fn a_failure_of_any_shape_is_counted_and_fails_nothing() {
 
 #[tokio::test]
 async fn invented_failures_make_no_new_series() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let token = bench.session("u-1").await;
     let report = |failure| json!({ "refresh_token": token, "failure": failure });
     bench.post("/v1/token/refresh", &report(json!({"error_code": 4711}))).await.ok();
@@ -352,8 +353,8 @@ async fn invented_failures_make_no_new_series() {
 
 #[tokio::test]
 async fn what_is_no_refresh_token_of_ours_gets_one_and_the_same_answer() {
-    let bench = Bench::new().await;
-    let other = Bench::new().await;
+    let bench = TestService::new().await;
+    let other = TestService::new().await;
     let good = bench.session("u-1").await;
     let jwt = bench.login("u-1").await.text("token");
     let revoked = bench.session("u-1").await;
@@ -376,7 +377,7 @@ async fn what_is_no_refresh_token_of_ours_gets_one_and_the_same_answer() {
 
 #[tokio::test]
 async fn a_token_of_an_app_that_is_gone_is_refused() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let token = bench.session("u-1").await;
     let mut policies = bench.settings.policies();
     policies.remove(&"web".parse().unwrap());
@@ -386,7 +387,7 @@ async fn a_token_of_an_app_that_is_gone_is_refused() {
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_logs_nobody_out() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let mut token = bench.session("u-1").await;
     bench.clock.back(Duration::from_hours(1));
     let first = token.clone();

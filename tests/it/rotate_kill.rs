@@ -15,8 +15,8 @@ use countersign::{
 };
 
 use crate::support::{
-    bench::TestClock,
     rotation::{APPS, Stage, name, services},
+    test_service::TestClock,
 };
 
 const MOMENTS: [StepPhase; 4] = [StepPhase::Before, StepPhase::Recorded, StepPhase::Effected, StepPhase::Done];

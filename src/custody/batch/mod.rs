@@ -14,7 +14,7 @@ use rsa::pkcs1;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{emsa, engine::PrivateKey};
+use super::{emsa, signer::PrivateKey};
 use crate::{
     domain::jws::Signature,
     telemetry::{Alarm, Metrics},
@@ -111,7 +111,7 @@ pub type SignTogether = Box<dyn Fn(&[&[u8]]) -> Vec<Option<Signature>>>;
 #[cfg(feature = "crypto-mb")]
 pub fn batch_signer(pkcs8: &[u8]) -> Result<SignTogether, String> {
     available()?;
-    let pkcs1 = super::envelope::from_pkcs8(pkcs8).map_err(|why| why.to_string())?;
+    let pkcs1 = super::format::pkcs8::from_pkcs8(pkcs8).map_err(|why| why.to_string())?;
     let key = pkcs1::RsaPrivateKey::try_from(pkcs1.as_slice()).map_err(|why| why.to_string())?;
     let key = BatchKey {
         lanes: crypto_mb::lanes(&key)?,

@@ -4,10 +4,9 @@ use std::{collections::VecDeque, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::PrivateKey;
 use crate::{
-    custody::SignError,
-    domain::jws::{SignedToken, SigningInput},
+    custody::signer::PrivateKey,
+    domain::jws::{SignError, SignedToken, SigningInput},
     telemetry::Stopwatch,
 };
 

@@ -14,7 +14,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, hooks::Wal, wal::CheckpointMode};
 
-use super::{connect, name::StoreName};
+use super::{connect, errors::StoreName};
 use crate::{
     store::StoreError,
     telemetry::{Metrics, Stopwatch, StoreWork},
@@ -53,12 +53,12 @@ impl Checkpointer {
         };
         // Takes the place of the engine's own hook, which would move them.
         name.check(writer.wal_hook(Some(hook)))?;
-        let mut mover = Mover { connection: name.check(connect::writing(path))?, failed: false, metrics };
+        let mut worker = CheckpointThread { connection: name.check(connect::writing(path))?, failed: false, metrics };
         // One that waits is enough: whatever was written until it is taken is moved then.
         let (wake, woken) = sync_channel(1);
         let thread = thread::Builder::new()
-            .name("store-mover".to_owned())
-            .spawn(move || mover.serve(&woken))
+            .name("store-checkpoint".to_owned())
+            .spawn(move || worker.serve(&woken))
             .map_err(|why| name.unavailable(why))?;
         Ok(Self { pages, wake: Some(wake), thread: Some(thread) })
     }
@@ -86,14 +86,14 @@ impl Drop for Checkpointer {
 }
 
 /// What the thread works with.
-struct Mover {
+struct CheckpointThread {
     connection: Connection,
     /// Whether the last attempt failed: the first of several failures is reported.
     failed: bool,
     metrics: Arc<Metrics>,
 }
 
-impl Mover {
+impl CheckpointThread {
     fn serve(&mut self, woken: &Receiver<()>) {
         while woken.recv().is_ok() {
             let watch = Stopwatch::start();

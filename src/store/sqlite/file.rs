@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::name::StoreName;
+use super::errors::StoreName;
 use crate::store::StoreError;
 
 /// The only mode a file of the store may have.

@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::name::StoreName;
+use super::errors::StoreName;
 use crate::store::StoreError;
 
 /// Marks the file as ours: "csgn".

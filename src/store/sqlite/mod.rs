@@ -27,10 +27,10 @@ mod acts;
 mod api_keys;
 mod checkpoint;
 mod connect;
+mod errors;
 mod file;
 mod keys;
 mod migrations;
-mod name;
 mod nodes;
 mod purge;
 mod readers;
@@ -45,7 +45,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 
 use self::{
-    checkpoint::Checkpointer, file::StoreFile, name::StoreName, purge::Sweep, readers::Readers, writer::Writer,
+    checkpoint::Checkpointer, errors::StoreName, file::StoreFile, purge::Sweep, readers::Readers, writer::Writer,
 };
 use super::{Config, StoreError};
 use crate::{

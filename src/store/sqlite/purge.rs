@@ -33,13 +33,13 @@ const DELETE_DEAD: &str = "DELETE FROM sessions WHERE id > ?1 AND id <= ?2 AND (
 pub(super) struct Sweep {
     /// The last id that was looked at; empty before the first.
     reached: Vec<u8>,
-    doubt: Doubt,
+    clock_check: PurgeClockCheck,
 }
 
 /// Looks at the next `limit` sessions, if the clock is to be trusted.
 pub(super) fn sweep(c: &Connection, state: &mut Sweep, now: UnixMillis, limit: u32) -> rusqlite::Result<Purged> {
     let latest = latest_time(c)?;
-    let Some(latest) = state.doubt.believe(latest, now) else {
+    let Some(latest) = state.clock_check.believe(latest, now) else {
         return Ok(Purged::ClockUntrusted);
     };
     set_latest_time(c, latest)?;
@@ -62,9 +62,9 @@ fn delete_dead(c: &Connection, after: &[u8], last: &[u8], now: UnixMillis) -> ru
 
 /// Since when, by its own account, the clock is in doubt.
 #[derive(Debug, Default)]
-struct Doubt(Option<UnixMillis>);
+struct PurgeClockCheck(Option<UnixMillis>);
 
-impl Doubt {
+impl PurgeClockCheck {
     /// The new latest time on record, if the clock is to be trusted.
     fn believe(&mut self, latest: Option<UnixMillis>, now: UnixMillis) -> Option<UnixMillis> {
         let latest = latest.unwrap_or(now);
@@ -95,31 +95,31 @@ mod tests {
 
     #[test]
     fn a_clock_near_the_record_is_trusted() {
-        let mut doubt = Doubt::default();
-        assert_eq!(doubt.believe(None, T), Some(T));
-        assert_eq!(doubt.believe(Some(T), T.minus(BEHIND)), Some(T));
-        assert_eq!(doubt.believe(Some(T), T.plus(AHEAD)), Some(T.plus(AHEAD)));
+        let mut clock_check = PurgeClockCheck::default();
+        assert_eq!(clock_check.believe(None, T), Some(T));
+        assert_eq!(clock_check.believe(Some(T), T.minus(BEHIND)), Some(T));
+        assert_eq!(clock_check.believe(Some(T), T.plus(AHEAD)), Some(T.plus(AHEAD)));
     }
 
     #[test]
     fn a_jump_is_believed_after_an_hour_of_its_own() {
         for jumped in [T.plus(minutes(60 * 24 * 30)), T.minus(minutes(60 * 24))] {
-            let mut doubt = Doubt::default();
-            assert_eq!(doubt.believe(Some(T), jumped), None);
-            assert_eq!(doubt.believe(Some(T), jumped.plus(minutes(59))), None);
-            assert_eq!(doubt.believe(Some(T), jumped.plus(minutes(61))), Some(jumped.plus(minutes(61))));
+            let mut clock_check = PurgeClockCheck::default();
+            assert_eq!(clock_check.believe(Some(T), jumped), None);
+            assert_eq!(clock_check.believe(Some(T), jumped.plus(minutes(59))), None);
+            assert_eq!(clock_check.believe(Some(T), jumped.plus(minutes(61))), Some(jumped.plus(minutes(61))));
         }
     }
 
     #[test]
     fn a_second_jump_starts_the_hour_again() {
-        let mut doubt = Doubt::default();
+        let mut clock_check = PurgeClockCheck::default();
         let first = T.plus(minutes(60 * 24 * 30));
         let second = T.plus(minutes(60 * 24 * 60));
-        assert_eq!(doubt.believe(Some(T), first), None);
-        assert_eq!(doubt.believe(Some(T), second), None);
-        assert_eq!(doubt.believe(Some(T), first.plus(minutes(120))), None, "it went back");
-        assert_eq!(doubt.believe(Some(T), T.plus(minutes(1))), Some(T.plus(minutes(1))));
-        assert_eq!(doubt.believe(Some(T), first.plus(minutes(180))), None, "the doubt was over in between");
+        assert_eq!(clock_check.believe(Some(T), first), None);
+        assert_eq!(clock_check.believe(Some(T), second), None);
+        assert_eq!(clock_check.believe(Some(T), first.plus(minutes(120))), None, "it went back");
+        assert_eq!(clock_check.believe(Some(T), T.plus(minutes(1))), Some(T.plus(minutes(1))));
+        assert_eq!(clock_check.believe(Some(T), first.plus(minutes(180))), None, "the doubt was over in between");
     }
 }

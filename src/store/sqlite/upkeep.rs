@@ -11,9 +11,9 @@ use rusqlite::{Connection, OptionalExtension, params, types::FromSql};
 
 use super::{
     SqliteStore, connect,
+    errors::StoreName,
     file::NewCopy,
     migrations,
-    name::StoreName,
     purge::{AHEAD, sweep},
     rows,
 };

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{
     checkpoint::Checkpointer,
-    name::{StoreName, explain},
+    errors::{StoreName, explain},
     upkeep::TimeKeeper,
 };
 use crate::{
@@ -48,10 +48,10 @@ impl Writer {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let mut desk = Desk { log, connection, name: name.clone(), metrics, time: TimeKeeper::default() };
+        let mut worker = WriterThread { log, connection, name: name.clone(), metrics, time: TimeKeeper::default() };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || desk.serve(&waiting))
+            .spawn(move || worker.serve(&waiting))
             .map_err(|why| name.unavailable(why))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), name })
     }
@@ -136,7 +136,7 @@ enum Failure {
 }
 
 /// What the writing thread works with.
-struct Desk {
+struct WriterThread {
     // Dropped first: the connection that closes last moves the rest of the log into the file.
     log: Checkpointer,
     connection: Connection,
@@ -145,7 +145,7 @@ struct Desk {
     time: TimeKeeper,
 }
 
-impl Desk {
+impl WriterThread {
     fn serve(&mut self, waiting: &Receiver<Box<dyn Job>>) {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(first) = waiting.recv() {

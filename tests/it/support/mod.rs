@@ -1,10 +1,10 @@
 //! What the tests have in common: a service in a process of its own, one inside the test with its own clock, a client.
 
-pub mod bench;
 pub mod domain;
 pub mod rotation;
 pub mod sandbox;
 pub mod service;
+pub mod test_service;
 pub mod world;
 
 use serde_json::Value;

@@ -28,7 +28,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::{Answer, bench::TestClock, domain::NOW};
+use super::{Answer, domain::NOW, test_service::TestClock};
 
 pub const APPS: [&str; 2] = ["web", "ios"];
 

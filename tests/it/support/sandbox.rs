@@ -12,8 +12,8 @@ use tower::ServiceExt;
 
 use super::{
     Answer,
-    bench::TestClock,
     domain::{NOW, RsaKey},
+    test_service::TestClock,
 };
 
 pub const SDK_API_KEY: &str = "00000000-0000-4000-8000-000000000001";

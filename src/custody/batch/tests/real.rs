@@ -12,7 +12,7 @@ const KEYS: [(usize, &str); 3] = [
 
 fn read(pem: &str) -> Zeroizing<Vec<u8>> {
     let (_, pkcs8) = pkcs8::SecretDocument::from_pem(pem).unwrap();
-    envelope::from_pkcs8(pkcs8.as_bytes()).unwrap()
+    format::pkcs8::from_pkcs8(pkcs8.as_bytes()).unwrap()
 }
 
 /// What this build and this processor have. Why they have not, or a key signs singly, is logged.

@@ -1,5 +1,7 @@
 //! Custody in files: a folder with one `<kid>.pem` a key, encrypted where there is a passphrase.
 
+mod folder;
+
 use std::{io, sync::Arc};
 
 use aws_lc_rs::{
@@ -8,13 +10,13 @@ use aws_lc_rs::{
 };
 use zeroize::Zeroizing;
 
+use self::folder::{Folder, file_error};
 use super::{
     Config, Custodian, CustodyError, Engine, HeldKey, ImportError, Signer,
+    admission::{self, FitKey},
     batch::Provider,
-    envelope,
-    folder::{Folder, file_error},
-    import::{self, FitKey},
-    local::LocalKey,
+    format,
+    local_key::LocalKey,
 };
 use crate::{
     domain::{ids::Kid, key::KeyRecord},
@@ -52,7 +54,7 @@ impl FileCustodian {
         let folder = Folder::open(&self.config.dir)?;
         let locator = format!("{}.pem", key.public.kid);
         let shown = folder.show(&locator);
-        let sealed = envelope::seal(pkcs1, self.passphrase(), &*self.entropy)
+        let sealed = format::pkcs8::seal(pkcs1, self.passphrase(), &*self.entropy)
             .map_err(|why| file_error(&shown, &why.to_string()))?;
         let tag = random::<8>(&*self.entropy).map_err(|why| file_error(&shown, &why.to_string()))?;
         match folder.write_new(&locator, u64::from_be_bytes(tag), sealed.as_bytes()) {
@@ -66,7 +68,7 @@ impl FileCustodian {
     /// Whether the file that is there already holds this key, kept as it would be kept now.
     fn same_key(&self, folder: &Folder, locator: &str, key: &FitKey) -> Result<(), CustodyError> {
         let bytes = folder.read(locator)?;
-        let encrypted = import::is_encrypted(&bytes);
+        let encrypted = admission::is_encrypted(&bytes);
         match self.load(folder, locator, &bytes) {
             Ok((held, _)) if held.public == key.public && encrypted == self.passphrase().is_some() => Ok(()),
             _ => Err(file_error(
@@ -79,8 +81,8 @@ impl FileCustodian {
 
     /// The key in a file, and the PKCS#1 that it was read from.
     fn load(&self, folder: &Folder, locator: &str, bytes: &[u8]) -> Result<(FitKey, Zeroizing<Vec<u8>>), CustodyError> {
-        import::read(bytes, self.passphrase())
-            .and_then(|pkcs1| import::admit(&pkcs1, &*self.entropy).map(|key| (key, pkcs1)))
+        admission::read(bytes, self.passphrase())
+            .and_then(|pkcs1| admission::admit(&pkcs1, &*self.entropy).map(|key| (key, pkcs1)))
             .map_err(|source| CustodyError::Unfit { path: folder.show(locator), source })
     }
 }
@@ -88,13 +90,13 @@ impl FileCustodian {
 impl Custodian for FileCustodian {
     fn generate(&self, bits: u32) -> Result<HeldKey, CustodyError> {
         let pkcs1 = make(bits)?;
-        let key = import::admit(&pkcs1, &*self.entropy).map_err(|why| CustodyError::Generation(why.to_string()))?;
+        let key = admission::admit(&pkcs1, &*self.entropy).map_err(|why| CustodyError::Generation(why.to_string()))?;
         self.keep(key, &pkcs1)
     }
 
     fn import(&self, pem: &Secret<Vec<u8>>, passphrase: Option<&Secret<String>>) -> Result<HeldKey, ImportError> {
-        let pkcs1 = import::read(pem.expose(), passphrase.map(|passphrase| passphrase.expose().as_str()))?;
-        let key = import::admit(&pkcs1, &*self.entropy)?;
+        let pkcs1 = admission::read(pem.expose(), passphrase.map(|passphrase| passphrase.expose().as_str()))?;
+        let key = admission::admit(&pkcs1, &*self.entropy)?;
         self.keep(key, &pkcs1).map_err(not_kept)
     }
 
@@ -136,7 +138,7 @@ fn make(bits: u32) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
     };
     let refused = |_| CustodyError::Generation("the cryptographic library made none".to_owned());
     let pkcs8: Pkcs8V1Der<'_> = KeyPair::generate(size).and_then(|pair| pair.as_der()).map_err(refused)?;
-    envelope::from_pkcs8(pkcs8.as_ref()).map_err(|why| CustodyError::Generation(why.to_string()))
+    format::pkcs8::from_pkcs8(pkcs8.as_ref()).map_err(|why| CustodyError::Generation(why.to_string()))
 }
 
 fn not_kept(error: CustodyError) -> ImportError {

@@ -9,7 +9,7 @@ use std::{
 use crate::telemetry::Metrics;
 
 /// The places for connections of one listener.
-pub(super) struct Places {
+pub(super) struct ConnectionLimiter {
     most: usize,
     most_per_address: usize,
     taken: Mutex<Taken>,
@@ -19,24 +19,24 @@ pub(super) struct Places {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    /// Only addresses that have a place: no memory is spent on the others.
+    /// Only addresses that have a permit: no memory is spent on the others.
     by_address: HashMap<IpAddr, usize>,
 }
 
-impl Places {
+impl ConnectionLimiter {
     pub(super) fn new(most: usize, most_per_address: usize, metrics: Option<Arc<Metrics>>) -> Arc<Self> {
         Arc::new(Self { most, most_per_address, taken: Mutex::default(), metrics })
     }
 
     /// A place for a connection from this address, where there is one.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(super) fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
         let network = network(address);
         if !self.count(network) {
             self.metrics.iter().for_each(|metrics| metrics.connection_refused());
             return None;
         }
         self.metrics.iter().for_each(|metrics| metrics.connection_opened());
-        Some(Place { places: Arc::clone(self), network })
+        Some(Permit { limiter: Arc::clone(self), network })
     }
 
     fn count(&self, network: IpAddr) -> bool {
@@ -50,7 +50,7 @@ impl Places {
         true
     }
 
-    fn give_back(&self, network: IpAddr) {
+    fn release(&self, network: IpAddr) {
         let mut taken = self.taken();
         taken.all = taken.all.saturating_sub(1);
         if let Some(here) = taken.by_address.get_mut(&network) {
@@ -66,16 +66,16 @@ impl Places {
     }
 }
 
-/// One connection's place; given back on drop.
-pub(super) struct Place {
-    places: Arc<Places>,
+/// One connection's permit; given back on drop.
+pub(super) struct Permit {
+    limiter: Arc<ConnectionLimiter>,
     network: IpAddr,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.places.give_back(self.network);
-        self.places.metrics.iter().for_each(|metrics| metrics.connection_closed());
+        self.limiter.release(self.network);
+        self.limiter.metrics.iter().for_each(|metrics| metrics.connection_closed());
     }
 }
 
@@ -97,45 +97,45 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_every_place() {
-        let places = Places::new(3, 2, None);
-        let first = places.take(ip("192.0.2.1"));
-        let second = places.take(ip("::ffff:192.0.2.1"));
+        let limiter = ConnectionLimiter::new(3, 2, None);
+        let first = limiter.acquire(ip("192.0.2.1"));
+        let second = limiter.acquire(ip("::ffff:192.0.2.1"));
         assert!(first.is_some() && second.is_some());
-        assert!(places.take(ip("192.0.2.1")).is_none(), "its share is taken");
-        let other = places.take(ip("192.0.2.2"));
+        assert!(limiter.acquire(ip("192.0.2.1")).is_none(), "its share is taken");
+        let other = limiter.acquire(ip("192.0.2.2"));
         assert!(other.is_some());
-        assert!(places.take(ip("192.0.2.3")).is_none(), "all are taken");
+        assert!(limiter.acquire(ip("192.0.2.3")).is_none(), "all are taken");
         drop(first);
-        assert!(places.take(ip("192.0.2.1")).is_some(), "one was given back");
+        assert!(limiter.acquire(ip("192.0.2.1")).is_some(), "one was given back");
     }
 
     #[test]
     fn an_ipv6_network_is_one_client() {
-        let places = Places::new(9, 1, None);
-        let _one = places.take(ip("2001:db8::1"));
-        assert!(places.take(ip("2001:db8::ffff:1")).is_none());
-        assert!(places.take(ip("2001:db8:0:1::1")).is_some());
+        let limiter = ConnectionLimiter::new(9, 1, None);
+        let _one = limiter.acquire(ip("2001:db8::1"));
+        assert!(limiter.acquire(ip("2001:db8::ffff:1")).is_none());
+        assert!(limiter.acquire(ip("2001:db8:0:1::1")).is_some());
     }
 
     #[test]
     fn remembers_nobody_who_left() {
-        let places = Places::new(usize::MAX, usize::MAX, None);
+        let limiter = ConnectionLimiter::new(usize::MAX, usize::MAX, None);
         for host in 0..1000_u32 {
-            drop(places.take(IpAddr::from(host.to_be_bytes())));
+            drop(limiter.acquire(IpAddr::from(host.to_be_bytes())));
         }
-        assert!(places.taken().by_address.is_empty());
-        assert_eq!(places.taken().all, 0);
+        assert!(limiter.taken().by_address.is_empty());
+        assert_eq!(limiter.taken().all, 0);
     }
 
     #[test]
     fn counts_for_the_metrics() {
         let metrics = Metrics::new();
-        let places = Places::new(1, 1, Some(Arc::clone(&metrics)));
-        let place = places.take(ip("192.0.2.1"));
-        assert!(places.take(ip("192.0.2.1")).is_none());
+        let limiter = ConnectionLimiter::new(1, 1, Some(Arc::clone(&metrics)));
+        let permit = limiter.acquire(ip("192.0.2.1"));
+        assert!(limiter.acquire(ip("192.0.2.1")).is_none());
         assert!(metrics.encode().contains("countersign_connections 1\n"));
         assert!(metrics.encode().contains("countersign_connections_refused_total 1\n"));
-        drop(place);
+        drop(permit);
         assert!(metrics.encode().contains("countersign_connections 0\n"));
     }
 }

@@ -6,21 +6,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A span of time in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
+pub(super) struct HumanDuration(pub(super) Duration);
 
 /// Not a span of time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a span of time: write it like \"90s\", \"5m\", \"1h 30m\" or \"30d\" (units ms, s, m, h, d)")]
-pub struct BadSpan(String);
+pub struct BadDuration(String);
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// Reads a span: numbers with units, largest first or not, with or without spaces between.
 ///
 /// # Errors
-/// [`BadSpan`] shows how it is written.
-pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
-    let bad = || BadSpan(text.chars().take(64).collect());
+/// [`BadDuration`] shows how it is written.
+pub fn parse_duration(text: &str) -> Result<Duration, BadDuration> {
+    let bad = || BadDuration(text.chars().take(64).collect());
     let mut rest = text.trim();
     let mut total: u64 = 0;
     if rest.is_empty() {
@@ -39,7 +39,7 @@ pub fn parse_span(text: &str) -> Result<Duration, BadSpan> {
     Ok(Duration::from_millis(total))
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut left = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
         if left == 0 {
@@ -58,16 +58,16 @@ impl fmt::Display for Span {
     }
 }
 
-impl Serialize for Span {
+impl Serialize for HumanDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse_span(&text).map(Self).map_err(serde::de::Error::custom)
+        parse_duration(&text).map(Self).map_err(serde::de::Error::custom)
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn spans_are_read_as_people_write_them() {
-        let millis = |text: &str| parse_span(text).map(|span| span.as_millis());
+        let millis = |text: &str| parse_duration(text).map(|span| span.as_millis());
         assert_eq!(millis("90s"), Ok(90_000));
         assert_eq!(millis("1h 30m"), Ok(5_400_000));
         assert_eq!(millis("1h30m"), Ok(5_400_000));
@@ -87,16 +87,16 @@ mod tests {
         for bad in
             ["", "5", "m", "5 m", "-5m", "1.5h", "5min", "1 fortnight", "99999999999999999999s", "999999999999999d"]
         {
-            assert!(parse_span(bad).is_err(), "{bad}");
+            assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn spans_are_written_as_they_are_read() {
         for text in ["0s", "90s", "24h", "30d", "180d", "1h 30m", "50ms", "1d 1h"] {
-            let span = parse_span(text).unwrap();
-            assert_eq!(parse_span(&Span(span).to_string()).unwrap(), span, "{text}");
+            let span = parse_duration(text).unwrap();
+            assert_eq!(parse_duration(&HumanDuration(span).to_string()).unwrap(), span, "{text}");
         }
-        assert_eq!(Span(Duration::from_hours(24)).to_string(), "24h");
+        assert_eq!(HumanDuration(Duration::from_hours(24)).to_string(), "24h");
     }
 }

@@ -4,8 +4,7 @@ use aws_lc_rs::rsa::KeyPair;
 
 use super::{
     batch::{BatchKey, LANES, Provider},
-    engine::PrivateKey,
-    selftest,
+    signer::{PrivateKey, SingleKey},
 };
 use crate::domain::jws::Signature;
 
@@ -18,7 +17,7 @@ pub(super) struct LocalKey {
 impl LocalKey {
     /// The pair, and the PKCS#1 that it was read from.
     pub(super) fn new(pair: KeyPair, pkcs1: &[u8], provider: Option<&Provider>) -> Self {
-        let single = SingleKey(pair);
+        let single = SingleKey::new(pair);
         let batch = provider.and_then(|provider| provider.key(pkcs1, &single));
         Self { single, batch }
     }
@@ -35,14 +34,5 @@ impl PrivateKey for LocalKey {
 
     fn sign_together(&self, messages: &[&[u8]]) -> Vec<Option<Signature>> {
         self.batch.as_ref().map_or_else(|| vec![None; messages.len()], |batch| batch.sign(messages))
-    }
-}
-
-/// One signature at a time.
-struct SingleKey(KeyPair);
-
-impl PrivateKey for SingleKey {
-    fn sign(&self, message: &[u8]) -> Result<Signature, String> {
-        selftest::sign(&self.0, message).map(Signature).map_err(|_| "the cryptographic library refused".to_owned())
     }
 }

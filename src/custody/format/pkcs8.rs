@@ -8,14 +8,14 @@ use pkcs8::{
 use rsa::pkcs1;
 use zeroize::Zeroizing;
 
-use super::{
-    import::ImportError,
-    pem::{self, Block, Form},
+use super::pem::{self, Block, Form};
+use crate::{
+    custody::error::ImportError,
+    secret::{Entropy, NoEntropy, random},
 };
-use crate::secret::{Entropy, NoEntropy, random};
 
 /// The key inside a block, as PKCS#1 in DER.
-pub(super) fn unwrap(block: Block, passphrase: Option<&str>) -> Result<Zeroizing<Vec<u8>>, ImportError> {
+pub(in crate::custody) fn unwrap(block: Block, passphrase: Option<&str>) -> Result<Zeroizing<Vec<u8>>, ImportError> {
     match block.form {
         Form::Pkcs1 => Ok(block.der),
         Form::Pkcs8 => from_pkcs8(&block.der),
@@ -29,7 +29,7 @@ pub(super) fn unwrap(block: Block, passphrase: Option<&str>) -> Result<Zeroizing
 }
 
 /// The PKCS#1 inside PKCS#8.
-pub(super) fn from_pkcs8(der: &[u8]) -> Result<Zeroizing<Vec<u8>>, ImportError> {
+pub(in crate::custody) fn from_pkcs8(der: &[u8]) -> Result<Zeroizing<Vec<u8>>, ImportError> {
     pem::is_rsa(der)?;
     let info = PrivateKeyInfo::from_der(der).map_err(|_| ImportError::Malformed)?;
     Ok(Zeroizing::new(info.private_key.to_vec()))
@@ -81,7 +81,7 @@ fn decrypt<'b>(der: &[u8], passphrase: &str, buffer: &'b mut Vec<u8>) -> Result<
 }
 
 /// The PEM that is kept: PKCS#8, encrypted where there is a passphrase.
-pub(super) fn seal(
+pub(in crate::custody) fn seal(
     pkcs1: &[u8],
     passphrase: Option<&str>,
     entropy: &dyn Entropy,
@@ -104,7 +104,7 @@ fn encrypt(info: &PrivateKeyInfo<'_>, passphrase: &str, entropy: &dyn Entropy) -
 
 /// A key could not be written down.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SealError {
+pub(in crate::custody) enum SealError {
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
     #[error("the key could not be encoded")]

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{Method, Request, header};
 use serde_json::{Value, json};
 
-use super::support::bench::{Bench, post};
+use super::support::test_service::{TestService, post};
 
 fn request(method: &str, path: &str) -> Request<Body> {
     Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path).body(Body::empty()).unwrap()
@@ -12,7 +12,7 @@ fn request(method: &str, path: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn what_is_not_there_is_a_problem_document_too() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     for path in ["/", "/v1", "/v1/token", "/v1/token/generate/", "/metrics", "/admin/v1/keys", "/../etc/passwd"] {
         bench.send(request("GET", path)).await.problem(404, "client_error");
     }
@@ -32,7 +32,7 @@ async fn what_is_not_there_is_a_problem_document_too() {
 
 #[tokio::test]
 async fn every_answer_is_marked() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let login = bench.login("u-1").await;
     let answers = [
         bench.refresh(&login.text("refresh_token")).await,
@@ -52,7 +52,7 @@ async fn every_answer_is_marked() {
 
 #[tokio::test]
 async fn a_sane_request_id_is_echoed_and_any_other_replaced() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let ask = async |id: &[u8]| {
         let mut request = request("GET", "/healthz");
         request.headers_mut().insert("x-request-id", http::HeaderValue::from_bytes(id).unwrap());
@@ -67,7 +67,7 @@ async fn a_sane_request_id_is_echoed_and_any_other_replaced() {
 
 #[tokio::test]
 async fn browsers_may_ask_from_listed_origins_only() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let preflight = async |path: &str, origin: &str| {
         let mut request = request("OPTIONS", path);
         request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
@@ -95,7 +95,7 @@ async fn browsers_may_ask_from_listed_origins_only() {
 
 #[tokio::test]
 async fn an_app_is_used_from_its_own_origins() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let token = bench.generate(&json!({ "app": "ios", "user_id": "u-1" })).await.ok().text("refresh_token");
     let web = bench.session("u-1").await;
     let ask = async |token: &str, origin: &str| {
@@ -114,7 +114,7 @@ async fn an_app_is_used_from_its_own_origins() {
 
 #[tokio::test]
 async fn logout_ends_the_session_and_is_always_well() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let first = bench.session("u-1").await;
     let second = bench.refresh(&first).await.ok().text("refresh_token");
     for token in [&first, &first, &second, "junk", ""] {
@@ -126,7 +126,7 @@ async fn logout_ends_the_session_and_is_always_well() {
 
 #[tokio::test]
 async fn the_key_set_verifies_our_tokens_and_is_cached() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let token = bench.login("u-1").await.text("token");
     let answer = bench.send(request("GET", "/.well-known/jwks.json")).await.ok();
     assert_eq!(answer.header("content-type"), "application/jwk-set+json");
@@ -158,7 +158,7 @@ async fn the_key_set_verifies_our_tokens_and_is_cached() {
 
 #[tokio::test]
 async fn readiness_says_what_is_missing() {
-    let bench = Bench::with("[apps.web]\n[apps.other]\nring = \"second\"\n").await;
+    let bench = TestService::with("[apps.web]\n[apps.other]\nring = \"second\"\n").await;
     let answer = bench.send(request("GET", "/readyz")).await;
     assert_eq!(answer.status, 503);
     let report = answer.json();
@@ -170,12 +170,12 @@ async fn readiness_says_what_is_missing() {
     assert_eq!(condition("ring second")["ok"], false);
     assert!(condition("ring second")["reason"].as_str().unwrap().contains("countersign rotate run"));
     bench.generate(&json!({ "app": "other", "user_id": "u-1" })).await.problem(503, "unavailable");
-    assert_eq!(Bench::new().await.send(request("GET", "/readyz")).await.ok().json()["ready"], true);
+    assert_eq!(TestService::new().await.send(request("GET", "/readyz")).await.ok().json()["ready"], true);
 }
 
 #[tokio::test]
 async fn the_document_describes_every_route() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let document = bench.send(request("GET", "/openapi.json")).await.ok().json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
@@ -195,7 +195,7 @@ async fn the_document_describes_every_route() {
 
 #[tokio::test]
 async fn the_page_needs_nothing_from_outside() {
-    let bench = Bench::new().await;
+    let bench = TestService::new().await;
     let page = bench.send(request("GET", "/docs/")).await.ok();
     assert_eq!(page.header("content-encoding"), "gzip");
     let mut html = String::new();
@@ -213,7 +213,7 @@ async fn a_panic_is_an_answer_and_a_metric() {
     let metrics = countersign::telemetry::Metrics::new();
     let routes =
         axum::Router::new().route("/", axum::routing::get(async || -> &'static str { panic!("a secret in a panic") }));
-    let routes = countersign::http::edge::wrap(routes, Some(metrics.clone()));
+    let routes = countersign::http::middleware::wrap(routes, Some(metrics.clone()));
     for _ in 0..2 {
         let response = tower::ServiceExt::oneshot(routes.clone(), request("GET", "/")).await.unwrap();
         assert_eq!(response.status(), 500);

@@ -3,7 +3,7 @@
 use rsa::{BigUint, pkcs1};
 use zeroize::Zeroizing;
 
-use super::import::ImportError;
+use crate::custody::error::ImportError;
 
 /// `rsa`'s key is only checked here, never signed with.
 #[expect(clippy::disallowed_types, reason = "validate() only; the private operation is aws-lc-rs's")]

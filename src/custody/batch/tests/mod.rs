@@ -8,7 +8,7 @@ use rsa::{BigUint, pkcs1::RsaPrivateKey};
 
 use super::*;
 use crate::{
-    custody::{envelope, local::LocalKey},
+    custody::{format, local_key::LocalKey},
     telemetry::Metrics,
 };
 
@@ -68,7 +68,7 @@ fn slow(key: &RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String> {
 fn pkcs1() -> Zeroizing<Vec<u8>> {
     let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
-    envelope::from_pkcs8(pkcs8.as_ref()).unwrap()
+    format::pkcs8::from_pkcs8(pkcs8.as_ref()).unwrap()
 }
 
 fn provider(make: fn(&RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String>) -> (Provider, Arc<Metrics>) {

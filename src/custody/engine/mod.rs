@@ -25,11 +25,11 @@ use self::{
     queue::{Job, Queue, Reply},
     shedding::Shedding,
 };
-use super::{SignError, Signer};
+use super::signer::{PrivateKey, Signer};
 use crate::{
     domain::{
         ids::Kid,
-        jws::{Signature, SignedToken, SigningInput},
+        jws::{SignError, Signature, SignedToken, SigningInput},
     },
     telemetry::{Metrics, Stopwatch},
 };
@@ -39,26 +39,10 @@ const MAX_QUEUE_PER_THREAD: usize = 1024;
 
 /// Signatures that are handed out together while others wait. Each hand-out wakes the threads that serve, which costs
 /// more than the hand-out itself; an idle engine hands out at once.
-const HAND_OUT: usize = 16;
+const REPLY_BATCH: usize = 16;
 
 /// A signature that was kept so long for others is handed out with the next: slow processors need no sixteen.
-const HAND_OUT_WITHIN: Duration = Duration::from_millis(4);
-
-/// The private operation.
-pub(super) trait PrivateKey: Send + Sync {
-    /// The signature, or why there is none.
-    fn sign(&self, message: &[u8]) -> Result<Signature, String>;
-
-    /// How many messages this key can sign together now; 1 where it cannot.
-    fn lanes(&self) -> usize {
-        1
-    }
-
-    /// Signs at most [`Self::lanes`] messages together; `None` for one that must be signed singly.
-    fn sign_together(&self, messages: &[&[u8]]) -> Vec<Option<Signature>> {
-        vec![None; messages.len()]
-    }
-}
+const REPLY_WITHIN: Duration = Duration::from_millis(4);
 
 /// Signing threads and their queue. Dropped, it ends them and waits until they have ended.
 pub struct Engine {
@@ -185,7 +169,7 @@ impl Shared {
         let mut ready = Stopwatch::start();
         loop {
             if !self.try_take(&mut taken) {
-                finished.hand_out();
+                finished.flush_replies();
                 if !self.take(&mut taken) {
                     return;
                 }
@@ -194,7 +178,7 @@ impl Shared {
             let count = taken.len();
             self.sign(&mut taken, &mut finished);
             if finished.is_due() {
-                finished.hand_out();
+                finished.flush_replies();
             }
             self.shedding.signed(count, ready.elapsed());
             ready = Stopwatch::start();
@@ -232,7 +216,7 @@ struct Finished {
 
 impl Finished {
     fn new() -> Self {
-        Self { answers: Vec::with_capacity(2 * HAND_OUT), since: Stopwatch::start() }
+        Self { answers: Vec::with_capacity(2 * REPLY_BATCH), since: Stopwatch::start() }
     }
 
     fn push(&mut self, reply: Reply, answer: Result<SignedToken, SignError>) {
@@ -243,10 +227,10 @@ impl Finished {
     }
 
     fn is_due(&self) -> bool {
-        self.answers.len() >= HAND_OUT || self.since.elapsed() >= HAND_OUT_WITHIN
+        self.answers.len() >= REPLY_BATCH || self.since.elapsed() >= REPLY_WITHIN
     }
 
-    fn hand_out(&mut self) {
+    fn flush_replies(&mut self) {
         for (reply, answer) in self.answers.drain(..) {
             // Fails where whoever asked has gone meanwhile.
             drop(reply.send(answer));

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One mistake, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
+pub struct ConfigError {
     /// `countersign.toml:12:3`, `environment COUNTERSIGN_…`, `flag --listen`, or a file.
     pub place: String,
     /// What is wrong, and what to do.
@@ -13,18 +13,18 @@ pub struct Mistake {
 
 /// Every mistake of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct ConfigErrors(Vec<ConfigError>);
 
-impl Mistakes {
+impl ConfigErrors {
     /// A single mistake.
     pub(super) fn one(place: impl Into<String>, text: impl Into<String>) -> Self {
-        let mut mistakes = Self::default();
-        mistakes.add(place, text);
-        mistakes
+        let mut errors = Self::default();
+        errors.add(place, text);
+        errors
     }
 
     pub(super) fn add(&mut self, place: impl Into<String>, text: impl Into<String>) {
-        let mistake = Mistake { place: place.into(), text: text.into() };
+        let mistake = ConfigError { place: place.into(), text: text.into() };
         if !self.0.contains(&mistake) {
             self.0.push(mistake);
         }
@@ -36,12 +36,12 @@ impl Mistakes {
     }
 
     /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()
     }
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.len() {
             1 => write!(f, "the configuration has a mistake")?,
@@ -51,4 +51,4 @@ impl fmt::Display for Mistakes {
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for ConfigErrors {}

@@ -60,7 +60,7 @@ async fn edge(State(metrics): State<Option<Arc<Metrics>>>, request: Request, nex
 fn finish(mut response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -> Response {
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     if is_error && response.extensions().get::<Verbatim>().is_none() {
-        response = spell_out(response, id, metrics);
+        response = to_problem(response, id, metrics);
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.clone());
@@ -71,7 +71,7 @@ fn finish(mut response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -
 }
 
 /// Gives an error its document: the handler's own, or one for the bare status.
-fn spell_out(response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -> Response {
+fn to_problem(response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -> Response {
     let status = response.status();
     let own = response.extensions().get::<Arc<Problem>>().cloned();
     let problem = own.unwrap_or_else(|| Arc::new(Problem::of_status(status)));

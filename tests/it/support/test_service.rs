@@ -13,7 +13,7 @@ use countersign::{
     app::{Layout, Services, first_key, open_public},
     clock::{Clock, UnixMillis},
     config::{Environment, Settings},
-    http::{Public, router},
+    http::{AppState, router},
 };
 use http::{Request, header};
 use http_body_util::BodyExt;
@@ -47,9 +47,9 @@ impl Clock for TestClock {
 }
 
 /// A service on the test's bench.
-pub struct Bench {
+pub struct TestService {
     pub services: Arc<Services>,
-    pub public: Arc<Public>,
+    pub public: Arc<AppState>,
     pub settings: Settings,
     pub clock: Arc<TestClock>,
     /// An API key for `web` and `ios`.
@@ -74,7 +74,7 @@ allowed_origins = ["https://app.example.com"]
 [apps.ios]
 "#;
 
-impl Bench {
+impl TestService {
     pub async fn new() -> Self {
         Self::with(CONFIG).await
     }

@@ -1,5 +1,8 @@
 //! Takes a private key in, or says why not: every key goes through here, at import, when made and at every load.
 
+mod rsa_params;
+mod selftest;
+
 use aws_lc_rs::{
     digest,
     encoding::{AsDer, PublicKeyX509Der},
@@ -14,85 +17,11 @@ use pkcs8::{
 use rsa::pkcs1;
 use zeroize::Zeroizing;
 
-use super::{envelope, foreign::Foreign, numbers, pem, selftest};
+use super::{
+    error::ImportError,
+    format::{self, pem},
+};
 use crate::{domain::ids::Kid, secret::Entropy};
-
-/// A key is not taken. Says what was given and what to do; never shows any of its bytes.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ImportError {
-    /// Something else than the PEM of an RSA private key.
-    #[error(transparent)]
-    Foreign(#[from] Foreign),
-    /// The key is encrypted.
-    #[error("the key is encrypted and there is no passphrase: give the one it was encrypted with")]
-    PassphraseMissing,
-    /// The key is encrypted with another passphrase.
-    #[error(
-        "the passphrase does not open the key (or the file is damaged): \
-         try it with `openssl pkey -in key.pem -noout`, mind a line end in the passphrase file"
-    )]
-    PassphraseWrong,
-    /// PBES1, triple DES or HMAC-SHA-1.
-    #[error(
-        "the key is encrypted in an outdated way: encrypt it again: openssl pkey -aes256 -in key.pem -out new-key.pem"
-    )]
-    OldEncryption,
-    /// Opening it would take too much memory or time.
-    #[error(
-        "the key's encryption asks for more than 256 MiB or 10,000,000 rounds: \
-         encrypt it again: openssl pkey -aes256 -in key.pem -out new-key.pem"
-    )]
-    CostlyEncryption,
-    /// The lines are there, the key inside is not.
-    #[error("the inside of the PEM file is damaged: copy it again, and try it with `openssl pkey -in key.pem -noout`")]
-    Malformed,
-    /// More than two primes (RFC 8017 §3.2).
-    #[error("the key has more than two primes, which Braze's verifiers need not know: {MAKE_ONE}")]
-    MultiPrime,
-    /// Too weak for RS256 (RFC 7518 §3.3).
-    #[error("the key has {bits} bits, RS256 needs 2048 or more (RFC 7518): {MAKE_ONE}")]
-    TooShort {
-        /// The bits of its modulus.
-        bits: usize,
-    },
-    /// Slow, and long for a request header.
-    #[error("the key has {bits} bits, more than 4096 are not supported: {MAKE_ONE}")]
-    TooLong {
-        /// The bits of its modulus.
-        bits: usize,
-    },
-    /// Not a whole number of bytes.
-    #[error("the key has {bits} bits, which is no multiple of 8: {MAKE_ONE}")]
-    OddSize {
-        /// The bits of its modulus.
-        bits: usize,
-    },
-    /// A public exponent other than 65537.
-    #[error("the key's public exponent is not 65537: {MAKE_ONE}")]
-    Exponent,
-    /// Anybody can compute the private key from the public one.
-    #[error("the key is weak: its two primes are so close that the public key gives them away; {MAKE_ONE}")]
-    ClosePrimes,
-    /// The parts are not of one key.
-    #[error("the key's numbers do not belong together: it is damaged or was put together wrongly; {MAKE_ONE}")]
-    Mismatch,
-    /// The cryptographic library does not load it.
-    #[error("the cryptographic library refuses the key: {MAKE_ONE}")]
-    Refused,
-    /// It does not sign, or nobody can verify it.
-    #[error("the key failed its test ({0}): {MAKE_ONE}")]
-    SelfTest(&'static str),
-    /// The key is fit, but could not be kept.
-    #[error("{path}: {why}")]
-    Keep {
-        /// The file that was to hold it.
-        path: String,
-        /// What went wrong, and what to do.
-        why: String,
-    },
-}
-
-const MAKE_ONE: &str = "`countersign keys generate` makes a fit one";
 
 /// What may be known of a private key: its public half.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +51,7 @@ pub fn inspect_pem(bytes: &[u8]) -> Result<PublicHalf, ImportError> {
 
 /// The PKCS#1 in a PEM file.
 pub(super) fn read(pem: &[u8], passphrase: Option<&str>) -> Result<Zeroizing<Vec<u8>>, ImportError> {
-    envelope::unwrap(pem::private_key(pem)?, passphrase)
+    format::pkcs8::unwrap(pem::private_key(pem)?, passphrase)
 }
 
 /// Whether these bytes are an encrypted private key.
@@ -139,7 +68,7 @@ pub(super) fn admit(pkcs1: &[u8], entropy: &dyn Entropy) -> Result<FitKey, Impor
 
 fn load(pkcs1: &[u8]) -> Result<(FitKey, pkcs1::RsaPublicKey<'_>), ImportError> {
     let key = pkcs1::RsaPrivateKey::from_der(pkcs1).map_err(|_| ImportError::Malformed)?;
-    numbers::check(&key)?;
+    rsa_params::check(&key)?;
     let pair = KeyPair::from_der(pkcs1).map_err(|_| ImportError::Refused)?;
     let public = public_half(&pair, key.public_key())?;
     Ok((FitKey { public, pair }, key.public_key()))
@@ -149,7 +78,7 @@ fn public_half(pair: &KeyPair, public: pkcs1::RsaPublicKey<'_>) -> Result<Public
     let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| ImportError::Refused)?;
     let pem = encode_string("PUBLIC KEY", LineEnding::LF, spki.as_ref()).map_err(|_| ImportError::Refused)?;
     let (n, e) = (public.modulus.as_bytes(), public.public_exponent.as_bytes());
-    // Whole bytes without leading zeros: numbers::check refuses other sizes.
+    // Whole bytes without leading zeros: rsa_params::check refuses other sizes.
     let bits = u32::try_from(n.len() * 8).unwrap_or(u32::MAX);
     Ok(PublicHalf { kid: thumbprint(n, e), bits, pem })
 }

@@ -2,14 +2,15 @@
 
 use aws_lc_rs::{
     digest,
-    rand::SystemRandom,
     rsa::KeyPair,
     signature::{self, KeyPair as _, UnparsedPublicKey},
 };
 use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey, pkcs1};
 
-use super::{emsa::SHA256_PREFIX, import::ImportError};
-use crate::secret::{Entropy, random};
+use crate::{
+    custody::{emsa::SHA256_PREFIX, error::ImportError, signer::sign},
+    secret::{Entropy, random},
+};
 
 /// Signs random bytes; verifies with the library that signed, and with one that shares no code with it.
 pub(super) fn prove(key: &KeyPair, public: &pkcs1::RsaPublicKey<'_>, entropy: &dyn Entropy) -> Result<(), ImportError> {
@@ -20,13 +21,6 @@ pub(super) fn prove(key: &KeyPair, public: &pkcs1::RsaPublicKey<'_>, entropy: &d
         .map_err(|_| ImportError::SelfTest("its signature does not verify"))?;
     verify_independently(public, &message, &signature)
         .map_err(|_| ImportError::SelfTest("its signature does not verify independently"))
-}
-
-/// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 §8.2.1).
-pub(super) fn sign(key: &KeyPair, message: &[u8]) -> Result<Vec<u8>, aws_lc_rs::error::Unspecified> {
-    let mut signature = vec![0; key.public_modulus_len()];
-    key.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)?;
-    Ok(signature)
 }
 
 fn verify_independently(public: &pkcs1::RsaPublicKey<'_>, message: &[u8], signature: &[u8]) -> rsa::Result<()> {

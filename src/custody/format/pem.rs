@@ -8,17 +8,17 @@ use pkcs8::{
 use rsa::pkcs1;
 use zeroize::Zeroizing;
 
-use super::foreign::Foreign;
+use super::unsupported::UnsupportedKey;
 
 /// The largest file that is looked at; an RSA key of 4096 bits has some 3,300 bytes in PEM.
-pub(super) const MAX_BYTES: usize = 64 * 1024;
+pub(in crate::custody) const MAX_BYTES: usize = 64 * 1024;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
 
 /// The forms of a private key that are taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::custody) enum Form {
     /// `RSA PRIVATE KEY` (RFC 8017 §A.1.2).
     Pkcs1,
     /// `PRIVATE KEY` (RFC 5958), of algorithm rsaEncryption.
@@ -38,9 +38,9 @@ impl Form {
 }
 
 /// A private key as it stood in the file, freed of base64.
-pub(super) struct Block {
-    pub(super) form: Form,
-    pub(super) der: Zeroizing<Vec<u8>>,
+pub(in crate::custody) struct Block {
+    pub(in crate::custody) form: Form,
+    pub(in crate::custody) der: Zeroizing<Vec<u8>>,
 }
 
 /// Names what these bytes are, e.g. `a public key` or `a private key (PKCS#8)`; shows nothing of them.
@@ -52,9 +52,9 @@ pub fn describe(bytes: &[u8]) -> &'static str {
 }
 
 /// The one private key of a PEM file.
-pub(super) fn private_key(bytes: &[u8]) -> Result<Block, Foreign> {
+pub(in crate::custody) fn private_key(bytes: &[u8]) -> Result<Block, UnsupportedKey> {
     if bytes.len() > MAX_BYTES {
-        return Err(Foreign::TooLarge);
+        return Err(UnsupportedKey::TooLarge);
     }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii();
     if find(bytes, BEGIN).is_none() || bytes.starts_with(b"{") {
@@ -73,13 +73,13 @@ struct Armoured<'a> {
     body: &'a [u8],
 }
 
-fn blocks(mut rest: &[u8]) -> Result<Vec<Armoured<'_>>, Foreign> {
+fn blocks(mut rest: &[u8]) -> Result<Vec<Armoured<'_>>, UnsupportedKey> {
     let mut found = Vec::new();
     while let Some(start) = find(rest, BEGIN) {
         let (label, after) = cut(&rest[start + BEGIN.len()..], DASHES)?;
         // A line end in a label: its own dashes are missing, and the next line's were found.
         if label.len() > 64 || label.contains(&b'\n') {
-            return Err(Foreign::CutOff);
+            return Err(UnsupportedKey::CutOff);
         }
         let (body, after) = cut(after, &[b"-----END ", label, DASHES].concat())?;
         found.push(Armoured { label, body });
@@ -88,8 +88,8 @@ fn blocks(mut rest: &[u8]) -> Result<Vec<Armoured<'_>>, Foreign> {
     Ok(found)
 }
 
-fn cut<'a>(bytes: &'a [u8], at: &[u8]) -> Result<(&'a [u8], &'a [u8]), Foreign> {
-    let middle = find(bytes, at).ok_or(Foreign::CutOff)?;
+fn cut<'a>(bytes: &'a [u8], at: &[u8]) -> Result<(&'a [u8], &'a [u8]), UnsupportedKey> {
+    let middle = find(bytes, at).ok_or(UnsupportedKey::CutOff)?;
     Ok((&bytes[..middle], &bytes[middle + at.len()..]))
 }
 
@@ -98,53 +98,53 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 }
 
 /// The private key, where it is the only thing in the file.
-fn only_key<'a>(blocks: &[Armoured<'a>]) -> Result<(Form, &'a [u8]), Foreign> {
+fn only_key<'a>(blocks: &[Armoured<'a>]) -> Result<(Form, &'a [u8]), UnsupportedKey> {
     // `openssl ecparam -genkey` writes the curve as a block of its own before the key.
     let mut kinds = blocks.iter().filter(|block| !block.label.ends_with(b"PARAMETERS")).map(kind_of);
-    let first = kinds.next().unwrap_or(Err(Foreign::OtherPem));
+    let first = kinds.next().unwrap_or(Err(UnsupportedKey::OtherPem));
     for other in kinds {
         match (first, other) {
             // A chain of certificates is a certificate all the same.
             (Err(one), Err(other)) if one == other => {}
-            _ => return Err(Foreign::Several),
+            _ => return Err(UnsupportedKey::Several),
         }
     }
     first
 }
 
-fn kind_of<'a>(block: &Armoured<'a>) -> Result<(Form, &'a [u8]), Foreign> {
+fn kind_of<'a>(block: &Armoured<'a>) -> Result<(Form, &'a [u8]), UnsupportedKey> {
     let form = match block.label {
-        b"RSA PRIVATE KEY" if find(block.body, b"Proc-Type:").is_some() => Err(Foreign::LegacyEncrypted),
+        b"RSA PRIVATE KEY" if find(block.body, b"Proc-Type:").is_some() => Err(UnsupportedKey::LegacyEncrypted),
         b"RSA PRIVATE KEY" => Ok(Form::Pkcs1),
         b"PRIVATE KEY" => Ok(Form::Pkcs8),
         b"ENCRYPTED PRIVATE KEY" => Ok(Form::EncryptedPkcs8),
-        b"PUBLIC KEY" | b"RSA PUBLIC KEY" => Err(Foreign::PublicKey),
-        b"CERTIFICATE" | b"X509 CERTIFICATE" | b"TRUSTED CERTIFICATE" => Err(Foreign::Certificate),
-        b"CERTIFICATE REQUEST" | b"NEW CERTIFICATE REQUEST" => Err(Foreign::CertificateRequest),
-        b"EC PRIVATE KEY" => Err(Foreign::EcKey),
-        b"DSA PRIVATE KEY" => Err(Foreign::DsaKey),
-        b"OPENSSH PRIVATE KEY" => Err(Foreign::OpenSsh),
-        label if label.starts_with(b"PGP ") => Err(Foreign::Pgp),
-        _ => Err(Foreign::OtherPem),
+        b"PUBLIC KEY" | b"RSA PUBLIC KEY" => Err(UnsupportedKey::PublicKey),
+        b"CERTIFICATE" | b"X509 CERTIFICATE" | b"TRUSTED CERTIFICATE" => Err(UnsupportedKey::Certificate),
+        b"CERTIFICATE REQUEST" | b"NEW CERTIFICATE REQUEST" => Err(UnsupportedKey::CertificateRequest),
+        b"EC PRIVATE KEY" => Err(UnsupportedKey::EcKey),
+        b"DSA PRIVATE KEY" => Err(UnsupportedKey::DsaKey),
+        b"OPENSSH PRIVATE KEY" => Err(UnsupportedKey::OpenSsh),
+        label if label.starts_with(b"PGP ") => Err(UnsupportedKey::Pgp),
+        _ => Err(UnsupportedKey::OtherPem),
     };
     form.map(|form| (form, block.body))
 }
 
 /// Base64 to bytes; both buffers are made at full size at once, so that growing leaves no copy behind.
-fn decode(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, Foreign> {
+fn decode(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnsupportedKey> {
     let mut dense = Zeroizing::new(Vec::with_capacity(body.len()));
     dense.extend(body.iter().filter(|byte| !byte.is_ascii_whitespace()));
     let mut der = Zeroizing::new(vec![0; dense.len() / 4 * 3 + 3]);
     let len = STANDARD.decode_slice(&*dense, &mut der).map_err(|_| {
         // An environment variable or a JSON file held it before.
-        if find(body, b"\\n").is_some() { Foreign::EscapedNewlines } else { Foreign::BadBase64 }
+        if find(body, b"\\n").is_some() { UnsupportedKey::EscapedNewlines } else { UnsupportedKey::BadBase64 }
     })?;
     der.truncate(len);
     Ok(der)
 }
 
 /// Whether PKCS#8 says that it holds an RSA key (RFC 8017 §A.1); other algorithms are refused by name.
-pub(super) fn is_rsa(pkcs8: &[u8]) -> Result<(), Foreign> {
+pub(in crate::custody) fn is_rsa(pkcs8: &[u8]) -> Result<(), UnsupportedKey> {
     const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
     const DSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
     const PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
@@ -155,49 +155,49 @@ pub(super) fn is_rsa(pkcs8: &[u8]) -> Result<(), Foreign> {
     let Ok(info) = PrivateKeyInfo::from_der(pkcs8) else { return Ok(()) };
     match info.algorithm.oid {
         pkcs1::ALGORITHM_OID => Ok(()),
-        EC => Err(Foreign::EcKey),
-        DSA => Err(Foreign::DsaKey),
-        PSS => Err(Foreign::RsaPss),
-        oid if oid.to_string().starts_with(EDWARDS) => Err(Foreign::EdwardsKey),
-        _ => Err(Foreign::OtherAlgorithm),
+        EC => Err(UnsupportedKey::EcKey),
+        DSA => Err(UnsupportedKey::DsaKey),
+        PSS => Err(UnsupportedKey::RsaPss),
+        oid if oid.to_string().starts_with(EDWARDS) => Err(UnsupportedKey::EdwardsKey),
+        _ => Err(UnsupportedKey::OtherAlgorithm),
     }
 }
 
 /// What bytes without a BEGIN line are.
-fn without_pem(bytes: &[u8]) -> Foreign {
+fn without_pem(bytes: &[u8]) -> UnsupportedKey {
     let starts = |with: &[u8]| bytes.starts_with(with);
     match bytes {
-        [] => Foreign::Empty,
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [_, 0, ..] => Foreign::Utf16,
-        [0xFE, 0xED, 0xFE, 0xED, ..] => Foreign::JavaKeystore,
-        [b'{', ..] => Foreign::Json,
-        [0x30, ..] => der(bytes).unwrap_or(Foreign::Garbage),
-        _ if starts(b"ssh-") || starts(b"ecdsa-") => Foreign::PublicKey,
-        _ if starts(b"PuTTY-User-Key-File") => Foreign::Putty,
+        [] => UnsupportedKey::Empty,
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [_, 0, ..] => UnsupportedKey::Utf16,
+        [0xFE, 0xED, 0xFE, 0xED, ..] => UnsupportedKey::JavaKeystore,
+        [b'{', ..] => UnsupportedKey::Json,
+        [0x30, ..] => der(bytes).unwrap_or(UnsupportedKey::Garbage),
+        _ if starts(b"ssh-") || starts(b"ecdsa-") => UnsupportedKey::PublicKey,
+        _ if starts(b"PuTTY-User-Key-File") => UnsupportedKey::Putty,
         // "-----BEGIN " in base64.
-        _ if starts(b"LS0tLS1CRUdJTi") => Foreign::Base64OfPem,
+        _ if starts(b"LS0tLS1CRUdJTi") => UnsupportedKey::Base64OfPem,
         // The beginning of any DER SEQUENCE of 256 bytes and more, in base64.
-        _ if starts(b"MII") => Foreign::BareBase64,
-        _ => Foreign::Garbage,
+        _ if starts(b"MII") => UnsupportedKey::BareBase64,
+        _ => UnsupportedKey::Garbage,
     }
 }
 
 /// What a DER SEQUENCE is: told by its first elements.
-fn der(bytes: &[u8]) -> Option<Foreign> {
+fn der(bytes: &[u8]) -> Option<UnsupportedKey> {
     let content = sequence(bytes)?;
     if SubjectPublicKeyInfoRef::from_der(bytes).is_ok() || pkcs1::RsaPublicKey::from_der(bytes).is_ok() {
-        return Some(Foreign::PublicKey);
+        return Some(UnsupportedKey::PublicKey);
     }
     match content {
         // PFX ::= SEQUENCE { version INTEGER {v3(3)}, … } (RFC 7292 §4); a private key's version is 0 or 1.
-        [2, 1, 3, ..] => Some(Foreign::Pkcs12),
+        [2, 1, 3, ..] => Some(UnsupportedKey::Pkcs12),
         [0x30, ..] => match first_sequence(content)? {
             // The certificate's explicitly tagged version (RFC 5280 §4.1), the request's plain one (RFC 2986 §4.1).
-            [0xA0, ..] => Some(Foreign::Certificate),
-            [2, ..] => Some(Foreign::CertificateRequest),
-            _ => Some(Foreign::Der),
+            [0xA0, ..] => Some(UnsupportedKey::Certificate),
+            [2, ..] => Some(UnsupportedKey::CertificateRequest),
+            _ => Some(UnsupportedKey::Der),
         },
-        _ => Some(Foreign::Der),
+        _ => Some(UnsupportedKey::Der),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Something else than the PEM of an RSA private key. Shows as what it is and what to do; never shows its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Foreign {
+pub enum UnsupportedKey {
     /// Nothing, or white space.
     Empty,
     /// Larger than any key.
@@ -64,7 +64,7 @@ pub enum Foreign {
 const NEEDS_RSA: &str = "Braze accepts RS256 only, which needs an RSA key; `countersign keys generate` makes one";
 const GIVE_PRIVATE: &str = "give the private key that belongs to it (-----BEGIN PRIVATE KEY-----)";
 
-impl Foreign {
+impl UnsupportedKey {
     /// What it is, as in "this is …".
     pub fn name(self) -> &'static str {
         self.words().0
@@ -159,11 +159,11 @@ impl Foreign {
     }
 }
 
-impl fmt::Display for Foreign {
+impl fmt::Display for UnsupportedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, next) = self.words();
         write!(f, "this is {what}: {next}")
     }
 }
 
-impl std::error::Error for Foreign {}
+impl std::error::Error for UnsupportedKey {}

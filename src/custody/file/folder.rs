@@ -10,7 +10,7 @@ use std::{
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, linkat, openat, unlinkat};
 use zeroize::Zeroizing;
 
-use super::{CustodyError, pem::MAX_BYTES};
+use crate::custody::{error::CustodyError, format::pem::MAX_BYTES};
 
 /// A folder that was found to be safe when it was opened.
 pub(super) struct Folder {
