@@ -1,6 +1,6 @@
 //! What must survive a restart: sessions, users who opted out, keys' records, API keys' hashes.
 //!
-//! The rules that every store keeps, and the conformance suite in `tests/it/store.rs` checks:
+//! The rules that every store keeps, and the conformance suite in `tests/it/store/mod.rs` checks:
 //! an answer means that the write is durable; every racing write is a compare-and-set; whatever is wrong with the
 //! store itself is a [`StoreError`], never a wrong answer; no token and no user id is ever in it.
 

@@ -9,13 +9,13 @@ use countersign::{
 };
 
 use super::*;
-use world::{START, key};
+use simulation::{START, key};
 
 /// Works until the plan waits or rests; why each kind of step was done, the last time.
-fn told(world: &mut World) -> BTreeMap<String, String> {
+fn told(simulation: &mut Simulation) -> BTreeMap<String, String> {
     let mut told = BTreeMap::new();
     for _ in 0..MANY {
-        let Next::Do { step, reason } = world.work(false) else { return told };
+        let Next::Do { step, reason } = simulation.work(false) else { return told };
         told.insert(serde_json::to_value(&step).unwrap()["step"].as_str().unwrap().to_owned(), reason);
     }
     panic!("no end: {told:?}");
@@ -23,12 +23,12 @@ fn told(world: &mut World) -> BTreeMap<String, String> {
 
 #[test]
 fn an_ordinary_rotation_says_why_at_each_step() {
-    let mut world = World::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
-    world.pass(HOUR);
-    let mut told = told(&mut world);
+    let mut simulation = Simulation::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
+    simulation.pass(HOUR);
+    let mut told = told(&mut simulation);
     for wait in [SOAK, HOUR, policy().margin] {
-        world.pass(wait);
-        told.extend(super::told::told(&mut world));
+        simulation.pass(wait);
+        told.extend(super::told::told(&mut simulation));
     }
     for (step, why) in [
         ("begin", "for as long as the policy allows"),
@@ -49,51 +49,51 @@ fn an_ordinary_rotation_says_why_at_each_step() {
 
 #[test]
 fn where_nothing_signs_haste_is_given_as_the_reason() {
-    let mut world = World::new(policy(), 1, 0, 1);
-    steps(&mut world);
-    let bad = world.snapshot().active().unwrap().record.kid.clone();
-    let transition = world.snapshot().compromise(&bad).unwrap();
-    world.transition(transition);
-    let mut first = told(&mut world);
+    let mut simulation = Simulation::new(policy(), 1, 0, 1);
+    steps(&mut simulation);
+    let bad = simulation.snapshot().active().unwrap().record.kid.clone();
+    let transition = simulation.snapshot().compromise(&bad).unwrap();
+    simulation.transition(transition);
+    let mut first = told(&mut simulation);
     assert!(first["destroy"].contains("compromised"), "{first:?}");
     assert!(first["generate"].contains("as soon as it is listed"), "{first:?}");
     assert!(first["publish"].contains("only after"), "{first:?}");
     assert!(first["withdraw"].contains("compromised: its tokens must be rejected"), "{first:?}");
-    world.pass(Duration::from_secs(2));
-    first = told(&mut world);
+    simulation.pass(Duration::from_secs(2));
+    first = told(&mut simulation);
     assert!(first["activate"].contains("soak is left out"), "{first:?}");
 
     // An operator who gives up while nothing signs does not leave the ring without a key.
-    let bad = world.snapshot().active().unwrap().record.kid.clone();
-    let transition = world.snapshot().compromise(&bad).unwrap();
-    world.transition(transition);
-    let transition = world.snapshot().abort().unwrap();
-    world.transition(transition);
-    let again = told(&mut world);
+    let bad = simulation.snapshot().active().unwrap().record.kid.clone();
+    let transition = simulation.snapshot().compromise(&bad).unwrap();
+    simulation.transition(transition);
+    let transition = simulation.snapshot().abort().unwrap();
+    simulation.transition(transition);
+    let again = told(&mut simulation);
     assert!(again["begin"].contains("no key signs"), "{again:?}");
 }
 
 #[test]
 fn a_stand_by_key_and_a_key_deleted_by_hand_have_reasons_of_their_own() {
-    let mut world = World::new(Policy { standby: true, ..policy() }, 1, 0, 1);
-    assert!(told(&mut world)["generate"].contains("keeps a published key ready"));
+    let mut simulation = Simulation::new(Policy { standby: true, ..policy() }, 1, 0, 1);
+    assert!(told(&mut simulation)["generate"].contains("keeps a published key ready"));
 
-    let mut world = World::new(policy(), 1, 0, 1);
-    happen(&mut world, &Happening::Ask);
-    steps(&mut world);
-    world.pass(SOAK);
-    assert_eq!(steps(&mut world), ["activate", "promote"]);
+    let mut simulation = Simulation::new(policy(), 1, 0, 1);
+    happen(&mut simulation, &Happening::Ask);
+    steps(&mut simulation);
+    simulation.pass(SOAK);
+    assert_eq!(steps(&mut simulation), ["activate", "promote"]);
     // The key that retires, whose tokens are alive.
-    world.rob(0, 0);
-    let told = told(&mut world);
+    simulation.rob(0, 0);
+    let told = told(&mut simulation);
     assert!(told["publish"].contains("its tokens are alive"), "{told:?}");
 }
 
 #[test]
 fn a_second_copy_goes_and_the_primary_one_stays() {
-    let mut world = World::new(policy(), 1, 0, 0);
-    steps(&mut world);
-    let mut snapshot = world.snapshot();
+    let mut simulation = Simulation::new(policy(), 1, 0, 0);
+    steps(&mut simulation);
+    let mut snapshot = simulation.snapshot();
     let Listing::Shown(entries) = &mut snapshot.apps[0].listing else { panic!() };
     entries.insert(0, Entry { id: "copy".to_owned(), primary: false, ..entries[0].clone() });
     let Next::Do { step: Step::Withdraw { id, .. }, reason } = snapshot.next() else { panic!("{:?}", snapshot.next()) };
@@ -163,21 +163,21 @@ fn every_step_sighting_and_wait_names_its_key_and_its_app() {
 }
 
 /// Seconds from now, what, and whether it is a wait.
-fn lines(world: &World, forecast: &Forecast) -> Vec<(u64, String, bool)> {
+fn lines(simulation: &Simulation, forecast: &Forecast) -> Vec<(u64, String, bool)> {
     let kind = |what: &str| what.split(' ').take(2).collect::<Vec<_>>().join(" ");
-    forecast.lines.iter().map(|line| (line.at.since(world.now).as_secs(), kind(&line.what), line.waits)).collect()
+    forecast.lines.iter().map(|line| (line.at.since(simulation.now).as_secs(), kind(&line.what), line.waits)).collect()
 }
 
 #[test]
 fn a_forecast_has_the_times_of_soak_and_tokens() {
     let day = Duration::from_hours(24);
-    let mut world = World::new(Policy { every: Some(day), ..policy() }, 1, 0, 1);
-    steps(&mut world);
-    assert_eq!(world.snapshot().forecast().due, world.snapshot().due());
-    world.pass(Duration::from_mins(10));
-    happen(&mut world, &Happening::Ask);
-    let forecast = world.snapshot().forecast();
-    let told = lines(&world, &forecast);
+    let mut simulation = Simulation::new(Policy { every: Some(day), ..policy() }, 1, 0, 1);
+    steps(&mut simulation);
+    assert_eq!(simulation.snapshot().forecast().due, simulation.snapshot().due());
+    simulation.pass(Duration::from_mins(10));
+    happen(&mut simulation, &Happening::Ask);
+    let forecast = simulation.snapshot().forecast();
+    let told = lines(&simulation, &forecast);
     let told: Vec<(u64, &str, bool)> = told.iter().map(|(at, what, waits)| (*at, what.as_str(), *waits)).collect();
     // Nodes have a moment to load the key; tokens live for an hour from the last one, and a minute is the margin.
     let (signs, dead) = (302, 302 + 3660);
@@ -201,16 +201,16 @@ fn a_forecast_has_the_times_of_soak_and_tokens() {
     }
     assert_eq!(told.len(), expected.len(), "{told:#?}");
     assert!(forecast.lines.iter().all(|line| line.waits == line.why.is_empty()));
-    assert_eq!(forecast.due, Some(world.now.plus(Duration::from_secs(signs)).plus(day)));
+    assert_eq!(forecast.due, Some(simulation.now.plus(Duration::from_secs(signs)).plus(day)));
     assert!(forecast.stuck.is_empty());
 }
 
 #[test]
 fn a_forecast_asks_people_for_what_is_theirs_and_goes_on_as_if_it_were_done() {
-    let mut world = World::new(policy(), 0, 1, 0);
-    steps(&mut world);
-    happen(&mut world, &Happening::Ask);
-    let forecast = world.snapshot().forecast();
+    let mut simulation = Simulation::new(policy(), 0, 1, 0);
+    steps(&mut simulation);
+    happen(&mut simulation, &Happening::Ask);
+    let forecast = simulation.snapshot().forecast();
     assert!(forecast.stuck.is_empty(), "{forecast:#?}");
     let waits: Vec<&str> = forecast.lines.iter().filter(|line| line.waits).map(|line| line.what.as_str()).collect();
     assert_eq!(waits.iter().filter(|what| what.contains("add the public key")).count(), 1, "{waits:#?}");
@@ -220,11 +220,11 @@ fn a_forecast_asks_people_for_what_is_theirs_and_goes_on_as_if_it_were_done() {
 
 #[test]
 fn a_forecast_ends_at_what_nobody_can_tell_the_end_of() {
-    let mut world = World::new(policy(), 2, 0, 1);
-    steps(&mut world);
-    happen(&mut world, &Happening::Ask);
-    world.silence(1, true);
-    let forecast = world.snapshot().forecast();
+    let mut simulation = Simulation::new(policy(), 2, 0, 1);
+    steps(&mut simulation);
+    happen(&mut simulation, &Happening::Ask);
+    simulation.silence(1, true);
+    let forecast = simulation.snapshot().forecast();
     let [Blocker::Silent { app, why }] = &forecast.stuck[..] else { panic!("{forecast:#?}") };
     assert_eq!((app.as_str(), why.as_str()), ("app-1", "down"));
     let last = forecast.lines.last().unwrap();
@@ -235,12 +235,12 @@ fn a_forecast_ends_at_what_nobody_can_tell_the_end_of() {
 
 #[test]
 fn a_forecast_is_of_one_rotation_also_where_the_next_is_due_at_its_end() {
-    let mut world = World::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
-    steps(&mut world);
-    world.pass(HOUR);
-    let from_rest = world.snapshot().forecast();
-    happen(&mut world, &Happening::Ask);
-    for forecast in [from_rest, world.snapshot().forecast()] {
+    let mut simulation = Simulation::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
+    steps(&mut simulation);
+    simulation.pass(HOUR);
+    let from_rest = simulation.snapshot().forecast();
+    happen(&mut simulation, &Happening::Ask);
+    for forecast in [from_rest, simulation.snapshot().forecast()] {
         let signs = forecast.lines.iter().find(|line| line.what.starts_with("sign with")).unwrap();
         let ends: Vec<_> = forecast.lines.iter().filter(|line| line.what == Step::Finish.to_string()).collect();
         assert_eq!(ends, [forecast.lines.last().unwrap()]);
@@ -252,15 +252,15 @@ fn a_forecast_is_of_one_rotation_also_where_the_next_is_due_at_its_end() {
 #[test]
 fn what_is_imagined_of_a_step_is_what_it_makes() {
     for standby in [false, true] {
-        let mut world = World::new(Policy { standby, ..policy() }, 2, 0, 1);
-        world.settle();
-        happen(&mut world, &Happening::Ask);
+        let mut simulation = Simulation::new(Policy { standby, ..policy() }, 2, 0, 1);
+        simulation.settle();
+        happen(&mut simulation, &Happening::Ask);
         for _ in 0..200 {
-            let mut simulated = world.snapshot();
-            match world.work(false) {
+            let mut simulated = simulation.snapshot();
+            match simulation.work(false) {
                 Next::Do { step, .. } => {
                     simulated.simulate(&step);
-                    let real = world.snapshot();
+                    let real = simulation.snapshot();
                     assert_eq!(
                         (simulated.goal, simulated.new_key.is_some()),
                         (real.goal, real.new_key.is_some()),
@@ -271,10 +271,10 @@ fn what_is_imagined_of_a_step_is_what_it_makes() {
                     };
                     assert_eq!(states(&simulated), states(&real), "{step:?}");
                 }
-                Next::Wait { until, .. } => world.pass(until.map_or(SOAK, |until| until.since(world.now))),
+                Next::Wait { until, .. } => simulation.pass(until.map_or(SOAK, |until| until.since(simulation.now))),
                 Next::Idle { .. } => break,
             }
         }
-        world.check_settled();
+        simulation.check_settled();
     }
 }

@@ -6,69 +6,75 @@ use super::*;
 use crate::support::domain::{MILLI, just_before};
 
 /// What is in the way now, where nothing can be done.
-fn waits(world: &World) -> Vec<Blocker> {
-    match world.snapshot().next() {
+fn waits(simulation: &Simulation) -> Vec<Blocker> {
+    match simulation.snapshot().next() {
         Next::Wait { blockers, .. } => blockers,
         other => panic!("{other:?}"),
     }
 }
 
 /// A ring that has just taken another key to sign.
-fn rotated(rest: usize) -> World {
-    let mut world = World::new(policy(), rest, 0, 1);
-    steps(&mut world);
-    happen(&mut world, &Happening::Ask);
-    steps(&mut world);
-    world.pass(SOAK);
-    assert_eq!(steps(&mut world)[0], "activate");
-    world
+fn rotated(rest: usize) -> Simulation {
+    let mut simulation = Simulation::new(policy(), rest, 0, 1);
+    steps(&mut simulation);
+    happen(&mut simulation, &Happening::Ask);
+    steps(&mut simulation);
+    simulation.pass(SOAK);
+    assert_eq!(steps(&mut simulation)[0], "activate");
+    simulation
 }
 
 #[test]
 fn the_next_rotation_is_due_by_the_policy_from_when_the_key_began_to_sign() {
-    let mut world = World::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
-    steps(&mut world);
-    let due = world.snapshot().active().unwrap().record.changed.plus(HOUR);
-    assert_eq!(world.snapshot().next(), Next::Idle { due: Some(due) });
-    let rest = due.since(world.now);
-    world.pass(just_before(rest));
-    assert_eq!(steps(&mut world), [""; 0]);
-    world.pass(MILLI);
-    assert_eq!(steps(&mut world)[0], "begin");
-    let by_hand_only = World::new(policy(), 1, 0, 1).snapshot();
+    let mut simulation = Simulation::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
+    steps(&mut simulation);
+    let due = simulation.snapshot().active().unwrap().record.changed.plus(HOUR);
+    assert_eq!(simulation.snapshot().next(), Next::Idle { due: Some(due) });
+    let rest = due.since(simulation.now);
+    simulation.pass(just_before(rest));
+    assert_eq!(steps(&mut simulation), [""; 0]);
+    simulation.pass(MILLI);
+    assert_eq!(steps(&mut simulation)[0], "begin");
+    let by_hand_only = Simulation::new(policy(), 1, 0, 1).snapshot();
     assert_eq!(by_hand_only.due(), None);
 }
 
 #[test]
 fn a_request_that_was_lost_is_made_again_when_it_can_no_longer_show() {
     for last_place in [false, true] {
-        let mut world = World::new(policy(), 1, 0, 1);
+        let mut simulation = Simulation::new(policy(), 1, 0, 1);
         if last_place {
-            world.intrude(0);
+            simulation.intrude(0);
         }
-        steps(&mut world);
-        happen(&mut world, &Happening::Ask);
-        world.faults.push(Fault::Before);
-        assert_eq!(steps(&mut world), ["generate", "publish"]);
-        let until = world.now.plus(SOAK);
-        world.pass(just_before(SOAK));
-        let [Blocker::Settling { until: told, .. }] = &waits(&world)[..] else { panic!("{:?}", waits(&world)) };
+        steps(&mut simulation);
+        happen(&mut simulation, &Happening::Ask);
+        simulation.faults.push(Fault::Before);
+        assert_eq!(steps(&mut simulation), ["generate", "publish"]);
+        let until = simulation.now.plus(SOAK);
+        simulation.pass(just_before(SOAK));
+        let [Blocker::Settling { until: told, .. }] = &waits(&simulation)[..] else {
+            panic!("{:?}", waits(&simulation))
+        };
         assert_eq!(*told, until);
-        world.pass(MILLI);
-        assert_eq!(steps(&mut world), ["publish", "note", "prove"]);
+        simulation.pass(MILLI);
+        assert_eq!(steps(&mut simulation), ["publish", "note", "prove"]);
     }
 }
 
 #[test]
 fn a_key_stays_until_braze_was_shown_to_hold_the_one_after_it() {
-    let mut world = rotated(1);
-    world.silence(0, true);
-    world.pass(2 * HOUR);
-    assert!(matches!(&waits(&world)[..], [Blocker::Silent { why, .. }] if why == "down"), "{:?}", waits(&world));
+    let mut simulation = rotated(1);
+    simulation.silence(0, true);
+    simulation.pass(2 * HOUR);
+    assert!(
+        matches!(&waits(&simulation)[..], [Blocker::Silent { why, .. }] if why == "down"),
+        "{:?}",
+        waits(&simulation)
+    );
 
     // Somebody deleted the key that signs, and at rest it is not published again without a command.
-    world.silence(0, false);
-    let mut snapshot = world.snapshot();
+    simulation.silence(0, false);
+    let mut snapshot = simulation.snapshot();
     let signs = snapshot.active().unwrap().record.kid.clone();
     snapshot.goal = Goal::Idle;
     let Listing::Shown(entries) = &mut snapshot.apps[0].listing else { panic!() };
@@ -77,52 +83,52 @@ fn a_key_stays_until_braze_was_shown_to_hold_the_one_after_it() {
     let Next::Wait { blockers, until: None } = snapshot.next() else { panic!("{:?}", snapshot.next()) };
     assert_eq!(blockers, [Blocker::Missing { app: snapshot.apps[0].app.clone(), kid: signs }]);
 
-    assert_eq!(steps(&mut world)[0], "retire");
+    assert_eq!(steps(&mut simulation)[0], "retire");
 }
 
 /// A ring whose rotation was given up just after its key was asked for at Braze.
-fn given_up(world: &mut World) {
-    steps(world);
-    happen(world, &Happening::Ask);
-    assert_eq!(steps(world), ["generate", "publish"]);
-    happen(world, &Happening::Abort);
+fn given_up(simulation: &mut Simulation) {
+    steps(simulation);
+    happen(simulation, &Happening::Ask);
+    assert_eq!(steps(simulation), ["generate", "publish"]);
+    happen(simulation, &Happening::Abort);
 }
 
 #[test]
 fn a_key_that_has_to_go_is_waited_for_as_long_as_it_may_yet_appear() {
-    let mut world = World::new(policy(), 1, 0, 1);
-    world.faults.push(Fault::Before);
-    given_up(&mut world);
-    let until = world.now.plus(SOAK);
-    assert_eq!(steps(&mut world), ["destroy"]);
-    world.pass(just_before(SOAK));
-    let [Blocker::Settling { until: told, .. }] = &waits(&world)[..] else { panic!("{:?}", waits(&world)) };
+    let mut simulation = Simulation::new(policy(), 1, 0, 1);
+    simulation.faults.push(Fault::Before);
+    given_up(&mut simulation);
+    let until = simulation.now.plus(SOAK);
+    assert_eq!(steps(&mut simulation), ["destroy"]);
+    simulation.pass(just_before(SOAK));
+    let [Blocker::Settling { until: told, .. }] = &waits(&simulation)[..] else { panic!("{:?}", waits(&simulation)) };
     assert_eq!(*told, until);
-    world.pass(MILLI);
-    assert_eq!(steps(&mut world), ["finish"]);
+    simulation.pass(MILLI);
+    assert_eq!(steps(&mut simulation), ["finish"]);
 
-    let mut world = World::new(policy(), 1, 0, 1);
-    world.lag = Duration::from_mins(1);
-    world.pass(world.lag);
-    given_up(&mut world);
-    assert_eq!(steps(&mut world), ["destroy"]);
-    world.pass(world.lag);
-    assert_eq!(steps(&mut world), ["note", "withdraw", "note", "finish"], "it did appear");
-    world.check_settled();
+    let mut simulation = Simulation::new(policy(), 1, 0, 1);
+    simulation.lag = Duration::from_mins(1);
+    simulation.pass(simulation.lag);
+    given_up(&mut simulation);
+    assert_eq!(steps(&mut simulation), ["destroy"]);
+    simulation.pass(simulation.lag);
+    assert_eq!(steps(&mut simulation), ["note", "withdraw", "note", "finish"], "it did appear");
+    simulation.check_settled();
 }
 
 #[test]
 fn a_rotation_does_not_end_while_an_app_that_is_silent_holds_a_key_that_has_to_go() {
-    let mut world = World::new(policy(), 1, 0, 1);
-    steps(&mut world);
-    happen(&mut world, &Happening::Ask);
-    assert_eq!(steps(&mut world)[2], "note");
-    happen(&mut world, &Happening::Abort);
-    world.silence(0, true);
-    assert_eq!(steps(&mut world), ["destroy"]);
-    world.pass(2 * HOUR);
-    assert!(matches!(&waits(&world)[..], [Blocker::Silent { .. }]), "{:?}", waits(&world));
-    world.silence(0, false);
-    assert_eq!(steps(&mut world), ["withdraw", "note", "finish"]);
-    world.check_settled();
+    let mut simulation = Simulation::new(policy(), 1, 0, 1);
+    steps(&mut simulation);
+    happen(&mut simulation, &Happening::Ask);
+    assert_eq!(steps(&mut simulation)[2], "note");
+    happen(&mut simulation, &Happening::Abort);
+    simulation.silence(0, true);
+    assert_eq!(steps(&mut simulation), ["destroy"]);
+    simulation.pass(2 * HOUR);
+    assert!(matches!(&waits(&simulation)[..], [Blocker::Silent { .. }]), "{:?}", waits(&simulation));
+    simulation.silence(0, false);
+    assert_eq!(steps(&mut simulation), ["withdraw", "note", "finish"]);
+    simulation.check_settled();
 }

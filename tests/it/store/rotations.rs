@@ -1,4 +1,4 @@
-//! Acts on keys, a ring's progress, publications, the audit_log.
+//! Acts on keys, a ring's progress, publications, the audit log.
 
 use countersign::{
     domain::{

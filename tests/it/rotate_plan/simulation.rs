@@ -1,4 +1,4 @@
-//! A little world to rotate in: Braze with its faults and its hands in the dashboard, nodes that come and go, a store, a
+//! A simulated ring: Braze with its faults and its hands in the dashboard, nodes that come and go, a store, a
 //! clock, and a worker that does what the plan says and may die anywhere. It checks the rules at every change.
 
 use std::{
@@ -57,7 +57,7 @@ struct Node {
     loaded: BTreeSet<Kid>,
 }
 
-pub struct World {
+pub struct Simulation {
     pub now: UnixMillis,
     pub policy: Policy,
     pub goal: Goal,
@@ -73,7 +73,7 @@ pub struct World {
     counter: u8,
 }
 
-impl World {
+impl Simulation {
     /// One key that signs, at every app.
     pub fn new(policy: Policy, rest_apps: usize, manual_apps: usize, nodes: usize) -> Self {
         let app = |n: usize| App {
@@ -85,7 +85,7 @@ impl World {
             publications: BTreeMap::new(),
         };
         let node = |n| Node { name: format!("node-{n}"), live: true, loaded: BTreeSet::new() };
-        let mut world = Self {
+        let mut simulation = Self {
             now: START,
             policy,
             goal: Goal::Idle,
@@ -98,13 +98,13 @@ impl World {
             lag: Duration::ZERO,
             counter: 0,
         };
-        let kid = world.make_key();
-        world.keys[0].record.state = KeyState::Active;
-        for app in 0..world.apps.len() {
-            world.add(app, &kid, true);
+        let kid = simulation.make_key();
+        simulation.keys[0].record.state = KeyState::Active;
+        for app in 0..simulation.apps.len() {
+            simulation.add(app, &kid, true);
         }
-        world.pass(Duration::from_secs(2));
-        world
+        simulation.pass(Duration::from_secs(2));
+        simulation
     }
 
     fn make_key(&mut self) -> Kid {
@@ -192,13 +192,13 @@ impl World {
             Step::Publish { app, kid } => {
                 let at = self.at(app);
                 self.apps[at].publications.entry(kid.clone()).or_default().asked = Some(self.now);
-                self.ask_braze(|world| world.add(at, kid, false));
+                self.ask_braze(|simulation| simulation.add(at, kid, false));
                 return;
             }
             Step::Promote { app, id, .. } => {
                 let at = self.at(app);
-                self.ask_braze(|world| {
-                    let held = &mut world.apps[at].held;
+                self.ask_braze(|simulation| {
+                    let held = &mut simulation.apps[at].held;
                     if held.iter().any(|key| key.id == *id) {
                         for key in held.iter_mut() {
                             key.primary = key.id == *id;
@@ -208,7 +208,7 @@ impl World {
             }
             Step::Withdraw { app, id, .. } => {
                 let at = self.at(app);
-                self.ask_braze(|world| world.apps[at].held.retain(|key| key.id != *id));
+                self.ask_braze(|simulation| simulation.apps[at].held.retain(|key| key.id != *id));
             }
             Step::Generate if !dies => {
                 let kid = self.make_key();
