@@ -14,12 +14,12 @@ use crate::{
     clock::UnixMillis,
     config::Settings,
     domain::{ids::RingName, rotation::Goal},
-    http::{AppState, Condition},
+    http::AppState,
     rotate::{
         Config, Drift, RotateError, Rotator, StepPhase, drift,
         plan::{Blocker, Next, Snapshot},
     },
-    telemetry::Alarm,
+    telemetry::{Alarm, Condition},
 };
 
 /// How often the records are looked at.

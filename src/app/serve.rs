@@ -13,10 +13,10 @@ use super::{OpenError, Services, process, rotation::RotationScheduler, signals::
 use crate::{
     config::{ConfigErrors, Settings},
     domain::sealing::SealingKeys,
-    http::{self, AppState, Jwks, Limits, Readiness},
+    http::{self, AppState, Jwks, Limits},
     listener::{self, Listener},
     ops,
-    telemetry::{Alarm, Metrics},
+    telemetry::{Alarm, Metrics, Readiness},
 };
 
 /// The sockets to serve on: inherited ones (systemd, `LISTEN_FDS`), or bound by the settings.

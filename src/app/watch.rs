@@ -7,9 +7,9 @@ use crate::{
     clock::UnixMillis,
     config::Settings,
     domain::{ids::RingName, rotation::NodeReport},
-    http::{AppState, Condition},
+    http::AppState,
     store::Purged,
-    telemetry::Alarm,
+    telemetry::{Alarm, Condition},
 };
 
 /// How often changes of keys and API keys are looked for: they must be noticed within 2 s.

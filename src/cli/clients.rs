@@ -27,7 +27,7 @@ pub(super) enum Clients {
         #[arg(long = "app", required = true)]
         apps: Vec<AppName>,
         /// When it stops by itself, e.g. 90d [default: never]
-        #[arg(long, value_name = "SPAN", value_parser = crate::config::parse_duration)]
+        #[arg(long, value_name = "SPAN", value_parser = crate::clock::parse_duration)]
         expires: Option<std::time::Duration>,
     },
     /// List the API keys on record; their secrets are not

@@ -31,7 +31,7 @@ pub(super) struct Sandbox {
     #[arg(long, value_name = "STATE", default_value = "required")]
     enforcement: Enforcement,
     /// How long a new or deleted key takes to take effect, e.g. 10s
-    #[arg(long, value_name = "TIME", value_parser = crate::config::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = crate::clock::parse_duration)]
     propagation: Option<Duration>,
     /// Tell SDKs to retry within a second instead of half a minute
     #[arg(long)]

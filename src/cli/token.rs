@@ -26,7 +26,7 @@ pub(super) enum Token {
         #[arg(long)]
         user: String,
         /// A life shorter than the app's, e.g. 5m
-        #[arg(long, value_parser = crate::config::parse_duration)]
+        #[arg(long, value_parser = crate::clock::parse_duration)]
         ttl: Option<Duration>,
     },
     Inspect(Inspect),

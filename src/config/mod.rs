@@ -31,7 +31,6 @@ use crate::{
     telemetry::LogConfig,
 };
 
-pub use duration::{BadDuration, parse_duration};
 pub use environment::Environment;
 pub use errors::{ConfigError, ConfigErrors};
 pub use sections::Server;

@@ -24,9 +24,14 @@ use utoipa_axum::{
     routes,
 };
 
-use crate::{clock::Clock, identity::ApiKeys, issue::Issuer, telemetry::Metrics};
+use crate::{
+    clock::Clock,
+    identity::ApiKeys,
+    issue::Issuer,
+    telemetry::{Metrics, Readiness},
+};
 
-pub use health::{Condition, Readiness, routes as health_routes};
+pub use health::routes as health_routes;
 pub use jwks::Jwks;
 pub use limits::{LimitConfig, Limits, Quota};
 pub use problem::{Code, Problem};

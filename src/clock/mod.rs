@@ -1,8 +1,12 @@
 //! Time, as an argument: the [`Clock`] is read at the edge, everything inside is given a [`UnixMillis`].
 
+pub mod human_duration;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use human_duration::parse_duration;
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,0 +1,133 @@
+//! Durations as people write them in the configuration and on the command line: `90s`, `1h 30m`, `30d`. A day has 24 hours.
+//!
+//! A setting of a room's `Config` is a plain [`Duration`] with `#[serde(with = "crate::clock::human_duration")]`.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serializer};
+
+/// A duration that is displayed as people write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HumanDuration(pub Duration);
+
+/// Not a span of time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a span of time: write it like \"90s\", \"5m\", \"1h 30m\" or \"30d\" (units ms, s, m, h, d)")]
+pub struct BadDuration(String);
+
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+/// Reads a span: numbers with units, largest first or not, with or without spaces between.
+///
+/// # Errors
+/// [`BadDuration`] shows how it is written.
+pub fn parse_duration(text: &str) -> Result<Duration, BadDuration> {
+    let bad = || BadDuration(text.chars().take(64).collect());
+    let mut rest = text.trim();
+    let mut total: u64 = 0;
+    if rest.is_empty() {
+        return Err(bad());
+    }
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.len() - behind.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let (unit, behind) = behind.split_at(letters);
+        let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
+        let number: u64 = number.parse().map_err(|_| bad())?;
+        total = number.checked_mul(millis).and_then(|part| total.checked_add(part)).ok_or_else(bad)?;
+        rest = behind.trim_start();
+    }
+    Ok(Duration::from_millis(total))
+}
+
+impl fmt::Display for HumanDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut left = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        if left == 0 {
+            return f.write_str("0s");
+        }
+        let mut between = "";
+        for (unit, millis) in UNITS {
+            // Above two days in days, below in hours: "24h" is what people write.
+            if left < millis || (unit == "d" && left < 2 * millis && left % millis == 0 && self.0.as_secs() == 86_400) {
+                continue;
+            }
+            write!(f, "{between}{}{unit}", left / millis)?;
+            (left, between) = (left % millis, " ");
+        }
+        Ok(())
+    }
+}
+
+/// Serialises a duration as text, e.g. `"1h 30m"`.
+///
+/// # Errors
+/// The serialiser's own.
+pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&HumanDuration(*duration))
+}
+
+/// Deserialises a duration from text.
+///
+/// # Errors
+/// [`BadDuration`] as the deserialiser's error.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map_err(serde::de::Error::custom)
+}
+
+/// The same for a setting that may be absent.
+pub mod option {
+    use super::{Deserializer, Duration, HumanDuration, Serializer};
+
+    /// Serialises a duration that is there; leave an absent one out with `skip_serializing_if`.
+    ///
+    /// # Errors
+    /// The serialiser's own.
+    #[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => serializer.collect_str(&HumanDuration(*duration)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Deserialises a duration that is there.
+    ///
+    /// # Errors
+    /// [`super::BadDuration`] as the deserialiser's error.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_as_people_write_them() {
+        let millis = |text: &str| parse_duration(text).map(|span| span.as_millis());
+        assert_eq!(millis("90s"), Ok(90_000));
+        assert_eq!(millis("1h 30m"), Ok(5_400_000));
+        assert_eq!(millis("1h30m"), Ok(5_400_000));
+        assert_eq!(millis("30d"), Ok(2_592_000_000));
+        assert_eq!(millis("50ms"), Ok(50));
+        assert_eq!(millis("0s"), Ok(0));
+        for bad in
+            ["", "5", "m", "5 m", "-5m", "1.5h", "5min", "1 fortnight", "99999999999999999999s", "999999999999999d"]
+        {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn spans_are_written_as_they_are_read() {
+        for text in ["0s", "90s", "24h", "30d", "180d", "1h 30m", "50ms", "1d 1h"] {
+            let span = parse_duration(text).unwrap();
+            assert_eq!(parse_duration(&HumanDuration(span).to_string()).unwrap(), span, "{text}");
+        }
+        assert_eq!(HumanDuration(Duration::from_hours(24)).to_string(), "24h");
+    }
+}
