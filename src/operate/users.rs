@@ -1,4 +1,4 @@
-//! What operators do to users: opt out and in, end sessions, look at them.
+//! Verbs on users: opt out and in, end sessions, list them.
 
 use std::sync::Arc;
 
@@ -12,54 +12,51 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// The operators' verbs on users.
+/// Operators' verbs on users and their sessions.
 pub struct Users {
-    /// Where sessions and opt-outs are.
-    pub store: Arc<dyn Store>,
-    /// How users are named there.
-    pub user_hash: Arc<UserHashKey>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) user_hash: Arc<UserHashKey>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Users {
-    /// Opts a user out of one app or of all: no token is minted or refreshed until opted in again. A token that is out
-    /// already lives to its `exp`. `false`: was so already.
+    /// Opts a user out of one app or of all: no token is minted or refreshed until the user is opted in again. A token
+    /// that was given out before lives to its `exp`. Returns `false` where the user was opted out already.
     pub async fn opt_out(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, StoreError> {
         let changed = self.store.opt_out(self.user_hash.hash(user), app, self.now()).await?;
         tracing::info!(scope = scope(app), changed, "a user was opted out");
         Ok(changed)
     }
 
-    /// Takes an opt-out back. `false`: there was none of that scope.
+    /// Takes an opt-out back. Returns `false` where there was none of that scope.
     pub async fn opt_in(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, StoreError> {
         let changed = self.store.opt_in(self.user_hash.hash(user), app).await?;
         tracing::info!(scope = scope(app), changed, "a user was opted in");
         Ok(changed)
     }
 
-    /// Ends a user's sessions on one app or on all; how many were live.
+    /// Ends a user's sessions on one app or on all; returns the number of those that were live.
     pub async fn revoke(&self, user: &UserId, app: Option<&AppName>) -> Result<u64, StoreError> {
         let ended = self.store.end_sessions_of_user(self.user_hash.hash(user), app, self.now()).await?;
         tracing::info!(scope = scope(app), ended, "a user's sessions were ended");
         Ok(ended)
     }
 
-    /// Ends one session. `false`: there is none, or it has ended.
+    /// Ends one session. Returns `false` where there is none, or it has ended already.
     pub async fn revoke_session(&self, id: SessionId) -> Result<bool, StoreError> {
         let ended = self.store.end_session(id, Ended::Revoked, self.now()).await?;
         tracing::info!(session = %id, ended, "a session was ended");
         Ok(ended)
     }
 
-    /// Ends every session of an app, or of all.
+    /// Ends every session of one app, or of all apps.
     pub async fn revoke_everyone(&self, app: Option<&AppName>) -> Result<(), StoreError> {
         self.store.end_sessions_of_app(app, self.now()).await?;
         tracing::warn!(scope = scope(app), "every session was ended");
         Ok(())
     }
 
-    /// A user's sessions, newest first.
+    /// Sessions of a user, newest first.
     pub async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, StoreError> {
         self.store.sessions_of_user(self.user_hash.hash(user)).await
     }
@@ -69,7 +66,7 @@ impl Users {
     }
 }
 
-/// The app's name, or `all apps`.
+/// Name of the app, or `all apps`, for the log.
 fn scope(app: Option<&AppName>) -> &str {
     app.map_or("all apps", AppName::as_str)
 }

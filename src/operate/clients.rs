@@ -1,4 +1,4 @@
-//! API keys: made, shown once, listed, stopped.
+//! Verbs on API keys of backends: create, list, revoke.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,21 +12,22 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How many API keys of one client may be live: the one in use and the one that takes over.
+/// Most API keys of one client that may be live: the one in use and the one that takes over.
 pub const MAX_LIVE: u32 = 2;
 
-/// The operators' verbs on API keys.
+/// Operators' verbs on API keys.
 pub struct Clients {
-    /// Where the hashes are.
-    pub store: Arc<dyn Store>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Where secrets come from.
-    pub entropy: Arc<dyn Entropy>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
 }
 
 impl Clients {
-    /// Makes an API key for a client. The key itself is in the answer and nowhere else.
+    /// Makes an API key for a client; `lives` is the time after which it stops by itself. The key itself is in the answer
+    /// and nowhere else.
+    ///
+    /// # Errors
+    /// [`ClientError::TooManyLive`] where the client has [`MAX_LIVE`] already.
     pub async fn create(
         &self,
         client: ClientName,
@@ -56,7 +57,10 @@ impl Clients {
         self.store.api_keys().await
     }
 
-    /// Stops an API key for good.
+    /// Stops an API key for good; running servers follow within 2 s.
+    ///
+    /// # Errors
+    /// [`ClientError::NotLive`].
     pub async fn revoke(&self, id: &ApiKeyId) -> Result<(), ClientError> {
         if !self.store.revoke_api_key(id, self.clock.now()).await? {
             return Err(ClientError::NotLive { id: id.clone() });
@@ -69,24 +73,20 @@ impl Clients {
 /// An API key could not be made or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The client has as many as it may.
+    /// The client has [`MAX_LIVE`] live keys.
     #[error(
         "client {client} has {MAX_LIVE} live API keys already: revoke the one that is no longer used (`countersign clients list`)"
     )]
     TooManyLive {
-        /// Whose.
         client: ClientName,
     },
-    /// No such key, or stopped already.
+    /// No live key has this id.
     #[error("there is no live API key {id} (`countersign clients list` shows them)")]
     NotLive {
-        /// Its id.
         id: ApiKeyId,
     },
-    /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No randomness.
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
 }

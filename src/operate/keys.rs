@@ -1,4 +1,4 @@
-//! The key ceremony: generate or import. What comes after is rotation.
+//! The key ceremony: generate or import a key. Publishing and activating it is a rotation.
 
 use std::sync::Arc;
 
@@ -14,26 +14,22 @@ use crate::{
     store::{KeyChange, KeyTransaction, Store, StoreError},
 };
 
-/// The operators' verbs on keys.
-pub struct Ceremony {
-    /// Where the records are.
-    pub store: Arc<dyn Store>,
-    /// Where the private halves are.
-    pub custodian: Arc<dyn Custodian>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Who acts, for the audit log.
-    pub actor: String,
+/// Operators' verbs on keys.
+pub struct KeyCeremony {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) custodian: Arc<dyn Custodian>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) actor: String,
 }
 
-impl Ceremony {
-    /// Makes a key for a ring; it signs nothing before a rotation has published it.
+impl KeyCeremony {
+    /// Generates a key of `bits` (2048, 3072 or 4096) for a ring; it signs nothing before a rotation has published it.
     pub async fn generate(&self, ring: RingName, bits: u32) -> Result<KeyRecord, CeremonyError> {
         let held = self.custodian.generate(bits)?;
         self.put_on_record(ring, held, "made by hand").await
     }
 
-    /// Takes in a key that exists already; it signs nothing before a rotation has published it.
+    /// Imports a private key in PEM; it signs nothing before a rotation has published it.
     pub async fn import(
         &self,
         ring: RingName,
@@ -49,7 +45,7 @@ impl Ceremony {
         self.store.keys().await
     }
 
-    /// The key of this id, or of the only id that begins so.
+    /// Finds the key with this id, or with the only id that begins with it.
     ///
     /// # Errors
     /// [`CeremonyError::NoSuchKey`], [`CeremonyError::Ambiguous`].
@@ -63,10 +59,13 @@ impl Ceremony {
         }
     }
 
-    /// Makes a key sign for its ring at once, and asks for no proof that Braze holds it; the key that signed until now
-    /// retires. For the first key of a ring, and for showing what happens without proof; else [`super::Rotator`] does it.
+    /// Activates a key at once, without proof that Braze holds it; the key that was active retires. This is for the first
+    /// key of a ring, and for the demo, which shows what happens without proof; otherwise [`rotate::Rotator`](crate::rotate::Rotator) does it.
     ///
     /// The key is loaded first: one that cannot sign never becomes active.
+    ///
+    /// # Errors
+    /// [`CeremonyError`]; nothing is changed then.
     pub async fn activate(&self, kid: &Kid) -> Result<Activated, CeremonyError> {
         let key = self.find(kid.as_str()).await?;
         let keys = self.list().await?;
@@ -76,6 +75,16 @@ impl Ceremony {
         }
         self.custodian.open(&key)?;
         self.hand_over(key, active).await
+    }
+
+    /// Generates the first key of a ring and activates it: nothing was signed before it, so that no token can be rejected
+    /// for it. The app turns enforcement on at Braze only after it has pasted the public half there.
+    ///
+    /// # Errors
+    /// [`CeremonyError`].
+    pub async fn first_key(&self, ring: RingName) -> Result<KeyRecord, CeremonyError> {
+        let key = self.generate(ring, 2048).await?;
+        Ok(self.activate(&key.kid).await?.key)
     }
 
     async fn hand_over(&self, key: KeyRecord, active: Option<KeyRecord>) -> Result<Activated, CeremonyError> {
@@ -114,12 +123,12 @@ impl Ceremony {
     }
 }
 
-/// What an activation changed.
+/// Records that an activation changed.
 #[derive(Debug)]
 pub struct Activated {
     /// The key that signs now.
     pub key: KeyRecord,
-    /// The key that signed until now.
+    /// The key that signed until now; `None` for the first key of a ring.
     pub retiring: Option<KeyRecord>,
 }
 
@@ -129,7 +138,7 @@ pub enum CeremonyError {
     /// No key has this id.
     #[error("there is no key {0} (`countersign keys list` shows them)")]
     NoSuchKey(String),
-    /// Several keys' ids begin so.
+    /// Several key ids begin with this text.
     #[error("several keys begin with {0}: give more of the id")]
     Ambiguous(String),
     /// The key is on record already.
@@ -138,16 +147,12 @@ pub enum CeremonyError {
     /// Somebody else changed the keys meanwhile.
     #[error("somebody else changed the keys at the same moment: look at `countersign keys list` and try again")]
     Raced,
-    /// The key's state does not allow it.
     #[error(transparent)]
     State(#[from] WrongState),
-    /// The key was refused.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// Custody failed.
     #[error(transparent)]
     Custody(#[from] CustodyError),
-    /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,0 +1,126 @@
+//! Checks of an installation: keys, Braze, store and clock, each with what to do.
+
+use serde::Serialize;
+
+use super::Operator;
+use crate::{
+    domain::{
+        ids::RingName,
+        key::{KeyRecord, KeyState},
+    },
+    rotate::Drift,
+    store::CLOCK_TOLERANCE,
+};
+
+/// Health of one thing that was checked; the worst one is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    Ok,
+    Warning,
+    Wrong,
+}
+
+/// One thing that was checked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// Name of the thing, e.g. `store` or `key <kid> (active)`.
+    pub what: String,
+    pub health: Health,
+    /// Finding, and what to do about it.
+    pub text: String,
+}
+
+impl Check {
+    /// A check with its result.
+    pub fn new(what: impl Into<String>, health: Health, text: impl Into<String>) -> Self {
+        Self { what: what.into(), health, text: text.into() }
+    }
+}
+
+impl Operator {
+    /// Checks keys, Braze, store and clock. Changes nothing but one row of the store, to prove that it can be written.
+    ///
+    /// # Errors
+    /// Where the store cannot be asked for the keys, or Braze for its lists.
+    pub async fn checks(&self) -> anyhow::Result<Vec<Check>> {
+        let mut checks = vec![Check::new("sealing secret", Health::Ok, "opens the store")];
+        checks.extend(self.check_keys().await?);
+        checks.extend(self.check_braze().await?);
+        checks.extend(self.check_store().await);
+        checks.push(self.check_clock().await);
+        Ok(checks)
+    }
+
+    async fn check_keys(&self) -> anyhow::Result<Vec<Check>> {
+        let records = self.store.keys().await?;
+        let held = records.iter().filter(|key| key.state.is_held());
+        let mut checks: Vec<Check> = held.map(|key| self.check_key(key)).collect();
+        checks.extend(self.custodian.strays(&records)?.into_iter().map(|file| {
+            let text = "no record names it, nothing signs with it: `countersign keys import` takes it in, or delete it";
+            Check::new(format!("key file {file}"), Health::Warning, text)
+        }));
+        checks.extend(self.rings.iter().filter_map(|config| without_active_key(&config.ring, &records)));
+        Ok(checks)
+    }
+
+    /// Loads a key as a service would.
+    fn check_key(&self, key: &KeyRecord) -> Check {
+        let what = format!("key {} ({})", key.kid, key.state.as_str());
+        match (self.custodian.open(key), key.state) {
+            (Ok(_), _) => Check::new(what, Health::Ok, "loads, signs, verifies"),
+            (Err(why), KeyState::Active) => Check::new(what, Health::Wrong, why.to_string()),
+            (Err(why), _) => Check::new(what, Health::Warning, why.to_string()),
+        }
+    }
+
+    /// Compares Braze's lists with our records, for the rings that have a workspace.
+    async fn check_braze(&self) -> anyhow::Result<Vec<Check>> {
+        let rotations = self.rotations(|_| {});
+        let mut checks = Vec::new();
+        for ring in rotations.rings(None)?.iter().filter(|ring| rotations.has_workspace(ring)) {
+            let what = format!("braze, ring {ring}");
+            let drift = rotations.drift(ring).await?;
+            if drift.is_empty() {
+                checks.push(Check::new(what.clone(), Health::Ok, "holds what it should hold"));
+            }
+            checks.extend(drift.iter().map(|drift| {
+                let health = if matches!(drift, Drift::Missing { .. }) { Health::Wrong } else { Health::Warning };
+                Check::new(what.clone(), health, drift.to_string())
+            }));
+        }
+        Ok(checks)
+    }
+
+    async fn check_store(&self) -> [Check; 2] {
+        let written = match self.store.check(self.clock.now()).await {
+            Ok(()) => Check::new("store", Health::Ok, "can be written and read"),
+            Err(error) => Check::new("store", Health::Wrong, error.to_string()),
+        };
+        let schema = match self.store.schema().await {
+            Ok(schema) => {
+                Check::new("schema", Health::Ok, format!("{} (this build knows {})", schema.found, schema.known))
+            }
+            Err(error) => Check::new("schema", Health::Wrong, error.to_string()),
+        };
+        [written, schema]
+    }
+
+    async fn check_clock(&self) -> Check {
+        let now = self.clock.now();
+        match self.store.latest_time().await {
+            Ok(latest) if latest.since(now) > CLOCK_TOLERANCE => {
+                let text = format!("says {now}, but the store has seen {latest}: set it right");
+                Check::new("clock", Health::Wrong, text)
+            }
+            Ok(_) => Check::new("clock", Health::Ok, format!("{now}; nothing on record is later")),
+            Err(error) => Check::new("clock", Health::Warning, error.to_string()),
+        }
+    }
+}
+
+fn without_active_key(ring: &RingName, records: &[KeyRecord]) -> Option<Check> {
+    let active = records.iter().any(|key| key.ring == *ring && key.state == KeyState::Active);
+    let text = format!("has no active key: `countersign rotate run --ring {ring}` brings one");
+    (!active).then(|| Check::new(format!("ring {ring}"), Health::Wrong, text))
+}

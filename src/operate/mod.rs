@@ -1,0 +1,90 @@
+//! Operators' verbs: on keys, rotations, users, API keys, tokens and the store. The command line calls this room and no
+//! other; later the operators' API does too.
+
+mod clients;
+mod doctor;
+mod keys;
+mod rotations;
+mod store;
+mod tokens;
+mod users;
+
+use std::sync::Arc;
+
+use crate::{
+    braze::Directories,
+    clock::Clock,
+    custody::Custodian,
+    domain::sealing::UserHashKey,
+    rotate::{self, Rotator},
+    secret::Entropy,
+    store::Store,
+};
+
+pub use clients::{ClientError, Clients};
+pub use doctor::{Check, Health};
+pub use keys::{Activated, CeremonyError, KeyCeremony};
+pub use rotations::{
+    BrazeKey, BrazeKeys, Confirmed, Consequences, Outcome, Patience, RingError, RingOutcome, RingPlan, RingStatus,
+    Rotations, StepReport,
+};
+pub use store::StoreUpkeep;
+pub use tokens::Tokens;
+pub use users::Users;
+
+/// Everything that operators' verbs work with. `app` gives it.
+pub struct Operator {
+    pub store: Arc<dyn Store>,
+    pub custodian: Arc<dyn Custodian>,
+    /// Key under which user ids are hashed for the store.
+    pub user_hash: Arc<UserHashKey>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// Workspaces of Braze by name.
+    pub directories: Arc<Directories>,
+    /// Rings that apps of the configuration use.
+    pub rings: Vec<rotate::Config>,
+    /// Name of the operator in the audit log and in leases.
+    pub actor: String,
+}
+
+impl Operator {
+    /// Verbs on keys: generate, import, list, find.
+    pub fn keys(&self) -> KeyCeremony {
+        KeyCeremony {
+            store: Arc::clone(&self.store),
+            custodian: Arc::clone(&self.custodian),
+            clock: Arc::clone(&self.clock),
+            actor: self.actor.clone(),
+        }
+    }
+
+    /// Verbs on rotations; `tell` is called with each step that is done.
+    pub fn rotations(&self, tell: impl Fn(&StepReport) + Send + Sync + 'static) -> Rotations {
+        let steps = rotations::Steps::default();
+        let rotator = Rotator {
+            store: Arc::clone(&self.store),
+            custodian: Arc::clone(&self.custodian),
+            directories: Arc::clone(&self.directories),
+            clock: Arc::clone(&self.clock),
+            actor: self.actor.clone(),
+            observer: steps.observer(tell),
+        };
+        Rotations::new(rotator, self.rings.clone(), steps)
+    }
+
+    /// Verbs on users and their sessions.
+    pub fn users(&self) -> Users {
+        Users { store: Arc::clone(&self.store), user_hash: Arc::clone(&self.user_hash), clock: Arc::clone(&self.clock) }
+    }
+
+    /// Verbs on API keys.
+    pub fn clients(&self) -> Clients {
+        Clients { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), entropy: Arc::clone(&self.entropy) }
+    }
+
+    /// Verbs on the store itself.
+    pub fn store(&self) -> StoreUpkeep {
+        StoreUpkeep { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock) }
+    }
+}

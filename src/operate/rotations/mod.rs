@@ -1,0 +1,251 @@
+//! Verbs on rotations: plan, run, status, abort, roll back, compromise, confirm; and Braze's lists beside our records.
+
+mod braze_keys;
+mod report;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    domain::{
+        ids::{AppName, Kid, RingName},
+        key::{KeyRecord, KeyState},
+        rotation::Goal,
+    },
+    rotate::{
+        Config, Drift, Observer, RotateError, Rotator, StepPhase, drift,
+        plan::{self, Blocker, Next, Snapshot},
+    },
+    store::StoreError,
+};
+
+pub use braze_keys::{BrazeKey, BrazeKeys};
+pub use report::{Outcome, RingOutcome, RingPlan, RingStatus, StepReport};
+
+/// Most rounds that [`Patience::Short`] gives a ring.
+const SHORT_ROUNDS: u32 = 12;
+/// Lines of the audit log that a status shows.
+const STATUS_EVENTS: u32 = 10;
+
+/// Operators' verbs on the rotation of rings.
+pub struct Rotations {
+    rotator: Rotator,
+    rings: Vec<Config>,
+    steps: Steps,
+}
+
+/// Time for which a verb waits for what goes away by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Until the ring is at rest: the longest token lifetime, and more.
+    Endless,
+    /// Some seconds, in which nodes load a key.
+    Short,
+}
+
+/// A verb on a rotation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    /// No app uses the ring.
+    #[error("no app of the configuration uses ring {0}")]
+    NoSuchRing(RingName),
+    #[error(transparent)]
+    Rotate(#[from] RotateError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Apps for which an operator's confirmation was taken.
+pub type Confirmed = Vec<AppName>;
+
+/// Consequences of a compromise, as they are on record right after it.
+#[derive(Debug)]
+pub struct Consequences {
+    /// Latest end of a token that the key may have signed; `None` where no token of it is alive.
+    pub tokens_until: Option<crate::clock::UnixMillis>,
+    /// Key that is active in its ring now.
+    pub active: Option<Kid>,
+}
+
+/// Steps that were done, collected while a ring is reconciled.
+#[derive(Clone, Default)]
+pub(super) struct Steps(Arc<Mutex<Vec<StepReport>>>);
+
+impl Steps {
+    /// Observer that collects each step that is done, and passes it on.
+    pub(super) fn observer(&self, tell: impl Fn(&StepReport) + Send + Sync + 'static) -> Observer {
+        let steps = Arc::clone(&self.0);
+        Arc::new(move |step, reason, phase| {
+            if phase == StepPhase::Done {
+                let report = StepReport::new(step, reason);
+                tell(&report);
+                steps.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+            }
+        })
+    }
+
+    /// Takes the steps that were done since the last call.
+    fn take(&self) -> Vec<StepReport> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Rotations {
+    pub(super) fn new(rotator: Rotator, rings: Vec<Config>, steps: Steps) -> Self {
+        Self { rotator, rings, steps }
+    }
+
+    /// Names of the rings that are meant: the given one, or every ring that apps use.
+    ///
+    /// # Errors
+    /// [`RingError::NoSuchRing`].
+    pub fn rings(&self, only: Option<&RingName>) -> Result<Vec<RingName>, RingError> {
+        match only {
+            Some(ring) => Ok(vec![self.ring(ring)?.ring.clone()]),
+            None => Ok(self.rings.iter().map(|config| config.ring.clone()).collect()),
+        }
+    }
+
+    fn ring(&self, ring: &RingName) -> Result<&Config, RingError> {
+        self.rings.iter().find(|config| config.ring == *ring).ok_or_else(|| RingError::NoSuchRing(ring.clone()))
+    }
+
+    /// Forecast of [`Rotations::run`]; changes nothing.
+    pub async fn plan(&self, ring: &RingName) -> Result<RingPlan, RingError> {
+        let mut snapshot = self.rotator.observe(self.ring(ring)?).await?.snapshot;
+        if snapshot.goal == Goal::Idle {
+            snapshot.goal = Goal::Rotating;
+        }
+        Ok(RingPlan { ring: ring.clone(), plan: plan::forecast(&snapshot) })
+    }
+
+    /// Begins a rotation, or goes on with the one that is under way.
+    pub async fn run(&self, ring: &RingName, patience: Patience) -> Result<RingOutcome, RingError> {
+        let config = self.ring(ring)?;
+        if self.rotator.load_recorded(config).await?.snapshot.goal == Goal::Idle {
+            self.rotator.begin(config, "asked for at the command line").await?;
+        }
+        self.work(config, patience).await
+    }
+
+    /// Keys, nodes, blockers and the newest lines of the audit log of a ring.
+    pub async fn status(&self, ring: &RingName) -> Result<RingStatus, RingError> {
+        let config = self.ring(ring)?;
+        let snapshot = self.rotator.observe(config).await?.snapshot;
+        let audit_log = self.rotator.store.audit_log(Some(&config.ring), STATUS_EVENTS).await?;
+        Ok(RingStatus::new(snapshot, audit_log))
+    }
+
+    /// Aborts the current rotation; the active key keeps signing.
+    pub async fn abort(&self, ring: &RingName) -> Result<RingOutcome, RingError> {
+        let config = self.ring(ring)?;
+        self.rotator.abort(config, "given up at the command line").await?;
+        self.work(config, Patience::Short).await
+    }
+
+    /// Switches back to the previous key while Braze still has it.
+    pub async fn roll_back(&self, ring: &RingName) -> Result<RingOutcome, RingError> {
+        let config = self.ring(ring)?;
+        self.rotator.roll_back(config, "rolled back at the command line").await?;
+        self.work(config, Patience::Short).await
+    }
+
+    /// Declares a key compromised: nodes stop signing with it within 2 s. [`Rotations::settle`] does what follows.
+    pub async fn compromise(&self, key: &KeyRecord, why: &str) -> Result<Consequences, RingError> {
+        let config = self.ring(&key.ring)?;
+        self.rotator.compromise(config, &key.kid, why).await?;
+        let snapshot = self.rotator.load_recorded(config).await?.snapshot;
+        Ok(consequences(&snapshot, key))
+    }
+
+    /// Reconciles a ring for some seconds.
+    pub async fn settle(&self, ring: &RingName) -> Result<RingOutcome, RingError> {
+        self.work(self.ring(ring)?, Patience::Short).await
+    }
+
+    /// Takes an operator's confirmation that a key was added in the Braze dashboard, shown by its fingerprint.
+    pub async fn confirm(
+        &self,
+        key: &KeyRecord,
+        fingerprint: &str,
+        app: Option<&AppName>,
+    ) -> Result<Confirmed, RingError> {
+        Ok(self.rotator.confirm(self.ring(&key.ring)?, key, fingerprint, app).await?)
+    }
+
+    /// Takes an operator's confirmation that a key was deleted in the Braze dashboard.
+    pub async fn confirm_deleted(&self, key: &KeyRecord, app: Option<&AppName>) -> Result<Confirmed, RingError> {
+        Ok(self.rotator.confirm_deleted(self.ring(&key.ring)?, key, app).await?)
+    }
+
+    /// Repairs what is ours at Braze: publishes missing keys, sets the primary, deletes keys that have to go.
+    pub async fn repair(&self, ring: &RingName) -> Result<RingOutcome, RingError> {
+        let config = self.ring(ring)?;
+        self.rotator.repair(config, "asked for at the command line").await?;
+        self.work(config, Patience::Short).await
+    }
+
+    /// Keys that Braze lists for the ring's apps, beside our records.
+    pub async fn braze_keys(&self, ring: &RingName) -> Result<BrazeKeys, RingError> {
+        Ok(BrazeKeys::of(&self.rotator.observe(self.ring(ring)?).await?))
+    }
+
+    /// Differences between what Braze holds for the ring's apps and what it should hold.
+    pub async fn drift(&self, ring: &RingName) -> Result<Vec<Drift>, RingError> {
+        Ok(drift(&self.rotator.observe(self.ring(ring)?).await?.snapshot))
+    }
+
+    /// Whether Braze can be asked about any app of the ring.
+    pub(super) fn has_workspace(&self, ring: &RingName) -> bool {
+        self.ring(ring).is_ok_and(|config| config.apps.iter().any(|app| app.place.is_some()))
+    }
+
+    /// Reconciles a ring, beside a service that may do the same.
+    async fn work(&self, config: &Config, patience: Patience) -> Result<RingOutcome, RingError> {
+        let mut rounds = 0;
+        loop {
+            let next = self.reconcile(config).await?;
+            rounds += 1;
+            let pause = self.pause(&next, patience).filter(|_| patience == Patience::Endless || rounds < SHORT_ROUNDS);
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Ok(RingOutcome::new(config.ring.clone(), next, self.steps.take())),
+            }
+        }
+    }
+
+    async fn reconcile(&self, config: &Config) -> Result<Next, RotateError> {
+        match self.rotator.reconcile(config).await {
+            // The service, or another operator, works on the ring.
+            Err(RotateError::Busy(_)) => Ok(plan::next(&self.rotator.observe(config).await?.snapshot)),
+            next => next,
+        }
+    }
+
+    /// Time until it is worth reconciling again; `None` where there is nothing to wait for.
+    fn pause(&self, next: &Next, patience: Patience) -> Option<Duration> {
+        const SHORTEST: Duration = Duration::from_millis(500);
+        match next {
+            Next::Idle { .. } => None,
+            Next::Do { .. } => Some(SHORTEST),
+            Next::Wait { blockers, until } => {
+                let quick = blockers.iter().any(|blocker| matches!(blocker, Blocker::Nodes { .. }));
+                if patience == Patience::Short && !quick {
+                    return None;
+                }
+                let span = until.map_or(Duration::from_secs(5), |until| until.since(self.rotator.clock.now()));
+                Some(span.clamp(SHORTEST, Duration::from_secs(if quick { 1 } else { 30 })))
+            }
+        }
+    }
+}
+
+fn consequences(snapshot: &Snapshot, key: &KeyRecord) -> Consequences {
+    let signed = matches!(key.state, KeyState::Active | KeyState::Retiring);
+    Consequences {
+        tokens_until: snapshot.key(&key.kid).and_then(|key| key.tokens_until).filter(|_| signed),
+        active: snapshot.active().map(|active| active.record.kid.clone()),
+    }
+}
