@@ -1,4 +1,4 @@
-//! The first things of a new service: folder, configuration, sealing secret, first key. Nothing is ever overwritten.
+//! Bootstrap of a new installation: folder, configuration, sealing secret. Nothing is ever overwritten.
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -7,26 +7,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Services;
 use crate::{
-    domain::{ids::RingName, key::KeyRecord, sealing::SealingSecrets},
-    rotate::CeremonyError,
+    domain::sealing::SealingSecrets,
     secret::{Secret, SystemEntropy, random},
 };
 
-/// Where the parts of a service are, in its folder.
+/// Paths of the parts of an installation.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// The configuration.
     pub config: PathBuf,
-    /// The sealing secret.
     pub sealing_secret: PathBuf,
-    /// The folder of the key files.
+    /// Folder of the key files.
     pub keys: PathBuf,
 }
 
 impl Layout {
-    /// The usual places in `folder`.
+    /// The usual paths in `folder`.
     pub fn of(folder: &Path) -> Self {
         Self {
             config: folder.join("countersign.toml"),
@@ -35,10 +31,10 @@ impl Layout {
         }
     }
 
-    /// Writes this configuration, a new sealing secret and an empty key folder, each for its owner's eyes only.
+    /// Creates the configuration with this text, a new sealing secret and an empty key folder, each readable by its owner only.
     ///
     /// # Errors
-    /// Where one of the files exists, before anything is written; or the system's own.
+    /// [`io::ErrorKind::AlreadyExists`] where one of the files exists, before anything is written; or the system's own.
     pub fn create(&self, config: &str) -> io::Result<()> {
         for file in [&self.config, &self.sealing_secret] {
             if file.symlink_metadata().is_ok() {
@@ -59,12 +55,4 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-/// Makes the first key of a ring and lets it sign at once: nothing was signed before it, so that no token can be
-/// rejected for it; the app turns enforcement on at Braze only after its public half is there.
-pub async fn first_key(services: &Services, ring: RingName) -> Result<KeyRecord, CeremonyError> {
-    let ceremony = services.ceremony();
-    let key = ceremony.generate(ring, 2048).await?;
-    Ok(ceremony.activate(&key.kid).await?.key)
 }

@@ -1,22 +1,16 @@
-//! Composition: opens every room once, wires them, runs them until shutdown.
+//! Composition: opens every room once, wires them, supervises their tasks, runs until shutdown.
 
 mod bootstrap;
-mod demo;
 mod dev;
 mod process;
-mod rotation;
 mod serve;
 mod services;
 mod signals;
-mod watch;
+mod wiring;
 
-/// What the command line needs of the room that rotates keys.
-pub use crate::rotate::{
-    Config as RotationConfig, Drift, Observed, Observer, RotateError, Rotator, StepPhase, drift, plan,
-};
-pub use bootstrap::{Layout, first_key};
-pub use demo::{DemoConfig, DemoError, Shown, demo};
+pub use bootstrap::Layout;
 pub use dev::{Access, Dev, DevError};
-pub use serve::{Listeners, Running, ServeError, open_public, serve};
-pub use services::{Checked, OpenError, Services};
-pub use signals::told_to_stop;
+pub use serve::{Listeners, LoopbackListener, Running, ServeError, serve};
+pub use services::{Ambient, OpenError, Services};
+pub use signals::stop_signal;
+pub use wiring::{Background, Wiring};

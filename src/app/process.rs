@@ -1,12 +1,12 @@
-//! What the process does to itself so that its memory stays its own, and its connections fit.
+//! The process: its names, and limits that keep its memory private and its connections open.
 
 use rustix::{
     mm::{MlockAllFlags, mlockall},
     process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
 };
 
-/// Nobody of the same user may read this process's memory, and none of it is written to a core file. Memory is kept out
-/// of swap where the process may lock that much; each is reported when it cannot be had, and none is worth not starting.
+/// Keeps memory private: other processes of the same user cannot read it, and no core file has it. Memory is kept out of
+/// swap where the process may lock that much. Each is reported where it cannot be had; none is worth not starting.
 pub(super) fn harden() {
     if let Err(why) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%why, "the process could not be made undumpable");
@@ -17,8 +17,8 @@ pub(super) fn harden() {
     lock_memory();
 }
 
-/// Every connection is an open file, and the usual soft limit is 1024: takes what the hard limit allows.
-pub(super) fn make_room_for_connections() {
+/// Raises the limit of open files to the hard limit: every connection is an open file, and the usual soft limit is 1024.
+pub(super) fn raise_open_files_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     if let Err(why) = raised {
@@ -26,15 +26,15 @@ pub(super) fn make_room_for_connections() {
     }
 }
 
-/// Who works at the command line, for the audit log.
-pub(super) fn operator() -> String {
+/// Name of the operator at the command line, for the audit log.
+pub(super) fn operator_name() -> String {
     format!("operator (uid {}, process {})", rustix::process::getuid().as_raw(), std::process::id())
 }
 
-/// This process's name among others: its machine, its number there, and two random bytes, since containers share both.
-pub(super) fn node(random: [u8; 2]) -> String {
+/// Name of this process among others: its machine, its number there, and two random bytes, since containers share both.
+pub(super) fn node_name(random: [u8; 2]) -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_graphic(), "?");
-    format!("{machine}-{}-{:04x}", std::process::id(), u16::from_be_bytes(random))
+    format!("{machine}-{}-{}", std::process::id(), hex::encode(random))
 }
 
 fn lock_memory() {

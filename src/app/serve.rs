@@ -1,22 +1,20 @@
-//! The running service: two listeners, a watch, signals; from start to drained.
+//! The running service: two listeners, background tasks, signals; from start to drained.
 
 use std::{net::SocketAddr, sync::Arc};
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
-use super::{OpenError, Services, process, rotation::RotationScheduler, signals::Stop, watch::NodeAgent};
+use super::{OpenError, Services, Wiring, process, signals::StopSignal};
 use crate::{
     config::{ConfigErrors, Settings},
-    domain::sealing::SealingKeys,
-    http::{self, AppState, Jwks, Limits},
+    http,
     listener::{self, Listener},
     ops,
-    telemetry::{Alarm, Metrics, Readiness},
+    telemetry::{Alarm, Metrics},
 };
 
 /// The sockets to serve on: inherited ones (systemd, `LISTEN_FDS`), or bound by the settings.
@@ -25,31 +23,29 @@ pub struct Listeners {
     ops: Listener,
 }
 
-/// Where the service is reached.
+/// Addresses of a running service.
 #[derive(Clone, Copy, Debug)]
 pub struct Running {
-    /// The public listener's address.
     pub public: SocketAddr,
-    /// The ops listener's address.
     pub ops: SocketAddr,
 }
 
 /// The service cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// A listener.
     #[error(transparent)]
     Listen(#[from] listener::ListenError),
-    /// A room.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Signals.
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
 }
 
 impl Listeners {
     /// Takes the inherited sockets (first the public one, then ops), or binds those of the settings.
+    ///
+    /// # Errors
+    /// [`ServeError::Listen`].
     pub fn open(settings: &Settings) -> Result<Self, ServeError> {
         let mut inherited = listener::inherited()?.into_iter();
         let public = match inherited.next() {
@@ -65,6 +61,9 @@ impl Listeners {
 }
 
 /// Serves until SIGTERM or SIGINT, then drains. `reload` is called at SIGHUP; `ready` once the first request may come.
+///
+/// # Errors
+/// [`ServeError`] where the service cannot start.
 pub async fn serve(
     settings: Settings,
     services: Services,
@@ -73,116 +72,105 @@ pub async fn serve(
     ready: impl FnOnce(Running) + Send,
 ) -> Result<(), ServeError> {
     process::harden();
-    process::make_room_for_connections();
-    let services = Arc::new(services);
-    let public = open_public(&settings, &services).await?;
-    let (settings_sender, settings) = watch::channel(Arc::new(settings));
-    let watch = NodeAgent::new(Arc::clone(&services), Arc::clone(&public));
-
+    process::raise_open_files_limit();
+    let wiring = Wiring::open(Arc::new(settings), Arc::new(services)).await?;
     let running = Running { public: listeners.public.local_addr(), ops: listeners.ops.local_addr() };
     let (stop, stopped) = watch::channel(false);
     let (stop_ops, ops_stopped) = watch::channel(false);
-    let current = Arc::clone(&settings.borrow());
-    let public_service = service(http::router(&public), Some(Arc::clone(&services.metrics)));
-    let public_config = current.listener_config(running.public);
-    let public_server = tokio::spawn(listener::serve(listeners.public, public_config, public_service, stopped));
-    let ops_routes =
-        ops::router(Arc::clone(&services.metrics)).merge(http::health_routes(Arc::clone(&public.readiness)));
-    let ops_service = service(http::middleware::wrap(ops_routes, None), None);
-    let ops_config = current.listener_config(running.ops);
-    let ops_server = tokio::spawn(listener::serve(listeners.ops, ops_config, ops_service, ops_stopped));
-    let keeping =
-        tokio::spawn(RotationScheduler::new(Arc::clone(&services), Arc::clone(&public)).run(settings.clone()));
-    let watching = tokio::spawn(watch.run(settings));
+    let public_server = tokio::spawn(serve_public(&wiring, listeners.public, stopped));
+    let ops_server = tokio::spawn(serve_ops(&wiring, listeners.ops, ops_stopped));
+    let background = wiring.start();
     ready(running);
     notify(&[sd_notify::NotifyState::Ready]);
 
-    until_told_to_stop(&services, &public, &settings_sender, reload).await?;
+    until_stopped(&wiring, reload).await?;
 
     // The ops listener goes last, so that it can tell of the draining.
-    public.readiness.drain();
+    wiring.state().readiness.drain();
     notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
     let _ = public_server.await;
     let _ = stop_ops.send(true);
     let _ = ops_server.await;
-    keeping.abort();
-    watching.abort();
-    // A node that is gone need not be waited for; where this fails, it is forgotten in 30 s.
-    let _ = services.store.forget_node(&services.node).await;
+    drop(background);
+    wiring.leave().await;
     tracing::info!("drained");
     Ok(())
 }
 
-/// What the public routes work with, after a first look at keys and API keys: a key that does not load is a reason not to
-/// start.
-pub async fn open_public(settings: &Settings, services: &Arc<Services>) -> Result<Arc<AppState>, OpenError> {
-    let public = Arc::new(AppState {
-        issuer: services.issuer(settings),
-        api_keys: crate::identity::ApiKeys::default(),
-        limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
-        trusted_proxies: ArcSwap::from_pointee(settings.server().trusted_proxies.clone()),
-        jwks: Jwks::default(),
-        readiness: Arc::new(Readiness::default()),
-        metrics: Arc::clone(&services.metrics),
-        clock: Arc::clone(&services.clock),
-    });
-    NodeAgent::new(Arc::clone(services), Arc::clone(&public)).first_look(settings).await?;
-    Ok(public)
+fn serve_public(
+    wiring: &Wiring,
+    listener: Listener,
+    stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let config = wiring.settings().listener_config();
+    listener::serve(listener, config, service(wiring.routes(), Some(Arc::clone(wiring.services().metrics()))), stop)
+}
+
+fn serve_ops(
+    wiring: &Wiring,
+    listener: Listener,
+    stop: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let health = http::health_routes(Arc::clone(&wiring.state().readiness));
+    let routes = ops::router(Arc::clone(wiring.services().metrics())).merge(health);
+    let config = wiring.settings().listener_config();
+    listener::serve(listener, config, service(http::middleware::wrap(routes, None), None), stop)
+}
+
+/// Listener on a free loopback port, for a service inside another program (the demo).
+pub struct LoopbackListener(Listener);
+
+impl LoopbackListener {
+    /// Binds a free port.
+    ///
+    /// # Errors
+    /// [`ServeError::Listen`].
+    pub fn bind() -> Result<Self, ServeError> {
+        Ok(Self(listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?))
+    }
+
+    /// Address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr()
+    }
+
+    /// Serves these routes until dropped.
+    pub async fn serve(self, routes: Router) {
+        let (_stop, stopped) = watch::channel(false);
+        listener::serve(self.0, listener::Config::default(), service(routes, None), stopped).await;
+    }
 }
 
 /// Routes as a listener serves them.
-pub(super) fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
-    listener::Service { router, raw_refusal: Arc::new(http::middleware::refused_unread), metrics }
+fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
+    let raw_refusal = Arc::new(http::middleware::refused_unread);
+    listener::Service { router, raw_refusal, metrics, deadline: http::middleware::REQUEST_DEADLINE }
 }
 
 /// Handles SIGHUP until SIGTERM or SIGINT comes.
-async fn until_told_to_stop(
-    services: &Arc<Services>,
-    public: &Arc<AppState>,
-    settings: &watch::Sender<Arc<Settings>>,
+async fn until_stopped(
+    wiring: &Wiring,
     reload: impl Fn() -> Result<Settings, ConfigErrors>,
 ) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
-    let mut stop = Stop::listen().map_err(ServeError::Signals)?;
+    let mut stop = StopSignal::listen().map_err(ServeError::Signals)?;
     loop {
         tokio::select! {
-            () = stop.came() => return Ok(()),
+            () = stop.received() => return Ok(()),
             _ = hangup.recv() => {
-                if let Err(why) = take_over(services, public, settings, reload()).await {
+                let reloaded = match reload() {
+                    Ok(new) => wiring.reload(new).await,
+                    Err(errors) => Err(errors.to_string()),
+                };
+                if let Err(why) = reloaded {
                     tracing::error!(why, "reload refused, everything stays as it was");
-                    services.metrics.alarm(Alarm::Reload);
+                    wiring.services().metrics().alarm(Alarm::Reload);
                 }
                 notify(&[sd_notify::NotifyState::Ready]);
             }
         }
     }
-}
-
-/// Goes over to new settings: all of them or, where anything is wrong, none.
-async fn take_over(
-    services: &Arc<Services>,
-    public: &Arc<AppState>,
-    settings: &watch::Sender<Arc<Settings>>,
-    new: Result<Settings, ConfigErrors>,
-) -> Result<(), String> {
-    let new = new.map_err(|mistakes| mistakes.to_string())?;
-    let sealing = SealingKeys::derive(new.sealing());
-    services.reseal_user_hash_key(&sealing).await.map_err(|error| error.to_string())?;
-    NodeAgent::new(Arc::clone(services), Arc::clone(public))
-        .reload_keys(&new)
-        .await
-        .map_err(|error| error.to_string())?;
-    let waiting = settings.borrow().restart_needed(&new);
-    public.issuer.reload(new.policies(), sealing);
-    public.limits.store(Arc::new(Limits::new(new.limits())));
-    public.trusted_proxies.store(Arc::new(new.server().trusted_proxies.clone()));
-    settings.send_replace(Arc::new(new));
-    tracing::info!("configuration and keys reloaded");
-    if !waiting.is_empty() {
-        tracing::warn!(settings = waiting.join(", "), "these changes take effect at the next start");
-    }
-    Ok(())
 }
 
 /// Tells systemd, where it listens (`Type=notify`).

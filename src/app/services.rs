@@ -1,4 +1,4 @@
-//! The rooms behind the doors: store, custody, sealing; and the verbs that need nothing more.
+//! Services: the open rooms behind the doors, and what is composed of them.
 
 use std::{path::Path, sync::Arc};
 
@@ -8,56 +8,59 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Settings,
     custody::{self, Custodian, CustodyError},
-    domain::{
-        key::KeyState,
-        sealing::{Resealing, SealingKeys, UserHashKey, WrongSealingSecret},
-    },
-    issue::{self, Issuer, clients::Clients, users::Users},
+    domain::sealing::{Resealing, SealingKeys, UserHashKey, WrongSealingSecret},
+    issue::{self, Issuer},
     keyring::Keyring,
-    rotate::{Ceremony, Observer, Rotator},
+    node::ReloadError,
+    operate::{Operator, Tokens},
+    rotate::{Observer, Rotator},
     secret::{Entropy, NoEntropy, SystemEntropy, random},
     store::{self, Store, StoreError},
-    telemetry::{Alarm, Metrics},
+    telemetry::Metrics,
 };
+
+/// The clock and the source of randomness that every room is given.
+pub struct Ambient {
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Ambient {
+    /// The machine's clock and random generator.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+    }
+}
 
 /// The open rooms.
 pub struct Services {
-    /// What must survive a restart.
-    pub store: Arc<dyn Store>,
-    /// Who keeps the keys.
-    pub custodian: Arc<dyn Custodian>,
-    /// Each ring's signing key.
-    pub keyring: Arc<Keyring>,
-    /// How users are named in the store.
-    pub user_hash: Arc<UserHashKey>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness.
-    pub entropy: Arc<dyn Entropy>,
-    /// This process among others of the service: a new name at each start.
-    pub node: String,
+    store: Arc<dyn Store>,
+    custodian: Arc<dyn Custodian>,
+    keyring: Arc<Keyring>,
+    user_hash: Arc<UserHashKey>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    node: String,
 }
 
 /// A room does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Custody, or a key in it.
     #[error(transparent)]
     Custody(#[from] CustodyError),
     /// The sealing secret is another store's.
     #[error(transparent)]
     Sealing(#[from] WrongSealingSecret),
-    /// No randomness.
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
-    /// Braze's REST API cannot be spoken to.
     #[error(transparent)]
     Braze(#[from] BrazeError),
+    /// An active key does not load.
+    #[error(transparent)]
+    Keys(#[from] ReloadError),
     /// A backup cannot be put back.
     #[error("{0}")]
     Restore(String),
@@ -65,20 +68,25 @@ pub enum OpenError {
 
 impl Services {
     /// Opens the rooms that the settings name.
-    pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
+        let Ambient { clock, entropy } = ambient;
         let metrics = Metrics::new();
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let store = store::open(&settings.store_config(), Arc::clone(&metrics))?;
         let sealing = SealingKeys::derive(settings.sealing());
         let user_hash = Arc::new(user_hash_key(&*store, &sealing, &*entropy).await?);
         let custodian = custody::open(settings.custody_config(), Arc::clone(&metrics), Arc::clone(&entropy))?;
-        let (keyring, clock) = (Arc::new(Keyring::new()), Arc::new(SystemClock));
-        let node = process::node(random::<2>(&*entropy)?);
-        Ok(Self { store, custodian, keyring, user_hash, metrics, clock, entropy, node })
+        let node = process::node_name(random::<2>(&*entropy)?);
+        Ok(Self { store, custodian, keyring: Arc::new(Keyring::new()), user_hash, metrics, clock, entropy, node })
     }
 
     /// Puts a backup in the place of a store that is gone, and ends every session that is in it: some of them may have
     /// been ended after the backup was made.
+    ///
+    /// # Errors
+    /// [`OpenError::Restore`] where a store is there still, or the backup cannot be copied.
     pub async fn restore(settings: &Settings, backup: &Path) -> Result<(), OpenError> {
         let target = settings.store_config().path;
         if target.exists() {
@@ -89,30 +97,21 @@ impl Services {
         }
         let failed = |why: std::io::Error| OpenError::Restore(format!("{}: {why}", backup.display()));
         std::fs::copy(backup, &target).map_err(failed)?;
-        let services = Self::open(settings).await?;
-        services.store.end_sessions_of_app(None, services.clock.now()).await?;
+        let services = Self::open(settings, Ambient::system()).await?;
+        services.operator(settings)?.store().end_every_session().await?;
         Ok(())
     }
 
     /// Proves that other sealing secrets open this store too, and seals with their newest version from now on.
-    pub async fn reseal_user_hash_key(&self, sealing: &SealingKeys) -> Result<(), OpenError> {
+    pub(super) async fn reseal_user_hash_key(&self, sealing: &SealingKeys) -> Result<(), OpenError> {
         user_hash_key(&*self.store, sealing, &*self.entropy).await?;
         Ok(())
     }
 
-    /// Loads the active key of every ring, and those that may have to take over.
-    pub async fn load_keys(&self) -> Result<(), OpenError> {
-        let records = self.store.keys().await?;
-        let signers = self.keyring.load(&*self.custodian, &records)?;
-        for (kid, why) in signers.unfit() {
-            tracing::error!(%kid, %why, "a key that may have to sign does not load");
-            self.metrics.alarm(Alarm::Key);
-        }
-        self.keyring.swap(signers);
-        Ok(())
-    }
-
-    /// What rotates the rings, and who it is for the audit log.
+    /// Rotator of the rings; `actor` is its name in the audit log and in leases.
+    ///
+    /// # Errors
+    /// [`OpenError::Braze`].
     pub fn rotator(&self, settings: &Settings, actor: String, observer: Observer) -> Result<Rotator, OpenError> {
         Ok(Rotator {
             store: Arc::clone(&self.store),
@@ -124,44 +123,34 @@ impl Services {
         })
     }
 
-    /// The same for somebody at the command line.
-    pub fn operators_rotator(&self, settings: &Settings, observer: Observer) -> Result<Rotator, OpenError> {
-        self.rotator(settings, process::operator(), observer)
-    }
-
-    /// Loads every key that could sign or be asked to, as a check; what is wrong with each.
-    pub async fn check_keys(&self) -> Result<Vec<Checked>, OpenError> {
-        let records = self.store.keys().await?;
-        let held = records.into_iter().filter(|key| key.state.is_held());
-        Ok(held
-            .map(|key| {
-                let mistake = self.custodian.open(&key).err().map(|error| error.to_string());
-                Checked { kid: key.kid.to_string(), state: key.state, mistake }
-            })
-            .collect())
-    }
-
-    /// The operators' verbs on keys.
-    pub fn ceremony(&self) -> Ceremony {
-        Ceremony {
+    /// Verbs of the operator at the command line.
+    ///
+    /// # Errors
+    /// [`OpenError::Braze`].
+    pub fn operator(&self, settings: &Settings) -> Result<Operator, OpenError> {
+        Ok(Operator {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custodian),
+            user_hash: Arc::clone(&self.user_hash),
             clock: Arc::clone(&self.clock),
-            actor: process::operator(),
-        }
+            entropy: Arc::clone(&self.entropy),
+            directories: Arc::new(braze::open(settings.braze_configs(), &self.clock)?),
+            rings: settings.rotations(),
+            actor: process::operator_name(),
+        })
     }
 
-    /// The operators' verbs on users.
-    pub fn users(&self) -> Users {
-        Users { store: Arc::clone(&self.store), user_hash: Arc::clone(&self.user_hash), clock: Arc::clone(&self.clock) }
+    /// Verbs on tokens, with the active keys loaded.
+    ///
+    /// # Errors
+    /// [`OpenError`] where an active key does not load.
+    pub async fn tokens(&self, settings: &Settings) -> Result<Tokens, OpenError> {
+        let records = self.store.keys().await?;
+        self.keyring.swap(self.keyring.load(&*self.custodian, &records)?);
+        Ok(Tokens::new(self.issuer(settings)))
     }
 
-    /// The operators' verbs on API keys.
-    pub fn clients(&self) -> Clients {
-        Clients { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), entropy: Arc::clone(&self.entropy) }
-    }
-
-    /// The service's verbs, by these settings.
+    /// Issuer with the policies and sealing secrets of these settings.
     pub fn issuer(&self, settings: &Settings) -> Issuer {
         let parts = issue::Parts {
             keyring: Arc::clone(&self.keyring),
@@ -172,20 +161,40 @@ impl Services {
         };
         Issuer::new(parts, settings.policies(), SealingKeys::derive(settings.sealing()))
     }
+
+    /// Everything that must survive a restart.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Holder of the private keys.
+    pub fn custodian(&self) -> &Arc<dyn Custodian> {
+        &self.custodian
+    }
+
+    /// Active signer of each ring.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// Counters of this process.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Clock that every room was given.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Name of this process among others of the service.
+    pub fn node_name(&self) -> &str {
+        &self.node
+    }
 }
 
-/// A key that was loaded as a check.
-#[derive(Debug, serde::Serialize)]
-pub struct Checked {
-    /// Its id.
-    pub kid: String,
-    /// Its state.
-    pub state: KeyState,
-    /// Why it does not load; `None`: it does.
-    pub mistake: Option<String>,
-}
-
-/// The store's user-hash key: made and kept by whoever opens the store first, sealed again when the secret is rotated.
+/// The store's user-hash key: made and kept by the process that opens the store first, sealed again when the sealing
+/// secret is rotated.
 async fn user_hash_key(
     store: &dyn Store,
     sealing: &SealingKeys,

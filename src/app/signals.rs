@@ -1,23 +1,23 @@
-//! The signals that a process is steered by.
+//! Signals that stop the process.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What ends a process in good order.
-pub(super) struct Stop {
+/// SIGTERM and SIGINT, which end a process in good order.
+pub(super) struct StopSignal {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stop {
+impl StopSignal {
     /// Begins to listen.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for SIGTERM or SIGINT.
-    pub(super) async fn came(&mut self) {
+    /// Waits for either of them.
+    pub(super) async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -29,7 +29,7 @@ impl Stop {
 ///
 /// # Errors
 /// Where signals cannot be received.
-pub async fn told_to_stop() -> io::Result<()> {
-    Stop::listen()?.came().await;
+pub async fn stop_signal() -> io::Result<()> {
+    StopSignal::listen()?.received().await;
     Ok(())
 }

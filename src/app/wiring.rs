@@ -1,0 +1,176 @@
+//! Wiring: the rooms that serve requests, joined to the node's background work and to the rotation.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{OpenError, Services};
+use crate::{
+    config::Settings,
+    domain::sealing::SealingKeys,
+    http::{self, AppState, Jwks, Limits},
+    identity::ApiKeys,
+    node::{self, Node, NodeAgent, Subscribers},
+    rotate::{RotationScheduler, SchedulerSetup, StepPhase},
+    telemetry::Readiness,
+};
+
+/// A service that is wired and has loaded its keys.
+pub struct Wiring {
+    services: Arc<Services>,
+    state: Arc<AppState>,
+    node: Arc<Node>,
+    settings: Arc<ArcSwap<Settings>>,
+    node_config: watch::Sender<Arc<node::Config>>,
+    scheduler_setup: watch::Sender<Option<Arc<SchedulerSetup>>>,
+}
+
+/// Background tasks of a service; they end when this is dropped.
+pub struct Background(Vec<JoinHandle<()>>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Wiring {
+    /// Wires the rooms and loads keys and API keys.
+    ///
+    /// # Errors
+    /// [`OpenError::Keys`]: an active key that does not load is a reason not to start.
+    pub async fn open(settings: Arc<Settings>, services: Arc<Services>) -> Result<Self, OpenError> {
+        let state = app_state(&settings, &services);
+        let settings = Arc::new(ArcSwap::new(settings));
+        let node = Arc::new(Node {
+            name: services.node_name().to_owned(),
+            store: Arc::clone(services.store()),
+            custodian: Arc::clone(services.custodian()),
+            keyring: Arc::clone(services.keyring()),
+            metrics: Arc::clone(services.metrics()),
+            clock: Arc::clone(services.clock()),
+            readiness: Arc::clone(&state.readiness),
+            subscribers: subscribers(&state, &settings),
+        });
+        let config = settings.load().node_config();
+        NodeAgent::new(Arc::clone(&node)).start(&config).await?;
+        let setup = scheduler_setup(&services, &settings.load());
+        let (node_config, _) = watch::channel(Arc::new(config));
+        let (scheduler_setup, _) = watch::channel(setup);
+        Ok(Self { services, state, node, settings, node_config, scheduler_setup })
+    }
+
+    /// Every public route.
+    pub fn routes(&self) -> Router {
+        http::router(&self.state)
+    }
+
+    /// State of the public routes.
+    pub fn state(&self) -> &Arc<AppState> {
+        &self.state
+    }
+
+    /// The rooms that were wired.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// Settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Loads keys and API keys as they are on record now.
+    ///
+    /// # Errors
+    /// [`OpenError::Keys`]; the ones loaded before stay in use.
+    pub async fn reload_keys(&self) -> Result<(), OpenError> {
+        Ok(self.node.reload_keys().await?)
+    }
+
+    /// Starts the node's background work.
+    pub fn start_node(&self) -> Background {
+        let agent = NodeAgent::new(Arc::clone(&self.node));
+        Background(vec![tokio::spawn(agent.run(self.node_config.subscribe()))])
+    }
+
+    /// Starts the node's background work and the rotation of rings whose policy says when.
+    pub fn start(&self) -> Background {
+        let scheduler =
+            RotationScheduler::new(Arc::clone(self.services.metrics()), Arc::clone(&self.state.readiness));
+        let mut background = self.start_node();
+        background.0.push(tokio::spawn(scheduler.run(self.scheduler_setup.subscribe())));
+        background
+    }
+
+    /// Leaves the other nodes: no rotation waits for this one any more.
+    pub(super) async fn leave(&self) {
+        self.node.leave().await;
+    }
+
+    /// Goes over to new settings: all of them or, where anything is wrong, none.
+    ///
+    /// # Errors
+    /// Whatever is wrong, in words.
+    pub(super) async fn reload(&self, new: Settings) -> Result<(), String> {
+        let sealing = SealingKeys::derive(new.sealing());
+        self.services.reseal_user_hash_key(&sealing).await.map_err(|error| error.to_string())?;
+        self.node.reload_keys().await.map_err(|error| error.to_string())?;
+        let waiting = self.settings.load().restart_needed(&new);
+        self.state.issuer.reload(new.policies(), sealing);
+        self.state.limits.store(Arc::new(Limits::new(new.limits())));
+        self.state.trusted_proxies.store(Arc::new(new.server().trusted_proxies.clone()));
+        self.node_config.send_replace(Arc::new(new.node_config()));
+        self.scheduler_setup.send_replace(scheduler_setup(&self.services, &new));
+        self.settings.store(Arc::new(new));
+        tracing::info!("configuration and keys reloaded");
+        if !waiting.is_empty() {
+            tracing::warn!(settings = waiting.join(", "), "these changes take effect at the next start");
+        }
+        Ok(())
+    }
+}
+
+fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
+    Arc::new(AppState {
+        issuer: services.issuer(settings),
+        api_keys: ApiKeys::default(),
+        limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
+        trusted_proxies: ArcSwap::from_pointee(settings.server().trusted_proxies.clone()),
+        jwks: Jwks::default(),
+        readiness: Arc::new(Readiness::default()),
+        metrics: Arc::clone(services.metrics()),
+        clock: Arc::clone(services.clock()),
+    })
+}
+
+/// The public routes serve copies of the records.
+fn subscribers(state: &Arc<AppState>, settings: &Arc<ArcSwap<Settings>>) -> Subscribers {
+    let (records, tidy) = (Arc::clone(state), Arc::clone(state));
+    let settings = Arc::clone(settings);
+    Subscribers {
+        on_records: Box::new(move |keys, api_keys| {
+            records.jwks.swap(keys, settings.load().jwks_max_age());
+            records.api_keys.swap(api_keys);
+        }),
+        on_tidy: Box::new(move || tidy.limits.load().evict_idle()),
+    }
+}
+
+/// Rotator and rings of these settings; `None`, and a line in the log, where Braze's client cannot be made.
+fn scheduler_setup(services: &Services, settings: &Settings) -> Option<Arc<SchedulerSetup>> {
+    let observer = Arc::new(|step: &crate::rotate::plan::Step, reason: &str, phase| {
+        if phase == StepPhase::Done {
+            tracing::info!(%step, reason, "rotation");
+        }
+    });
+    match services.rotator(settings, format!("node {}", services.node_name()), observer) {
+        Ok(rotator) => Some(Arc::new(SchedulerSetup { rotator, rings: settings.rotations() })),
+        Err(why) => {
+            tracing::error!(%why, "rotation is off until the next reload");
+            None
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Heartbeat: the node tells the others that it lives, which keys it has loaded, and until when tokens may be signed.
+
+use super::{Config, NodeAgent};
+use crate::{
+    domain::{ids::RingName, rotation::NodeReport},
+    rotate::HEARTBEAT,
+};
+
+/// The report that was sent last.
+#[derive(Default)]
+pub(super) struct Heartbeat(Option<NodeReport>);
+
+impl NodeAgent {
+    /// Sends a report: at once where the loaded keys changed, otherwise every [`HEARTBEAT`].
+    pub(super) async fn send_heartbeat(&mut self, config: &Config) {
+        let (now, loaded) = (self.now(), self.node.keyring.loaded());
+        let current = |last: &NodeReport| last.loaded == loaded && now.since(last.seen) < HEARTBEAT && last.seen <= now;
+        if self.heartbeat.0.as_ref().is_some_and(current) {
+            return;
+        }
+        let longest_life = |ring: &RingName| {
+            let known = config.rings.iter().find(|(name, _)| name == ring);
+            known.map(|(_, life)| *life).unwrap_or_default()
+        };
+        // Until the next report, and once more should that be late.
+        let until = |ring: &RingName| now.plus(longest_life(ring)).plus(2 * HEARTBEAT);
+        let signing = self.node.keyring.kids().into_iter().map(|(ring, kid)| (kid, until(&ring))).collect();
+        let report = NodeReport { node: self.node.name.clone(), seen: now, loaded };
+        match self.node.store.report(report.clone(), signing).await {
+            Ok(()) => self.heartbeat.0 = Some(report),
+            Err(error) => self.store_failed(&error),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Reload: keys and API keys as the records have them now.
+
+use super::{Node, NodeAgent, ReloadError};
+use crate::telemetry::Alarm;
+
+impl Node {
+    /// Loads keys and API keys as they are on record now, and hands the records to the subscribers.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; nothing is exchanged then.
+    pub async fn reload_keys(&self) -> Result<(), ReloadError> {
+        let keys = self.store.keys().await?;
+        let api_keys = self.store.api_keys().await?;
+        let signers = self.keyring.load(&*self.custodian, &keys)?;
+        for (kid, why) in signers.unfit() {
+            tracing::error!(%kid, %why, "a key that may have to sign does not load");
+            self.metrics.alarm(Alarm::Key);
+        }
+        self.keyring.swap(signers);
+        (self.subscribers.on_records)(&keys, api_keys);
+        Ok(())
+    }
+}
+
+impl NodeAgent {
+    /// Reloads where the records changed since the last load, or the last load failed.
+    pub(super) async fn reload_if_changed(&mut self) {
+        match self.node.store.generation().await {
+            Ok(generation) if self.generation == Some(generation) && self.faults.keys.is_none() => {}
+            Ok(generation) => match self.node.reload_keys().await {
+                Ok(()) => (self.generation, self.faults.keys) = (Some(generation), None),
+                Err(error) => self.reload_failed(&error),
+            },
+            Err(error) => self.store_failed(&error),
+        }
+    }
+
+    fn reload_failed(&mut self, error: &ReloadError) {
+        let why = error.to_string();
+        if self.faults.keys.as_ref() != Some(&why) {
+            tracing::error!(why, "the keys on record could not be loaded; the ones loaded before stay in use");
+            self.node.metrics.alarm(Alarm::Key);
+        }
+        self.faults.keys = Some(why);
+    }
+}

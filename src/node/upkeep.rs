@@ -1,0 +1,82 @@
+//! Upkeep: the store proves that it can write, dead sessions are purged, sessions and keys are counted.
+
+use super::NodeAgent;
+use crate::{
+    store::{Purged, StoreError},
+    telemetry::Alarm,
+};
+
+/// Looks between two proofs that the store can write.
+const CHECK_EVERY: u32 = 10;
+/// Looks between two counts.
+const COUNT_EVERY: u32 = 30;
+/// Sessions looked at in one round of purging.
+const PURGE_ROWS: u32 = 1000;
+
+/// Number of looks so far.
+#[derive(Default)]
+pub(super) struct Upkeep {
+    looks: u32,
+}
+
+impl NodeAgent {
+    /// Does what is due at this look.
+    pub(super) async fn maintain(&mut self) {
+        let look = self.upkeep.looks;
+        self.upkeep.looks = look.wrapping_add(1);
+        if look.is_multiple_of(CHECK_EVERY) {
+            self.check_store().await;
+            self.purge().await;
+        }
+        if look.is_multiple_of(COUNT_EVERY) {
+            self.count().await;
+            (self.node.subscribers.on_tidy)();
+        }
+    }
+
+    pub(super) fn store_failed(&mut self, error: &StoreError) {
+        let why = error.to_string();
+        if self.faults.store.is_none() {
+            tracing::error!(why, "the store does not answer");
+            self.node.metrics.alarm(Alarm::Store);
+        }
+        self.faults.store = Some(why);
+    }
+
+    async fn check_store(&mut self) {
+        match self.node.store.check(self.now()).await {
+            Ok(()) => {
+                if self.faults.store.take().is_some() {
+                    tracing::info!("the store answers again");
+                }
+            }
+            Err(error) => self.store_failed(&error),
+        }
+    }
+
+    async fn purge(&self) {
+        match self.node.store.purge(self.now(), PURGE_ROWS).await {
+            Ok(Purged::Rows { deleted: 0, .. }) | Err(_) => {}
+            Ok(Purged::Rows { deleted, .. }) => tracing::debug!(deleted, "dead sessions purged"),
+            Ok(Purged::ClockUntrusted) => {
+                tracing::error!("the clock jumped: nothing is purged until it is plausible again");
+                self.node.metrics.alarm(Alarm::Clock);
+            }
+        }
+    }
+
+    async fn count(&self) {
+        let now = self.now();
+        if let Ok(apps) = self.node.store.live_sessions(now).await {
+            for (app, sessions) in apps {
+                self.node.metrics.live_sessions(app.as_str(), sessions);
+            }
+        }
+        if let Ok(keys) = self.node.store.keys().await {
+            let keys = keys.into_iter();
+            self.node.metrics.keys(
+                keys.map(|key| (key.ring.to_string(), key.kid.to_string(), key.state.as_str(), now.since(key.changed))),
+            );
+        }
+    }
+}
