@@ -1,0 +1,139 @@
+//! Controls: what the page's buttons do to the service and to the local Braze.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+    http::{StatusCode, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::{
+    app::{Access, Wiring},
+    domain::key::KeyState,
+    operate::Operator,
+    sandbox::{self, LocalBraze, REST_API_KEY},
+};
+
+/// Switch that puts the service out of reach.
+#[derive(Clone, Default)]
+pub(super) struct Cut(Arc<AtomicBool>);
+
+impl Cut {
+    /// Wraps routes: while the switch is set they answer 502 without CORS headers, so that the page sees a network error.
+    pub(super) fn over(&self, routes: Router) -> Router {
+        let cut = Arc::clone(&self.0);
+        routes.layer(from_fn(move |request: Request, next: Next| {
+            let is_cut = cut.load(Ordering::Relaxed);
+            async move { if is_cut { StatusCode::BAD_GATEWAY.into_response() } else { next.run(request).await } }
+        }))
+    }
+}
+
+/// The parts that the buttons change.
+pub(super) struct Controls {
+    pub(super) wiring: Arc<Wiring>,
+    pub(super) operator: Operator,
+    pub(super) braze: Arc<LocalBraze>,
+    pub(super) cut: Cut,
+}
+
+/// Failure behind a button, in words.
+type Failure = String;
+
+impl Controls {
+    /// Mints as the app's backend would: one call with the API key.
+    pub(super) async fn login(&self, access: &Access, user: &str) -> Result<Value, Failure> {
+        let body = json!({ "app": access.app, "user_id": user }).to_string();
+        let request = Request::post("/v1/token/generate")
+            .header(header::AUTHORIZATION, format!("Bearer {}", *access.api_key.reveal()))
+            .header(header::CONTENT_TYPE, "application/json")
+            .extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0))))
+            .body(Body::from(body))
+            .map_err(|error| error.to_string())?;
+        call(&self.wiring.routes(), request).await
+    }
+
+    /// Makes Braze take every token that was minted until now for expired.
+    pub(super) fn expire(&self) -> Result<Value, Failure> {
+        let life = self.wiring.settings().longest_life_of_all();
+        // A token of this very second is left alone: the next one must be good.
+        let until = self.operator.clock.now().plus(life).seconds() - 1;
+        self.braze.switch(&json!({ "expire_until": until })).map(|_| json!({}))
+    }
+
+    /// Puts a new key in the place of the one that signs; at Braze first, unless that is to be forgotten.
+    pub(super) async fn rotate(&self, publish: bool) -> Result<Value, Failure> {
+        let ceremony = self.operator.keys();
+        let ring = self.operator.rings.first().ok_or("there is no key ring")?.ring.clone();
+        let key = ceremony.generate(ring, 2048).await.map_err(|error| error.to_string())?;
+        if publish {
+            self.publish(&key.public_key).await?;
+        }
+        ceremony.activate(&key.kid).await.map_err(|error| error.to_string())?;
+        self.wiring.reload_keys().await.map_err(|error| error.to_string())?;
+        Ok(json!({ "kid": key.kid, "published": publish }))
+    }
+
+    /// Gives Braze the key that signs now.
+    pub(super) async fn publish_active(&self) -> Result<Value, Failure> {
+        let keys = self.operator.keys().list().await.map_err(|error| error.to_string())?;
+        let active = keys.into_iter().rfind(|key| key.state == KeyState::Active);
+        self.publish(&active.ok_or("no key signs")?.public_key).await?;
+        Ok(json!({}))
+    }
+
+    /// Adds a key at Braze as the primary one; the oldest of three makes room for it.
+    async fn publish(&self, public_key: &str) -> Result<(), Failure> {
+        let app = self.braze.app_id("web").ok_or("the sandbox has no such app")?;
+        let keys = self.rest("GET", &format!("keys?app_id={app}"), &Value::Null).await?;
+        let keys = keys["keys"].as_array().cloned().unwrap_or_default();
+        if let Some(oldest) = keys.iter().find(|key| key["is_primary"] == false).filter(|_| keys.len() == 3) {
+            self.rest("DELETE", "delete", &json!({ "app_id": app, "key_id": oldest["id"] })).await?;
+        }
+        let key = json!({
+            "app_id": app, "rsa_public_key_str": public_key, "description": "published by the demo", "make_primary": true,
+        });
+        self.rest("POST", "create", &key).await.map(drop)
+    }
+
+    /// Cuts the service off, or lets it be reached again.
+    pub(super) fn cut(&self, cut: bool) -> Value {
+        self.cut.0.store(cut, Ordering::Relaxed);
+        json!({ "cut": cut })
+    }
+
+    async fn rest(&self, method: &str, verb: &str, body: &Value) -> Result<Value, Failure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/app_group/sdk_authentication/{verb}"))
+            .header(header::AUTHORIZATION, format!("Bearer {REST_API_KEY}"))
+            .body(Body::from(body.to_string()))
+            .map_err(|error| error.to_string())?;
+        call(&sandbox::router(Arc::clone(&self.braze)), request).await
+    }
+}
+
+/// Asks routes of this process; a refusal is a failure.
+async fn call(routes: &Router, request: Request) -> Result<Value, Failure> {
+    let Ok(response): Result<Response, std::convert::Infallible> = routes.clone().oneshot(request).await;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+    if status.is_success() {
+        serde_json::from_slice(&body).map_err(|error| error.to_string())
+    } else {
+        Err(String::from_utf8_lossy(&body).into_owned())
+    }
+}

@@ -1,0 +1,119 @@
+//! `countersign demo`: the throw-away service, the sandbox, and a site whose page logs in with the real Web SDK.
+
+mod controls;
+mod site;
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use self::controls::{Controls, Cut};
+use crate::{
+    app::{Access, Dev, DevError, LoopbackListener, OpenError, ServeError, Wiring, stop_signal},
+    clock::SystemClock,
+    config::Environment,
+    sandbox::{self, AppSpec, LocalBraze, Sandbox, SandboxError, Switches},
+};
+
+/// Addresses and folders of the demo.
+pub struct DemoConfig {
+    /// Address of the site; port 0 takes a free one. Service and sandbox take free ports beside it.
+    pub listen: SocketAddr,
+    /// Folder that npm installed the SDK and the client into.
+    pub modules: PathBuf,
+}
+
+/// Addresses and credentials of a running demo.
+pub struct Shown {
+    /// URL of the site, for a browser.
+    pub site: String,
+    /// URL of the service.
+    pub service: String,
+    /// URL of the local Braze.
+    pub sandbox: String,
+    pub access: Access,
+    pub sdk_api_key: String,
+    /// Packages of the page that are not in the modules folder.
+    pub missing: Vec<&'static str>,
+}
+
+/// The demo cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// An address that others could reach.
+    #[error("the demo listens on loopback only, not on {0}: its page hands tokens to whoever asks")]
+    NotLoopback(SocketAddr),
+    #[error(transparent)]
+    Dev(#[from] DevError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error("the sandbox does not take the app or its key: {0}")]
+    App(String),
+    #[error("{0}: {1}")]
+    Site(SocketAddr, io::Error),
+}
+
+/// Runs the demo until SIGTERM or SIGINT. `ready` is called once everything is there.
+///
+/// # Errors
+/// [`DemoError`] where a part cannot start.
+pub async fn demo(
+    config: DemoConfig,
+    environment: &Environment,
+    ready: impl FnOnce(&Shown) + Send,
+) -> Result<(), DemoError> {
+    let site = listen_on_loopback(config.listen).await?;
+    let site_address = site.local_addr().map_err(|why| DemoError::Site(config.listen, why))?;
+    let (braze, sandbox, sdk_api_key) = local_braze().await?;
+    let service = LoopbackListener::bind()?;
+    let flags = [
+        ("apps.web.allowed_origins", format!("[\"http://{site_address}\"]")),
+        ("apps.web.sdk_api_key", sdk_api_key.clone()),
+    ]
+    .map(|(path, value)| (path.to_owned(), value));
+    let (settings, services, access, folder) = Dev::open(environment, &flags).await?.into_parts();
+    braze.add_key("web", &access.public_key, "the demo's first key").map_err(DemoError::App)?;
+
+    let operator = services.operator(&settings)?;
+    let wiring = Arc::new(Wiring::open(Arc::new(settings), Arc::new(services)).await?);
+    let background = wiring.start_node();
+    let cut = Cut::default();
+    let shown = Shown {
+        site: format!("http://{site_address}"),
+        service: format!("http://{}", service.address()),
+        sandbox: sandbox.url(),
+        missing: site::missing(&config.modules),
+        access,
+        sdk_api_key,
+    };
+    let routes = cut.over(wiring.routes());
+    let controls = Controls { wiring, operator, braze, cut };
+    ready(&shown);
+
+    let site_routes = site::routes(shown, controls, &config.modules);
+    tokio::select! {
+        stopped = stop_signal() => stopped.map_err(|why| DemoError::Serve(ServeError::Signals(why)))?,
+        never = sandbox::serve(sandbox) => match never {},
+        ended = axum::serve(site, site_routes).into_future() => ended.map_err(|why| DemoError::Site(site_address, why))?,
+        () = service.serve(routes) => {}
+    }
+    drop((background, folder));
+    Ok(())
+}
+
+async fn listen_on_loopback(address: SocketAddr) -> Result<tokio::net::TcpListener, DemoError> {
+    if !address.ip().is_loopback() {
+        return Err(DemoError::NotLoopback(address));
+    }
+    tokio::net::TcpListener::bind(address).await.map_err(|why| DemoError::Site(address, why))
+}
+
+/// The sandbox with the app `web`, and that app's SDK API key.
+async fn local_braze() -> Result<(Arc<LocalBraze>, Sandbox, String), DemoError> {
+    let braze = Arc::new(LocalBraze::new(Arc::new(SystemClock), Switches::default(), |_| {}));
+    let app = braze.add_app(AppSpec::named("web")).map_err(|clash| DemoError::App(clash.to_string()))?;
+    let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&braze)).await?;
+    Ok((braze, sandbox, app["sdk_api_key"].as_str().unwrap_or_default().to_owned()))
+}
