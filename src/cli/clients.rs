@@ -83,12 +83,12 @@ fn create(
     apps: Vec<AppName>,
     expires: Option<std::time::Duration>,
 ) -> anyhow::Result<()> {
-    let (key, record) = context.with_services(async |services, settings| {
+    let (key, record) = context.with_operator(async |operator, settings| {
         let policies = settings.policies();
         if let Some(unknown) = apps.iter().find(|app| !policies.contains_key(app)) {
             anyhow::bail!("there is no [apps.{unknown}] in the configuration");
         }
-        Ok(services.clients().create(client, apps, expires).await?)
+        Ok(operator.clients().create(client, apps, expires).await?)
     })?;
     let shown = key.reveal();
     context.output.answer(&Entry::of(&record, Some(&shown)), &*shown)?;
@@ -97,7 +97,7 @@ fn create(
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    let records = context.with_services(async |services, _| Ok(services.clients().list().await?))?;
+    let records = context.with_operator(async |operator, _| Ok(operator.clients().list().await?))?;
     let entries: Vec<Entry<'_>> = records.iter().map(|record| Entry::of(record, None)).collect();
     let rows = records.iter().map(|record| {
         let apps: Vec<&str> = record.apps.iter().map(AppName::as_str).collect();
@@ -114,6 +114,6 @@ fn list(context: &Context) -> anyhow::Result<()> {
 }
 
 fn revoke(context: &Context, id: &ApiKeyId) -> anyhow::Result<()> {
-    context.with_services(async |services, _| Ok(services.clients().revoke(id).await?))?;
+    context.with_operator(async |operator, _| Ok(operator.clients().revoke(id).await?))?;
     context.output.answer(&serde_json::json!({ "revoked": id }), format_args!("API key {id} is revoked."))
 }

@@ -1,4 +1,4 @@
-//! What every command works with: the settings it is asked to use, an open services, and a way to say things.
+//! Context of every command: settings, environment, output, exit codes.
 
 use std::{
     future::Future,
@@ -8,8 +8,9 @@ use std::{
 
 use super::output::Output;
 use crate::{
-    app::Services,
+    app::{Ambient, Services},
     config::{ConfigErrors, Environment, Settings},
+    operate::Operator,
 };
 
 /// A configuration that does not hold (`EX_CONFIG` of sysexits.h).
@@ -20,7 +21,7 @@ pub(super) const EXIT_WARNINGS: u8 = 3;
 pub(super) const EXIT_NOT_READY: u8 = 4;
 
 /// The usual places of a configuration.
-const PLACES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];
+const USUAL_FILES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];
 
 /// What a command works with.
 pub(super) struct Context {
@@ -39,7 +40,7 @@ impl Context {
 
     /// The configuration file: the one that was named, or the first that exists in the usual places.
     pub(super) fn file(&self) -> Option<PathBuf> {
-        let usual = || PLACES.iter().map(Path::new).find(|place| place.is_file()).map(Path::to_owned);
+        let usual = || USUAL_FILES.iter().map(Path::new).find(|place| place.is_file()).map(Path::to_owned);
         self.file.clone().or_else(usual)
     }
 
@@ -48,15 +49,15 @@ impl Context {
         Settings::load(self.file().as_deref(), &self.environment, flags)
     }
 
-    /// Runs `work` on the rooms that the settings name, beside a server that may be running on them.
-    pub(super) fn with_services<T, F>(&self, work: impl FnOnce(Services, Settings) -> F) -> anyhow::Result<T>
+    /// Runs `work` with operators' verbs on what the settings name, beside a server that may be running on it.
+    pub(super) fn with_operator<T, F>(&self, work: impl FnOnce(Operator, Settings) -> F) -> anyhow::Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
     {
         let settings = self.settings(&[])?;
         block_on(async {
-            let services = Services::open(&settings).await?;
-            work(services, settings).await
+            let services = Services::open(&settings, Ambient::system()).await?;
+            work(services.operator(&settings)?, settings).await
         })
     }
 

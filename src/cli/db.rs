@@ -43,14 +43,14 @@ impl Db {
 }
 
 fn migrate(context: &Context) -> anyhow::Result<()> {
-    let schema = context.with_services(async |services, _| Ok(services.store.schema().await?))?;
+    let schema = context.with_operator(async |operator, _| Ok(operator.store().schema().await?))?;
     context
         .output
         .answer(&schema, format_args!("The store has schema {}; this build knows {}.", schema.found, schema.known))
 }
 
 fn backup(context: &Context, to: &Path) -> anyhow::Result<()> {
-    context.with_services(async |services, _| Ok(services.store.backup(to.to_owned()).await?))?;
+    context.with_operator(async |operator, _| Ok(operator.store().backup(to.to_owned()).await?))?;
     let text = format!(
         "The store is copied to {}. It is of use only with the sealing secret: keep that too, elsewhere.",
         to.display()

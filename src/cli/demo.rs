@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{context::Context, output::announce};
-use crate::app::{DemoConfig, Shown, demo};
+use crate::demo::{DemoConfig, Shown, demo};
 
 /// Try it all in a browser: service, local Braze, and a page that logs in with the real Web SDK
 ///

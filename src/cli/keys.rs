@@ -9,12 +9,15 @@ use zeroize::Zeroizing;
 use super::{
     context::Context,
     output::table,
-    rotate::{Patience, config_of, finish, rotator, work},
+    rotate::{finish, rotations},
 };
-use crate::domain::{
-    ids::{AppName, RingName},
-    key::{KeyRecord, KeyState},
-    spki::Spki,
+use crate::{
+    domain::{
+        ids::{AppName, RingName},
+        key::{KeyRecord, KeyState},
+        spki::Spki,
+    },
+    operate::Consequences,
 };
 
 #[derive(Subcommand)]
@@ -107,7 +110,7 @@ impl Keys {
 }
 
 fn generate(context: &Context, ring: RingName, bits: u32) -> anyhow::Result<()> {
-    let key = context.with_services(async |services, _| Ok(services.ceremony().generate(ring, bits).await?))?;
+    let key = context.with_operator(async |operator, _| Ok(operator.keys().generate(ring, bits).await?))?;
     taken(context, &key)
 }
 
@@ -120,7 +123,7 @@ fn import(
     let pem = read_secret(file)?;
     let passphrase = passphrase.map(read_passphrase).transpose()?;
     let key = context
-        .with_services(async |services, _| Ok(services.ceremony().import(ring, &pem, passphrase.as_ref()).await?))?;
+        .with_operator(async |operator, _| Ok(operator.keys().import(ring, &pem, passphrase.as_ref()).await?))?;
     taken(context, &key)
 }
 
@@ -137,7 +140,7 @@ fn taken(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    let keys = context.with_services(async |services, _| Ok(services.ceremony().list().await?))?;
+    let keys = context.with_operator(async |operator, _| Ok(operator.keys().list().await?))?;
     let rows = keys.iter().map(|key| {
         [
             key.kid.to_string(),
@@ -151,7 +154,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
 }
 
 fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
-    let key = context.with_services(async |services, _| Ok(services.ceremony().find(kid).await?))?;
+    let key = context.with_operator(async |operator, _| Ok(operator.keys().find(kid).await?))?;
     let text = format!(
         "kid      {}\nring     {}\nstate    {}, since {}\nbits     {}\ncustody  {} ({})\ncreated  {}\n\n{}",
         key.kid,
@@ -168,8 +171,8 @@ fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
 }
 
 fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Result<()> {
-    let key = context.with_services(async |services, _| {
-        let ceremony = services.ceremony();
+    let key = context.with_operator(async |operator, _| {
+        let ceremony = operator.keys();
         if let Some(kid) = kid {
             return Ok(ceremony.find(kid).await?);
         }
@@ -188,15 +191,13 @@ fn shown(fingerprint: Option<String>, copy: Option<PathBuf>) -> anyhow::Result<S
 }
 
 fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName>) -> anyhow::Result<()> {
-    let (key, apps) = context.with_services(async |services, settings| {
-        let key = services.ceremony().find(kid).await?;
-        let (rotator, _) = rotator(context, &services, &settings)?;
-        let apps = rotator.confirm(&config_of(&settings, &key.ring)?, &key, fingerprint, app).await?;
-        Ok((services.ceremony().find(kid).await?, apps))
+    let (key, apps) = context.with_operator(async |operator, _| {
+        let key = operator.keys().find(kid).await?;
+        let apps = rotations(context, &operator).confirm(&key, fingerprint, app).await?;
+        Ok((operator.keys().find(kid).await?, apps))
     })?;
     let value = serde_json::json!({ "key": key, "apps": apps });
-    let names: Vec<&str> = apps.iter().map(AppName::as_str).collect();
-    context.output.answer(&value, format!("Key {} is confirmed for {}.", key.kid, names.join(", ")))?;
+    context.output.answer(&value, format!("Key {} is confirmed for {}.", key.kid, names(&apps)))?;
     if key.state == KeyState::Published {
         context.output.remark(format_args!("`countersign rotate run --ring {}` lets it sign.", key.ring));
     }
@@ -204,46 +205,45 @@ fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName
 }
 
 fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyhow::Result<()> {
-    let (key, apps) = context.with_services(async |services, settings| {
-        let key = services.ceremony().find(kid).await?;
-        let (rotator, _) = rotator(context, &services, &settings)?;
-        let apps = rotator.confirm_deleted(&config_of(&settings, &key.ring)?, &key, app).await?;
+    let (key, apps) = context.with_operator(async |operator, _| {
+        let key = operator.keys().find(kid).await?;
+        let apps = rotations(context, &operator).confirm_deleted(&key, app).await?;
         Ok((key, apps))
     })?;
-    let names: Vec<&str> = apps.iter().map(AppName::as_str).collect();
-    let text = format!("Key {} is on record as deleted at Braze for {}.", key.kid, names.join(", "));
+    let text = format!("Key {} is on record as deleted at Braze for {}.", key.kid, names(&apps));
     context.output.answer(&serde_json::json!({ "key": key, "apps": apps }), text)
 }
 
-fn compromise(context: &Context, kid: &str, why: &str) -> anyhow::Result<ExitCode> {
-    let (ring, next, steps) = context.with_services(async |services, settings| {
-        let key = services.ceremony().find(kid).await?;
-        let config = config_of(&settings, &key.ring)?;
-        let (rotator, steps) = rotator(context, &services, &settings)?;
-        rotator.compromise(&config, &key.kid, why).await?;
-        let snapshot = rotator.load_recorded(&config).await?.snapshot;
-        context.output.remark(consequences(&snapshot, &key));
-        Ok((key.ring, work(&rotator, &config, Patience::Short).await?, steps))
-    })?;
-    finish(context, &ring, &next, &steps)
+fn names(apps: &[AppName]) -> String {
+    apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Which tokens die, and when clients recover.
-fn consequences(snapshot: &crate::app::plan::Snapshot, key: &KeyRecord) -> String {
-    let until = snapshot.key(&key.kid).and_then(|key| key.tokens_until);
-    let signed = matches!(key.state, KeyState::Active | KeyState::Retiring);
-    let tokens = match until.filter(|_| signed) {
+fn compromise(context: &Context, kid: &str, why: &str) -> anyhow::Result<ExitCode> {
+    let outcome = context.with_operator(async |operator, _| {
+        let key = operator.keys().find(kid).await?;
+        let rotations = rotations(context, &operator);
+        let consequences = rotations.compromise(&key, why).await?;
+        context.output.remark(consequences_text(&consequences, &key));
+        Ok(rotations.settle(&key.ring).await?)
+    })?;
+    finish(context, &outcome)
+}
+
+/// The tokens that are rejected, and when clients recover.
+fn consequences_text(consequences: &Consequences, key: &KeyRecord) -> String {
+    let tokens = match consequences.tokens_until {
         Some(until) => format!(
-            "Its tokens (some may live until {until}) are rejected from the moment that Braze has let go of the key; each \
-             client recovers at its next request to Braze, through its auth-failure callback, with one refresh."
+            "Its tokens (some may live until {until}) are rejected as soon as Braze has deleted the key; each client \
+             recovers at its next request to Braze, through its auth-failure callback, with one refresh."
         ),
         None => "No token of it is alive: clients notice nothing.".to_owned(),
     };
-    let next = match snapshot.active() {
-        Some(active) => format!("Key {} signs for ring {}.", active.record.kid, snapshot.ring),
+    let next = match &consequences.active {
+        Some(active) => format!("Key {active} signs for ring {}.", key.ring),
         None => format!(
-            "No key signs for ring {} now: tokens are refused with 503 until a new one is published; that is brought on in haste.",
-            snapshot.ring
+            "No key signs for ring {} now: requests for tokens are answered 503 until a new key is published, which is \
+             done as fast as possible.",
+            key.ring
         ),
     };
     format!("Key {} signs no more; nodes follow within 2 s. {next}\n{tokens}", key.kid)

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{context::Context, output::announce};
 use crate::{
     clock::SystemClock,
-    sandbox::{self, AppSpec, Enforcement, REST_API_KEY, Switches, World},
+    sandbox::{self, AppSpec, Enforcement, LocalBraze, REST_API_KEY, Switches},
 };
 
 /// Run a local Braze: SDK endpoints, key management API, and a page that shows what it received
@@ -54,21 +54,21 @@ impl Sandbox {
             announce(&if json { ready_line(&url, &apps) } else { banner(&url, &apps) });
             tokio::select! {
                 never = sandbox::serve(sandbox) => match never {},
-                stopped = crate::app::told_to_stop() => stopped.context("signals cannot be received"),
+                stopped = crate::app::stop_signal() => stopped.context("signals cannot be received"),
             }
         })?;
         Ok(ExitCode::SUCCESS)
     }
 
     /// The world with its apps and their keys, and the apps as the ready line has them.
-    fn world(&self, json: bool) -> anyhow::Result<(Arc<World>, Vec<Value>)> {
+    fn world(&self, json: bool) -> anyhow::Result<(Arc<LocalBraze>, Vec<Value>)> {
         let switches = Switches {
             propagation_s: self.propagation.unwrap_or_default().as_secs_f64(),
             fast_retries: self.fast_retries,
             ..Switches::default()
         };
         let witness = move |happened: &Value| announce(&if json { happened.to_string() } else { spoken(happened) });
-        let world = World::new(Arc::new(SystemClock), switches, witness);
+        let world = LocalBraze::new(Arc::new(SystemClock), switches, witness);
         let default = || vec![AppSpec::named("web")];
         let specs = if self.apps.is_empty() { default() } else { self.apps.clone() };
         let mut apps = Vec::new();

@@ -45,7 +45,7 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         let listeners = Listeners::open(&settings)?;
-        let services = Services::open(&settings).await?;
+        let services = Services::open(&settings, Ambient::system()).await?;
         let json = context.output.json;
         let ready = |running: Running| {
             tracing::info!(public = %running.public, ops = %running.ops, "ready");

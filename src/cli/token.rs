@@ -6,8 +6,12 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{context::Context, users::user_id};
+use super::{
+    context::{Context, block_on},
+    users::user_id,
+};
 use crate::{
+    app::{Ambient, Services},
     clock::{Clock, SystemClock},
     domain::{
         ids::AppName,
@@ -61,15 +65,17 @@ impl Token {
 
 fn mint(context: &Context, app: &AppName, user: &str, ttl: Option<Duration>) -> anyhow::Result<ExitCode> {
     let user = user_id(user)?;
-    let issued = context.with_services(async |services, settings| {
-        services.load_keys().await?;
-        let issuer = services.issuer(&settings);
-        let policy = issuer.policy(app).with_context(|| format!("there is no [apps.{app}] in the configuration"))?;
-        Ok(issuer.mint_by_operator(&policy, user, ttl).await?)
+    let settings = context.settings(&[])?;
+    if !settings.policies().contains_key(app) {
+        anyhow::bail!("there is no [apps.{app}] in the configuration");
+    }
+    let (token, expires) = block_on(async {
+        let services = Services::open(&settings, Ambient::system()).await?;
+        Ok(services.tokens(&settings).await?.mint(app, user, ttl).await?)
     })?;
-    let value = json!({ "token": issued.token.expose(), "token_expires": issued.expires });
-    context.output.answer(&value, issued.token.expose())?;
-    context.output.remark(format_args!("It expires at {}.", issued.expires));
+    let value = json!({ "token": token.expose(), "token_expires": expires });
+    context.output.answer(&value, token.expose())?;
+    context.output.remark(format_args!("It expires at {expires}."));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -106,10 +112,10 @@ impl Inspect {
         let Some(app) = &self.app else {
             return Ok(((!keys.is_empty()).then_some(keys), None));
         };
-        let (ours, sdk_api_key) = context.with_services(async |services, settings| {
+        let (ours, sdk_api_key) = context.with_operator(async |operator, settings| {
             let policies = settings.policies();
             let policy = policies.get(app).with_context(|| format!("there is no [apps.{app}] in the configuration"))?;
-            let mut ours = services.ceremony().list().await?;
+            let mut ours = operator.keys().list().await?;
             ours.retain(|key| key.ring == policy.ring && key.state.is_verifiable());
             Ok((ours, policy.sdk_api_key.clone()))
         })?;

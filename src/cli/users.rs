@@ -77,7 +77,7 @@ pub(super) fn user_id(text: &str) -> anyhow::Result<UserId> {
 fn opt_out(context: &Context, who: &Who) -> anyhow::Result<()> {
     let user = user_id(&who.user)?;
     let changed =
-        context.with_services(async |services, _| Ok(services.users().opt_out(&user, who.app.as_ref()).await?))?;
+        context.with_operator(async |operator, _| Ok(operator.users().opt_out(&user, who.app.as_ref()).await?))?;
     let text = if changed { "The user is opted out." } else { "The user was opted out already." };
     context.output.answer(&json!({ "changed": changed }), text)
 }
@@ -85,15 +85,15 @@ fn opt_out(context: &Context, who: &Who) -> anyhow::Result<()> {
 fn opt_in(context: &Context, who: &Who) -> anyhow::Result<()> {
     let user = user_id(&who.user)?;
     let changed =
-        context.with_services(async |services, _| Ok(services.users().opt_in(&user, who.app.as_ref()).await?))?;
+        context.with_operator(async |operator, _| Ok(operator.users().opt_in(&user, who.app.as_ref()).await?))?;
     let text = if changed { "The opt-out is taken back." } else { "There was no opt-out of that scope." };
     context.output.answer(&json!({ "changed": changed }), text)
 }
 
 fn revoke(context: &Context, what: &Revoke) -> anyhow::Result<()> {
     let app = what.app.as_ref();
-    let ended = context.with_services(async |services, _| {
-        let users = services.users();
+    let ended = context.with_operator(async |operator, _| {
+        let users = operator.users();
         match (&what.user, what.session) {
             (Some(user), _) => Ok(Some(users.revoke(&user_id(user)?, app).await?)),
             (None, Some(session)) => Ok(Some(u64::from(users.revoke_session(session).await?))),
@@ -109,7 +109,7 @@ fn revoke(context: &Context, what: &Revoke) -> anyhow::Result<()> {
 
 fn sessions(context: &Context, user: &str) -> anyhow::Result<()> {
     let user = user_id(user)?;
-    let sessions = context.with_services(async |services, _| Ok(services.users().sessions(&user).await?))?;
+    let sessions = context.with_operator(async |operator, _| Ok(operator.users().sessions(&user).await?))?;
     let values: Vec<_> = sessions.iter().map(as_json).collect();
     let rows = sessions.iter().map(|session| {
         let state = session.ended.map_or("", Ended::as_str).to_owned();
