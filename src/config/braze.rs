@@ -1,19 +1,12 @@
-//! Braze's workspaces, the apps in them, and how rings are rotated.
+//! Rules for Braze's workspaces, the apps in them, and the rotation of rings.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use super::{
-    check::{Notes, secret_file},
-    sections::{ADVISED_SOAK, App, Rotation, Sections, Workspace},
-};
-use crate::secret::Secret;
+use super::{notes::Notes, sections::Sections};
+use crate::{domain::policy::AppPolicy, rotate};
 
-/// What the sections must say together.
-pub(super) fn rules(sections: &Sections, notes: &mut Notes<'_>) {
+/// Checks workspaces, the apps' places in them, and rotations.
+pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
     for (name, workspace) in &sections.braze {
         if let Some(text) = bad_url(&workspace.rest_url) {
             notes.at(&format!("braze.{name}.rest_url"), text);
@@ -24,14 +17,14 @@ pub(super) fn rules(sections: &Sections, notes: &mut Notes<'_>) {
     }
     let mut seen = BTreeSet::new();
     for (name, app) in &sections.apps {
-        place(name, app, sections, &mut seen, notes);
+        workspace_of(name, app, sections, &mut seen, notes);
     }
     for (name, ring) in &sections.rings {
         rotation(name, &ring.rotation, sections, notes);
     }
 }
 
-/// Why this is no REST endpoint. Plain HTTP would show the API key to whoever listens.
+/// Returns why a text is no REST endpoint. Plain HTTP would show the API key to whoever listens.
 fn bad_url(url: &str) -> Option<&'static str> {
     let parsed: Option<http::Uri> = url.parse().ok();
     let host = parsed.as_ref().and_then(|uri| uri.host());
@@ -50,9 +43,9 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn place<'a>(
+fn workspace_of<'a>(
     name: &str,
-    app: &'a App,
+    app: &'a AppPolicy,
     sections: &Sections,
     seen: &mut BTreeSet<(&'a str, &'a str)>,
     notes: &mut Notes<'_>,
@@ -71,54 +64,29 @@ fn place<'a>(
     }
 }
 
-fn rotation(name: &str, rotation: &Rotation, sections: &Sections, notes: &mut Notes<'_>) {
-    let lives = sections.apps.values().filter(|app| app.ring == name).map(|app| app.lifetime.0);
+fn rotation(name: &str, rotation: &rotate::Config, sections: &Sections, notes: &mut Notes<'_>) {
+    let lives = sections.apps.values().filter(|app| app.ring.as_str() == name).map(|app| app.lifetime);
     let longest_life = lives.max().unwrap_or(Duration::ZERO);
-    let shortest = rotation.soak.0.saturating_add(rotation.margin.0).saturating_add(longest_life);
-    if rotation.every.is_some_and(|every| every.0 <= shortest) {
+    let shortest = rotation.soak.saturating_add(rotation.margin).saturating_add(longest_life);
+    if rotation.every.is_some_and(|every| every <= shortest) {
         let text = "is too short: a rotation takes soak + the longest token lifetime + margin";
         notes.at(&format!("rings.{name}.rotation.every"), text);
     }
-    if rotation.check_every.0.is_zero() {
+    if rotation.check_every.is_zero() {
         notes.at(&format!("rings.{name}.rotation.check_every"), "must be longer than nothing");
     }
 }
 
-/// What is allowed, and probably not meant.
+/// Returns what is allowed, and probably not meant.
 pub(super) fn warnings(sections: &Sections) -> Vec<String> {
-    let hasty = sections.rings.iter().filter(|(_, ring)| ring.rotation.soak.0 < ADVISED_SOAK);
+    let hasty = sections.rings.iter().filter(|(_, ring)| ring.rotation.soak < rotate::ADVISED_SOAK);
     let mut warnings: Vec<String> = hasty
         .map(|(name, _)| format!(
             "[rings.{name}.rotation] soak is shorter than the 5 minutes that Braze advises between dependent calls: tokens may be rejected (27) until a new key has spread; good for the sandbox only"
         ))
         .collect();
-    let alone =
+    let unused =
         sections.braze.keys().filter(|name| sections.apps.values().all(|app| app.workspace.as_ref() != Some(name)));
-    warnings.extend(alone.map(|name| format!("[braze.{name}] is no app's workspace: what it says has no effect")));
+    warnings.extend(unused.map(|name| format!("no app uses [braze.{name}]; its settings are ignored")));
     warnings
-}
-
-/// Reads the REST API keys.
-pub(super) fn rest_keys(sections: &Sections, folder: &Path, notes: &mut Notes<'_>) -> BTreeMap<String, Secret<String>> {
-    let read =
-        |(name, workspace): (&String, &Workspace)| Some((name.clone(), rest_key(name, workspace, folder, notes)?));
-    sections.braze.iter().filter_map(read).collect()
-}
-
-fn rest_key(name: &str, workspace: &Workspace, folder: &Path, notes: &mut Notes<'_>) -> Option<Secret<String>> {
-    let (setting, text) = match (&workspace.api_key, &workspace.api_key_file) {
-        (Some(key), _) => (format!("braze.{name}.api_key"), key.0.clone()),
-        (None, Some(file)) => {
-            let setting = format!("braze.{name}.api_key_file");
-            let text = secret_file(&folder.join(file), &setting, notes)?;
-            (setting, text)
-        }
-        (None, None) => return None,
-    };
-    let key = text.trim();
-    if key.is_empty() || !key.bytes().all(|b| b.is_ascii_graphic()) {
-        notes.at(&setting, "holds no REST API key: one line, without spaces");
-        return None;
-    }
-    Some(Secret::new(key.to_owned()))
 }

@@ -2,14 +2,16 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-/// The variables that are ours.
-#[derive(Clone, Default)]
-pub struct Environment(Vec<(String, String)>);
+use zeroize::Zeroizing;
 
-/// What all of our variables start with.
+/// Variables of this program, as they were at start. Their values may be secrets: they are erased on drop.
+#[derive(Clone, Default)]
+pub struct Environment(Vec<(String, Zeroizing<String>)>);
+
+/// Prefix of every variable of this program.
 pub(super) const PREFIX: &str = "COUNTERSIGN_";
 
-/// Names the configuration file; is no setting itself.
+/// Variable that names the configuration file; it is no setting itself.
 const FILE: &str = "COUNTERSIGN_CONFIG";
 
 /// Whether Kubernetes made this variable: it puts the address of a service named `countersign` into every pod beside it
@@ -19,38 +21,38 @@ fn is_service_link(rest: &str) -> bool {
 }
 
 impl Environment {
-    /// The process's environment.
+    /// Environment of the process.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Self {
         Self::of(std::env::vars_os())
     }
 
-    /// No environment.
+    /// An empty environment.
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// These variables; those that are not ours, or not text, are left out.
+    /// Keeps those of these variables that are ours and text.
     pub fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, Zeroizing::new(value.into_string().ok()?)));
         let is_ours = |name: &str| name.strip_prefix(PREFIX).is_some_and(|rest| !is_service_link(rest));
-        let mut ours: Vec<(String, String)> =
+        let mut ours: Vec<(String, Zeroizing<String>)> =
             variables.into_iter().filter_map(text).filter(|(name, _)| is_ours(name)).collect();
         ours.sort();
         Self(ours)
     }
 
-    /// The names of our variables.
+    /// Names of the variables.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The configuration file that `COUNTERSIGN_CONFIG` names.
+    /// Configuration file that `COUNTERSIGN_CONFIG` names.
     pub fn config_file(&self) -> Option<PathBuf> {
-        self.0.iter().find(|(name, _)| name == FILE).map(|(_, value)| value.into())
+        self.0.iter().find(|(name, _)| name == FILE).map(|(_, value)| value.as_str().into())
     }
 
-    /// The settings among them: path, name of the variable, value.
+    /// Settings among them: path, name of the variable, value.
     pub(super) fn settings(&self) -> impl Iterator<Item = (Vec<String>, &str, &str)> {
         self.0.iter().filter(|(name, _)| name != FILE).map(|(name, value)| {
             let path = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();

@@ -1,22 +1,22 @@
-//! What is wrong with a configuration, all at once.
+//! Errors of a configuration, all at once.
 
 use std::fmt;
 
-/// One mistake, and where it is.
+/// One error and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// `countersign.toml:12:3`, `environment COUNTERSIGN_…`, `flag --listen`, or a file.
     pub place: String,
-    /// What is wrong, and what to do.
+    /// The error, and what to do.
     pub text: String,
 }
 
-/// Every mistake of a configuration.
+/// Every error of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// A single mistake.
+    /// A single error.
     pub(super) fn one(place: impl Into<String>, text: impl Into<String>) -> Self {
         let mut errors = Self::default();
         errors.add(place, text);
@@ -24,18 +24,18 @@ impl ConfigErrors {
     }
 
     pub(super) fn add(&mut self, place: impl Into<String>, text: impl Into<String>) {
-        let mistake = ConfigError { place: place.into(), text: text.into() };
-        if !self.0.contains(&mistake) {
-            self.0.push(mistake);
+        let error = ConfigError { place: place.into(), text: text.into() };
+        if !self.0.contains(&error) {
+            self.0.push(error);
         }
     }
 
-    /// Whether there are none.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Each of them.
+    /// Iterates over them.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()
     }
@@ -47,7 +47,7 @@ impl fmt::Display for ConfigErrors {
             1 => write!(f, "the configuration has a mistake")?,
             n => write!(f, "the configuration has {n} mistakes")?,
         }
-        self.0.iter().try_for_each(|mistake| write!(f, "\n  {}: {}", mistake.place, mistake.text))
+        self.0.iter().try_for_each(|error| write!(f, "\n  {}: {}", error.place, error.text))
     }
 }
 

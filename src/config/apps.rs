@@ -1,0 +1,113 @@
+//! Rules for apps: lifetimes, origins, claims, refreshing.
+
+use std::collections::BTreeMap;
+
+use super::{notes::Notes, sections::Sections};
+use crate::domain::{
+    ids::{AppName, BRAZE_MAX_USER_ID_BYTES},
+    policy::{AppPolicy, LIFETIMES},
+};
+
+/// Checks each app; returns those that have a valid name. Apps of a ring that isolates them get the claim `iss`.
+pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppName, AppPolicy> {
+    if sections.apps.is_empty() {
+        notes.at("apps", "there is no app: write a table [apps.<name>] for each of your Braze apps");
+    }
+    let mut apps = BTreeMap::new();
+    for (name, policy) in &sections.apps {
+        let isolated = sections.rings.get(policy.ring.as_str()).is_some_and(|ring| ring.isolate_apps);
+        let setting = |setting: &str| format!("apps.{name}.{setting}");
+        tokens(policy, &setting, notes);
+        origins(policy, &setting, notes);
+        issuer(name, policy, isolated, notes);
+        refresh(policy, &setting, notes);
+        match name.parse::<AppName>() {
+            Ok(app) => {
+                let mut policy = policy.clone();
+                policy.claims.iss |= isolated;
+                apps.insert(app, policy);
+            }
+            Err(bad) => notes.at(&format!("apps.{name}"), bad),
+        }
+    }
+    apps
+}
+
+fn tokens(policy: &AppPolicy, setting: &impl Fn(&str) -> String, notes: &mut Notes<'_>) {
+    if !LIFETIMES.contains(&policy.lifetime) || policy.lifetime.subsec_nanos() != 0 {
+        notes.at(&setting("lifetime"), "must be whole seconds from \"1m\" to \"24h\"");
+    }
+    if policy.max_user_id_bytes.get() > BRAZE_MAX_USER_ID_BYTES {
+        notes.at(&setting("max_user_id_bytes"), format_args!("Braze takes at most {BRAZE_MAX_USER_ID_BYTES}"));
+    }
+    if policy.sdk_api_key.as_ref().is_some_and(String::is_empty) {
+        notes.at(&setting("sdk_api_key"), "is empty: give the app's SDK API key at Braze, or leave it out");
+    }
+}
+
+/// The claim `iss` is the SDK API key.
+fn issuer(name: &str, policy: &AppPolicy, isolated: bool, notes: &mut Notes<'_>) {
+    if policy.sdk_api_key.is_some() {
+        return;
+    }
+    if isolated {
+        let text = format_args!("needs its sdk_api_key: ring {} isolates its apps by `iss`", policy.ring);
+        notes.at(&format!("apps.{name}"), text);
+    } else if policy.claims.iss {
+        notes.at(&format!("apps.{name}.claims.iss"), "needs the app's sdk_api_key, which becomes `iss`");
+    }
+}
+
+fn refresh(policy: &AppPolicy, setting: &impl Fn(&str) -> String, notes: &mut Notes<'_>) {
+    let Some(refresh) = policy.refresh() else { return };
+    let setting = |name: &str| setting(&format!("refresh.{name}"));
+    if refresh.idle < policy.lifetime {
+        notes.at(&setting("idle"), "is shorter than the token's lifetime: sessions would end before their tokens");
+    }
+    if refresh.absolute < refresh.idle {
+        notes.at(&setting("absolute"), "is shorter than idle");
+    }
+    if refresh.retry_window > refresh.idle {
+        notes.at(&setting("retry_window"), "is longer than idle, when the session is over anyway");
+    }
+}
+
+fn origins(policy: &AppPolicy, setting: &impl Fn(&str) -> String, notes: &mut Notes<'_>) {
+    for origin in &policy.allowed_origins {
+        if let Some(text) = bad_origin(origin) {
+            notes.at(&setting("allowed_origins"), format_args!("{origin:?} {text}"));
+        }
+    }
+}
+
+/// Returns why a text is no origin as browsers serialise it (RFC 6454 §6.2): `scheme://host[:port]`, lower case, nothing
+/// behind.
+fn bad_origin(origin: &str) -> Option<&'static str> {
+    let Some((scheme, host)) = origin.split_once("://") else {
+        return Some(match origin {
+            "*" => "would let every page in: list each origin",
+            "null" => "is what pages without an origin send, anybody's: it cannot be allowed",
+            _ => "is no origin: write scheme://host[:port], like \"https://www.example.com\"",
+        });
+    };
+    let default_port = (scheme == "https" && host.ends_with(":443")) || (scheme == "http" && host.ends_with(":80"));
+    match () {
+        () if host.is_empty() || scheme.is_empty() => Some("has no host: write scheme://host[:port]"),
+        () if host.contains(['/', '?', '#', '@', '*', ' ', ',']) => {
+            Some("has more than scheme://host[:port]: no path, no slash at the end, no pattern")
+        }
+        () if origin.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) => {
+            Some("is not as browsers send it: lower case, international names as xn--…")
+        }
+        () if !is_host(host) => Some("has no host that browsers would send: write scheme://host[:port]"),
+        () if default_port => Some("names the default port, which browsers leave out"),
+        () => None,
+    }
+}
+
+/// Whether this is a host, with a port or without (RFC 3986 §3.2).
+fn is_host(host: &str) -> bool {
+    let authority = host.parse::<http::uri::Authority>();
+    let names_port = host.rsplit(']').next().is_some_and(|behind| behind.contains(':'));
+    authority.is_ok_and(|authority| !authority.host().is_empty() && names_port == authority.port_u16().is_some())
+}

@@ -1,0 +1,53 @@
+//! Hints: what to say of a value that does not fit, or of a setting that does not exist.
+
+use super::{SAMPLE, environment::PREFIX, origins::Setting};
+
+/// Sections whose values may be secrets, and their settings that never are.
+const SECRET_SECTIONS: [&str; 3] = ["sealing", "custody", "braze"];
+const NEVER_SECRET: [&str; 2] = ["custody.max_wait", "custody.batch"];
+
+/// Why a value does not fit, without what the library adds around it; a value that may be a secret is not shown.
+pub(super) fn type_error(setting: &str, message: &str) -> String {
+    let section = setting.split('.').next().unwrap_or_default();
+    if SECRET_SECTIONS.contains(&section) && !NEVER_SECRET.contains(&setting) {
+        return "does not fit: `countersign config default` shows how it is written; text stands in quotes".to_owned();
+    }
+    message.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+/// Text for a setting that does not exist, with the closest one that does.
+pub(super) fn unknown_setting(setting: &str) -> String {
+    let known = known_settings();
+    let general = generalised(setting);
+    let closest = known.iter().map(|name| (strsim::damerau_levenshtein(name, &general), name)).min();
+    match closest {
+        Some((distance, name)) if distance <= 3 => format!("there is no setting {setting}; did you mean {name}?"),
+        _ => format!(
+            "there is no setting {setting} (`countersign config default` shows them all; in the environment {PREFIX}SECTION__SETTING)"
+        ),
+    }
+}
+
+/// A setting with the names that operators choose left open: `apps.web.ring` is `apps.<name>.ring`.
+fn generalised(setting: &str) -> String {
+    let mut names: Vec<&str> = setting.split('.').collect();
+    if names.len() > 2 && ["apps", "rings", "braze"].contains(&names[0]) {
+        names[1] = "<name>";
+    }
+    names.join(".")
+}
+
+/// Every setting there is, as the sample has them.
+fn known_settings() -> Vec<Setting> {
+    let mut table = String::new();
+    let mut known = Vec::new();
+    for line in SAMPLE.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            name.clone_into(&mut table);
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|(name, _)| !name.contains(' ')) {
+            known.push(generalised(&format!("{table}.{name}")));
+        }
+    }
+    known
+}

@@ -1,0 +1,20 @@
+//! Notes: errors of a configuration, each put at the place of its setting.
+
+use super::{errors::ConfigErrors, origins::Origins};
+
+/// Collects errors; it knows where each setting was given.
+pub(super) struct Notes<'a> {
+    origins: &'a Origins,
+    errors: &'a mut ConfigErrors,
+}
+
+impl<'a> Notes<'a> {
+    pub(super) fn new(origins: &'a Origins, errors: &'a mut ConfigErrors) -> Self {
+        Self { origins, errors }
+    }
+
+    /// Adds an error of this setting.
+    pub(super) fn at(&mut self, setting: &str, text: impl std::fmt::Display) {
+        self.errors.add(self.origins.place(setting), format!("{setting}: {text}"));
+    }
+}
