@@ -7,7 +7,7 @@
 mod rotations;
 mod sqlite;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -31,6 +31,9 @@ pub struct Config {
     /// How many live sessions one user may have on one app; the oldest goes.
     pub max_sessions_per_user: u32,
 }
+
+/// Greatest lag of a clock behind the store's latest time ([`Upkeep::latest_time`]); a clock further behind is wrong.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// Opens the store, creating and migrating it as needed.
 ///

@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 
 use super::{
     checkpoint::Checkpointer,
+    clock_rules::LatestTimeRecorder,
     errors::{StoreName, explain},
-    upkeep::TimeKeeper,
 };
 use crate::{
     clock::UnixMillis,
@@ -48,7 +48,8 @@ impl Writer {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let mut worker = WriterThread { log, connection, name: name.clone(), metrics, time: TimeKeeper::default() };
+        let mut worker =
+            WriterThread { log, connection, name: name.clone(), metrics, latest_time: LatestTimeRecorder::default() };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || worker.serve(&waiting))
@@ -142,7 +143,7 @@ struct WriterThread {
     connection: Connection,
     name: StoreName,
     metrics: Arc<Metrics>,
-    time: TimeKeeper,
+    latest_time: LatestTimeRecorder,
 }
 
 impl WriterThread {
@@ -198,7 +199,7 @@ impl WriterThread {
         let now = batch.iter().filter_map(|job| job.now()).max();
         let ran = catch_unwind(AssertUnwindSafe(|| {
             batch.iter_mut().try_for_each(|job| job.run(&mut self.connection))?;
-            now.map_or(Ok(()), |now| self.time.note(&self.connection, now))
+            now.map_or(Ok(()), |now| self.latest_time.record(&self.connection, now))
         }));
         match ran {
             Ok(Ok(())) => execute(&self.connection, "COMMIT").map_err(|why| Failure::Store(explain(&why))),
@@ -209,7 +210,7 @@ impl WriterThread {
 
     /// Leaves the transaction, unless the engine did so by itself (it does where the disk is full).
     fn roll_back(&mut self) {
-        self.time.forget();
+        self.latest_time.roll_back();
         if !self.connection.is_autocommit()
             && let Err(why) = execute(&self.connection, "ROLLBACK")
         {
