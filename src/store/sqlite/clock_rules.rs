@@ -1,9 +1,10 @@
 //! Rules for a clock that may be wrong. Each compares it with the latest time that the store has on record.
 //!
 //! A clock is suspect when it is more than [`CLOCK_TOLERANCE`] behind the record, or more than [`MAX_AHEAD`] ahead of
-//! it. A suspect clock deletes nothing ([`PurgeClockCheck`]) and does not advance the record ([`LatestTimeRecorder`]).
-//! It is accepted once it has run on by [`STEADY_FOR`] from where it jumped to: the service may have been off for days,
-//! or a wrong clock may have written the record. Until then operators have time to see the alarm.
+//! it. A suspect clock deletes nothing ([`PurgeClockCheck`]) and does not advance the record
+//! ([`LatestTimeRecorder`]). It is accepted once it has run for [`STEADY_FOR`] without another jump, because it may
+//! be right: the service may have been off for days, or a wrong clock may have written the record. Until then
+//! operators have time to see the alarm.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::{clock::UnixMillis, store::CLOCK_TOLERANCE};
 
 /// Greatest lead of a clock over the latest time on record before it is suspect.
 const MAX_AHEAD: Duration = Duration::from_hours(48);
-/// Time that a suspect clock must run on by itself before it is accepted.
+/// Time that a suspect clock must run without another jump before it is accepted.
 const STEADY_FOR: Duration = Duration::from_hours(1);
 /// Greatest lag of the latest time on record behind the writes.
 const MAX_LAG: Duration = Duration::from_mins(1);
@@ -64,7 +65,7 @@ impl PurgeClockCheck {
             self.suspect_since = None;
             return Some(latest.max(now));
         }
-        // Where the clock went back, or jumped once more, the time to wait begins again.
+        // A clock that went back, or jumped again, must run for the whole time anew.
         let since = self.suspect_since.filter(|since| now >= *since && now.since(*since) <= MAX_AHEAD).unwrap_or(now);
         let is_steady = now.since(since) >= STEADY_FOR;
         self.suspect_since = (!is_steady).then_some(since);

@@ -13,8 +13,8 @@ use crate::{
     store::{KeyChange, KeyTransaction, PublicationChange},
 };
 
-/// Applies a transaction. Returns `false`, and changes nothing, where the store is not as the transaction says it must
-/// be. It runs in a savepoint, because the writer commits it together with other writes.
+/// Applies a transaction. Returns `false`, and changes nothing, where the store is not as the transaction says it
+/// must be. It runs in a savepoint, because the writer commits it together with other writes.
 pub(super) fn apply(c: &mut Connection, transaction: &KeyTransaction) -> rusqlite::Result<bool> {
     let mut savepoint = c.savepoint()?;
     if !try_apply(&savepoint, transaction)? {

@@ -1,8 +1,8 @@
 //! Schema migrations: numbered, applied in order, never undone.
 //!
-//! `readable_from` is the lowest schema version of a program that may use the store. A migration that only adds tables or
-//! columns leaves it unchanged, so that the version before can run beside the new one (a rolling update, a rollback).
-//! A migration that an older program would fail on raises it.
+//! `readable_from` is the lowest schema version of a program that may use the store. A migration that only adds
+//! tables or columns leaves it unchanged, so that the version before can run beside the new one (a rolling update, a
+//! rollback). A migration that an older program would fail on raises it.
 
 use rusqlite::{Connection, TransactionBehavior};
 

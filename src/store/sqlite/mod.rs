@@ -2,9 +2,9 @@
 //!
 //! One thread writes ([`writer`]) and commits all waiting writes in one transaction. A second thread ([`checkpoint`])
 //! copies committed pages from the write-ahead log into the file. A few read-only connections ([`readers`]) answer
-//! queries on the caller's thread. [`mod@file`] makes and checks the file, [`migrations`] makes and migrates its tables;
-//! most other modules are named after the tables that they read and write.
-//! Several processes may have one file open: SQLite's locks keep them apart, and no table is cached in memory.
+//! queries on the caller's thread. [`mod@file`] makes and checks the file, [`migrations`] makes and migrates its
+//! tables; most other modules are named after the tables that they read and write. Several processes may have one
+//! file open: SQLite's locks keep them apart, and no table is cached in memory.
 
 /// SQL condition on a row of `sessions`: its user is opted out of its app, or of all apps. The plus signs keep SQLite
 /// from building a list of the two apps to search by, which costs 2 µs a refresh: one user has few opt-outs.
@@ -64,8 +64,8 @@ const LONG_READERS: usize = 2;
 
 /// The store in one SQLite file.
 pub(super) struct SqliteStore {
-    // Fields are dropped in this order. The writer's connection closes last, and so SQLite copies the log into the file
-    // and deletes the log.
+    // Fields are dropped in this order. The writer's connection closes last, and so SQLite copies the log into the
+    // file and deletes the log.
     readers: Readers,
     long_readers: Arc<Readers>,
     writer: Writer,

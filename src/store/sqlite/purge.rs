@@ -1,5 +1,5 @@
-//! Deletion of sessions that ended or expired long ago: a bounded number at a time, in the order of their ids, and from
-//! the first id again after the last.
+//! Deletion of sessions that ended or expired long ago: a bounded number at a time, in the order of their ids, and
+//! from the first id again after the last.
 
 use std::time::Duration;
 

@@ -54,8 +54,8 @@ pub(super) fn unsigned<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> rusqlit
     T::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
-/// Returns a number as the store holds it. Fails above `i64::MAX`, which a counter that gains one a millisecond reaches
-/// after 290 million years.
+/// Returns a number as the store holds it. Fails above `i64::MAX`, which a counter that gains one a millisecond
+/// reaches after 290 million years.
 pub(super) fn stored(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|why| rusqlite::Error::ToSqlConversionFailure(Box::new(why)))
 }
