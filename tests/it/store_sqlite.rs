@@ -1,4 +1,4 @@
-//! What is particular to the SQLite store: its file, its versions, several processes on it.
+//! Cases of the SQLite store only: its file, its schema versions, several processes on one file.
 
 use std::{
     fs,
@@ -157,7 +157,7 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
 }
 
-/// Makes the store look as a version of the future would leave it.
+/// Migrates the store as a later version of the program would.
 fn migrate_to_the_future(sqlite: &Sqlite, readable_from: u32) {
     let later = Connection::open(sqlite.path()).unwrap();
     later
@@ -294,7 +294,7 @@ async fn a_store_that_is_up_to_date_opens_while_another_process_writes() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(store.session(kept.id).await.unwrap(), None, "reads do not wait");
-    assert!(!waiting.is_finished(), "the write waits its turn");
+    assert!(!waiting.is_finished(), "the write waits for the lock");
     other.execute_batch("COMMIT").unwrap();
     waiting.await.unwrap().unwrap();
 }
@@ -311,7 +311,7 @@ async fn a_lock_that_is_never_let_go_is_a_clear_error_and_the_writer_recovers() 
     for lock in &locks {
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     }
-    // Unmarked, the second store must be migrated again, so its opening needs the lock.
+    // With schema version 0 the second store must be migrated when it is opened, which needs the lock.
     locks[1].execute_batch("PRAGMA user_version = 0").unwrap();
     locks[1].execute_batch("COMMIT; BEGIN IMMEDIATE").unwrap();
 
@@ -336,7 +336,7 @@ async fn the_other_process() {
     }
 }
 
-/// Moves a session on until its counter is 200; how many of the steps were this process's.
+/// Advances a session until its counter is 200. Returns the number of steps that this process took.
 async fn steps_taken(store: &std::sync::Arc<dyn Store>, id: SessionId) -> u64 {
     let mut taken = 0;
     loop {
