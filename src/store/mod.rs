@@ -1,13 +1,16 @@
-//! What must survive a restart: sessions, users who opted out, keys' records, API keys' hashes.
+//! All data that must survive a restart: sessions, opt-outs, records of signing keys and of their rotation, hashes of
+//! API keys.
 //!
-//! The rules that every store keeps, and the conformance suite in `tests/it/store/mod.rs` checks:
-//! an answer means that the write is durable; every racing write is a compare-and-set; whatever is wrong with the
-//! store itself is a [`StoreError`], never a wrong answer; no token and no user id is ever in it.
+//! Every store keeps these rules, and the conformance suite in `tests/it/store/mod.rs` checks them:
+//! - A write that is answered is durable.
+//! - Every racing write is a compare-and-set.
+//! - A fault of the store itself is a [`StoreError`], never a wrong answer.
+//! - The store holds no token and no user id.
 
 mod rotations;
 mod sqlite;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -23,14 +26,18 @@ use crate::{
 
 pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
 
-/// Where the store is. `[store]` in the configuration.
+/// The section `[store]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The SQLite file; its folder must exist.
     pub path: PathBuf,
-    /// How many live sessions one user may have on one app; the oldest goes.
+    /// Greatest number of live sessions of one user on one app. A new session beyond it evicts the one that was
+    /// refreshed longest ago.
     pub max_sessions_per_user: u32,
 }
+
+/// Greatest lag of a clock behind the store's latest time ([`Upkeep::latest_time`]); a clock further behind is wrong.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// Opens the store, creating and migrating it as needed.
 ///
@@ -40,70 +47,72 @@ pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, St
     Ok(Arc::new(sqlite::SqliteStore::open(config, metrics)?))
 }
 
-/// All that a store does.
+/// All operations of a store.
 pub trait Store: Sessions + Users + Keys + Nodes + ApiKeys + Upkeep {}
 
 impl<T: Sessions + Users + Keys + Nodes + ApiKeys + Upkeep> Store for T {}
 
-/// One device's chain of refresh tokens.
+/// Operations on single sessions. A session is one device's chain of refresh tokens.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Keeps a new session, unless the user is opted out of the app. Beyond the limit of live sessions of one user on
-    /// one app, those that were refreshed longest ago are deleted; rows of dead sessions count too, and go first.
+    /// Creates a session, unless its user is opted out of its app. Where the user then has more than
+    /// [`Config::max_sessions_per_user`] rows on the app, the surplus is deleted: first sessions that ended or
+    /// expired, then those that were refreshed longest ago.
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError>;
 
-    /// The session as it stands. [`Session::ended`] tells everything that ended it: its own end, an end of all sessions
-    /// of its app, and (first) its user's opt-out.
+    /// Returns a session; `None` where there is none. [`Session::ended`] is [`Ended::OptedOut`] while its user is
+    /// opted out, else the session's own end, else [`Ended::Revoked`] where all sessions of its app were ended.
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
 
-    /// Moves a session on, if its counter is still `from`, and neither it nor all sessions of its app have ended, and
-    /// its user is not opted out. `false`: somebody was faster; look again.
+    /// Advances a session, if its counter is still `from`, and neither it nor all sessions of its app have ended, and
+    /// its user is not opted out. Returns `false` where one of these does not hold: read the session again.
     async fn advance_session(&self, step: Advance) -> Result<bool, StoreError>;
 
-    /// Ends a session for good. `false` where there is none, or it has ended already; the first end stays on record.
+    /// Ends a session for good. Returns `false` where there is none, or it has ended already; the first end stays on
+    /// record.
     async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis) -> Result<bool, StoreError>;
 }
 
 /// A compare-and-set on a session's counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advance {
-    /// The session.
     pub id: SessionId,
-    /// The counter it must have now.
+    /// The counter that the session must have now.
     pub from: u64,
-    /// The counter it gets.
+    /// The counter that it gets.
     pub to: u64,
-    /// The time of it.
+    /// The time of this advance.
     pub rotated: UnixMillis,
-    /// The new end of its idle life.
+    /// The new time at which the session expires if it is not refreshed.
     pub idle_expires: UnixMillis,
 }
 
-/// What became of a new session.
+/// Outcome of [`Sessions::create_session`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Creation {
-    /// It is kept.
+    /// The session is on record.
     Created {
-        /// How many older live sessions of the user had to go for it; dead ones go first and are not counted.
+        /// Number of the user's live sessions that were deleted for it.
         evicted: u64,
     },
-    /// The user is opted out; nothing is kept.
+    /// The user is opted out; nothing was written.
     OptedOut,
 }
 
-/// What operators do to users.
+/// Operations on all sessions of a user or an app, and opt-outs.
 #[async_trait]
 pub trait Users: Send + Sync {
-    /// Whether the user is opted out of the app, or of all.
+    /// Returns whether the user is opted out of the app, or of all apps.
     async fn is_opted_out(&self, user: UserHash, app: &AppName) -> Result<bool, StoreError>;
 
-    /// Opts a user out of one app or of all. `false`: was so already.
+    /// Opts a user out of one app, or of all (`None`). Returns `false` where that opt-out is on record already.
     async fn opt_out(&self, user: UserHash, app: Option<&AppName>, now: UnixMillis) -> Result<bool, StoreError>;
 
-    /// Takes exactly that opt-out back (of one app, or of all). `false`: there was none.
+    /// Removes exactly that opt-out: of one app, or of all (`None`). Returns `false` where there is none.
     async fn opt_in(&self, user: UserHash, app: Option<&AppName>) -> Result<bool, StoreError>;
 
-    /// Ends a user's live sessions on one app or on all, for good, even while an opt-out hides them; how many those were.
+    /// Ends a user's sessions on one app, or on all (`None`), for good, even while the user is opted out. Returns the
+    /// number of those that were live.
     async fn end_sessions_of_user(
         &self,
         user: UserHash,
@@ -111,115 +120,119 @@ pub trait Users: Send + Sync {
         now: UnixMillis,
     ) -> Result<u64, StoreError>;
 
-    /// Ends every session of one app, or all of them, that was created at or before `now`; costs one row however many
-    /// they are.
+    /// Ends every session of one app, or of all (`None`), that was created at or before `now`. It writes one row,
+    /// however many sessions there are.
     async fn end_sessions_of_app(&self, app: Option<&AppName>, now: UnixMillis) -> Result<(), StoreError>;
 
-    /// A user's sessions, newest first, the dead ones too while they are kept.
+    /// Returns a user's sessions, newest first, with those that ended or expired until a purge deletes them.
     async fn sessions_of_user(&self, user: UserHash) -> Result<Vec<Session>, StoreError>;
 }
 
-/// The records of API keys. Secrets are never in them, only their hashes.
+/// Operations on the records of API keys. A record holds the hash of the secret, never the secret.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
-    /// Every API key on record, oldest first.
+    /// Returns every API key on record, oldest first.
     async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, StoreError>;
 
-    /// Puts an API key on record, if its client has fewer than `max_live` that are live at its creation.
+    /// Puts an API key on record. Returns `false` where its client has `max_live` live keys at the time of its
+    /// creation, or its id is on record already.
     async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32) -> Result<bool, StoreError>;
 
-    /// Stops an API key for good. `false`: there is none, or it was stopped already.
+    /// Revokes an API key for good. Returns `false` where there is none, or it is revoked already.
     async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis) -> Result<bool, StoreError>;
 }
 
-/// What the service asks of the store for its own sake.
+/// Operations that keep the store itself in order: purge, check, backup, single values.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
-    /// A number that changes whenever a key's or an API key's record does; cheap enough to ask every second.
+    /// Returns a number that changes with every change of a signing key's or an API key's record. It is cheap enough
+    /// to be read every second.
     async fn generation(&self) -> Result<u64, StoreError>;
 
-    /// The sealed user-hash key, if one was kept.
+    /// Returns the sealed key of the hash that stands for user ids in the store; `None` in a new store.
     async fn user_hash_key(&self) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Replaces the sealed user-hash key, if it still is `from` (`None`: if there is none). `false`: somebody was faster.
+    /// Replaces the sealed user-hash key, if it still is `from`; `None` means that there must be none. Returns
+    /// `false` where it is another.
     async fn replace_user_hash_key(&self, from: Option<Vec<u8>>, to: Vec<u8>) -> Result<bool, StoreError>;
 
-    /// Looks at no more than `limit` sessions, going round, and deletes those that died at least 7 days before `now`.
-    /// Nothing is deleted while the clock is not to be trusted: behind the latest time on record, or days ahead of it,
-    /// until it went on for an hour from there.
+    /// Examines the next `limit` sessions, from the first again after the last, and deletes those that ended or
+    /// expired at least 7 days before `now`. Nothing is deleted while the clock is suspect: more than
+    /// [`CLOCK_TOLERANCE`] behind the latest time on record, or more than 48 hours ahead of it. A suspect clock is
+    /// accepted once it has run for an hour without another jump.
     async fn purge(&self, now: UnixMillis, limit: u32) -> Result<Purged, StoreError>;
 
-    /// How many sessions are live at `now`, by app.
+    /// Returns the number of sessions that are live at `now`, for each app that has any.
     async fn live_sessions(&self, now: UnixMillis) -> Result<Vec<(AppName, u64)>, StoreError>;
 
-    /// The latest time this store has seen, to the minute; a clock far behind it is wrong. 0 in a new store. A time days
-    /// ahead counts only once [`Upkeep::purge`] believes it.
+    /// Returns the latest time of a write, to the minute; 0 in a new store. A time more than 48 hours ahead of it is
+    /// put on record only once [`Upkeep::purge`] accepts it.
     async fn latest_time(&self) -> Result<UnixMillis, StoreError>;
 
-    /// Writes and reads one value, durably: fails where the disk is full or gone.
+    /// Writes one value durably and reads it back. Fails where the disk is full, or the store's file was removed or
+    /// replaced.
     async fn check(&self, now: UnixMillis) -> Result<(), StoreError>;
 
-    /// The schema's version and the newest this build knows.
+    /// Returns the schema version of the store, and the newest that this build knows.
     async fn schema(&self) -> Result<Schema, StoreError>;
 
-    /// Copies the whole store, consistently, to a file that must not exist yet.
+    /// Copies the whole store as of one point in time. The file `to` must not exist yet.
     async fn backup(&self, to: PathBuf) -> Result<(), StoreError>;
 }
 
-/// What a round of purging did.
+/// Outcome of [`Upkeep::purge`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purged {
-    /// It looked and deleted.
+    /// Sessions were examined.
     Rows {
-        /// Sessions deleted.
+        /// Number of sessions deleted.
         deleted: u64,
-        /// Whether the round came to the end of the table.
+        /// The last session was reached: the next purge begins at the first.
         complete: bool,
     },
-    /// It did nothing, because the clock is not to be trusted.
+    /// The clock is suspect, and nothing was deleted.
     ClockUntrusted,
 }
 
-/// The version of a store's tables.
+/// Schema versions: of the store, and of this build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Schema {
-    /// What the store has.
+    /// The version of the store's tables.
     pub found: u32,
-    /// What this build brings.
+    /// The newest version that this build knows.
     pub known: u32,
 }
 
-/// The store cannot answer. Never a reason to send a user away: the caller is asked to try again.
+/// Fault of the store. A caller answers it with "try again later" (503), never with a refusal of the user.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Out of reach, full, locked, or damaged.
+    /// The store is out of reach, full, locked, or damaged.
     #[error("the store {store} does not answer: {why}")]
     Unavailable {
-        /// Which store.
+        /// The store's path.
         store: String,
-        /// What the engine said.
+        /// The error of the engine or of the operating system.
         why: String,
     },
-    /// Made by a later version of this program.
+    /// The store was made by a later version of this program, which raised the lowest schema that may use it.
     #[error(
         "the store {store} has schema {found}, this build knows up to {known}: run a newer countersign, or restore a backup"
     )]
     TooNew {
-        /// Which store.
+        /// The store's path.
         store: String,
-        /// Its schema.
+        /// The store's schema version.
         found: u32,
-        /// The newest that is known here.
+        /// The newest schema version that this build knows.
         known: u32,
     },
-    /// The file can be read or written by others.
+    /// Users other than the owner can read or write the file, or replace files in its folder.
     #[error("{path} has mode {mode:04o}: others could read or change it; run `chmod {wanted:o} {path}`")]
     LooseMode {
-        /// Which file.
+        /// The file or folder.
         path: String,
-        /// Its mode.
         mode: u32,
-        /// The mode it should have.
+        /// The mode that it should have.
         wanted: u32,
     },
 }

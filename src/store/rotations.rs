@@ -1,4 +1,5 @@
-//! What the store does for keys that are replaced: records, publications, nodes, a lease, and the audit log.
+//! The part of the store's interface that rotation uses: records of signing keys, publications, reports of nodes,
+//! leases, and the audit log.
 
 use std::time::Duration;
 
@@ -14,99 +15,98 @@ use crate::{
     },
 };
 
-/// A compare-and-set on a key's state: what it must be, and the record as it should become.
+/// A compare-and-set on a key's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyChange {
-    /// The state it must be in now.
+    /// The state that the key must be in now.
     pub from: KeyState,
-    /// The record afterwards; only `state` and `changed` are written.
+    /// The key's record afterwards; only `state` and `changed` are written.
     pub to: KeyRecord,
 }
 
-/// A compare-and-set on what is known of one key at one app.
+/// A compare-and-set on the publication of one key at one app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicationChange {
-    /// The app.
     pub app: AppName,
-    /// The key.
     pub kid: Kid,
-    /// What must be on record now; `None`: nothing.
+    /// The publication that must be on record now; `None`: there must be none.
     pub from: Option<Publication>,
-    /// What is on record afterwards; `None`: nothing.
+    /// The publication to put on record; `None`: it is removed.
     pub to: Option<Publication>,
 }
 
-/// What is written together, or not at all. The audit log is in the same transaction: no record, no action.
+/// Changes that are written together, or not at all. The audit log is part of them, so that no change is made without
+/// its audit events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyTransaction {
-    /// A key that is put on record.
+    /// A key to put on record; its id must not be on record yet.
     pub insert: Option<KeyRecord>,
-    /// Keys that move from one state to another, in this order.
+    /// Changes of keys' states, made in this order.
     pub changes: Vec<KeyChange>,
-    /// What is known of keys at apps.
+    /// Changes of publications, made in this order.
     pub publications: Vec<PublicationChange>,
-    /// A ring's progress as it becomes; its version is the one that must be on record now.
+    /// A ring's new progress. Its version is the one that must be on record now (0: none); the one written is higher
+    /// by 1.
     pub progress: Option<(RingName, Progress)>,
-    /// A key whose private half is gone.
+    /// A key whose private half was destroyed, and the time of that; the first time stays on record.
     pub destroyed: Option<(Kid, UnixMillis)>,
-    /// What goes into the audit log. The repetition of what is the last line about the same key at the same app is left out:
-    /// it was tried again.
+    /// Events for the audit log. An event with the same action as the last one about the same key at the same app is
+    /// left out, because a step was tried again; a refusal is always written.
     pub events: Vec<AuditEvent>,
 }
 
-/// What a key did and underwent, beside its record.
+/// Facts about a key that are kept beside its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyLife {
-    /// The latest end of a token that a node may have signed with it.
+    /// The latest `exp` of a token that a node may have signed with the key.
     pub tokens_until: Option<UnixMillis>,
-    /// When its private half was destroyed.
+    /// The time at which the private half was destroyed.
     pub destroyed: Option<UnixMillis>,
 }
 
-/// How a ring stands, as of one moment.
+/// All records of one key ring, as of one point in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingRecords {
-    /// Its keys, oldest first.
+    /// The ring's keys, oldest first.
     pub keys: Vec<(KeyRecord, KeyLife)>,
-    /// What is known of them at apps.
+    /// The publications of these keys, by app and key.
     pub publications: Vec<Published>,
-    /// What is under way.
     pub progress: Progress,
 }
 
-/// The records of keys, and of replacing them. Private halves are custody's.
+/// Operations on the records of signing keys and of their rotation. Private halves are kept by custody, not here.
 #[async_trait]
 pub trait Keys: Send + Sync {
-    /// Every key on record, oldest first.
+    /// Returns every key on record, oldest first.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
 
-    /// Writes all of an act, or nothing. `false`: something was not as the act says it must be, or the key that it puts on
-    /// record is known already.
-    async fn transact(&self, act: KeyTransaction) -> Result<bool, StoreError>;
+    /// Writes all changes of a transaction, or none. Returns `false` where a record is not as the transaction says
+    /// that it must be.
+    async fn transact(&self, transaction: KeyTransaction) -> Result<bool, StoreError>;
 
-    /// How a ring stands.
+    /// Returns all records of a ring.
     async fn ring(&self, ring: &RingName) -> Result<RingRecords, StoreError>;
 
-    /// The audit log's newest events, newest first: of one ring, or of all.
+    /// Returns the newest events of the audit log, newest first: of one ring, or of all (`None`).
     async fn audit_log(&self, ring: Option<&RingName>, limit: u32) -> Result<Vec<AuditEvent>, StoreError>;
 }
 
-/// What nodes tell each other through the store.
+/// Operations by which nodes learn of each other and exclude each other.
 #[async_trait]
 pub trait Nodes: Send + Sync {
-    /// Takes a node's report, with the keys that sign on it now and the latest end of a token that they may sign until its
-    /// next report.
+    /// Records a node's report. `signing` holds the node's active keys, each with the latest `exp` of a token that
+    /// the node may sign with it before its next report.
     async fn report(&self, report: NodeReport, signing: Vec<(Kid, UnixMillis)>) -> Result<(), StoreError>;
 
-    /// The reports of nodes that were seen after `since`, by name.
+    /// Returns the last report of each node that reported after `since`, ordered by name.
     async fn nodes(&self, since: UnixMillis) -> Result<Vec<NodeReport>, StoreError>;
 
-    /// Forgets a node that goes.
+    /// Deletes the report of a node that shuts down.
     async fn forget_node(&self, node: &str) -> Result<(), StoreError>;
 
-    /// Takes or keeps a lease for `span`: one holder has it at a time. `false`: another has it.
-    async fn lease(&self, name: &str, holder: &str, now: UnixMillis, span: Duration) -> Result<bool, StoreError>;
+    /// Acquires or renews a lease until `now` plus `ttl`. Returns `false` while another holder has it.
+    async fn lease(&self, name: &str, holder: &str, now: UnixMillis, ttl: Duration) -> Result<bool, StoreError>;
 
-    /// Gives a lease back, if it is still the holder's.
+    /// Releases a lease, if the holder still has it.
     async fn release(&self, name: &str, holder: &str) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! What is particular to the SQLite store: its file, its versions, several processes on it.
+//! Cases of the SQLite store only: its file, its schema versions, several processes on one file.
 
 use std::{
     fs,
@@ -11,15 +11,16 @@ use std::{
 use countersign::{
     domain::{
         api_key::{ApiKey, ApiKeyRecord},
-        ids::{SessionId, UserHash},
+        ids::{AppName, Kid, SessionId, UserHash},
+        rotation::{AuditAction, AuditEvent, Goal, Progress},
         session::Session,
     },
-    store::{self, Config, Store, StoreError},
+    store::{self, Config, KeyTransaction, Store, StoreError},
     telemetry::Metrics,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
-use crate::store::{Engine, Sqlite, T, app, keep, open_file, session, step};
+use crate::store::{Engine, Sqlite, T, app, at_min, keep, open_file, session, step};
 
 fn mode_of(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -35,89 +36,89 @@ fn refusal(opened: Result<std::sync::Arc<dyn Store>, StoreError>) -> StoreError 
 
 #[tokio::test]
 async fn every_file_is_the_owners_alone() {
-    let place = Sqlite::new();
-    let store = place.open();
+    let sqlite = Sqlite::new();
+    let store = sqlite.open();
     keep(&store, &session(1, T)).await;
-    store.backup(place.backup_path()).await.unwrap();
+    store.backup(sqlite.backup_path()).await.unwrap();
     for name in ["store.db", "store.db-wal", "store.db-shm", "backup.db"] {
-        assert_eq!(mode_of(&place.dir().join(name)), 0o600, "{name}");
+        assert_eq!(mode_of(&sqlite.dir().join(name)), 0o600, "{name}");
     }
     drop(store);
-    assert!(!place.dir().join("store.db-wal").exists(), "the log is moved into the file at the end");
+    assert!(!sqlite.dir().join("store.db-wal").exists(), "the log is moved into the file at the end");
 }
 
 #[tokio::test]
 async fn a_file_that_others_may_use_is_refused() {
-    let place = Sqlite::new();
-    drop(place.open());
+    let sqlite = Sqlite::new();
+    drop(sqlite.open());
     for mode in [0o640, 0o604, 0o620, 0o602, 0o666] {
-        set_mode(&place.path(), mode);
-        let refused = refusal(place.try_open());
+        set_mode(&sqlite.path(), mode);
+        let refused = refusal(sqlite.try_open());
         assert!(matches!(refused, StoreError::LooseMode { mode: m, wanted: 0o600, .. } if m == mode), "{refused}");
     }
-    set_mode(&place.path(), 0o600);
-    drop(place.open());
-    let log = place.dir().join("store.db-wal");
+    set_mode(&sqlite.path(), 0o600);
+    drop(sqlite.open());
+    let log = sqlite.dir().join("store.db-wal");
     fs::write(&log, b"").unwrap();
     set_mode(&log, 0o644);
-    assert!(matches!(refusal(place.try_open()), StoreError::LooseMode { .. }));
+    assert!(matches!(refusal(sqlite.try_open()), StoreError::LooseMode { .. }));
 }
 
 #[tokio::test]
 async fn a_folder_that_others_may_write_to_is_refused() {
-    let place = Sqlite::new();
+    let sqlite = Sqlite::new();
     for mode in [0o770, 0o707] {
-        set_mode(place.dir(), mode);
-        let refused = refusal(place.try_open());
+        set_mode(sqlite.dir(), mode);
+        let refused = refusal(sqlite.try_open());
         assert!(matches!(refused, StoreError::LooseMode { mode: m, .. } if m == mode), "{refused}");
     }
-    set_mode(place.dir(), 0o1777);
-    place.try_open().expect("a sticky folder will do");
-    set_mode(place.dir(), 0o700);
+    set_mode(sqlite.dir(), 0o1777);
+    sqlite.try_open().expect("a sticky folder will do");
+    set_mode(sqlite.dir(), 0o700);
 }
 
 #[tokio::test]
 async fn a_symlink_is_refused() {
-    let place = Sqlite::new();
-    drop(place.open());
-    let link = place.dir().join("link.db");
-    symlink(place.path(), &link).unwrap();
+    let sqlite = Sqlite::new();
+    drop(sqlite.open());
+    let link = sqlite.dir().join("link.db");
+    symlink(sqlite.path(), &link).unwrap();
     assert!(refusal(open_file(&link)).to_string().contains("symlinks are refused"));
-    let dangling = place.dir().join("dangling.db");
-    symlink(place.dir().join("nowhere.db"), &dangling).unwrap();
+    let dangling = sqlite.dir().join("dangling.db");
+    symlink(sqlite.dir().join("nowhere.db"), &dangling).unwrap();
     assert!(refusal(open_file(&dangling)).to_string().contains("symlinks are refused"));
-    assert!(!place.dir().join("nowhere.db").exists(), "nothing was made through it");
-    let log = place.dir().join("store.db-wal");
-    symlink(place.dir().join("elsewhere"), &log).unwrap();
-    assert!(refusal(place.try_open()).to_string().contains("symlinks are refused"));
+    assert!(!sqlite.dir().join("nowhere.db").exists(), "nothing was made through it");
+    let log = sqlite.dir().join("store.db-wal");
+    symlink(sqlite.dir().join("elsewhere"), &log).unwrap();
+    assert!(refusal(sqlite.try_open()).to_string().contains("symlinks are refused"));
 }
 
 #[tokio::test]
 async fn what_cannot_be_a_store_is_refused_by_name() {
-    let place = Sqlite::new();
-    let nowhere = place.dir().join("no/such/folder.db");
+    let sqlite = Sqlite::new();
+    let nowhere = sqlite.dir().join("no/such/folder.db");
     assert!(refusal(open_file(&nowhere)).to_string().contains("its folder"));
-    assert!(refusal(open_file(place.dir())).to_string().contains("not a regular file"));
+    assert!(refusal(open_file(sqlite.dir())).to_string().contains("not a regular file"));
 
-    fs::write(place.path(), [7; 8192]).unwrap();
-    set_mode(&place.path(), 0o600);
-    assert!(refusal(place.try_open()).to_string().contains("restore a backup"));
-    fs::remove_file(place.path()).unwrap();
+    fs::write(sqlite.path(), [7; 8192]).unwrap();
+    set_mode(&sqlite.path(), 0o600);
+    assert!(refusal(sqlite.try_open()).to_string().contains("restore a backup"));
+    fs::remove_file(sqlite.path()).unwrap();
 
     for version in [0, 1, 9] {
-        let other = Connection::open(place.path()).unwrap();
+        let other = Connection::open(sqlite.path()).unwrap();
         other.execute_batch(&format!("CREATE TABLE theirs (n); PRAGMA user_version = {version}")).unwrap();
         drop(other);
-        set_mode(&place.path(), 0o600);
-        assert!(refusal(place.try_open()).to_string().contains("not one of countersign's"), "{version}");
-        fs::remove_file(place.path()).unwrap();
+        set_mode(&sqlite.path(), 0o600);
+        assert!(refusal(sqlite.try_open()).to_string().contains("not one of countersign's"), "{version}");
+        fs::remove_file(sqlite.path()).unwrap();
     }
 }
 
 #[tokio::test]
 async fn no_user_id_and_no_secret_is_in_any_file() {
-    let place = Sqlite::new();
-    let store = place.open();
+    let sqlite = Sqlite::new();
+    let store = sqlite.open();
     let user_id = "canary-user-0123456789";
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, user_id.as_bytes());
     let hash: [u8; 32] = hash.as_ref().try_into().unwrap();
@@ -134,11 +135,11 @@ async fn no_user_id_and_no_secret_is_in_any_file() {
     assert!(store.insert_api_key(record, 1).await.unwrap());
     keep(&store, &Session { user: UserHash(hash), ..session(1, T) }).await;
     store.opt_out(UserHash(hash), None, T).await.unwrap();
-    store.backup(place.backup_path()).await.unwrap();
+    store.backup(sqlite.backup_path()).await.unwrap();
 
-    let with_log = bytes_of(place.dir());
+    let with_log = bytes_of(sqlite.dir());
     drop(store);
-    let closed = bytes_of(place.dir());
+    let closed = bytes_of(sqlite.dir());
     for bytes in [with_log, closed] {
         assert!(contains(&bytes, &hash), "the search finds what is there");
         assert!(contains(&bytes, key.id.as_str().as_bytes()));
@@ -156,9 +157,9 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
 }
 
-/// Makes the store look as a version of the future would leave it.
-fn migrate_to_the_future(place: &Sqlite, readable_from: u32) {
-    let later = Connection::open(place.path()).unwrap();
+/// Migrates the store as a later version of the program would.
+fn migrate_to_the_future(sqlite: &Sqlite, readable_from: u32) {
+    let later = Connection::open(sqlite.path()).unwrap();
     later
         .execute_batch(&format!(
             "BEGIN; ALTER TABLE sessions ADD COLUMN device TEXT; CREATE TABLE to_come (name TEXT); \
@@ -169,22 +170,22 @@ fn migrate_to_the_future(place: &Sqlite, readable_from: u32) {
 
 #[tokio::test]
 async fn a_newer_schema_is_refused() {
-    let place = Sqlite::new();
-    drop(place.open());
-    migrate_to_the_future(&place, 99);
-    assert!(matches!(refusal(place.try_open()), StoreError::TooNew { found: 99, .. }));
+    let sqlite = Sqlite::new();
+    drop(sqlite.open());
+    migrate_to_the_future(&sqlite, 99);
+    assert!(matches!(refusal(sqlite.try_open()), StoreError::TooNew { found: 99, .. }));
 }
 
 #[tokio::test]
 async fn the_version_before_goes_on_beside_one_that_only_added() {
-    let place = Sqlite::new();
-    let running = place.open();
+    let sqlite = Sqlite::new();
+    let running = sqlite.open();
     let kept = session(1, T);
     keep(&running, &kept).await;
-    migrate_to_the_future(&place, 1);
+    migrate_to_the_future(&sqlite, 1);
 
     assert!(running.advance_session(step(&kept, 0, T)).await.unwrap(), "one that runs goes on");
-    let opened = place.try_open().expect("one that starts may, too");
+    let opened = sqlite.try_open().expect("one that starts may, too");
     assert!(opened.advance_session(step(&kept, 1, T)).await.unwrap());
     keep(&opened, &session(2, T)).await;
     let schema = opened.schema().await.unwrap();
@@ -192,24 +193,100 @@ async fn the_version_before_goes_on_beside_one_that_only_added() {
     assert!(schema.known < 99);
 }
 
+/// Makes a store of schema 2, as the program of that version left it.
+fn create_schema_2(path: &Path) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    set_mode(path, 0o600);
+    connection.execute_batch(include_str!("../../src/store/migrations/sqlite/0001_start.sql")).unwrap();
+    connection.execute_batch(include_str!("../../src/store/migrations/sqlite/0002_rotation.sql")).unwrap();
+    connection.execute("INSERT INTO meta (name, value) VALUES ('readable_from', 1)", []).unwrap();
+    // "csgn" in ASCII.
+    connection.pragma_update(None, "application_id", 0x6373_676e).unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
+    connection
+}
+
+fn audit_event(at: u64, app_name: Option<&str>, action: AuditAction, actor: &str) -> AuditEvent {
+    AuditEvent {
+        at: at_min(at),
+        ring: "main".parse().unwrap(),
+        kid: Some(Kid::from_thumbprint(&[1; 32])),
+        app: app_name.map(app),
+        action,
+        actor: actor.to_owned(),
+        why: format!("reason {at}"),
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_schema_2_keeps_its_audit_log_and_its_rotations() {
+    let sqlite = Sqlite::new();
+    let old = create_schema_2(&sqlite.path());
+    let created = audit_event(0, None, AuditAction::Created, "operator");
+    let primary = audit_event(1, Some("web"), AuditAction::MadePrimary, "node-1");
+    let aborted = AuditEvent { kid: None, ..audit_event(2, None, AuditAction::Aborted, "operator") };
+    for (event, deed) in [(&created, "created"), (&primary, "made_primary"), (&aborted, "aborted")] {
+        let (kid, app) = (event.kid.as_ref().map(Kid::as_str), event.app.as_ref().map(AppName::as_str));
+        let values = params![event.at.0, event.ring.as_str(), kid, app, deed, event.actor, event.why];
+        let sql = "INSERT INTO trail (at, ring, kid, app, deed, by, why) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        old.execute(sql, values).unwrap();
+    }
+    let new_key = Kid::from_thumbprint(&[2; 32]);
+    let rotations = [
+        ("a", "rest", Progress { version: 4, goal: Goal::Idle, new_key: None }),
+        ("b", "rotate", Progress { version: 1, goal: Goal::Rotating, new_key: Some(new_key) }),
+        ("c", "finish", Progress { version: 9, goal: Goal::CleaningUp, new_key: None }),
+    ];
+    for (ring, goal, progress) in &rotations {
+        let made = progress.new_key.as_ref().map(Kid::as_str);
+        let version = i64::try_from(progress.version).unwrap();
+        let sql = "INSERT INTO rotations (ring, version, goal, made) VALUES (?1, ?2, ?3, ?4)";
+        old.execute(sql, params![ring, version, goal, made]).unwrap();
+    }
+    drop(old);
+
+    let store = sqlite.open();
+    let schema = store.schema().await.unwrap();
+    assert_eq!(schema.found, schema.known);
+    assert_eq!(store.audit_log(None, 9).await.unwrap(), [aborted.clone(), primary.clone(), created.clone()]);
+    for (ring, _, progress) in rotations {
+        assert_eq!(store.ring(&ring.parse().unwrap()).await.unwrap().progress, progress, "{ring}");
+    }
+    let activated = audit_event(3, None, AuditAction::Activated, "node-1");
+    let transaction = KeyTransaction { events: vec![activated.clone()], ..KeyTransaction::default() };
+    assert!(store.transact(transaction).await.unwrap());
+    let expected = [activated, aborted, primary, created];
+    assert_eq!(store.audit_log(None, 9).await.unwrap(), expected);
+
+    let other = Connection::open(sqlite.path()).unwrap();
+    for sql in ["UPDATE audit_log SET why = 'changed'", "DELETE FROM audit_log WHERE actor = 'operator'"] {
+        let refused = other.execute(sql, []).unwrap_err().to_string();
+        assert!(refused.contains("the audit log is append-only"), "{sql}: {refused}");
+    }
+    assert_eq!(store.audit_log(None, 9).await.unwrap(), expected);
+    let readable_from: u32 =
+        other.query_row("SELECT value FROM meta WHERE name = 'readable_from'", [], |row| row.get(0)).unwrap();
+    assert_eq!(readable_from, 3, "a program of schema 2 must not use it any more");
+}
+
 #[tokio::test]
 async fn a_store_that_is_removed_or_replaced_fails_its_check() {
-    let place = Sqlite::new();
-    let store = place.open();
+    let sqlite = Sqlite::new();
+    let store = sqlite.open();
     store.check(T).await.unwrap();
-    fs::rename(place.path(), place.dir().join("moved.db")).unwrap();
+    fs::rename(sqlite.path(), sqlite.dir().join("moved.db")).unwrap();
     assert!(store.check(T).await.unwrap_err().to_string().contains("removed while it was in use"));
-    fs::copy(place.dir().join("moved.db"), place.path()).unwrap();
+    fs::copy(sqlite.dir().join("moved.db"), sqlite.path()).unwrap();
     assert!(store.check(T).await.unwrap_err().to_string().contains("replaced while it was in use"));
 }
 
 #[tokio::test]
 async fn a_store_that_is_up_to_date_opens_while_another_process_writes() {
-    let place = Sqlite::new();
-    drop(place.open());
-    let other = Connection::open(place.path()).unwrap();
+    let sqlite = Sqlite::new();
+    drop(sqlite.open());
+    let other = Connection::open(sqlite.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let store = place.open();
+    let store = sqlite.open();
     let kept = session(1, T);
     let waiting = tokio::spawn({
         let (store, kept) = (store.clone(), kept.clone());
@@ -217,24 +294,24 @@ async fn a_store_that_is_up_to_date_opens_while_another_process_writes() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(store.session(kept.id).await.unwrap(), None, "reads do not wait");
-    assert!(!waiting.is_finished(), "the write waits its turn");
+    assert!(!waiting.is_finished(), "the write waits for the lock");
     other.execute_batch("COMMIT").unwrap();
     waiting.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_lock_that_is_never_let_go_is_a_clear_error_and_the_writer_recovers() {
-    let place = Sqlite::new();
+    let sqlite = Sqlite::new();
     let fresh = Sqlite::new();
-    let store = place.open();
+    let store = sqlite.open();
     let kept = session(1, T);
     keep(&store, &kept).await;
     drop(fresh.try_open().unwrap());
-    let locks = [&place, &fresh].map(|at| Connection::open(at.path()).unwrap());
+    let locks = [&sqlite, &fresh].map(|at| Connection::open(at.path()).unwrap());
     for lock in &locks {
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     }
-    // Unmarked, the second store must be migrated again, so its opening needs the lock.
+    // With schema version 0 the second store must be migrated when it is opened, which needs the lock.
     locks[1].execute_batch("PRAGMA user_version = 0").unwrap();
     locks[1].execute_batch("COMMIT; BEGIN IMMEDIATE").unwrap();
 
@@ -259,7 +336,7 @@ async fn the_other_process() {
     }
 }
 
-/// Moves a session on until its counter is 200; how many of the steps were this process's.
+/// Advances a session until its counter is 200. Returns the number of steps that this process took.
 async fn steps_taken(store: &std::sync::Arc<dyn Store>, id: SessionId) -> u64 {
     let mut taken = 0;
     loop {
@@ -273,11 +350,11 @@ async fn steps_taken(store: &std::sync::Arc<dyn Store>, id: SessionId) -> u64 {
 
 #[tokio::test]
 async fn two_real_processes_share_one_store() {
-    let place = Sqlite::new();
-    let store = place.open();
+    let sqlite = Sqlite::new();
+    let store = sqlite.open();
     keep(&store, &session(1, T)).await;
     let mut other = Command::new(std::env::current_exe().unwrap());
-    other.args(["--exact", "store_sqlite::the_other_process", "--ignored", "--nocapture"]).current_dir(place.dir());
+    other.args(["--exact", "store_sqlite::the_other_process", "--ignored", "--nocapture"]).current_dir(sqlite.dir());
     let other = tokio::task::spawn_blocking(move || other.output().unwrap());
     let here = steps_taken(&store, session(1, T).id).await;
     let said = String::from_utf8(other.await.unwrap().stdout).unwrap();
@@ -289,9 +366,9 @@ async fn two_real_processes_share_one_store() {
 
 #[tokio::test]
 async fn work_is_measured_and_commits_are_shared() {
-    let place = Sqlite::new();
+    let sqlite = Sqlite::new();
     let metrics = Metrics::new();
-    let store = store::open(&Config { path: place.path(), max_sessions_per_user: 500 }, metrics.clone()).unwrap();
+    let store = store::open(&Config { path: sqlite.path(), max_sessions_per_user: 500 }, metrics.clone()).unwrap();
     let writes: Vec<_> = (0..200)
         .map(|n| {
             let store = store.clone();
@@ -315,9 +392,9 @@ async fn work_is_measured_and_commits_are_shared() {
 
 #[test]
 fn many_may_make_a_new_store_at_once() {
-    let place = Sqlite::new();
+    let sqlite = Sqlite::new();
     std::thread::scope(|scope| {
-        let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| place.try_open().map(drop))).collect();
+        let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| sqlite.try_open().map(drop))).collect();
         for open in opened {
             open.join().unwrap().unwrap();
         }

@@ -1,9 +1,9 @@
-//! The records of API keys.
+//! The table `api_keys`.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 
-use super::{SqliteStore, rows, upkeep::next_generation};
+use super::{SqliteStore, meta::next_generation, rows};
 use crate::{
     clock::UnixMillis,
     domain::{
@@ -37,6 +37,7 @@ impl ApiKeys for SqliteStore {
     }
 }
 
+/// Inserts an API key. Returns `false` where its client has `max_live` live keys, or its id is on record already.
 fn insert(c: &Connection, key: &ApiKeyRecord, max_live: u32) -> rusqlite::Result<bool> {
     let sql = "INSERT INTO api_keys (id, client, apps, hash, created, expires, revoked) \
                SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?8 > (SELECT count(*) FROM api_keys \
@@ -44,23 +45,24 @@ fn insert(c: &Connection, key: &ApiKeyRecord, max_live: u32) -> rusqlite::Result
     let inserted = c.prepare_cached(sql)?.execute(params![
         key.id.as_str(),
         key.client.as_str(),
-        in_one_line(&key.apps),
+        list_of(&key.apps),
         key.hash.0,
         key.created.0,
-        key.expires.map(|end| end.0),
-        key.revoked.map(|end| end.0),
+        key.expires.map(|at| at.0),
+        key.revoked.map(|at| at.0),
         max_live,
     ])?;
     next_generation(c, inserted == 1)
 }
 
-/// Names have no commas.
-fn in_one_line(apps: &[AppName]) -> String {
+/// Returns the value of the column `apps`. Names of apps have no commas.
+fn list_of(apps: &[AppName]) -> String {
     apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(",")
 }
 
-fn apps_of(line: &str) -> rusqlite::Result<Vec<AppName>> {
-    let names = line.split(',').filter(|name| !name.is_empty());
+/// Reads the apps from a value that [`list_of`] made.
+fn apps_of(list: &str) -> rusqlite::Result<Vec<AppName>> {
+    let names = list.split(',').filter(|name| !name.is_empty());
     names.map(|name| name.parse().map_err(|why| rows::damaged(2, why))).collect()
 }
 
@@ -71,7 +73,7 @@ fn api_key_of(row: &Row<'_>) -> rusqlite::Result<ApiKeyRecord> {
         apps: apps_of(row.get_ref(2)?.as_str()?)?,
         hash: ApiKeyHash(row.get(3)?),
         created: rows::time(row, 4)?,
-        expires: row.get::<_, Option<i64>>(5)?.map(UnixMillis),
-        revoked: row.get::<_, Option<i64>>(6)?.map(UnixMillis),
+        expires: rows::optional(row, 5, rows::time)?,
+        revoked: rows::optional(row, 6, rows::time)?,
     })
 }

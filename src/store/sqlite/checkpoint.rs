@@ -1,6 +1,7 @@
-//! The one thread that moves the log's pages into the file. The engine would do it inside of somebody's commit, every
-//! thousand pages; that write, and all that wait for it, would last as long as the disk takes to confirm a thousand pages
-//! all over the file: up to a tenth of a second, measured.
+//! The thread that copies pages from the write-ahead log into the store's file (a checkpoint).
+//!
+//! SQLite would do so inside a commit, every 1000 pages. That write, and all writes that wait for it, would take as
+//! long as the disk needs to confirm 1000 pages all over the file: up to 0.1 s, measured.
 
 use std::{
     path::Path,
@@ -20,25 +21,25 @@ use crate::{
     telemetry::{Metrics, Stopwatch, StoreWork},
 };
 
-/// Pages in the log from which on it is moved; the engine's own default.
+/// Length of the log, in pages, from which the thread copies it; SQLite's own default.
 const LONG: usize = 1000;
-/// Pages from which on it is moved between two commits after all: 64 MiB, to which the file is cut back as well. Under
-/// steady writing something new may be there after every pass.
+/// Length of the log, in pages, from which the writer copies it between two commits: 64 MiB, to which the log's file
+/// is truncated too. Under steady writes the thread alone may never finish, because each pass finds new pages.
 const TOO_LONG: usize = 16_384;
-/// How often the rest is tried that was written during the pass before. Each is smaller, and only where nothing is left
-/// does the log begin anew.
+/// Greatest number of passes of one checkpoint. Each pass copies what was written during the pass before, which is
+/// less each time. SQLite starts the log anew only once every page is copied.
 const PASSES: u32 = 8;
 
-/// The way to the thread. Dropping it waits until the thread has closed its connection.
+/// Handle to the thread. Dropping it waits until the thread has closed its connection.
 pub(super) struct Checkpointer {
-    /// What the last commit made of the log, in pages; 0 once that was looked at.
+    /// Length of the log after the last commit, in pages; 0 once [`Checkpointer::committed`] has read it.
     pages: Arc<AtomicUsize>,
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Checkpointer {
-    /// Starts the thread, for the log that `writer` writes, which stops to move it by itself.
+    /// Starts the thread. The connection `writer` makes no checkpoints by itself any more.
     pub(super) fn start(
         path: &Path,
         writer: &mut Connection,
@@ -46,15 +47,15 @@ impl Checkpointer {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let pages = Arc::new(AtomicUsize::new(0));
-        let noted = Arc::clone(&pages);
+        let log_pages = Arc::clone(&pages);
         let hook = move |_: &mut Wal, pages| {
-            noted.store(usize::try_from(pages).unwrap_or_default(), Relaxed);
+            log_pages.store(usize::try_from(pages).unwrap_or_default(), Relaxed);
             Ok(())
         };
-        // Takes the place of the engine's own hook, which would move them.
+        // Replaces SQLite's own hook, which makes the checkpoints inside commits.
         name.check(writer.wal_hook(Some(hook)))?;
         let mut worker = CheckpointThread { connection: name.check(connect::writing(path))?, failed: false, metrics };
-        // One that waits is enough: whatever was written until it is taken is moved then.
+        // One waiting message is enough: a checkpoint copies everything that was written until it starts.
         let (wake, woken) = sync_channel(1);
         let thread = thread::Builder::new()
             .name("store-checkpoint".to_owned())
@@ -63,12 +64,12 @@ impl Checkpointer {
         Ok(Self { pages, wake: Some(wake), thread: Some(thread) })
     }
 
-    /// Has the log moved where the commits of `writer` since the last call made it long.
+    /// Starts a checkpoint if the last commit of `writer` left the log long. To be called after each commit.
     pub(super) fn committed(&self, writer: &Connection) {
         match (self.pages.swap(0, Relaxed), &self.wake) {
-            // Where it fails, the thread meets the same and reports it.
-            (TOO_LONG.., _) => drop(move_pages(writer)),
-            // It fails where one waits already.
+            // Its error is dropped: the thread meets the same error and reports it.
+            (TOO_LONG.., _) => drop(copy_pages(writer)),
+            // It fails where a message waits already.
             (LONG.., Some(wake)) => drop(wake.try_send(())),
             _ => {}
         }
@@ -79,16 +80,16 @@ impl Drop for Checkpointer {
     fn drop(&mut self) {
         drop(self.wake.take());
         if let Some(thread) = self.thread.take() {
-            // Its panic was reported by the panic hook.
+            // The panic hook has reported a panic of the thread.
             let _ = thread.join();
         }
     }
 }
 
-/// What the thread works with.
+/// State of the thread.
 struct CheckpointThread {
     connection: Connection,
-    /// Whether the last attempt failed: the first of several failures is reported.
+    /// The last checkpoint failed. Of several failures in a row only the first is reported.
     failed: bool,
     metrics: Arc<Metrics>,
 }
@@ -97,33 +98,33 @@ impl CheckpointThread {
     fn serve(&mut self, woken: &Receiver<()>) {
         while woken.recv().is_ok() {
             let watch = Stopwatch::start();
-            let moved = self.shorten();
+            let copied = self.checkpoint();
             self.metrics.store_worked(StoreWork::Checkpoint, watch.elapsed());
-            self.report(moved);
+            self.report(copied);
         }
     }
 
-    /// Moves what is there, until nothing is left, or nothing can be moved while somebody reads an older state.
-    fn shorten(&self) -> rusqlite::Result<()> {
+    /// Copies pages until none is left, or none can be copied because a reader still needs an older state.
+    fn checkpoint(&self) -> rusqlite::Result<()> {
         let mut before = None;
         for _ in 0..PASSES {
-            let (pages, moved) = move_pages(&self.connection)?;
-            if moved >= pages || before == Some(moved) {
+            let (pages, copied) = copy_pages(&self.connection)?;
+            if copied >= pages || before == Some(copied) {
                 break;
             }
-            before = Some(moved);
+            before = Some(copied);
         }
         Ok(())
     }
 
-    /// Nothing is lost where it fails: the log stays, and is moved later.
-    fn report(&mut self, moved: rusqlite::Result<()>) {
-        match moved {
-            // Another process is moving it.
+    /// Reports a failure. Nothing is lost by it: the log stays, and is copied later.
+    fn report(&mut self, outcome: rusqlite::Result<()>) {
+        match outcome {
+            // Another process is making a checkpoint.
             Err(why) if why.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
             Err(why) if !self.failed => {
                 self.failed = true;
-                tracing::error!(%why, "the store's log could not be moved into its file; it grows until it can");
+                tracing::error!(%why, "the store's write-ahead log could not be checkpointed; it grows until it can be");
             }
             Err(_) => {}
             Ok(()) => self.failed = false,
@@ -131,8 +132,9 @@ impl CheckpointThread {
     }
 }
 
-/// Moves what can be moved without making anybody wait; how many pages the log has, and how many of them are in the file.
-fn move_pages(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
+/// Copies the pages that can be copied without making a reader or a writer wait. Returns the length of the log in
+/// pages, and the number of them that are in the file now.
+fn copy_pages(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
     connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE)
 }
 
@@ -145,7 +147,7 @@ mod tests {
     struct Log {
         writer: Connection,
         checkpointer: Option<Checkpointer>,
-        /// What the last commit made of the log.
+        /// Length of the log after the last commit, in pages.
         pages: Arc<AtomicUsize>,
         path: PathBuf,
         _dir: tempfile::TempDir,
@@ -162,7 +164,7 @@ mod tests {
     }
 
     impl Log {
-        /// Commits at least that many pages; how long the log is then.
+        /// Commits at least that many pages. Returns the length of the log, in pages.
         fn write(&self, pages: usize) -> usize {
             let bytes = i64::try_from(pages * 4096).unwrap();
             self.writer.execute("INSERT INTO t VALUES (zeroblob(?1))", [bytes]).unwrap();
@@ -173,17 +175,17 @@ mod tests {
             self.checkpointer.as_ref().unwrap().committed(&self.writer);
         }
 
-        /// Returns when the thread has done what it was woken for; it ends.
+        /// Waits until the thread has made the checkpoint that was asked for, and has ended.
         fn wait(&mut self) {
             drop(self.checkpointer.take());
         }
     }
 
     #[test]
-    fn a_long_log_is_moved_by_the_thread_and_begins_anew() {
+    fn a_long_log_is_copied_by_the_thread_and_begins_anew() {
         let mut log = log();
         assert!(log.write(LONG) >= LONG);
-        assert!(log.write(1) > LONG, "a commit moves nothing");
+        assert!(log.write(1) > LONG, "a commit copies nothing");
         log.committed();
         log.wait();
         assert!(log.write(1) < 10);
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_grew_too_long_is_moved_between_two_commits() {
+    fn a_log_that_grew_too_long_is_copied_between_two_commits() {
         let log = log();
         log.write(LONG);
         log.pages.store(TOO_LONG, Relaxed);
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_who_reads_keeps_neither_the_thread_nor_a_write_waiting() {
+    fn a_reader_keeps_neither_the_thread_nor_a_write_waiting() {
         let mut log = log();
         log.write(1);
         let reader = connect::reading(&log.path).unwrap();
@@ -218,7 +220,7 @@ mod tests {
         log.wait();
         assert!(log.write(1) > LONG, "what the reader may still need stays");
         reader.execute_batch("COMMIT").unwrap();
-        move_pages(&log.writer).unwrap();
-        assert!(log.write(1) < 10, "and is moved when it is gone");
+        copy_pages(&log.writer).unwrap();
+        assert!(log.write(1) < 10, "and is copied when it is gone");
     }
 }

@@ -1,54 +1,56 @@
-//! How connections are opened.
+//! Connections to the SQLite file.
 
 use std::{path::Path, thread, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-/// How long a write waits for another process's, and the start for another process's migration.
-const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a read waits. In WAL mode it hardly ever has to; it may be on a thread that others need.
-const READ_PATIENCE: Duration = Duration::from_millis(500);
-/// How long the start sleeps before it asks for WAL mode again.
-const PAUSE: Duration = Duration::from_millis(10);
-/// More than there are statements, so that each is prepared once a connection.
-const STATEMENTS: usize = 64;
+/// Longest wait of a write for a write of another process, and of the start for a migration by another process.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait of a read for a lock. In WAL mode a read rarely waits. The limit is short, because a point read
+/// blocks a thread of the async runtime.
+const READ_TIMEOUT: Duration = Duration::from_millis(500);
+/// Pause between two attempts to turn WAL mode on.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// Capacity of a connection's statement cache: more than there are statements, so that each is prepared once.
+const CACHED_STATEMENTS: usize = 64;
 
-/// The one connection that writes. Every commit is on the disk before it is answered (`synchronous=FULL`).
+/// Opens a connection that writes. A commit returns once it is on the disk (`synchronous=FULL`).
 pub(super) fn writing(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_PATIENCE)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_TIMEOUT)?;
     use_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // Deleted rows are overwritten where their page is written anyway.
+    // Deleted rows are overwritten with zeros where that costs no extra write.
     connection.pragma_update(None, "secure_delete", "FAST")?;
-    // 16 MiB of pages; a log that a long read made large is cut back to 64 MiB.
+    // A cache of 16 MiB (negative: in KiB). A log that grew during a long read is truncated to 64 MiB.
     connection.pragma_update(None, "cache_size", -16_384)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     Ok(connection)
 }
 
-/// A connection that cannot write.
+/// Opens a connection that cannot write.
 pub(super) fn reading(path: &Path) -> rusqlite::Result<Connection> {
-    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, READ_PATIENCE)
+    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, READ_TIMEOUT)
 }
 
-fn open(path: &Path, access: OpenFlags, patience: Duration) -> rusqlite::Result<Connection> {
-    let careful = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = Connection::open_with_flags(path, access | careful)?;
-    connection.busy_timeout(patience)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+fn open(path: &Path, access: OpenFlags, timeout: Duration) -> rusqlite::Result<Connection> {
+    let safe = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, access | safe)?;
+    connection.busy_timeout(timeout)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     Ok(connection)
 }
 
-/// Turns WAL mode on. The engine does not wait by itself where two processes do that to a new file at once.
+/// Turns WAL mode on. SQLite does not apply the busy timeout where two processes do so on a new file at the same
+/// time.
 fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
-    let mut left = WRITE_PATIENCE;
+    let mut left = WRITE_TIMEOUT;
     loop {
         match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(why) if why.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && left > PAUSE => {
-                thread::sleep(PAUSE);
-                left = left.saturating_sub(PAUSE);
+            Err(why) if why.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && left > RETRY_PAUSE => {
+                thread::sleep(RETRY_PAUSE);
+                left = left.saturating_sub(RETRY_PAUSE);
             }
             done => return done,
         }

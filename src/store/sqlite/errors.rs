@@ -1,4 +1,4 @@
-//! What the store is called in errors, and how the engine's errors become ours.
+//! Conversion of SQLite's errors into [`StoreError`].
 
 use std::{fmt::Display, path::Path, sync::Arc};
 
@@ -6,32 +6,33 @@ use rusqlite::ErrorCode;
 
 use crate::store::StoreError;
 
-/// The store's name in errors: its path.
+/// The store's name in errors, which is its path.
 #[derive(Clone, Debug)]
 pub(super) struct StoreName(Arc<str>);
 
 impl StoreName {
+    /// Returns the name of the store at `path`.
     pub(super) fn new(path: &Path) -> Self {
         Self(path.display().to_string().into())
     }
 
-    /// The store does not answer, because of `why`.
+    /// Returns the error for a store that does not answer because of `why`.
     pub(super) fn unavailable(&self, why: impl Display) -> StoreError {
         StoreError::Unavailable { store: self.0.to_string(), why: why.to_string() }
     }
 
-    /// The store was made by a later version.
+    /// Returns the error for a store that was made by a later version.
     pub(super) fn too_new(&self, found: u32, known: u32) -> StoreError {
         StoreError::TooNew { store: self.0.to_string(), found, known }
     }
 
-    /// The engine's answer, with its error put into our words.
+    /// Converts SQLite's error, if there is one.
     pub(super) fn check<T>(&self, answer: rusqlite::Result<T>) -> Result<T, StoreError> {
         answer.map_err(|why| self.unavailable(explain(&why)))
     }
 }
 
-/// What the engine said, and for the common cases what to do.
+/// Returns SQLite's message, followed by advice in the common cases.
 pub(super) fn explain(why: &rusqlite::Error) -> String {
     let advice = match why.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "make room; nothing needs a restart",

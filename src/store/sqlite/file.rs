@@ -1,4 +1,5 @@
-//! The store's file: made for its owner alone, and refused where others could read or replace it.
+//! The store's file. It is readable and writable by its owner only, and is refused where others could read or replace
+//! it.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -10,39 +11,40 @@ use std::{
 use super::errors::StoreName;
 use crate::store::StoreError;
 
-/// The only mode a file of the store may have.
+/// Mode of a new file of the store.
 const OWNER_ONLY: u32 = 0o600;
-/// Others may delete and replace what is in a folder with one of these bits, unless it is sticky.
+/// Mode bits of a folder that let others delete and replace its files, unless the sticky bit is set.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// Mode bits of a file that let others read, write or execute it.
 const OPEN_TO_OTHERS: u32 = 0o077;
 const STICKY: u32 = 0o1000;
 
-/// The store's file, as it was when the store was opened.
+/// Path and identity (device and inode) of the store's file when the store was opened.
 pub(super) struct StoreFile {
     path: PathBuf,
     identity: (u64, u64),
 }
 
 impl StoreFile {
-    /// Checks the file, or makes an empty one.
+    /// Checks the file, or creates an empty one.
     pub(super) fn prepare(path: &Path, name: &StoreName) -> Result<Self, StoreError> {
         let path = resolve(path, name)?;
         if !exists(&path).map_err(|why| name.unavailable(why))? {
             create(&path).map_err(|why| name.unavailable(why))?;
         }
         let found = check_file(&path, name)?;
-        for beside in ["-wal", "-shm"] {
-            check_beside(&with_suffix(&path, beside), name)?;
+        for suffix in ["-wal", "-shm"] {
+            check_companion(&with_suffix(&path, suffix), name)?;
         }
         Ok(Self { path, identity: identity(&found) })
     }
 
-    /// The path, with its folder resolved.
+    /// Returns the path, with its folder resolved.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Fails where the file was deleted or replaced since: what is written now would be lost at the next start.
+    /// Fails where the file was removed or replaced while it was in use: writes would be lost at the next start.
     pub(super) fn still_there(&self, name: &StoreName) -> Result<(), StoreError> {
         match fs::symlink_metadata(&self.path) {
             Ok(found) if identity(&found) == self.identity => Ok(()),
@@ -52,7 +54,7 @@ impl StoreFile {
     }
 }
 
-/// Like `try_exists`, but a symlink exists even where it leads nowhere.
+/// Like [`Path::try_exists`], but true for a symlink whose target does not exist.
 fn exists(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
@@ -61,9 +63,10 @@ fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// The path with its folder resolved and found safe. Symlinks above the folder are the operator's business.
+/// Resolves the folder of a path, and fails where others could replace files in it. The folder itself may be reached
+/// through symlinks.
 fn resolve(path: &Path, name: &StoreName) -> Result<PathBuf, StoreError> {
-    let file = path.file_name().ok_or_else(|| name.unavailable("this is no path of a file"))?;
+    let file = path.file_name().ok_or_else(|| name.unavailable("this is not the path of a file"))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|why| name.unavailable(format!("its folder: {why}")))?;
     let mode = fs::metadata(&folder).map_err(|why| name.unavailable(why))?.mode() & 0o7777;
@@ -73,27 +76,28 @@ fn resolve(path: &Path, name: &StoreName) -> Result<PathBuf, StoreError> {
     Ok(folder.join(file))
 }
 
-/// Makes an empty file. It is not opened where it exists: closing a file that the engine has open too, in this
-/// process, would drop the engine's locks (POSIX `fcntl`).
+/// Creates an empty file. A file that exists is not opened: to close it would drop the locks that SQLite holds on it
+/// in this process (POSIX `fcntl`).
 fn create(path: &Path) -> io::Result<()> {
     match create_owner_only(path) {
         Ok(file) => file.sync_all().and_then(|()| sync_folder(path)),
-        // Another process was faster.
+        // Another process created it first.
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(why) => Err(why),
     }
 }
 
-/// A new file for the owner alone; `create_new` follows no symlink.
+/// Creates a file with mode 0600. `create_new` follows no symlink.
 fn create_owner_only(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)
 }
 
-/// Makes the names in a file's folder durable.
+/// Syncs the folder of a file, so that the file's name is durable.
 fn sync_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
+/// Fails where the path is not a regular file, or others could read or write it.
 fn check_file(path: &Path, name: &StoreName) -> Result<Metadata, StoreError> {
     let found = fs::symlink_metadata(path).map_err(|why| name.unavailable(why))?;
     if !found.is_file() {
@@ -103,11 +107,12 @@ fn check_file(path: &Path, name: &StoreName) -> Result<Metadata, StoreError> {
     if mode & OPEN_TO_OTHERS == 0 { Ok(found) } else { Err(loose(path, mode, OWNER_ONLY)) }
 }
 
-/// The engine gives the files beside the store its mode, so one that has another was put there.
-fn check_beside(path: &Path, name: &StoreName) -> Result<(), StoreError> {
+/// Checks SQLite's `-wal` or `-shm` file, if there is one. SQLite gives them the mode of the store's file, so that
+/// somebody else made one that has another mode.
+fn check_companion(path: &Path, name: &StoreName) -> Result<(), StoreError> {
     match exists(path) {
         Ok(true) => match check_file(path, name) {
-            // Another process that closes the store deletes them.
+            // Another process deletes these files when it is the last to close the store.
             Err(StoreError::Unavailable { .. }) if matches!(exists(path), Ok(false)) => Ok(()),
             checked => checked.map(drop),
         },
@@ -130,7 +135,7 @@ fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-/// A new, empty file for a copy of the store. Unless [`NewCopy::keep`] is called, it goes again.
+/// A new, empty file for a copy of the store. It is deleted again unless [`NewCopy::keep`] is called.
 pub(super) struct NewCopy {
     path: PathBuf,
     file: File,
@@ -138,13 +143,15 @@ pub(super) struct NewCopy {
 }
 
 impl NewCopy {
+    /// Creates the file. Fails where it exists, or others could replace files in its folder.
     pub(super) fn create(path: &Path, name: &StoreName) -> Result<Self, StoreError> {
         let path = resolve(path, name)?;
         let file = create_owner_only(&path)
-            .map_err(|why| name.unavailable(format!("cannot make the copy {}: {why}", path.display())))?;
+            .map_err(|why| name.unavailable(format!("cannot create the copy {}: {why}", path.display())))?;
         Ok(Self { path, file, kept: false })
     }
 
+    /// Returns the path, with its folder resolved.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -161,7 +168,7 @@ impl NewCopy {
 impl Drop for NewCopy {
     fn drop(&mut self) {
         if !self.kept {
-            // Half a copy is worse than none; what goes wrong here was told already.
+            // An incomplete copy must not be taken for a backup. The error that led here is reported already.
             let _ = fs::remove_file(&self.path);
         }
     }

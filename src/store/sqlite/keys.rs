@@ -1,15 +1,14 @@
-//! The records of signing keys, and of replacing them.
+//! The records of signing keys and of their rotation.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{SqliteStore, acts, rows};
+use super::{SqliteStore, audit_log, key_transactions, rows};
 use crate::{
-    clock::UnixMillis,
     domain::{
         ids::RingName,
         key::KeyRecord,
-        rotation::{AuditEvent, Published},
+        rotation::{AuditEvent, Goal, Progress, Published},
     },
     store::{KeyLife, KeyTransaction, Keys, RingRecords, StoreError},
 };
@@ -26,26 +25,21 @@ impl Keys for SqliteStore {
         })
     }
 
-    async fn transact(&self, act: KeyTransaction) -> Result<bool, StoreError> {
-        self.write(None, move |c| acts::perform(c, &act)).await
+    async fn transact(&self, transaction: KeyTransaction) -> Result<bool, StoreError> {
+        self.write(None, move |c| key_transactions::apply(c, &transaction)).await
     }
 
     async fn ring(&self, ring: &RingName) -> Result<RingRecords, StoreError> {
         self.read(|c| {
-            // One transaction, so that all of it is of one moment.
-            let all = c.unchecked_transaction()?;
-            let progress = acts::progress(&all, ring)?;
-            Ok(RingRecords { keys: keys_of(&all, ring)?, publications: publications_of(&all, ring)?, progress })
+            // One transaction, so that all three reads see the same state.
+            let snapshot = c.unchecked_transaction()?;
+            let (keys, publications) = (keys_of(&snapshot, ring)?, publications_of(&snapshot, ring)?);
+            Ok(RingRecords { keys, publications, progress: progress_of(&snapshot, ring)? })
         })
     }
 
     async fn audit_log(&self, ring: Option<&RingName>, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
-        self.read(|c| {
-            let sql = "SELECT at, ring, kid, app, action, actor, why FROM audit_log \
-                       WHERE ?1 IS NULL OR ring = ?1 ORDER BY seq DESC LIMIT ?2";
-            let ring = ring.map(RingName::as_str);
-            c.prepare_cached(sql)?.query_map(params![ring, limit], acts::audit_event_of)?.collect()
-        })
+        self.read(|c| audit_log::newest(c, ring, limit))
     }
 }
 
@@ -54,41 +48,33 @@ fn keys_of(c: &Connection, ring: &RingName) -> rusqlite::Result<Vec<(KeyRecord, 
         "SELECT {KEY}, l.tokens_until, l.destroyed FROM keys k LEFT JOIN key_lives l ON l.kid = k.kid \
          WHERE k.ring = ?1 ORDER BY k.created, k.kid"
     );
-    let life = |row: &Row<'_>| {
-        let (tokens, destroyed): (Option<i64>, Option<i64>) = (row.get(9)?, row.get(10)?);
-        Ok((key_of(row)?, KeyLife { tokens_until: tokens.map(UnixMillis), destroyed: destroyed.map(UnixMillis) }))
-    };
-    c.prepare_cached(&sql)?.query_map([ring.as_str()], life)?.collect()
+    c.prepare_cached(&sql)?.query_map([ring.as_str()], |row| Ok((key_of(row)?, life_of(row)?)))?.collect()
 }
 
 fn publications_of(c: &Connection, ring: &RingName) -> rusqlite::Result<Vec<Published>> {
     let sql = "SELECT p.app, p.kid, p.asked, p.shown, p.braze_id FROM publications p JOIN keys k ON k.kid = p.kid \
                WHERE k.ring = ?1 ORDER BY p.app, p.kid";
     let published = |row: &Row<'_>| {
-        let publication = acts::publication_of(row, 2)?;
+        let publication = key_transactions::publication_of(row, 2)?;
         Ok(Published { app: rows::parsed(row, 0)?, kid: rows::parsed(row, 1)?, publication })
     };
     c.prepare_cached(sql)?.query_map([ring.as_str()], published)?.collect()
 }
 
-/// Puts a key on record, unless it is known.
-pub(super) fn insert(c: &Connection, key: &KeyRecord) -> rusqlite::Result<bool> {
-    let sql = "INSERT INTO keys (kid, ring, state, bits, public_key, custody, locator, created, changed) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
-    let inserted = c.prepare_cached(sql)?.execute(params![
-        key.kid.as_str(),
-        key.ring.as_str(),
-        key.state.as_str(),
-        key.bits,
-        key.public_key,
-        key.custody,
-        key.locator,
-        key.created.0,
-        key.changed.0,
-    ])?;
-    Ok(inserted == 1)
+/// Reads a ring's progress; the default where none is on record.
+fn progress_of(c: &Connection, ring: &RingName) -> rusqlite::Result<Progress> {
+    let sql = "SELECT version, goal, new_key FROM rotations WHERE ring = ?1";
+    let progress = |row: &Row<'_>| {
+        Ok(Progress {
+            version: rows::unsigned(row, 0)?,
+            goal: rows::word(row, 1, &Goal::ALL, Goal::as_str)?,
+            new_key: rows::optional(row, 2, rows::parsed)?,
+        })
+    };
+    Ok(c.prepare_cached(sql)?.query_row([ring.as_str()], progress).optional()?.unwrap_or_default())
 }
 
+/// Reads a key's record from the columns [`KEY`].
 fn key_of(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
     Ok(KeyRecord {
         kid: rows::parsed(row, 0)?,
@@ -101,4 +87,9 @@ fn key_of(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         created: rows::time(row, 7)?,
         changed: rows::time(row, 8)?,
     })
+}
+
+/// Reads `tokens_until` and `destroyed`, which follow the columns [`KEY`].
+fn life_of(row: &Row<'_>) -> rusqlite::Result<KeyLife> {
+    Ok(KeyLife { tokens_until: rows::optional(row, 9, rows::time)?, destroyed: rows::optional(row, 10, rows::time)? })
 }

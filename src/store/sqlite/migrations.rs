@@ -1,14 +1,15 @@
-//! The tables' versions: numbered migrations, forward only.
+//! Schema migrations: numbered, applied in order, never undone.
 //!
-//! A migration that only adds things leaves `readable_from` where it was, so that the version before can go on beside
-//! the new one (a rolling update, a rollback). One that an older program would stumble over raises it.
+//! `readable_from` is the lowest schema version of a program that may use the store. A migration that only adds
+//! tables or columns leaves it unchanged, so that the version before can run beside the new one (a rolling update, a
+//! rollback). A migration that an older program would fail on raises it.
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::errors::StoreName;
+use super::{errors::StoreName, meta};
 use crate::store::StoreError;
 
-/// Marks the file as ours: "csgn".
+/// SQLite's `application_id` of a file that this program made: "csgn" in ASCII.
 const APPLICATION_ID: i32 = 0x6373_676e;
 
 struct Migration {
@@ -24,41 +25,42 @@ const MIGRATIONS: [Migration; 3] = [
     Migration { version: 3, readable_from: 3, sql: include_str!("../migrations/sqlite/0003_audit_log.sql") },
 ];
 
-/// The newest schema this build knows.
+/// Newest schema version that this build knows.
 pub(super) const KNOWN: u32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
-/// The schema the store has.
+/// Returns the schema version that the store has.
 pub(super) fn found(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Migrates the store as needed, or says why it cannot be used. A store that is up to date is only read.
+/// Migrates the store as needed. A store that is up to date is only read, not written.
 pub(super) fn bring_up_to_date(connection: &mut Connection, name: &StoreName) -> Result<(), StoreError> {
     let found = name.check(found(connection))?;
     if found < KNOWN {
-        return name.check(migrate(connection))?.map_err(|Foreign| foreign(name));
+        return name.check(migrate(connection))?.map_err(|NotOurDatabase| not_our_database(name));
     }
-    if name.check(is_foreign(connection))? {
-        return Err(foreign(name));
+    if !name.check(is_ours(connection))? {
+        return Err(not_our_database(name));
     }
-    let readable_from = name.check(readable_from(connection))?;
+    // A store that does not say so may be used by programs of its own version only.
+    let readable_from = name.check(meta::readable_from(connection))?.unwrap_or(u32::MAX);
     if found > KNOWN && readable_from > KNOWN { Err(name.too_new(found, KNOWN)) } else { Ok(()) }
 }
 
-/// The file is somebody else's.
-struct Foreign;
+/// The file is a database that another program made.
+struct NotOurDatabase;
 
-fn foreign(name: &StoreName) -> StoreError {
+fn not_our_database(name: &StoreName) -> StoreError {
     name.unavailable("it is a database, but not one of countersign's; give the path of another file")
 }
 
-/// All that is missing, in one transaction: another process sees all of it or none, and waits its turn.
-fn migrate(connection: &mut Connection) -> rusqlite::Result<Result<(), Foreign>> {
+/// Applies all missing migrations in one transaction, so that another process sees all of them or none.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<Result<(), NotOurDatabase>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if is_foreign(&transaction)? {
-        return Ok(Err(Foreign));
+    if !is_ours(&transaction)? {
+        return Ok(Err(NotOurDatabase));
     }
-    // Read again: another process may have migrated it while this one waited.
+    // Read again: another process may have migrated the store while this one waited for the transaction.
     let found = found(&transaction)?;
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
         apply(&transaction, migration)?;
@@ -68,26 +70,16 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<Result<(), Foreign>>
 
 fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()> {
     connection.execute_batch(migration.sql)?;
-    connection.execute(
-        "INSERT INTO meta (name, value) VALUES ('readable_from', ?1) \
-         ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-        params![migration.readable_from],
-    )?;
+    meta::raise_readable_from(connection, migration.readable_from)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", migration.version)
 }
 
-/// Whether there is something in the file that no version of this program made.
-fn is_foreign(connection: &Connection) -> rusqlite::Result<bool> {
+/// Returns whether the file is empty, or was made by some version of this program.
+fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let used: bool = connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
-    Ok(used && id != APPLICATION_ID)
-}
-
-fn readable_from(connection: &Connection) -> rusqlite::Result<u32> {
-    let found = connection.query_row("SELECT value FROM meta WHERE name = 'readable_from'", [], |row| row.get(0));
-    // A store that does not say may be used by its own version only.
-    found.optional().map(|found| found.unwrap_or(u32::MAX))
+    Ok(!used || id == APPLICATION_ID)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! The store in one SQLite file: for one node, and for commands that run beside it.
+//! The store in one SQLite file, for one node and for commands that run beside it.
 //!
-//! [`writer`] is one thread that commits whatever waits in one transaction, [`checkpoint`] another that moves what was
-//! committed from the log into the file; [`readers`] are a few read-only connections
-//! used right where the question is asked. [`mod@file`] looks after the file itself, [`migrations`] after its tables.
-//! Several processes may have one file open: SQLite's locks keep them apart, and nothing durable is cached here.
+//! One thread writes ([`writer`]) and commits all waiting writes in one transaction. A second thread ([`checkpoint`])
+//! copies committed pages from the write-ahead log into the file. A few read-only connections ([`readers`]) answer
+//! queries on the caller's thread. [`mod@file`] makes and checks the file, [`migrations`] makes and migrates its
+//! tables; most other modules are named after the tables that they read and write. Several processes may have one
+//! file open: SQLite's locks keep them apart, and no table is cached in memory.
 
-/// In a `WHERE` about the table `sessions`: its user is opted out. One user has few such rows, so the plus signs keep
-/// the engine from making a list of both apps to search actor: that costs 2 µs a refresh.
+/// SQL condition on a row of `sessions`: its user is opted out of its app, or of all apps. The plus signs keep SQLite
+/// from building a list of the two apps to search by, which costs 2 µs a refresh: one user has few opt-outs.
 macro_rules! opted_out {
     () => {
         "EXISTS (SELECT 1 FROM opt_outs o \
@@ -14,8 +15,8 @@ macro_rules! opted_out {
     };
 }
 
-/// In a `WHERE` about the table `sessions`: all sessions of its app, or of all apps, were ended after it began.
-/// The first subquery stands alone, so that a statement asks it once.
+/// SQL condition on a row of `sessions`: all sessions of its app, or of all apps, were ended after it was created.
+/// The first subquery does not refer to the row, so that SQLite evaluates it once a statement.
 macro_rules! app_ended {
     () => {
         "((sessions.created <= (SELECT a.ended_at FROM app_ends a WHERE a.app = '')) IS TRUE \
@@ -23,13 +24,16 @@ macro_rules! app_ended {
     };
 }
 
-mod acts;
 mod api_keys;
+mod audit_log;
 mod checkpoint;
+mod clock_rules;
 mod connect;
 mod errors;
 mod file;
+mod key_transactions;
 mod keys;
+mod meta;
 mod migrations;
 mod nodes;
 mod purge;
@@ -53,14 +57,15 @@ use crate::{
     telemetry::{Metrics, Stopwatch, StoreWork},
 };
 
-/// Connections for point reads; each takes microseconds, so that they rarely meet.
+/// Number of connections for point reads. Such a read takes microseconds, so that it rarely has to wait for another.
 const POINT_READERS: usize = 4;
-/// Connections for reads that take long, on threads that may block.
+/// Number of connections for reads that may take long, on threads that may block.
 const LONG_READERS: usize = 2;
 
 /// The store in one SQLite file.
 pub(super) struct SqliteStore {
-    // Dropped in this order: the writer closes last, and so moves the log into the file and deletes it.
+    // Fields are dropped in this order. The writer's connection closes last, and so SQLite copies the log into the
+    // file and deletes the log.
     readers: Readers,
     long_readers: Arc<Readers>,
     writer: Writer,
@@ -91,7 +96,7 @@ impl SqliteStore {
         })
     }
 
-    /// A point read, on the thread that asks: it is cheaper than going to another.
+    /// Runs a point read on the caller's thread, which is cheaper than handing it to another thread.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let watch = Stopwatch::start();
         let answer = self.readers.with(query);
@@ -99,7 +104,7 @@ impl SqliteStore {
         self.name.check(answer)
     }
 
-    /// A read that may take long, on a thread that may block.
+    /// Runs a read that may take long on a thread that may block.
     async fn read_long<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -111,7 +116,7 @@ impl SqliteStore {
         self.name.check(done.map_err(|why| self.name.unavailable(why))?)
     }
 
-    /// A write, answered when it is durable; see [`Writer::run`].
+    /// Runs a write, and returns when it is durable; see [`Writer::run`].
     async fn write<T: Send + 'static>(
         &self,
         now: Option<UnixMillis>,

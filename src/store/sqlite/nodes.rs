@@ -1,4 +1,4 @@
-//! What nodes tell each other, and the leases between them.
+//! Reports of nodes, and leases.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,13 +12,13 @@ use crate::{
     store::{Nodes, StoreError},
 };
 
-/// How long the row of a node that vanished is kept.
-const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+/// Time for which the report of a node that stopped without shutting down is kept.
+const REPORT_RETENTION: Duration = Duration::from_hours(24);
 
 #[async_trait]
 impl Nodes for SqliteStore {
     async fn report(&self, report: NodeReport, signing: Vec<(Kid, UnixMillis)>) -> Result<(), StoreError> {
-        self.write(Some(report.seen), move |c| take(c, &report, &signing)).await
+        self.write(Some(report.seen), move |c| record_report(c, &report, &signing)).await
     }
 
     async fn nodes(&self, since: UnixMillis) -> Result<Vec<NodeReport>, StoreError> {
@@ -33,8 +33,8 @@ impl Nodes for SqliteStore {
         self.write(None, move |c| c.execute("DELETE FROM nodes WHERE node = ?1", [&node]).map(drop)).await
     }
 
-    async fn lease(&self, name: &str, holder: &str, now: UnixMillis, span: Duration) -> Result<bool, StoreError> {
-        let (name, holder, until) = (name.to_owned(), holder.to_owned(), now.plus(span));
+    async fn lease(&self, name: &str, holder: &str, now: UnixMillis, ttl: Duration) -> Result<bool, StoreError> {
+        let (name, holder, until) = (name.to_owned(), holder.to_owned(), now.plus(ttl));
         let sql = "INSERT INTO leases (name, holder, until) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET \
                    holder = excluded.holder, until = excluded.until WHERE holder = excluded.holder OR until <= ?4";
         self.write(Some(now), move |c| Ok(c.prepare_cached(sql)?.execute(params![name, holder, until.0, now.0])? == 1))
@@ -48,7 +48,7 @@ impl Nodes for SqliteStore {
     }
 }
 
-fn take(c: &Connection, report: &NodeReport, signing: &[(Kid, UnixMillis)]) -> rusqlite::Result<()> {
+fn record_report(c: &Connection, report: &NodeReport, signing: &[(Kid, UnixMillis)]) -> rusqlite::Result<()> {
     let sql = "INSERT INTO nodes (node, seen, loaded) VALUES (?1, ?2, ?3) \
                ON CONFLICT (node) DO UPDATE SET seen = excluded.seen, loaded = excluded.loaded";
     let loaded: Vec<&str> = report.loaded.iter().map(Kid::as_str).collect();
@@ -58,8 +58,8 @@ fn take(c: &Connection, report: &NodeReport, signing: &[(Kid, UnixMillis)]) -> r
                    ON CONFLICT (kid) DO UPDATE SET tokens_until = max(coalesce(tokens_until, 0), excluded.tokens_until)";
         c.prepare_cached(sql)?.execute(params![kid.as_str(), until.0])?;
     }
-    let old = report.seen.minus(FORGOTTEN_AFTER);
-    c.prepare_cached("DELETE FROM nodes WHERE seen < ?1")?.execute([old.0]).map(drop)
+    let oldest_kept = report.seen.minus(REPORT_RETENTION);
+    c.prepare_cached("DELETE FROM nodes WHERE seen < ?1")?.execute([oldest_kept.0]).map(drop)
 }
 
 fn report_of(row: &Row<'_>) -> rusqlite::Result<NodeReport> {

@@ -1,4 +1,4 @@
-//! A few connections that cannot write, each used by one reader at a time.
+//! Read-only connections, each used by one reader at a time.
 
 use std::{
     path::Path,
@@ -12,19 +12,20 @@ use rusqlite::Connection;
 
 use super::connect;
 
-/// A pool of reading connections.
+/// Pool of read-only connections.
 pub(super) struct Readers {
     connections: Vec<Mutex<Connection>>,
     next: AtomicUsize,
 }
 
 impl Readers {
+    /// Opens `count` connections.
     pub(super) fn open(path: &Path, count: usize) -> rusqlite::Result<Self> {
         let connections = (0..count).map(|_| connect::reading(path).map(Mutex::new)).collect::<Result<_, _>>()?;
         Ok(Self { connections, next: AtomicUsize::new(0) })
     }
 
-    /// Asks on a free connection, or on the next in turn when it is free.
+    /// Runs a query on a free connection; where none is free, waits for the next one in turn.
     pub(super) fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         query(&self.pick())
     }
@@ -35,7 +36,7 @@ impl Readers {
         for at in 0..count {
             match self.connections[(first + at) % count].try_lock() {
                 Ok(connection) => return connection,
-                // A reader leaves nothing half done in a connection that only reads.
+                // A panic leaves nothing half done in a connection that only reads.
                 Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => {}
             }

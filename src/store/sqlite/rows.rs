@@ -1,20 +1,23 @@
-//! How values of ours stand in columns, and come back.
+//! Conversions between column values and the values of this program.
 
 use std::{error::Error, str::FromStr};
 
-use rusqlite::{Row, types::Type};
+use rusqlite::{
+    Row,
+    types::{Type, ValueRef},
+};
 
-use crate::clock::UnixMillis;
+use crate::{clock::UnixMillis, domain::ids::AppName};
 
-/// What stands for "every app" in the column `app`.
+/// The value of the column `app` that means every app.
 const EVERY_APP: &str = "";
 
-/// The column `app` of something that is about one app or about all.
-pub(super) fn scope(app: Option<&crate::domain::ids::AppName>) -> String {
-    app.map_or(EVERY_APP, |app| app.as_str()).to_owned()
+/// Returns the value of the column `app` for one app, or for all (`None`).
+pub(super) fn scope(app: Option<&AppName>) -> String {
+    app.map_or(EVERY_APP, AppName::as_str).to_owned()
 }
 
-/// A column of text, parsed. What cannot be parsed was not written by us: the store is damaged.
+/// Reads a column of text and parses it. A value that cannot be parsed was not written by this program.
 pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: FromStr,
@@ -23,29 +26,41 @@ where
     row.get_ref(column)?.as_str()?.parse().map_err(|why| damaged(column, why))
 }
 
-/// The error for a column that makes no sense.
+/// Reads a column that may be NULL; `read` is for a value that is not.
+pub(super) fn optional<T>(
+    row: &Row<'_>,
+    column: usize,
+    read: impl FnOnce(&Row<'_>, usize) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => read(row, column).map(Some),
+    }
+}
+
+/// Returns the error for a column whose value cannot be understood.
 pub(super) fn damaged(column: usize, why: impl Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(why))
 }
 
-/// A column that holds a time.
+/// Reads a column of Unix milliseconds.
 pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixMillis> {
     row.get(column).map(UnixMillis)
 }
 
-/// A column that holds a number of ours, which is never negative.
+/// Reads a column of numbers that are never negative.
 pub(super) fn unsigned<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let number: i64 = row.get(column)?;
     T::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
-/// A number as the store has it. Its bound is `i64::MAX`: a counter that gains one a millisecond is there in 290
-/// million years.
+/// Returns a number as the store holds it. Fails above `i64::MAX`, which a counter that gains one a millisecond
+/// reaches after 290 million years.
 pub(super) fn stored(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|why| rusqlite::Error::ToSqlConversionFailure(Box::new(why)))
 }
 
-/// A column that holds one of a few words of ours.
+/// Reads a column that holds the name of one of the values `all`.
 pub(super) fn word<T: Copy>(
     row: &Row<'_>,
     column: usize,
@@ -53,11 +68,11 @@ pub(super) fn word<T: Copy>(
     name: fn(T) -> &'static str,
 ) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
-    let found = all.iter().copied().find(|one| name(*one) == text);
-    found.ok_or_else(|| damaged(column, UnknownWord(text.to_owned())))
+    let found = all.iter().copied().find(|value| name(*value) == text);
+    found.ok_or_else(|| damaged(column, UnknownValue(text.to_owned())))
 }
 
-/// A word that this version did not write.
+/// A value that this version does not know.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no word of this version's")]
-struct UnknownWord(String);
+#[error("{0:?} is not a value that this version knows")]
+struct UnknownValue(String);

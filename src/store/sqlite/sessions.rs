@@ -1,4 +1,4 @@
-//! Sessions. A refresh is one statement on one row.
+//! The table `sessions`. A refresh is one UPDATE of one row.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -13,7 +13,7 @@ use crate::{
     store::{Advance, Creation, Sessions, StoreError},
 };
 
-/// The columns of a session, in the order that [`session_of`] reads them.
+/// SELECT of the columns that [`session_of`] reads, in its order.
 macro_rules! select_session {
     ($where:literal) => {
         concat!(
@@ -34,8 +34,9 @@ const INSERT: &str = concat!(
     "WHERE NOT EXISTS (SELECT 1 FROM opt_outs o WHERE o.user = ?2 AND (o.app = '' OR o.app = ?3))",
 );
 
-/// Those of a user on an app, the dead ones first, then those refreshed longest ago; whether each is live at `?4`.
-const IN_ORDER_OF_LEAVING: &str = concat!(
+/// The sessions of a user on an app other than `?3`, in the order in which they are evicted, each with whether it is
+/// live at `?4`.
+const IN_EVICTION_ORDER: &str = concat!(
     "SELECT id, ended IS NULL AND idle_expires > ?4 AND expires > ?4 AND NOT ",
     app_ended!(),
     " AS live FROM sessions WHERE user = ?1 AND app = ?2 AND id <> ?3 ORDER BY live, rotated, id LIMIT ?5",
@@ -49,7 +50,7 @@ const ADVANCE: &str = concat!(
     app_ended!(),
 );
 
-/// An opt-out does not stand in the way: it may be taken back, and the session must not live again then.
+/// Ends a session even while its user is opted out: after an opt-in the session must not be live again.
 const END: &str =
     concat!("UPDATE sessions SET ended = ?2, ended_at = ?3 WHERE id = ?1 AND ended IS NULL AND NOT ", app_ended!());
 
@@ -103,20 +104,20 @@ fn create(c: &Connection, session: &Session, counter: i64, limit: i64) -> rusqli
     Ok(Creation::Created { evicted })
 }
 
-/// Deletes `surplus` sessions of the new one's user on its app, but not the new one. How many of them were live.
+/// Deletes `surplus` older sessions of the user of `new` on its app. Returns the number of those that were live.
 fn evict(c: &Connection, new: &Session, surplus: i64) -> rusqlite::Result<u64> {
-    let mut leaving = c.prepare_cached(IN_ORDER_OF_LEAVING)?;
+    let mut statement = c.prepare_cached(IN_EVICTION_ORDER)?;
     let values = params![new.user.0, new.app.as_str(), new.id.0, new.created.0, surplus];
-    let leaving: Vec<([u8; 16], bool)> =
-        leaving.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let evicted: Vec<([u8; 16], bool)> =
+        statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
     let mut delete = c.prepare_cached("DELETE FROM sessions WHERE id = ?1")?;
-    for (id, _) in &leaving {
+    for (id, _) in &evicted {
         delete.execute([id])?;
     }
-    Ok(leaving.iter().map(|(_, live)| u64::from(*live)).sum())
+    Ok(evicted.iter().map(|(_, live)| u64::from(*live)).sum())
 }
 
-/// A session from the columns of `select_session!`.
+/// Reads a session from the columns of `select_session!`.
 pub(super) fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
     Ok(Session {
         id: SessionId(row.get(0)?),
@@ -131,21 +132,21 @@ pub(super) fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
     })
 }
 
-/// An opt-out goes before everything, then the session's own end, then the end of all of its app.
+/// Returns the end of a session: an opt-out first, else its own end, else the end of all sessions of its app.
 fn ended_of(row: &Row<'_>) -> rusqlite::Result<Option<Ended>> {
     if row.get(9)? {
         return Ok(Some(Ended::OptedOut));
     }
-    let own = row.get_ref(8)?.as_str_or_null()?.map(end_of_word).transpose()?;
+    let own = row.get_ref(8)?.as_str_or_null()?.map(parse_end).transpose()?;
     let app_ended: bool = row.get(10)?;
     Ok(own.or(app_ended.then_some(Ended::Revoked)))
 }
 
-fn end_of_word(word: &str) -> rusqlite::Result<Ended> {
+fn parse_end(name: &str) -> rusqlite::Result<Ended> {
     [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::OptedOut]
         .into_iter()
-        .find(|ended| ended.as_str() == word)
-        .ok_or_else(|| rows::damaged(8, UnknownEnd(word.to_owned())))
+        .find(|ended| ended.as_str() == name)
+        .ok_or_else(|| rows::damaged(8, UnknownEnd(name.to_owned())))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! What operators do to users, and to all sessions of an app.
+//! Opt-outs, and ends of all sessions of a user or an app.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
@@ -22,7 +22,7 @@ const COUNT_LIVE: &str = concat!(
     app_ended!(),
 );
 
-/// Those that lie idle too long are ended as well: where the store lost writes, a refresh token knows a later idle end.
+/// Ends expired sessions too: where the store lost writes, a refresh token may hold a later idle expiry than its row.
 const END_ALL: &str =
     "UPDATE sessions SET ended = ?3, ended_at = ?4 WHERE user = ?1 AND (?2 = '' OR app = ?2) AND ended IS NULL";
 
@@ -82,6 +82,7 @@ impl Users for SqliteStore {
     }
 }
 
+/// Ends a user's sessions. Returns the number of those that were live.
 fn end_all(c: &Connection, user: UserHash, app: &str, now: UnixMillis) -> rusqlite::Result<u64> {
     let live = c.prepare_cached(COUNT_LIVE)?.query_row(params![user.0, app, now.0], |row| rows::unsigned(row, 0))?;
     c.prepare_cached(END_ALL)?.execute(params![user.0, app, Ended::Revoked.as_str(), now.0])?;

@@ -1,7 +1,8 @@
-//! The one thread that writes. Whatever waits is committed together, because the disk's confirmation is what costs.
+//! The thread that writes. It commits all waiting writes together, because the disk's confirmation of a commit is
+//! what takes the time.
 //!
-//! A batch is one transaction. Where one of its jobs fails or panics, all of it is rolled back and each job is run
-//! again in a transaction of its own; so no job needs a savepoint, and none can leave half its work behind.
+//! A batch of jobs is one transaction. Where one of them fails or panics, the batch is rolled back, and each job is
+//! run again in a transaction of its own. So no job needs a savepoint, and none can leave half of its work behind.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,8 +19,8 @@ use tokio::sync::oneshot;
 
 use super::{
     checkpoint::Checkpointer,
+    clock_rules::LatestTimeRecorder,
     errors::{StoreName, explain},
-    upkeep::TimeKeeper,
 };
 use crate::{
     clock::UnixMillis,
@@ -27,12 +28,12 @@ use crate::{
     telemetry::{Metrics, Stopwatch, StoreWork},
 };
 
-/// How many writes may wait; beyond that they are refused at once.
+/// Greatest number of waiting writes; further ones are refused at once.
 const QUEUE: usize = 4096;
-/// How many writes share a commit at most.
+/// Greatest number of writes in one commit.
 const BATCH: usize = 256;
 
-/// The way to the writing thread. Dropping it waits until all that was asked for is done.
+/// Handle to the thread. Dropping it waits until all waiting writes are done.
 pub(super) struct Writer {
     jobs: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
@@ -48,7 +49,8 @@ impl Writer {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let mut worker = WriterThread { log, connection, name: name.clone(), metrics, time: TimeKeeper::default() };
+        let mut worker =
+            WriterThread { log, connection, name: name.clone(), metrics, latest_time: LatestTimeRecorder::default() };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || worker.serve(&waiting))
@@ -56,8 +58,9 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread), name })
     }
 
-    /// Runs `work` in a transaction, and answers once that is durable. It may be run more than once, always from the
-    /// state before. It is done even if nobody waits for the answer any more.
+    /// Runs `work` in a transaction, and returns when the transaction is durable. `work` may be run more than once:
+    /// each time from the state before it. It is run even if the caller stops waiting. `now` is the time of the
+    /// write, for the latest time on record.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         now: Option<UnixMillis>,
@@ -72,7 +75,7 @@ impl Writer {
         let sent = self.jobs.as_ref().map(|jobs| jobs.try_send(job));
         match sent {
             Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(_))) => Err(self.name.unavailable("too many writes wait")),
+            Some(Err(TrySendError::Full(_))) => Err(self.name.unavailable("too many writes are waiting")),
             Some(Err(TrySendError::Disconnected(_))) | None => Err(self.name.unavailable("its writing thread is gone")),
         }
     }
@@ -82,13 +85,13 @@ impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // Its panic was reported by the panic hook.
+            // The panic hook has reported a panic of the thread.
             let _ = thread.join();
         }
     }
 }
 
-/// A write that waits.
+/// A waiting write.
 trait Job: Send {
     fn run(&mut self, connection: &mut Connection) -> rusqlite::Result<()>;
     fn now(&self) -> Option<UnixMillis>;
@@ -119,30 +122,30 @@ impl<T: Send, W: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Job for T
         let answer = match (outcome, self.done) {
             (Ok(()), Some(done)) => Ok(done),
             (Err(why), _) => Err(why),
-            // Without an answer the one who waits is told that the writer is gone.
+            // The reply is dropped, so that the caller is told that the writer is gone.
             (Ok(()), None) => return,
         };
-        // Who asked may have gone.
+        // It fails where the caller has stopped waiting.
         let _ = self.reply.send(answer);
     }
 }
 
-/// Why a batch was not committed.
+/// Reason for which a batch was not committed.
 enum Failure {
-    /// No transaction, or no commit: nothing can be written.
+    /// A transaction could not be begun or committed: nothing can be written.
     Store(String),
-    /// One of the jobs; the others may do.
+    /// One of the jobs failed; the others may succeed.
     Job(String),
 }
 
-/// What the writing thread works with.
+/// State of the thread.
 struct WriterThread {
-    // Dropped first: the connection that closes last moves the rest of the log into the file.
+    // Dropped before `connection`, which closes last and so copies the rest of the log into the file.
     log: Checkpointer,
     connection: Connection,
     name: StoreName,
     metrics: Arc<Metrics>,
-    time: TimeKeeper,
+    latest_time: LatestTimeRecorder,
 }
 
 impl WriterThread {
@@ -150,28 +153,29 @@ impl WriterThread {
         let mut batch = Vec::with_capacity(BATCH);
         while let Ok(first) = waiting.recv() {
             batch.push(first);
-            // Where processors are scarce, those who are about to ask go first: one commit serves them all.
+            // Callers that are about to write may go first, so that one commit serves them all. It matters where
+            // there are few processors.
             thread::yield_now();
             batch.extend(waiting.try_iter().take(BATCH - 1));
-            self.settle(&mut batch);
+            self.finish(&mut batch);
         }
     }
 
-    fn settle(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+    fn finish(&mut self, batch: &mut Vec<Box<dyn Job>>) {
         match self.commit(batch) {
             Ok(()) => batch.drain(..).for_each(|job| job.answer(Ok(()), &self.metrics)),
-            Err(Failure::Job(_)) if batch.len() > 1 => self.settle_one_by_one(batch),
+            Err(Failure::Job(_)) if batch.len() > 1 => self.finish_one_by_one(batch),
             Err(Failure::Job(why) | Failure::Store(why)) => self.refuse(batch.drain(..), &why),
         }
     }
 
-    fn settle_one_by_one(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+    fn finish_one_by_one(&mut self, batch: &mut Vec<Box<dyn Job>>) {
         let mut jobs = batch.drain(..);
         while let Some(mut job) = jobs.next() {
             match self.commit(slice::from_mut(&mut job)) {
                 Ok(()) => job.answer(Ok(()), &self.metrics),
                 Err(Failure::Job(why)) => self.refuse([job].into_iter(), &why),
-                // The others would only wait for the same, one after the other.
+                // The other jobs would fail in the same way, one after the other.
                 Err(Failure::Store(why)) => return self.refuse([job].into_iter().chain(jobs), &why),
             }
         }
@@ -181,7 +185,7 @@ impl WriterThread {
         jobs.for_each(|job| job.answer(Err(self.name.unavailable(why)), &self.metrics));
     }
 
-    /// One transaction for the whole batch: all of it is durable, or nothing was done.
+    /// Commits the whole batch in one transaction: all of it is durable, or nothing was done.
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         let outcome = self.try_commit(batch);
         if outcome.is_err() {
@@ -198,7 +202,7 @@ impl WriterThread {
         let now = batch.iter().filter_map(|job| job.now()).max();
         let ran = catch_unwind(AssertUnwindSafe(|| {
             batch.iter_mut().try_for_each(|job| job.run(&mut self.connection))?;
-            now.map_or(Ok(()), |now| self.time.note(&self.connection, now))
+            now.map_or(Ok(()), |now| self.latest_time.record(&self.connection, now))
         }));
         match ran {
             Ok(Ok(())) => execute(&self.connection, "COMMIT").map_err(|why| Failure::Store(explain(&why))),
@@ -207,13 +211,13 @@ impl WriterThread {
         }
     }
 
-    /// Leaves the transaction, unless the engine did so by itself (it does where the disk is full).
+    /// Rolls the transaction back, unless SQLite did so by itself (it does where the disk is full).
     fn roll_back(&mut self) {
-        self.time.forget();
+        self.latest_time.roll_back();
         if !self.connection.is_autocommit()
             && let Err(why) = execute(&self.connection, "ROLLBACK")
         {
-            tracing::error!(%why, "the store could not roll back");
+            tracing::error!(%why, "a transaction of the store could not be rolled back");
         }
     }
 }
@@ -244,7 +248,7 @@ mod tests {
         writer.run(None, |c| c.query_row("SELECT count(*) FROM t", [], |row| row.get(0))).await.unwrap()
     }
 
-    /// Keeps the thread busy until the sender is dropped, so that what is sent meanwhile becomes one batch.
+    /// Keeps the thread busy until the sender is dropped, so that jobs that are sent meanwhile become one batch.
     fn hold(writer: &Writer) -> std::sync::mpsc::Sender<()> {
         let (release, held) = std::sync::mpsc::channel::<()>();
         let (reply, _) = oneshot::channel::<Result<(), StoreError>>();
@@ -285,7 +289,8 @@ mod tests {
     async fn a_full_queue_refuses_at_once() {
         let (writer, _dir) = writer();
         let held = hold(&writer);
-        // The thread may not have begun, so that what holds it is in the queue too; or have taken a batch out of it.
+        // The job that holds the thread may still be in the queue; or the thread may have taken a batch out of the
+        // queue.
         let refused = send_many(&writer, QUEUE + BATCH + 8);
         assert!((8..=BATCH + 9).contains(&refused), "{refused}");
         drop(held);
@@ -295,7 +300,7 @@ mod tests {
         assert_eq!(count(&writer).await, 1, "room again, without a restart");
     }
 
-    /// Sends `count` jobs without waiting for their answers; how many were refused.
+    /// Sends `count` jobs without waiting for their answers. Returns the number of those that were refused.
     fn send_many(writer: &Writer, count: usize) -> usize {
         let one = || {
             let (reply, _) = oneshot::channel::<Result<(), StoreError>>();

@@ -1,5 +1,5 @@
-//! What every store must do: one list of cases, run on each engine. A new engine implements [`Engine`] and joins the
-//! list at the end.
+//! Conformance suite of stores: one list of cases, run on each engine. A new engine implements [`Engine`] and joins
+//! the list at the end.
 
 mod api_keys;
 mod keys;
@@ -26,16 +26,16 @@ use countersign::{
     telemetry::Metrics,
 };
 
-/// The time that tests begin at.
+/// Time at which tests begin.
 pub(crate) const T: UnixMillis = UnixMillis(1_795_000_000_000);
-/// How many live sessions the tests' stores allow.
+/// Greatest number of live sessions of one user on one app in the stores of these tests.
 pub(crate) const MAX_SESSIONS: u32 = 3;
 
-/// A place for one store, empty at first.
+/// Fixture of one engine: the files of one store, empty at first.
 pub(crate) trait Engine: Send + Sync {
     /// Opens the store: again after a restart, or a second time beside the first, as another process would.
     fn open(&self) -> Arc<dyn Store>;
-    /// Where a backup may be written.
+    /// Path at which a backup may be written.
     fn backup_path(&self) -> PathBuf;
     /// Opens a backup as a store.
     fn open_backup(&self, backup: &Path) -> Arc<dyn Store>;
@@ -117,7 +117,7 @@ pub(crate) fn step(session: &Session, from: u64, now: UnixMillis) -> Advance {
     Advance { id: session.id, from, to: from + 1, rotated: now, idle_expires: now.plus(Duration::from_hours(48)) }
 }
 
-/// Keeps a session that nothing stands in the way of.
+/// Creates a session; nothing may prevent it and nothing may be evicted.
 pub(crate) async fn keep(store: &Arc<dyn Store>, session: &Session) {
     assert_eq!(store.create_session(session.clone()).await.unwrap(), Creation::Created { evicted: 0 });
 }
@@ -153,9 +153,9 @@ conformance! {
         keys_are_listed_oldest_first, a_known_kid_is_not_replaced, changes_are_all_or_none,
         a_key_may_change_twice_in_one_go, of_racing_changes_one_wins, every_change_is_a_new_generation;
     rotations:
-        an_act_is_whole_or_nothing, progress_is_a_compare_and_set, of_racing_turns_one_wins,
-        publications_are_compare_and_set, a_ring_is_seen_whole, the_audit_log_tells_newest_first,
-        what_is_tried_again_is_told_once, a_destroyed_key_stays_destroyed;
+        a_transaction_is_whole_or_nothing, progress_is_a_compare_and_set, of_racing_transactions_one_wins,
+        publications_are_compare_and_set, a_ring_is_seen_whole, the_audit_log_is_listed_newest_first,
+        a_repeated_event_is_logged_once, a_destroyed_key_stays_destroyed;
     nodes:
         nodes_are_seen_while_they_report, the_end_of_tokens_never_goes_back, a_lease_has_one_holder,
         of_racing_holders_one_wins, a_lease_is_given_back_by_its_holder_only;
@@ -168,6 +168,6 @@ conformance! {
         nothing_is_purged_by_a_clock_that_is_wrong, a_clock_that_goes_on_is_believed,
         a_write_from_the_far_future_is_not_on_record, the_latest_time_goes_with_the_writes,
         live_sessions_are_counted_by_app, a_check_passes_and_the_schema_is_known, a_backup_can_be_opened,
-        a_backup_replaces_nothing, a_restored_backup_can_end_every_older_session, a_backup_is_of_one_moment;
+        a_backup_replaces_nothing, a_restored_backup_can_end_every_older_session, a_backup_is_consistent;
     model: the_store_does_what_the_model_does;
 }

@@ -1,4 +1,4 @@
-//! Random histories: the store must do what a model of it in plain collections does.
+//! Random histories of operations: the store must answer as a model of it in plain collections does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ const APPS: [&str; 2] = ["web", "ios"];
 const USERS: u8 = 2;
 const DAY: Duration = Duration::from_hours(24);
 const HISTORIES: u32 = 64;
-/// Each history is on apps and users that no other touches, but they share one store and its clock.
+/// Number of the next history. Each uses apps and users of its own, but all share one store and its clock.
 static HISTORY: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What a store is, without a store.
+/// Behaviour of a store, in plain collections.
 #[derive(Default)]
 struct Model {
     rows: BTreeMap<SessionId, (Session, Option<UnixMillis>)>,
@@ -140,12 +140,12 @@ impl Model {
     }
 }
 
-/// One history on one store.
+/// One history, on a store and on the model of it.
 struct History {
     store: Arc<dyn Store>,
     model: Model,
     number: u64,
-    new_key: Vec<Session>,
+    created: Vec<Session>,
     now: UnixMillis,
 }
 
@@ -161,11 +161,11 @@ impl History {
     }
 
     fn nth(&self, nth: usize) -> Session {
-        let last = self.new_key.iter().rev().nth(nth).cloned();
+        let last = self.created.iter().rev().nth(nth).cloned();
         last.unwrap_or_else(|| session(255, self.now))
     }
 
-    async fn take(&mut self, op: Op) {
+    async fn apply(&mut self, op: Op) {
         let now = self.now;
         match op {
             Op::Create { user, app } => self.create(user, app).await,
@@ -208,17 +208,17 @@ impl History {
     }
 
     async fn create(&mut self, user: u8, app: usize) {
-        let n = u8::try_from(self.new_key.len()).unwrap();
+        let n = u8::try_from(self.created.len()).unwrap();
         let new = Session { user: self.user(user), app: self.app(app), ..session(n, self.now) };
-        self.new_key.push(new.clone());
+        self.created.push(new.clone());
         assert_eq!(self.store.create_session(new.clone()).await.unwrap(), self.model.create(&new));
     }
 
-    /// Every answer about this history's sessions and users is the model's.
+    /// Compares every answer about this history's sessions and users with the model's.
     async fn compare(&self) {
-        for made in &self.new_key {
-            let expected = self.model.rows.get(&made.id).map(|(row, _)| self.model.shown(row));
-            assert_eq!(self.store.session(made.id).await.unwrap(), expected);
+        for session in &self.created {
+            let expected = self.model.rows.get(&session.id).map(|(row, _)| self.model.shown(row));
+            assert_eq!(self.store.session(session.id).await.unwrap(), expected);
         }
         for n in 0..USERS {
             let user = self.user(n);
@@ -265,16 +265,16 @@ pub(super) async fn the_store_does_what_the_model_does(engine: &dyn Engine) {
     ran.unwrap();
 }
 
-/// Each history begins on the day the last one ended, because they share a clock.
+/// Runs one history. It begins when the one before ended, because they share a clock.
 async fn run(store: Arc<dyn Store>, steps: Vec<(Op, u64)>) {
     let number = HISTORY.fetch_add(1, Ordering::Relaxed);
     let now = store.latest_time().await.unwrap().max(T);
-    let mut history = History { store, model: Model::default(), number, new_key: Vec::new(), now };
+    let mut history = History { store, model: Model::default(), number, created: Vec::new(), now };
     for (op, hours) in steps {
         history.now = history.now.plus(Duration::from_hours(hours)).plus(Duration::from_millis(1));
-        // Puts the time on record, whatever the operation does: a gap of days would be doubted.
+        // Puts the time on record, whatever the operation does: a clock that is days ahead of it would be suspect.
         history.store.check(history.now).await.unwrap();
-        history.take(op).await;
+        history.apply(op).await;
         history.compare().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Acts on keys, a ring's progress, publications, the audit log.
+//! Transactions on keys, progress of a ring, publications, the audit log.
 
 use countersign::{
     domain::{
@@ -34,16 +34,16 @@ fn shown(n: u64) -> Publication {
     Publication { asked: Some(at_min(n)), shown: Some(at_min(n + 1)), braze_id: Some("braze-1".to_owned()) }
 }
 
-pub(super) async fn an_act_is_whole_or_nothing(engine: &dyn Engine) {
+pub(super) async fn a_transaction_is_whole_or_nothing(engine: &dyn Engine) {
     let store = engine.open();
     let (first, second) = (key(1, KeyState::Active, T), key(2, KeyState::Pending, T));
     for key in [&first, &second] {
-        let act = KeyTransaction {
+        let transaction = KeyTransaction {
             insert: Some(key.clone()),
             events: vec![event(key, AuditAction::Created, 0)],
             ..KeyTransaction::default()
         };
-        assert!(store.transact(act).await.unwrap());
+        assert!(store.transact(transaction).await.unwrap());
     }
     let before =
         (store.keys().await.unwrap(), store.audit_log(None, 9).await.unwrap(), store.generation().await.unwrap());
@@ -67,8 +67,8 @@ pub(super) async fn an_act_is_whole_or_nothing(engine: &dyn Engine) {
     let publication =
         KeyTransaction { publications: vec![PublicationChange { from, ..whole().publications[0].clone() }], ..whole() };
     let version = KeyTransaction { progress: Some(progress(1, Goal::Rotating)), ..whole() };
-    for act in [known, state, publication, version] {
-        assert!(!store.transact(act).await.unwrap());
+    for transaction in [known, state, publication, version] {
+        assert!(!store.transact(transaction).await.unwrap());
         let after =
             (store.keys().await.unwrap(), store.audit_log(None, 9).await.unwrap(), store.generation().await.unwrap());
         assert_eq!(after, before, "nothing was done");
@@ -96,14 +96,14 @@ pub(super) async fn progress_is_a_compare_and_set(engine: &dyn Engine) {
     assert!(!set(0, Goal::CleaningUp).await);
     assert!(set(1, Goal::CleaningUp).await);
     let new_key = Progress { version: 2, goal: Goal::Idle, new_key: Some(key(1, KeyState::Pending, T).kid) };
-    let act = KeyTransaction { progress: Some((ring.clone(), new_key.clone())), ..KeyTransaction::default() };
-    assert!(store.transact(act).await.unwrap());
+    let transaction = KeyTransaction { progress: Some((ring.clone(), new_key.clone())), ..KeyTransaction::default() };
+    assert!(store.transact(transaction).await.unwrap());
     assert_eq!(engine.open().ring(&ring).await.unwrap().progress, Progress { version: 3, ..new_key });
 }
 
-pub(super) async fn of_racing_turns_one_wins(engine: &dyn Engine) {
+pub(super) async fn of_racing_transactions_one_wins(engine: &dyn Engine) {
     let stores = [engine.open(), engine.open()];
-    let turns: Vec<_> = (0..40)
+    let attempts: Vec<_> = (0..40)
         .map(|n| {
             let store = stores[n % 2].clone();
             tokio::spawn(async move {
@@ -118,8 +118,8 @@ pub(super) async fn of_racing_turns_one_wins(engine: &dyn Engine) {
         })
         .collect();
     let mut won = 0;
-    for turn in turns {
-        won += usize::from(turn.await.unwrap());
+    for attempt in attempts {
+        won += usize::from(attempt.await.unwrap());
     }
     assert_eq!(won, 1);
 }
@@ -149,8 +149,9 @@ pub(super) async fn a_ring_is_seen_whole(engine: &dyn Engine) {
     let theirs = KeyRecord { ring: "other".parse().unwrap(), ..key(2, KeyState::Active, T) };
     for key in [&ours, &theirs] {
         let change = PublicationChange { app: app("web"), kid: key.kid.clone(), from: None, to: Some(shown(1)) };
-        let act = KeyTransaction { insert: Some(key.clone()), publications: vec![change], ..KeyTransaction::default() };
-        assert!(store.transact(act).await.unwrap());
+        let transaction =
+            KeyTransaction { insert: Some(key.clone()), publications: vec![change], ..KeyTransaction::default() };
+        assert!(store.transact(transaction).await.unwrap());
     }
     let ring = store.ring(&ours.ring).await.unwrap();
     assert_eq!(ring.keys, [(ours.clone(), KeyLife::default())]);
@@ -158,30 +159,30 @@ pub(super) async fn a_ring_is_seen_whole(engine: &dyn Engine) {
     assert_eq!(ring.publications[0].kid, ours.kid);
 }
 
-pub(super) async fn the_audit_log_tells_newest_first(engine: &dyn Engine) {
+pub(super) async fn the_audit_log_is_listed_newest_first(engine: &dyn Engine) {
     let store = engine.open();
     let ours = key(1, KeyState::Active, T);
     let theirs = KeyRecord { ring: "other".parse().unwrap(), ..key(2, KeyState::Active, T) };
-    let told = [
+    let events = [
         event(&ours, AuditAction::Created, 0),
         event(&theirs, AuditAction::Created, 1),
         event(&ours, AuditAction::Activated, 2),
     ];
-    for event in &told {
+    for event in &events {
         assert!(
             store.transact(KeyTransaction { events: vec![event.clone()], ..KeyTransaction::default() }).await.unwrap()
         );
     }
     let store = engine.open();
-    assert_eq!(store.audit_log(None, 9).await.unwrap(), [told[2].clone(), told[1].clone(), told[0].clone()]);
-    assert_eq!(store.audit_log(Some(&ours.ring), 9).await.unwrap(), [told[2].clone(), told[0].clone()]);
-    assert_eq!(store.audit_log(None, 1).await.unwrap(), [told[2].clone()]);
+    assert_eq!(store.audit_log(None, 9).await.unwrap(), [events[2].clone(), events[1].clone(), events[0].clone()]);
+    assert_eq!(store.audit_log(Some(&ours.ring), 9).await.unwrap(), [events[2].clone(), events[0].clone()]);
+    assert_eq!(store.audit_log(None, 1).await.unwrap(), [events[2].clone()]);
 }
 
-pub(super) async fn what_is_tried_again_is_told_once(engine: &dyn Engine) {
+pub(super) async fn a_repeated_event_is_logged_once(engine: &dyn Engine) {
     let store = engine.open();
     let key = key(1, KeyState::Retired, T);
-    let tell = async |action, app: Option<&str>, n| {
+    let log = async |action, app: Option<&str>, n| {
         let event = AuditEvent { app: app.map(|name| name.parse().unwrap()), ..event(&key, action, n) };
         assert!(store.transact(KeyTransaction { events: vec![event], ..KeyTransaction::default() }).await.unwrap());
     };
@@ -194,10 +195,10 @@ pub(super) async fn what_is_tried_again_is_told_once(engine: &dyn Engine) {
         (AuditAction::Refused, None, 5),
         (AuditAction::Refused, None, 6),
     ] {
-        tell(action, at, n).await;
+        log(action, at, n).await;
     }
-    let told: Vec<_> = store.audit_log(None, 9).await.unwrap().iter().map(|event| event.at).collect();
-    assert_eq!(told, [at_min(6), at_min(5), at_min(4), at_min(3), at_min(2), at_min(0)]);
+    let times: Vec<_> = store.audit_log(None, 9).await.unwrap().iter().map(|event| event.at).collect();
+    assert_eq!(times, [at_min(6), at_min(5), at_min(4), at_min(3), at_min(2), at_min(0)]);
 }
 
 pub(super) async fn a_destroyed_key_stays_destroyed(engine: &dyn Engine) {
@@ -205,8 +206,8 @@ pub(super) async fn a_destroyed_key_stays_destroyed(engine: &dyn Engine) {
     let key = key(1, KeyState::Retired, T);
     assert!(store.transact(KeyTransaction { insert: Some(key.clone()), ..KeyTransaction::default() }).await.unwrap());
     for n in [1, 2] {
-        let act = KeyTransaction { destroyed: Some((key.kid.clone(), at_min(n))), ..KeyTransaction::default() };
-        assert!(store.transact(act).await.unwrap());
+        let transaction = KeyTransaction { destroyed: Some((key.kid.clone(), at_min(n))), ..KeyTransaction::default() };
+        assert!(store.transact(transaction).await.unwrap());
     }
     let ring = store.ring(&key.ring).await.unwrap();
     assert_eq!(ring.keys[0].1.destroyed, Some(at_min(1)));

@@ -79,7 +79,7 @@ pub(super) async fn every_way_to_die_counts(engine: &dyn Engine) {
     store.end_sessions_of_app(Some(&app("ios")), at_day(3)).await.unwrap();
     store.end_sessions_of_app(None, at_day(4)).await.unwrap();
     keep(&store, &lives).await;
-    // An opt-out lasts only while it does: it kills nothing.
+    // An opt-out ends no session: it would be live again after an opt-in.
     store.opt_out(user(5), None, at_day(5)).await.unwrap();
     for (day, dead) in [(5, 0), (7, 0), (8, 1), (9, 1), (10, 1), (11, 1), (13, 0), (15, 0)] {
         assert_eq!(purged(&store, day).await, dead, "day {day}");
@@ -104,7 +104,7 @@ pub(super) async fn a_purge_goes_round_in_pieces(engine: &dyn Engine) {
         seen.push(store.purge(at_day(8), 4).await.unwrap());
     }
     let rows = |deleted, complete| Purged::Rows { deleted, complete };
-    // 0 to 3, 4 to 7, then 8 and 9; and round again over the five that live.
+    // Sessions 0 to 3, 4 to 7, then 8 and 9; then the five live ones from the start.
     assert_eq!(seen, [rows(2, false), rows(2, false), rows(1, true), rows(0, false), rows(0, true)]);
 }
 
@@ -145,7 +145,7 @@ pub(super) async fn a_write_from_the_far_future_is_not_on_record(engine: &dyn En
     keep(&store, &session(2, at_day(30))).await;
     assert_eq!(store.latest_time().await.unwrap(), T);
     assert_eq!(store.purge(at_day(30), WHOLE).await.unwrap(), Purged::ClockUntrusted);
-    // The clock was put right: its writes count again.
+    // The clock was corrected: its writes advance the record again.
     keep(&store, &session(3, at_day(1))).await;
     assert_eq!(store.latest_time().await.unwrap(), at_day(1));
 }
@@ -235,9 +235,9 @@ pub(super) async fn a_restored_backup_can_end_every_older_session(engine: &dyn E
     assert!(!restored.advance_session(step(&revoked_later, 0, at_min(3))).await.unwrap());
 }
 
-pub(super) async fn a_backup_is_of_one_moment(engine: &dyn Engine) {
+pub(super) async fn a_backup_is_consistent(engine: &dyn Engine) {
     let store = engine.open();
-    // Two sessions that move in step; the copy must not have them more than one step apart.
+    // Two sessions are advanced alternately, so that their counters never differ by more than one, in the copy too.
     let pair = [session(1, T), session(2, T)];
     for kept in &pair {
         keep(&store, kept).await;

@@ -1,4 +1,4 @@
-//! What operators do to users and apps.
+//! Opt-outs, and ends of all sessions of a user or an app.
 
 use countersign::{
     domain::session::{Ended, Session},
@@ -81,7 +81,7 @@ pub(super) async fn ending_a_users_sessions_counts_the_live_ones(engine: &dyn En
         keep(&store, kept).await;
     }
     store.end_session(web[0].id, Ended::Logout, at_min(1)).await.unwrap();
-    // After two idle days those on `web` are dead of themselves, that on `ios` lives for another day.
+    // After two days without a refresh, sessions on `web` have expired; the one on `ios` is live for another day.
     assert!(store.advance_session(step(&web[1], 0, at_day(1))).await.unwrap());
     assert_eq!(store.end_sessions_of_user(user(1), Some(&app("web")), at_day(2)).await.unwrap(), 1);
     assert_eq!(store.end_sessions_of_user(user(1), Some(&app("web")), at_day(2)).await.unwrap(), 0);

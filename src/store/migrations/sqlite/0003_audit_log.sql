@@ -1,4 +1,5 @@
--- Schema 3: the audit log and the rotation's goal get their final names. A program that knows schema 2 cannot use it.
+-- Schema 3: the table `trail` becomes `audit_log`, and columns and goals get their final names. A program of schema 2
+-- cannot use this schema.
 
 DROP TRIGGER trail_is_not_changed;
 DROP TRIGGER trail_is_not_shortened;

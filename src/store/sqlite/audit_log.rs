@@ -1,0 +1,58 @@
+//! The table `audit_log`: events are appended and read, never changed; triggers refuse anything else.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::rows;
+use crate::domain::{
+    ids::{AppName, Kid, RingName},
+    rotation::{AuditAction, AuditEvent},
+};
+
+/// Appends an event, unless it repeats the last event about the same key at the same app.
+pub(super) fn append(c: &Connection, event: &AuditEvent) -> rusqlite::Result<()> {
+    if is_repetition(c, event)? {
+        return Ok(());
+    }
+    let sql = "INSERT INTO audit_log (at, ring, kid, app, action, actor, why) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let (at, ring, action) = (event.at.0, event.ring.as_str(), event.action.as_str());
+    let (kid, app) = subject(event);
+    c.prepare_cached(sql)?.execute(params![at, ring, kid, app, action, event.actor, event.why]).map(drop)
+}
+
+/// Returns the newest events, newest first: of one ring, or of all.
+pub(super) fn newest(c: &Connection, ring: Option<&RingName>, limit: u32) -> rusqlite::Result<Vec<AuditEvent>> {
+    let sql = "SELECT at, ring, kid, app, action, actor, why FROM audit_log \
+               WHERE ?1 IS NULL OR ring = ?1 ORDER BY seq DESC LIMIT ?2";
+    c.prepare_cached(sql)?.query_map(params![ring.map(RingName::as_str), limit], event_of)?.collect()
+}
+
+/// Returns whether the last event about the same key at the same app has the same action: a step was tried again.
+/// Refusals, and events about no key, are never repetitions.
+fn is_repetition(c: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
+    if event.action == AuditAction::Refused || event.kid.is_none() {
+        return Ok(false);
+    }
+    let sql = "SELECT action FROM audit_log WHERE ring = ?1 AND kid IS ?2 AND app IS ?3 ORDER BY seq DESC LIMIT 1";
+    let (kid, app) = subject(event);
+    let values = params![event.ring.as_str(), kid, app];
+    let last: Option<String> = c.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?;
+    Ok(last.as_deref() == Some(event.action.as_str()))
+}
+
+/// The columns `kid` and `app` of an event.
+fn subject(event: &AuditEvent) -> (Option<&str>, Option<&str>) {
+    (event.kid.as_ref().map(Kid::as_str), event.app.as_ref().map(AppName::as_str))
+}
+
+/// Reads an event from the columns at, ring, kid, app, action, actor, why.
+fn event_of(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
+    Ok(AuditEvent {
+        at: rows::time(row, 0)?,
+        ring: rows::parsed(row, 1)?,
+        kid: rows::optional(row, 2, rows::parsed)?,
+        app: rows::optional(row, 3, rows::parsed)?,
+        action: rows::word(row, 4, &AuditAction::ALL, AuditAction::as_str)?,
+        actor: row.get(5)?,
+        why: row.get(6)?,
+    })
+}

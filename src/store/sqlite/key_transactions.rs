@@ -1,0 +1,125 @@
+//! Writes of a [`KeyTransaction`]: all of its parts, or none.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{audit_log, meta::next_generation, rows};
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        ids::{Kid, RingName},
+        key::KeyRecord,
+        rotation::{Progress, Publication},
+    },
+    store::{KeyChange, KeyTransaction, PublicationChange},
+};
+
+/// Applies a transaction. Returns `false`, and changes nothing, where the store is not as the transaction says it
+/// must be. It runs in a savepoint, because the writer commits it together with other writes.
+pub(super) fn apply(c: &mut Connection, transaction: &KeyTransaction) -> rusqlite::Result<bool> {
+    let mut savepoint = c.savepoint()?;
+    if !try_apply(&savepoint, transaction)? {
+        savepoint.rollback()?;
+        return Ok(false);
+    }
+    next_generation(&savepoint, transaction.insert.is_some() || !transaction.changes.is_empty())?;
+    savepoint.commit()?;
+    Ok(true)
+}
+
+fn try_apply(c: &Connection, transaction: &KeyTransaction) -> rusqlite::Result<bool> {
+    if let Some(key) = &transaction.insert
+        && !insert_key(c, key)?
+    {
+        return Ok(false);
+    }
+    for change in &transaction.changes {
+        if !change_key(c, change)? {
+            return Ok(false);
+        }
+    }
+    for change in &transaction.publications {
+        if !change_publication(c, change)? {
+            return Ok(false);
+        }
+    }
+    if let Some((ring, progress)) = &transaction.progress
+        && !change_progress(c, ring, progress)?
+    {
+        return Ok(false);
+    }
+    if let Some((kid, at)) = &transaction.destroyed {
+        record_destruction(c, kid, *at)?;
+    }
+    transaction.events.iter().try_for_each(|event| audit_log::append(c, event))?;
+    Ok(true)
+}
+
+/// Inserts a key. Returns `false` where its id is on record already.
+fn insert_key(c: &Connection, key: &KeyRecord) -> rusqlite::Result<bool> {
+    let sql = "INSERT INTO keys (kid, ring, state, bits, public_key, custody, locator, created, changed) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+    let inserted = c.prepare_cached(sql)?.execute(params![
+        key.kid.as_str(),
+        key.ring.as_str(),
+        key.state.as_str(),
+        key.bits,
+        key.public_key,
+        key.custody,
+        key.locator,
+        key.created.0,
+        key.changed.0,
+    ])?;
+    Ok(inserted == 1)
+}
+
+fn change_key(c: &Connection, change: &KeyChange) -> rusqlite::Result<bool> {
+    let sql = "UPDATE keys SET state = ?3, changed = ?4 WHERE kid = ?1 AND state = ?2";
+    let values = params![change.to.kid.as_str(), change.from.as_str(), change.to.state.as_str(), change.to.changed.0];
+    Ok(c.prepare_cached(sql)?.execute(values)? == 1)
+}
+
+fn change_publication(c: &Connection, change: &PublicationChange) -> rusqlite::Result<bool> {
+    let (kid, app) = (change.kid.as_str(), change.app.as_str());
+    let sql = "SELECT asked, shown, braze_id FROM publications WHERE kid = ?1 AND app = ?2";
+    let found = c.prepare_cached(sql)?.query_row([kid, app], |row| publication_of(row, 0)).optional()?;
+    if found != change.from {
+        return Ok(false);
+    }
+    match &change.to {
+        None => c.prepare_cached("DELETE FROM publications WHERE kid = ?1 AND app = ?2")?.execute([kid, app])?,
+        Some(to) => {
+            let sql = "INSERT INTO publications (kid, app, asked, shown, braze_id) VALUES (?1, ?2, ?3, ?4, ?5) \
+                       ON CONFLICT (kid, app) DO UPDATE SET \
+                       asked = excluded.asked, shown = excluded.shown, braze_id = excluded.braze_id";
+            let (asked, shown) = (to.asked.map(|at| at.0), to.shown.map(|at| at.0));
+            c.prepare_cached(sql)?.execute(params![kid, app, asked, shown, to.braze_id])?
+        }
+    };
+    Ok(true)
+}
+
+/// Reads a publication from the columns asked, shown, `braze_id`, of which `first` is the first.
+pub(super) fn publication_of(row: &Row<'_>, first: usize) -> rusqlite::Result<Publication> {
+    Ok(Publication {
+        asked: rows::optional(row, first, rows::time)?,
+        shown: rows::optional(row, first + 1, rows::time)?,
+        braze_id: row.get(first + 2)?,
+    })
+}
+
+fn change_progress(c: &Connection, ring: &RingName, progress: &Progress) -> rusqlite::Result<bool> {
+    let (version, new_key) = (rows::stored(progress.version)?, progress.new_key.as_ref().map(Kid::as_str));
+    let sql = if version == 0 {
+        "INSERT INTO rotations (ring, version, goal, new_key) VALUES (?1, ?2 + 1, ?3, ?4) ON CONFLICT DO NOTHING"
+    } else {
+        "UPDATE rotations SET version = ?2 + 1, goal = ?3, new_key = ?4 WHERE ring = ?1 AND version = ?2"
+    };
+    Ok(c.prepare_cached(sql)?.execute(params![ring.as_str(), version, progress.goal.as_str(), new_key])? == 1)
+}
+
+/// Records the time at which a private key was destroyed; the first time stays on record.
+fn record_destruction(c: &Connection, kid: &Kid, at: UnixMillis) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO key_lives (kid, destroyed) VALUES (?1, ?2) \
+               ON CONFLICT (kid) DO UPDATE SET destroyed = coalesce(destroyed, excluded.destroyed)";
+    c.prepare_cached(sql)?.execute(params![kid.as_str(), at.0]).map(drop)
+}
