@@ -28,7 +28,7 @@ impl StopSignal {
 /// Waits for SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Where signals cannot be received.
+/// The error of the system, where signals cannot be received.
 pub async fn stop_signal() -> io::Result<()> {
     StopSignal::listen()?.received().await;
     Ok(())

@@ -1,4 +1,4 @@
-//! `countersign clients`: backends' API keys.
+//! `countersign clients`: API keys of backends.
 
 use std::process::ExitCode;
 
@@ -21,25 +21,25 @@ pub(super) enum Clients {
     /// A backend may have two live keys, so that they can be exchanged without a gap: make the second, move the backend
     /// over, revoke the first.
     Create {
-        /// The backend's name
+        /// Name of the backend
         client: ClientName,
-        /// An app it may mint for; several times for several
+        /// App that it may mint for; repeat it for more apps
         #[arg(long = "app", required = true)]
         apps: Vec<AppName>,
-        /// When it stops by itself, e.g. 90d [default: never]
+        /// Time after which the key stops by itself, e.g. 90d [default: never]
         #[arg(long, value_name = "SPAN", value_parser = crate::clock::parse_duration)]
         expires: Option<std::time::Duration>,
     },
-    /// List the API keys on record; their secrets are not
+    /// List the API keys on record, without their secrets
     List,
     /// Stop an API key for good; running servers follow within 2 s
     Revoke {
-        /// The key's id: the 16 digits after csk1_
+        /// Id of the key: the 16 digits after csk1_
         id: ApiKeyId,
     },
 }
 
-/// An API key for programs to read.
+/// An API key as JSON.
 #[derive(Serialize)]
 struct Entry<'a> {
     id: &'a ApiKeyId,

@@ -1,4 +1,4 @@
-//! `countersign config`: check, show, start.
+//! `countersign config`: check, sample, dump.
 
 use std::process::ExitCode;
 
@@ -9,20 +9,20 @@ use super::context::Context;
 use crate::config::SAMPLE;
 
 #[derive(Subcommand)]
-pub(super) enum Config {
-    /// Check the configuration, and list every mistake with its place; changes nothing
+pub(super) enum ConfigCommand {
+    /// Check the configuration, and list every error with its place; changes nothing
     Check,
     /// Print the commented sample: every setting at its default
     Default,
     /// Print the configuration in force, secrets left out
     Dump {
-        /// Say where each value comes from
+        /// Show the origin of each value
         #[arg(long)]
         show_origin: bool,
     },
 }
 
-impl Config {
+impl ConfigCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::Check => check(context),

@@ -13,22 +13,21 @@ use crate::{
     operate::Operator,
 };
 
-/// A configuration that does not hold (`EX_CONFIG` of sysexits.h).
+/// Exit code of an invalid configuration (`EX_CONFIG` of sysexits.h).
 pub(super) const EXIT_CONFIG: u8 = 78;
-/// Done, with warnings.
+/// Exit code: done, with warnings.
 pub(super) const EXIT_WARNINGS: u8 = 3;
-/// Not reachable, or not ready.
+/// Exit code: not reachable, or not ready.
 pub(super) const EXIT_NOT_READY: u8 = 4;
 
-/// The usual places of a configuration.
+/// Usual configuration files.
 const USUAL_FILES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];
 
-/// What a command works with.
+/// Settings, environment and output of a command.
 pub(super) struct Context {
     file: Option<PathBuf>,
     /// The environment, as it was at start.
     pub(super) environment: Environment,
-    /// Where answers go.
     pub(super) output: Output,
 }
 
@@ -38,13 +37,13 @@ impl Context {
         Self { file, environment, output: Output { json } }
     }
 
-    /// The configuration file: the one that was named, or the first that exists in the usual places.
+    /// The configuration file: the one that was named, or the first of the usual ones that exists.
     pub(super) fn file(&self) -> Option<PathBuf> {
-        let usual = || USUAL_FILES.iter().map(Path::new).find(|place| place.is_file()).map(Path::to_owned);
+        let usual = || USUAL_FILES.iter().map(Path::new).find(|file| file.is_file()).map(Path::to_owned);
         self.file.clone().or_else(usual)
     }
 
-    /// The settings, with these flags over everything else.
+    /// Loads the settings, with these flags over everything else.
     pub(super) fn settings(&self, flags: &[(String, String)]) -> Result<Settings, ConfigErrors> {
         Settings::load(self.file().as_deref(), &self.environment, flags)
     }
@@ -61,7 +60,7 @@ impl Context {
         })
     }
 
-    /// Says why a command failed, and with which exit code.
+    /// Prints the error of a command; returns its exit code.
     pub(super) fn explain(&self, error: &anyhow::Error) -> ExitCode {
         self.output.complain(error);
         if error.is::<ConfigErrors>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }

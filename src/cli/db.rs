@@ -1,4 +1,4 @@
-//! `countersign db`: the store's upkeep.
+//! `countersign db`: migrate, back up, restore.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,19 +13,19 @@ use crate::app::Services;
 
 #[derive(Subcommand)]
 pub(super) enum Db {
-    /// Bring the store's tables to this version; serve does it too, and the previous version can go on beside it
+    /// Migrate the store's tables to this version; `serve` does it too
     Migrate,
     /// Copy the whole store, consistently, beside a running server
     Backup {
-        /// The file to write; it must not exist
+        /// File to write; it must not exist
         #[arg(long)]
         to: PathBuf,
     },
-    /// Put a backup in the place of a lost store, and end every session in it
+    /// Restore a backup in the place of a lost store, and end every session in it
     ///
-    /// Some of those sessions may have been ended after the backup was made: their users log in again.
+    /// Some of those sessions may have been ended after the backup was made, so all users log in again.
     Restore {
-        /// The backup
+        /// Backup to restore
         #[arg(long)]
         from: PathBuf,
     },

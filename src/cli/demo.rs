@@ -1,4 +1,4 @@
-//! `countersign demo`: everything on one machine, with a page to click.
+//! `countersign demo`: service, local Braze and a page to try them.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -14,10 +14,10 @@ use crate::demo::{DemoConfig, Shown, demo};
 /// answered. The SDK and the client come from npm, beforehand; the page says how.
 #[derive(Args)]
 pub(super) struct Demo {
-    /// Where the page is; port 0 takes a free one
+    /// Address of the page; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// The folder that npm installed @braze/web-sdk and @countersign/braze-web into
+    /// Folder that npm installed @braze/web-sdk and @countersign/braze-web into
     #[arg(long, value_name = "FOLDER", default_value = "node_modules")]
     modules: PathBuf,
 }
@@ -46,7 +46,7 @@ fn as_json(shown: &Shown) -> String {
 fn banner(shown: &Shown) -> String {
     let missing = match shown.missing.as_slice() {
         [] => String::new(),
-        missing => format!("\nNot there yet: {}. The page says how to get it.\n", missing.join(", ")),
+        missing => format!("\nNot installed: {}. The page tells how to install it.\n", missing.join(", ")),
     };
     format!(
         "The demo is ready: open {} in a browser.\n{missing}\n\

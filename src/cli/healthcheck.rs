@@ -17,7 +17,7 @@ use super::context::{Context, EXIT_NOT_READY, block_on};
 /// Exit code 0: ready; 4: not ready, or not reachable.
 #[derive(Args)]
 pub(super) struct Healthcheck {
-    /// What to ask, e.g. `http://127.0.0.1:9090/readyz` [default: the ops listener of the configuration]
+    /// URL to ask, e.g. `http://127.0.0.1:9090/readyz` [default: the ops listener of the configuration]
     url: Option<Uri>,
 }
 
@@ -40,7 +40,7 @@ impl Healthcheck {
     }
 }
 
-/// Asks; whether the answer is a success, and its text.
+/// Sends the request; returns whether the answer is a success, and its text.
 async fn ask(url: &Uri) -> anyhow::Result<(bool, String)> {
     let Some(authority) = url.authority().filter(|_| url.scheme_str() == Some("http")) else {
         bail!("give a URL like http://127.0.0.1:9090/readyz");

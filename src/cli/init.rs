@@ -1,4 +1,4 @@
-//! `countersign init`: a new service, ready to serve.
+//! `countersign init`: set up an installation.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,10 +25,11 @@ use crate::{
 /// Nothing that exists is overwritten.
 #[derive(Args)]
 pub(super) struct Init {
-    /// The folder
+    /// Folder to set up
     #[arg(long, default_value = ".")]
     dir: PathBuf,
-    /// A file whose first line encrypts the key files (PKCS#8, scrypt, AES-256); the configuration will name it
+    /// File whose first line is the passphrase that encrypts the key files (PKCS#8, scrypt, AES-256); the configuration will
+    /// name it
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -49,7 +50,7 @@ impl Init {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The sample, with the passphrase file in its place.
+    /// The sample configuration, with the passphrase file named in it.
     fn configuration(&self) -> anyhow::Result<String> {
         let Some(file) = &self.passphrase_file else { return Ok(SAMPLE.to_owned()) };
         read_passphrase(file)?;
@@ -66,7 +67,7 @@ fn next_steps(layout: &Layout, key: &KeyRecord) -> String {
     format!(
         "\nKey {} is ready. Next:\n  \
          1. paste the public key above into Braze: Settings > App Settings > SDK Authentication, for each of your apps\n  \
-         2. look through {config}: name your apps\n  \
+         2. edit {config}: name your apps\n  \
          3. countersign -c {config} clients create backend --app web     (an API key for your backend, shown once)\n  \
          4. countersign -c {config} serve\n  \
          5. keep {} and {} safe: without them tokens cannot be refreshed or signed",

@@ -21,24 +21,24 @@ use crate::{
 };
 
 #[derive(Subcommand)]
-pub(super) enum Keys {
-    /// Make a key; it signs nothing before it is published and rotated to
+pub(super) enum KeysCommand {
+    /// Generate a key; it signs nothing before a rotation has published it
     Generate {
-        /// The ring it is for
+        /// Ring of the key
         #[arg(long, default_value = "main")]
         ring: RingName,
-        /// Its size: 2048 (Braze's recommendation), 3072 or 4096
+        /// Bits of the modulus: 2048 (Braze's recommendation), 3072 or 4096
         #[arg(long, default_value_t = 2048)]
         bits: u32,
     },
-    /// Take in a private key in PEM: PKCS#1, PKCS#8 or encrypted PKCS#8
+    /// Import a private key in PEM: PKCS#1, PKCS#8 or encrypted PKCS#8
     Import {
-        /// The file; - reads stdin
+        /// File to read; - reads stdin
         file: PathBuf,
-        /// The ring it is for
+        /// Ring of the key
         #[arg(long, default_value = "main")]
         ring: RingName,
-        /// A file with the passphrase that opens it
+        /// File with the passphrase that opens the key
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
     },
@@ -46,52 +46,54 @@ pub(super) enum Keys {
     List,
     /// Show one key
     Show {
-        /// Its id, or enough of its beginning
+        /// Id of the key, or a beginning of it that no other key has
         kid: String,
     },
     /// Print the public key to paste into Braze
     Public {
-        /// Its id, or enough of its beginning [default: the active key of the ring]
+        /// Id of the key, or a beginning of it that no other key has [default: the active key of the ring]
         kid: Option<String>,
-        /// The ring whose active key is meant
+        /// Ring whose active key is printed
         #[arg(long, default_value = "main", conflicts_with = "kid")]
         ring: RingName,
     },
-    /// Say that people have added a key at Braze, or deleted it there, for apps that have no workspace
+    /// Confirm that a key was added or deleted in the Braze dashboard
     ///
-    /// No key signs before every app of its ring holds it: a token signed with a key that Braze does not have is rejected
-    /// (error 27). Where an app has a workspace, Braze's own list proves that; for the others this is the proof.
+    /// For apps that have no workspace in the configuration. No key signs before every app of its ring holds it: a token
+    /// signed with a key that Braze does not have is rejected (error 27). Where an app has a workspace, Braze's own list
+    /// proves that; for the others this confirmation is the proof.
     Confirm {
-        /// Its id, or enough of its beginning
+        /// Id of the key, or a beginning of it that no other key has
         kid: String,
-        /// The fingerprint of what is at Braze: copy the public key from the dashboard, then
+        /// Fingerprint of the key in the dashboard: copy the public key from there, then
         /// `openssl pkey -pubin -in COPY -outform DER | sha256sum`
         #[arg(long, value_name = "SHA256", required_unless_present_any = ["public_key", "deleted"])]
         fingerprint: Option<String>,
-        /// The copy itself, instead of its fingerprint
+        /// The copy itself, in a file, instead of its fingerprint
         #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
         public_key: Option<PathBuf>,
-        /// You have deleted it at Braze
+        /// The key was deleted in the dashboard
         #[arg(long, conflicts_with_all = ["fingerprint", "public_key"])]
         deleted: bool,
-        /// Only for this app [default: every app of the ring that has no workspace]
+        /// Confirm for this app only [default: every app of the ring that has no workspace]
         #[arg(long)]
         app: Option<AppName>,
     },
-    /// Stop a key at once: somebody else may have it
+    /// Stop a key at once, because somebody else may have it
     ///
-    /// Every node stops signing with it within 2 s; a published key takes over in the same moment, or else a new one is
-    /// brought in haste. It is deleted at Braze, which ends its tokens, and its private half is destroyed.
+    /// Every node stops signing with it within 2 s. A published key takes over in the same moment; without one, a new key
+    /// is published as fast as possible. The key is deleted at Braze, which ends its tokens, and its private half is
+    /// destroyed.
     Compromise {
-        /// Its id, or enough of its beginning
+        /// Id of the key, or a beginning of it that no other key has
         kid: String,
-        /// Why, for the audit log
+        /// Reason, for the audit log
         #[arg(long, default_value = "declared at the command line")]
         why: String,
     },
 }
 
-impl Keys {
+impl KeysCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::Compromise { kid, why } => return compromise(context, &kid, &why),
@@ -183,7 +185,7 @@ fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Resu
     context.output.answer(&serde_json::json!({ "kid": key.kid, "public_key": key.public_key }), &key.public_key)
 }
 
-/// The fingerprint that was given, or that of the copy.
+/// Returns the fingerprint that was given, or that of the copy.
 fn shown(fingerprint: Option<String>, copy: Option<PathBuf>) -> anyhow::Result<String> {
     let Some(copy) = copy else { return Ok(fingerprint.unwrap_or_default()) };
     let pem = std::fs::read_to_string(&copy).with_context(|| copy.display().to_string())?;

@@ -1,4 +1,4 @@
-//! What the program says about itself: version, completions, manual pages.
+//! Version, shell completions, manual pages.
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -12,14 +12,14 @@ use super::{Cli, context::Context};
 /// Print a completion script for a shell
 #[derive(Args)]
 pub(super) struct Completions {
-    /// The shell
+    /// Shell to complete for
     shell: Shell,
 }
 
 /// Print the manual page, or write one for every command
 #[derive(Args)]
 pub(super) struct Man {
-    /// The folder to write them to; what is there under those names is left alone
+    /// Folder to write them to; files that exist under those names are left alone
     #[arg(long)]
     out: Option<PathBuf>,
 }

@@ -5,6 +5,7 @@ mod clients;
 mod config;
 mod context;
 mod db;
+#[cfg(feature = "sandbox")]
 mod demo;
 mod doctor;
 mod healthcheck;
@@ -14,6 +15,7 @@ mod meta;
 mod output;
 mod rotate;
 mod rotate_show;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
 mod token;
@@ -53,29 +55,31 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Init(init::Init),
-    /// Make, import, look at, confirm and give up signing keys
+    /// Make, import, list, confirm and stop signing keys
     #[command(subcommand)]
-    Keys(keys::Keys),
+    Keys(keys::KeysCommand),
     /// Replace keys without one rejected token
     #[command(subcommand)]
     Rotate(rotate::Rotate),
-    /// Compare what Braze holds with what we hold, and put it right
+    /// Compare the keys that Braze holds with our records, and repair them
     #[command(subcommand)]
     Braze(braze::Braze),
-    /// Make, look at and revoke backends' API keys
+    /// Make, list and revoke API keys of backends
     #[command(subcommand)]
     Clients(clients::Clients),
-    /// Opt users out and in, look at and end their sessions
+    /// Opt users out and in, list and end their sessions
     #[command(subcommand)]
     Users(users::Users),
-    /// Mint a token by hand, or see what is wrong with one
+    /// Mint a token by hand, or inspect one
     #[command(subcommand)]
     Token(token::Token),
-    /// Check, show or start a configuration
+    /// Check, show or print a sample of the configuration
     #[command(subcommand)]
-    Config(config::Config),
+    Config(config::ConfigCommand),
     Doctor(doctor::Doctor),
+    #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Sandbox),
+    #[cfg(feature = "sandbox")]
     Demo(demo::Demo),
     /// Migrate, back up or restore the store
     #[command(subcommand)]
@@ -116,7 +120,9 @@ impl Command {
             Self::Token(token) => token.run(context),
             Self::Config(config) => config.run(context),
             Self::Doctor(_) => doctor::run(context),
+            #[cfg(feature = "sandbox")]
             Self::Sandbox(sandbox) => sandbox.run(context),
+            #[cfg(feature = "sandbox")]
             Self::Demo(demo) => demo.run(context),
             Self::Db(db) => db.run(context),
             Self::Healthcheck(healthcheck) => healthcheck.run(context),

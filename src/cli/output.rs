@@ -1,4 +1,4 @@
-//! Answers: text and tables for people, JSON for programs.
+//! Output of commands: text and tables for people, JSON for programs.
 
 use std::{
     fmt::Display,
@@ -8,7 +8,7 @@ use std::{
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-/// How a command answers.
+/// Form of the answers of a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
     /// JSON on stdout instead of text.
@@ -16,7 +16,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// An answer: `value` for programs, `text` for people.
+    /// Prints an answer: `value` for programs, `text` for people.
     pub(super) fn answer(self, value: &impl Serialize, text: impl Display) -> anyhow::Result<()> {
         let mut stdout = io::stdout().lock();
         if self.json {
@@ -29,15 +29,15 @@ impl Output {
         Ok(stdout.flush()?)
     }
 
-    /// A remark for people; programs do not get it.
+    /// Prints a remark on stderr for people; programs do not get it.
     pub(super) fn remark(self, text: impl Display) {
         if !self.json {
-            // Where stderr is closed there is nobody to tell.
+            // A closed stderr is no error.
             let _ = writeln!(io::stderr(), "{text}");
         }
     }
 
-    /// What went wrong, with its causes.
+    /// Prints an error with its causes.
     pub(super) fn complain(self, error: &anyhow::Error) {
         let mut stderr = io::stderr().lock();
         let _ = if self.json {
@@ -48,7 +48,7 @@ impl Output {
     }
 }
 
-/// A table with these columns.
+/// Formats a table with these columns.
 pub(super) fn table<R>(columns: &[&str], rows: impl IntoIterator<Item = R>) -> String
 where
     R: IntoIterator<Item = String>,
@@ -61,12 +61,12 @@ where
     table.trim_fmt()
 }
 
-/// A time, or a dash.
+/// Formats a time, or a dash where there is none.
 pub(super) fn time_or_dash(time: Option<crate::clock::UnixMillis>) -> String {
     time.map_or_else(|| "-".to_owned(), |time| time.to_string())
 }
 
-/// Prints what a running service says, on stdout; where stdout is closed nobody wants to know.
+/// Prints a line of a running service on stdout; a closed stdout is no error.
 pub(super) fn announce(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{text}");

@@ -12,25 +12,25 @@ use crate::{
     sandbox::{self, AppSpec, Enforcement, LocalBraze, REST_API_KEY, Switches},
 };
 
-/// Run a local Braze: SDK endpoints, key management API, and a page that shows what it received
+/// Run a local Braze: SDK endpoints, key management API, and a page that shows the requests it received
 ///
-/// Point the SDK's baseUrl at it, give it your public key, and see what Braze would say to each request. It keeps
-/// everything in memory, guards nothing, and listens on loopback only.
+/// Point the SDK's baseUrl at it, give it your public key, and see how Braze would answer each request. It keeps
+/// everything in memory, protects nothing, and listens on loopback only.
 #[derive(Args)]
 pub(super) struct Sandbox {
-    /// Where to listen; port 0 takes a free one
+    /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8088")]
     listen: SocketAddr,
-    /// An app: NAME, or NAME=KEY with its SDK API key; several times for several [default: web]
+    /// App: NAME, or NAME=KEY with its SDK API key; repeat it for more apps [default: web]
     #[arg(long = "app", value_name = "APP")]
     apps: Vec<AppSpec>,
-    /// A public key that Braze shall hold for an app: APP=FILE (PEM); several times for several
+    /// Public key that Braze holds for an app: APP=FILE (PEM); repeat it for more keys
     #[arg(long = "public-key", value_name = "APP=FILE", value_parser = app_and_file)]
     public_keys: Vec<(String, PathBuf)>,
-    /// What becomes of requests with a bad token: disabled, optional or required
+    /// Enforcement of SDK authentication: disabled, optional or required
     #[arg(long, value_name = "STATE", default_value = "required")]
     enforcement: Enforcement,
-    /// How long a new or deleted key takes to take effect, e.g. 10s
+    /// Time that a new or deleted key takes to take effect, e.g. 10s
     #[arg(long, value_name = "TIME", value_parser = crate::clock::parse_duration)]
     propagation: Option<Duration>,
     /// Tell SDKs to retry within a second instead of half a minute
@@ -46,10 +46,10 @@ fn app_and_file(text: &str) -> Result<(String, PathBuf), String> {
 impl Sandbox {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let json = context.output.json;
-        let (world, apps) = self.world(json)?;
+        let (braze, apps) = self.local_braze(json)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let sandbox = sandbox::Sandbox::bind(self.listen, world).await?;
+            let sandbox = sandbox::Sandbox::bind(self.listen, braze).await?;
             let url = sandbox.url();
             announce(&if json { ready_line(&url, &apps) } else { banner(&url, &apps) });
             tokio::select! {
@@ -60,30 +60,30 @@ impl Sandbox {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The world with its apps and their keys, and the apps as the ready line has them.
-    fn world(&self, json: bool) -> anyhow::Result<(Arc<LocalBraze>, Vec<Value>)> {
+    /// The local Braze with its apps and their keys, and the apps as the ready line has them.
+    fn local_braze(&self, json: bool) -> anyhow::Result<(Arc<LocalBraze>, Vec<Value>)> {
         let switches = Switches {
             propagation_s: self.propagation.unwrap_or_default().as_secs_f64(),
             fast_retries: self.fast_retries,
             ..Switches::default()
         };
         let witness = move |happened: &Value| announce(&if json { happened.to_string() } else { spoken(happened) });
-        let world = LocalBraze::new(Arc::new(SystemClock), switches, witness);
+        let braze = LocalBraze::new(Arc::new(SystemClock), switches, witness);
         let default = || vec![AppSpec::named("web")];
         let specs = if self.apps.is_empty() { default() } else { self.apps.clone() };
         let mut apps = Vec::new();
         for spec in specs {
             let spec = AppSpec { enforcement: Some(self.enforcement), ..spec };
             let name = spec.name.clone();
-            apps.push(world.add_app(spec).with_context(|| format!("--app {name}"))?);
+            apps.push(braze.add_app(spec).with_context(|| format!("--app {name}"))?);
         }
         for (app, file) in &self.public_keys {
             let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-            world
+            braze
                 .add_key(app, &pem, "given at start")
                 .map_err(|why| anyhow::anyhow!("--public-key {app}={}: {why}", file.display()))?;
         }
-        Ok((Arc::new(world), apps))
+        Ok((Arc::new(braze), apps))
     }
 }
 
@@ -105,7 +105,7 @@ fn banner(url: &str, apps: &[Value]) -> String {
     )
 }
 
-/// An event in words.
+/// Formats an event for people.
 fn spoken(happened: &Value) -> String {
     let request = &happened["request"];
     match text(happened, "type") {

@@ -14,16 +14,16 @@ use crate::{
 
 /// Run the service
 ///
-/// With --dev: no configuration, a throw-away key and API key, an embedded store in a temporary folder, loopback only.
+/// With --dev: no configuration, a throw-away key and API key, an embedded store in a temporary folder, on loopback only.
 #[derive(Args)]
 pub(super) struct Serve {
-    /// Try it: everything is made for the occasion and vanishes with the process
+    /// Try it: keys and store are throw-away and are deleted when the process stops
     #[arg(long)]
     dev: bool,
-    /// Where apps and backends connect, e.g. 127.0.0.1:8080; port 0 takes a free one
+    /// Address for apps and backends, e.g. 127.0.0.1:8080; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Where metrics and health are, e.g. 127.0.0.1:9090; port 0 takes a free one
+    /// Address for metrics and health, e.g. 127.0.0.1:9090; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     ops_listen: Option<String>,
 }
@@ -32,7 +32,7 @@ impl Serve {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async { if self.dev { self.dev(context).await } else { self.real(context).await } })?;
-        // Whatever is still blocked on a disk must not hold up the exit.
+        // Work that is still blocked on a disk must not delay the exit.
         runtime.shutdown_background();
         Ok(ExitCode::SUCCESS)
     }

@@ -1,4 +1,4 @@
-//! `countersign token`: mint one by hand, or see what is wrong with one.
+//! `countersign token`: mint a token by hand, or inspect one.
 
 use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -21,35 +21,35 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum Token {
-    /// Mint a token for a user, without a session: to try out, not for apps
+    /// Mint a token for a user, without a session: for trying things out, not for apps
     Mint {
-        /// The app
+        /// App to mint for
         #[arg(long)]
         app: AppName,
-        /// The user id, as given to changeUser
+        /// User id, as given to changeUser
         #[arg(long)]
         user: String,
-        /// A life shorter than the app's, e.g. 5m
+        /// Lifetime shorter than the app's, e.g. 5m
         #[arg(long, value_parser = crate::clock::parse_duration)]
         ttl: Option<Duration>,
     },
     Inspect(Inspect),
 }
 
-/// Decode a JWT and say in words what is wrong with it by Braze's rules
+/// Decode a JWT and explain what is wrong with it by Braze's rules
 ///
-/// Exit code 0: nothing that Braze would reject; 1: Braze would reject it.
+/// Exit code 0: Braze would accept it; 1: Braze would reject it.
 #[derive(Args)]
 pub(super) struct Inspect {
-    /// The JWT; - reads stdin
+    /// JWT to inspect; - reads stdin
     token: String,
-    /// A public key in PEM that Braze holds; several times for several
+    /// Public key in PEM that Braze holds; repeat it for more keys
     #[arg(long = "public-key", value_name = "FILE")]
     public_keys: Vec<PathBuf>,
-    /// Take public keys and SDK API key of this app from the configuration
+    /// Take the public keys and the SDK API key from the configuration of this app
     #[arg(long)]
     app: Option<AppName>,
-    /// The user id that the app gives to changeUser
+    /// User id that the app gives to changeUser
     #[arg(long)]
     user: Option<String>,
 }
@@ -103,7 +103,7 @@ impl Inspect {
         Ok(if rejected { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    /// The public keys to hold the token against, if any are named, and the app's SDK API key.
+    /// Public keys to verify the token with, if any are named, and the SDK API key of the app.
     fn held(&self, context: &Context) -> anyhow::Result<(Option<Vec<String>>, Option<String>)> {
         let mut keys = Vec::new();
         for file in &self.public_keys {
@@ -126,8 +126,8 @@ impl Inspect {
 
 fn finding_json(finding: &Finding) -> serde_json::Value {
     json!({
-        "error_code": finding.code.map(super::super::domain::verdict::Code::number),
-        "reason": finding.code.map(super::super::domain::verdict::Code::reason),
+        "error_code": finding.code.map(ErrorCode::number),
+        "reason": finding.code.map(ErrorCode::reason),
         "text": finding.text,
     })
 }

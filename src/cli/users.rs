@@ -13,15 +13,15 @@ use crate::domain::{
 
 #[derive(Subcommand)]
 pub(super) enum Users {
-    /// Give out no token for a user, on one app or on all, until opted in again
+    /// Opt a user out: no token is minted or refreshed, on one app or on all, until opted in again
     ///
-    /// A token that is out already lives to its exp at Braze.
-    OptOut(Who),
+    /// A token that was given out before lives to its exp at Braze.
+    OptOut(UserArg),
     /// Take an opt-out back
-    OptIn(Who),
+    OptIn(UserArg),
     /// End sessions: of a user, of everyone on an app, or a single one
     ///
-    /// Refresh tokens of an ended session are refused at once; a token that is out already lives to its exp at Braze.
+    /// Refresh tokens of an ended session are refused at once. A token that was given out before lives to its exp at Braze.
     Revoke(Revoke),
     /// List a user's sessions, newest first
     Sessions {
@@ -31,10 +31,10 @@ pub(super) enum Users {
 }
 
 #[derive(Args)]
-pub(super) struct Who {
+pub(super) struct UserArg {
     /// The user id, as given to changeUser
     user: String,
-    /// On this app only [default: on all]
+    /// This app only [default: all apps]
     #[arg(long)]
     app: Option<AppName>,
 }
@@ -45,13 +45,13 @@ pub(super) struct Revoke {
     /// The user id, as given to changeUser
     #[arg(required_unless_present_any = ["session", "everyone"], conflicts_with_all = ["session", "everyone"])]
     user: Option<String>,
-    /// One session, by its id
+    /// Id of a single session
     #[arg(long, conflicts_with_all = ["app", "everyone"])]
     session: Option<SessionId>,
-    /// Every user's sessions
+    /// Sessions of every user
     #[arg(long)]
     everyone: bool,
-    /// On this app only [default: on all]
+    /// This app only [default: all apps]
     #[arg(long)]
     app: Option<AppName>,
 }
@@ -59,8 +59,8 @@ pub(super) struct Revoke {
 impl Users {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
-            Self::OptOut(who) => opt_out(context, &who),
-            Self::OptIn(who) => opt_in(context, &who),
+            Self::OptOut(arg) => opt_out(context, &arg),
+            Self::OptIn(arg) => opt_in(context, &arg),
             Self::Revoke(what) => revoke(context, &what),
             Self::Sessions { user } => sessions(context, &user),
         }?;
@@ -74,18 +74,18 @@ pub(super) fn user_id(text: &str) -> anyhow::Result<UserId> {
     UserId::parse(text, rules).map_err(|bad| anyhow::anyhow!("the user id {bad}"))
 }
 
-fn opt_out(context: &Context, who: &Who) -> anyhow::Result<()> {
-    let user = user_id(&who.user)?;
+fn opt_out(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
+    let user = user_id(&arg.user)?;
     let changed =
-        context.with_operator(async |operator, _| Ok(operator.users().opt_out(&user, who.app.as_ref()).await?))?;
+        context.with_operator(async |operator, _| Ok(operator.users().opt_out(&user, arg.app.as_ref()).await?))?;
     let text = if changed { "The user is opted out." } else { "The user was opted out already." };
     context.output.answer(&json!({ "changed": changed }), text)
 }
 
-fn opt_in(context: &Context, who: &Who) -> anyhow::Result<()> {
-    let user = user_id(&who.user)?;
+fn opt_in(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
+    let user = user_id(&arg.user)?;
     let changed =
-        context.with_operator(async |operator, _| Ok(operator.users().opt_in(&user, who.app.as_ref()).await?))?;
+        context.with_operator(async |operator, _| Ok(operator.users().opt_in(&user, arg.app.as_ref()).await?))?;
     let text = if changed { "The opt-out is taken back." } else { "There was no opt-out of that scope." };
     context.output.answer(&json!({ "changed": changed }), text)
 }

@@ -105,7 +105,7 @@ fn bad_origin(origin: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether this is a host, with a port or without (RFC 3986 §3.2).
+/// Returns true for a host, with a port or without (RFC 3986 §3.2).
 fn is_host(host: &str) -> bool {
     let authority = host.parse::<http::uri::Authority>();
     let names_port = host.rsplit(']').next().is_some_and(|behind| behind.contains(':'));

@@ -33,7 +33,7 @@ impl Document {
     /// Reads the file.
     ///
     /// # Errors
-    /// Where it cannot be read, or is not TOML.
+    /// The file cannot be read, or is not TOML.
     pub(super) fn read(file: Option<&Path>) -> Result<Self, ConfigErrors> {
         let Some(file) = file else {
             let text = "there is none here: make one with `countersign init`, name one with --config, or try `countersign serve --dev`";

@@ -14,7 +14,7 @@ pub(super) const PREFIX: &str = "COUNTERSIGN_";
 /// Variable that names the configuration file; it is no setting itself.
 const FILE: &str = "COUNTERSIGN_CONFIG";
 
-/// Whether Kubernetes made this variable: it puts the address of a service named `countersign` into every pod beside it
+/// Returns true for a variable that Kubernetes made: it puts the address of a service named `countersign` into every pod beside it
 /// (`COUNTERSIGN_SERVICE_HOST`, `COUNTERSIGN_PORT_8080_TCP`, …).
 fn is_service_link(rest: &str) -> bool {
     rest == "PORT" || ((rest.starts_with("PORT_") || rest.starts_with("SERVICE_")) && !rest.contains("__"))

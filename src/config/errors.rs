@@ -30,7 +30,7 @@ impl ConfigErrors {
         }
     }
 
-    /// Whether there is none.
+    /// Returns true where there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -52,7 +52,7 @@ impl Default for Sealing {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Ring {
-    /// Whether `iss` is forced, so that a token of one app is worth nothing on another.
+    /// Forces the claim `iss`, so that a token of one app is worth nothing on another.
     pub(super) isolate_apps: bool,
     pub(super) rotation: rotate::Config,
 }

@@ -35,7 +35,7 @@ pub struct Config {
     pub rings: Vec<(RingName, Duration)>,
 }
 
-/// What other rooms do when this one has something for them. `app` wires it.
+/// Callbacks into the rooms that serve copies of the records. `app` wires them.
 pub struct Subscribers {
     /// Takes key records and API key records after each load.
     pub on_records: Box<dyn Fn(&[KeyRecord], Vec<ApiKeyRecord>) + Send + Sync>,

@@ -42,7 +42,7 @@ impl Operator {
     /// Checks keys, Braze, store and clock. Changes nothing but one row of the store, to prove that it can be written.
     ///
     /// # Errors
-    /// Where the store cannot be asked for the keys, or Braze for its lists.
+    /// The store cannot be asked for the keys, or a ring for its apps.
     pub async fn checks(&self) -> anyhow::Result<Vec<Check>> {
         let mut checks = vec![Check::new("sealing secret", Health::Ok, "opens the store")];
         checks.extend(self.check_keys().await?);

@@ -197,7 +197,7 @@ impl Rotations {
         Ok(drift(&self.rotator.observe(self.ring(ring)?).await?.snapshot))
     }
 
-    /// Whether Braze can be asked about any app of the ring.
+    /// Returns true where any app of the ring has a workspace, so that Braze can be asked about it.
     pub(super) fn has_workspace(&self, ring: &RingName) -> bool {
         self.ring(ring).is_ok_and(|config| config.apps.iter().any(|app| app.place.is_some()))
     }

@@ -104,7 +104,7 @@ pub struct KeyStatus {
     pub kid: String,
     /// Its state, and whether its private half is destroyed.
     pub state: String,
-    /// When it came into that state.
+    /// Time at which it came into that state.
     pub since: UnixMillis,
     /// Latest end of a token that a node may have signed with it.
     pub tokens_until: Option<UnixMillis>,
