@@ -8,6 +8,7 @@
 //!
 //! Imports go one way; `tests/it/architecture.rs` holds the table of who may import whom.
 
+pub mod address;
 pub mod app;
 pub mod braze;
 pub mod cli;

@@ -1,11 +1,6 @@
 //! How often who may ask (GCRA, by `governor`). The defaults are far above what an honest burst needs.
 
-use std::{
-    hash::Hash,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    time::Duration,
-};
+use std::{hash::Hash, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use governor::{
     DefaultKeyedRateLimiter, RateLimiter,
@@ -13,7 +8,10 @@ use governor::{
 };
 
 use super::problem::Problem;
-use crate::domain::{api_key::ApiKeyId, ids::SessionId};
+use crate::{
+    address::client_network,
+    domain::{api_key::ApiKeyId, ids::SessionId},
+};
 
 /// So many a second in the long run, so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +74,13 @@ impl Limits {
 
     /// One request from this address.
     pub(super) fn address(&self, address: IpAddr) -> Result<(), Problem> {
-        self.0.as_ref().map_or(Ok(()), |kinds| kinds.address.check(&source(address)))
+        self.0.as_ref().map_or(Ok(()), |kinds| kinds.address.check(&client_network(address)))
     }
 
     /// One refused credential from this address. Beyond the limit the refusal says to wait, instead of why; a good
     /// credential from the same address still passes, so that nobody can lock out their neighbours.
     pub(super) fn failure(&self, address: IpAddr) -> Result<(), Problem> {
-        self.0.as_ref().map_or(Ok(()), |kinds| kinds.failure.check(&source(address)))
+        self.0.as_ref().map_or(Ok(()), |kinds| kinds.failure.check(&client_network(address)))
     }
 
     /// Forgets those who have been quiet long enough to start afresh; called now and then.
@@ -93,14 +91,6 @@ impl Limits {
             kinds.address.limiter.retain_recent();
             kinds.failure.limiter.retain_recent();
         }
-    }
-}
-
-/// Whoever has one IPv6 address has the whole /64 it is in.
-fn source(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 

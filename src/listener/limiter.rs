@@ -2,11 +2,11 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::telemetry::Metrics;
+use crate::{address::client_network, telemetry::Metrics};
 
 /// The places for connections of one listener.
 pub(super) struct ConnectionLimiter {
@@ -30,7 +30,7 @@ impl ConnectionLimiter {
 
     /// A place for a connection from this address, where there is one.
     pub(super) fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
-        let network = network(address);
+        let network = client_network(address);
         if !self.count(network) {
             self.metrics.iter().for_each(|metrics| metrics.connection_refused());
             return None;
@@ -76,14 +76,6 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.limiter.release(self.network);
         self.limiter.metrics.iter().for_each(|metrics| metrics.connection_closed());
-    }
-}
-
-/// Whom an address stands for: an IPv6 host chooses freely among the addresses of its /64 (RFC 4291 §2.5.1).
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 /// A room, and the rooms it may import.
 const TABLE: &[(&str, &[&str])] = &[
+    ("address", &[]),
     ("clock", &[]),
     ("secret", &[]),
     ("telemetry", &[]),
@@ -12,13 +13,13 @@ const TABLE: &[(&str, &[&str])] = &[
     ("store", &["domain", "clock", "secret", "telemetry"]),
     ("braze", &["domain", "clock", "secret", "telemetry"]),
     ("identity", &["domain", "clock", "secret", "telemetry"]),
-    ("listener", &["clock", "telemetry"]),
+    ("listener", &["address", "clock", "telemetry"]),
     ("keyring", &["custody", "domain", "clock"]),
     ("issue", &["keyring", "store", "identity", "domain", "clock", "secret"]),
     ("rotate", &["keyring", "custody", "store", "braze", "domain", "clock", "secret"]),
     // A stand-in for Braze: it knows nothing of the service that it is there to test.
     ("sandbox", &["domain", "clock"]),
-    ("http", &["issue", "rotate", "identity", "domain", "clock", "secret", "telemetry"]),
+    ("http", &["address", "issue", "rotate", "identity", "domain", "clock", "secret", "telemetry"]),
     ("ops", &["issue", "rotate", "identity", "domain", "clock", "telemetry"]),
     ("config", &["domain", "clock", "secret", "custody", "store", "braze", "rotate", "http", "listener", "telemetry"]),
     ("cli", &["app", "config", "sandbox", "domain", "clock", "secret", "telemetry"]),
