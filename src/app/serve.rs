@@ -133,7 +133,12 @@ pub async fn open_public(settings: &Settings, services: &Arc<Services>) -> Resul
 
 /// Routes as a listener serves them.
 pub(super) fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
-    listener::Service { router, raw_refusal: Arc::new(http::middleware::refused_unread), metrics }
+    listener::Service {
+        router,
+        deadline: http::middleware::REQUEST_DEADLINE,
+        raw_refusal: Arc::new(http::middleware::refused_unread),
+        metrics,
+    }
 }
 
 /// Handles SIGHUP until SIGTERM or SIGINT comes.

@@ -1,4 +1,4 @@
-//! How many connections are open, in all and from one address.
+//! Number of open connections, in all and from one client network.
 
 use std::{
     collections::HashMap,
@@ -8,10 +8,10 @@ use std::{
 
 use crate::{address::client_network, telemetry::Metrics};
 
-/// The places for connections of one listener.
+/// Permits for the connections of one listener.
 pub(super) struct ConnectionLimiter {
-    most: usize,
-    most_per_address: usize,
+    max: usize,
+    max_per_address: usize,
     taken: Mutex<Taken>,
     metrics: Option<Arc<Metrics>>,
 }
@@ -19,16 +19,16 @@ pub(super) struct ConnectionLimiter {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    /// Only addresses that have a permit: no memory is spent on the others.
+    /// Only networks that have a permit: no memory is spent on the others.
     by_address: HashMap<IpAddr, usize>,
 }
 
 impl ConnectionLimiter {
-    pub(super) fn new(most: usize, most_per_address: usize, metrics: Option<Arc<Metrics>>) -> Arc<Self> {
-        Arc::new(Self { most, most_per_address, taken: Mutex::default(), metrics })
+    pub(super) fn new(max: usize, max_per_address: usize, metrics: Option<Arc<Metrics>>) -> Arc<Self> {
+        Arc::new(Self { max, max_per_address, taken: Mutex::default(), metrics })
     }
 
-    /// A place for a connection from this address, where there is one.
+    /// Returns a permit for a connection from this address, where one is left.
     pub(super) fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
         let network = client_network(address);
         if !self.count(network) {
@@ -42,7 +42,7 @@ impl ConnectionLimiter {
     fn count(&self, network: IpAddr) -> bool {
         let mut taken = self.taken();
         let here = taken.by_address.get(&network).copied().unwrap_or(0);
-        if taken.all >= self.most || here >= self.most_per_address {
+        if taken.all >= self.max || here >= self.max_per_address {
             return false;
         }
         taken.all += 1;
@@ -66,7 +66,7 @@ impl ConnectionLimiter {
     }
 }
 
-/// One connection's permit; given back on drop.
+/// Permit of one connection; given back on drop.
 pub(super) struct Permit {
     limiter: Arc<ConnectionLimiter>,
     network: IpAddr,

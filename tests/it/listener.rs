@@ -46,6 +46,7 @@ impl Site {
         let (address, metrics) = (listener.local_addr(), Metrics::new());
         let service = Service {
             router: router(Arc::clone(&waiting), Arc::clone(&go_on)),
+            deadline: Duration::from_secs(15),
             raw_refusal: Arc::new(problem),
             metrics: Some(Arc::clone(&metrics)),
         };
@@ -207,7 +208,7 @@ async fn a_flood_is_not_read_for_ever() {
 }
 
 #[tokio::test]
-async fn too_many_connections_are_turned_away_with_a_reason() {
+async fn too_many_connections_are_refused_with_a_reason() {
     let site = Site::open(|config| config.max_connections = 2);
     let (mut one, mut two) = (site.connect().await, site.connect().await);
     ask(&mut one).await;
