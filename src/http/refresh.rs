@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{ids::AppName, refresh_token::Presented, session::Decision, verdict},
-    issue::{Issued, Refreshed, Unrefreshed},
+    issue::{Issued, RefreshError, Refreshed},
     telemetry::Alarm,
 };
 
@@ -77,7 +77,7 @@ pub(super) fn open(
     Ok(presented)
 }
 
-fn count(state: &AppState, app: &AppName, outcome: &Result<Refreshed, Unrefreshed>) {
+fn count(state: &AppState, app: &AppName, outcome: &Result<Refreshed, RefreshError>) {
     let decision = match outcome {
         Ok(refreshed) => Some(refreshed.decision),
         Err(unrefreshed) => unrefreshed.decision,
