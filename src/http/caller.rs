@@ -116,7 +116,7 @@ impl Origin {
         if is_own || policy.allowed_origins.iter().any(|allowed| allowed == origin) {
             return Ok(());
         }
-        Err(Problem::foreign_origin())
+        Err(Problem::origin_not_allowed())
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     body::Strict,
     caller::{Address, Origin},
     openapi::Refusals,
-    problem::{Code, Problem},
+    problem::{Problem, ProblemCode},
     refresh::open,
 };
 
@@ -44,7 +44,7 @@ pub(super) async fn revoke(
 ) -> Result<Json<RevokeAnswer>, Problem> {
     match open(&state, address, &origin, &body.refresh_token) {
         Ok(presented) => state.issuer.revoke(&presented).await?,
-        Err(problem) if problem.code == Code::InvalidToken => {}
+        Err(problem) if problem.code == ProblemCode::InvalidToken => {}
         Err(problem) => return Err(problem),
     }
     Ok(Json(RevokeAnswer { status: "success" }))
