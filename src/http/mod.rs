@@ -9,6 +9,7 @@ mod jwks;
 mod limits;
 pub mod middleware;
 mod openapi;
+mod presented_token;
 mod problem;
 mod refresh;
 mod response;
