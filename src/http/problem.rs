@@ -127,7 +127,7 @@ pub struct Problem {
 pub(super) struct ProblemDocument<'a> {
     /// Kind of the problem, e.g. `urn:countersign:problem:invalid_token`.
     r#type: String,
-    /// The problem in words, the same for each of its kind.
+    /// Summary of the problem, the same for each of its kind.
     title: &'static str,
     /// The HTTP status.
     status: u16,

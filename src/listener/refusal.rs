@@ -39,12 +39,12 @@ mod tests {
     use super::*;
 
     fn encoded(status: StatusCode) -> String {
-        let words: RawRefusal = Arc::new(|status| {
+        let raw_refusal: RawRefusal = Arc::new(|status| {
             let headers = [("x-request-id", "r1"), ("content-length", "9999"), ("connection", "keep-alive")];
             let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
             (HeaderMap::from_iter(headers), Bytes::from(format!("[{}]", status.as_u16())))
         });
-        String::from_utf8(encode(&words, status)).unwrap()
+        String::from_utf8(encode(&raw_refusal, status)).unwrap()
     }
 
     #[test]

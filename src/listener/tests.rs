@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// What comes until the answer to `GET /` is complete.
+    /// Reads until the answer to `GET /` is complete.
     async fn hello(&mut self) -> String {
         let mut seen = Vec::new();
         while !seen.ends_with(b"\r\n\r\nhello") {
