@@ -12,14 +12,14 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
-/// The largest body.
+/// Largest body, in bytes.
 const MAX_BYTES: usize = 16 * 1024;
-/// The deepest nesting.
+/// Deepest nesting of arrays and objects.
 const MAX_DEPTH: usize = 32;
-/// The longest a body may take to arrive.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// Longest time for a body to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A JSON body of exactly this form: no duplicate, unknown or mistyped members, nothing behind it.
+/// JSON body of exactly this form: no duplicate, unknown or mistyped members, nothing behind it.
 pub(super) struct Strict<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Strict<T> {
@@ -27,12 +27,12 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Strict<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         must_be_json(request.headers())?;
-        let bytes = tokio::time::timeout(DEADLINE, read(request)).await.map_err(|_| too_slow())??;
+        let bytes = tokio::time::timeout(BODY_DEADLINE, read(request)).await.map_err(|_| too_slow())??;
         decode(&bytes).map(Self)
     }
 }
 
-/// `application/json` is asked for so that a browser always sends a preflight first (OWASP ASVS 3.5.2).
+/// Requires `application/json`, so that a browser always sends a preflight first (OWASP ASVS 3.5.2).
 fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
     let essence =
         |value: &str| value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
@@ -47,7 +47,6 @@ fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn read(request: Request) -> Result<Bytes, Problem> {
-    let too_large = || Problem::client(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 16 KB");
     match Limited::new(request.into_body(), MAX_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
@@ -55,15 +54,25 @@ async fn read(request: Request) -> Result<Bytes, Problem> {
     }
 }
 
+fn too_large() -> Problem {
+    let detail = format!("the body is larger than {} KB", MAX_BYTES / 1024);
+    Problem::client(StatusCode::PAYLOAD_TOO_LARGE, detail)
+}
+
 fn too_slow() -> Problem {
-    Problem::client(StatusCode::REQUEST_TIMEOUT, "the body took longer than 10 s to arrive")
+    let detail = format!("the body took longer than {} s to arrive", BODY_DEADLINE.as_secs());
+    Problem::client(StatusCode::REQUEST_TIMEOUT, detail)
+}
+
+fn too_deep() -> Problem {
+    Problem::client(StatusCode::BAD_REQUEST, format!("the body is nested deeper than {MAX_DEPTH} levels"))
 }
 
 /// Reads strict JSON.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let malformed = || Problem::client(StatusCode::BAD_REQUEST, "the body is not one JSON value in UTF-8 (RFC 8259)");
     if nesting(bytes) > MAX_DEPTH {
-        return Err(Problem::client(StatusCode::BAD_REQUEST, "the body is nested deeper than 32 levels"));
+        return Err(too_deep());
     }
     if std::str::from_utf8(bytes).is_err() {
         return Err(malformed());
@@ -75,7 +84,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// How deep a JSON text is nested; exact for valid JSON, and some number for anything else.
+/// Returns the depth of nesting of a JSON text: exact for valid JSON, some number for anything else.
 fn nesting(bytes: &[u8]) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
     for &byte in bytes {
@@ -94,7 +103,7 @@ fn nesting(bytes: &[u8]) -> usize {
     deepest
 }
 
-/// Names the member at fault, in words of our own.
+/// Makes the problem that names the member at fault. serde's own message may hold what the client sent.
 fn at_fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let text = error.inner().to_string();
     let named = text.split('`').nth(1).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Who is on the other end: the address, the API key, the page's origin; and whether there is room for the request.
+//! Caller of a request: its address, its API key, its page's origin; and the capacity to answer it.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use super::{AppState, problem::Problem};
 use crate::{domain::policy::AppPolicy, identity::Caller};
 
-/// Proof that a signature asked for now would come in time. The first thing a handler asks for, since it costs nothing.
+/// Proof that a signature asked for now would come in time. Handlers extract it first, since it costs nothing.
 pub(super) struct Admitted;
 
 impl FromRequestParts<Arc<AppState>> for Admitted {
@@ -31,7 +31,7 @@ impl FromRequestParts<Arc<AppState>> for Admitted {
     }
 }
 
-/// The address that asks, within its rate.
+/// Address of the client, within its rate.
 pub(super) struct Address(pub(super) IpAddr);
 
 impl FromRequestParts<Arc<AppState>> for Address {
@@ -46,8 +46,8 @@ impl FromRequestParts<Arc<AppState>> for Address {
     }
 }
 
-/// The address of the client: the peer's, or, behind trusted proxies, the last one in `X-Forwarded-For` that is none of
-/// theirs. What stands before that may be forged and is not looked at.
+/// Returns the address of the client: the peer's, or, behind trusted proxies, the last one in `X-Forwarded-For` that
+/// is none of theirs. What stands before that may be forged and is not looked at.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     if !is_trusted(&peer) {
@@ -65,7 +65,7 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAdd
     client
 }
 
-/// A backend that proved itself, within its rate.
+/// Backend that authenticated, within its rate.
 pub(super) struct Authenticated(pub(super) Caller);
 
 impl FromRequestParts<Arc<AppState>> for Authenticated {
@@ -84,7 +84,7 @@ impl FromRequestParts<Arc<AppState>> for Authenticated {
     }
 }
 
-/// The bearer credential (RFC 6750 §2.1), if exactly one is there.
+/// Returns the bearer credential (RFC 6750 §2.1), if there is exactly one.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (only, None) = (values.next()?, values.next()) else { return None };
@@ -92,23 +92,20 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(credential.trim())
 }
 
-/// The page that asks, where a browser says so.
+/// Origin of the page that sent the request, where a browser sends one (RFC 6454 §7).
 pub(super) struct Origin {
     origin: Option<String>,
     host: Option<String>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Origin {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let text = |name| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        Ok(Self { origin: text(header::ORIGIN), host: text(header::HOST) })
-    }
-}
-
 impl Origin {
-    /// Whether the app lists the page's origin. Native apps send none; this service's own page may try things out.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        Self { origin: text(header::ORIGIN), host: text(header::HOST) }
+    }
+
+    /// Checks that the app lists the page's origin. Native apps send none; this service's own page `/docs` is
+    /// allowed.
     pub(super) fn may_use(&self, policy: &AppPolicy) -> Result<(), Problem> {
         let Some(origin) = self.origin.as_deref() else { return Ok(()) };
         let own = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
@@ -116,7 +113,7 @@ impl Origin {
         if is_own || policy.allowed_origins.iter().any(|allowed| allowed == origin) {
             return Ok(());
         }
-        Err(Problem::foreign_origin())
+        Err(Problem::origin_not_allowed())
     }
 }
 

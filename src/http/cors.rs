@@ -7,8 +7,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::AppState;
 
-/// The layer for the routes that browsers call. A preflight does not say for which app it is, so any app's origin passes
-/// here; the handler holds it against the app's own list before anything happens.
+/// Returns the layer for the routes that browsers call. A preflight does not tell the app, so any app's origin passes
+/// here; the handler checks it against the app's own list before anything else of the app is used.
 pub(super) fn layer(state: &Arc<AppState>) -> CorsLayer {
     let state = Arc::clone(state);
     let listed = move |origin: &HeaderValue, _: &_| {

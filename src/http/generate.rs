@@ -20,11 +20,11 @@ use crate::{
     issue::Issued,
 };
 
-/// Whom to mint for.
+/// Body of a mint.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GenerateRequest {
-    /// The app, as it is named in the configuration.
+    /// The app, by its name in the configuration.
     #[schema(value_type = String, example = "web", pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     app: AppName,
     /// The user id, exactly as the app gives it to `changeUser`.
@@ -51,8 +51,8 @@ pub(super) async fn generate(
     let policy = state.issuer.policy(&body.app).ok_or(NotScoped)?;
     let user =
         UserId::parse(&body.user_id, policy.user_ids).map_err(|bad| Problem::field("user_id", bad.to_string()))?;
-    let who = caller.vouches_for(&body.app, user)?;
-    let issued = state.issuer.mint(&who, body.ttl.map(Duration::from_secs)).await?;
-    state.metrics.minted(who.app().as_str());
+    let app_user = caller.vouches_for(&body.app, user)?;
+    let issued = state.issuer.mint(&app_user, body.ttl.map(Duration::from_secs)).await?;
+    state.metrics.minted(app_user.app().as_str());
     Ok(issued)
 }

@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`: alive; ready, and why not.
+//! `/healthz`: the process answers. `/readyz`: the service should get requests, or the conditions that fail.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use crate::telemetry::{Readiness, ReadinessReport};
 
-/// What `/healthz` answers.
+/// Answer of `/healthz`.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Alive {
     /// Always `alive`.
@@ -33,7 +33,10 @@ pub(super) async fn healthz() -> Json<Alive> {
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     params(("verbose" = Option<String>, Query, description = "Also tell what an operator should look at")),
-    responses((status = 200, description = "Ready", body = ReadinessReport), (status = 503, description = "Not ready", body = ReadinessReport)),
+    responses(
+        (status = 200, description = "Ready", body = ReadinessReport),
+        (status = 503, description = "Not ready", body = ReadinessReport),
+    ),
 )]
 pub(super) async fn readyz(State(state): State<Arc<AppState>>, uri: Uri) -> Response {
     report(&state.readiness, &uri)
@@ -43,14 +46,14 @@ fn report(readiness: &Readiness, uri: &Uri) -> Response {
     let asks = |query: &str| query.split('&').any(|part| part.split('=').next() == Some("verbose"));
     let report = readiness.report(uri.query().is_some_and(asks));
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Verbatim, Json(report)).into_response()
+    (status, OwnBody, Json(report)).into_response()
 }
 
-/// Marks an answer whose status is no error to be spelled out: it is the answer.
+/// Marks an answer that keeps its own body, although its status is an error's.
 #[derive(Clone, Copy)]
-pub(super) struct Verbatim;
+pub(super) struct OwnBody;
 
-impl axum::response::IntoResponseParts for Verbatim {
+impl axum::response::IntoResponseParts for OwnBody {
     type Error = std::convert::Infallible;
 
     fn into_response_parts(
@@ -62,7 +65,7 @@ impl axum::response::IntoResponseParts for Verbatim {
     }
 }
 
-/// The same two, for another listener.
+/// Returns the two health routes, for another listener.
 pub fn routes(readiness: Arc<Readiness>) -> Router {
     let ready = move |uri: Uri| async move { report(&readiness, &uri) };
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(ready))

@@ -14,10 +14,10 @@ use bytes::Bytes;
 use super::AppState;
 use crate::domain::{jwk::jwk_set, key::KeyRecord};
 
-/// The key set as it is served: made once for each change, not for each request.
-pub struct Jwks(ArcSwap<Document>);
+/// Key set as it is served: made once for each change, not for each request.
+pub struct Jwks(ArcSwap<ServedKeySet>);
 
-struct Document {
+struct ServedKeySet {
     body: Bytes,
     etag: HeaderValue,
     cache: HeaderValue,
@@ -25,25 +25,25 @@ struct Document {
 
 impl Default for Jwks {
     fn default() -> Self {
-        Self(ArcSwap::from_pointee(Document::new(&[], Duration::ZERO)))
+        Self(ArcSwap::from_pointee(ServedKeySet::new(&[], Duration::ZERO)))
     }
 }
 
 impl Jwks {
     /// Serves these keys from now on; verifiers may keep them for `max_age`.
     pub fn swap(&self, keys: &[KeyRecord], max_age: Duration) {
-        self.0.store(Arc::new(Document::new(keys, max_age)));
+        self.0.store(Arc::new(ServedKeySet::new(keys, max_age)));
     }
 }
 
-impl Document {
+impl ServedKeySet {
     fn new(keys: &[KeyRecord], max_age: Duration) -> Self {
         let body = serde_json::to_vec(&jwk_set(keys)).unwrap_or_else(|_| unreachable!("a key set always serialises"));
         let hash = digest(&SHA256, &body);
-        let short = hash.as_ref().iter().take(8).fold(0u64, |id, &byte| id << 8 | u64::from(byte));
+        let tag = hash.as_ref().iter().take(8).copied().collect::<Vec<u8>>();
         let header = |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("no-store"));
         let cache = header(format!("public, max-age={}", max_age.as_secs()));
-        Self { body: body.into(), etag: header(format!("\"{short:016x}\"")), cache }
+        Self { body: body.into(), etag: header(format!("\"{}\"", hex::encode(tag))), cache }
     }
 }
 
@@ -51,21 +51,26 @@ impl Document {
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "keys",
     responses(
-        (status = 200, description = "A JWK Set (RFC 7517)", body = serde_json::Value, content_type = "application/jwk-set+json"),
+        (
+            status = 200,
+            description = "A JWK Set (RFC 7517)",
+            body = serde_json::Value,
+            content_type = "application/jwk-set+json"
+        ),
         (status = 304, description = "Unchanged since that ETag"),
     ),
 )]
 pub(super) async fn jwks(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
-    let document = state.jwks.0.load();
-    let shared = [(header::ETAG, document.etag.clone()), (header::CACHE_CONTROL, document.cache.clone())];
-    if is_known(&headers, &document.etag) {
+    let served = state.jwks.0.load();
+    let shared = [(header::ETAG, served.etag.clone()), (header::CACHE_CONTROL, served.cache.clone())];
+    if is_known(&headers, &served.etag) {
         return (StatusCode::NOT_MODIFIED, shared).into_response();
     }
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"))];
-    (shared, kind, document.body.clone()).into_response()
+    (shared, kind, served.body.clone()).into_response()
 }
 
-/// Whether the caller has this version (RFC 9110 §13.1.2, weak comparison).
+/// Tells whether the caller has this version (RFC 9110 §13.1.2, weak comparison).
 fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = tags.flat_map(|list| list.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));

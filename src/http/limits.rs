@@ -1,11 +1,6 @@
-//! How often who may ask (GCRA, by `governor`). The defaults are far above what an honest burst needs.
+//! Rate limits (GCRA, by `governor`). The defaults are far above what an honest burst needs.
 
-use std::{
-    hash::Hash,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    time::Duration,
-};
+use std::{hash::Hash, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use governor::{
     DefaultKeyedRateLimiter, RateLimiter,
@@ -13,34 +8,35 @@ use governor::{
 };
 
 use super::problem::Problem;
-use crate::domain::{api_key::ApiKeyId, ids::SessionId};
+use crate::{
+    address::client_network,
+    domain::{api_key::ApiKeyId, ids::SessionId},
+};
 
-/// So many a second in the long run, so many at once.
+/// Rate in the long run, and burst at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// The rate.
     pub per_second: NonZeroU32,
-    /// The burst.
     pub burst: NonZeroU32,
 }
 
-/// The quotas of `[limits]`; `None`: no limit.
+/// Quotas of `[limits]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitConfig {
     /// Of one API key.
     pub per_client: Quota,
     /// Of one session.
     pub per_session: Quota,
-    /// Of one address (of IPv6, one /64).
+    /// Of one [client network](client_network).
     pub per_address: Quota,
-    /// Of refused credentials from one address.
+    /// Of refused credentials from one client network.
     pub failures_per_address: Quota,
 }
 
-/// The limits in force.
-pub struct Limits(Option<Kinds>);
+/// Limits in force; `None`: no limit.
+pub struct Limits(Option<Limiters>);
 
-struct Kinds {
+struct Limiters {
     client: Limit<ApiKeyId>,
     session: Limit<SessionId>,
     address: Limit<IpAddr>,
@@ -54,9 +50,9 @@ struct Limit<K: Hash + Eq + Clone> {
 }
 
 impl Limits {
-    /// Limits by these quotas, or none at all.
+    /// Makes limits of these quotas, or no limits.
     pub fn new(config: Option<LimitConfig>) -> Self {
-        Self(config.map(|config| Kinds {
+        Self(config.map(|config| Limiters {
             client: Limit::new("client", config.per_client),
             session: Limit::new("session", config.per_session),
             address: Limit::new("address", config.per_address),
@@ -64,43 +60,35 @@ impl Limits {
         }))
     }
 
-    /// One request with this API key.
+    /// Counts one request with this API key.
     pub(super) fn client(&self, key: &ApiKeyId) -> Result<(), Problem> {
-        self.0.as_ref().map_or(Ok(()), |kinds| kinds.client.check(key))
+        self.0.as_ref().map_or(Ok(()), |limiters| limiters.client.check(key))
     }
 
-    /// One request of this session.
+    /// Counts one request of this session.
     pub(super) fn session(&self, session: SessionId) -> Result<(), Problem> {
-        self.0.as_ref().map_or(Ok(()), |kinds| kinds.session.check(&session))
+        self.0.as_ref().map_or(Ok(()), |limiters| limiters.session.check(&session))
     }
 
-    /// One request from this address.
+    /// Counts one request from this address.
     pub(super) fn address(&self, address: IpAddr) -> Result<(), Problem> {
-        self.0.as_ref().map_or(Ok(()), |kinds| kinds.address.check(&source(address)))
+        self.0.as_ref().map_or(Ok(()), |limiters| limiters.address.check(&client_network(address)))
     }
 
-    /// One refused credential from this address. Beyond the limit the refusal says to wait, instead of why; a good
-    /// credential from the same address still passes, so that nobody can lock out their neighbours.
+    /// Counts one refused credential from this address. Beyond the limit the refusal is 429, whatever its cause was;
+    /// a good credential from the same address still passes, so that nobody can lock out their neighbours.
     pub(super) fn failure(&self, address: IpAddr) -> Result<(), Problem> {
-        self.0.as_ref().map_or(Ok(()), |kinds| kinds.failure.check(&source(address)))
+        self.0.as_ref().map_or(Ok(()), |limiters| limiters.failure.check(&client_network(address)))
     }
 
-    /// Forgets those who have been quiet long enough to start afresh; called now and then.
+    /// Removes the keys whose quota is whole again; to be called now and then.
     pub fn evict_idle(&self) {
-        if let Some(kinds) = &self.0 {
-            kinds.client.limiter.retain_recent();
-            kinds.session.limiter.retain_recent();
-            kinds.address.limiter.retain_recent();
-            kinds.failure.limiter.retain_recent();
+        if let Some(limiters) = &self.0 {
+            limiters.client.limiter.retain_recent();
+            limiters.session.limiter.retain_recent();
+            limiters.address.limiter.retain_recent();
+            limiters.failure.limiter.retain_recent();
         }
-    }
-}
-
-/// Whoever has one IPv6 address has the whole /64 it is in.
-fn source(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! What every answer has in common: a request id, the security headers, problem documents for all errors, a deadline,
-//! and an answer even where a handler panics.
+//! Middleware of every route: a request id, the security headers, problem documents for all errors, a deadline, and
+//! an answer even where a handler panics.
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -14,32 +14,32 @@ use axum::{
 use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{health::Verbatim, problem::Problem};
+use super::{health::OwnBody, problem::Problem};
 use crate::{
     secret::{SystemEntropy, random},
     telemetry::{Alarm, Metrics},
 };
 
-/// The longest a whole request may take.
+/// Longest time for a whole request.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Puts the edge round a listener's routes; `metrics` counts its requests and refusals.
+/// Wraps a listener's routes in this middleware; `metrics` counts its requests and refusals.
 pub fn wrap(routes: Router, metrics: Option<Arc<Metrics>>) -> Router {
-    let rung = metrics.clone();
+    let alarms = metrics.clone();
     let panicked = move |_: Box<dyn Any + Send>| {
-        // The panic hook has logged where; its text may hold what a client sent and goes no further.
-        if let Some(metrics) = &rung {
+        // The panic hook has logged the place. The panic's text may hold what a client sent: it is not passed on.
+        if let Some(metrics) = &alarms {
             metrics.alarm(Alarm::Panic);
         }
         Problem::panicked().into_response()
     };
-    routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(metrics, edge))
+    routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(metrics, respond))
 }
 
-/// The answer to a request that HTTP itself refuses (431, 400), for the listener to send.
+/// Returns the answer to a request that the listener refuses (400, 408, 431, 503), for the listener to send.
 pub fn refused_unread(status: StatusCode) -> (HeaderMap, Bytes) {
     let id = new_request_id();
     let response = finish(Problem::of_status(status).into_response(), &id, None);
@@ -47,7 +47,7 @@ pub fn refused_unread(status: StatusCode) -> (HeaderMap, Bytes) {
     (response.headers().clone(), Bytes::from(problem.document(id.to_str().unwrap_or_default())))
 }
 
-async fn edge(State(metrics): State<Option<Arc<Metrics>>>, request: Request, next: Next) -> Response {
+async fn respond(State(metrics): State<Option<Arc<Metrics>>>, request: Request, next: Next) -> Response {
     if let Some(metrics) = &metrics {
         metrics.request();
     }
@@ -59,7 +59,7 @@ async fn edge(State(metrics): State<Option<Arc<Metrics>>>, request: Request, nex
 
 fn finish(mut response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -> Response {
     let is_error = response.status().is_client_error() || response.status().is_server_error();
-    if is_error && response.extensions().get::<Verbatim>().is_none() {
+    if is_error && response.extensions().get::<OwnBody>().is_none() {
         response = to_problem(response, id, metrics);
     }
     let headers = response.headers_mut();
@@ -70,7 +70,7 @@ fn finish(mut response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -
     response
 }
 
-/// Gives an error its document: the handler's own, or one for the bare status.
+/// Gives an error its document: the handler's own problem, or one for the bare status.
 fn to_problem(response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -> Response {
     let status = response.status();
     let own = response.extensions().get::<Arc<Problem>>().cloned();
@@ -85,7 +85,7 @@ fn to_problem(response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -
     Response::from_parts(parts, Body::from(problem.document(id.to_str().unwrap_or_default())))
 }
 
-/// Whether a caller's id may be echoed: short, and nothing a log or a header could trip over.
+/// Tells whether a caller's id may be echoed: it is short, and safe in a log and in a header.
 fn is_sane(id: &HeaderValue) -> bool {
     let bytes = id.as_bytes();
     (1..=128).contains(&bytes.len())
@@ -94,5 +94,5 @@ fn is_sane(id: &HeaderValue) -> bool {
 
 fn new_request_id() -> HeaderValue {
     let bytes: [u8; 8] = random(&SystemEntropy).unwrap_or_default();
-    HeaderValue::from_str(&format!("{:016x}", u64::from_be_bytes(bytes))).unwrap_or(HeaderValue::from_static("0"))
+    HeaderValue::from_str(&hex::encode(bytes)).unwrap_or(HeaderValue::from_static("0"))
 }

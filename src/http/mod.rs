@@ -9,6 +9,7 @@ mod jwks;
 mod limits;
 pub mod middleware;
 mod openapi;
+mod presented_token;
 mod problem;
 mod refresh;
 mod response;
@@ -34,36 +35,29 @@ use crate::{
 pub use health::routes as health_routes;
 pub use jwks::Jwks;
 pub use limits::{LimitConfig, Limits, Quota};
-pub use problem::{Code, Problem};
+pub use problem::{Problem, ProblemCode};
 
-/// What the handlers work with.
+/// State that the handlers share.
 pub struct AppState {
-    /// The service's verbs.
     pub issuer: Issuer,
-    /// Who may mint.
     pub api_keys: ApiKeys,
-    /// How often who may ask.
     pub limits: ArcSwap<Limits>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Networks of the proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: ArcSwap<Vec<IpNet>>,
-    /// The public keys.
     pub jwks: Jwks,
-    /// Whether the service is ready, and why not.
     pub readiness: Arc<Readiness>,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Whether any token route would take this body; for fuzzing.
+/// Tells whether any token route would take this body; for fuzzing.
 pub fn accepts_body(bytes: &[u8]) -> bool {
     body::decode::<generate::GenerateRequest>(bytes).is_ok()
         || body::decode::<refresh::RefreshRequest>(bytes).is_ok()
         || body::decode::<revoke::RevokeRequest>(bytes).is_ok()
 }
 
-/// Every public route.
+/// Returns every public route.
 pub fn router(state: &Arc<AppState>) -> Router {
     let cors = cors::layer(state);
     let (api, document) = OpenApiRouter::with_openapi(openapi::frame())

@@ -11,9 +11,9 @@ use utoipa::{
 };
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::problem::{Document, FieldError, RetrySchema};
+use super::problem::{FieldError, ProblemDocument, RetrySchema};
 
-/// The document's frame; the handlers fill in the paths.
+/// OpenAPI document without paths; the handlers add them.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -22,7 +22,7 @@ use super::problem::{Document, FieldError, RetrySchema};
             Errors are RFC 9457 problem documents with a stable `code` and a `retry` hint.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(Document<'static>, FieldError, RetrySchema)),
+    components(schemas(ProblemDocument<'static>, FieldError, RetrySchema)),
     modifiers(&ApiKeyScheme),
     tags(
         (name = "tokens", description = "A token's life"),
@@ -42,39 +42,40 @@ impl Modify for ApiKeyScheme {
     }
 }
 
-/// The refusals that any of the token routes may give.
+/// Refusals that any of the token routes may give.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only describes")]
 pub(super) enum Refusals {
     /// Malformed request
     #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] Document<'static>),
+    BadRequest(#[to_schema] ProblemDocument<'static>),
     /// Credential or refresh token refused
     #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] Document<'static>),
+    Unauthorized(#[to_schema] ProblemDocument<'static>),
     /// Not allowed for this app, or the user is opted out
     #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(#[to_schema] Document<'static>),
+    Forbidden(#[to_schema] ProblemDocument<'static>),
     /// The body took too long to arrive
     #[response(status = 408, content_type = "application/problem+json")]
-    Timeout(#[to_schema] Document<'static>),
+    Timeout(#[to_schema] ProblemDocument<'static>),
     /// The session belongs to another user
     #[response(status = 409, content_type = "application/problem+json")]
-    Mismatch(#[to_schema] Document<'static>),
-    /// Body over 16 KB
+    Mismatch(#[to_schema] ProblemDocument<'static>),
+    /// Body too large
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] Document<'static>),
+    TooLarge(#[to_schema] ProblemDocument<'static>),
     /// Not `application/json`
     #[response(status = 415, content_type = "application/problem+json")]
-    MediaType(#[to_schema] Document<'static>),
+    MediaType(#[to_schema] ProblemDocument<'static>),
     /// Too many requests
     #[response(status = 429, content_type = "application/problem+json")]
-    RateLimited(#[to_schema] Document<'static>),
+    RateLimited(#[to_schema] ProblemDocument<'static>),
     /// Overloaded, or something of ours is out of reach; `Retry-After` says when to come back
     #[response(status = 503, content_type = "application/problem+json")]
-    Later(#[to_schema] Document<'static>),
+    Later(#[to_schema] ProblemDocument<'static>),
 }
 
+/// Returns the OpenAPI document without paths.
 pub(super) fn frame() -> utoipa::openapi::OpenApi {
     Frame::openapi()
 }
@@ -84,7 +85,7 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 );
 
-/// The document and the page.
+/// Returns the routes of the document and the page.
 pub(super) fn pages(document: utoipa::openapi::OpenApi) -> Router {
     Router::from(SwaggerUi::new("/docs").url("/openapi.json", document))
         .route_layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))

@@ -14,14 +14,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
 use crate::{identity, issue::Refusal};
 
-/// The stable code of a problem: the closed set that clients branch on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+/// Stable code of a problem: the closed set that clients branch on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, IntoStaticStr, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Code {
+#[strum(serialize_all = "snake_case")]
+#[schema(as = Code)]
+pub enum ProblemCode {
     /// The request is malformed, or asks for what is not there.
     ClientError,
     /// The API key was refused; one answer for every cause.
@@ -44,21 +47,10 @@ pub enum Code {
     Unavailable,
 }
 
-impl Code {
-    /// The code as text.
+impl ProblemCode {
+    /// Returns the code as text, as documents and metrics have it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientError => "client_error",
-            Self::Unauthorized => "unauthorized",
-            Self::InvalidToken => "invalid_token",
-            Self::ExpiredToken => "expired_token",
-            Self::Forbidden => "forbidden",
-            Self::OptedOut => "opted_out",
-            Self::UserMismatch => "user_mismatch",
-            Self::RateLimited => "rate_limited",
-            Self::Overloaded => "overloaded",
-            Self::Unavailable => "unavailable",
-        }
+        self.into()
     }
 
     fn title(self) -> &'static str {
@@ -88,7 +80,7 @@ impl Code {
     }
 }
 
-/// Whether asking again makes sense.
+/// Advice on asking again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
     /// The same request will never be met.
@@ -109,20 +101,19 @@ impl Serialize for Retry {
     }
 }
 
-/// One member of the request that is at fault.
+/// Member of the request that is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct FieldError {
-    /// The member's name.
+    /// Name of the member.
     pub field: String,
-    /// What is wrong with it, and what to do.
+    /// The fault, and what to do.
     pub message: String,
 }
 
-/// An error, before [`super::middleware`] gives it the request's id and its bytes.
+/// Error, before [`super::middleware`] gives it the request's id and its bytes.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// Its code.
-    pub code: Code,
+    pub code: ProblemCode,
     status: StatusCode,
     detail: Cow<'static, str>,
     retry: Retry,
@@ -130,20 +121,20 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// The document itself, as RFC 9457 §3.1 names its members.
+/// Problem document, with the members that RFC 9457 §3.1 names, and our own.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(super) struct Document<'a> {
-    /// Which problem this is, e.g. `urn:countersign:problem:invalid_token`.
+pub(super) struct ProblemDocument<'a> {
+    /// Kind of the problem, e.g. `urn:countersign:problem:invalid_token`.
     r#type: String,
-    /// The problem in words, the same for each of its kind.
+    /// Summary of the problem, the same for each of its kind.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What is the matter this time, and what to do.
+    /// The matter this time, and what to do.
     detail: &'a str,
     /// The stable code.
-    code: Code,
+    code: ProblemCode,
     /// `"never"`, `"after_login"`, or milliseconds.
     #[schema(value_type = RetrySchema)]
     retry: Retry,
@@ -154,27 +145,27 @@ pub(super) struct Document<'a> {
     errors: &'a [FieldError],
 }
 
-/// `retry` as the document describes it.
+/// Schema of `retry` in the OpenAPI document.
 #[derive(ToSchema)]
 #[schema(as = Retry)]
 #[expect(dead_code, reason = "only describes")]
 #[serde(untagged)]
 pub(super) enum RetrySchema {
     /// `never` or `after_login`.
-    Word(String),
+    Text(String),
     /// Milliseconds to wait.
     Milliseconds(u64),
 }
 
 impl Problem {
-    fn new(code: Code, retry: Retry, detail: impl Into<Cow<'static, str>>) -> Self {
+    fn new(code: ProblemCode, retry: Retry, detail: impl Into<Cow<'static, str>>) -> Self {
         let status = code.status();
         Self { code, status, detail: detail.into(), retry, errors: Vec::new(), headers: Vec::new() }
     }
 
     /// A request that cannot be met as it stands; any status of the 4xx that has no code of its own.
     pub fn client(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, ..Self::new(Code::ClientError, Retry::Never, detail) }
+        Self { status, ..Self::new(ProblemCode::ClientError, Retry::Never, detail) }
     }
 
     /// A request with a member at fault.
@@ -187,20 +178,20 @@ impl Problem {
     /// The credential was refused, whatever the cause.
     pub fn unauthorized() -> Self {
         let detail = "send a live API key of this service as `Authorization: Bearer <API key>`";
-        Self::new(Code::Unauthorized, Retry::Never, detail)
+        Self::new(ProblemCode::Unauthorized, Retry::Never, detail)
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
-    /// The page's origin is none of the app's.
-    pub fn foreign_origin() -> Self {
-        Self::new(Code::Forbidden, Retry::Never, "this origin is not in the app's allowed_origins")
+    /// The page's origin is not in the app's list.
+    pub fn origin_not_allowed() -> Self {
+        Self::new(ProblemCode::Forbidden, Retry::Never, "this origin is not in the app's allowed_origins")
     }
 
-    /// Too many requests; `wait` is when the next will be let through.
+    /// Too many requests; the next one passes after `wait`.
     pub fn rate_limited(wait: Duration, policy: &'static str, burst: u32, window: Duration) -> Self {
         let seconds = at_least_a_second(wait);
         let number = |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
-        Self::new(Code::RateLimited, Retry::After(wait), "asked too often; wait as long as `retry` says")
+        Self::new(ProblemCode::RateLimited, Retry::After(wait), "asked too often; wait as long as `retry` says")
             .with(header::RETRY_AFTER, HeaderValue::from(seconds))
             .with(RATE_LIMIT, number(format!("\"{policy}\";r=0;t={seconds}")))
             .with(RATE_LIMIT_POLICY, number(format!("\"{policy}\";q={burst};w={}", at_least_a_second(window))))
@@ -208,13 +199,13 @@ impl Problem {
 
     /// More work than can be done in time.
     pub fn overloaded(wait: Duration) -> Self {
-        Self::later(Code::Overloaded, wait, "too many requests wait for a signature; try again")
+        Self::later(ProblemCode::Overloaded, wait, "too many requests wait for a signature; try again")
     }
 
     /// Something of ours is out of reach. The details are in the log, not here.
     pub fn unavailable() -> Self {
         Self::later(
-            Code::Unavailable,
+            ProblemCode::Unavailable,
             Duration::ZERO,
             "the service cannot answer now; the request changed nothing that matters, try again",
         )
@@ -225,12 +216,12 @@ impl Problem {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::unavailable() }
     }
 
-    /// What a bare status becomes: an error that did not come from a handler.
+    /// Makes the problem of a bare status: of an error that did not come from a handler.
     pub fn of_status(status: StatusCode) -> Self {
         let detail = match status {
             StatusCode::NOT_FOUND => "there is nothing at this path; /docs shows what there is",
             StatusCode::METHOD_NOT_ALLOWED => "this path does not take that method; `Allow` says which it takes",
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the headers are larger than 16 KB, or more than 64",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the headers are too large or too many",
             StatusCode::BAD_REQUEST => "this is not an HTTP/1.1 request",
             _ if status.is_server_error() => return Self { status, ..Self::unavailable() },
             _ => "the request cannot be met",
@@ -238,7 +229,7 @@ impl Problem {
         Self::client(status, detail)
     }
 
-    fn later(code: Code, wait: Duration, detail: &'static str) -> Self {
+    fn later(code: ProblemCode, wait: Duration, detail: &'static str) -> Self {
         let wait = wait.max(Duration::from_secs(1)) + spread();
         Self::new(code, Retry::After(wait), detail)
             .with(header::RETRY_AFTER, HeaderValue::from(at_least_a_second(wait)))
@@ -249,14 +240,14 @@ impl Problem {
         self
     }
 
-    /// The headers that go with it.
+    /// Returns the headers that go with it.
     pub(super) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
         self.headers.iter().cloned()
     }
 
-    /// The bytes of the document.
+    /// Returns the bytes of the document.
     pub(super) fn document(&self, request_id: &str) -> Vec<u8> {
-        let document = Document {
+        let document = ProblemDocument {
             r#type: format!("urn:countersign:problem:{}", self.code.as_str()),
             title: self.code.title(),
             status: self.status.as_u16(),
@@ -278,12 +269,13 @@ fn at_least_a_second(wait: Duration) -> u64 {
     wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1)
 }
 
-/// Up to a second, evenly spread over successive answers, so that those turned away together do not return together.
+/// Returns up to a second, evenly spread over successive answers, so that clients refused together do not return
+/// together.
 fn spread() -> Duration {
-    static TURN: AtomicU64 = AtomicU64::new(0);
+    static ANSWERS: AtomicU64 = AtomicU64::new(0);
     // Multiples of the golden ratio, modulo one, fill an interval evenly.
-    let turn = TURN.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    Duration::from_millis(((turn >> 32) * 1000) >> 32)
+    let spread = ANSWERS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    Duration::from_millis(((spread >> 32) * 1000) >> 32)
 }
 
 impl IntoResponse for Problem {
@@ -300,18 +292,20 @@ impl From<Refusal> for Problem {
             Refusal::BadRequest { field, message } => Self::field(field, message),
             Refusal::UnknownApp => identity::NotScoped.into(),
             Refusal::InvalidToken => {
-                Self::new(Code::InvalidToken, Retry::AfterLogin, "let the user log in again, and mint anew")
+                Self::new(ProblemCode::InvalidToken, Retry::AfterLogin, "let the user log in again, and mint anew")
             }
             Refusal::ExpiredToken => Self::new(
-                Code::ExpiredToken,
+                ProblemCode::ExpiredToken,
                 Retry::AfterLogin,
                 "the session's life is over: let the user log in again",
             ),
-            Refusal::OptedOut => {
-                Self::new(Code::OptedOut, Retry::Never, "no token is given out for this user until opted in again")
-            }
+            Refusal::OptedOut => Self::new(
+                ProblemCode::OptedOut,
+                Retry::Never,
+                "no token is given out for this user until opted in again",
+            ),
             Refusal::UserMismatch => Self::new(
-                Code::UserMismatch,
+                ProblemCode::UserMismatch,
                 Retry::Never,
                 "user_id is not the session's user: the app has switched users, drop this answer",
             ),
@@ -332,6 +326,6 @@ impl From<identity::Unauthenticated> for Problem {
 
 impl From<identity::NotScoped> for Problem {
     fn from(_: identity::NotScoped) -> Self {
-        Self::new(Code::Forbidden, Retry::Never, "the API key is not scoped to an app of that name")
+        Self::new(ProblemCode::Forbidden, Retry::Never, "the API key is not scoped to an app of that name")
     }
 }

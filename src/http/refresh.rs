@@ -9,19 +9,19 @@ use utoipa::ToSchema;
 
 use super::{
     AppState,
-    body::Strict,
-    caller::{Address, Admitted, Origin},
+    caller::Admitted,
     openapi::Refusals,
+    presented_token::{PresentedToken, RefreshTokenBody},
     problem::Problem,
     response::TokenAnswer,
 };
 use crate::{
-    domain::{ids::AppName, refresh_token::Presented, session::Decision, verdict},
-    issue::{Issued, Refreshed, Unrefreshed},
+    domain::{ids::AppName, session::Decision, verdict},
+    issue::{Issued, RefreshError, Refreshed},
     telemetry::Alarm,
 };
 
-/// What to refresh.
+/// Body of a refresh.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RefreshRequest {
@@ -29,8 +29,21 @@ pub(super) struct RefreshRequest {
     refresh_token: String,
     /// The user the app believes to be logged in: a guard, not an identity.
     user_id: Option<String>,
-    /// What the SDK's callback reported, in whatever shape that SDK has it; it is counted, never believed.
+    /// The report of the SDK's callback, in the shape that the SDK gives it; it is counted, never believed.
     failure: Option<Value>,
+}
+
+impl RefreshTokenBody for RefreshRequest {
+    fn refresh_token(&self) -> &str {
+        &self.refresh_token
+    }
+
+    /// Counts a reported failure.
+    fn received(&self, state: &AppState) {
+        if let Some(failure) = &self.failure {
+            count_failure(state, failure);
+        }
+    }
 }
 
 /// Trades a refresh token for the next token.
@@ -41,46 +54,18 @@ pub(super) struct RefreshRequest {
 pub(super) async fn refresh(
     State(state): State<Arc<AppState>>,
     _: Admitted,
-    Address(address): Address,
-    origin: Origin,
-    Strict(body): Strict<RefreshRequest>,
+    PresentedToken { presented, body }: PresentedToken<RefreshRequest>,
 ) -> Result<Issued, Problem> {
-    if let Some(failure) = &body.failure {
-        note_failure(&state, failure);
-    }
-    let presented = open(&state, address, &origin, &body.refresh_token)?;
     let app = presented.app.clone();
     let outcome = state.issuer.refresh(presented, body.user_id.as_deref()).await;
     count(&state, &app, &outcome);
-    outcome.map(|refreshed| refreshed.issued).map_err(|unrefreshed| unrefreshed.refusal.into())
+    outcome.map(|refreshed| refreshed.issued).map_err(|error| error.refusal.into())
 }
 
-/// Opens a presented refresh token, within the limits of its session and the origins of its app.
-pub(super) fn open(
-    state: &AppState,
-    address: std::net::IpAddr,
-    origin: &Origin,
-    refresh_token: &str,
-) -> Result<Presented, Problem> {
-    let limits = state.limits.load();
-    let presented = match state.issuer.unseal(refresh_token) {
-        Ok(presented) => presented,
-        Err(refusal) => {
-            limits.failure(address)?;
-            return Err(refusal.into());
-        }
-    };
-    limits.session(presented.session)?;
-    if let Some(policy) = state.issuer.policy(&presented.app) {
-        origin.may_use(&policy)?;
-    }
-    Ok(presented)
-}
-
-fn count(state: &AppState, app: &AppName, outcome: &Result<Refreshed, Unrefreshed>) {
+fn count(state: &AppState, app: &AppName, outcome: &Result<Refreshed, RefreshError>) {
     let decision = match outcome {
         Ok(refreshed) => Some(refreshed.decision),
-        Err(unrefreshed) => unrefreshed.decision,
+        Err(error) => error.decision,
     };
     match decision {
         Some(Decision::Ahead { .. }) => state.metrics.alarm(Alarm::StoreLostWrites),
@@ -92,15 +77,16 @@ fn count(state: &AppState, app: &AppName, outcome: &Result<Refreshed, Unrefreshe
     }
 }
 
-/// Counts and logs a reported failure by its code, if Braze has such a code. Nothing else of it is kept: it is whatever
-/// a client chose to send.
-fn note_failure(state: &AppState, failure: &Value) {
+/// Counts and logs a reported failure by its code, if Braze has such a code. Nothing else of it is kept: a client may
+/// send anything.
+fn count_failure(state: &AppState, failure: &Value) {
     let code = code_of(failure).map_or("other", verdict::Code::label);
     state.metrics.failure_reported(code);
     tracing::info!(code, "an app reported an authentication failure");
 }
 
-/// SDKs name the code differently and send it as number or text (Braze's SDK sources).
+/// Returns the code of a reported failure. SDKs name it differently and send it as number or text (Braze's SDK
+/// sources).
 fn code_of(failure: &Value) -> Option<verdict::Code> {
     let code = ["error_code", "errorCode", "code"].into_iter().find_map(|name| failure.get(name))?;
     let number = code.as_i64().or_else(|| code.as_str()?.trim().parse().ok())?;

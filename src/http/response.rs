@@ -1,4 +1,4 @@
-//! The answer to generate and refresh.
+//! Answer to generate and refresh.
 
 use axum::{
     http::{HeaderValue, header},
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{clock::UnixMillis, issue::Issued};
 
-/// A token, and what the app needs to know of the next one.
+/// Token, and the times and the refresh token for the next one.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TokenAnswer)]
 pub(super) struct TokenAnswer<'a> {
@@ -18,21 +18,21 @@ pub(super) struct TokenAnswer<'a> {
     status: &'static str,
     /// The JWT to pass to Braze's SDK.
     token: &'a str,
-    /// When it expires, Unix milliseconds.
+    /// End of the token's life, Unix milliseconds.
     #[schema(value_type = i64, example = 1_795_000_000_000_i64)]
     token_expires: UnixMillis,
     /// The token to refresh with; a new one each time. Absent where the app's policy has no refreshing.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
-    /// From when on to refresh, Unix milliseconds.
+    /// Time from which on to refresh, Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     refresh_from: Option<UnixMillis>,
-    /// Until when the refresh token can be used, Unix milliseconds.
+    /// End of the refresh token's life, Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     refresh_expires: Option<UnixMillis>,
-    /// The time by this server's clock, Unix milliseconds.
+    /// Time by this server's clock, Unix milliseconds.
     #[schema(value_type = i64)]
     server_time: UnixMillis,
     /// Seconds until the token expires: independent of the device's clock.

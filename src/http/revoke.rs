@@ -8,14 +8,12 @@ use utoipa::ToSchema;
 
 use super::{
     AppState,
-    body::Strict,
-    caller::{Address, Origin},
     openapi::Refusals,
-    problem::{Code, Problem},
-    refresh::open,
+    presented_token::{PresentedToken, RefreshTokenBody},
+    problem::{Problem, ProblemCode},
 };
 
-/// Which session to end.
+/// Body of a revocation.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevokeRequest {
@@ -23,7 +21,13 @@ pub(super) struct RevokeRequest {
     refresh_token: String,
 }
 
-/// The session is over, or never was.
+impl RefreshTokenBody for RevokeRequest {
+    fn refresh_token(&self) -> &str {
+        &self.refresh_token
+    }
+}
+
+/// Answer to a revocation: the session is over, or never was.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RevokeAnswer {
     /// Always `success`.
@@ -38,13 +42,11 @@ pub(super) struct RevokeAnswer {
 )]
 pub(super) async fn revoke(
     State(state): State<Arc<AppState>>,
-    Address(address): Address,
-    origin: Origin,
-    Strict(body): Strict<RevokeRequest>,
+    token: Result<PresentedToken<RevokeRequest>, Problem>,
 ) -> Result<Json<RevokeAnswer>, Problem> {
-    match open(&state, address, &origin, &body.refresh_token) {
-        Ok(presented) => state.issuer.revoke(&presented).await?,
-        Err(problem) if problem.code == Code::InvalidToken => {}
+    match token {
+        Ok(PresentedToken { presented, .. }) => state.issuer.revoke(&presented).await?,
+        Err(problem) if problem.code == ProblemCode::InvalidToken => {}
         Err(problem) => return Err(problem),
     }
     Ok(Json(RevokeAnswer { status: "success" }))

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Issued, Issuer, Refresh, Refusal};
+use super::{Issuer, Refusal, refresh_token::IssuedRefreshToken, token::Issued};
 use crate::{
     clock::UnixMillis,
     domain::{
-        claims::Claims,
         ids::{SessionId, UserHash, UserId},
-        jws::{SignedToken, SigningInput},
         policy::{AppPolicy, LIFETIMES, RefreshPolicy},
         refresh_token::Contents,
         session::Session,
@@ -19,74 +17,59 @@ use crate::{
 };
 
 impl Issuer {
-    /// Mints the first token for a user who just logged in, and begins a session where the app's policy has refreshing.
+    /// Mints the first token for a user who just logged in, and begins a session where the app's policy has
+    /// refreshing.
     ///
     /// `shorten` asks for a life shorter than the app's, for this token and the session's later ones.
     ///
     /// # Errors
-    /// [`Refusal`]; opted-out users get nothing, and nothing is kept.
-    pub async fn mint(&self, who: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
-        let policy = self.policy(who.app()).ok_or(Refusal::UnknownApp)?;
+    /// [`Refusal`]; for an opted-out user nothing is kept.
+    pub async fn mint(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
+        let policy = self.policy(app_user.app()).ok_or(Refusal::UnknownApp)?;
         let lifetime = shortened(&policy, shorten)?;
-        let Some(rules) = policy.refresh else { return self.mint_alone(who, &policy, lifetime).await };
-        // The opt-out is looked up with the session's own write, which costs one question to the store less.
+        let Some(rules) = policy.refresh else { return self.mint_alone(app_user, &policy, lifetime).await };
+        // The opt-out is looked up with the session's own write, which saves a query.
         let now = self.parts.clock.now();
-        let (token, expires) = self.sign(who, &policy, now, lifetime).await?;
-        let refresh = Some(self.begin_session(who, rules, now, lifetime, shorten).await?);
+        let (token, expires) = self.sign(app_user, &policy, now, lifetime).await?;
+        let refresh = Some(self.begin_session(app_user, rules, now, lifetime, shorten).await?);
         Ok(Issued { token, now, expires, refresh })
     }
 
-    /// Mints a token on an operator's word, without a session, to try things out.
+    /// Mints a token for an operator, without a session, to try things out.
     pub async fn mint_by_operator(
         &self,
         policy: &AppPolicy,
         user: UserId,
         shorten: Option<Duration>,
     ) -> Result<Issued, Refusal> {
-        let who = AppUser::named_by_operator(policy.app.clone(), user);
+        let app_user = AppUser::named_by_operator(policy.app.clone(), user);
         tracing::warn!(app = %policy.app, "an operator mints a token by hand");
-        self.mint_alone(&who, policy, shortened(policy, shorten)?).await
+        self.mint_alone(&app_user, policy, shortened(policy, shorten)?).await
     }
 
-    async fn mint_alone(&self, who: &AppUser, policy: &AppPolicy, lifetime: Duration) -> Result<Issued, Refusal> {
+    async fn mint_alone(&self, app_user: &AppUser, policy: &AppPolicy, lifetime: Duration) -> Result<Issued, Refusal> {
         let now = self.parts.clock.now();
-        if self.parts.store.is_opted_out(self.parts.user_hash.hash(who.user()), who.app()).await? {
+        if self.parts.store.is_opted_out(self.parts.user_hash.hash(app_user.user()), app_user.app()).await? {
             return Err(Refusal::OptedOut);
         }
-        let (token, expires) = self.sign(who, policy, now, lifetime).await?;
+        let (token, expires) = self.sign(app_user, policy, now, lifetime).await?;
         Ok(Issued { token, now, expires, refresh: None })
-    }
-
-    /// Signs a token for `who`, good for `lifetime` from `now`; also says when it expires.
-    pub(super) async fn sign(
-        &self,
-        who: &AppUser,
-        policy: &AppPolicy,
-        now: UnixMillis,
-        lifetime: Duration,
-    ) -> Result<(SignedToken, UnixMillis), Refusal> {
-        let no_key = || Refusal::Unavailable(format!("ring {} has no active key", policy.ring));
-        let signer = self.parts.keyring.signer(&policy.ring).ok_or_else(no_key)?;
-        let claims = Claims::new(who.user(), policy, now, lifetime, random(&*self.parts.entropy)?);
-        let expires = claims.expires();
-        let input = SigningInput::new(&claims, policy.claims.kid.then(|| signer.kid()));
-        Ok((signer.sign(input).await?, expires))
     }
 
     async fn begin_session(
         &self,
-        who: &AppUser,
+        app_user: &AppUser,
         rules: RefreshPolicy,
         now: UnixMillis,
         lifetime: Duration,
         shortened: Option<Duration>,
-    ) -> Result<Refresh, Refusal> {
-        let user = self.parts.user_hash.hash(who.user());
-        let session = new_session(SessionId::new(now, random(&*self.parts.entropy)?), who, user, rules, now);
+    ) -> Result<IssuedRefreshToken, Refusal> {
+        let user_hash = self.parts.user_hash.hash(app_user.user());
+        let session = new_session(SessionId::new(now, random(&*self.parts.entropy)?), app_user, user_hash, rules, now);
         let contents = Contents {
             session: session.id,
-            app: who.app().clone(),
-            user: who.user().clone(),
+            app: app_user.app().clone(),
+            user: app_user.user().clone(),
             counter: session.counter,
             issued: now,
             idle_expires: session.idle_expires,
@@ -98,26 +81,20 @@ impl Issuer {
             Creation::Created { .. } => self.issue_refresh_token(&contents, now, lifetime),
         }
     }
-
-    /// Seals the refresh token that goes with a token of this life.
-    pub(super) fn issue_refresh_token(
-        &self,
-        contents: &Contents,
-        now: UnixMillis,
-        lifetime: Duration,
-    ) -> Result<Refresh, Refusal> {
-        let expires = contents.idle_expires.min(contents.expires);
-        let from = self.refresh_from(now, lifetime)?.min(expires);
-        Ok(Refresh { token: self.seal(contents)?, from, expires })
-    }
 }
 
-fn new_session(id: SessionId, who: &AppUser, user: UserHash, rules: RefreshPolicy, now: UnixMillis) -> Session {
+fn new_session(
+    id: SessionId,
+    app_user: &AppUser,
+    user_hash: UserHash,
+    rules: RefreshPolicy,
+    now: UnixMillis,
+) -> Session {
     let expires = now.plus(rules.absolute);
     Session {
         id,
-        app: who.app().clone(),
-        user,
+        app: app_user.app().clone(),
+        user: user_hash,
         counter: 0,
         created: now,
         rotated: now,
@@ -127,7 +104,7 @@ fn new_session(id: SessionId, who: &AppUser, user: UserHash, rules: RefreshPolic
     }
 }
 
-/// The life the caller gets: the app's, or the shorter one that was asked for.
+/// Returns the life of the token: the app's, or the shorter one that was asked for.
 fn shortened(policy: &AppPolicy, asked: Option<Duration>) -> Result<Duration, Refusal> {
     let refused = |message| Err(Refusal::BadRequest { field: "ttl", message });
     match asked {

@@ -1,8 +1,8 @@
-//! Refresh from the auth-failure callback, or when `refresh_from` has come.
+//! Refresh from the auth-failure callback, or from `refresh_from` on.
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Issued, Issuer, Refusal};
+use super::{Issuer, Refusal, token::Issued};
 use crate::{
     clock::UnixMillis,
     domain::{
@@ -15,42 +15,40 @@ use crate::{
     store::{Advance, StoreError},
 };
 
-/// A refresh that gave a new token.
+/// Refresh that gave a new token.
 #[derive(Debug)]
 pub struct Refreshed {
-    /// The new token.
     pub issued: Issued,
-    /// How it was decided.
     pub decision: Decision,
 }
 
-/// A refresh that gave none.
+/// Refresh that gave no token.
 #[derive(Debug)]
-pub struct Unrefreshed {
-    /// What the app is told.
+pub struct RefreshError {
+    /// Answer for the app.
     pub refusal: Refusal,
-    /// How it was decided, where it came that far.
+    /// Decision on the session, where the session was read.
     pub decision: Option<Decision>,
 }
 
-impl From<Refusal> for Unrefreshed {
+impl From<Refusal> for RefreshError {
     fn from(refusal: Refusal) -> Self {
         Self { refusal, decision: None }
     }
 }
 
-impl From<StoreError> for Unrefreshed {
+impl From<StoreError> for RefreshError {
     fn from(error: StoreError) -> Self {
         Refusal::from(error).into()
     }
 }
 
-/// A signed token, kept while the store is asked a second time.
+/// Signed token and the end of its life, kept while the store is asked a second time.
 type Signed = (SignedToken, UnixMillis);
 
-/// One refresh under way.
+/// Refresh under way.
 struct Attempt {
-    who: AppUser,
+    app_user: AppUser,
     presented: Presented,
     policy: Arc<AppPolicy>,
     rules: RefreshPolicy,
@@ -61,19 +59,19 @@ struct Attempt {
 impl Issuer {
     /// Trades a refresh token for the next token and its refresh token.
     ///
-    /// `guard` is the user the app believes to be logged in: where it differs nothing changes.
+    /// `guard` is the user the app believes to be logged in: where it differs, nothing changes.
     ///
     /// # Errors
-    /// [`Unrefreshed`]; a fault of ours leaves the refresh token as good as it was.
-    pub async fn refresh(&self, presented: Presented, guard: Option<&str>) -> Result<Refreshed, Unrefreshed> {
+    /// [`RefreshError`]; a fault of ours leaves the refresh token as good as it was.
+    pub async fn refresh(&self, presented: Presented, guard: Option<&str>) -> Result<Refreshed, RefreshError> {
         if guard.is_some_and(|user| user != presented.user.as_str()) {
             return Err(Refusal::UserMismatch.into());
         }
         let attempt = self.attempt(presented)?;
         let mut signed = None;
-        // Whoever loses the race for the counter looks again, once: then the winner's successor is there to repeat.
+        // The loser of the race for the counter reads the session again, once: the winner's successor is there then.
         for _ in 0..2 {
-            if let Some(refreshed) = self.look(&attempt, &mut signed).await? {
+            if let Some(refreshed) = self.try_once(&attempt, &mut signed).await? {
                 return Ok(refreshed);
             }
         }
@@ -85,11 +83,15 @@ impl Issuer {
         let rules = policy.refresh.ok_or(Refusal::InvalidToken)?;
         let lifetime = policy.lifetime(presented.shortened);
         let now = self.parts.clock.now();
-        Ok(Attempt { who: AppUser::of_session(&presented), presented, policy, rules, lifetime, now })
+        Ok(Attempt { app_user: AppUser::of_session(&presented), presented, policy, rules, lifetime, now })
     }
 
-    /// Reads the session and acts on what is decided; `None` where somebody else was faster.
-    async fn look(&self, attempt: &Attempt, signed: &mut Option<Signed>) -> Result<Option<Refreshed>, Unrefreshed> {
+    /// Reads the session and acts on the decision; `None` where another request advanced the session meanwhile.
+    async fn try_once(
+        &self,
+        attempt: &Attempt,
+        signed: &mut Option<Signed>,
+    ) -> Result<Option<Refreshed>, RefreshError> {
         let Some(session) = self.parts.store.session(attempt.presented.session).await? else {
             return Err(attempt.unknown());
         };
@@ -105,7 +107,8 @@ impl Issuer {
             }
             Decision::Reused => {
                 self.parts.store.end_session(session.id, Ended::Reused, attempt.now).await?;
-                tracing::warn!(session = %session.id, app = %session.app, "a replaced refresh token came back: session ended");
+                let (session, app) = (session.id, &session.app);
+                tracing::warn!(%session, %app, "a replaced refresh token came back: session ended");
                 Err(refused(Refusal::InvalidToken, decision))
             }
             Decision::Expired => Err(refused(Refusal::ExpiredToken, decision)),
@@ -114,7 +117,7 @@ impl Issuer {
         }
     }
 
-    /// Signs first, then moves the session on: a signer out of reach must burn no refresh token.
+    /// Signs first, then advances the session: a signer out of reach must use up no refresh token.
     async fn rotate(
         &self,
         attempt: &Attempt,
@@ -122,7 +125,7 @@ impl Issuer {
         decision: Decision,
         to: u64,
         signed: &mut Option<Signed>,
-    ) -> Result<Option<Refreshed>, Unrefreshed> {
+    ) -> Result<Option<Refreshed>, RefreshError> {
         let token = self.signed(attempt, signed).await?;
         let step = attempt.step(session, to);
         if !self.parts.store.advance_session(step).await? {
@@ -140,7 +143,7 @@ impl Issuer {
     async fn signed(&self, attempt: &Attempt, signed: &mut Option<Signed>) -> Result<Signed, Refusal> {
         match signed.take() {
             Some(token) => Ok(token),
-            None => self.sign(&attempt.who, &attempt.policy, attempt.now, attempt.lifetime).await,
+            None => self.sign(&attempt.app_user, &attempt.policy, attempt.now, attempt.lifetime).await,
         }
     }
 
@@ -151,8 +154,8 @@ impl Issuer {
 }
 
 impl Attempt {
-    /// No such session: over and purged, or never here.
-    fn unknown(&self) -> Unrefreshed {
+    /// Refuses where the session is not in the store: it ended and was purged, or was never there.
+    fn unknown(&self) -> RefreshError {
         let over = self.now >= self.presented.expires || self.now >= self.presented.idle_expires;
         if over {
             refused(Refusal::ExpiredToken, Decision::Expired)
@@ -161,13 +164,13 @@ impl Attempt {
         }
     }
 
-    /// The session's move to counter `to`.
+    /// Returns the session's advance to counter `to`.
     fn step(&self, session: &Session, to: u64) -> Advance {
         let idle_expires = self.now.plus(self.rules.idle).min(session.expires);
         Advance { id: session.id, from: session.counter, to, rotated: self.now, idle_expires }
     }
 
-    /// The newest link of the session's chain.
+    /// Returns the contents of the newest refresh token of the session's chain.
     fn link(&self, session: &Session) -> Contents {
         Contents {
             session: session.id,
@@ -182,6 +185,6 @@ impl Attempt {
     }
 }
 
-fn refused(refusal: Refusal, decision: Decision) -> Unrefreshed {
-    Unrefreshed { refusal, decision: Some(decision) }
+fn refused(refusal: Refusal, decision: Decision) -> RefreshError {
+    RefreshError { refusal, decision: Some(decision) }
 }

@@ -1,18 +1,18 @@
-//! Why there is no token.
+//! Refusal of a token.
 
 use std::time::Duration;
 
 use crate::{domain::jws::SignError, secret::NoEntropy, store::StoreError};
 
-/// Why there is no token. `http` gives each its status; a fault of ours is never a reason to log in again.
+/// Reason for giving no token. `http` gives each its status; a fault of ours is never a reason to log in again.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// A request that cannot be met as it stands.
     #[error("{field}: {message}")]
     BadRequest {
-        /// The member at fault.
+        /// Member of the request that is at fault.
         field: &'static str,
-        /// What is wrong with it, and what to do.
+        /// The fault, and what to do.
         message: String,
     },
     /// The app is not configured here.

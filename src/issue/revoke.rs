@@ -4,7 +4,7 @@ use super::{Issuer, Refusal};
 use crate::domain::{refresh_token::Presented, session::Ended};
 
 impl Issuer {
-    /// Ends the session of a refresh token, whichever link of its chain it is. Ending it twice is fine.
+    /// Ends the session of a refresh token, old or new. It may be ended twice.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] only: then it may still be alive, and the app should ask again.

@@ -24,11 +24,11 @@ use super::{
     socket::BACKLOG,
 };
 
-/// How long to wait where the system has no descriptor or memory for another connection: they come back only when
-/// one of ours closes, and asking again at once would burn a processor.
+/// Time between attempts where the system has no descriptor or memory for another connection. They come back only
+/// when one of ours closes; to ask again at once would keep a processor busy.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// One listener at work.
+/// State that all connections of a running listener share.
 struct Server {
     protocol: Protocol,
     limiter: Arc<ConnectionLimiter>,
@@ -44,7 +44,7 @@ pub async fn serve(listener: Listener, config: Config, service: Service, shutdow
     let server = Arc::new(Server { protocol: Protocol::new(&config, service), limiter, shutdown });
     let mut connections = JoinSet::new();
     server.accept(&listener, &mut connections).await;
-    // It ends with an error, `WouldBlock`, when none is left.
+    // This ends with the error `WouldBlock` when none is left.
     let _ = server.admit_waiting(listener, &mut connections);
     info!(%address, open = connections.len(), "draining");
     drain(&mut connections, config.drain).await;
@@ -65,9 +65,9 @@ impl Server {
                         failing = false;
                         self.admit(stream, peer, connections);
                     }
-                    Err(error) if left_again(&error) => debug!(%error, "a connection was gone before it was accepted"),
+                    Err(error) if ended_by_client(&error) => debug!(%error, "a connection ended in the queue"),
                     Err(error) => {
-                        complain_once(&mut failing, &error);
+                        warn_once(&mut failing, &error);
                         sleep(PAUSE).await;
                     }
                 },
@@ -75,8 +75,8 @@ impl Server {
         }
     }
 
-    /// Connections that the kernel has accepted already would be reset with the socket: they are served first. It is
-    /// asked directly, since the runtime may not have heard of them yet.
+    /// Admits the connections that the kernel has accepted already: they would be reset with the socket. The kernel
+    /// is asked directly, since the runtime may not have heard of them yet.
     fn admit_waiting(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) -> io::Result<()> {
         let listener = listener.tcp.into_std()?;
         for _ in 0..BACKLOG {
@@ -91,7 +91,7 @@ impl Server {
         let Some(permit) = self.limiter.acquire(peer.ip()) else {
             return self.reject(stream, peer);
         };
-        // Answers are written whole: there is nothing to wait for.
+        // Answers are written whole, so Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let server = Arc::clone(self);
         connections.spawn(async move {
@@ -100,22 +100,22 @@ impl Server {
         });
     }
 
-    /// Says why, as far as the socket takes it at once, and closes.
+    /// Answers 503, as far as the socket takes the answer at once, and closes.
     fn reject(&self, stream: TcpStream, peer: SocketAddr) {
-        debug!(%peer, "turned away: no place for another connection");
+        debug!(%peer, "refused: too many connections");
         let answer = self.protocol.refusal(StatusCode::SERVICE_UNAVAILABLE);
         let _ = stream.into_std().and_then(|mut stream| stream.write(&answer));
     }
 }
 
-/// The client's doing, not a shortage of ours.
-fn left_again(error: &io::Error) -> bool {
+/// Tells whether the client ended the connection; other errors are shortages of ours.
+fn ended_by_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Ten times a second would drown the log.
-fn complain_once(failing: &mut bool, error: &io::Error) {
+/// Logs the first of a row of errors: one for each attempt would fill the log.
+fn warn_once(failing: &mut bool, error: &io::Error) {
     if !std::mem::replace(failing, true) {
         warn!(%error, "cannot accept connections for now; raise the limit of open files, or lower max_connections");
     }
@@ -134,7 +134,7 @@ async fn drain(connections: &mut JoinSet<()>, deadline: Duration) {
 }
 
 fn report(ended: Result<(), JoinError>) {
-    if let Err(died) = ended {
-        error!(panicked = died.is_panic(), "a connection's task died");
+    if let Err(error) = ended {
+        error!(panicked = error.is_panic(), "a connection's task ended early");
     }
 }

@@ -21,8 +21,8 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    Config, MAX_HEAD, MAX_HEADERS, RawRefusal, Service, Timeouts,
-    progress::{Phase, Progress},
+    BACKSTOP, Config, MAX_HEAD, MAX_HEADERS, RawRefusal, Service,
+    progress::{Phase, PhaseLimits, Progress},
     refusal,
     service::ConnectionService,
     unread::Leftover,
@@ -30,34 +30,35 @@ use super::{
     wire::Wire,
 };
 
-/// How long, and for how many bytes, a connection that we close still listens to its client. A socket that is closed
-/// on unread bytes is reset, and the client may lose the answer that told it why (RFC 9112 §9.6).
+/// Longest time, and largest number of bytes, that a connection still reads once its answer is written. A socket that
+/// is closed on unread bytes is reset, and the client may lose the answer (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
 type Http<I> = http1::Connection<TokioIo<Wire<I>>, ConnectionService>;
 
-/// What all connections of a listener have in common.
+/// Settings that all connections of a listener have in common.
 pub(super) struct Protocol {
     http: http1::Builder,
     router: Router,
     raw_refusal: RawRefusal,
-    timeouts: Timeouts,
-    drain_idle: Duration,
+    limits: PhaseLimits,
 }
 
-/// How a connection ended.
+/// End of a connection's exchange.
 enum Ending {
+    /// hyper is done with it.
     Http(hyper::Result<()>),
+    /// The phase took too long.
     TooLong(Phase),
 }
 
-/// What a connection gets before it is closed.
+/// Last bytes of a connection.
 struct ClosingResponse {
-    /// An answer, or nothing where hyper has said everything.
-    words: Vec<u8>,
-    /// How long the client may take to hear them and to end its side.
-    patience: Duration,
+    /// An answer, or nothing where hyper has written everything.
+    bytes: Vec<u8>,
+    /// Longest time for the client to take the bytes and to end its side.
+    linger: Duration,
 }
 
 impl Protocol {
@@ -68,16 +69,17 @@ impl Protocol {
         http.max_header_size(MAX_HEAD).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS).half_close(false);
         // `with_state` finishes the router once; otherwise every request would.
         let router = service.router.with_state(());
-        let Config { timeouts, drain_idle, .. } = *config;
-        Self { http, router, raw_refusal: service.raw_refusal, timeouts, drain_idle }
+        let request = service.deadline.saturating_add(BACKSTOP);
+        let limits = PhaseLimits { timeouts: config.timeouts, request, drain_idle: config.drain_idle };
+        Self { http, router, raw_refusal: service.raw_refusal, limits }
     }
 
-    /// The bytes of an answer that the router is not asked for.
+    /// Returns the bytes of an answer that the router is not asked for.
     pub(super) fn refusal(&self, status: StatusCode) -> Vec<u8> {
         refusal::encode(&self.raw_refusal, status)
     }
 
-    /// Serves a connection until it ends. Once `shutdown` is true it ends after the request it is in.
+    /// Serves a connection until it ends. Once `shutdown` is true it ends after the request in flight.
     pub(super) async fn run<I>(&self, io: I, peer: SocketAddr, shutdown: watch::Receiver<bool>)
     where
         I: AsyncRead + AsyncWrite + Unpin,
@@ -97,8 +99,8 @@ impl Protocol {
         }
         let wire = http.into_parts().io.into_inner();
         if let Some(closing_response) = self.closing_response(&ending, &wire, &progress) {
-            // Nobody is left to tell, whatever becomes of it.
-            let _ = timeout(closing_response.patience, say(wire.into_inner(), &closing_response.words)).await;
+            // The connection ends here, whether or not the client takes the bytes.
+            let _ = timeout(closing_response.linger, close(wire.into_inner(), &closing_response.bytes)).await;
         }
     }
 
@@ -106,7 +108,7 @@ impl Protocol {
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut watchdog = Watchdog::over(Arc::clone(progress), self.timeouts, self.drain_idle);
+        let mut watchdog = Watchdog::new(Arc::clone(progress), self.limits);
         let mut stop = pin!(stopped(stop));
         poll_fn(|cx| {
             if let Poll::Ready(ended) = Pin::new(&mut *http).poll(cx) {
@@ -120,33 +122,33 @@ impl Protocol {
         .await
     }
 
-    /// What remains to be done before closing; `None` where the connection is just dropped.
+    /// Returns what is to be written before closing; `None` where the connection is just dropped.
     fn closing_response<I>(&self, ending: &Ending, wire: &Wire<I>, progress: &Progress) -> Option<ClosingResponse> {
-        let refuse = |status, patience| Some(ClosingResponse { words: self.refusal(status), patience });
-        match (ending, wire.kept_back()) {
+        let refuse = |status, linger| Some(ClosingResponse { bytes: self.refusal(status), linger });
+        match (ending, wire.withheld()) {
             (Ending::Http(_), Some(status)) => refuse(status, LINGER),
-            // Hyper says nothing to the preface of HTTP/2.
+            // hyper does not answer the preface of HTTP/2.
             (Ending::Http(Err(error)), None) if error.is_parse() && !progress.in_service() => {
                 refuse(StatusCode::BAD_REQUEST, LINGER)
             }
             (Ending::Http(Ok(())), None) if !wire.ended() => {
-                Some(ClosingResponse { words: Vec::new(), patience: LINGER })
+                Some(ClosingResponse { bytes: Vec::new(), linger: LINGER })
             }
-            // It has used up its time: it is told if it listens, and not waited for.
+            // It has used up its time: the answer goes out if the socket takes it at once.
             (Ending::TooLong(Phase::Header), _) => refuse(StatusCode::REQUEST_TIMEOUT, Duration::ZERO),
             (Ending::Http(_) | Ending::TooLong(_), _) => None,
         }
     }
 }
 
-/// Ready when the process is told to stop; also when nobody is left to tell it.
+/// Becomes ready when the process is told to stop, or when the sender is gone.
 pub(super) async fn stopped(mut shutdown: watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }
 
-/// Says the last words, ends our side, and reads on until the client has ended its own.
-async fn say(mut io: impl AsyncRead + AsyncWrite + Unpin, words: &[u8]) -> io::Result<()> {
-    io.write_all(words).await?;
+/// Writes the last bytes, ends our side, and reads on until the client has ended its own.
+async fn close(mut io: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> io::Result<()> {
+    io.write_all(bytes).await?;
     io.shutdown().await?;
     tokio::io::copy(&mut io.take(LINGER_BYTES), &mut tokio::io::sink()).await?;
     Ok(())

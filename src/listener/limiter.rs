@@ -1,17 +1,17 @@
-//! How many connections are open, in all and from one address.
+//! Number of open connections, in all and from one client network.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::telemetry::Metrics;
+use crate::{address::client_network, telemetry::Metrics};
 
-/// The places for connections of one listener.
+/// Permits for the connections of one listener.
 pub(super) struct ConnectionLimiter {
-    most: usize,
-    most_per_address: usize,
+    max: usize,
+    max_per_address: usize,
     taken: Mutex<Taken>,
     metrics: Option<Arc<Metrics>>,
 }
@@ -19,18 +19,18 @@ pub(super) struct ConnectionLimiter {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    /// Only addresses that have a permit: no memory is spent on the others.
+    /// Only networks that have a permit: no memory is spent on the others.
     by_address: HashMap<IpAddr, usize>,
 }
 
 impl ConnectionLimiter {
-    pub(super) fn new(most: usize, most_per_address: usize, metrics: Option<Arc<Metrics>>) -> Arc<Self> {
-        Arc::new(Self { most, most_per_address, taken: Mutex::default(), metrics })
+    pub(super) fn new(max: usize, max_per_address: usize, metrics: Option<Arc<Metrics>>) -> Arc<Self> {
+        Arc::new(Self { max, max_per_address, taken: Mutex::default(), metrics })
     }
 
-    /// A place for a connection from this address, where there is one.
+    /// Returns a permit for a connection from this address, where one is left.
     pub(super) fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
-        let network = network(address);
+        let network = client_network(address);
         if !self.count(network) {
             self.metrics.iter().for_each(|metrics| metrics.connection_refused());
             return None;
@@ -42,7 +42,7 @@ impl ConnectionLimiter {
     fn count(&self, network: IpAddr) -> bool {
         let mut taken = self.taken();
         let here = taken.by_address.get(&network).copied().unwrap_or(0);
-        if taken.all >= self.most || here >= self.most_per_address {
+        if taken.all >= self.max || here >= self.max_per_address {
             return false;
         }
         taken.all += 1;
@@ -66,7 +66,7 @@ impl ConnectionLimiter {
     }
 }
 
-/// One connection's permit; given back on drop.
+/// Permit of one connection; given back on drop.
 pub(super) struct Permit {
     limiter: Arc<ConnectionLimiter>,
     network: IpAddr,
@@ -76,14 +76,6 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.limiter.release(self.network);
         self.limiter.metrics.iter().for_each(|metrics| metrics.connection_closed());
-    }
-}
-
-/// Whom an address stands for: an IPv6 host chooses freely among the addresses of its /64 (RFC 4291 §2.5.1).
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -1,8 +1,37 @@
-//! HTTP/1.1 over TCP, for the public and the ops listener alike: sockets, caps, timeouts, drain.
+//! HTTP/1.1 over TCP, for the public and the ops listener alike: sockets, limits, timeouts, drain.
 //!
-//! The way of a connection: [`bind`] or [`inherited`] → `accept` (takes a permit, or is turned away) → `connection`
-//! (hyper drives the protocol, `watchdog` its time) → the service. What hyper would answer by itself, before the
-//! service is asked (400, 431), is replaced by `refusal`.
+//! A connection passes: [`bind`] or [`inherited`] → `accept` (takes a permit, or refuses the connection) →
+//! `connection` (hyper runs the protocol, `watchdog` its time) → `service` → the router.
+//!
+//! # Reasons for a listener of our own
+//!
+//! The files below do what `axum::serve` (0.8) and hyper (1.12) do not do today. A file may be deleted once the named
+//! issue or pull request is released and the named tests pass without the file (`tests` is the file beside this one,
+//! `it` is `tests/it/listener.rs`). Open or closed is the state when this was written.
+//!
+//! - `accept`, `limiter`: `axum::serve` has no limit on connections, in all or by address; a limit in all is proposed
+//!   in tokio-rs/axum pull request 3489 (open), and was asked of hyper in hyperium/hyper issue 2640 (closed). Its
+//!   drain has no deadline: tokio-rs/axum issue 1070 (closed, referred to hyper); hyper leaves the deadline to the
+//!   program, hyperium/hyper issue 3188 (closed). Tests: `it::too_many_connections_are_refused_with_a_reason`,
+//!   `it::the_deadline_cuts_off_what_does_not_finish`.
+//! - `connection`: hyper closes a socket on unread bytes, the kernel then resets the connection, and the client may
+//!   lose the answer: hyperium/hyper issues 3078 (closed) and 3944 (open; the maintainers expect this). hyper's
+//!   graceful shutdown closes an idle connection at once, even where a request is on its way: hyperium/hyper pull
+//!   request 3808 (open). Tests: `it::a_body_that_nobody_reads_ends_the_connection_and_the_answer_arrives`,
+//!   `tests::draining_answers_a_request_that_was_on_its_way`.
+//! - `progress`, `watchdog`: hyper has one timeout, for a request's head, and uses it for idle connections too. It
+//!   has no timeout of its own for an idle connection, nor for a client that does not read: hyperium/hyper issues
+//!   1628 and 2355 (both open). No issue was found on the cost of hyper's timer: `Conn::poll_read_head` in hyper's
+//!   `proto/h1/conn.rs` drops it after each head and makes another for the next. Tests:
+//!   `tests::a_client_that_does_not_read_is_cut_off`, `tests::the_next_head_has_as_long_as_the_first`.
+//! - `wire`, `refusal`: hyper answers a malformed or oversized head by itself, with an empty body, and does not ask
+//!   the service: hyperium/hyper issues 3225 and 3874 (both open). It closes without any answer on the preface of
+//!   HTTP/2; no issue was found, `Conn::on_parse_error` in hyper's `proto/h1/conn.rs` shows it. Test:
+//!   `it::what_is_not_http_1_is_refused_with_a_problem`.
+//! - `unread`: where a service does not read a request's body, hyper reads what is there and otherwise closes the
+//!   connection, without `Connection: close` in the answer: hyperium/hyper issues 3241 and 2384 (both closed). Test:
+//!   `tests::a_body_that_comes_after_its_refusal_does_not_spoil_the_connection`.
+//! - `service`: tells `progress` and `unread` when a request and its answer begin and end. It goes with them.
 
 mod accept;
 mod connection;
@@ -27,37 +56,41 @@ pub use socket::{ListenError, Listener, bind, inherited};
 
 use crate::telemetry::Metrics;
 
-/// The most bytes a request's line and headers may have together.
+/// Largest size of a request's line and headers together, in bytes.
 pub const MAX_HEAD: usize = 16 * 1024;
 
-/// The most header fields a request may have.
+/// Largest number of header fields of a request.
 pub const MAX_HEADERS: usize = 64;
 
-/// How one listener serves.
+/// Time between the [`Service::deadline`] and the end of a connection whose service does not keep to it.
+pub const BACKSTOP: Duration = Duration::from_secs(5);
+
+/// Limits and timeouts of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The address to listen on.
+    /// Address to listen on.
     pub listen: SocketAddr,
-    /// How many connections may be open; beyond it a connection is answered 503 and closed.
+    /// Largest number of open connections. A connection beyond it is answered 503 and closed.
     pub max_connections: usize,
-    /// How many of them may come from one IPv4 address or one IPv6 /64. A proxy in front is one address.
+    /// Largest number of open connections of one [client network](crate::address::client_network). A proxy in front
+    /// is one address.
     pub max_connections_per_address: usize,
-    /// How long a connection may take for each step.
+    /// Longest time of each step of a connection.
     pub timeouts: Timeouts,
-    /// How long requests in flight may take to end, once the process is told to stop.
+    /// Longest time for requests in flight to end, once the process is told to stop.
     pub drain: Duration,
-    /// While draining: how long a connection without a request stays, since its client may just be sending one. That
-    /// one is answered, with `Connection: close`. Zero closes at once.
+    /// Longest time, while draining, for a connection without a request, since its client may just be sending one.
+    /// That one is answered, with `Connection: close`. Zero closes at once.
     pub drain_idle: Duration,
 }
 
 impl Config {
-    /// The defaults, on this address.
+    /// Returns the defaults, on this address.
     pub fn on(listen: SocketAddr) -> Self {
         Self {
             listen,
-            max_connections: 4096,
-            max_connections_per_address: 1024,
+            max_connections: 10_000,
+            max_connections_per_address: 2000,
             timeouts: Timeouts::default(),
             drain: Duration::from_secs(20),
             drain_idle: Duration::from_millis(500),
@@ -65,7 +98,7 @@ impl Config {
     }
 }
 
-/// How long a connection may take for each step.
+/// Longest time of each step of a connection. The service keeps the time of a request: [`Service::deadline`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the connection to its first byte.
@@ -74,16 +107,9 @@ pub struct Timeouts {
     pub header: Duration,
     /// From an answer to the next request's first byte.
     pub idle: Duration,
-    /// A request's body. The service keeps it, so that it can answer with a problem.
-    pub body: Duration,
-    /// The whole request. The service keeps it; the listener closes the connection [`BACKSTOP`] later.
-    pub request: Duration,
     /// For the client to take an answer; for each 64 KB of it, where it is longer.
     pub write: Duration,
 }
-
-/// How much longer than [`Timeouts::request`] the listener waits for a service that does not keep to it.
-pub const BACKSTOP: Duration = Duration::from_secs(5);
 
 impl Default for Timeouts {
     fn default() -> Self {
@@ -91,20 +117,20 @@ impl Default for Timeouts {
             first_byte: Duration::from_secs(5),
             header: Duration::from_secs(5),
             idle: Duration::from_secs(30),
-            body: Duration::from_secs(10),
-            request: Duration::from_secs(15),
             write: Duration::from_secs(15),
         }
     }
 }
 
-/// What is served.
+/// Router of a listener, and what the listener must know of it.
 #[derive(Clone)]
 pub struct Service {
     /// Answers the requests. It finds the peer as `axum::extract::ConnectInfo<SocketAddr>`.
     pub router: Router,
-    /// Words the answers that are given before the router is asked.
+    /// Longest time that the router takes for a request. The listener closes the connection [`BACKSTOP`] later.
+    pub deadline: Duration,
+    /// Makes the answers that are given before the router is asked.
     pub raw_refusal: RawRefusal,
-    /// Where connections are counted; the public listener only.
+    /// Counters of connections; the public listener has them only.
     pub metrics: Option<Arc<Metrics>>,
 }

@@ -1,5 +1,5 @@
-//! Where a connection is in its exchange, and since when. Written by the wire and the service, read by the watchdog;
-//! a step costs one reading of the monotonic clock and one relaxed store.
+//! Phase of a connection's exchange, and when it began. `wire` and `service` write it, `watchdog` reads it; a step
+//! costs one reading of the monotonic clock and one relaxed store.
 
 use std::{
     sync::{
@@ -11,9 +11,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{BACKSTOP, Timeouts};
+use super::Timeouts;
 
-/// What a connection is waiting for.
+/// Event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The first byte of its first request.
@@ -30,12 +30,22 @@ pub(super) enum Phase {
     Flush,
 }
 
+/// Longest time of each phase.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PhaseLimits {
+    pub(super) timeouts: Timeouts,
+    /// For the service to answer a request.
+    pub(super) request: Duration,
+    /// For the next request to begin, while draining.
+    pub(super) drain_idle: Duration,
+}
+
 const PHASE_BITS: u32 = 3;
-/// Stands for a time that no clock can show.
+/// Stands for a time that the clock cannot represent.
 const NEVER: Duration = Duration::from_hours(24 * 365);
 const NOT_DRAINING: u64 = u64::MAX;
 
-/// One connection's progress. Only the connection's own task uses it; the atomics make it `Send`, and order nothing.
+/// Progress of one connection. Only the connection's own task uses it; the atomics make it `Send`, and order nothing.
 #[derive(Debug)]
 pub(super) struct Progress {
     opened: Instant,
@@ -99,8 +109,8 @@ impl Progress {
         self.draining.load(Relaxed) != NOT_DRAINING
     }
 
-    /// Whether the service has, or had, the request that is being answered. Where it has not, bytes going out are
-    /// hyper's own words.
+    /// Tells whether the service has, or had, the request that is being answered. Where it has not, hyper itself
+    /// writes the bytes that go out.
     pub(super) fn in_service(&self) -> bool {
         matches!(self.phase(), Phase::Request | Phase::Answer | Phase::Flush)
     }
@@ -116,18 +126,21 @@ impl Progress {
         }
     }
 
-    /// When this moment has taken too long.
-    pub(super) fn due(&self, timeouts: &Timeouts, drain_idle: Duration) -> Instant {
-        let since = self.since();
-        let (from, span) = match self.phase() {
-            Phase::FirstByte | Phase::Idle if self.draining() => (since.max(self.draining.load(Relaxed)), drain_idle),
+    /// Returns the end of the time that the present phase may take.
+    pub(super) fn due(&self, limits: &PhaseLimits) -> Instant {
+        let (since, timeouts) = (self.since(), &limits.timeouts);
+        let (from, limit) = match self.phase() {
+            Phase::FirstByte | Phase::Idle if self.draining() => {
+                (since.max(self.draining.load(Relaxed)), limits.drain_idle)
+            }
             Phase::FirstByte => (since, timeouts.first_byte),
             Phase::Idle => (since, timeouts.idle),
             Phase::Header => (since, timeouts.header),
-            Phase::Request => (since, timeouts.request.saturating_add(BACKSTOP)),
+            Phase::Request => (since, limits.request),
             Phase::Answer | Phase::Flush => (since, timeouts.write),
         };
-        self.opened.checked_add(Duration::from_millis(from).saturating_add(span)).unwrap_or_else(|| self.opened + NEVER)
+        let due = Duration::from_millis(from).saturating_add(limit);
+        self.opened.checked_add(due).unwrap_or_else(|| self.opened + NEVER)
     }
 
     fn enter(&self, phase: Phase) {

@@ -1,4 +1,4 @@
-//! Answers that are given before the service is asked: a malformed or oversized head, no place left.
+//! Answers that are given before the router is asked: to a malformed or oversized head, to one connection too many.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use axum::{
     },
 };
 
-/// Words such an answer: headers and body for a status. The listener adds what is its own: `Connection`,
-/// `Content-Length`, and `Retry-After` for a 503.
+/// Returns headers and body of such an answer, for its status. The listener adds `Connection` and `Content-Length`,
+/// and `Retry-After` to a 503.
 pub type RawRefusal = Arc<dyn Fn(StatusCode) -> (HeaderMap, Bytes) + Send + Sync>;
 
-/// The whole answer, as it goes over the wire (RFC 9112 §4). The connection closes after it.
+/// Returns the whole answer as it goes over the wire (RFC 9112 §4). The connection closes after it.
 pub(super) fn encode(raw_refusal: &RawRefusal, status: StatusCode) -> Vec<u8> {
     let (mut headers, body) = raw_refusal(status);
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -39,12 +39,12 @@ mod tests {
     use super::*;
 
     fn encoded(status: StatusCode) -> String {
-        let words: RawRefusal = Arc::new(|status| {
+        let raw_refusal: RawRefusal = Arc::new(|status| {
             let headers = [("x-request-id", "r1"), ("content-length", "9999"), ("connection", "keep-alive")];
             let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
             (HeaderMap::from_iter(headers), Bytes::from(format!("[{}]", status.as_u16())))
         });
-        String::from_utf8(encode(&words, status)).unwrap()
+        String::from_utf8(encode(&raw_refusal, status)).unwrap()
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The router as hyper sees it: notes when it was asked, when it answered and when its answer was complete; and sees to
-//! it that nothing is left of a request when its answer goes out.
+//! Router as hyper sees it: records the call, the answer and the end of the answer's body, and takes the rest of a
+//! request off the wire before its answer goes out.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ use super::{
     unread::{Drained, Draining, Leftover, TrackedBody, take},
 };
 
-/// The router, for one connection.
+/// Router, for one connection.
 pub(super) struct ConnectionService {
     pub(super) router: Router,
     pub(super) peer: SocketAddr,
@@ -54,12 +54,12 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     }
 }
 
-/// The service at work on one request.
+/// Answer to one request, in the making.
 pub(super) struct Answering {
     step: Step,
     progress: Arc<Progress>,
     leftover: Leftover,
-    /// The client sends its body only once it is asked to (RFC 9110 §10.1.1); for a refusal nobody asks.
+    /// The client sends its body only once it is asked to (RFC 9110 §10.1.1); before a refusal it is not asked.
     expects_continue: bool,
 }
 
@@ -106,7 +106,7 @@ impl Answering {
     }
 }
 
-/// An answer's body. Hyper drops it when it has taken all of it.
+/// Body of an answer. hyper drops it when it has taken all of it.
 pub(super) struct AnswerBody {
     body: Body,
     progress: Arc<Progress>,

@@ -8,10 +8,10 @@ use std::{
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 
-/// How many connections the kernel may keep waiting to be accepted (it lowers this to its own limit).
+/// Number of connections that the kernel may keep waiting to be accepted (it lowers this to its own limit).
 pub(super) const BACKLOG: u32 = 1024;
 
-/// A socket that listens.
+/// Socket that listens.
 #[derive(Debug)]
 pub struct Listener {
     pub(super) tcp: TcpListener,
@@ -24,16 +24,16 @@ impl Listener {
         Ok(Self { tcp, address })
     }
 
-    /// The address it listens on, with the port that was chosen where 0 was asked for.
+    /// Returns the address it listens on, with the port that was chosen where 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Why there is no listening socket, and what to do.
+/// Failure to listen. The message tells what to do.
 #[derive(Debug, Error)]
 pub enum ListenError {
-    /// Somebody else listens there.
+    /// Another process listens there.
     #[error(
         "{0} is already in use: stop the process that listens there (`ss -ltnp` shows it), or configure another `listen` address"
     )]
@@ -48,12 +48,7 @@ pub enum ListenError {
     NotOurs(SocketAddr),
     /// Anything else.
     #[error("cannot listen on {address}: {source}")]
-    Other {
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    Other { address: SocketAddr, source: io::Error },
     /// A socket that was handed over is not one that can be used.
     #[error(
         "socket {index} of LISTEN_FDS cannot be used ({source}): hand over listening TCP sockets, the public one first, then ops"
@@ -61,7 +56,6 @@ pub enum ListenError {
     Inherited {
         /// Position of the socket in `LISTEN_FDS`, from 0.
         index: usize,
-        /// What was wrong.
         source: io::Error,
     },
 }
@@ -69,7 +63,7 @@ pub enum ListenError {
 /// Listens on this address. To be called within the runtime.
 ///
 /// # Errors
-/// [`ListenError`], which says what to do.
+/// [`ListenError`].
 pub fn bind(address: SocketAddr) -> Result<Listener, ListenError> {
     try_bind(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse(address),
@@ -87,8 +81,8 @@ fn try_bind(address: SocketAddr) -> io::Result<Listener> {
     Listener::new(socket.listen(BACKLOG)?)
 }
 
-/// The sockets that were handed over (`LISTEN_FDS`, `sd_listen_fds(3)`), in order; none where there are none. They can
-/// be taken once. To be called within the runtime, before other threads read the environment: it clears the variables.
+/// Returns the sockets that were handed over (`LISTEN_FDS`, `sd_listen_fds(3)`), in order. They can be taken once. To
+/// be called within the runtime, before other threads read the environment: it clears the variables.
 ///
 /// # Errors
 /// [`ListenError::Inherited`] where one is no listening TCP socket.

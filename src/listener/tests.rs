@@ -1,4 +1,4 @@
-//! A connection against the clock: in memory, with time standing still until everybody waits.
+//! Timeouts of a connection: in memory, with a clock that moves only when every task waits.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ fn service() -> Service {
         .route("/refuses", post(|| async { StatusCode::UNAUTHORIZED }))
         .route("/body", post(|body: Bytes| async move { body.len().to_string() }));
     let raw_refusal = |status: StatusCode| (HeaderMap::new(), Bytes::from(format!("[{}]", status.as_u16())));
-    Service { router, raw_refusal: Arc::new(raw_refusal), metrics: None }
+    Service { router, deadline: seconds(15), raw_refusal: Arc::new(raw_refusal), metrics: None }
 }
 
 /// The client's end of a connection, and the server's task.
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// What comes until the answer to `GET /` is complete.
+    /// Reads until the answer to `GET /` is complete.
     async fn hello(&mut self) -> String {
         let mut seen = Vec::new();
         while !seen.ends_with(b"\r\n\r\nhello") {

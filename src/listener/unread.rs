@@ -1,8 +1,8 @@
-//! What a service leaves unread of a request's body.
+//! Part of a request's body that the service leaves unread.
 //!
 //! A service may refuse a request before it has read the body. Where the body is still on its way then, hyper answers
-//! and closes the connection without a word, and the client's next request on it is lost. So the rest is taken off the
-//! wire before the answer goes out, if it is small and comes soon; otherwise the answer says that the connection ends
+//! and closes the connection without announcing it, and the client's next request on it is lost. So the rest is taken
+//! off the wire before the answer goes out, if it is small and comes soon; otherwise the answer announces the close
 //! (RFC 9112 §9.6).
 
 use std::{
@@ -16,14 +16,15 @@ use axum::body::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-/// The most that is taken off the wire for the connection's sake, and how long that may take.
-const MOST: u64 = 64 * 1024;
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Largest number of bytes that is taken off the wire so that the connection can be used again.
+const MAX_DRAINED: u64 = 64 * 1024;
+/// Longest time for those bytes to arrive.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where a connection's requests leave what is unread of their bodies; one at a time, as HTTP/1.1 has it.
+/// Unread body of a connection's present request; there is one at a time in HTTP/1.1.
 pub(super) type Leftover = Arc<Mutex<Option<Incoming>>>;
 
-/// A request's body, lent to the service.
+/// Body of a request, which becomes the connection's leftover if the service drops it unread.
 pub(super) struct TrackedBody {
     body: Option<Incoming>,
     leftover: Leftover,
@@ -65,21 +66,21 @@ impl Drop for TrackedBody {
     }
 }
 
-/// Takes the leftover of the request that was just answered.
+/// Takes the leftover of the request that was just answered, if there is one.
 pub(super) fn take(leftover: &Leftover) -> Option<Draining> {
     let body = leftover.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-    Some(Draining { body, taken: 0, patience: None })
+    Some(Draining { body, taken: 0, timeout: None })
 }
 
-/// The rest of a body on its way to nowhere.
+/// Rest of a body that is read and discarded.
 pub(super) struct Draining {
     body: Incoming,
     taken: u64,
     /// Runs from the first time that the rest was not there yet.
-    patience: Option<Pin<Box<Sleep>>>,
+    timeout: Option<Pin<Box<Sleep>>>,
 }
 
-/// Whether the connection can be used again.
+/// State of the connection after the rest of a body was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Drained {
     /// Nothing is left of the body.
@@ -90,8 +91,8 @@ pub(super) enum Drained {
 
 impl Draining {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Drained> {
-        // A length that is known to be too much need not be waited for.
-        if self.body.size_hint().lower() > MOST {
+        // A body that is known to be too long is not waited for.
+        if self.body.size_hint().lower() > MAX_DRAINED {
             return Poll::Ready(Drained::NotReusable);
         }
         while let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
@@ -100,11 +101,11 @@ impl Draining {
                 Some(Err(_)) => return Poll::Ready(Drained::NotReusable),
                 Some(Ok(frame)) => self.taken += frame.data_ref().map_or(0, |data| data.len() as u64),
             }
-            if self.taken > MOST {
+            if self.taken > MAX_DRAINED {
                 return Poll::Ready(Drained::NotReusable);
             }
         }
-        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
-        patience.as_mut().poll(cx).map(|()| Drained::NotReusable)
+        let timeout = self.timeout.get_or_insert_with(|| Box::pin(tokio::time::sleep(DRAIN_TIMEOUT)));
+        timeout.as_mut().poll(cx).map(|()| Drained::NotReusable)
     }
 }

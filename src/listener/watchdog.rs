@@ -4,42 +4,37 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{
-    Timeouts,
-    progress::{Phase, Progress},
-};
+use super::progress::{Phase, PhaseLimits, Progress};
 
-/// One timer for the connection's whole life. It is set again when it rings, and when a moment is due earlier than it
-/// is set to; a busy connection's requests push the due time ahead without touching the timer.
+/// Timer of one connection, for its whole life. It is set again when it fires, and when a phase is due earlier than
+/// it is set to; a busy connection's requests push the due time ahead without touching the timer.
 pub(super) struct Watchdog {
     progress: Arc<Progress>,
-    timeouts: Timeouts,
-    drain_idle: Duration,
-    alarm: Pin<Box<Sleep>>,
+    limits: PhaseLimits,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Watchdog {
-    pub(super) fn over(progress: Arc<Progress>, timeouts: Timeouts, drain_idle: Duration) -> Self {
-        let alarm = Box::pin(sleep_until(progress.due(&timeouts, drain_idle)));
-        Self { progress, timeouts, drain_idle, alarm }
+    pub(super) fn new(progress: Arc<Progress>, limits: PhaseLimits) -> Self {
+        let timer = Box::pin(sleep_until(progress.due(&limits)));
+        Self { progress, limits, timer }
     }
 
-    /// Ready with the phase that took too long. To be called after every step of the connection.
+    /// Becomes ready with the phase that took too long. It is to be called after every step of the connection.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Phase> {
-        let due = self.progress.due(&self.timeouts, self.drain_idle);
-        if due < self.alarm.deadline() {
-            self.alarm.as_mut().reset(due);
+        let due = self.progress.due(&self.limits);
+        if due < self.timer.deadline() {
+            self.timer.as_mut().reset(due);
         }
-        while self.alarm.as_mut().poll(cx).is_ready() {
+        while self.timer.as_mut().poll(cx).is_ready() {
             if due <= Instant::now() {
                 return Poll::Ready(self.progress.phase());
             }
-            self.alarm.as_mut().reset(due);
+            self.timer.as_mut().reset(due);
         }
         Poll::Pending
     }

@@ -1,8 +1,9 @@
-//! The socket as hyper sees it: notes progress, and keeps back what hyper says by itself.
+//! Socket as hyper sees it: records progress, and withholds the answers that hyper makes by itself.
 //!
-//! Hyper answers a malformed or oversized head without asking the service, with no body. Such an answer is known by
-//! its time: it is written while the service has no request. One case escapes: garbage behind a request whose answer
-//! the client has not taken yet stands in one buffer with that answer, and goes out as hyper made it.
+//! hyper answers a malformed or oversized head without asking the service, with no body. Such an answer is recognised
+//! by its time: hyper writes it while the service has no request. One case is not recognised: an answer to garbage
+//! that follows a request whose answer the client has not taken yet. Both answers stand in one buffer then, and go
+//! out.
 
 use std::{
     io::{self, IoSlice},
@@ -16,29 +17,29 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::progress::Progress;
 
-/// How much of an answer a client takes before its time to take the rest starts again.
+/// Number of bytes that a client takes of an answer before its time to take the rest starts again.
 const PIECE: usize = 64 * 1024;
 
-/// A connection's bytes, watched.
+/// Connection's byte stream, watched.
 pub(super) struct Wire<I> {
     io: I,
     progress: Arc<Progress>,
-    kept_back: Option<StatusCode>,
+    withheld: Option<StatusCode>,
     taken: usize,
     ended: bool,
 }
 
 impl<I> Wire<I> {
     pub(super) fn new(io: I, progress: Arc<Progress>) -> Self {
-        Self { io, progress, kept_back: None, taken: 0, ended: false }
+        Self { io, progress, withheld: None, taken: 0, ended: false }
     }
 
-    /// The status of the answer that hyper gave by itself; none of it was written.
-    pub(super) fn kept_back(&self) -> Option<StatusCode> {
-        self.kept_back
+    /// Returns the status of the answer that hyper made by itself; none of it was written.
+    pub(super) fn withheld(&self) -> Option<StatusCode> {
+        self.withheld
     }
 
-    /// Whether the client has ended its side.
+    /// Tells whether the client has ended its side.
     pub(super) fn ended(&self) -> bool {
         self.ended
     }
@@ -47,10 +48,10 @@ impl<I> Wire<I> {
         self.io
     }
 
-    /// `HTTP/1.1 431 …`: the status is all that is wanted of it.
-    fn keep_back(&mut self, head: &[u8]) {
+    /// Records the status of `HTTP/1.1 431 …`; the rest is not needed.
+    fn withhold(&mut self, head: &[u8]) {
         let status = head.get(9..12).and_then(|code| StatusCode::from_bytes(code).ok());
-        self.kept_back.get_or_insert(status.unwrap_or(StatusCode::BAD_REQUEST));
+        self.withheld.get_or_insert(status.unwrap_or(StatusCode::BAD_REQUEST));
     }
 
     fn wrote(&mut self, bytes: usize) {
@@ -78,7 +79,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
 impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if !self.progress.in_service() {
-            self.keep_back(buf);
+            self.withhold(buf);
             return Poll::Ready(Ok(buf.len()));
         }
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
@@ -92,7 +93,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if !self.progress.in_service() {
-            self.keep_back(bufs.first().map_or(&[], |head| head));
+            self.withhold(bufs.first().map_or(&[], |head| head));
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
@@ -104,14 +105,14 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
         self.io.is_write_vectored()
     }
 
-    /// Hyper flushes the wire only when its own buffer is empty: then a complete answer is out.
+    /// hyper flushes the wire only when its own buffer is empty: a complete answer has gone out then.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.progress.flushed();
         Poll::Ready(Ok(()))
     }
 
-    /// Does nothing: the connection closes when it has said everything, which hyper does not know.
+    /// Does nothing: `connection` closes the socket, after the answer that it may have to add.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -4,65 +4,65 @@ use serde_json::json;
 
 use super::support::test_service::TestService;
 
-/// Limits at their defaults; patience with the signatures of a slow machine.
+/// Limits at their defaults; a long wait for the signatures of a slow machine.
 const APP: &str = "[custody]\nmax_wait = \"60s\"\n[apps.web]\n";
 
 #[tokio::test]
 async fn a_session_that_asks_too_often_is_told_when_to_come_back() {
-    let bench = TestService::with(&format!("{APP}[limits]\nper_session = {{ per_second = 1, burst = 3 }}\n")).await;
-    let token = bench.session("u-1").await;
+    let service = TestService::with(&format!("{APP}[limits]\nper_session = {{ per_second = 1, burst = 3 }}\n")).await;
+    let token = service.session("u-1").await;
     for _ in 0..3 {
-        bench.refresh(&token).await.ok();
+        service.refresh(&token).await.ok();
     }
-    let problem = bench.refresh(&token).await.problem(429, "rate_limited");
+    let problem = service.refresh(&token).await.problem(429, "rate_limited");
     let wait = problem.json()["retry"].as_u64().unwrap();
     assert!((1..=1000).contains(&wait), "{wait}");
     assert_eq!(problem.header("retry-after"), "1");
     assert_eq!(problem.header("ratelimit"), r#""session";r=0;t=1"#);
     assert_eq!(problem.header("ratelimit-policy"), r#""session";q=3;w=3"#);
-    bench.refresh(&bench.session("u-1").await).await.ok();
+    service.refresh(&service.session("u-1").await).await.ok();
 }
 
 #[tokio::test]
 async fn clients_and_addresses_have_their_own_limits() {
-    let bench = TestService::with(&format!("{APP}[limits]\nper_client = {{ per_second = 1, burst = 2 }}\n")).await;
-    bench.login("u-1").await;
-    bench.login("u-2").await;
-    bench.generate(&json!({ "app": "web", "user_id": "u-3" })).await.problem(429, "rate_limited");
+    let service = TestService::with(&format!("{APP}[limits]\nper_client = {{ per_second = 1, burst = 2 }}\n")).await;
+    service.login("u-1").await;
+    service.login("u-2").await;
+    service.generate(&json!({ "app": "web", "user_id": "u-3" })).await.problem(429, "rate_limited");
 
-    let bench = TestService::with(&format!("{APP}[limits]\nper_address = {{ per_second = 1, burst = 2 }}\n")).await;
-    bench.refresh("junk").await.problem(401, "invalid_token");
-    bench.refresh("junk").await.problem(401, "invalid_token");
-    bench.refresh("junk").await.problem(429, "rate_limited");
+    let service = TestService::with(&format!("{APP}[limits]\nper_address = {{ per_second = 1, burst = 2 }}\n")).await;
+    service.refresh("junk").await.problem(401, "invalid_token");
+    service.refresh("junk").await.problem(401, "invalid_token");
+    service.refresh("junk").await.problem(429, "rate_limited");
 }
 
 #[tokio::test]
 async fn guessing_is_slowed_and_good_credentials_from_there_still_pass() {
-    let bench =
+    let service =
         TestService::with(&format!("{APP}[limits]\nfailures_per_address = {{ per_second = 1, burst = 5 }}\n")).await;
-    let token = bench.session("u-1").await;
+    let token = service.session("u-1").await;
     let mut statuses = Vec::new();
     for _ in 0..10 {
-        statuses.push(bench.refresh("junk").await.status);
+        statuses.push(service.refresh("junk").await.status);
     }
     assert_eq!(statuses, [401, 401, 401, 401, 401, 429, 429, 429, 429, 429]);
-    bench.refresh(&token).await.ok();
-    bench.login("u-1").await;
+    service.refresh(&token).await.ok();
+    service.login("u-1").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_honest_burst_meets_no_limit_by_default() {
-    let bench = std::sync::Arc::new(TestService::with(APP).await);
-    let token = bench.session("u-1").await;
+    let service = std::sync::Arc::new(TestService::with(APP).await);
+    let token = service.session("u-1").await;
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..50 {
-        let (bench, token) = (bench.clone(), token.clone());
-        asking.spawn(async move { bench.refresh(&token).await.status });
+        let (service, token) = (service.clone(), token.clone());
+        asking.spawn(async move { service.refresh(&token).await.status });
     }
     // A whole office behind one address.
     for user in 0..200 {
-        let bench = bench.clone();
-        asking.spawn(async move { bench.refresh(&bench.session(&format!("u-{user}")).await).await.status });
+        let service = service.clone();
+        asking.spawn(async move { service.refresh(&service.session(&format!("u-{user}")).await).await.status });
     }
     let statuses = asking.join_all().await;
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");

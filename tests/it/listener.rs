@@ -46,6 +46,7 @@ impl Site {
         let (address, metrics) = (listener.local_addr(), Metrics::new());
         let service = Service {
             router: router(Arc::clone(&waiting), Arc::clone(&go_on)),
+            deadline: Duration::from_secs(15),
             raw_refusal: Arc::new(problem),
             metrics: Some(Arc::clone(&metrics)),
         };
@@ -57,8 +58,8 @@ impl Site {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// What the site says to these bytes until it closes.
-    async fn says_to(&self, bytes: &[u8]) -> String {
+    /// Sends these bytes; returns the answer, until the site closes.
+    async fn answer_to(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         // It may close before it has read everything.
         let _ = stream.write_all(bytes).await;
@@ -66,7 +67,7 @@ impl Site {
     }
 
     async fn refuses(&self, bytes: &[u8], status: u16) {
-        let answer = self.says_to(bytes).await;
+        let answer = self.answer_to(bytes).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
         assert!(answer.contains("content-type: application/problem+json\r\n"), "{answer:?}");
         assert!(answer.contains("connection: close\r\n"), "{answer:?}");
@@ -148,8 +149,8 @@ async fn handlers_see_the_peer() {
 #[tokio::test]
 async fn a_head_may_have_16_kb_and_64_fields() {
     let site = Site::open(|_| ());
-    assert!(site.says_to(head(64, 0).as_bytes()).await.starts_with("HTTP/1.1 200 "));
-    assert!(site.says_to(head(0, 16 * 1024).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    assert!(site.answer_to(head(64, 0).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    assert!(site.answer_to(head(0, 16 * 1024).as_bytes()).await.starts_with("HTTP/1.1 200 "));
     site.refuses(head(65, 0).as_bytes(), 431).await;
     site.refuses(head(0, 16 * 1024 + 1).as_bytes(), 431).await;
     site.refuses(head(0, 20 * 1024).as_bytes(), 431).await;
@@ -179,7 +180,7 @@ async fn what_is_not_http_1_is_refused_with_a_problem() {
 #[tokio::test]
 async fn garbage_behind_a_good_request_is_refused_after_its_answer() {
     let site = Site::open(|_| ());
-    let answer = site.says_to(format!("{GET}garbage\r\n\r\n").as_bytes()).await;
+    let answer = site.answer_to(format!("{GET}garbage\r\n\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\n\r\nhelloHTTP/1.1 400 "), "{answer}");
     assert!(answer.ends_with("{\"status\":400}"), "{answer}");
 }
@@ -188,11 +189,11 @@ async fn garbage_behind_a_good_request_is_refused_after_its_answer() {
 async fn a_body_that_nobody_reads_ends_the_connection_and_the_answer_arrives() {
     let site = Site::open(|_| ());
     let large = "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 600000\r\n\r\n".to_owned() + &"x".repeat(600_000);
-    let answer = site.says_to(large.as_bytes()).await;
+    let answer = site.answer_to(large.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
     let endless = "POST /body HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n".to_owned()
         + &format!("1000\r\n{}\r\n", "x".repeat(4096)).repeat(50);
-    assert!(site.says_to(endless.as_bytes()).await.starts_with("HTTP/1.1 413 "));
+    assert!(site.answer_to(endless.as_bytes()).await.starts_with("HTTP/1.1 413 "));
     site.no_connection_is_left().await;
 }
 
@@ -207,7 +208,7 @@ async fn a_flood_is_not_read_for_ever() {
 }
 
 #[tokio::test]
-async fn too_many_connections_are_turned_away_with_a_reason() {
+async fn too_many_connections_are_refused_with_a_reason() {
     let site = Site::open(|config| config.max_connections = 2);
     let (mut one, mut two) = (site.connect().await, site.connect().await);
     ask(&mut one).await;

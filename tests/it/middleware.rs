@@ -1,4 +1,4 @@
-//! What every answer has in common: problem documents, request ids, security headers, CORS; and the plain routes.
+//! Common to every answer: problem documents, request ids, security headers, CORS; and the plain routes.
 
 use axum::body::Body;
 use http::{Method, Request, header};
@@ -12,9 +12,9 @@ fn request(method: &str, path: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn what_is_not_there_is_a_problem_document_too() {
-    let bench = TestService::new().await;
+    let service = TestService::new().await;
     for path in ["/", "/v1", "/v1/token", "/v1/token/generate/", "/metrics", "/admin/v1/keys", "/../etc/passwd"] {
-        bench.send(request("GET", path)).await.problem(404, "client_error");
+        service.send(request("GET", path)).await.problem(404, "client_error");
     }
     for (method, path) in [
         ("GET", "/v1/token/generate"),
@@ -25,22 +25,22 @@ async fn what_is_not_there_is_a_problem_document_too() {
         ("TRACE", "/healthz"),
         ("OPTIONS", "/v1/token/generate"),
     ] {
-        let answer = bench.send(request(method, path)).await.problem(405, "client_error");
+        let answer = service.send(request(method, path)).await.problem(405, "client_error");
         assert!(!answer.header("allow").is_empty(), "{method} {path}");
     }
 }
 
 #[tokio::test]
 async fn every_answer_is_marked() {
-    let bench = TestService::new().await;
-    let login = bench.login("u-1").await;
+    let service = TestService::new().await;
+    let login = service.login("u-1").await;
     let answers = [
-        bench.refresh(&login.text("refresh_token")).await,
+        service.refresh(&login.text("refresh_token")).await,
         login,
-        bench.refresh("junk").await,
-        bench.send(request("GET", "/nowhere")).await,
-        bench.send(request("GET", "/healthz")).await,
-        bench.send(request("GET", "/readyz")).await,
+        service.refresh("junk").await,
+        service.send(request("GET", "/nowhere")).await,
+        service.send(request("GET", "/healthz")).await,
+        service.send(request("GET", "/readyz")).await,
     ];
     for answer in answers {
         assert_eq!(answer.header("cache-control"), "no-store");
@@ -52,11 +52,11 @@ async fn every_answer_is_marked() {
 
 #[tokio::test]
 async fn a_sane_request_id_is_echoed_and_any_other_replaced() {
-    let bench = TestService::new().await;
+    let service = TestService::new().await;
     let ask = async |id: &[u8]| {
         let mut request = request("GET", "/healthz");
         request.headers_mut().insert("x-request-id", http::HeaderValue::from_bytes(id).unwrap());
-        bench.send(request).await.header("x-request-id").to_owned()
+        service.send(request).await.header("x-request-id").to_owned()
     };
     assert_eq!(ask(b"abc-1.2_3").await, "abc-1.2_3");
     for odd in [&b""[..], b"a b", b"a\"b", b"<x>", "x".repeat(129).as_bytes(), b"\xff\xfe"] {
@@ -67,13 +67,13 @@ async fn a_sane_request_id_is_echoed_and_any_other_replaced() {
 
 #[tokio::test]
 async fn browsers_may_ask_from_listed_origins_only() {
-    let bench = TestService::new().await;
+    let service = TestService::new().await;
     let preflight = async |path: &str, origin: &str| {
         let mut request = request("OPTIONS", path);
         request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
         request.headers_mut().insert("access-control-request-method", "POST".parse().unwrap());
         request.headers_mut().insert("access-control-request-headers", "content-type".parse().unwrap());
-        bench.send(request).await
+        service.send(request).await
     };
     for path in ["/v1/token/refresh", "/v1/token/revoke"] {
         let allowed = preflight(path, "https://app.example.com").await;
@@ -82,10 +82,10 @@ async fn browsers_may_ask_from_listed_origins_only() {
         assert!(allowed.header("access-control-allow-headers").contains("content-type"));
         assert!(allowed.header("vary").to_lowercase().contains("origin"));
         assert_eq!(allowed.header("access-control-allow-credentials"), "");
-        for foreign in
+        for unlisted in
             ["null", "https://app.example.com.evil.test", "http://app.example.com", "https://app.example.com:444", "*"]
         {
-            assert_eq!(preflight(path, foreign).await.header("access-control-allow-origin"), "", "{foreign}");
+            assert_eq!(preflight(path, unlisted).await.header("access-control-allow-origin"), "", "{unlisted}");
         }
     }
     let generate = preflight("/v1/token/generate", "https://app.example.com").await;
@@ -95,14 +95,14 @@ async fn browsers_may_ask_from_listed_origins_only() {
 
 #[tokio::test]
 async fn an_app_is_used_from_its_own_origins() {
-    let bench = TestService::new().await;
-    let token = bench.generate(&json!({ "app": "ios", "user_id": "u-1" })).await.ok().text("refresh_token");
-    let web = bench.session("u-1").await;
+    let service = TestService::new().await;
+    let token = service.generate(&json!({ "app": "ios", "user_id": "u-1" })).await.ok().text("refresh_token");
+    let web = service.session("u-1").await;
     let ask = async |token: &str, origin: &str| {
         let mut request = post("/v1/token/refresh", &json!({ "refresh_token": token }));
         request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
         request.headers_mut().insert(header::HOST, "auth.example.com".parse().unwrap());
-        bench.send(request).await
+        service.send(request).await
     };
     ask(&token, "https://app.example.com").await.problem(403, "forbidden");
     ask(&web, "https://evil.test").await.problem(403, "forbidden");
@@ -114,21 +114,21 @@ async fn an_app_is_used_from_its_own_origins() {
 
 #[tokio::test]
 async fn logout_ends_the_session_and_is_always_well() {
-    let bench = TestService::new().await;
-    let first = bench.session("u-1").await;
-    let second = bench.refresh(&first).await.ok().text("refresh_token");
+    let service = TestService::new().await;
+    let first = service.session("u-1").await;
+    let second = service.refresh(&first).await.ok().text("refresh_token");
     for token in [&first, &first, &second, "junk", ""] {
-        assert_eq!(bench.revoke(token).await.ok().json(), json!({ "status": "success" }));
+        assert_eq!(service.revoke(token).await.ok().json(), json!({ "status": "success" }));
     }
-    bench.refresh(&second).await.problem(401, "invalid_token");
-    bench.post("/v1/token/revoke", &json!({ "token": first })).await.problem(400, "client_error");
+    service.refresh(&second).await.problem(401, "invalid_token");
+    service.post("/v1/token/revoke", &json!({ "token": first })).await.problem(400, "client_error");
 }
 
 #[tokio::test]
 async fn the_key_set_verifies_our_tokens_and_is_cached() {
-    let bench = TestService::new().await;
-    let token = bench.login("u-1").await.text("token");
-    let answer = bench.send(request("GET", "/.well-known/jwks.json")).await.ok();
+    let service = TestService::new().await;
+    let token = service.login("u-1").await.text("token");
+    let answer = service.send(request("GET", "/.well-known/jwks.json")).await.ok();
     assert_eq!(answer.header("content-type"), "application/jwk-set+json");
     assert_eq!(answer.header("cache-control"), "public, max-age=300");
     let set: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&answer.body).unwrap();
@@ -150,7 +150,7 @@ async fn the_key_set_verifies_our_tokens_and_is_cached() {
     for known in [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}"), "*".to_owned()] {
         let mut again = request("GET", "/.well-known/jwks.json");
         again.headers_mut().insert(header::IF_NONE_MATCH, known.parse().unwrap());
-        let answer = bench.send(again).await;
+        let answer = service.send(again).await;
         assert_eq!((answer.status, answer.body.len()), (304, 0));
         assert_eq!(answer.header("etag"), etag);
     }
@@ -158,8 +158,8 @@ async fn the_key_set_verifies_our_tokens_and_is_cached() {
 
 #[tokio::test]
 async fn readiness_says_what_is_missing() {
-    let bench = TestService::with("[apps.web]\n[apps.other]\nring = \"second\"\n").await;
-    let answer = bench.send(request("GET", "/readyz")).await;
+    let service = TestService::with("[apps.web]\n[apps.other]\nring = \"second\"\n").await;
+    let answer = service.send(request("GET", "/readyz")).await;
     assert_eq!(answer.status, 503);
     let report = answer.json();
     assert_eq!(report["ready"], false);
@@ -169,14 +169,14 @@ async fn readiness_says_what_is_missing() {
     assert_eq!(condition("store")["ok"], true);
     assert_eq!(condition("ring second")["ok"], false);
     assert!(condition("ring second")["reason"].as_str().unwrap().contains("countersign rotate run"));
-    bench.generate(&json!({ "app": "other", "user_id": "u-1" })).await.problem(503, "unavailable");
+    service.generate(&json!({ "app": "other", "user_id": "u-1" })).await.problem(503, "unavailable");
     assert_eq!(TestService::new().await.send(request("GET", "/readyz")).await.ok().json()["ready"], true);
 }
 
 #[tokio::test]
 async fn the_document_describes_every_route() {
-    let bench = TestService::new().await;
-    let document = bench.send(request("GET", "/openapi.json")).await.ok().json();
+    let service = TestService::new().await;
+    let document = service.send(request("GET", "/openapi.json")).await.ok().json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
     let expected = [
@@ -195,8 +195,8 @@ async fn the_document_describes_every_route() {
 
 #[tokio::test]
 async fn the_page_needs_nothing_from_outside() {
-    let bench = TestService::new().await;
-    let page = bench.send(request("GET", "/docs/")).await.ok();
+    let service = TestService::new().await;
+    let page = service.send(request("GET", "/docs/")).await.ok();
     assert_eq!(page.header("content-encoding"), "gzip");
     let mut html = String::new();
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&page.body[..]), &mut html).unwrap();
@@ -204,7 +204,7 @@ async fn the_page_needs_nothing_from_outside() {
     assert!(!html.contains("http://") && !html.contains("https://"), "{html}");
     for asset in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
         assert!(html.contains(asset), "{asset}");
-        assert!(!bench.send(request("GET", &format!("/docs/{asset}"))).await.ok().body.is_empty());
+        assert!(!service.send(request("GET", &format!("/docs/{asset}"))).await.ok().body.is_empty());
     }
 }
 

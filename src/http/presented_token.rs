@@ -1,0 +1,61 @@
+//! Extractor of a presented refresh token, for the routes that apps call.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use serde::de::DeserializeOwned;
+
+use super::{
+    AppState,
+    body::Strict,
+    caller::{Address, Origin},
+    problem::Problem,
+};
+use crate::domain::refresh_token::Presented;
+
+/// Request body that has a refresh token.
+pub(super) trait RefreshTokenBody: DeserializeOwned {
+    /// Returns the refresh token, still sealed.
+    fn refresh_token(&self) -> &str;
+
+    /// Called when the body is read, before the token is opened: also where the token is refused.
+    fn received(&self, _: &AppState) {}
+}
+
+/// Refresh token that opened, and the body that it came in. Checked in this order: the rate of the address, the body,
+/// the token (a refused one counts as a failure of the address), the rate of the session, the origin by the app's
+/// list.
+pub(super) struct PresentedToken<B> {
+    pub(super) presented: Presented,
+    pub(super) body: B,
+}
+
+impl<B: RefreshTokenBody> FromRequest<Arc<AppState>> for PresentedToken<B> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let address = Address::from_request_parts(&mut parts, state).await?;
+        let origin = Origin::of(&parts.headers);
+        let Strict(body) = Strict::<B>::from_request(Request::from_parts(parts, body), state).await?;
+        body.received(state);
+        let presented = open(state, &address, &origin, body.refresh_token())?;
+        Ok(Self { presented, body })
+    }
+}
+
+fn open(state: &AppState, address: &Address, origin: &Origin, refresh_token: &str) -> Result<Presented, Problem> {
+    let limits = state.limits.load();
+    let presented = match state.issuer.unseal(refresh_token) {
+        Ok(presented) => presented,
+        Err(refusal) => {
+            limits.failure(address.0)?;
+            return Err(refusal.into());
+        }
+    };
+    limits.session(presented.session)?;
+    if let Some(policy) = state.issuer.policy(&presented.app) {
+        origin.may_use(&policy)?;
+    }
+    Ok(presented)
+}

@@ -1,0 +1,56 @@
+//! Refresh token that is issued with a token, and opened again when an app presents it.
+
+use std::time::Duration;
+
+use super::{Issuer, Refusal};
+use crate::{
+    clock::UnixMillis,
+    domain::refresh_token::{self, Contents, Presented, RefreshToken},
+    secret::random,
+};
+
+/// Refresh token that goes with a token.
+#[derive(Debug)]
+pub struct IssuedRefreshToken {
+    pub token: RefreshToken,
+    /// Time from which on the app should use it: some time before the token expires, different for each.
+    pub from: UnixMillis,
+    /// End of its life.
+    pub expires: UnixMillis,
+}
+
+impl Issuer {
+    /// Opens a refresh token that an app presents. Asks neither store nor signer: junk costs next to nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidToken`] where it is forged, mistyped, or of an app that is not configured (any more).
+    pub fn unseal(&self, token: &str) -> Result<Presented, Refusal> {
+        let presented = refresh_token::unseal(token, &self.sealing.load()).map_err(|_| Refusal::InvalidToken)?;
+        if self.policies.load().contains_key(&presented.app) { Ok(presented) } else { Err(Refusal::InvalidToken) }
+    }
+
+    /// Seals the refresh token that goes with a token that lives `lifetime` from `now`.
+    pub(super) fn issue_refresh_token(
+        &self,
+        contents: &Contents,
+        now: UnixMillis,
+        lifetime: Duration,
+    ) -> Result<IssuedRefreshToken, Refusal> {
+        let expires = contents.idle_expires.min(contents.expires);
+        let from = self.refresh_from(now, lifetime)?.min(expires);
+        Ok(IssuedRefreshToken { token: self.seal(contents)?, from, expires })
+    }
+
+    fn seal(&self, contents: &Contents) -> Result<RefreshToken, Refusal> {
+        let nonce = random(&*self.parts.entropy)?;
+        Ok(RefreshToken::seal(contents, &self.sealing.load(), nonce))
+    }
+
+    /// Returns the time from which on a token that lives `lifetime` from `now` should be refreshed: somewhere between
+    /// half and three quarters of its life, so that apps which logged in together do not come back together.
+    fn refresh_from(&self, now: UnixMillis, lifetime: Duration) -> Result<UnixMillis, Refusal> {
+        let jitter = u16::from_be_bytes(random(&*self.parts.entropy)?);
+        let share = 0.5 + 0.25 * f64::from(jitter) / f64::from(u16::MAX);
+        Ok(now.plus(lifetime.mul_f64(share)))
+    }
+}
