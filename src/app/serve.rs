@@ -103,7 +103,7 @@ fn serve_public(
     listener: Listener,
     stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let config = wiring.settings().listener_config();
+    let config = wiring.settings().server().clone();
     listener::serve(listener, config, service(wiring.routes(), Some(Arc::clone(wiring.services().metrics()))), stop)
 }
 
@@ -114,7 +114,7 @@ fn serve_ops(
 ) -> impl Future<Output = ()> + Send + 'static {
     let health = http::health_routes(Arc::clone(&wiring.state().readiness));
     let routes = ops::router(Arc::clone(wiring.services().metrics())).merge(health);
-    let config = wiring.settings().listener_config();
+    let config = wiring.settings().server().clone();
     listener::serve(listener, config, service(http::middleware::wrap(routes, None), None), stop)
 }
 

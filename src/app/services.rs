@@ -74,10 +74,10 @@ impl Services {
     pub async fn open(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
         let Ambient { clock, entropy } = ambient;
         let metrics = Metrics::new();
-        let store = store::open(&settings.store_config(), Arc::clone(&metrics))?;
+        let store = store::open(&settings.store(), Arc::clone(&metrics))?;
         let sealing = SealingKeys::derive(settings.sealing());
         let user_hash = Arc::new(user_hash_key(&*store, &sealing, &*entropy).await?);
-        let custodian = custody::open(settings.custody_config(), Arc::clone(&metrics), Arc::clone(&entropy))?;
+        let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&entropy))?;
         let node = process::node_name(random::<2>(&*entropy)?);
         Ok(Self { store, custodian, keyring: Arc::new(Keyring::new()), user_hash, metrics, clock, entropy, node })
     }
@@ -88,7 +88,7 @@ impl Services {
     /// # Errors
     /// [`OpenError::Restore`] where a store is there still, or the backup cannot be copied.
     pub async fn restore(settings: &Settings, backup: &Path) -> Result<(), OpenError> {
-        let target = settings.store_config().path;
+        let target = settings.store().path;
         if target.exists() {
             return Err(OpenError::Restore(format!(
                 "{} exists: stop the service and move that file (and its -wal and -shm) away first",
@@ -116,7 +116,7 @@ impl Services {
         Ok(Rotator {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custodian),
-            directories: Arc::new(braze::open(settings.braze_configs(), &self.clock)?),
+            directories: Arc::new(braze::open(settings.braze(), &self.clock)?),
             clock: Arc::clone(&self.clock),
             actor,
             observer,
@@ -134,8 +134,8 @@ impl Services {
             user_hash: Arc::clone(&self.user_hash),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
-            directories: Arc::new(braze::open(settings.braze_configs(), &self.clock)?),
-            rings: settings.rotations(),
+            directories: Arc::new(braze::open(settings.braze(), &self.clock)?),
+            rings: settings.rings_to_rotate(),
             actor: process::operator_name(),
         })
     }

@@ -54,7 +54,7 @@ impl Wiring {
             readiness: Arc::clone(&state.readiness),
             subscribers: subscribers(&state, &settings),
         });
-        let config = settings.load().node_config();
+        let config = settings.load().node();
         NodeAgent::new(Arc::clone(&node)).start(&config).await?;
         let setup = scheduler_setup(&services, &settings.load());
         let (node_config, _) = watch::channel(Arc::new(config));
@@ -121,8 +121,9 @@ impl Wiring {
         let waiting = self.settings.load().restart_needed(&new);
         self.state.issuer.reload(new.policies(), sealing);
         self.state.limits.store(Arc::new(Limits::new(new.limits())));
+        self.state.jwks.set_max_age(new.jwks_max_age());
         self.state.trusted_proxies.store(Arc::new(new.server().trusted_proxies.clone()));
-        self.node_config.send_replace(Arc::new(new.node_config()));
+        self.node_config.send_replace(Arc::new(new.node()));
         self.scheduler_setup.send_replace(scheduler_setup(&self.services, &new));
         self.settings.store(Arc::new(new));
         tracing::info!("configuration and keys reloaded");
@@ -167,7 +168,7 @@ fn scheduler_setup(services: &Services, settings: &Settings) -> Option<Arc<Sched
         }
     });
     match services.rotator(settings, format!("node {}", services.node_name()), observer) {
-        Ok(rotator) => Some(Arc::new(SchedulerSetup { rotator, rings: settings.rotations() })),
+        Ok(rotator) => Some(Arc::new(SchedulerSetup { rotator, rings: settings.rings_to_rotate() })),
         Err(why) => {
             tracing::error!(%why, "rotation is off until the next reload");
             None

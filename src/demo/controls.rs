@@ -68,7 +68,7 @@ impl Controls {
 
     /// Makes Braze take every token that was minted until now for expired.
     pub(super) fn expire(&self) -> Result<Value, Failure> {
-        let life = self.wiring.settings().longest_life_of_all();
+        let life = self.operator.rings.iter().map(|ring| ring.longest_life).max().unwrap_or_default();
         // A token of this very second is left alone: the next one must be good.
         let until = self.operator.clock.now().plus(life).seconds() - 1;
         self.braze.switch(&json!({ "expire_until": until })).map(|_| json!({}))
@@ -77,7 +77,7 @@ impl Controls {
     /// Puts a new key in the place of the one that signs; at Braze first, unless that is to be forgotten.
     pub(super) async fn rotate(&self, publish: bool) -> Result<Value, Failure> {
         let ceremony = self.operator.keys();
-        let ring = self.operator.rings.first().ok_or("there is no key ring")?.ring.clone();
+        let ring = self.operator.rings.first().ok_or("there is no key ring")?.name.clone();
         let key = ceremony.generate(ring, 2048).await.map_err(|error| error.to_string())?;
         if publish {
             self.publish(&key.public_key).await?;

@@ -10,13 +10,33 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::AppState;
-use crate::domain::{jwk::jwk_set, key::KeyRecord};
+use crate::{
+    clock::human_duration,
+    domain::{jwk::jwk_set, key::KeyRecord},
+};
+
+/// Caching of the key set. `[jwks]` in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JwksConfig {
+    /// Time for which verifiers may keep the key set.
+    #[serde(with = "human_duration")]
+    pub max_age: Duration,
+}
+
+impl Default for JwksConfig {
+    fn default() -> Self {
+        Self { max_age: Duration::from_mins(5) }
+    }
+}
 
 /// Key set as it is served: made once for each change, not for each request.
 pub struct Jwks(ArcSwap<ServedKeySet>);
 
+#[derive(Clone)]
 struct ServedKeySet {
     body: Bytes,
     etag: HeaderValue,
@@ -34,6 +54,11 @@ impl Jwks {
     pub fn swap(&self, keys: &[KeyRecord], max_age: Duration) {
         self.0.store(Arc::new(ServedKeySet::new(keys, max_age)));
     }
+
+    /// Lets verifiers keep the same keys for another `max_age` from now on.
+    pub fn set_max_age(&self, max_age: Duration) {
+        self.0.rcu(|served| ServedKeySet { cache: cache_control(max_age), ..(**served).clone() });
+    }
 }
 
 impl ServedKeySet {
@@ -41,10 +66,17 @@ impl ServedKeySet {
         let body = serde_json::to_vec(&jwk_set(keys)).unwrap_or_else(|_| unreachable!("a key set always serialises"));
         let hash = digest(&SHA256, &body);
         let tag = hash.as_ref().iter().take(8).copied().collect::<Vec<u8>>();
-        let header = |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("no-store"));
-        let cache = header(format!("public, max-age={}", max_age.as_secs()));
-        Self { body: body.into(), etag: header(format!("\"{}\"", hex::encode(tag))), cache }
+        let etag = header_value(&format!("\"{}\"", hex::encode(tag)));
+        Self { body: body.into(), etag, cache: cache_control(max_age) }
     }
+}
+
+fn cache_control(max_age: Duration) -> HeaderValue {
+    header_value(&format!("public, max-age={}", max_age.as_secs()))
+}
+
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("no-store"))
 }
 
 /// The public keys of tokens that may be alive, each with its RFC 7638 thumbprint as `kid`.

@@ -7,6 +7,8 @@ use governor::{
     clock::{Clock, DefaultClock},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::problem::Problem;
 use crate::{
     address::client_network,
@@ -14,15 +16,17 @@ use crate::{
 };
 
 /// Rate in the long run, and burst at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
     pub per_second: NonZeroU32,
     pub burst: NonZeroU32,
 }
 
-/// Quotas of `[limits]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Quotas, and a switch for all of them. `[limits]` in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LimitConfig {
+    pub enabled: bool,
     /// Of one API key.
     pub per_client: Quota,
     /// Of one session.
@@ -31,6 +35,24 @@ pub struct LimitConfig {
     pub per_address: Quota,
     /// Of refused credentials from one client network.
     pub failures_per_address: Quota,
+}
+
+impl Default for LimitConfig {
+    fn default() -> Self {
+        const fn quota(per_second: u32, burst: u32) -> Quota {
+            match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
+                (Some(per_second), Some(burst)) => Quota { per_second, burst },
+                _ => unreachable!(),
+            }
+        }
+        Self {
+            enabled: true,
+            per_client: const { quota(2000, 4000) },
+            per_session: const { quota(5, 200) },
+            per_address: const { quota(500, 2000) },
+            failures_per_address: const { quota(1, 100) },
+        }
+    }
 }
 
 /// Limits in force; `None`: no limit.
@@ -50,9 +72,9 @@ struct Limit<K: Hash + Eq + Clone> {
 }
 
 impl Limits {
-    /// Makes limits of these quotas, or no limits.
-    pub fn new(config: Option<LimitConfig>) -> Self {
-        Self(config.map(|config| Limiters {
+    /// Makes limits of these quotas, or none where they are switched off.
+    pub fn new(config: &LimitConfig) -> Self {
+        Self(config.enabled.then(|| Limiters {
             client: Limit::new("client", config.per_client),
             session: Limit::new("session", config.per_session),
             address: Limit::new("address", config.per_address),

@@ -33,7 +33,7 @@ use crate::{
 };
 
 pub use health::routes as health_routes;
-pub use jwks::Jwks;
+pub use jwks::{Jwks, JwksConfig};
 pub use limits::{LimitConfig, Limits, Quota};
 pub use problem::{Problem, ProblemCode};
 

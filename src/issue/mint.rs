@@ -6,7 +6,7 @@ use super::{Issuer, Refusal, refresh_token::IssuedRefreshToken, token::Issued};
 use crate::{
     clock::UnixMillis,
     domain::{
-        ids::{SessionId, UserHash, UserId},
+        ids::{AppName, SessionId, UserHash, UserId},
         policy::{AppPolicy, LIFETIMES, RefreshPolicy},
         refresh_token::Contents,
         session::Session,
@@ -38,13 +38,14 @@ impl Issuer {
     /// Mints a token for an operator, without a session, to try things out.
     pub async fn mint_by_operator(
         &self,
-        policy: &AppPolicy,
+        app: &AppName,
         user: UserId,
         shorten: Option<Duration>,
     ) -> Result<Issued, Refusal> {
-        let app_user = AppUser::named_by_operator(policy.app.clone(), user);
-        tracing::warn!(app = %policy.app, "an operator mints a token by hand");
-        self.mint_alone(&app_user, policy, shortened(policy, shorten)?).await
+        let policy = self.policy(app).ok_or(Refusal::UnknownApp)?;
+        let app_user = AppUser::named_by_operator(app.clone(), user);
+        tracing::warn!(%app, "an operator mints a token by hand");
+        self.mint_alone(&app_user, &policy, shortened(&policy, shorten)?).await
     }
 
     async fn mint_alone(&self, app_user: &AppUser, policy: &AppPolicy, lifetime: Duration) -> Result<Issued, Refusal> {

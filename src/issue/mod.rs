@@ -1,15 +1,13 @@
 //! The service's verbs: [`mint`](Issuer::mint) at login, [`refresh`](Issuer::refresh) from the auth-failure callback,
-//! [`revoke`](Issuer::revoke) at logout; the operators' verbs on users ([`users`]) and on API keys ([`clients`]).
+//! [`revoke`](Issuer::revoke) at logout.
 //! `token` and `refresh_token` are what mint and refresh share.
 
-pub mod clients;
 mod mint;
 mod refresh;
 mod refresh_token;
 mod refusal;
 mod revoke;
 mod token;
-pub mod users;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

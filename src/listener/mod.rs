@@ -46,15 +46,17 @@ mod unread;
 mod watchdog;
 mod wire;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use axum::Router;
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use accept::serve;
 pub use refusal::RawRefusal;
 pub use socket::{ListenError, Listener, bind, inherited};
 
-use crate::telemetry::Metrics;
+use crate::{clock::human_duration, telemetry::Metrics};
 
 /// Largest size of a request's line and headers together, in bytes.
 pub const MAX_HEAD: usize = 16 * 1024;
@@ -65,37 +67,62 @@ pub const MAX_HEADERS: usize = 64;
 /// Time between the [`Service::deadline`] and the end of a connection whose service does not keep to it.
 pub const BACKSTOP: Duration = Duration::from_secs(5);
 
-/// Limits and timeouts of one listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Addresses, limits and timeouts of the listeners. `[server]` in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Config {
-    /// Address to listen on.
+    /// Address for apps and backends.
     pub listen: SocketAddr,
+    /// Address for metrics and health.
+    pub ops_listen: SocketAddr,
+    /// Allows plain HTTP beyond loopback: something in front ends TLS.
+    pub allow_plaintext: bool,
+    /// Proxies whose `X-Forwarded-For` the routes believe.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
     /// Largest number of open connections. A connection beyond it is answered 503 and closed.
-    pub max_connections: usize,
+    pub max_connections: NonZeroUsize,
     /// Largest number of open connections of one [client network](crate::address::client_network). A proxy in front
     /// is one address.
-    pub max_connections_per_address: usize,
-    /// Longest time of each step of a connection.
-    pub timeouts: Timeouts,
+    pub max_connections_per_address: NonZeroUsize,
     /// Longest time for requests in flight to end, once the process is told to stop.
+    #[serde(with = "human_duration")]
     pub drain: Duration,
+    /// Longest time of each step of a connection.
+    #[serde(skip)]
+    pub timeouts: Timeouts,
     /// Longest time, while draining, for a connection without a request, since its client may just be sending one.
     /// That one is answered, with `Connection: close`. Zero closes at once.
+    #[serde(skip)]
     pub drain_idle: Duration,
 }
 
-impl Config {
-    /// Returns the defaults, on this address.
-    pub fn on(listen: SocketAddr) -> Self {
+impl Default for Config {
+    fn default() -> Self {
         Self {
-            listen,
-            max_connections: 10_000,
-            max_connections_per_address: 2000,
-            timeouts: Timeouts::default(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            allow_plaintext: false,
+            trusted_proxies: Vec::new(),
+            max_connections: const { NonZeroUsize::new(10_000).unwrap() },
+            max_connections_per_address: const { NonZeroUsize::new(2000).unwrap() },
             drain: Duration::from_secs(20),
+            timeouts: Timeouts::default(),
             drain_idle: Duration::from_millis(500),
         }
     }
+}
+
+/// Reads networks, or single addresses, which are networks of one.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let network = |text: &String| {
+        let address = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+        text.parse::<IpNet>().or_else(|_| address()).map_err(|_| {
+            serde::de::Error::custom(format!("{text:?} is neither an address nor a network like 10.0.0.0/8"))
+        })
+    };
+    texts.iter().map(network).collect()
 }
 
 /// Longest time of each step of a connection. The service keeps the time of a request: [`Service::deadline`].

@@ -45,7 +45,7 @@ fn connect() -> Client {
 }
 
 fn connect_with(change: impl FnOnce(&mut Config)) -> Client {
-    let mut config = Config::on(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let mut config = Config::default();
     change(&mut config);
     let (io, theirs) = duplex(1024);
     let (stop, stopping) = watch::channel(false);

@@ -60,7 +60,7 @@ impl Operator {
             let text = "no record names it, nothing signs with it: `countersign keys import` takes it in, or delete it";
             Check::new(format!("key file {file}"), Health::Warning, text)
         }));
-        checks.extend(self.rings.iter().filter_map(|config| without_active_key(&config.ring, &records)));
+        checks.extend(self.rings.iter().filter_map(|ring| without_active_key(&ring.name, &records)));
         Ok(checks)
     }
 

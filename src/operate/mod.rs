@@ -43,7 +43,7 @@ pub struct Operator {
     /// Workspaces of Braze by name.
     pub directories: Arc<Directories>,
     /// Rings that apps of the configuration use.
-    pub rings: Vec<rotate::Config>,
+    pub rings: Vec<rotate::Ring>,
     /// Name of the operator in the audit log and in leases.
     pub actor: String,
 }

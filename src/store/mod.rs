@@ -10,9 +10,10 @@
 mod rotations;
 mod sqlite;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::UnixMillis,
@@ -27,13 +28,20 @@ use crate::{
 pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
 
 /// The section `[store]` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Config {
     /// The SQLite file; its folder must exist.
     pub path: PathBuf,
     /// Greatest number of live sessions of one user on one app. A new session beyond it evicts the one that was
     /// refreshed longest ago.
-    pub max_sessions_per_user: u32,
+    pub max_sessions_per_user: NonZeroU32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { path: "countersign.db".into(), max_sessions_per_user: const { NonZeroU32::new(50).unwrap() } }
+    }
 }
 
 /// Greatest lag of a clock behind the store's latest time ([`Upkeep::latest_time`]); a clock further behind is wrong.

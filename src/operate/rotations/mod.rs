@@ -15,7 +15,7 @@ use crate::{
         rotation::Goal,
     },
     rotate::{
-        Config, Drift, Observer, RotateError, Rotator, StepPhase, drift,
+        Drift, Observer, Ring, RotateError, Rotator, StepPhase, drift,
         plan::{self, Blocker, Next, Snapshot},
     },
     store::StoreError,
@@ -32,7 +32,7 @@ const STATUS_EVENTS: u32 = 10;
 /// Operators' verbs on the rotation of rings.
 pub struct Rotations {
     rotator: Rotator,
-    rings: Vec<Config>,
+    rings: Vec<Ring>,
     steps: Steps,
 }
 
@@ -93,7 +93,7 @@ impl Steps {
 }
 
 impl Rotations {
-    pub(super) fn new(rotator: Rotator, rings: Vec<Config>, steps: Steps) -> Self {
+    pub(super) fn new(rotator: Rotator, rings: Vec<Ring>, steps: Steps) -> Self {
         Self { rotator, rings, steps }
     }
 
@@ -103,66 +103,66 @@ impl Rotations {
     /// [`RingError::NoSuchRing`].
     pub fn rings(&self, only: Option<&RingName>) -> Result<Vec<RingName>, RingError> {
         match only {
-            Some(ring) => Ok(vec![self.ring(ring)?.ring.clone()]),
-            None => Ok(self.rings.iter().map(|config| config.ring.clone()).collect()),
+            Some(name) => Ok(vec![self.find(name)?.name.clone()]),
+            None => Ok(self.rings.iter().map(|ring| ring.name.clone()).collect()),
         }
     }
 
-    fn ring(&self, ring: &RingName) -> Result<&Config, RingError> {
-        self.rings.iter().find(|config| config.ring == *ring).ok_or_else(|| RingError::NoSuchRing(ring.clone()))
+    fn find(&self, name: &RingName) -> Result<&Ring, RingError> {
+        self.rings.iter().find(|ring| ring.name == *name).ok_or_else(|| RingError::NoSuchRing(name.clone()))
     }
 
     /// Forecast of [`Rotations::run`]; changes nothing.
-    pub async fn plan(&self, ring: &RingName) -> Result<RingPlan, RingError> {
-        let mut snapshot = self.rotator.observe(self.ring(ring)?).await?.snapshot;
+    pub async fn plan(&self, name: &RingName) -> Result<RingPlan, RingError> {
+        let mut snapshot = self.rotator.observe(self.find(name)?).await?.snapshot;
         if snapshot.goal == Goal::Idle {
             snapshot.goal = Goal::Rotating;
         }
-        Ok(RingPlan { ring: ring.clone(), plan: plan::forecast(&snapshot) })
+        Ok(RingPlan { ring: name.clone(), plan: plan::forecast(&snapshot) })
     }
 
     /// Begins a rotation, or goes on with the one that is under way.
-    pub async fn run(&self, ring: &RingName, patience: Patience) -> Result<RingOutcome, RingError> {
-        let config = self.ring(ring)?;
-        if self.rotator.load_recorded(config).await?.snapshot.goal == Goal::Idle {
-            self.rotator.begin(config, "asked for at the command line").await?;
+    pub async fn run(&self, name: &RingName, patience: Patience) -> Result<RingOutcome, RingError> {
+        let ring = self.find(name)?;
+        if self.rotator.load_recorded(ring).await?.snapshot.goal == Goal::Idle {
+            self.rotator.begin(ring, "asked for at the command line").await?;
         }
-        self.work(config, patience).await
+        self.work(ring, patience).await
     }
 
     /// Keys, nodes, blockers and the newest lines of the audit log of a ring.
-    pub async fn status(&self, ring: &RingName) -> Result<RingStatus, RingError> {
-        let config = self.ring(ring)?;
-        let snapshot = self.rotator.observe(config).await?.snapshot;
-        let audit_log = self.rotator.store.audit_log(Some(&config.ring), STATUS_EVENTS).await?;
+    pub async fn status(&self, name: &RingName) -> Result<RingStatus, RingError> {
+        let ring = self.find(name)?;
+        let snapshot = self.rotator.observe(ring).await?.snapshot;
+        let audit_log = self.rotator.store.audit_log(Some(&ring.name), STATUS_EVENTS).await?;
         Ok(RingStatus::new(snapshot, audit_log))
     }
 
     /// Aborts the current rotation; the active key keeps signing.
-    pub async fn abort(&self, ring: &RingName) -> Result<RingOutcome, RingError> {
-        let config = self.ring(ring)?;
-        self.rotator.abort(config, "given up at the command line").await?;
-        self.work(config, Patience::Short).await
+    pub async fn abort(&self, name: &RingName) -> Result<RingOutcome, RingError> {
+        let ring = self.find(name)?;
+        self.rotator.abort(ring, "given up at the command line").await?;
+        self.work(ring, Patience::Short).await
     }
 
     /// Switches back to the previous key while Braze still has it.
-    pub async fn roll_back(&self, ring: &RingName) -> Result<RingOutcome, RingError> {
-        let config = self.ring(ring)?;
-        self.rotator.roll_back(config, "rolled back at the command line").await?;
-        self.work(config, Patience::Short).await
+    pub async fn roll_back(&self, name: &RingName) -> Result<RingOutcome, RingError> {
+        let ring = self.find(name)?;
+        self.rotator.roll_back(ring, "rolled back at the command line").await?;
+        self.work(ring, Patience::Short).await
     }
 
     /// Declares a key compromised: nodes stop signing with it within 2 s. [`Rotations::settle`] does what follows.
     pub async fn compromise(&self, key: &KeyRecord, why: &str) -> Result<Consequences, RingError> {
-        let config = self.ring(&key.ring)?;
-        self.rotator.compromise(config, &key.kid, why).await?;
-        let snapshot = self.rotator.load_recorded(config).await?.snapshot;
+        let ring = self.find(&key.ring)?;
+        self.rotator.compromise(ring, &key.kid, why).await?;
+        let snapshot = self.rotator.load_recorded(ring).await?.snapshot;
         Ok(consequences(&snapshot, key))
     }
 
     /// Reconciles a ring for some seconds.
-    pub async fn settle(&self, ring: &RingName) -> Result<RingOutcome, RingError> {
-        self.work(self.ring(ring)?, Patience::Short).await
+    pub async fn settle(&self, name: &RingName) -> Result<RingOutcome, RingError> {
+        self.work(self.find(name)?, Patience::Short).await
     }
 
     /// Takes an operator's confirmation that a key was added in the Braze dashboard, shown by its fingerprint.
@@ -172,54 +172,54 @@ impl Rotations {
         fingerprint: &str,
         app: Option<&AppName>,
     ) -> Result<Confirmed, RingError> {
-        Ok(self.rotator.confirm(self.ring(&key.ring)?, key, fingerprint, app).await?)
+        Ok(self.rotator.confirm(self.find(&key.ring)?, key, fingerprint, app).await?)
     }
 
     /// Takes an operator's confirmation that a key was deleted in the Braze dashboard.
     pub async fn confirm_deleted(&self, key: &KeyRecord, app: Option<&AppName>) -> Result<Confirmed, RingError> {
-        Ok(self.rotator.confirm_deleted(self.ring(&key.ring)?, key, app).await?)
+        Ok(self.rotator.confirm_deleted(self.find(&key.ring)?, key, app).await?)
     }
 
     /// Repairs what is ours at Braze: publishes missing keys, sets the primary, deletes keys that have to go.
-    pub async fn repair(&self, ring: &RingName) -> Result<RingOutcome, RingError> {
-        let config = self.ring(ring)?;
-        self.rotator.repair(config, "asked for at the command line").await?;
-        self.work(config, Patience::Short).await
+    pub async fn repair(&self, name: &RingName) -> Result<RingOutcome, RingError> {
+        let ring = self.find(name)?;
+        self.rotator.repair(ring, "asked for at the command line").await?;
+        self.work(ring, Patience::Short).await
     }
 
     /// Keys that Braze lists for the ring's apps, beside our records.
-    pub async fn braze_keys(&self, ring: &RingName) -> Result<BrazeKeys, RingError> {
-        Ok(BrazeKeys::of(&self.rotator.observe(self.ring(ring)?).await?))
+    pub async fn braze_keys(&self, name: &RingName) -> Result<BrazeKeys, RingError> {
+        Ok(BrazeKeys::of(&self.rotator.observe(self.find(name)?).await?))
     }
 
     /// Differences between what Braze holds for the ring's apps and what it should hold.
-    pub async fn drift(&self, ring: &RingName) -> Result<Vec<Drift>, RingError> {
-        Ok(drift(&self.rotator.observe(self.ring(ring)?).await?.snapshot))
+    pub async fn drift(&self, name: &RingName) -> Result<Vec<Drift>, RingError> {
+        Ok(drift(&self.rotator.observe(self.find(name)?).await?.snapshot))
     }
 
     /// Returns true where any app of the ring has a workspace, so that Braze can be asked about it.
-    pub(super) fn has_workspace(&self, ring: &RingName) -> bool {
-        self.ring(ring).is_ok_and(|config| config.apps.iter().any(|app| app.place.is_some()))
+    pub(super) fn has_workspace(&self, name: &RingName) -> bool {
+        self.find(name).is_ok_and(|ring| ring.apps.iter().any(|app| app.place.is_some()))
     }
 
     /// Reconciles a ring, beside a service that may do the same.
-    async fn work(&self, config: &Config, patience: Patience) -> Result<RingOutcome, RingError> {
+    async fn work(&self, ring: &Ring, patience: Patience) -> Result<RingOutcome, RingError> {
         let mut rounds = 0;
         loop {
-            let next = self.reconcile(config).await?;
+            let next = self.reconcile(ring).await?;
             rounds += 1;
             let pause = self.pause(&next, patience).filter(|_| patience == Patience::Endless || rounds < SHORT_ROUNDS);
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return Ok(RingOutcome::new(config.ring.clone(), next, self.steps.take())),
+                None => return Ok(RingOutcome::new(ring.name.clone(), next, self.steps.take())),
             }
         }
     }
 
-    async fn reconcile(&self, config: &Config) -> Result<Next, RotateError> {
-        match self.rotator.reconcile(config).await {
+    async fn reconcile(&self, ring: &Ring) -> Result<Next, RotateError> {
+        match self.rotator.reconcile(ring).await {
             // The service, or another operator, works on the ring.
-            Err(RotateError::Busy(_)) => Ok(plan::next(&self.rotator.observe(config).await?.snapshot)),
+            Err(RotateError::Busy(_)) => Ok(plan::next(&self.rotator.observe(ring).await?.snapshot)),
             next => next,
         }
     }

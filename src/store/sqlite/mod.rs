@@ -92,7 +92,7 @@ impl SqliteStore {
             name,
             metrics,
             sweep: Arc::default(),
-            max_sessions_per_user: config.max_sessions_per_user.max(1),
+            max_sessions_per_user: config.max_sessions_per_user.get(),
         })
     }
 
