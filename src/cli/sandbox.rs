@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{context::Context, output::announce};
 use crate::{
     clock::SystemClock,
-    sandbox::{self, AppSpec, Enforcement, REST_API_KEY, Switches, World},
+    sandbox::{self, AppSpec, Enforcement, LocalBraze, REST_API_KEY, Switches},
 };
 
 /// Run a local Braze: SDK endpoints, key management API, and a page that shows what it received
@@ -46,10 +46,10 @@ fn app_and_file(text: &str) -> Result<(String, PathBuf), String> {
 impl Sandbox {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let json = context.output.json;
-        let (world, apps) = self.world(json)?;
+        let (braze, apps) = self.local_braze(json)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            let sandbox = sandbox::Sandbox::bind(self.listen, world).await?;
+            let sandbox = sandbox::Sandbox::bind(self.listen, braze).await?;
             let url = sandbox.url();
             announce(&if json { ready_line(&url, &apps) } else { banner(&url, &apps) });
             tokio::select! {
@@ -60,30 +60,30 @@ impl Sandbox {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The world with its apps and their keys, and the apps as the ready line has them.
-    fn world(&self, json: bool) -> anyhow::Result<(Arc<World>, Vec<Value>)> {
+    /// Creates the local Braze with its apps and their keys; the apps are also returned as JSON, for the ready line.
+    fn local_braze(&self, json: bool) -> anyhow::Result<(Arc<LocalBraze>, Vec<Value>)> {
         let switches = Switches {
             propagation_s: self.propagation.unwrap_or_default().as_secs_f64(),
             fast_retries: self.fast_retries,
             ..Switches::default()
         };
-        let witness = move |happened: &Value| announce(&if json { happened.to_string() } else { spoken(happened) });
-        let world = World::new(Arc::new(SystemClock), switches, witness);
+        let on_event = move |event: &Value| announce(&if json { event.to_string() } else { describe(event) });
+        let braze = LocalBraze::new(Arc::new(SystemClock), switches, on_event);
         let default = || vec![AppSpec::named("web")];
         let specs = if self.apps.is_empty() { default() } else { self.apps.clone() };
         let mut apps = Vec::new();
         for spec in specs {
             let spec = AppSpec { enforcement: Some(self.enforcement), ..spec };
             let name = spec.name.clone();
-            apps.push(world.add_app(spec).with_context(|| format!("--app {name}"))?);
+            apps.push(braze.add_app(spec).with_context(|| format!("--app {name}"))?);
         }
         for (app, file) in &self.public_keys {
             let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-            world
+            braze
                 .add_key(app, &pem, "given at start")
                 .map_err(|why| anyhow::anyhow!("--public-key {app}={}: {why}", file.display()))?;
         }
-        Ok((Arc::new(world), apps))
+        Ok((Arc::new(braze), apps))
     }
 }
 
@@ -105,10 +105,10 @@ fn banner(url: &str, apps: &[Value]) -> String {
     )
 }
 
-/// An event in words.
-fn spoken(happened: &Value) -> String {
-    let request = &happened["request"];
-    match text(happened, "type") {
+/// Describes an event of the sandbox for people.
+fn describe(event: &Value) -> String {
+    let request = &event["request"];
+    match text(event, "type") {
         "request" => {
             let users = request["user_ids"].as_array().map_or(&[][..], Vec::as_slice);
             let users: Vec<&str> = users.iter().filter_map(Value::as_str).collect();
@@ -124,7 +124,7 @@ fn spoken(happened: &Value) -> String {
             let who = if users.is_empty() { "nobody".to_owned() } else { users.join(", ") };
             format!("{} {} for {who}: {verdict}", text(request, "app"), text(request, "path"))
         }
-        "rest" => format!("REST {}: {}", text(happened, "call"), happened["status"]),
+        "rest" => format!("REST {}: {}", text(event, "call"), event["status"]),
         other => format!("{other} changed"),
     }
 }

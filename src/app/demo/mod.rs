@@ -15,7 +15,7 @@ use crate::{
     config::Environment,
     http,
     listener::{self, Listener},
-    sandbox::{AppSpec, Sandbox, SandboxError, Switches, World},
+    sandbox::{AppSpec, LocalBraze, Sandbox, SandboxError, Switches},
 };
 use stage::{Cut, Stage};
 
@@ -127,8 +127,8 @@ async fn listen_on_loopback(address: SocketAddr) -> Result<tokio::net::TcpListen
 }
 
 /// The sandbox with the app `web`, and that app's SDK API key.
-async fn local_braze() -> Result<(Arc<World>, Sandbox, String), DemoError> {
-    let world = Arc::new(World::new(Arc::new(SystemClock), Switches::default(), |_| {}));
+async fn local_braze() -> Result<(Arc<LocalBraze>, Sandbox, String), DemoError> {
+    let world = Arc::new(LocalBraze::new(Arc::new(SystemClock), Switches::default(), |_| {}));
     let app = world.add_app(AppSpec::named("web")).map_err(|clash| DemoError::Sandboxed(clash.to_string()))?;
     let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&world)).await?;
     Ok((world, sandbox, app["sdk_api_key"].as_str().unwrap_or_default().to_owned()))

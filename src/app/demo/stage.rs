@@ -24,7 +24,7 @@ use crate::{
     app::{Access, Services},
     config::Settings,
     domain::key::KeyState,
-    sandbox::{self, REST_API_KEY, World},
+    sandbox::{self, LocalBraze, REST_API_KEY},
 };
 
 /// Whether the service is out of reach.
@@ -47,7 +47,7 @@ impl Cut {
 pub(super) struct Stage {
     pub(super) services: Arc<Services>,
     pub(super) settings: Arc<Settings>,
-    pub(super) world: Arc<World>,
+    pub(super) world: Arc<LocalBraze>,
     pub(super) cut: Cut,
     /// The service's own routes, for the site's backend.
     pub(super) service: Router,
