@@ -1,7 +1,7 @@
 //! Client of Braze's key management: lists, adds, promotes and deletes the public keys of an app.
 //!
-//! `rest` calls Braze's REST API. For a workspace without a REST API key, people do the same in the dashboard and attest
-//! the result.
+//! `rest` calls Braze's REST API. For a workspace without a REST API key, people do the same in the dashboard and
+//! attest the result.
 
 mod response;
 mod rest;

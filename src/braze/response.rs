@@ -1,6 +1,6 @@
 //! Responses of Braze's REST API (Braze's pages on the endpoints `sdk_authentication/create`, `keys`, `primary`,
-//! `delete`; "API errors"; "API limits"). Success statuses and error bodies of these four endpoints are not documented:
-//! any 2xx with the expected fields is success.
+//! `delete`; "API errors"; "API limits"). Success statuses and error bodies of these four endpoints are not
+//! documented: any 2xx with the expected fields is success.
 
 use std::time::Duration;
 
@@ -54,7 +54,8 @@ impl KeyList {
 /// Reads a response.
 ///
 /// # Errors
-/// [`BrazeError::NoAnswer`] if it breaks off, is too long or is not the documented JSON; the error of the status otherwise.
+/// [`BrazeError::NoAnswer`] if it breaks off, is too long or is not the documented JSON; the error of the status
+/// otherwise.
 pub(super) async fn read<T: DeserializeOwned>(mut response: Response, now: UnixMillis) -> Result<T, BrazeError> {
     let (status, reset) = (response.status(), reset(response.headers()));
     let mut body = Vec::new();

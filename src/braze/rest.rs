@@ -1,7 +1,7 @@
 //! Client of Braze's REST API (endpoints `sdk_authentication/*`): one workspace, one API key.
 //!
-//! Idempotent calls are repeated a few times. `create` is not idempotent, so it is sent once; its caller finds out the
-//! outcome from the list of keys. No call is sent while the rate limit is used up.
+//! Idempotent calls are repeated a few times. `create` is not idempotent, so it is sent once; its caller finds out
+//! the outcome from the list of keys. No call is sent while the rate limit is used up.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

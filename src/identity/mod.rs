@@ -1,7 +1,7 @@
 //! Authentication of callers, and authorisation for users.
 //!
-//! A token can be minted for an [`AppUser`] only, and only this module makes one: from a backend that authenticated with
-//! an API key and vouches for its user, or from a session that began with such a login.
+//! A token can be minted for an [`AppUser`] only, and only this module makes one: from a backend that authenticated
+//! with an API key and vouches for its user, or from a session that began with such a login.
 
 mod api_keys;
 

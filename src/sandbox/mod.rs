@@ -1,13 +1,13 @@
 //! The sandbox: a local Braze, as far as SDK authentication goes.
 //!
-//! In the order in which data passes: [`serve()`] accepts connections; `sdk` answers the SDKs (`/api/v3/…`), `rest` the
-//! key management API (`/app_group/sdk_authentication/…`), `control` tests and people (`/sandbox/v1/…` and a page).
-//! All of them share one [`LocalBraze`]: apps with their `keys` and enforcement, the `journal` of received requests, the
-//! `switches` for undocumented behaviour of Braze, and the `faults` that a test has queued. Tokens are judged by
-//! [`crate::domain::verdict`].
+//! In the order in which data passes: [`serve()`] accepts connections; `sdk` answers the SDKs (`/api/v3/…`), `rest`
+//! the key management API (`/app_group/sdk_authentication/…`), `control` tests and people (`/sandbox/v1/…` and a
+//! page). All of them share one [`LocalBraze`]: apps with their `keys` and enforcement, the `journal` of received
+//! requests, the `switches` for undocumented behaviour of Braze, and the `faults` that a test has queued. Tokens are
+//! judged by [`crate::domain::verdict`].
 //!
-//! The sandbox imports nothing of the service that it helps to test. Its behaviour follows Braze's documentation and the
-//! Web SDK's source. A comment says "not documented" where both are silent; most such cases have a switch.
+//! The sandbox imports nothing of the service that it helps to test. Its behaviour follows Braze's documentation and
+//! the Web SDK's source. A comment says "not documented" where both are silent; most such cases have a switch.
 
 mod app;
 mod control;

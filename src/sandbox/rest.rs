@@ -1,8 +1,8 @@
 //! Braze's REST API for the public keys of SDK authentication: `/app_group/sdk_authentication/…`.
 //!
 //! Field names, permissions and the limit of three keys follow Braze's documentation (endpoints
-//! `sdk_authentication/create`, `keys`, `primary`, `delete`). Not documented, and assumed here: `create` succeeds with
-//! 201, a missing permission is 401, an unknown app id is 400, an unknown key id is 404.
+//! `sdk_authentication/create`, `keys`, `primary`, `delete`). Not documented, and assumed here: `create` succeeds
+//! with 201, a missing permission is 401, an unknown app id is 400, an unknown key id is 404.
 
 use std::sync::Arc;
 

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::clock::UnixMillis;
 
-/// Behaviour of the sandbox where Braze's documentation is silent or a test wants a failure. The defaults are the most
-/// likely behaviour of Braze without failures.
+/// Behaviour of the sandbox where Braze's documentation is silent or a test wants a failure. The defaults are the
+/// most likely behaviour of Braze without failures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Switches {
@@ -26,8 +26,8 @@ pub struct Switches {
     pub outage: Option<Outage>,
     /// `Retry-After` on rejections and outages, in seconds.
     pub retry_after_s: Option<u32>,
-    /// Seconds until a new or deleted key takes effect on verification; the list shows it at once. Not documented; Braze
-    /// advises 5 minutes between dependent calls.
+    /// Seconds until a new or deleted key takes effect on verification; the list shows it at once. Not documented;
+    /// Braze advises 5 minutes between dependent calls.
     pub propagation_s: f64,
     /// Tell SDKs to retry after 0.1–1 s instead of their own 10–300 s, and lift their rate limit: for short tests.
     pub fast_retries: bool,

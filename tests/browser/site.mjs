@@ -1,4 +1,5 @@
-// Website of the app: its page, the SDK and the client as modules, and the backend that requests sessions from the service.
+// Website of the app: its page, the SDK and the client as modules, and the backend that requests sessions from the
+// service.
 
 import { createServer } from 'node:http';
 import { createSign, generateKeyPairSync } from 'node:crypto';

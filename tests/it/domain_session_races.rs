@@ -90,7 +90,7 @@ impl DeviceRun {
             Op::Wait(span) if self.is_at_rest() && self.is_within_policy(span) => self.model.pass(span),
             Op::ClockBack if self.clock_error >= 0 => self.set_clock(-1),
             Op::ClockForward if self.clock_error <= 0 && self.is_at_rest() && self.is_within_policy(HOUR) => {
-                self.set_clock(1)
+                self.set_clock(1);
             }
             Op::Snapshot => self.snapshots.push(self.model.row.clone()),
             Op::Restore(which) => self.restore(which),

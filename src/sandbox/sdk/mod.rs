@@ -44,8 +44,8 @@ pub(super) fn routes() -> Router<Arc<LocalBraze>> {
     })
 }
 
-/// Adds the CORS headers that let a page of any origin call and read. The set of the SDK's request headers differs by its
-/// version, so every requested header is allowed.
+/// Adds the CORS headers that let a page of any origin call and read. The set of the SDK's request headers differs by
+/// its version, so every requested header is allowed.
 fn with_cors(mut response: Response, request: &HeaderMap) -> Response {
     let requested = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let headers = response.headers_mut();

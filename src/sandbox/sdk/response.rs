@@ -67,7 +67,8 @@ fn status(number: u16) -> StatusCode {
     StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Returns the body for an accepted request: no content to show, and for `/data/` the configuration if the SDK's is older.
+/// Returns the body for an accepted request: no content to show, and for `/data/` the configuration if the SDK's is
+/// older.
 fn accepted(endpoint: Endpoint, request: &SdkRequest, switches: &Switches, config_time: i64) -> Value {
     match endpoint {
         Endpoint::Data => {

@@ -1,4 +1,5 @@
-//! Set-up of rotation tests: a service's keys, a sandbox reached over HTTP, and one clock for both that the test moves.
+//! Set-up of rotation tests: a service's keys, a sandbox reached over HTTP, and one clock for both that the test
+//! moves.
 
 use std::{
     net::SocketAddr,
@@ -263,8 +264,8 @@ pub async fn local_braze(propagation: Duration) -> (Arc<LocalBraze>, String, tok
     (braze, url, serving)
 }
 
-/// Installs a service whose key Braze holds for both apps; `rotation` is added to the ring's rotation, `lifetime` is the
-/// tokens'.
+/// Installs a service whose key Braze holds for both apps; `rotation` is added to the ring's rotation, `lifetime` is
+/// the tokens'.
 pub async fn install(folder: &Path, braze: &LocalBraze, url: &str, rotation: &str, lifetime: &str) {
     let layout = write_files(folder, url, rotation);
     let config = std::fs::read_to_string(&layout.config).unwrap();

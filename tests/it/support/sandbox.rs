@@ -33,7 +33,7 @@ impl TestBraze {
         let emitted: Arc<Mutex<Vec<Value>>> = Arc::default();
         let events = Arc::clone(&emitted);
         let braze = LocalBraze::new(clock.clone(), Switches::default(), move |event| {
-            events.lock().unwrap().push(event.clone())
+            events.lock().unwrap().push(event.clone());
         });
         braze.add_app(AppSpec::named("web")).unwrap();
         Self { clock, emitted, routes: router(Arc::new(braze)) }
