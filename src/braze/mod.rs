@@ -1,9 +1,9 @@
-//! The public keys that Braze holds for an app: listed, added, made primary, deleted.
+//! Client of Braze's key management: lists, adds, promotes and deletes the public keys of an app.
 //!
-//! `rest` speaks to Braze's REST API. Where a workspace has no REST key, people do the same in the dashboard, and what
-//! they attest stands in for a list.
+//! `rest` calls Braze's REST API. For a workspace without a REST API key, people do the same in the dashboard and
+//! attest the result.
 
-mod answer;
+mod response;
 mod rest;
 
 use std::{collections::HashMap, sync::Arc};
@@ -16,23 +16,23 @@ use crate::{
     secret::Secret,
 };
 
-/// A workspace of Braze that can be driven. `[braze.<workspace>]` in the configuration.
+/// A workspace of Braze with a REST API key; `[braze.<workspace>]` in the configuration.
 pub struct Config {
-    /// Its name here.
+    /// The workspace's name in the configuration.
     pub workspace: String,
-    /// `https://rest.<cluster>.braze.com`.
+    /// The base URL, `https://rest.<cluster>.braze.com`.
     pub rest_url: String,
     /// A REST API key with the four `sdk_authentication.*` permissions.
     pub api_key: Secret<String>,
 }
 
-/// The workspaces by name.
+/// Key directories of the workspaces, by the workspace's name.
 pub type Directories = HashMap<String, Arc<dyn KeyDirectory>>;
 
-/// Opens the workspaces; nothing is asked of Braze yet.
+/// Opens the workspaces, without a call to Braze.
 ///
 /// # Errors
-/// [`BrazeError::Setup`] where the HTTP client cannot be made.
+/// [`BrazeError::Setup`] if the HTTP client cannot be made.
 pub fn open(configs: Vec<Config>, clock: &Arc<dyn Clock>) -> Result<Directories, BrazeError> {
     let open = |config: Config| {
         let name = config.workspace.clone();
@@ -42,65 +42,53 @@ pub fn open(configs: Vec<Config>, clock: &Arc<dyn Clock>) -> Result<Directories,
     configs.into_iter().map(open).collect()
 }
 
-/// The keys of a workspace's apps.
+/// Public keys of a workspace's apps, as Braze holds them.
 #[async_trait]
 pub trait KeyDirectory: Send + Sync {
-    /// Every key of an app, in Braze's order.
+    /// Lists every key of an app, in Braze's order.
     async fn list(&self, app_id: &str) -> Result<Vec<Listed>, BrazeError>;
 
-    /// Adds a key, not as primary; Braze's id for it. Never repeated by itself: after [`BrazeError::is_ambiguous`] only a
-    /// list tells.
+    /// Adds a key that is not primary; returns Braze's id for it. The call is never repeated: after an error that
+    /// [`BrazeError::is_ambiguous`], only [`KeyDirectory::list`] shows whether the key was added.
     async fn create(&self, app_id: &str, public_key: &str, description: &str) -> Result<String, BrazeError>;
 
-    /// Makes a key the primary one.
+    /// Makes a key the only primary one.
     async fn make_primary(&self, app_id: &str, key_id: &str) -> Result<(), BrazeError>;
 
-    /// Deletes a key. One that is not there is deleted.
+    /// Deletes a key; succeeds if the key does not exist.
     async fn delete(&self, app_id: &str, key_id: &str) -> Result<(), BrazeError>;
 }
 
-/// A key that Braze lists.
+/// A key in Braze's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Braze's id for it.
     pub id: String,
-    /// The key itself; nothing where it is no RSA key that can be read.
+    /// `None` if Braze's text is no readable RSA public key.
     pub public_key: Option<Spki>,
-    /// What whoever added it wrote.
     pub description: String,
-    /// Whether it is the primary key.
     pub primary: bool,
 }
 
-/// Braze did not do it, or did not say.
+/// Failure of a call to Braze.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrazeError {
-    /// The client could not be made.
+    /// The HTTP client cannot be made.
     #[error("the HTTP client cannot be made: {0}")]
     Setup(String),
-    /// No connection, no answer in time, or an answer that is none of Braze's. It may have been done.
+    /// No connection, no answer in time, or an unreadable answer. The call may have taken effect.
     #[error("no answer: {0}")]
     NoAnswer(String),
-    /// A fault of Braze's own. It may have been done.
+    /// An error of Braze (5xx). The call may have taken effect.
     #[error("Braze answered {status}: {message}")]
-    Fault {
-        /// The HTTP status, 5xx.
-        status: u16,
-        /// What it said.
-        message: String,
-    },
-    /// It was not done.
+    Fault { status: u16, message: String },
+    /// A refusal (any other status than 2xx, 429 or 5xx). The call had no effect.
     #[error("Braze refused ({status}): {message}{}", advice(*.status))]
-    Refused {
-        /// The HTTP status, 4xx.
-        status: u16,
-        /// What it said.
-        message: String,
-    },
-    /// It was not done; the rate limit is used up.
+    Refused { status: u16, message: String },
+    /// The rate limit is used up. The call had no effect.
     #[error("Braze's rate limit is used up until {until}")]
     RateLimited {
-        /// When it is renewed.
+        /// The time at which the limit resets.
         until: UnixMillis,
     },
 }
@@ -116,7 +104,7 @@ fn advice(status: u16) -> &'static str {
 }
 
 impl BrazeError {
-    /// Whether it may have been done all the same.
+    /// Returns true if the call may have taken effect in spite of the error.
     pub fn is_ambiguous(&self) -> bool {
         matches!(self, Self::NoAnswer(_) | Self::Fault { .. })
     }

@@ -1,7 +1,7 @@
-//! Braze's REST API (endpoints `sdk_authentication/*`): one workspace, one API key.
+//! Client of Braze's REST API (endpoints `sdk_authentication/*`): one workspace, one API key.
 //!
-//! What can be repeated without harm is repeated a few times. What cannot, `create`, is sent once: whether it happened is
-//! for a list to tell. While a rate limit is used up, nothing is sent at all.
+//! Idempotent calls are repeated a few times. `create` is not idempotent, so it is sent once; its caller finds out
+//! the outcome from the list of keys. No call is sent while the rate limit is used up.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,33 +15,35 @@ use serde_json::{Value, json};
 
 use super::{
     BrazeError, Config, KeyDirectory, Listed,
-    answer::{Created, Keys, no_answer, read},
+    response::{Created, KeyList, no_answer, read},
 };
 use crate::{
     clock::{Clock, UnixMillis},
     secret::Secret,
 };
 
-/// The longest that a call may take.
+/// Time limit of a call.
 const TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a call that does no harm is tried, and how long is waited before the second time; twice as long each time.
+/// Number of tries of an idempotent call.
 const TRIES: u32 = 3;
+/// Pause before the second try; each further pause is twice as long.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// One workspace.
+/// Key directory of one workspace.
 pub(super) struct RestDirectory {
     client: Client,
     base: String,
     api_key: Secret<String>,
     clock: Arc<dyn Clock>,
-    /// Until when the rate limit is used up.
-    limited: Mutex<Option<UnixMillis>>,
+    /// The time at which a used-up rate limit resets.
+    limited_until: Mutex<Option<UnixMillis>>,
 }
 
 impl RestDirectory {
+    /// Makes the HTTP client.
     pub(super) fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BrazeError> {
-        // A redirect would carry the API key to wherever it points.
+        // Redirects are not followed: they would send the API key to another host.
         let client = Client::builder()
             .timeout(TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -50,7 +52,7 @@ impl RestDirectory {
             .build()
             .map_err(|why| BrazeError::Setup(why.to_string()))?;
         let base = format!("{}/app_group/sdk_authentication", config.rest_url.trim_end_matches('/'));
-        Ok(Self { client, base, api_key: config.api_key, clock, limited: Mutex::new(None) })
+        Ok(Self { client, base, api_key: config.api_key, clock, limited_until: Mutex::new(None) })
     }
 
     fn request(&self, method: Method, verb: &str) -> RequestBuilder {
@@ -58,19 +60,19 @@ impl RestDirectory {
     }
 
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, BrazeError> {
-        let limited = *self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        let limited = *self.limited_until.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(until) = limited.filter(|until| self.clock.now() < *until) {
             return Err(BrazeError::RateLimited { until });
         }
         let response = request.send().await.map_err(|error| no_answer(&error))?;
-        let answer = read(response, self.clock.now()).await;
-        if let Err(BrazeError::RateLimited { until }) = &answer {
-            *self.limited.lock().unwrap_or_else(PoisonError::into_inner) = Some(*until);
+        let result = read(response, self.clock.now()).await;
+        if let Err(BrazeError::RateLimited { until }) = &result {
+            *self.limited_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(*until);
         }
-        answer
+        result
     }
 
-    /// Sends what may be sent again.
+    /// Sends an idempotent call, again after each ambiguous error until its tries are used up.
     async fn repeat<T: DeserializeOwned>(&self, request: impl Fn() -> RequestBuilder) -> Result<T, BrazeError> {
         let mut pause = PAUSE;
         for _ in 1..TRIES {
@@ -92,7 +94,7 @@ impl RestDirectory {
 #[async_trait]
 impl KeyDirectory for RestDirectory {
     async fn list(&self, app_id: &str) -> Result<Vec<Listed>, BrazeError> {
-        let keys: Keys = self.repeat(|| self.request(Method::GET, "keys").query(&[("app_id", app_id)])).await?;
+        let keys: KeyList = self.repeat(|| self.request(Method::GET, "keys").query(&[("app_id", app_id)])).await?;
         Ok(keys.listed())
     }
 
@@ -109,7 +111,7 @@ impl KeyDirectory for RestDirectory {
     async fn delete(&self, app_id: &str, key_id: &str) -> Result<(), BrazeError> {
         let deleted = self.change(Method::DELETE, "delete", &json!({ "app_id": app_id, "key_id": key_id })).await;
         match deleted {
-            // It was there a moment ago: an answer before this one was lost.
+            // An earlier try deleted the key and its answer was lost.
             Err(BrazeError::Refused { status: 404, .. }) if self.is_gone(app_id, key_id).await? => Ok(()),
             done => done,
         }

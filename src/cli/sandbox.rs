@@ -60,15 +60,15 @@ impl Sandbox {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The local Braze with its apps and their keys, and the apps as the ready line has them.
+    /// Creates the local Braze with its apps and their keys; the apps are also returned as JSON, for the ready line.
     fn local_braze(&self, json: bool) -> anyhow::Result<(Arc<LocalBraze>, Vec<Value>)> {
         let switches = Switches {
             propagation_s: self.propagation.unwrap_or_default().as_secs_f64(),
             fast_retries: self.fast_retries,
             ..Switches::default()
         };
-        let witness = move |happened: &Value| announce(&if json { happened.to_string() } else { spoken(happened) });
-        let braze = LocalBraze::new(Arc::new(SystemClock), switches, witness);
+        let on_event = move |event: &Value| announce(&if json { event.to_string() } else { describe(event) });
+        let braze = LocalBraze::new(Arc::new(SystemClock), switches, on_event);
         let default = || vec![AppSpec::named("web")];
         let specs = if self.apps.is_empty() { default() } else { self.apps.clone() };
         let mut apps = Vec::new();
@@ -105,10 +105,10 @@ fn banner(url: &str, apps: &[Value]) -> String {
     )
 }
 
-/// Formats an event for people.
-fn spoken(happened: &Value) -> String {
-    let request = &happened["request"];
-    match text(happened, "type") {
+/// Describes an event of the sandbox for people.
+fn describe(event: &Value) -> String {
+    let request = &event["request"];
+    match text(event, "type") {
         "request" => {
             let users = request["user_ids"].as_array().map_or(&[][..], Vec::as_slice);
             let users: Vec<&str> = users.iter().filter_map(Value::as_str).collect();
@@ -124,7 +124,7 @@ fn spoken(happened: &Value) -> String {
             let who = if users.is_empty() { "nobody".to_owned() } else { users.join(", ") };
             format!("{} {} for {who}: {verdict}", text(request, "app"), text(request, "path"))
         }
-        "rest" => format!("REST {}: {}", text(happened, "call"), happened["status"]),
+        "rest" => format!("REST {}: {}", text(event, "call"), event["status"]),
         other => format!("{other} changed"),
     }
 }

@@ -1,8 +1,7 @@
-//! Who is asking, and for which user.
+//! Authentication of callers, and authorisation for users.
 //!
-//! [`AppUser`] is the only thing a token can be minted for, and this room is its only maker: from a backend that
-//! proved itself with an API key and vouches for its user, or from a session that such a login began. The app's own
-//! sign-in joins here later as another way to make one.
+//! A token can be minted for an [`AppUser`] only, and only this module makes one: from a backend that authenticated
+//! with an API key and vouches for its user, or from a session that began with such a login.
 
 mod api_keys;
 
@@ -13,7 +12,7 @@ use crate::domain::{
 
 pub use api_keys::{ApiKeys, Caller, NotScoped, Unauthenticated};
 
-/// A user on an app, vouched for. Only this room makes one.
+/// A user of an app, vouched for by an authenticated caller.
 #[derive(Clone, Debug)]
 pub struct AppUser {
     app: AppName,
@@ -21,22 +20,22 @@ pub struct AppUser {
 }
 
 impl AppUser {
-    /// The user whose session a refresh token is: the login that began it was vouched for.
+    /// Returns the user of a session. The login that began the session was vouched for.
     pub fn of_session(presented: &Presented) -> Self {
         Self { app: presented.app.clone(), user: presented.user.clone() }
     }
 
-    /// The user an operator names, who has the keys anyway; never on behalf of a request.
+    /// Returns the user that an operator names. Operators hold the signing keys; requests must never get here.
     pub fn named_by_operator(app: AppName, user: UserId) -> Self {
         Self { app, user }
     }
 
-    /// The app.
+    /// Returns the app that the user belongs to.
     pub fn app(&self) -> &AppName {
         &self.app
     }
 
-    /// The user.
+    /// Returns the user's id.
     pub fn user(&self) -> &UserId {
         &self.user
     }

@@ -1,6 +1,6 @@
-//! What tests and people steer the sandbox by: `/sandbox/v1/…`, and a page at `/`.
+//! Control API of the sandbox for tests and people: `/sandbox/v1/…`, and a page at `/`.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -12,16 +12,18 @@ use axum::{
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use strum::VariantArray as _;
 
 use super::{
+    app::{AppSpec, Enforcement, SandboxApp},
     faults::{Fault, Verb},
     keys::NewKey,
-    world::{App, AppSpec, Enforcement, State, World},
+    local_braze::{LocalBraze, State},
 };
 use crate::clock::UnixMillis;
 
-/// The routes of the control API.
-pub(super) fn routes() -> Router<Arc<World>> {
+/// Returns the routes of the control API.
+pub(super) fn routes() -> Router<Arc<LocalBraze>> {
     Router::new()
         .route("/", get(async || Html(include_str!("page.html"))))
         .route("/sandbox/v1/state", get(state))
@@ -37,14 +39,14 @@ pub(super) fn routes() -> Router<Arc<World>> {
         .route("/sandbox/v1/reset", post(reset))
 }
 
-/// Why the sandbox does not do as it was told.
-enum Refusal {
+/// Errors of the control API.
+enum ControlError {
     Malformed(String),
     NoSuchApp(String),
     Conflict(String),
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let (status, why) = match self {
             Self::Malformed(why) => (StatusCode::BAD_REQUEST, why),
@@ -55,30 +57,30 @@ impl IntoResponse for Refusal {
     }
 }
 
-type Answer = Result<Json<Value>, Refusal>;
+type ControlResult = Result<Json<Value>, ControlError>;
 
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
+    serde_json::from_slice(body).map_err(|error| ControlError::Malformed(error.to_string()))
 }
 
-/// Works on one app, and tells the witness how it stands afterwards.
+/// Runs `work` on one app, and emits the app's state after it.
 fn with_app<T>(
-    world: &World,
+    braze: &LocalBraze,
     name: &str,
-    work: impl FnOnce(&mut State, usize, UnixMillis) -> Result<T, Refusal>,
-) -> Result<T, Refusal> {
-    let (outcome, now_is) = world.with(|state, now| {
+    work: impl FnOnce(&mut State, usize, UnixMillis) -> Result<T, ControlError>,
+) -> Result<T, ControlError> {
+    let (outcome, changed) = braze.with(|state, now| {
         let Some(at) = state.apps.iter().position(|app| app.name == name) else {
-            return Err(Refusal::NoSuchApp(name.to_owned()));
+            return Err(ControlError::NoSuchApp(name.to_owned()));
         };
         let outcome = work(state, at, now)?;
         Ok((outcome, app_json(state, &state.apps[at])))
     })?;
-    world.tell(&json!({ "type": "app", "app": now_is }));
+    braze.emit(&json!({ "type": "app", "app": changed }));
     Ok(outcome)
 }
 
-fn app_json(state: &State, app: &App) -> Value {
+fn app_json(state: &State, app: &SandboxApp) -> Value {
     let mut value = json!({
         "name": app.name,
         "app_id": app.app_id,
@@ -93,30 +95,30 @@ fn app_json(state: &State, app: &App) -> Value {
         })
     });
     value["keys"] = keys.collect();
-    let figures = serde_json::to_value(state.journal.of_app(&app.name)).unwrap_or_default();
-    if let (Value::Object(value), Value::Object(figures)) = (&mut value, figures) {
-        value.extend(figures);
+    let counts = serde_json::to_value(state.journal.counts(&app.name)).unwrap_or_default();
+    if let (Value::Object(value), Value::Object(counts)) = (&mut value, counts) {
+        value.extend(counts);
     }
     value
 }
 
-async fn state(Extract(world): Extract<Arc<World>>) -> Json<Value> {
-    Json(world.with(|state, now| {
+async fn state(Extract(braze): Extract<Arc<LocalBraze>>) -> Json<Value> {
+    Json(braze.with(|state, now| {
         json!({
             "time": now,
             "switches": state.switches,
-            "faults": state.faults.waiting(),
+            "faults": state.faults.pending(),
             "apps": state.apps.iter().map(|app| app_json(state, app)).collect::<Vec<_>>(),
         })
     }))
 }
 
-async fn add_app(Extract(world): Extract<Arc<World>>, body: Bytes) -> Answer {
+async fn add_app(Extract(braze): Extract<Arc<LocalBraze>>, body: Bytes) -> ControlResult {
     let spec: AppSpec = parsed(&body)?;
     if spec.name.is_empty() {
-        return Err(Refusal::Malformed("name must not be empty".to_owned()));
+        return Err(ControlError::Malformed("name must not be empty".to_owned()));
     }
-    world.add_app(spec).map(Json).map_err(|clash| Refusal::Conflict(clash.to_string()))
+    braze.add_app(spec).map(Json).map_err(|clash| ControlError::Conflict(clash.to_string()))
 }
 
 #[derive(Deserialize)]
@@ -125,9 +127,9 @@ struct AppChange {
     enforcement: Enforcement,
 }
 
-async fn change_app(Extract(world): Extract<Arc<World>>, Path(name): Path<String>, body: Bytes) -> Answer {
+async fn change_app(Extract(braze): Extract<Arc<LocalBraze>>, Path(name): Path<String>, body: Bytes) -> ControlResult {
     let change: AppChange = parsed(&body)?;
-    with_app(&world, &name, |state, app, _| {
+    with_app(&braze, &name, |state, app, _| {
         state.apps[app].enforcement = change.enforcement;
         Ok(Json(app_json(state, &state.apps[app])))
     })
@@ -142,29 +144,32 @@ struct KeyToAdd {
     make_primary: bool,
 }
 
-async fn add_key(Extract(world): Extract<Arc<World>>, Path(name): Path<String>, body: Bytes) -> Answer {
+async fn add_key(Extract(braze): Extract<Arc<LocalBraze>>, Path(name): Path<String>, body: Bytes) -> ControlResult {
     let key: KeyToAdd = parsed(&body)?;
-    with_app(&world, &name, |state, app, now| {
+    with_app(&braze, &name, |state, app, now| {
         let key = NewKey {
             rsa_public_key: key.public_key,
             description: key.description.unwrap_or_else(|| "added by hand".to_owned()),
             make_primary: key.make_primary,
         };
-        let id = state.create_key(app, key, now).map_err(|refusal| Refusal::Conflict(refusal.to_string()))?;
+        let id = state.create_key(app, key, now).map_err(|error| ControlError::Conflict(error.to_string()))?;
         Ok(Json(json!({ "id": id })))
     })
 }
 
-async fn delete_key(Extract(world): Extract<Arc<World>>, Path((name, id)): Path<(String, String)>) -> Answer {
-    with_app(&world, &name, |state, app, now| {
+async fn delete_key(
+    Extract(braze): Extract<Arc<LocalBraze>>,
+    Path((name, id)): Path<(String, String)>,
+) -> ControlResult {
+    with_app(&braze, &name, |state, app, now| {
         let deleted = state.apps[app].keys.delete(&id, now);
-        deleted.map(|()| Json(json!({}))).map_err(|refusal| Refusal::Conflict(refusal.to_string()))
+        deleted.map(|()| Json(json!({}))).map_err(|error| ControlError::Conflict(error.to_string()))
     })
 }
 
-async fn switch(Extract(world): Extract<Arc<World>>, body: Bytes) -> Answer {
+async fn switch(Extract(braze): Extract<Arc<LocalBraze>>, body: Bytes) -> ControlResult {
     let change: Value = parsed(&body)?;
-    let switches = world.switch(&change).map_err(Refusal::Malformed)?;
+    let switches = braze.switch(&change).map_err(ControlError::Malformed)?;
     Ok(Json(json!(switches)))
 }
 
@@ -174,22 +179,25 @@ struct RestKeyToAdd {
     permissions: Vec<String>,
 }
 
-async fn add_rest_key(Extract(world): Extract<Arc<World>>, body: Bytes) -> Answer {
+async fn add_rest_key(Extract(braze): Extract<Arc<LocalBraze>>, body: Bytes) -> ControlResult {
     let RestKeyToAdd { permissions } = parsed(&body)?;
-    let known = |word: &String| Verb::ALL.into_iter().map(Verb::permission).find(|permission| permission == word);
-    if let Some(unknown) = permissions.iter().find(|word| known(word).is_none()) {
-        let all = Verb::ALL.map(Verb::permission).join(", ");
-        return Err(Refusal::Malformed(format!("{unknown:?} is none of {all}")));
-    }
-    let permissions: BTreeSet<&'static str> = permissions.iter().filter_map(known).collect();
-    Ok(Json(json!({ "rest_api_key": world.with(|state, _| state.add_rest_key(permissions)) })))
+    let permissions = permissions.iter().map(|word| verb_of(word)).collect::<Result<_, _>>()?;
+    Ok(Json(json!({ "rest_api_key": braze.with(|state, _| state.add_rest_key(permissions)) })))
 }
 
-async fn add_fault(Extract(world): Extract<Arc<World>>, body: Bytes) -> Answer {
+fn verb_of(permission: &str) -> Result<Verb, ControlError> {
+    let known = Verb::VARIANTS.iter().copied();
+    known.clone().find(|verb| verb.permission() == permission).ok_or_else(|| {
+        let all = known.map(Verb::permission).collect::<Vec<_>>().join(", ");
+        ControlError::Malformed(format!("{permission:?} is none of {all}"))
+    })
+}
+
+async fn add_fault(Extract(braze): Extract<Arc<LocalBraze>>, body: Bytes) -> ControlResult {
     let fault: Fault = parsed(&body)?;
-    Ok(Json(world.with(|state, _| {
+    Ok(Json(braze.with(|state, _| {
         state.faults.add(fault);
-        json!({ "faults": state.faults.waiting() })
+        json!({ "faults": state.faults.pending() })
     })))
 }
 
@@ -199,15 +207,15 @@ struct After {
     after: u64,
 }
 
-async fn requests(Extract(world): Extract<Arc<World>>, Query(After { after }): Query<After>) -> Json<Value> {
-    Json(world.with(|state, _| json!({ "requests": state.journal.requests_after(after) })))
+async fn requests(Extract(braze): Extract<Arc<LocalBraze>>, Query(After { after }): Query<After>) -> Json<Value> {
+    Json(braze.with(|state, _| json!({ "requests": state.journal.requests_after(after) })))
 }
 
-async fn events(Extract(world): Extract<Arc<World>>) -> Json<Value> {
-    Json(world.with(|state, _| json!({ "events": state.journal.events() })))
+async fn events(Extract(braze): Extract<Arc<LocalBraze>>) -> Json<Value> {
+    Json(braze.with(|state, _| json!({ "events": state.journal.events() })))
 }
 
-async fn reset(Extract(world): Extract<Arc<World>>) -> Json<Value> {
-    world.with(|state, _| state.journal.reset());
+async fn reset(Extract(braze): Extract<Arc<LocalBraze>>) -> Json<Value> {
+    braze.with(|state, _| state.journal.reset());
     Json(json!({}))
 }

@@ -1,12 +1,25 @@
-//! Bad days of the REST API, asked for in advance: each fault strikes so many times, then it is used up.
+//! Faults of the REST API, queued by tests: each affects a given number of calls, then it is gone.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The calls of the REST API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The calls of the REST API. As a string, a verb is the permission that Braze requires for it.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", prefix = "sdk_authentication.")]
 pub(super) enum Verb {
     Create,
     Keys,
@@ -15,38 +28,31 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// The permission that an API key needs for it, in Braze's words.
+    /// Returns the permission that a REST API key needs for this verb, as Braze spells it.
     pub(super) fn permission(self) -> &'static str {
-        match self {
-            Self::Create => "sdk_authentication.create",
-            Self::Keys => "sdk_authentication.keys",
-            Self::Primary => "sdk_authentication.primary",
-            Self::Delete => "sdk_authentication.delete",
-        }
+        self.into()
     }
-
-    pub(super) const ALL: [Self; 4] = [Self::Create, Self::Keys, Self::Primary, Self::Delete];
 }
 
-/// What goes wrong.
+/// Effect of a fault on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
-    /// It is done, then the connection closes without an answer, after the delay.
+pub(super) enum FaultKind {
+    /// The call is done; the connection closes without an answer after the delay.
     TimeoutAfterEffect,
-    /// Nothing is done, and the connection closes without an answer, after the delay.
+    /// Nothing is done; the connection closes without an answer after the delay.
     TimeoutBeforeEffect,
-    /// Nothing is done; 500.
+    /// Nothing is done; the status is 500.
     ErrorBeforeEffect,
-    /// It is done; 500.
+    /// The call is done; the status is 500.
     ErrorAfterEffect,
-    /// Nothing is done; 429, with the limit's reset after the delay.
+    /// Nothing is done; the status is 429, and the limit resets after the delay.
     RateLimited,
-    /// It is done, after the delay.
+    /// The call is done after the delay.
     Slow,
-    /// Nothing is done; 401, as if the API key were unknown.
+    /// Nothing is done; the status is 401, as for an unknown API key.
     Unauthorized,
-    /// Nothing is done; 404.
+    /// Nothing is done; the status is 404.
     NotFound,
 }
 
@@ -55,7 +61,7 @@ pub(super) enum Kind {
 #[serde(deny_unknown_fields)]
 pub(super) struct Fault {
     on: Verb,
-    pub(super) kind: Kind,
+    pub(super) kind: FaultKind,
     #[serde(default = "once")]
     times: u32,
     #[serde(default)]
@@ -72,19 +78,20 @@ impl Fault {
     }
 }
 
-/// The faults that wait, oldest first.
+/// Queued faults, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Vec<Fault>);
+pub(super) struct FaultQueue(Vec<Fault>);
 
-impl Faults {
+impl FaultQueue {
+    /// Queues a fault.
     pub(super) fn add(&mut self, fault: Fault) {
         if fault.times > 0 {
             self.0.push(fault);
         }
     }
 
-    /// The fault that strikes this call, if one waits for it.
-    pub(super) fn strike(&mut self, verb: Verb) -> Option<Fault> {
+    /// Takes the oldest fault of this verb, once.
+    pub(super) fn take(&mut self, verb: Verb) -> Option<Fault> {
         let at = self.0.iter().position(|fault| fault.on == verb)?;
         self.0[at].times -= 1;
         let fault = self.0[at].clone();
@@ -94,7 +101,8 @@ impl Faults {
         Some(fault)
     }
 
-    pub(super) fn waiting(&self) -> &[Fault] {
+    /// Returns the queued faults.
+    pub(super) fn pending(&self) -> &[Fault] {
         &self.0
     }
 }

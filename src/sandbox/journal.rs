@@ -1,4 +1,4 @@
-//! What was received: every request with its verdict, every accepted event, and counts by code and day.
+//! Record of the received traffic: requests with their verdicts, accepted events, counts by code and day.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -7,33 +7,31 @@ use serde_json::Value;
 
 use crate::{clock::UnixMillis, domain::verdict::Code};
 
-/// How many requests are kept; the oldest go.
+/// Number of requests that are kept; the oldest are dropped.
 const KEPT_REQUESTS: usize = 10_000;
-/// How many events are kept; later ones are no longer told apart.
+/// Number of events that are kept; later ones are dropped.
 const KEPT_EVENTS: usize = 200_000;
 
-/// A request of an SDK, and what became of it.
+/// A received request of an SDK, with its verdict.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Received {
-    /// Counts up from 1.
+    /// Number of the request, from 1.
     pub(super) seq: u64,
     pub(super) time: UnixMillis,
     pub(super) app: String,
     pub(super) path: String,
-    /// The users whom it named.
     pub(super) user_ids: Vec<String>,
-    /// The SDK's own count of its tries.
+    /// Number of the try, as the SDK counts.
     pub(super) attempt: Option<u64>,
     pub(super) has_token: bool,
-    /// The token's claims, not believed.
+    /// The token's claims, unverified.
     pub(super) claims: Option<Value>,
-    /// Whether its rows were taken.
     pub(super) accepted: bool,
-    /// What is wrong with it by Braze's rules, also where it was accepted all the same.
+    /// Braze's error code; also set on a request that was accepted in spite of it (`Enforcement::Optional`).
     pub(super) code: Option<i64>,
     pub(super) reason: Option<&'static str>,
     pub(super) text: Option<String>,
-    /// How many events it carried.
+    /// Number of events in the request.
     pub(super) events: usize,
 }
 
@@ -46,44 +44,44 @@ pub(super) struct Event {
     pub(super) session_id: Value,
     pub(super) time: Value,
     pub(super) data: Value,
-    /// How often it came: 1 is as it should be.
+    /// Number of times that the event arrived; more than 1 is a repeated delivery.
     pub(super) deliveries: u64,
 }
 
-/// Codes by number, each with how often it was given.
+/// Number of occurrences of each error code.
 type Counts = BTreeMap<&'static str, u64>;
 
-/// The journal of all apps.
+/// Traffic of all apps, in memory.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     seq: u64,
     requests: VecDeque<Received>,
     events: Vec<Event>,
-    /// An event's text → its place in `events`.
+    /// Index in `events` of each event, by its app and JSON text.
     known: HashMap<String, usize>,
     apps: HashMap<String, AppCounts>,
 }
 
-/// An app's figures.
+/// Counts of one app.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct AppCounts {
     pub(super) accepted: u64,
     pub(super) rejected: u64,
     pub(super) counts: Counts,
-    /// The same by day (UTC), as Braze's dashboard charts them.
+    /// `counts` by day (UTC), as Braze's dashboard charts them.
     pub(super) counts_by_day: BTreeMap<String, Counts>,
 }
 
 impl Journal {
-    /// Writes a request down; its number.
+    /// Records a request under the next number; returns the record.
     pub(super) fn receive(&mut self, received: Received, code: Option<Code>) -> &Received {
         self.seq += 1;
-        let figures = self.apps.entry(received.app.clone()).or_default();
-        *(if received.accepted { &mut figures.accepted } else { &mut figures.rejected }) += 1;
+        let counts = self.apps.entry(received.app.clone()).or_default();
+        *(if received.accepted { &mut counts.accepted } else { &mut counts.rejected }) += 1;
         if let Some(code) = code {
             let day = received.time.to_string().chars().take(10).collect();
-            *figures.counts.entry(code.label()).or_default() += 1;
-            *figures.counts_by_day.entry(day).or_default().entry(code.label()).or_default() += 1;
+            *counts.counts.entry(code.label()).or_default() += 1;
+            *counts.counts_by_day.entry(day).or_default().entry(code.label()).or_default() += 1;
         }
         if self.requests.len() == KEPT_REQUESTS {
             self.requests.pop_front();
@@ -92,7 +90,7 @@ impl Journal {
         &self.requests[self.requests.len() - 1]
     }
 
-    /// Takes an accepted event; one that is equal in every member to an earlier one is that one, delivered again.
+    /// Records an accepted event. One that equals an earlier one in every member is a repeated delivery of it.
     pub(super) fn deliver(&mut self, app: &str, event: &Value) {
         let key = format!("{app} {event}");
         if let Some(&at) = self.known.get(&key) {
@@ -112,22 +110,22 @@ impl Journal {
         }
     }
 
-    /// The requests behind this number, oldest first.
+    /// Returns the requests after this number, oldest first.
     pub(super) fn requests_after(&self, seq: u64) -> Vec<&Received> {
         self.requests.iter().filter(|request| request.seq > seq).collect()
     }
 
-    /// Every accepted event, in the order of arrival.
+    /// Returns every accepted event, in the order of arrival.
     pub(super) fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// An app's figures.
-    pub(super) fn of_app(&self, app: &str) -> AppCounts {
+    /// Returns the counts of an app.
+    pub(super) fn counts(&self, app: &str) -> AppCounts {
         self.apps.get(app).cloned().unwrap_or_default()
     }
 
-    /// Forgets everything; numbers go on.
+    /// Deletes all records; the numbering continues.
     pub(super) fn reset(&mut self) {
         *self = Self { seq: self.seq, ..Self::default() };
     }

@@ -1,4 +1,4 @@
-//! An app's three places for public keys.
+//! Public keys of an app, at most three.
 
 use std::time::Duration;
 
@@ -6,33 +6,33 @@ use serde::Serialize;
 
 use crate::{clock::UnixMillis, domain::verdict};
 
-/// How many keys Braze holds for one app.
-pub(super) const MOST_KEYS: usize = 3;
+/// Number of keys that Braze holds for one app, at most.
+pub(super) const MAX_KEYS: usize = 3;
 
 /// A public key as Braze holds it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct HeldKey {
+pub(super) struct AppKey {
     pub(super) id: String,
     pub(super) description: String,
     pub(super) rsa_public_key: String,
     pub(super) is_primary: bool,
-    /// When it was added.
     pub(super) created: UnixMillis,
 }
 
 /// The keys of one app.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
-    held: Vec<HeldKey>,
-    /// Deleted keys, which verify until that has spread.
+pub(super) struct AppKeys {
+    keys: Vec<AppKey>,
+    /// Deleted keys with the time of their deletion; they verify until the deletion has propagated.
     deleted: Vec<(String, UnixMillis)>,
-    made: u64,
+    /// Number of keys that were ever created.
+    created: u64,
 }
 
-/// Braze does not do that.
+/// Reason for which Braze refuses a change of an app's keys.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeyRefusal {
-    #[error("an app can have at most {MOST_KEYS} public keys: delete one first")]
+pub(super) enum KeyError {
+    #[error("an app can have at most {MAX_KEYS} public keys: delete one first")]
     Full,
     #[error("rsa_public_key_str is not an RSA public key in PEM")]
     NotAPublicKey,
@@ -44,61 +44,61 @@ pub(super) enum KeyRefusal {
     Primary,
 }
 
-impl Keys {
-    /// Adds a key; its id. `namespace` makes the id unlike those of other apps.
-    pub(super) fn create(&mut self, namespace: &str, key: NewKey, now: UnixMillis) -> Result<String, KeyRefusal> {
+impl AppKeys {
+    /// Adds a key; returns its id. `namespace` makes the id different from those of other apps.
+    pub(super) fn create(&mut self, namespace: &str, key: NewKey, now: UnixMillis) -> Result<String, KeyError> {
         if key.description.trim().is_empty() {
-            return Err(KeyRefusal::NoDescription);
+            return Err(KeyError::NoDescription);
         }
         if !verdict::is_public_key(&key.rsa_public_key) {
-            return Err(KeyRefusal::NotAPublicKey);
+            return Err(KeyError::NotAPublicKey);
         }
-        if self.held.len() >= MOST_KEYS {
-            return Err(KeyRefusal::Full);
+        if self.keys.len() >= MAX_KEYS {
+            return Err(KeyError::Full);
         }
-        self.made += 1;
-        let id = format!("{namespace}-key-{}", self.made);
+        self.created += 1;
+        let id = format!("{namespace}-key-{}", self.created);
         let NewKey { rsa_public_key, description, make_primary } = key;
-        self.held.push(HeldKey { id: id.clone(), description, rsa_public_key, is_primary: false, created: now });
+        self.keys.push(AppKey { id: id.clone(), description, rsa_public_key, is_primary: false, created: now });
         if make_primary {
             self.make_primary(&id)?;
         }
         Ok(id)
     }
 
-    /// Makes this one the primary key; the other one ceases to be.
-    pub(super) fn make_primary(&mut self, id: &str) -> Result<(), KeyRefusal> {
+    /// Makes a key the only primary one.
+    pub(super) fn make_primary(&mut self, id: &str) -> Result<(), KeyError> {
         self.find(id)?;
-        for key in &mut self.held {
+        for key in &mut self.keys {
             key.is_primary = key.id == id;
         }
         Ok(())
     }
 
-    /// Removes a key.
-    pub(super) fn delete(&mut self, id: &str, now: UnixMillis) -> Result<(), KeyRefusal> {
+    /// Removes a key that is not primary.
+    pub(super) fn delete(&mut self, id: &str, now: UnixMillis) -> Result<(), KeyError> {
         let at = self.find(id)?;
-        if self.held[at].is_primary {
-            return Err(KeyRefusal::Primary);
+        if self.keys[at].is_primary {
+            return Err(KeyError::Primary);
         }
-        self.deleted.push((self.held.remove(at).rsa_public_key, now));
+        self.deleted.push((self.keys.remove(at).rsa_public_key, now));
         Ok(())
     }
 
-    /// Every key, oldest first.
-    pub(super) fn list(&self) -> &[HeldKey] {
-        &self.held
+    /// Returns every key, oldest first.
+    pub(super) fn list(&self) -> &[AppKey] {
+        &self.keys
     }
 
-    /// The public keys that verify now, where a change takes `propagation` to take effect.
+    /// Returns the public keys that verify now, if a change takes effect after `propagation`.
     pub(super) fn verifying(&self, now: UnixMillis, propagation: Duration) -> Vec<String> {
-        let live = self.held.iter().filter(|key| key.created.plus(propagation) <= now);
-        let still = self.deleted.iter().filter(|(_, deleted)| deleted.plus(propagation) > now);
-        live.map(|key| &key.rsa_public_key).chain(still.map(|(key, _)| key)).cloned().collect()
+        let live = self.keys.iter().filter(|key| key.created.plus(propagation) <= now);
+        let deleted = self.deleted.iter().filter(|(_, deleted)| deleted.plus(propagation) > now);
+        live.map(|key| &key.rsa_public_key).chain(deleted.map(|(key, _)| key)).cloned().collect()
     }
 
-    fn find(&self, id: &str) -> Result<usize, KeyRefusal> {
-        self.held.iter().position(|key| key.id == id).ok_or_else(|| KeyRefusal::Unknown(id.to_owned()))
+    fn find(&self, id: &str) -> Result<usize, KeyError> {
+        self.keys.iter().position(|key| key.id == id).ok_or_else(|| KeyError::Unknown(id.to_owned()))
     }
 }
 

@@ -1,32 +1,35 @@
 //! The sandbox: a local Braze, as far as SDK authentication goes.
 //!
-//! In the order in which data passes: [`serve()`] takes connections, `sdk` answers the SDKs (`/api/v3/…`), `rest` the
-//! key management API (`/app_group/sdk_authentication/…`), `control` tests and people (`/sandbox/v1/…` and a page).
-//! All of them work on one [`World`]: apps with their `keys` and enforcement, the `journal` of what was received, the
-//! `switches` for what is not known of the real Braze, and the `faults` that a test asks for. Whether a token is good is
-//! [`crate::domain::verdict`]'s to say.
+//! In the order in which data passes: [`serve()`] accepts connections; `sdk` answers the SDKs (`/api/v3/…`), `rest`
+//! the key management API (`/app_group/sdk_authentication/…`), `control` tests and people (`/sandbox/v1/…` and a
+//! page). All of them share one [`LocalBraze`]: apps with their `keys` and enforcement, the `journal` of received
+//! requests, the `switches` for undocumented behaviour of Braze, and the `faults` that a test has queued. Tokens are
+//! judged by [`crate::domain::verdict`].
 //!
-//! It imports nothing of the service that it is there to test. What is known of Braze is Braze's documentation and the
-//! behaviour of its Web SDK; where neither says, the comment says "not documented", and most often there is a switch.
+//! The sandbox imports nothing of the service that it helps to test. Its behaviour follows Braze's documentation and
+//! the Web SDK's source. A comment says "not documented" where both are silent; most such cases have a switch.
 
+mod app;
 mod control;
+mod disconnect;
 mod faults;
 mod journal;
 mod keys;
+mod local_braze;
 mod rest;
 mod sdk;
 mod serve;
 mod switches;
-mod world;
 
+pub use app::{AppSpec, BadApp, Enforcement};
+pub use local_braze::{LocalBraze, REST_API_KEY};
 pub use serve::{Sandbox, SandboxError, serve};
 pub use switches::{Outage, Switches};
-pub use world::{AppSpec, BadApp, Enforcement, REST_API_KEY, World};
 
 use axum::Router;
 use std::sync::Arc;
 
-/// Every route, as an HTTP client sees the sandbox.
-pub fn router(world: Arc<World>) -> Router {
-    sdk::routes().merge(rest::routes()).merge(control::routes()).with_state(world)
+/// Returns the routes of all three APIs.
+pub fn router(braze: Arc<LocalBraze>) -> Router {
+    sdk::routes().merge(rest::routes()).merge(control::routes()).with_state(braze)
 }

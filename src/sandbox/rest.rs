@@ -1,8 +1,8 @@
 //! Braze's REST API for the public keys of SDK authentication: `/app_group/sdk_authentication/…`.
 //!
-//! Field names, permissions and the limit of three keys are Braze's documentation (endpoints
-//! `sdk_authentication/create`, `keys`, `primary`, `delete`). Not documented, and guessed here: the success status of
-//! `create` (201), that a missing permission is 401, and that a wrong app or key id is 400 or 404.
+//! Field names, permissions and the limit of three keys follow Braze's documentation (endpoints
+//! `sdk_authentication/create`, `keys`, `primary`, `delete`). Not documented, and assumed here: `create` succeeds
+//! with 201, a missing permission is 401, an unknown app id is 400, an unknown key id is 404.
 
 use std::sync::Arc;
 
@@ -18,104 +18,104 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    faults::{Fault, Kind, Verb},
-    keys::{HeldKey, KeyRefusal, NewKey},
-    serve::hang_up,
-    world::World,
+    disconnect::disconnect,
+    faults::{Fault, FaultKind, Verb},
+    keys::{AppKey, KeyError, NewKey},
+    local_braze::LocalBraze,
 };
 use crate::clock::UnixMillis;
 
-/// Requests per hour, shared with some fifty other endpoints at Braze.
+/// Requests per hour; at Braze some fifty other endpoints share this limit.
 const LIMIT: u32 = 250_000;
 
-/// The routes of the REST API. DELETE takes its arguments in the body, as Braze has it.
-pub(super) fn routes() -> Router<Arc<World>> {
-    let by_body = |verb: Verb| {
-        async move |Extract(world): Extract<Arc<World>>, headers: HeaderMap, body: Bytes| {
+/// Returns the routes of the REST API. DELETE takes its arguments in the body, as at Braze.
+pub(super) fn routes() -> Router<Arc<LocalBraze>> {
+    let from_body = |verb: Verb| {
+        async move |Extract(braze): Extract<Arc<LocalBraze>>, headers: HeaderMap, body: Bytes| {
             let arguments = serde_json::from_slice(&body).map_err(|error| format!("the body is not JSON: {error}"));
-            call(&world, verb, &headers, arguments).await
+            call(&braze, verb, &headers, arguments).await
         }
     };
-    let list = async |Extract(world): Extract<Arc<World>>, headers: HeaderMap, Query(arguments): Query<Value>| {
-        call(&world, Verb::Keys, &headers, Ok(arguments)).await
+    let list = async |Extract(braze): Extract<Arc<LocalBraze>>, headers: HeaderMap, Query(arguments): Query<Value>| {
+        call(&braze, Verb::Keys, &headers, Ok(arguments)).await
     };
     let base = "/app_group/sdk_authentication";
     Router::new()
-        .route(&format!("{base}/create"), post(by_body(Verb::Create)))
+        .route(&format!("{base}/create"), post(from_body(Verb::Create)))
         .route(&format!("{base}/keys"), get(list))
-        .route(&format!("{base}/primary"), put(by_body(Verb::Primary)))
-        .route(&format!("{base}/delete"), delete(by_body(Verb::Delete)))
+        .route(&format!("{base}/primary"), put(from_body(Verb::Primary)))
+        .route(&format!("{base}/delete"), delete(from_body(Verb::Delete)))
 }
 
-/// One call, with the fault that waits for it.
-async fn call(world: &World, verb: Verb, headers: &HeaderMap, arguments: Result<Value, String>) -> Response {
-    let (fault, now) = world.with(|state, now| (state.faults.strike(verb), now));
+/// Handles one call under the oldest fault of its verb.
+async fn call(braze: &LocalBraze, verb: Verb, headers: &HeaderMap, arguments: Result<Value, String>) -> Response {
+    let (fault, now) = braze.with(|state, now| (state.faults.take(verb), now));
     let outcome = match &fault {
-        Some(fault) => struck(world, verb, headers, arguments, fault, now).await,
-        None => Some(perform(world, verb, headers, arguments)),
+        Some(fault) => faulty_response(braze, verb, headers, arguments, fault, now).await,
+        None => Some(perform(braze, verb, headers, arguments)),
     };
-    world.tell(&json!({
+    braze.emit(&json!({
         "type": "rest", "call": verb, "fault": fault.as_ref().map(|fault| fault.kind),
-        "status": outcome.as_ref().map(|answer| answer.status.as_u16()),
+        "status": outcome.as_ref().map(|response| response.status.as_u16()),
     }));
     match outcome {
-        Some(answer) => {
-            let reset = reset(&answer, now);
-            answer.into_response(reset)
+        Some(response) => {
+            let reset = reset(&response, now);
+            response.into_response(reset)
         }
-        None => hang_up(),
+        None => disconnect(),
     }
 }
 
-/// The answer under a fault; `None` where the connection closes without one.
-async fn struck(
-    world: &World,
+/// Returns the response under a fault, or `None` if the connection closes without one.
+async fn faulty_response(
+    braze: &LocalBraze,
     verb: Verb,
     headers: &HeaderMap,
     arguments: Result<Value, String>,
     fault: &Fault,
     now: UnixMillis,
-) -> Option<Answer> {
-    let perform = || perform(world, verb, headers, arguments);
-    let broken = Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error");
+) -> Option<RestResponse> {
+    let perform = || perform(braze, verb, headers, arguments);
+    let broken = RestResponse::error(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error");
     match fault.kind {
-        Kind::TimeoutAfterEffect => {
+        FaultKind::TimeoutAfterEffect => {
             perform();
             tokio::time::sleep(fault.delay()).await;
             None
         }
-        Kind::TimeoutBeforeEffect => {
+        FaultKind::TimeoutBeforeEffect => {
             tokio::time::sleep(fault.delay()).await;
             None
         }
-        Kind::ErrorBeforeEffect => Some(broken),
-        Kind::ErrorAfterEffect => {
+        FaultKind::ErrorBeforeEffect => Some(broken),
+        FaultKind::ErrorAfterEffect => {
             perform();
             Some(broken)
         }
-        Kind::RateLimited => {
-            let mut answer = Answer::error(StatusCode::TOO_MANY_REQUESTS, "The rate limit has been exceeded");
-            answer.reset = Some(now.plus(fault.delay()));
-            Some(answer)
+        FaultKind::RateLimited => {
+            let mut response = RestResponse::error(StatusCode::TOO_MANY_REQUESTS, "The rate limit has been exceeded");
+            response.reset = Some(now.plus(fault.delay()));
+            Some(response)
         }
-        Kind::Slow => {
+        FaultKind::Slow => {
             tokio::time::sleep(fault.delay()).await;
             Some(perform())
         }
-        Kind::Unauthorized => Some(Answer::error(StatusCode::UNAUTHORIZED, "Invalid API key")),
-        Kind::NotFound => Some(Answer::error(StatusCode::NOT_FOUND, "Not found")),
+        FaultKind::Unauthorized => Some(RestResponse::error(StatusCode::UNAUTHORIZED, "Invalid API key")),
+        FaultKind::NotFound => Some(RestResponse::error(StatusCode::NOT_FOUND, "Not found")),
     }
 }
 
-/// An answer of the API.
-struct Answer {
+/// A response of the API.
+struct RestResponse {
     status: StatusCode,
     body: Value,
-    /// When the rate limit is renewed, where that is not the next full hour.
+    /// Time at which the rate limit resets, unless that is the next full hour.
     reset: Option<UnixMillis>,
 }
 
-impl Answer {
+impl RestResponse {
     fn ok(status: StatusCode, body: Value) -> Self {
         Self { status, body, reset: None }
     }
@@ -135,15 +135,15 @@ impl Answer {
     }
 }
 
-/// When the limit is renewed, in Unix seconds.
-fn reset(answer: &Answer, now: UnixMillis) -> i64 {
-    match answer.reset {
+/// Returns the time at which the limit resets, in Unix seconds, rounded up.
+fn reset(response: &RestResponse, now: UnixMillis) -> i64 {
+    match response.reset {
         Some(at) => at.plus(std::time::Duration::from_millis(999)).seconds(),
         None => (now.seconds() / 3600 + 1) * 3600,
     }
 }
 
-/// The arguments of all calls; which of them a call needs differs.
+/// Arguments of all four calls; each call reads its own.
 #[derive(Deserialize)]
 struct Arguments {
     app_id: String,
@@ -154,22 +154,22 @@ struct Arguments {
     key_id: Option<String>,
 }
 
-/// Authorises a call and does it.
-fn perform(world: &World, verb: Verb, headers: &HeaderMap, arguments: Result<Value, String>) -> Answer {
-    if let Err(refused) = authorised(world, verb, headers) {
-        return refused;
+/// Authorises and executes a call.
+fn perform(braze: &LocalBraze, verb: Verb, headers: &HeaderMap, arguments: Result<Value, String>) -> RestResponse {
+    if let Err(response) = authorised(braze, verb, headers) {
+        return response;
     }
     let read = arguments.and_then(|value| serde_json::from_value(value).map_err(|error| error.to_string()));
     let arguments: Arguments = match read {
         Ok(arguments) => arguments,
         Err(why) => {
             let body = json!({ "message": "Invalid parameters", "errors": [why] });
-            return Answer::ok(StatusCode::BAD_REQUEST, body);
+            return RestResponse::ok(StatusCode::BAD_REQUEST, body);
         }
     };
-    world.with(|state, now| {
+    braze.with(|state, now| {
         let Some(app) = state.apps.iter().position(|app| app.app_id == arguments.app_id) else {
-            return Answer::error(StatusCode::BAD_REQUEST, format!("Invalid app_id {:?}", arguments.app_id));
+            return RestResponse::error(StatusCode::BAD_REQUEST, format!("Invalid app_id {:?}", arguments.app_id));
         };
         let key_id = arguments.key_id.unwrap_or_default();
         let done = match verb {
@@ -180,8 +180,8 @@ fn perform(world: &World, verb: Verb, headers: &HeaderMap, arguments: Result<Val
                     make_primary: arguments.make_primary,
                 };
                 return match state.create_key(app, key, now) {
-                    Ok(id) => Answer::ok(StatusCode::CREATED, json!({ "id": id })),
-                    Err(refusal) => refused(&refusal),
+                    Ok(id) => RestResponse::ok(StatusCode::CREATED, json!({ "id": id })),
+                    Err(error) => key_error(&error),
                 };
             }
             Verb::Keys => Ok(()),
@@ -189,32 +189,34 @@ fn perform(world: &World, verb: Verb, headers: &HeaderMap, arguments: Result<Val
             Verb::Delete => state.apps[app].keys.delete(&key_id, now),
         };
         match done {
-            Ok(()) => Answer::ok(StatusCode::OK, listed(state.apps[app].keys.list(), state.switches.reformat_pem)),
-            Err(refusal) => refused(&refusal),
+            Ok(()) => {
+                RestResponse::ok(StatusCode::OK, listed(state.apps[app].keys.list(), state.switches.reformat_pem))
+            }
+            Err(error) => key_error(&error),
         }
     })
 }
 
-fn authorised(world: &World, verb: Verb, headers: &HeaderMap) -> Result<(), Answer> {
+fn authorised(braze: &LocalBraze, verb: Verb, headers: &HeaderMap) -> Result<(), RestResponse> {
     let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let key = header.strip_prefix("Bearer ").unwrap_or_default();
-    let refusal = world.with(|state, _| match state.permissions(key) {
+    let message = braze.with(|state, _| match state.permissions(key) {
         None => Some("Invalid API key".to_owned()),
-        Some(permissions) if permissions.contains(verb.permission()) => None,
+        Some(permissions) if permissions.contains(&verb) => None,
         Some(_) => Some(format!("The API key lacks the permission {}", verb.permission())),
     });
-    refusal.map_or(Ok(()), |message| Err(Answer::error(StatusCode::UNAUTHORIZED, message)))
+    message.map_or(Ok(()), |message| Err(RestResponse::error(StatusCode::UNAUTHORIZED, message)))
 }
 
-fn refused(refusal: &KeyRefusal) -> Answer {
-    let status = match refusal {
-        KeyRefusal::Unknown(_) => StatusCode::NOT_FOUND,
+fn key_error(error: &KeyError) -> RestResponse {
+    let status = match error {
+        KeyError::Unknown(_) => StatusCode::NOT_FOUND,
         _ => StatusCode::BAD_REQUEST,
     };
-    Answer::ok(status, json!({ "message": refusal.to_string(), "errors": [refusal.to_string()] }))
+    RestResponse::ok(status, json!({ "message": error.to_string(), "errors": [error.to_string()] }))
 }
 
-fn listed(keys: &[HeldKey], reformat: bool) -> Value {
+fn listed(keys: &[AppKey], reformat: bool) -> Value {
     let keys: Vec<Value> = keys
         .iter()
         .map(|key| {

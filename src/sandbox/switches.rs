@@ -1,4 +1,4 @@
-//! Switches for what is not known of the real Braze, and for bad days.
+//! Switches for undocumented behaviour of Braze, and for outages.
 
 use std::time::Duration;
 
@@ -7,51 +7,51 @@ use serde_json::Value;
 
 use crate::clock::UnixMillis;
 
-/// How the sandbox behaves where Braze's documentation is silent, or a test wants trouble. The default is the likeliest
-/// Braze, on a good day.
+/// Behaviour of the sandbox where Braze's documentation is silent or a test wants a failure. The defaults are the
+/// most likely behaviour of Braze without failures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Switches {
-    /// Whether a rejection carries `reason` beside `error_code`. Logs of real apps show it missing.
+    /// Send `reason` beside `error_code` in a rejection. Logs of real apps show rejections without it.
     pub send_reason: bool,
     /// Answer 20 instead of 27 where no key verifies; both are documented for it.
     pub decoding_error_for_no_match: bool,
-    /// Seconds for which an expired token is still taken.
+    /// Seconds for which an expired token is still accepted.
     pub leeway_s: u32,
-    /// Tokens whose `exp` is not later than this, in Unix seconds, have expired: to see an expiry without waiting for it.
+    /// Time in Unix seconds: tokens whose `exp` is not later have expired. Tests use it instead of waiting.
     pub expire_until: Option<i64>,
     /// The HTTP status of a rejection. The web SDK reads the body of a 2xx only.
     pub rejection_status: u16,
-    /// The SDK endpoints are out of order.
+    /// Fail every request to the SDK endpoints.
     pub outage: Option<Outage>,
     /// `Retry-After` on rejections and outages, in seconds.
     pub retry_after_s: Option<u32>,
-    /// Seconds until a new or deleted key takes effect on verification; the list shows it at once. Not documented; Braze
-    /// advises 5 minutes between dependent calls.
+    /// Seconds until a new or deleted key takes effect on verification; the list shows it at once. Not documented;
+    /// Braze advises 5 minutes between dependent calls.
     pub propagation_s: f64,
     /// Tell SDKs to retry after 0.1–1 s instead of their own 10–300 s, and lift their rate limit: for short tests.
     pub fast_retries: bool,
-    /// Whether an app's first key becomes primary by itself. Not documented.
+    /// Make an app's first key primary. Not documented.
     pub first_key_is_primary: bool,
-    /// List public keys with other line breaks than they came with. Whether Braze normalises PEM is not documented.
+    /// List public keys with CRLF line breaks. Braze's normalisation of PEM is not documented.
     pub reformat_pem: bool,
 }
 
-/// The SDK endpoints are out of order.
+/// Failure of the SDK endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Outage {
-    /// Every request is answered with this HTTP status, unread.
+    /// Every request gets this HTTP status; its body is not read.
     Status(u16),
     /// Every connection is closed without an answer.
     Connection(Connection),
 }
 
-/// What happens to a connection.
+/// Treatment of connections during an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Connection {
-    /// It is closed without an answer.
+    /// The connection is closed without an answer.
     Drop,
 }
 
@@ -74,10 +74,10 @@ impl Default for Switches {
 }
 
 impl Switches {
-    /// These switches with some of them changed: a JSON object of those.
+    /// Returns the switches with the members of a JSON object changed.
     ///
     /// # Errors
-    /// What is wrong with the change, in words.
+    /// A sentence for people: an unknown switch, or a value out of range.
     pub(super) fn changed(&self, change: &Value) -> Result<Self, String> {
         let Value::Object(change) = change else {
             return Err("give a JSON object of switches".to_owned());
@@ -100,12 +100,12 @@ impl Switches {
         Ok(new)
     }
 
-    /// How long a new or deleted key takes to take effect.
+    /// Returns the time until a new or deleted key takes effect.
     pub(super) fn propagation(&self) -> Duration {
         Duration::try_from_secs_f64(self.propagation_s).unwrap_or_default()
     }
 
-    /// The time that a token must outlive.
+    /// Returns the time that a token's `exp` must exceed.
     pub(super) fn time_of_check(&self, now: UnixMillis) -> UnixMillis {
         let now = now.minus(Duration::from_secs(self.leeway_s.into()));
         self.expire_until.map_or(now, |end| now.max(UnixMillis(end.saturating_mul(1000))))

@@ -1,28 +1,28 @@
-// What the client must get right at the edges of a session, with an SDK that keeps its own, slow pace where that matters.
+// Edge cases of a session, with the SDK's own slow back-off unless a test needs fast retries.
 
 import { after, before } from 'node:test';
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { call, eventually, expiry, open, scenario, seen } from './stage.mjs';
+import { call, eventually, expiry, open, scenario, seen } from './setup.mjs';
 import { sign } from './site.mjs';
 
-/** The SDK's own back-off begins at 10 s: whatever is delivered sooner was sent by the client's doing. */
+/** The SDK's own back-off begins at 10 s: anything that is delivered sooner was sent by the client, in milliseconds. */
 const SOON = 5_000;
 
-let stage;
+let setup;
 before(async () => {
-  stage = await open();
-  // A primary key that nobody signs with, so that the service's own can be taken away.
+  setup = await open();
+  // An unused primary key, so that the service's own key can be deleted.
   const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const public_key = publicKey.export({ type: 'spki', format: 'pem' });
-  await stage.sandbox.call('POST', 'apps/web/keys', { public_key, make_primary: true });
+  await setup.sandbox.call('POST', 'apps/web/keys', { public_key, make_primary: true });
 });
-after(() => stage.close());
+after(() => setup.close());
 
-/** For both SDKs. `fast`: Braze tells the SDK to retry within a second. */
+/** Runs a test with both SDK versions. `fast`: Braze tells the SDK to retry within a second. */
 function it(name, work, { fast = false } = {}) {
   for (const sdk of ['6', '5']) {
-    scenario(() => stage, `SDK ${sdk}: ${name}`, async (visit) => {
+    scenario(() => setup, `SDK ${sdk}: ${name}`, async (visit) => {
       await visit.sandbox.call('PATCH', 'switches', { fast_retries: fast });
       visit.sdk = sdk;
       await work(visit, () => visit.page(sdk));
@@ -33,14 +33,14 @@ function it(name, work, { fast = false } = {}) {
 const pause = (milliseconds) => new Promise((over) => setTimeout(over, milliseconds));
 const logins = (visit) => visit.site.logins.filter((user) => user === visit.user).length;
 
-/** Changes what the backend answers at login. */
-const backendSays = (visit, changes) =>
+/** Changes members of the backend's answer at login. */
+const changeLoginAnswer = (visit, changes) =>
   visit.context.route('**/backend/session', async (route) => {
     const response = await route.fetch();
     await route.fulfill({ response, json: { ...(await response.json()), ...changes } });
   });
 
-/** Waits until these events were delivered, within so many milliseconds. */
+/** Waits until these events are delivered, and checks that it took at most `milliseconds`. */
 async function deliveredWithin(visit, milliseconds, ...names) {
   const begun = Date.now();
   await visit.delivered(...names);
@@ -48,7 +48,7 @@ async function deliveredWithin(visit, milliseconds, ...names) {
   assert(took <= milliseconds, `${took} ms`);
 }
 
-/** A page whose brief token was accepted once, and has expired. */
+/** Opens a page whose brief token was accepted once, and has expired. */
 async function lapsed(visit, open) {
   const page = await open();
   await call(page, 'login', visit.user, 'brief');
@@ -66,7 +66,7 @@ it('what was refused is sent at once, not after the back-off', async (visit, ope
 });
 
 it('refreshed ahead of time, nothing is refused', async (visit, open) => {
-  await backendSays(visit, { refresh_in: 2 });
+  await changeLoginAnswer(visit, { refresh_in: 2 });
   const page = await open();
   await call(page, 'login', visit.user, 'brief');
   await eventually(() => assert.equal(visit.refreshes(), 1));
@@ -90,14 +90,14 @@ it('a rejection that comes after the refresh is no news', async (visit, open) =>
   await call(page, 'event', 'prompt');
   await visit.delivered('before', 'prompt');
   release();
-  // The SDK put the row back, and waits out its own back-off.
+  // The SDK put the row back into its queue, and waits for its own back-off.
   await eventually(() => visit.delivered('before', 'prompt', 'late'), 45_000);
   assert.equal((await seen(page, 'failures')).length, 2);
   assert.equal(visit.refreshes(), 1);
 });
 
 it('a page load after refresh_in refreshes before the SDK sends', async (visit, open) => {
-  await backendSays(visit, { refresh_in: 1 });
+  await changeLoginAnswer(visit, { refresh_in: 1 });
   const page = await open();
   await call(page, 'login', visit.user, 'brief');
   await page.goto('about:blank');
@@ -154,7 +154,7 @@ it('a backend that mints for somebody else: refused by the guard, quiet, and hea
 });
 
 it('three tabs whose timers go off together: one refresh', async (visit, open) => {
-  await backendSays(visit, { refresh_in: 4 });
+  await changeLoginAnswer(visit, { refresh_in: 4 });
   const pages = [await open(), await open(), await open()];
   await Promise.all(pages.map((page) => call(page, 'login', visit.user)));
   assert.equal(logins(visit), 1, 'three that log in together mint once');
@@ -174,11 +174,11 @@ it('a logout in one tab makes the others quiet', async (visit, open) => {
   await call(second, 'event', 'of nobody');
   await eventually(async () => assert.notDeepEqual(await seen(second, 'failures'), []));
   await pause(1000);
-  assert.deepEqual(visit.asked, ['/v1/token/revoke']);
+  assert.deepEqual(visit.requested, ['/v1/token/revoke']);
 });
 
 it('a page load while the service is down', async (visit, open) => {
-  await backendSays(visit, { refresh_in: 1 });
+  await changeLoginAnswer(visit, { refresh_in: 1 });
   const page = await open();
   await call(page, 'login', visit.user, 'brief');
   await page.goto('about:blank');
@@ -227,7 +227,7 @@ it('fifty refusals in a row: without the client the SDK drops what it holds back
     await eventually(async () => assert((await seen(page, 'failures')).length >= times));
     await page.evaluate(() => window.app.braze.requestImmediateDataFlush());
   }
-  // A flush that is not asked for by name, as the SDK's timer does it.
+  // A flush without a request for it, as the SDK's timer does.
   await page.evaluate(() => window.app.braze.openSession());
   await eventually(() => page.evaluate(() => {
     const queue = Object.keys(localStorage).find((key) => key.startsWith('ab.storage.events'));
@@ -238,7 +238,7 @@ it('fifty refusals in a row: without the client the SDK drops what it holds back
   await visit.delivered('before', 'next');
 }, { fast: true });
 
-scenario(() => stage, 'pages without an origin, and logins from a page, get nothing (R43)', async (visit) => {
+scenario(() => setup, 'pages without an origin, and logins from a page, get nothing (R43)', async (visit) => {
   const page = await visit.context.newPage();
   await page.goto(`${visit.site.url}/config`);
   const ask = ([url, headers, body]) => fetch(url, { method: 'POST', headers, body }).then((answer) => answer.status, (error) => error.name);

@@ -1,23 +1,23 @@
-// `countersign demo`, clicked through: what it promises on its page happens.
+// `countersign demo`: each button of the page has the promised effect.
 
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Demo } from './processes.mjs';
-import { eventually, keepFailure, launch } from './stage.mjs';
+import { eventually, keepFailure, launch } from './setup.mjs';
 
 let demo, browser;
 before(async () => { [demo, browser] = [await Demo.create(), await launch()]; });
 after(() => Promise.all([browser.close(), demo.remove()]));
 
-/** Tokens of the second in which they are expired are left alone. */
+/** Waits for the next second: the button "expire" spares tokens of the current one. */
 const nextSecond = () => { const second = Math.floor(Date.now() / 1000); return eventually(async () => assert(Date.now() / 1000 >= second + 1)); };
 
 test('the demo heals what its buttons break', async () => {
   const context = await browser.newContext();
   await context.tracing.start({ screenshots: true, snapshots: true });
   const page = await context.newPage();
-  const strayed = [];
-  page.on('request', (request) => { if (!request.url().startsWith('data:') && new URL(request.url()).hostname !== '127.0.0.1') strayed.push(request.url()); });
+  const external = [];
+  page.on('request', (request) => { if (!request.url().startsWith('data:') && new URL(request.url()).hostname !== '127.0.0.1') external.push(request.url()); });
   const click = (act) => page.click(`[data-act=${act}]`);
   const log = () => page.innerText('#log');
   const braze = () => page.frameLocator('#sandbox').locator('#requests').innerText();
@@ -40,7 +40,7 @@ test('the demo heals what its buttons break', async () => {
     await newest(/22 EXPIRED/);
     await click('mend');
     await newest(/u-1.*accepted$/);
-    assert.deepEqual(strayed, [], 'nothing is asked of other machines');
+    assert.deepEqual(external, [], 'nothing is asked of other machines');
   } catch (error) {
     await keepFailure(context, 'demo');
     throw error;

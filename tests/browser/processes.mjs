@@ -1,4 +1,4 @@
-// The service and the local Braze as processes of their own, from the binary that TEST_BINARY names.
+// Processes of the binary that TEST_BINARY names: the service, the local Braze, the demo.
 
 import { execFile, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -12,7 +12,7 @@ import { join } from 'node:path';
 const binary = process.env.TEST_BINARY;
 if (!binary) throw new Error('TEST_BINARY must name the countersign binary');
 
-/** Starts the binary; its first line on stdout, which says that it is ready, and the process. */
+/** Starts the binary; returns the process and its ready line, the first on stdout. */
 async function start(args, options) {
   const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
   let log = '';
@@ -30,7 +30,7 @@ async function stop(child, signal = 'SIGTERM') {
   await once(child, 'exit');
 }
 
-/** The service for real: its folder stays while it is stopped and started again on the same port. */
+/** Process of the service. It can be stopped and started again on the same port, with the same folder. */
 export class Service {
   static async create(origin, settings) {
     const service = new Service();
@@ -50,12 +50,12 @@ export class Service {
     Object.assign(this, { child, url: ready.url, address: new URL(ready.url).host });
   }
 
-  /** Not reachable until `up`. */
+  /** Kills the service; it is unreachable until `up`. */
   async down() {
     await stop(this.child, 'SIGKILL');
   }
 
-  /** Runs a command beside the service. It may end with 3: something is still to come. */
+  /** Runs a CLI command beside the service. Its exit code may be 3: work remains. */
   async run(...args) {
     const done = promisify(execFile)(binary, [...args, '--json'], { cwd: this.folder, env: this.env });
     const { stdout } = await done.catch((error) => {
@@ -71,7 +71,7 @@ export class Service {
   }
 }
 
-/** The local Braze. */
+/** Process of the local Braze. */
 export class Sandbox {
   static async create() {
     const sandbox = new Sandbox();
@@ -84,7 +84,7 @@ export class Sandbox {
     return this.app.sdk_api_key;
   }
 
-  /** The settings by which a service keeps the app's keys here. */
+  /** Returns the environment with which a service manages the app's keys here. */
   keyManagement() {
     return {
       COUNTERSIGN_BRAZE__MAIN__REST_URL: this.url,
@@ -96,7 +96,7 @@ export class Sandbox {
     };
   }
 
-  /** The ids of the keys that it holds for the app, by their description. */
+  /** Returns the key ids in the descriptions of the app's keys. */
   async keys() {
     const { apps } = await this.call('GET', 'state');
     return apps[0].keys.map(({ description }) => description.split(' ')[1]);
@@ -104,18 +104,18 @@ export class Sandbox {
 
   async call(method, path, body) {
     const answer = await fetch(`${this.url}/sandbox/v1/${path}`, { method, body: body && JSON.stringify(body) });
-    const said = await answer.json();
-    if (!answer.ok) throw new Error(`${method} ${path}: ${said.error}`);
-    return said;
+    const result = await answer.json();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${result.error}`);
+    return result;
   }
 
-  /** The custom events of a user that were accepted: their name, and how often each was delivered. */
+  /** Returns a user's accepted custom events, each with its name and number of deliveries. */
   async events(user) {
     const { events } = await this.call('GET', 'events');
     return events.filter((event) => event.user_id === user && event.name === 'ce').map(({ data, deliveries }) => ({ name: data.n, deliveries }));
   }
 
-  /** The codes of a user's requests that Braze found fault with, in their order. */
+  /** Returns the error codes of a user's requests, in order of arrival. */
   async codes(user) {
     const { requests } = await this.call('GET', 'requests');
     return requests.filter((request) => request.user_ids.includes(user) && request.code !== null).map(({ code }) => code);
@@ -126,7 +126,7 @@ export class Sandbox {
   }
 }
 
-/** The demo, with a modules folder as npm would fill it. */
+/** Process of the demo, with a modules folder as npm would fill it. */
 export class Demo {
   static async create() {
     const modules = await mkdtemp(join(tmpdir(), 'countersign-demo-'));

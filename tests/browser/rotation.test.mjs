@@ -1,17 +1,17 @@
-// Keys change while a user is at it: a rotation goes unnoticed, a compromise costs one refusal.
+// Key changes in mid-session: a rotation causes no failure, a compromise causes one refusal.
 
 import { after, before } from 'node:test';
 import assert from 'node:assert/strict';
-import { call, eventually, open, scenario, seen } from './stage.mjs';
+import { call, eventually, open, scenario, seen } from './setup.mjs';
 
-let stage;
-before(async () => { stage = await open({ rotating: true }); });
-after(() => stage.close());
-const it = (name, work) => scenario(() => stage, name, work);
+let setup;
+before(async () => { setup = await open({ rotating: true }); });
+after(() => setup.close());
+const it = (name, work) => scenario(() => setup, name, work);
 
 const activeKey = async ({ service }) => (await service.run('keys', 'list')).find((key) => key.state === 'active').kid;
 
-/** Waits until Braze holds the key that signs and one that stands by. */
+/** Waits until Braze holds the active key and a stand-by key. */
 async function ready(visit) {
   await eventually(async () => {
     await visit.service.run('braze', 'keys', 'apply');
@@ -52,12 +52,12 @@ it('a compromise gives a failure and heals by itself', async (visit) => {
   await call(page, 'login', visit.user);
   await call(page, 'event', 'before');
   await visit.delivered('before');
-  const lost = await activeKey(visit);
-  await visit.service.run('keys', 'compromise', lost, '--why', 'a test');
-  await eventually(async () => assert(!(await visit.sandbox.keys()).includes(lost)));
+  const compromised = await activeKey(visit);
+  await visit.service.run('keys', 'compromise', compromised, '--why', 'a test');
+  await eventually(async () => assert(!(await visit.sandbox.keys()).includes(compromised)));
   await call(page, 'event', 'after');
   await visit.delivered('before', 'after');
   assert.deepEqual([...new Set(await seen(page, 'failures'))], [27]);
-  // A node notices within 2 s; until then a refresh may still bring a token of the lost key.
+  // A node notices within 2 s; until then a refresh may still return a token of the compromised key.
   assert(visit.refreshes() >= 1 && visit.refreshes() <= 3, `${visit.refreshes()} refreshes`);
 });

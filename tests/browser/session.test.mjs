@@ -1,13 +1,13 @@
-// Logins, failures, and what the client makes of them.
+// Logins, authentication failures, and the client's reactions.
 
 import { after, before } from 'node:test';
 import assert from 'node:assert/strict';
-import { call, eventually, expiry, open, scenario, seen, started } from './stage.mjs';
+import { call, eventually, expiry, open, scenario, seen, started } from './setup.mjs';
 
-let stage;
-before(async () => { stage = await open(); });
-after(() => stage.close());
-const it = (name, work) => scenario(() => stage, name, work);
+let setup;
+before(async () => { setup = await open(); });
+after(() => setup.close());
+const it = (name, work) => scenario(() => setup, name, work);
 
 for (const sdk of ['6', '5']) {
   it(`SDK ${sdk}: login, and the events of the session are accepted`, async (visit) => {
@@ -16,7 +16,7 @@ for (const sdk of ['6', '5']) {
     await call(page, 'event', 'a');
     await visit.delivered('a');
     assert.deepEqual(await visit.codes(), []);
-    assert.deepEqual(visit.asked, [], 'the page needs no call of its own');
+    assert.deepEqual(visit.requested, [], 'the page needs no call of its own');
   });
 
   it(`SDK ${sdk}: a token that expires in mid-session is replaced by one refresh`, async (visit) => {
@@ -169,7 +169,7 @@ it('three tabs share one refresh', async (visit) => {
   await call(pages[0], 'login', visit.user, 'brief');
   await Promise.all(pages.slice(1).map((page) => call(page, 'login', visit.user)));
   await expiry();
-  // One after the other: the SDK keeps one queue for all tabs, and loses rows where two of them put theirs back at once.
+  // One tab after the other: the SDK has one queue for all tabs, and loses rows if two tabs put theirs back at once.
   for (const [at, page] of pages.entries()) {
     await call(page, 'event', `tab ${at}`);
     await eventually(async () => assert.notDeepEqual(await seen(page, 'failures'), []));
@@ -186,7 +186,7 @@ it('logout revokes the session, and the client is quiet', async (visit) => {
   await call(page, 'event', 'a');
   await visit.delivered('a');
   await page.evaluate(() => window.app.auth.logout());
-  assert.deepEqual(visit.asked, ['/v1/token/revoke']);
-  const { sessions } = await visit.service.run('users', 'sessions', visit.user).then((said) => (Array.isArray(said) ? { sessions: said } : said));
+  assert.deepEqual(visit.requested, ['/v1/token/revoke']);
+  const { sessions } = await visit.service.run('users', 'sessions', visit.user).then((result) => (Array.isArray(result) ? { sessions: result } : result));
   assert.equal(sessions.filter((session) => session.live).length, 0);
 });

@@ -1,4 +1,5 @@
-// The app's site: its page, the SDK and the client as modules, and the backend that asks the service for a session.
+// Website of the app: its page, the SDK and the client as modules, and the backend that requests sessions from the
+// service.
 
 import { createServer } from 'node:http';
 import { createSign, generateKeyPairSync } from 'node:crypto';
@@ -14,11 +15,11 @@ const FOLDERS = {
 };
 const TYPES = { '.js': 'text/javascript', '.html': 'text/html' };
 
-/** A key pair of the tests' own, which Braze is given too: the service mints no token that is expired or somebody else's. */
+/** Key pair of the tests, also held by Braze, for expired and foreign tokens: the service mints none. */
 const own = generateKeyPairSync('rsa', { modulusLength: 2048 });
 export const ownPublicKey = own.publicKey.export({ type: 'spki', format: 'pem' });
 
-/** A token with these claims, signed by the tests' own key. */
+/** Returns a token with these claims, signed by the tests' own key. */
 export function sign(claims) {
   const encode = (part) => Buffer.from(JSON.stringify(part)).toString('base64url');
   const input = `${encode({ alg: 'RS256', typ: 'JWT' })}.${encode({ jti: crypto.randomUUID(), ...claims })}`;
@@ -27,7 +28,7 @@ export function sign(claims) {
 
 const seconds = () => Math.floor(Date.now() / 1000);
 
-/** Tokens that a backend may hand out at login instead of the service's. */
+/** Tokens that the backend can return at login instead of the service's. */
 const INSTEAD = {
   expired: (user) => sign({ sub: user, exp: seconds() - 60 }),
   brief: (user) => sign({ sub: user, exp: seconds() + 2 }),
@@ -35,8 +36,9 @@ const INSTEAD = {
   garbage: () => 'no-token-at-all',
 };
 
+/** HTTP server of the website. */
 export class Site {
-  /** Listens first, since the service must know the page's origin; `connect` says where service and Braze are. */
+  /** Starts listening, because the service must know the page's origin; `connect` sets service and Braze later. */
   static async create() {
     const site = new Site();
     site.logins = [];
@@ -62,7 +64,7 @@ export class Site {
     return file(response, folder + normalize('/' + pathname.slice(prefix.length)));
   }
 
-  /** A backend's session route: mints for the user whom it logged in, which in a test is whoever says so. */
+  /** Serves the backend's session route: mints for the user in the body, without a password. */
   async session(request, response) {
     const { user, instead } = JSON.parse(await text(request));
     this.logins.push(user);

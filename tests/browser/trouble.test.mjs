@@ -1,16 +1,16 @@
-// Bad days: the service is gone, the user is, or Braze refuses whatever it is given.
+// Failures: the service is down, the user is opted out or revoked, or Braze refuses every token.
 
 import { after, before } from 'node:test';
 import assert from 'node:assert/strict';
-import { call, eventually, expiry, open, scenario, seen } from './stage.mjs';
+import { call, eventually, expiry, open, scenario, seen } from './setup.mjs';
 import { Site } from './site.mjs';
 
-let stage;
-before(async () => { stage = await open(); });
-after(() => stage.close());
-const it = (name, work) => scenario(() => stage, name, work);
+let setup;
+before(async () => { setup = await open(); });
+after(() => setup.close());
+const it = (name, work) => scenario(() => setup, name, work);
 
-/** Waits until Braze has refused so many of the user's requests. */
+/** Waits until Braze has refused this many of the user's requests. */
 const refused = (visit, times) => eventually(async () => assert((await visit.codes()).length >= times), 90_000);
 
 it('a service that is down for a while costs no event, and is not stormed', async (visit) => {
@@ -22,7 +22,7 @@ it('a service that is down for a while costs no event, and is not stormed', asyn
     await call(page, 'event', 'a');
     await refused(visit, 20);
     await call(page, 'event', 'b');
-    // Twenty refusals, and the attempts become rarer: 1, 2, 4, … s apart at most, half of that on average.
+    // The client's back-off has bounds of 1, 2, 4, … s; a random wait is half of the bound on average.
     const seconds = (Date.now() - begun) / 1000;
     assert(visit.refreshes() <= 8, `${visit.refreshes()} refreshes in ${seconds} s`);
   });

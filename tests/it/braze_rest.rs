@@ -1,4 +1,4 @@
-//! The REST client of Braze's key management, against the local Braze: what is repeated, what never is, what an answer is.
+//! REST client of Braze's key management, against the sandbox: repeated calls, errors, rate limits.
 
 use std::{
     net::SocketAddr,
@@ -11,7 +11,7 @@ use countersign::{
     braze::{self, BrazeError, KeyDirectory},
     clock::Clock,
     domain::spki::Spki,
-    sandbox::{AppSpec, REST_API_KEY, Sandbox, Switches, World, serve},
+    sandbox::{AppSpec, LocalBraze, REST_API_KEY, Sandbox, Switches, serve},
     secret::Secret,
 };
 use serde_json::{Value, json};
@@ -21,7 +21,8 @@ use crate::support::{
     test_service::TestClock,
 };
 
-struct Braze {
+/// A sandbox on a free port of loopback.
+struct BrazeServer {
     clock: Arc<TestClock>,
     /// The calls that arrived, by verb.
     calls: Arc<Mutex<Vec<String>>>,
@@ -29,24 +30,24 @@ struct Braze {
     serving: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Braze {
+impl Drop for BrazeServer {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-impl Braze {
+impl BrazeServer {
     async fn new(switches: Switches) -> Self {
         let (clock, calls) = (Arc::new(TestClock::at(NOW)), Arc::<Mutex<Vec<String>>>::default());
-        let heard = Arc::clone(&calls);
-        let witness = move |event: &Value| {
+        let received = Arc::clone(&calls);
+        let on_event = move |event: &Value| {
             if event["type"] == "rest" {
-                heard.lock().unwrap().push(event["call"].as_str().unwrap().to_owned());
+                received.lock().unwrap().push(event["call"].as_str().unwrap().to_owned());
             }
         };
-        let world = Arc::new(World::new(clock.clone(), switches, witness));
-        world.add_app(AppSpec { app_id: Some("id-1".to_owned()), ..AppSpec::named("web") }).unwrap();
-        let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), world).await.unwrap();
+        let braze = Arc::new(LocalBraze::new(clock.clone(), switches, on_event));
+        braze.add_app(AppSpec { app_id: Some("id-1".to_owned()), ..AppSpec::named("web") }).unwrap();
+        let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), braze).await.unwrap();
         let url = sandbox.url();
         let serving = tokio::spawn(async move { match serve(sandbox).await {} });
         Self { clock, calls, url, serving }
@@ -63,7 +64,7 @@ impl Braze {
         assert!(answer.status().is_success());
     }
 
-    /// The calls since the last time this was asked.
+    /// Takes the recorded calls.
     fn calls(&self) -> Vec<String> {
         std::mem::take(&mut self.calls.lock().unwrap())
     }
@@ -81,7 +82,7 @@ fn directory(url: &str, api_key: &str, clock: &Arc<TestClock>) -> Arc<dyn KeyDir
 
 #[tokio::test]
 async fn keys_come_back_as_the_same_bytes_in_whatever_lines() {
-    let braze = Braze::new(Switches { reformat_pem: true, ..Switches::default() }).await;
+    let braze = BrazeServer::new(Switches { reformat_pem: true, ..Switches::default() }).await;
     let directory = braze.directory(REST_API_KEY);
     assert_eq!(directory.list("id-1").await.unwrap(), []);
     let first = directory.create("id-1", &OURS.public_pem(), "countersign one").await.unwrap();
@@ -98,7 +99,7 @@ async fn keys_come_back_as_the_same_bytes_in_whatever_lines() {
 
 #[tokio::test]
 async fn a_create_is_sent_once_and_everything_else_may_be_repeated() {
-    let braze = Braze::new(Switches::default()).await;
+    let braze = BrazeServer::new(Switches::default()).await;
     let directory = braze.directory(REST_API_KEY);
     for kind in ["timeout_after_effect", "timeout_before_effect", "error_after_effect", "error_before_effect"] {
         braze.fault("create", kind, 1).await;
@@ -124,7 +125,7 @@ async fn a_create_is_sent_once_and_everything_else_may_be_repeated() {
 
 #[tokio::test]
 async fn a_refusal_is_not_repeated_and_a_404_is_no_empty_list() {
-    let braze = Braze::new(Switches::default()).await;
+    let braze = BrazeServer::new(Switches::default()).await;
     let directory = braze.directory(REST_API_KEY);
     for kind in ["not_found", "unauthorized"] {
         braze.fault("keys", kind, 1).await;
@@ -140,7 +141,7 @@ async fn a_refusal_is_not_repeated_and_a_404_is_no_empty_list() {
 
 #[tokio::test]
 async fn nothing_is_sent_while_the_limit_is_used_up() {
-    let braze = Braze::new(Switches::default()).await;
+    let braze = BrazeServer::new(Switches::default()).await;
     let directory = braze.directory(REST_API_KEY);
     braze.fault("create", "rate_limited", 1).await;
     let Err(BrazeError::RateLimited { until }) = directory.create("id-1", &OURS.public_pem(), "x").await else {
@@ -153,10 +154,10 @@ async fn nothing_is_sent_while_the_limit_is_used_up() {
     assert_eq!(directory.list("id-1").await.unwrap(), []);
 }
 
-/// The API key goes to Braze, and to nobody whom a redirect names.
+/// The API key goes to Braze only, never to the target of a redirect.
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let braze = Braze::new(Switches::default()).await;
+    let braze = BrazeServer::new(Switches::default()).await;
     let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = elsewhere.local_addr().unwrap();
     let target = format!("{}/app_group/sdk_authentication/keys?app_id=id-1", braze.url);

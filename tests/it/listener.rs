@@ -24,19 +24,19 @@ use tokio::{
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
-/// A listener that serves a small router.
-struct Site {
+/// A listener that serves a small router on a free port.
+struct TestListener {
     address: SocketAddr,
     metrics: Arc<Metrics>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
-    /// A request to `/wait` has come.
+    /// Notified when a request to `/wait` arrives.
     waiting: Arc<Notify>,
     /// Lets one request to `/wait` go on.
     go_on: Arc<Notify>,
 }
 
-impl Site {
+impl TestListener {
     fn open(change: impl FnOnce(&mut Config)) -> Self {
         let (waiting, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (stop, stopping) = watch::channel(false);
@@ -58,7 +58,7 @@ impl Site {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends these bytes; returns the answer, until the site closes.
+    /// Sends these bytes and reads the answer until the listener closes.
     async fn answer_to(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         // It may close before it has read everything.
@@ -104,7 +104,7 @@ fn problem(status: StatusCode) -> (HeaderMap, Bytes) {
 async fn rest(stream: &mut TcpStream) -> String {
     let mut seen = Vec::new();
     let reading = async { while matches!(stream.read_buf(&mut seen).await, Ok(1..)) {} };
-    timeout(Duration::from_secs(10), reading).await.expect("the site closes");
+    timeout(Duration::from_secs(10), reading).await.expect("the listener closes");
     String::from_utf8(seen).unwrap()
 }
 
@@ -128,19 +128,19 @@ fn head(headers: usize, bytes: usize) -> String {
 
 #[tokio::test]
 async fn serves_and_keeps_the_connection() {
-    let site = Site::open(|_| ());
-    let mut stream = site.connect().await;
+    let listener = TestListener::open(|_| ());
+    let mut stream = listener.connect().await;
     assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
     assert!(!ask(&mut stream).await.contains("connection: close"));
-    assert!(site.metrics.encode().contains("countersign_connections 1\n"));
+    assert!(listener.metrics.encode().contains("countersign_connections 1\n"));
     drop(stream);
-    site.no_connection_is_left().await;
+    listener.no_connection_is_left().await;
 }
 
 #[tokio::test]
 async fn handlers_see_the_peer() {
-    let site = Site::open(|_| ());
-    let mut stream = site.connect().await;
+    let listener = TestListener::open(|_| ());
+    let mut stream = listener.connect().await;
     stream.write_all(b"GET /peer HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
     let me = stream.local_addr().unwrap().to_string();
     assert!(rest(&mut stream).await.ends_with(&me));
@@ -148,19 +148,19 @@ async fn handlers_see_the_peer() {
 
 #[tokio::test]
 async fn a_head_may_have_16_kb_and_64_fields() {
-    let site = Site::open(|_| ());
-    assert!(site.answer_to(head(64, 0).as_bytes()).await.starts_with("HTTP/1.1 200 "));
-    assert!(site.answer_to(head(0, 16 * 1024).as_bytes()).await.starts_with("HTTP/1.1 200 "));
-    site.refuses(head(65, 0).as_bytes(), 431).await;
-    site.refuses(head(0, 16 * 1024 + 1).as_bytes(), 431).await;
-    site.refuses(head(0, 20 * 1024).as_bytes(), 431).await;
-    site.refuses(head(0, 300 * 1024).as_bytes(), 431).await;
-    site.refuses(format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(20_000)).as_bytes(), 431).await;
+    let listener = TestListener::open(|_| ());
+    assert!(listener.answer_to(head(64, 0).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    assert!(listener.answer_to(head(0, 16 * 1024).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    listener.refuses(head(65, 0).as_bytes(), 431).await;
+    listener.refuses(head(0, 16 * 1024 + 1).as_bytes(), 431).await;
+    listener.refuses(head(0, 20 * 1024).as_bytes(), 431).await;
+    listener.refuses(head(0, 300 * 1024).as_bytes(), 431).await;
+    listener.refuses(format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(20_000)).as_bytes(), 431).await;
 }
 
 #[tokio::test]
 async fn what_is_not_http_1_is_refused_with_a_problem() {
-    let site = Site::open(|_| ());
+    let listener = TestListener::open(|_| ());
     let tls_hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[0xab; 500]].concat();
     for bytes in [
         b"garbage\r\n\r\n".as_slice(),
@@ -173,107 +173,107 @@ async fn what_is_not_http_1_is_refused_with_a_problem() {
         b"GET / HTTP/1.1\r\nx: \0\r\n\r\n",
         &tls_hello,
     ] {
-        site.refuses(bytes, 400).await;
+        listener.refuses(bytes, 400).await;
     }
 }
 
 #[tokio::test]
 async fn garbage_behind_a_good_request_is_refused_after_its_answer() {
-    let site = Site::open(|_| ());
-    let answer = site.answer_to(format!("{GET}garbage\r\n\r\n").as_bytes()).await;
+    let listener = TestListener::open(|_| ());
+    let answer = listener.answer_to(format!("{GET}garbage\r\n\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\n\r\nhelloHTTP/1.1 400 "), "{answer}");
     assert!(answer.ends_with("{\"status\":400}"), "{answer}");
 }
 
 #[tokio::test]
 async fn a_body_that_nobody_reads_ends_the_connection_and_the_answer_arrives() {
-    let site = Site::open(|_| ());
+    let listener = TestListener::open(|_| ());
     let large = "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 600000\r\n\r\n".to_owned() + &"x".repeat(600_000);
-    let answer = site.answer_to(large.as_bytes()).await;
+    let answer = listener.answer_to(large.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
     let endless = "POST /body HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n".to_owned()
         + &format!("1000\r\n{}\r\n", "x".repeat(4096)).repeat(50);
-    assert!(site.answer_to(endless.as_bytes()).await.starts_with("HTTP/1.1 413 "));
-    site.no_connection_is_left().await;
+    assert!(listener.answer_to(endless.as_bytes()).await.starts_with("HTTP/1.1 413 "));
+    listener.no_connection_is_left().await;
 }
 
 #[tokio::test]
 async fn a_flood_is_not_read_for_ever() {
-    let site = Site::open(|_| ());
-    let mut stream = site.connect().await;
+    let listener = TestListener::open(|_| ());
+    let mut stream = listener.connect().await;
     stream.write_all(b"POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999\r\n\r\n").await.unwrap();
     let flood = async { while stream.write_all(&[b'x'; 8192]).await.is_ok() {} };
-    timeout(Duration::from_secs(5), flood).await.expect("the site closes");
-    site.no_connection_is_left().await;
+    timeout(Duration::from_secs(5), flood).await.expect("the listener closes");
+    listener.no_connection_is_left().await;
 }
 
 #[tokio::test]
-async fn too_many_connections_are_refused_with_a_reason() {
-    let site = Site::open(|config| config.max_connections = 2);
-    let (mut one, mut two) = (site.connect().await, site.connect().await);
+async fn too_many_connections_are_turned_away_with_a_reason() {
+    let listener = TestListener::open(|config| config.max_connections = 2);
+    let (mut one, mut two) = (listener.connect().await, listener.connect().await);
     ask(&mut one).await;
     ask(&mut two).await;
-    let answer = rest(&mut site.connect().await).await;
+    let answer = rest(&mut listener.connect().await).await;
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1\r\n"), "{answer:?}");
     assert!(answer.ends_with("{\"status\":503}"), "{answer:?}");
-    assert!(site.metrics.encode().contains("countersign_connections_refused_total 1\n"));
+    assert!(listener.metrics.encode().contains("countersign_connections_refused_total 1\n"));
     drop((one, two));
-    site.no_connection_is_left().await;
-    ask(&mut site.connect().await).await;
+    listener.no_connection_is_left().await;
+    ask(&mut listener.connect().await).await;
 }
 
 #[tokio::test]
 async fn one_address_may_not_take_all_connections() {
-    let site = Site::open(|config| config.max_connections_per_address = 1);
-    let mut one = site.connect().await;
+    let listener = TestListener::open(|config| config.max_connections_per_address = 1);
+    let mut one = listener.connect().await;
     ask(&mut one).await;
-    assert!(rest(&mut site.connect().await).await.starts_with("HTTP/1.1 503 "));
+    assert!(rest(&mut listener.connect().await).await.starts_with("HTTP/1.1 503 "));
     ask(&mut one).await;
 }
 
 #[tokio::test]
 async fn draining_finishes_what_is_in_flight_and_takes_nothing_new() {
-    let site = Site::open(|config| config.drain_idle = Duration::ZERO);
-    let (mut idle, mut busy) = (site.connect().await, site.connect().await);
+    let listener = TestListener::open(|config| config.drain_idle = Duration::ZERO);
+    let (mut idle, mut busy) = (listener.connect().await, listener.connect().await);
     ask(&mut idle).await;
     busy.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-    site.waiting.notified().await;
-    site.stop.send_replace(true);
+    listener.waiting.notified().await;
+    listener.stop.send_replace(true);
     assert_eq!(rest(&mut idle).await, "");
-    while TcpStream::connect(site.address).await.is_ok() {}
-    assert!(!site.serving.is_finished(), "a request is in flight");
-    site.go_on.notify_one();
+    while TcpStream::connect(listener.address).await.is_ok() {}
+    assert!(!listener.serving.is_finished(), "a request is in flight");
+    listener.go_on.notify_one();
     let answer = rest(&mut busy).await;
     assert!(answer.contains("connection: close\r\n") && answer.ends_with("waited"), "{answer}");
     drop(busy);
-    timeout(Duration::from_secs(5), site.serving).await.expect("long before the deadline").unwrap();
+    timeout(Duration::from_secs(5), listener.serving).await.expect("long before the deadline").unwrap();
 }
 
 #[tokio::test]
 async fn the_deadline_cuts_off_what_does_not_finish() {
-    let site = Site::open(|config| config.drain = Duration::from_millis(200));
-    let mut busy = site.connect().await;
+    let listener = TestListener::open(|config| config.drain = Duration::from_millis(200));
+    let mut busy = listener.connect().await;
     busy.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-    site.waiting.notified().await;
+    listener.waiting.notified().await;
     let start = Stopwatch::start();
-    site.stop.send_replace(true);
-    timeout(Duration::from_secs(5), site.serving).await.expect("soon after the deadline").unwrap();
+    listener.stop.send_replace(true);
+    timeout(Duration::from_secs(5), listener.serving).await.expect("soon after the deadline").unwrap();
     assert!(start.elapsed() >= Duration::from_millis(200), "it was given its time");
     assert_eq!(rest(&mut busy).await, "");
-    assert!(site.metrics.encode().contains("countersign_connections 0\n"));
+    assert!(listener.metrics.encode().contains("countersign_connections 0\n"));
 }
 
 #[tokio::test]
 async fn connections_that_wait_to_be_accepted_are_not_lost_to_a_drain() {
-    let site = Site::open(|_| ());
-    // On this one-threaded runtime the site has not run yet: all of these are in the kernel's queue.
+    let listener = TestListener::open(|_| ());
+    // On this one-threaded runtime the listener has not run yet: all of these are in the kernel's queue.
     let mut waiting = Vec::new();
     for _ in 0..20 {
-        let mut stream = std::net::TcpStream::connect(site.address).unwrap();
+        let mut stream = std::net::TcpStream::connect(listener.address).unwrap();
         std::io::Write::write_all(&mut stream, GET.as_bytes()).unwrap();
         waiting.push(stream);
     }
-    site.stop.send_replace(true);
+    listener.stop.send_replace(true);
     for stream in waiting {
         stream.set_nonblocking(true).unwrap();
         let answer = rest(&mut TcpStream::from_std(stream).unwrap()).await;

@@ -24,40 +24,40 @@ use serde_json::{Value, json};
 
 use crate::support::{
     domain::THEIRS,
-    rotation::{APPS, Stage},
+    rotation::{APPS, RotationSetup},
 };
 
 const SOAK: Duration = Duration::from_mins(5);
 
 #[tokio::test]
 async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
-    let stage = Stage::new().await;
-    let old = stage.active().await.kid;
-    let (rotator, config) = (stage.rotator(), stage.config());
-    stage.node_looks("a").await;
+    let setup = RotationSetup::new().await;
+    let old = setup.active().await.kid;
+    let (rotator, config) = (setup.rotator(), setup.config());
+    setup.report_node("a").await;
     rotator.begin(&config, "the test wants it").await.unwrap();
 
     let next = rotator.reconcile(&config).await.unwrap();
     assert!(matches!(&next, Next::Wait { blockers, .. } if matches!(blockers[0], Blocker::Soak { .. })), "{next:?}");
-    assert_eq!(stage.active().await.kid, old);
-    assert_eq!(stage.held("web").await.len(), 2);
-    stage.clock.forward(SOAK);
+    assert_eq!(setup.active().await.kid, old);
+    assert_eq!(setup.held("web").await.len(), 2);
+    setup.clock.forward(SOAK);
 
-    let idle = NodeReport { node: "a".to_owned(), seen: stage.clock.now(), loaded: BTreeSet::new() };
-    stage.services.store.report(idle, vec![]).await.unwrap();
+    let idle = NodeReport { node: "a".to_owned(), seen: setup.clock.now(), loaded: BTreeSet::new() };
+    setup.services.store.report(idle, vec![]).await.unwrap();
     let next = rotator.reconcile(&config).await.unwrap();
     assert!(matches!(&next, Next::Wait { blockers, .. } if matches!(blockers[0], Blocker::Nodes { .. })), "{next:?}");
-    assert_eq!(stage.active().await.kid, old, "a node could not sign with the new one");
-    stage.node_looks("a").await;
+    assert_eq!(setup.active().await.kid, old, "a node could not sign with the new one");
+    setup.report_node("a").await;
     rotator.reconcile(&config).await.unwrap();
-    let new = stage.active().await;
+    let new = setup.active().await;
     assert_ne!(new.kid, old);
-    assert!(stage.held("ios").await.contains(&(new.public_key.clone(), true)), "it is primary");
-    assert!(stage.key_file(&old).exists(), "its tokens are alive");
+    assert!(setup.held("ios").await.contains(&(new.public_key.clone(), true)), "it is primary");
+    assert!(setup.key_file(&old).exists(), "its tokens are alive");
 
-    stage.settle().await;
-    stage.check_rotated_from(&old).await;
-    let actions: Vec<AuditAction> = stage
+    setup.settle().await;
+    setup.check_rotated_from(&old).await;
+    let actions: Vec<AuditAction> = setup
         .audit_log()
         .await
         .iter()
@@ -68,7 +68,7 @@ async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
         actions,
         [Created, Publishing, Published, Publishing, Published, Published, Activated, MadePrimary, MadePrimary]
     );
-    let audit_log = stage.audit_log().await;
+    let audit_log = setup.audit_log().await;
     let of_old: Vec<AuditAction> =
         audit_log.iter().filter(|event| event.kid.as_ref() == Some(&old)).map(|event| event.action).collect();
     assert_eq!(of_old[of_old.len() - 4..], [Retired, Withdrawn, Withdrawn, Destroyed]);
@@ -88,16 +88,16 @@ async fn no_fault_changes_the_outcome() {
         "unauthorized",
         "not_found",
     ];
-    let stage = Stage::new().await;
+    let setup = RotationSetup::new().await;
     for on in ["keys", "create", "primary", "delete"] {
         for kind in kinds {
-            let old = stage.active().await.kid;
-            stage.rotator().begin(&stage.config(), "the test wants it").await.unwrap();
+            let old = setup.active().await.kid;
+            setup.rotator().begin(&setup.config(), "the test wants it").await.unwrap();
             // More often than a call is repeated by itself.
-            stage.fault(on, kind, 4).await;
-            stage.settle().await;
-            stage.check_rotated_from(&old).await;
-            assert!(stage.drain_faults().await < 4, "{on} {kind} did not strike");
+            setup.fault(on, kind, 4).await;
+            setup.settle().await;
+            setup.check_rotated_from(&old).await;
+            assert!(setup.drain_faults().await < 4, "{on} {kind} did not strike");
         }
     }
 }
@@ -106,100 +106,100 @@ async fn no_fault_changes_the_outcome() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_may_fail_at_any_time() {
     let kinds = ["timeout_before_effect", "error_before_effect", "unauthorized", "not_found", "rate_limited"];
-    let stage = Stage::new().await;
-    let (rotator, config) = (stage.rotator(), stage.config());
+    let setup = RotationSetup::new().await;
+    let (rotator, config) = (setup.rotator(), setup.config());
     for (at, kind) in (0..7).zip(kinds.into_iter().cycle()) {
-        let old = stage.active().await.kid;
+        let old = setup.active().await.kid;
         rotator.begin(&config, "the test wants it").await.unwrap();
         for drive in 0.. {
             assert!(drive < 100, "no end");
-            stage.node_looks("a").await;
+            setup.report_node("a").await;
             if drive == at {
                 // More than one look's worth.
-                stage.fault("keys", kind, 7).await;
+                setup.fault("keys", kind, 7).await;
             }
             match rotator.reconcile(&config).await.unwrap() {
                 Next::Idle { .. } => break,
-                next => stage.pass(&next),
+                next => setup.pass(&next),
             }
         }
-        stage.check_rotated_from(&old).await;
-        stage.drain_faults().await;
+        setup.check_rotated_from(&old).await;
+        setup.drain_faults().await;
     }
 }
 
 /// R59: what Braze does not list does not sign, however long it takes.
 #[tokio::test]
 async fn a_key_that_braze_does_not_list_never_signs() {
-    let stage = Stage::new().await;
-    let old = stage.active().await.kid;
-    let (rotator, config) = (stage.rotator(), stage.config());
+    let setup = RotationSetup::new().await;
+    let old = setup.active().await.kid;
+    let (rotator, config) = (setup.rotator(), setup.config());
     rotator.begin(&config, "the test wants it").await.unwrap();
     for kind in ["error_before_effect", "unauthorized", "rate_limited"] {
-        stage.fault("create", kind, 10).await;
+        setup.fault("create", kind, 10).await;
         for _ in 0..5 {
-            stage.node_looks("a").await;
+            setup.report_node("a").await;
             let next = rotator.reconcile(&config).await.unwrap();
             assert!(matches!(next, Next::Wait { .. }), "{next:?}");
-            assert_eq!(stage.active().await.kid, old);
-            stage.clock.forward(SOAK * 2);
+            assert_eq!(setup.active().await.kid, old);
+            setup.clock.forward(SOAK * 2);
         }
     }
-    stage.settle().await;
-    stage.check_rotated_from(&old).await;
+    setup.settle().await;
+    setup.check_rotated_from(&old).await;
 }
 
 #[tokio::test]
 async fn where_braze_is_out_of_reach_it_says_so_and_goes_on_later() {
-    let stage = Stage::new().await;
-    let old = stage.active().await.kid;
-    let (rotator, config) = (stage.rotator(), stage.config());
+    let setup = RotationSetup::new().await;
+    let old = setup.active().await.kid;
+    let (rotator, config) = (setup.rotator(), setup.config());
     rotator.begin(&config, "the test wants it").await.unwrap();
-    stage.fault("keys", "not_found", 4).await;
+    setup.fault("keys", "not_found", 4).await;
     let Next::Wait { blockers, .. } = rotator.reconcile(&config).await.unwrap() else { panic!() };
     assert!(
         blockers.iter().any(|blocker| matches!(blocker, Blocker::Silent { why, .. } if why.contains("404"))),
         "a 404 is no empty list: {blockers:?}"
     );
-    assert_eq!(stage.held("web").await.len(), 1, "nothing was published into the dark");
-    stage.settle().await;
-    stage.check_rotated_from(&old).await;
+    assert_eq!(setup.held("web").await.len(), 1, "nothing was published into the dark");
+    setup.settle().await;
+    setup.check_rotated_from(&old).await;
 }
 
 #[tokio::test]
 async fn only_one_works_on_a_ring_and_the_dead_are_replaced() {
-    let stage = Stage::new().await;
-    let config = stage.config();
-    let (store, now) = (&stage.services.store, stage.clock.now());
+    let setup = RotationSetup::new().await;
+    let config = setup.config();
+    let (store, now) = (&setup.services.store, setup.clock.now());
     assert!(store.lease("rotate main", "another node", now, Duration::from_mins(2)).await.unwrap());
-    assert!(matches!(stage.rotator().reconcile(&config).await, Err(RotateError::Busy(_))));
-    stage.clock.forward(Duration::from_mins(2));
-    stage.rotator().reconcile(&config).await.unwrap();
+    assert!(matches!(setup.rotator().reconcile(&config).await, Err(RotateError::Busy(_))));
+    setup.clock.forward(Duration::from_mins(2));
+    setup.rotator().reconcile(&config).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_compromised_key_is_gone_at_once_and_one_that_stands_by_takes_over() {
-    let stage = Stage::with("standby = true").await;
-    stage.settle().await;
-    stage.node_looks("a").await;
-    let bad = stage.active().await;
-    assert_eq!(stage.held("web").await.len(), 2, "one stands by");
-    let (rotator, config) = (stage.rotator(), stage.config());
+    let setup = RotationSetup::with("standby = true").await;
+    setup.settle().await;
+    setup.report_node("a").await;
+    let bad = setup.active().await;
+    assert_eq!(setup.held("web").await.len(), 2, "one stands by");
+    let (rotator, config) = (setup.rotator(), setup.config());
     rotator.compromise(&config, &bad.kid, "a laptop was lost").await.unwrap();
-    let new = stage.active().await;
+    let new = setup.active().await;
     assert_ne!(new.kid, bad.kid, "before anything is asked of Braze");
     rotator.reconcile(&config).await.unwrap();
-    assert!(!stage.key_file(&bad.kid).exists());
+    assert!(!setup.key_file(&bad.kid).exists());
     for app in APPS {
-        let held = stage.held(app).await;
+        let held = setup.held(app).await;
         assert!(held.contains(&(new.public_key.clone(), true)), "{held:?}");
         assert!(held.iter().all(|(key, _)| *key != bad.public_key), "{held:?}");
     }
-    stage.settle().await;
-    assert_eq!(stage.held("ios").await.len(), 2, "another stands by");
+    setup.settle().await;
+    assert_eq!(setup.held("ios").await.len(), 2, "another stands by");
     let again = rotator.compromise(&config, &bad.kid, "once more").await;
     assert!(matches!(again, Err(RotateError::Refused(Refusal::CompromisedAlready(_)))));
-    let audit_log = stage.audit_log().await;
+    let audit_log = setup.audit_log().await;
     let compromised = audit_log.iter().find(|event| event.action == AuditAction::Compromised).unwrap();
     assert_eq!((&compromised.kid, compromised.why.as_str()), (&Some(bad.kid), "a laptop was lost"));
     assert!(audit_log.iter().any(|event| event.action == AuditAction::Refused));
@@ -207,45 +207,45 @@ async fn a_compromised_key_is_gone_at_once_and_one_that_stands_by_takes_over() {
 
 #[tokio::test]
 async fn a_compromise_without_stand_by_needs_no_soak() {
-    let stage = Stage::new().await;
-    let bad = stage.active().await;
-    let (rotator, config, begun) = (stage.rotator(), stage.config(), stage.clock.now());
+    let setup = RotationSetup::new().await;
+    let bad = setup.active().await;
+    let (rotator, config, begun) = (setup.rotator(), setup.config(), setup.clock.now());
     rotator.compromise(&config, &bad.kid, "a laptop was lost").await.unwrap();
     for _ in 0..3 {
-        stage.node_looks("a").await;
+        setup.report_node("a").await;
         rotator.reconcile(&config).await.unwrap();
     }
-    stage.check_rotated_from(&bad.kid).await;
-    assert_eq!(stage.clock.now(), begun);
+    setup.check_rotated_from(&bad.kid).await;
+    assert_eq!(setup.clock.now(), begun);
 }
 
 #[tokio::test]
 async fn a_rollback_and_an_abort_go_back_to_what_was() {
-    let stage = Stage::new().await;
-    let (rotator, config) = (stage.rotator(), stage.config());
-    let first = stage.active().await;
+    let setup = RotationSetup::new().await;
+    let (rotator, config) = (setup.rotator(), setup.config());
+    let first = setup.active().await;
     rotator.begin(&config, "the test wants it").await.unwrap();
     rotator.reconcile(&config).await.unwrap();
     rotator.abort(&config, "not today").await.unwrap();
-    stage.settle().await;
-    assert_eq!(stage.active().await.kid, first.kid);
-    assert_eq!(stage.held("web").await, [(first.public_key.clone(), true)]);
-    assert_eq!(std::fs::read_dir(stage.folder.path().join("keys")).unwrap().count(), 1);
+    setup.settle().await;
+    assert_eq!(setup.active().await.kid, first.kid);
+    assert_eq!(setup.held("web").await, [(first.public_key.clone(), true)]);
+    assert_eq!(std::fs::read_dir(setup.folder.path().join("keys")).unwrap().count(), 1);
 
     rotator.begin(&config, "the test wants it").await.unwrap();
-    while stage.active().await.kid == first.kid {
-        stage.node_looks("a").await;
-        stage.pass(&rotator.reconcile(&config).await.unwrap());
-        if stage.active().await.kid == first.kid {
-            stage.node_looks("a").await;
+    while setup.active().await.kid == first.kid {
+        setup.report_node("a").await;
+        setup.pass(&rotator.reconcile(&config).await.unwrap());
+        if setup.active().await.kid == first.kid {
+            setup.report_node("a").await;
             rotator.reconcile(&config).await.unwrap();
         }
     }
-    stage.node_looks("a").await;
+    setup.report_node("a").await;
     rotator.roll_back(&config, "it was a mistake").await.unwrap();
-    assert_eq!(stage.active().await.kid, first.kid);
-    stage.settle().await;
-    assert_eq!(stage.held("ios").await, [(first.public_key.clone(), true)]);
+    assert_eq!(setup.active().await.kid, first.kid);
+    setup.settle().await;
+    assert_eq!(setup.held("ios").await, [(first.public_key.clone(), true)]);
     let refused = rotator.roll_back(&config, "once more").await;
     assert!(matches!(refused, Err(RotateError::Refused(Refusal::NothingToRollBack(_)))));
 }
@@ -253,10 +253,10 @@ async fn a_rollback_and_an_abort_go_back_to_what_was() {
 /// R63, and what to do about it.
 #[tokio::test]
 async fn drift_is_found_told_and_put_right() {
-    let stage = Stage::new().await;
-    let (rotator, config) = (stage.rotator(), stage.config());
-    let kid = stage.active().await.kid;
-    stage.settle().await;
+    let setup = RotationSetup::new().await;
+    let (rotator, config) = (setup.rotator(), setup.config());
+    let kid = setup.active().await.kid;
+    setup.settle().await;
     let drifts = async || -> Vec<&'static str> {
         let found = drift(&rotator.observe(&config).await.unwrap().snapshot);
         found.iter().map(Drift::kind).collect()
@@ -264,34 +264,34 @@ async fn drift_is_found_told_and_put_right() {
     assert_eq!(drifts().await, [""; 0]);
 
     let stranger = json!({ "public_key": THEIRS.public_pem(), "make_primary": true });
-    let id = stage.control("POST", "apps/web/keys", stranger).await.ok().text("id");
+    let id = setup.control("POST", "apps/web/keys", stranger).await.ok().text("id");
     assert_eq!(drifts().await, ["unknown", "wrong_primary"]);
     rotator.repair(&config, "the test wants it").await.unwrap();
-    stage.settle().await;
+    setup.settle().await;
     assert_eq!(drifts().await, ["unknown"], "a key that is none of ours is left alone");
-    stage.control("DELETE", &format!("apps/web/keys/{id}"), Value::Null).await;
+    setup.control("DELETE", &format!("apps/web/keys/{id}"), Value::Null).await;
     assert_eq!(drifts().await, [""; 0]);
 
-    let ours = stage.control("GET", "state", Value::Null).await.json()["apps"][1]["keys"][0]["id"].clone();
-    stage
+    let ours = setup.control("GET", "state", Value::Null).await.json()["apps"][1]["keys"][0]["id"].clone();
+    setup
         .control("POST", "apps/ios/keys", json!({ "public_key": THEIRS.public_pem(), "make_primary": true }))
         .await
         .ok();
-    stage.control("DELETE", &format!("apps/ios/keys/{}", ours.as_str().unwrap()), Value::Null).await;
+    setup.control("DELETE", &format!("apps/ios/keys/{}", ours.as_str().unwrap()), Value::Null).await;
     assert_eq!(drifts().await, ["unknown", "missing"]);
     rotator.reconcile(&config).await.unwrap();
     assert_eq!(drifts().await, ["unknown", "missing"], "whoever deleted it may have had a reason");
     rotator.repair(&config, "the test wants it").await.unwrap();
-    stage.settle().await;
+    setup.settle().await;
     assert_eq!(drifts().await, ["unknown"]);
-    assert_eq!(stage.active().await.kid, kid);
+    assert_eq!(setup.active().await.kid, kid);
 
-    let poor = stage.control("POST", "rest-keys", json!({ "permissions": ["sdk_authentication.create"] })).await.ok();
-    std::fs::write(stage.folder.path().join("braze.key"), poor.text("rest_api_key")).unwrap();
-    let site = stage.folder.path().join("countersign.toml");
+    let poor = setup.control("POST", "rest-keys", json!({ "permissions": ["sdk_authentication.create"] })).await.ok();
+    std::fs::write(setup.folder.path().join("braze.key"), poor.text("rest_api_key")).unwrap();
+    let site = setup.folder.path().join("countersign.toml");
     let empty = countersign::config::Environment::empty();
     let settings = countersign::config::Settings::load(Some(&site), &empty, &[]).unwrap();
-    let rotator = stage.services.rotator(&settings, "the test".to_owned(), std::sync::Arc::new(|_, _, _| {})).unwrap();
+    let rotator = setup.services.rotator(&settings, "the test".to_owned(), std::sync::Arc::new(|_, _, _| {})).unwrap();
     let found = drift(&rotator.observe(&config).await.unwrap().snapshot);
     assert!(found.iter().all(|drift| drift.kind() == "silent"), "{found:?}");
     assert!(found[0].to_string().contains("sdk_authentication.create, .keys"), "{}", found[0]);
@@ -299,15 +299,15 @@ async fn drift_is_found_told_and_put_right() {
 
 #[tokio::test]
 async fn a_policy_rotates_by_itself_when_the_time_has_come() {
-    let stage = Stage::with("every = \"30d\"").await;
-    let old = stage.active().await.kid;
-    let (rotator, config) = (stage.rotator(), stage.config());
-    stage.settle().await;
-    assert_eq!(stage.active().await.kid, old);
+    let setup = RotationSetup::with("every = \"30d\"").await;
+    let old = setup.active().await.kid;
+    let (rotator, config) = (setup.rotator(), setup.config());
+    setup.settle().await;
+    assert_eq!(setup.active().await.kid, old);
     let Next::Idle { due: Some(due) } = rotator.reconcile(&config).await.unwrap() else { panic!() };
-    stage.clock.forward(due.since(stage.clock.now()));
-    stage.settle().await;
-    stage.check_rotated_from(&old).await;
-    let states: Vec<KeyState> = stage.keys().await.iter().map(|key| key.state).collect();
+    setup.clock.forward(due.since(setup.clock.now()));
+    setup.settle().await;
+    setup.check_rotated_from(&old).await;
+    let states: Vec<KeyState> = setup.keys().await.iter().map(|key| key.state).collect();
     assert_eq!(states, [KeyState::Retired, KeyState::Active]);
 }

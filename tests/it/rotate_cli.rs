@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use crate::support::{
     domain::THEIRS,
-    rotation::{braze, furnished},
+    rotation::{install, local_braze},
     service::{Service, run, run_json},
 };
 
 /// A folder with a service of two apps, whose local Braze runs beside it.
 async fn place(rotation: &str) -> (tempfile::TempDir, String, tokio::task::JoinHandle<()>) {
     let folder = tempfile::tempdir().unwrap();
-    let (world, url, serving) = braze(Duration::ZERO).await;
-    furnished(folder.path(), &world, &url, rotation, "1m").await;
+    let (braze, url, serving) = local_braze(Duration::ZERO).await;
+    install(folder.path(), &braze, &url, rotation, "1m").await;
     (folder, url, serving)
 }
 

@@ -15,7 +15,7 @@ use countersign::{
 };
 
 use crate::support::{
-    rotation::{APPS, Stage, name, services},
+    rotation::{APPS, RotationSetup, name, services},
     test_service::TestClock,
 };
 
@@ -58,10 +58,10 @@ async fn the_worker() {
 }
 
 /// Whether the worker died where it was told to.
-async fn work(stage: &Stage, die_at: &str) -> bool {
+async fn work(setup: &RotationSetup, die_at: &str) -> bool {
     let mut worker = Command::new(std::env::current_exe().unwrap());
-    worker.args(["--exact", "rotate_kill::the_worker", "--ignored"]).current_dir(stage.folder.path());
-    worker.env("WORKER_NOW", stage.clock.now().0.to_string()).env("WORKER_DIES_AT", die_at);
+    worker.args(["--exact", "rotate_kill::the_worker", "--ignored"]).current_dir(setup.folder.path());
+    worker.env("WORKER_NOW", setup.clock.now().0.to_string()).env("WORKER_DIES_AT", die_at);
     let output = tokio::task::spawn_blocking(move || worker.output().unwrap()).await.unwrap();
     let died = output.status.signal() == Some(9);
     assert!(died || output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -69,54 +69,54 @@ async fn work(stage: &Stage, die_at: &str) -> bool {
 }
 
 /// One rotation in which workers die at as many of these boundaries as it has; those that are left.
-async fn rotate_over_dead_bodies(stage: &Stage, mut left: Vec<String>) -> Vec<String> {
-    let (rotator, config) = (stage.rotator(), stage.config());
-    let old = stage.active().await;
+async fn rotate_over_dead_bodies(setup: &RotationSetup, mut left: Vec<String>) -> Vec<String> {
+    let (rotator, config) = (setup.rotator(), setup.config());
+    let old = setup.active().await;
     rotator.begin(&config, "the test wants it").await.unwrap();
     let mut next = 0;
     while next < left.len() {
-        stage.node_looks("a").await;
-        if work(stage, &left[next]).await {
+        setup.report_node("a").await;
+        if work(setup, &left[next]).await {
             left.remove(next);
-            check(stage).await;
+            check(setup).await;
             // Until the dead one's lease is over.
-            stage.clock.forward(Duration::from_secs(121));
+            setup.clock.forward(Duration::from_secs(121));
             continue;
         }
         match rotator.observe(&config).await.unwrap().snapshot.next() {
             // This boundary does not come any more: another rotation has it.
             Next::Idle { .. } => break,
-            waits => stage.pass(&waits),
+            waits => setup.pass(&waits),
         }
         if left[next].starts_with("note") {
             // Noting happens all the time: what comes later must not wait for it.
             next += 1;
         }
     }
-    stage.clock.forward(Duration::from_secs(121));
-    stage.settle().await;
-    assert_ne!(stage.active().await.kid, old.kid);
+    setup.clock.forward(Duration::from_secs(121));
+    setup.settle().await;
+    assert_ne!(setup.active().await.kid, old.kid);
     left
 }
 
 /// Never two that sign, never more than three at Braze, never one that signs and Braze lacks.
-async fn check(stage: &Stage) {
-    let active = stage.active().await;
+async fn check(setup: &RotationSetup) {
+    let active = setup.active().await;
     for app in APPS {
-        let held = stage.held(app).await;
+        let held = setup.held(app).await;
         assert!(held.len() <= 3, "{held:?}");
         assert!(held.iter().any(|(key, _)| *key == active.public_key), "{app} lacks what signs");
     }
 }
 
 /// At the end: one key, everywhere, and nothing of another at Braze.
-async fn check_the_end(stage: &Stage) {
-    let active = stage.active().await;
+async fn check_the_end(setup: &RotationSetup) {
+    let active = setup.active().await;
     for app in APPS {
-        assert_eq!(stage.held(app).await, [(active.public_key.clone(), true)], "nothing is left behind at {app}");
+        assert_eq!(setup.held(app).await, [(active.public_key.clone(), true)], "nothing is left behind at {app}");
     }
-    let known: BTreeSet<String> = stage.keys().await.iter().map(|key| key.locator.clone()).collect();
-    for file in std::fs::read_dir(stage.folder.path().join("keys")).unwrap() {
+    let known: BTreeSet<String> = setup.keys().await.iter().map(|key| key.locator.clone()).collect();
+    for file in std::fs::read_dir(setup.folder.path().join("keys")).unwrap() {
         let file = file.unwrap().file_name().into_string().unwrap();
         let ours = known.contains(&file) && file == active.locator;
         // A worker that died between making a key and telling of it leaves a file that nobody knows: it never signs.
@@ -128,11 +128,11 @@ async fn check_the_end(stage: &Stage) {
 async fn whoever_comes_next_goes_on() {
     let rounds = std::env::var("ROTATION_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
     for round in 0..rounds {
-        let stage = Stage::new().await;
+        let setup = RotationSetup::new().await;
         let mut left = boundaries();
         for _ in 0..6 {
-            left = rotate_over_dead_bodies(&stage, left).await;
-            check_the_end(&stage).await;
+            left = rotate_over_dead_bodies(&setup, left).await;
+            check_the_end(&setup).await;
             if left.is_empty() {
                 break;
             }

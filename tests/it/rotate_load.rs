@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     claims,
-    rotation::{braze, furnished},
+    rotation::{install, local_braze},
     service::{Service, run, run_json},
 };
 
@@ -194,10 +194,10 @@ async fn no_token_is_rejected_while_keys_are_rotated() {
     let size = Size::asked_for();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let (world, url, serving) = braze(size.propagation).await;
+    let (braze, url, serving) = local_braze(size.propagation).await;
     let soak = size.propagation.as_secs() + 2;
     let rotation = format!("soak = \"{soak}s\"\nmargin = \"{soak}s\"\nstandby = true");
-    furnished(path, &world, &url, &rotation, "1m").await;
+    install(path, &braze, &url, &rotation, "1m").await;
     let api_key =
         run_json(&["clients", "create", "backend", "--app", "web"], path)["api_key"].as_str().unwrap().to_owned();
     let config = path.join("countersign.toml");

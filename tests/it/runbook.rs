@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
-    rotation::{app_id, braze},
+    rotation::{app_id, local_braze},
     service::{run, run_json},
 };
 
@@ -78,13 +78,13 @@ fn is_hasty_only(code: i32, said: &str) -> bool {
 async fn every_command_of_the_runbook_does_what_it_says() {
     let mut ran = 0;
     for (title, section) in sections() {
-        let (world, url, serving) = braze(Duration::ZERO).await;
+        let (braze, url, serving) = local_braze(Duration::ZERO).await;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         if !section.contains("countersign init\n") {
             let made = run_json(&["init"], path);
             configure(path, &url, title.contains("by hand"));
-            world.add_key("web", made["public_key"].as_str().unwrap(), "the first").unwrap();
+            braze.add_key("web", made["public_key"].as_str().unwrap(), "the first").unwrap();
         }
         for line in commands(section) {
             let (code, said) = shell(&filled_in(line, path), path).await;

@@ -1,4 +1,4 @@
-//! The local Braze as a REST client sees it.
+//! REST API of the sandbox, and the command `countersign sandbox`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Answer,
     domain::{NOW, OURS, THEIRS},
-    sandbox::{APP_ID, Braze},
+    sandbox::{APP_ID, TestBraze},
     service::{countersign, run},
 };
 
@@ -20,21 +20,21 @@ fn of(id: &str) -> Value {
     json!({ "app_id": APP_ID, "key_id": id })
 }
 
-async fn create(braze: &Braze) -> Answer {
+async fn create(braze: &TestBraze) -> Answer {
     braze.rest("POST", "create", new_key(&OURS.public_pem())).await
 }
 
-async fn list(braze: &Braze) -> Answer {
+async fn list(braze: &TestBraze) -> Answer {
     braze.rest("GET", &format!("keys?app_id={APP_ID}"), Value::Null).await
 }
 
-async fn fault(braze: &Braze, fault: Value) {
+async fn fault(braze: &TestBraze, fault: Value) {
     braze.control("POST", "faults", fault).await.ok();
 }
 
 #[tokio::test]
 async fn a_key_is_created_listed_promoted_and_deleted() {
-    let braze = Braze::new();
+    let braze = TestBraze::new();
     let answer = create(&braze).await;
     assert_eq!(answer.status, 201);
     let first = answer.text("id");
@@ -54,7 +54,7 @@ async fn a_key_is_created_listed_promoted_and_deleted() {
 
 #[tokio::test]
 async fn three_keys_are_the_most() {
-    let braze = Braze::new();
+    let braze = TestBraze::new();
     for _ in 0..3 {
         assert_eq!(create(&braze).await.status, 201);
     }
@@ -65,7 +65,7 @@ async fn three_keys_are_the_most() {
 
 #[tokio::test]
 async fn what_is_missing_or_wrong_is_said() {
-    let braze = Braze::new();
+    let braze = TestBraze::new();
     let with = |name: &str, value: Value| {
         let mut body = new_key(&OURS.public_pem());
         body[name] = value;
@@ -84,7 +84,7 @@ async fn what_is_missing_or_wrong_is_said() {
 
 #[tokio::test]
 async fn a_key_does_what_it_is_permitted_to() {
-    let braze = Braze::new();
+    let braze = TestBraze::new();
     assert_eq!(braze.rest_as("other", "GET", &format!("keys?app_id={APP_ID}"), Value::Null).await.status, 401);
     let permissions = json!({ "permissions": ["sdk_authentication.keys"] });
     let reader = braze.control("POST", "rest-keys", permissions).await.ok().text("rest_api_key");
@@ -98,7 +98,7 @@ async fn a_key_does_what_it_is_permitted_to() {
 
 #[tokio::test]
 async fn limits_are_in_every_answers_headers() {
-    let braze = Braze::new();
+    let braze = TestBraze::new();
     let answer = list(&braze).await;
     assert_eq!(answer.header("x-ratelimit-limit"), "250000");
     assert_eq!(answer.header("x-ratelimit-reset"), ((NOW.seconds() / 3600 + 1) * 3600).to_string());
@@ -119,19 +119,19 @@ async fn faults_strike_before_or_after_the_effect() {
         ("not_found", 404, 0),
         ("slow", 201, 1),
     ] {
-        let braze = Braze::new();
+        let braze = TestBraze::new();
         fault(&braze, json!({ "on": "create", "kind": kind })).await;
         assert_eq!(create(&braze).await.status, status, "{kind}");
         assert_eq!(list(&braze).await.json()["keys"].as_array().unwrap().len(), effect, "{kind}");
         assert_eq!(create(&braze).await.status, 201, "a fault strikes once");
     }
-    let unknown = Braze::new().control("POST", "faults", json!({ "on": "create", "kind": "flood" })).await;
+    let unknown = TestBraze::new().control("POST", "faults", json!({ "on": "create", "kind": "flood" })).await;
     assert_eq!(unknown.status, 400);
 }
 
 #[tokio::test]
 async fn public_keys_may_come_back_with_other_line_breaks() {
-    let braze = Braze::new();
+    let braze = TestBraze::new();
     create(&braze).await;
     braze.switch(json!({ "reformat_pem": true, "first_key_is_primary": false })).await;
     let pem = list(&braze).await.json()["keys"][0]["rsa_public_key"].as_str().unwrap().to_owned();
@@ -142,7 +142,7 @@ async fn public_keys_may_come_back_with_other_line_breaks() {
 #[tokio::test]
 async fn the_page_needs_nothing_from_elsewhere() {
     let request = Request::get("/").body(String::new()).unwrap();
-    let page = String::from_utf8(Braze::new().send(request).await.ok().body).unwrap();
+    let page = String::from_utf8(TestBraze::new().send(request).await.ok().body).unwrap();
     assert!(page.contains("Countersign sandbox"));
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("src="));
 }

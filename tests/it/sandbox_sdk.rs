@@ -1,4 +1,4 @@
-//! The local Braze as an SDK sees it.
+//! SDK endpoints of the sandbox.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{
     domain::{NOW, OURS, THEIRS},
-    sandbox::{Braze, SDK_API_KEY, event, good, token, token_with},
+    sandbox::{SDK_API_KEY, TestBraze, event, good, token, token_with},
 };
 
-/// The error code of a rejection; `None` where the request was accepted.
+/// Returns the error code of a rejection, or `None` if the request was accepted.
 fn rejection(answer: &crate::support::Answer) -> Option<i64> {
     assert_eq!(answer.status, 200, "the web SDK reads a 2xx only");
     let body = answer.json();
@@ -19,18 +19,18 @@ fn rejection(answer: &crate::support::Answer) -> Option<i64> {
     body["auth_error"]["error_code"].as_i64()
 }
 
-async fn events(braze: &Braze) -> Vec<Value> {
+async fn events(braze: &TestBraze) -> Vec<Value> {
     braze.control("GET", "events", Value::Null).await.json()["events"].as_array().unwrap().clone()
 }
 
-async fn last_request(braze: &Braze) -> Value {
+async fn last_request(braze: &TestBraze) -> Value {
     let requests = braze.control("GET", "requests", Value::Null).await.json();
     requests["requests"].as_array().unwrap().last().unwrap().clone()
 }
 
 #[tokio::test]
 async fn a_good_token_is_accepted_and_its_events_are_kept() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     let answer = braze.data(Some(&good(&OURS, "u-1")), event("u-1", "bought")).await;
     assert_eq!(rejection(&answer), None);
     let kept = events(&braze).await;
@@ -42,7 +42,7 @@ async fn a_good_token_is_accepted_and_its_events_are_kept() {
 
 #[tokio::test]
 async fn every_code_has_its_causes() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     let exp = NOW.seconds() + 3600;
     let claims = json!({ "sub": "u-1", "exp": exp });
     let typ = |typ: &str| token_with(&OURS, &json!({ "alg": "RS256", "typ": typ }), &claims.to_string());
@@ -99,7 +99,7 @@ async fn every_code_has_its_causes() {
 
 #[tokio::test]
 async fn code_25_is_for_keys_that_cannot_be_read() {
-    // The sandbox takes no such key, so that this is the verdict's own.
+    // The sandbox refuses such keys, so the verdict is called directly.
     let user = Claimed::User("u-1".to_owned());
     for key in ["no PEM at all".to_owned(), OURS.private_pem()] {
         let keys = [key];
@@ -114,7 +114,7 @@ async fn code_25_is_for_keys_that_cannot_be_read() {
 
 #[tokio::test]
 async fn code_28_is_for_requests_that_are_not_of_one_user() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     let mixed = [
         json!({ "events": [{ "user_id": "u-1" }, { "user_id": "u-2" }] }),
         json!({ "events": [{ "user_id": "u-1" }, {}] }),
@@ -129,7 +129,7 @@ async fn code_28_is_for_requests_that_are_not_of_one_user() {
 
 #[tokio::test]
 async fn anonymous_requests_need_no_token_and_mind_no_bad_one() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     for token in [None, Some("junk")] {
         let answer = braze.data(token, json!({ "events": [{ "name": "ss" }] })).await;
         assert_eq!(rejection(&answer), None);
@@ -138,7 +138,7 @@ async fn anonymous_requests_need_no_token_and_mind_no_bad_one() {
 
 #[tokio::test]
 async fn optional_complains_and_accepts_and_disabled_does_not_look() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     braze.enforce("optional").await;
     let answer = braze.data(None, event("u-1", "a")).await;
     assert_eq!(rejection(&answer), None);
@@ -154,7 +154,7 @@ async fn optional_complains_and_accepts_and_disabled_does_not_look() {
 
 #[tokio::test]
 async fn switches_stand_for_what_is_not_known_of_the_real_one() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     let expired = token(&OURS, &json!({ "sub": "u-1", "exp": NOW.seconds() - 5 }));
     braze.switch(json!({ "send_reason": false, "rejection_status": 202, "retry_after_s": 7 })).await;
     let answer = braze.data(Some(&expired), event("u-1", "x")).await;
@@ -181,7 +181,7 @@ async fn switches_stand_for_what_is_not_known_of_the_real_one() {
 
 #[tokio::test]
 async fn an_event_that_comes_twice_is_one_event_delivered_twice() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     let token = good(&OURS, "u-1");
     braze.data(None, event("u-1", "a")).await;
     for name in ["a", "b", "a"] {
@@ -193,7 +193,7 @@ async fn an_event_that_comes_twice_is_one_event_delivered_twice() {
 
 #[tokio::test]
 async fn another_sdk_api_key_is_refused_and_nothing_is_kept() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     for (header, body) in [("other", "other"), (SDK_API_KEY, "other"), ("other", SDK_API_KEY)] {
         let request = Request::post("/api/v3/data/").header("X-Braze-Api-Key", header);
         let body = json!({ "api_key": body, "events": [{ "name": "ce" }] }).to_string();
@@ -207,7 +207,7 @@ async fn another_sdk_api_key_is_refused_and_nothing_is_kept() {
 
 #[tokio::test]
 async fn sync_endpoints_are_judged_too() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     let paths = [
         "content_cards/sync",
         "feature_flags/sync",
@@ -228,7 +228,7 @@ async fn sync_endpoints_are_judged_too() {
 
 #[tokio::test]
 async fn a_page_of_any_origin_may_call_with_whatever_headers_its_sdk_has() {
-    let braze = Braze::new();
+    let braze = TestBraze::new();
     let request = Request::builder()
         .method("OPTIONS")
         .uri("/api/v3/data/")
@@ -243,7 +243,7 @@ async fn a_page_of_any_origin_may_call_with_whatever_headers_its_sdk_has() {
 
 #[tokio::test]
 async fn the_configuration_is_sent_to_sdks_that_have_an_older_one() {
-    let braze = Braze::new();
+    let braze = TestBraze::new();
     let ask = |time: i64| json!({ "respond_with": { "triggers": true, "config": { "config_time": time } } });
     let first = braze.data(None, ask(0)).await.json();
     let time = first["config"]["time"].as_i64().unwrap();
@@ -258,7 +258,7 @@ async fn the_configuration_is_sent_to_sdks_that_have_an_older_one() {
 
 #[tokio::test]
 async fn a_new_or_deleted_key_takes_its_time_to_take_effect() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     braze.switch(json!({ "propagation_s": 10 })).await;
     braze.clock.forward(Duration::from_secs(10));
     let id = braze.control("POST", "apps/web/keys", json!({ "public_key": THEIRS.public_pem() })).await.ok().text("id");
@@ -276,14 +276,14 @@ async fn a_new_or_deleted_key_takes_its_time_to_take_effect() {
 
 #[tokio::test]
 async fn the_journal_says_who_asked_and_can_be_forgotten() {
-    let braze = Braze::holding(&OURS).await;
+    let braze = TestBraze::holding(&OURS).await;
     braze.data(Some(&good(&OURS, "u-1")), event("u-1", "x")).await;
     let request = last_request(&braze).await;
     assert_eq!(request["user_ids"], json!(["u-1"]));
     assert_eq!(request["claims"]["sub"], "u-1");
     assert_eq!((&request["path"], &request["events"]), (&json!("/api/v3/data/"), &json!(1)));
-    let told = braze.told.lock().unwrap().last().unwrap().clone();
-    assert_eq!(told, json!({ "type": "request", "request": request }));
+    let emitted = braze.emitted.lock().unwrap().last().unwrap().clone();
+    assert_eq!(emitted, json!({ "type": "request", "request": request }));
     braze.control("POST", "reset", Value::Null).await.ok();
     assert_eq!(events(&braze).await, Vec::<Value>::new());
     let after = braze.control("GET", "requests?after=0", Value::Null).await.json();
@@ -294,7 +294,7 @@ async fn the_journal_says_who_asked_and_can_be_forgotten() {
 
 #[tokio::test]
 async fn apps_can_be_added_and_do_not_clash() {
-    let braze = Braze::new();
+    let braze = TestBraze::new();
     let added = braze.control("POST", "apps", json!({ "name": "ios", "sdk_api_key": "k" })).await.ok();
     assert_eq!(added.json()["sdk_api_key"], "k");
     for clash in [json!({ "name": "ios" }), json!({ "name": "new", "sdk_api_key": "k" })] {

@@ -24,8 +24,8 @@ def main(ready_file, tokens_file, key_file):
         ready = json.loads(file.readline())
     with open(key_file, "w", encoding="utf-8") as file:
         file.write(ready["public_key"])
-    dice = random.Random(7)
-    users = ODD + [f"user-{dice.getrandbits(64):x}" for _ in range(300)]
+    rng = random.Random(7)
+    users = ODD + [f"user-{rng.getrandbits(64):x}" for _ in range(300)]
     with open(tokens_file, "w", encoding="utf-8") as file:
         for user in users:
             file.write(json.dumps({"user": user, "token": mint(ready, user)}) + "\n")

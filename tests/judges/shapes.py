@@ -22,11 +22,11 @@ def main(ready_file, count):
         ready = json.loads(file.readline())
     headers = {"Authorization": f"Bearer {ready['api_key']}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(ready["url"]).netloc)
-    dice = random.Random(11)
+    rng = random.Random(11)
     seen = set()
     for _ in range(int(count)):
-        user = "".join(chr(dice.choice([*range(0x21, 0x7E), 0x00E5, 0x4E2D, 0x1F980])) for _ in range(dice.randint(1, 40)))
-        body = json.dumps({"app": ready["app"], "user_id": user, "ttl": dice.randint(60, 3600)})
+        user = "".join(chr(rng.choice([*range(0x21, 0x7E), 0x00E5, 0x4E2D, 0x1F980])) for _ in range(rng.randint(1, 40)))
+        body = json.dumps({"app": ready["app"], "user_id": user, "ttl": rng.randint(60, 3600)})
         connection.request("POST", "/v1/token/generate", body=body.encode(), headers=headers)
         response = connection.getresponse()
         answer = json.loads(response.read())

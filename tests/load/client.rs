@@ -1,4 +1,4 @@
-//! A client that costs little: prepared requests over kept-alive connections.
+//! Client with little overhead: prepared requests over kept-alive connections.
 
 use std::{
     io,
@@ -16,22 +16,22 @@ use tokio::{
 
 use super::stored::Stored;
 
-/// Where somebody is asked, with which API key, for which app.
+/// Address, API key and app that requests are sent with.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct Target {
     pub address: SocketAddr,
     pub api_key: String,
     pub app: String,
 }
 
-/// What is asked.
+/// Kinds of call.
 #[derive(Clone)]
 pub enum Call {
-    /// A login; each is another user's, as at a service with many of them.
+    /// A login, each time of another user.
     Mint,
     /// The next refresh of this connection's session.
     Refresh,
-    /// A login, then three refreshes of it, and so on.
+    /// A login and three refreshes of it, repeatedly.
     Mix,
     /// The next refresh of sessions that were in the store before.
     Stored(Arc<Stored>),
@@ -42,29 +42,35 @@ pub enum Call {
 /// One connection, and the session it refreshes.
 pub struct Client {
     stream: TcpStream,
-    door: Door,
+    target: Target,
     calls: u64,
     refresh_token: Option<String>,
     buffer: Vec<u8>,
 }
 
 impl Client {
-    pub async fn connect(door: &Door) -> io::Result<Self> {
+    pub async fn connect(target: &Target) -> io::Result<Self> {
         let buffer = Vec::with_capacity(8192);
-        Ok(Self { stream: connected(door.address).await?, door: door.clone(), calls: 0, refresh_token: None, buffer })
+        Ok(Self {
+            stream: connected(target.address).await?,
+            target: target.clone(),
+            calls: 0,
+            refresh_token: None,
+            buffer,
+        })
     }
 
-    /// Makes the call; the answer's status. After a failure the next call goes over a new connection.
+    /// Makes the call; returns the status. After an error the next call uses a new connection.
     pub async fn call(&mut self, call: &Call) -> io::Result<u16> {
         self.calls += 1;
         let done = self.ask(call).await;
         if done.is_err() {
-            self.stream = connected(self.door.address).await?;
+            self.stream = connected(self.target.address).await?;
         }
         done
     }
 
-    /// The last answer, head and body.
+    /// Returns the last answer, head and body.
     pub fn answer(&self) -> &str {
         std::str::from_utf8(&self.buffer).unwrap_or_default()
     }
@@ -75,15 +81,15 @@ impl Client {
             Call::Mix if self.calls % 4 == 1 => self.mint().await,
             Call::Refresh | Call::Mix => self.refresh().await,
             Call::Stored(stored) => self.refresh_stored(stored).await,
-            Call::Health => self.send(&format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", self.door.address)).await,
+            Call::Health => self.send(&format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", self.target.address)).await,
         }
     }
 
     async fn mint(&mut self) -> io::Result<u16> {
         static USERS: AtomicU64 = AtomicU64::new(0);
         let user = USERS.fetch_add(1, Ordering::Relaxed);
-        let authorization = format!("Authorization: Bearer {}\r\n", self.door.api_key);
-        let body = format!(r#"{{"app":"{}","user_id":"user-{user}"}}"#, self.door.app);
+        let authorization = format!("Authorization: Bearer {}\r\n", self.target.api_key);
+        let body = format!(r#"{{"app":"{}","user_id":"user-{user}"}}"#, self.target.app);
         let status = self.post("/v1/token/generate", &authorization, &body).await?;
         if status == 200 {
             self.refresh_token = self.answered_refresh_token();
@@ -112,7 +118,7 @@ impl Client {
     }
 
     async fn post(&mut self, path: &str, headers: &str, body: &str) -> io::Result<u16> {
-        let (host, length) = (self.door.address, body.len());
+        let (host, length) = (self.target.address, body.len());
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         );
@@ -144,7 +150,7 @@ async fn connected(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The status, once head and body are there.
+/// Returns the status if head and body are complete.
 fn complete(bytes: &[u8]) -> Option<u16> {
     let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&bytes[..head_end]).ok()?;

@@ -1,13 +1,13 @@
 //! Countersign beside its peers: the same contract, key, processor and clients.
 
 use super::{
-    client::{Call, Door},
+    client::{Call, Target},
     figures::{Figures, PEER, median, spread},
     load::{Outcome, closed_loop},
     peers::{self, Missing, Peer},
     process::Process,
     raw,
-    service::{BARE, DURABLE, PATIENT, Service, Site},
+    service::{BARE, DURABLE, Installation, PATIENT, Service},
     settings::{self, ROUNDS},
     show,
 };
@@ -15,11 +15,11 @@ use super::{
 /// Connections of the closed loop.
 const CONNECTIONS: usize = 32;
 
-/// Somebody in the table, and what was measured of them.
+/// A server in the table, and its measurements.
 struct Contender<'a> {
     name: &'static str,
     process: &'a Process,
-    door: Door,
+    target: Target,
     rounds: Vec<Round>,
 }
 
@@ -29,17 +29,17 @@ struct Round {
     resident: f64,
 }
 
-/// Measures everybody in turn, five times, and prints the medians. The peers that could not be started are given back.
+/// Measures the servers in turn, five times, and prints the medians; returns the peers that could not be started.
 pub async fn run(figures: &mut Figures) -> Vec<Missing> {
-    let service = Service::start(Site::new(), PATIENT);
+    let service = Service::start(Installation::new(), PATIENT);
     let (mut running, mut missing) = (Vec::new(), Vec::new());
-    for peer in peers::start_all(&service.site).await {
+    for peer in peers::start_all(&service.installation).await {
         match peer {
             Ok(peer) => running.push(peer),
             Err(peer) => missing.push(peer),
         }
     }
-    peers::check(&service.door(BARE), &service.site).await;
+    peers::check(&service.target(BARE), &service.installation).await;
     let mut contenders = contenders(&service, &running);
     for _ in 0..ROUNDS {
         for contender in &mut contenders {
@@ -52,11 +52,12 @@ pub async fn run(figures: &mut Figures) -> Vec<Missing> {
 }
 
 fn contenders<'a>(service: &'a Service, peers: &'a [Peer]) -> Vec<Contender<'a>> {
-    let ours = |name, app| Contender { name, process: &service.process, door: service.door(app), rounds: Vec::new() };
+    let ours =
+        |name, app| Contender { name, process: &service.process, target: service.target(app), rounds: Vec::new() };
     let theirs = |peer: &'a Peer| Contender {
         name: peer.name,
         process: &peer.process,
-        door: peer.door.clone(),
+        target: peer.target.clone(),
         rounds: Vec::new(),
     };
     let ours = [ours("Countersign, no session", BARE), ours("Countersign, durable session", DURABLE)];
@@ -66,7 +67,7 @@ fn contenders<'a>(service: &'a Service, peers: &'a [Peer]) -> Vec<Contender<'a>>
 impl Contender<'_> {
     async fn measure(&mut self) {
         let before = raw::signature();
-        let outcome = closed_loop(self.process, &self.door, CONNECTIONS, &Call::Mint, settings::round()).await;
+        let outcome = closed_loop(self.process, &self.target, CONNECTIONS, &Call::Mint, settings::round()).await;
         let raw = f64::midpoint(before, raw::signature());
         self.rounds.push(Round { outcome, raw, resident: self.process.resident() });
     }
@@ -76,7 +77,7 @@ impl Contender<'_> {
     }
 }
 
-/// Of each round: how many times as fast as the fastest peer the first contender is.
+/// Notes, for each round, the goodput of the first contender divided by that of the fastest peer.
 fn note_ratios(contenders: &[Contender<'_>], figures: &mut Figures) {
     let [ours, _, peers @ ..] = contenders else { return };
     for (number, round) in ours.rounds.iter().enumerate() {

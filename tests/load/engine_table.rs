@@ -14,10 +14,10 @@ use super::{
     settings::{self, ROUNDS},
 };
 
-/// Asks this program to do nothing but sign; `perf stat` counts the cycles of that.
+/// Argument that makes this program sign only, so that `perf stat` counts the cycles of signing.
 const SIGN: &str = "--sign";
 
-/// How many signatures the cycles are counted over.
+/// Number of signatures over which cycles are counted.
 const COUNTED: u32 = 200;
 
 /// Measures every engine in turn, five times, and prints the medians.
@@ -26,10 +26,10 @@ pub fn run() {
     println!("{:<6} {:<14} {:>9} {:>20} {:>12} {:>12}", "bits", "engine", "µs", "", "÷ aws-lc-rs", "cycles");
     for bits in SIZES {
         let (rows, no_batch) = raw::on_the_measured(move || measured(bits));
-        let yardstick = rows[0].median;
+        let reference = rows[0].median;
         for row in &rows {
             let cycles = row.cycles.map_or("–".to_owned(), |cycles| format!("{cycles:.0}"));
-            let (micros, ratio) = (row.median * 1e6, row.median / yardstick);
+            let (micros, ratio) = (row.median * 1e6, row.median / reference);
             println!("{bits:<6} {:<14} {micros:>9.1} {:>20} {ratio:>12.2} {cycles:>12}", row.name, row.range);
         }
         if let Some(why) = no_batch {
@@ -46,7 +46,7 @@ struct Row {
     cycles: Option<f64>,
 }
 
-/// A row for each engine, and why there is none for the batch engine.
+/// Returns a row for each engine, and the reason if the batch engine has none.
 fn measured(bits: u32) -> (Vec<Row>, Option<&'static str>) {
     let key = engines::new_key(bits);
     let mut engines = engines::engines(&key);
@@ -68,14 +68,14 @@ fn measured(bits: u32) -> (Vec<Row>, Option<&'static str>) {
     (engines.iter().zip(rounds).map(row).collect(), engines::crypto_mb(&key).err())
 }
 
-/// RSASSA-PKCS1-v1_5 has one signature for a message: who makes another one makes a wrong one.
+/// Checks that all engines make the same signature: RSASSA-PKCS1-v1_5 is deterministic (RFC 8017 §8.2).
 fn agree(engines: &mut [Engine]) {
     let signatures: Vec<Vec<u8>> = engines.iter_mut().map(|engine| (engine.sign)(&raw::MESSAGE)).collect();
     assert!(signatures.iter().all(|signature| *signature == signatures[0]), "the engines do not agree");
 }
 
-/// Cycles of one signature, in user space: this program run twice under `perf stat`, the second time without signing.
-/// `None` where the machine does not count cycles; most virtual ones do not.
+/// Returns the cycles of one signature, in user space: runs this program twice under `perf stat`, once without
+/// signing. Returns `None` if the machine does not count cycles, as most virtual machines.
 fn cycles(engine: &str, key: &Path) -> Option<f64> {
     let counted = |signatures: u32| {
         let report = tempfile::NamedTempFile::new().ok()?;
@@ -89,7 +89,7 @@ fn cycles(engine: &str, key: &Path) -> Option<f64> {
     Some((counted(COUNTED)? - counted(0)?) / f64::from(COUNTED))
 }
 
-/// Signs, and nothing else, where the arguments say so: `--sign ENGINE COUNT KEY`.
+/// Signs only, and returns true, if the arguments are `--sign ENGINE COUNT KEY`.
 pub fn sign_only(arguments: &[String]) -> bool {
     let [_, sign, name, count, key] = arguments else { return false };
     if sign != SIGN {

@@ -1,4 +1,4 @@
-//! Libraries that sign, beside each other: what one RSASSA-PKCS1-v1_5 signature with SHA-256 costs.
+//! Signing libraries, for the comparison of one RSASSA-PKCS1-v1_5 signature with SHA-256.
 
 use std::sync::OnceLock;
 
@@ -11,20 +11,20 @@ use aws_lc_rs::{
 };
 use rsa::{Pkcs1v15Sign, pkcs8::DecodePrivateKey, rand_core::OsRng};
 
-/// The sizes a key may have.
+/// Permitted key sizes, in bits.
 pub const SIZES: [u32; 3] = [2048, 3072, 4096];
 
 /// `DigestInfo` before a SHA-256 digest (RFC 8017 §9.2, note 1).
 const SHA256_PREFIX: [u8; 19] =
     [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
 
-/// Signs a message once in each of its lanes; the first lane's signature is given back.
+/// Signs a message once in each lane; returns the first lane's signature.
 type Sign = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
 
 /// A library with a key.
 pub struct Engine {
     pub name: &'static str,
-    /// How many signatures one call makes.
+    /// Number of signatures of one call.
     pub lanes: u32,
     pub sign: Sign,
 }
@@ -35,13 +35,13 @@ impl Engine {
     }
 }
 
-/// Every engine that this build and this processor have, with the same key (PKCS#8); `aws-lc-rs` is the first.
+/// Returns every engine of this build and processor, with the same key (PKCS#8); `aws-lc-rs` is the first.
 pub fn engines(key: &[u8]) -> Vec<Engine> {
     [aws_lc_rs(key), ring(key), rsa(key)].into_iter().chain(crypto_mb(key)).collect()
 }
 
-/// The engine that everything is held against; its key lives as long as the run.
-pub fn yardstick() -> Engine {
+/// Returns the reference engine; its key is kept for the whole run.
+pub fn reference() -> Engine {
     aws_lc_rs(yardstick_key())
 }
 
@@ -50,7 +50,7 @@ fn yardstick_key() -> &'static [u8] {
     KEY.get_or_init(|| new_key(2048))
 }
 
-/// A new key, as PKCS#8.
+/// Generates a key, as PKCS#8.
 pub fn new_key(bits: u32) -> Vec<u8> {
     let size = match bits {
         2048 => KeySize::Rsa2048,
@@ -80,7 +80,7 @@ fn ring(key: &[u8]) -> Engine {
     })
 }
 
-/// With blinding, as a server would have to use it (RUSTSEC-2023-0071).
+/// Signs with blinding, as a server must (RUSTSEC-2023-0071).
 #[allow(clippy::disallowed_types, reason = "measured, not used: nothing is signed with it")]
 fn rsa(key: &[u8]) -> Engine {
     let key = rsa::RsaPrivateKey::from_pkcs8_der(key).unwrap();
@@ -90,12 +90,12 @@ fn rsa(key: &[u8]) -> Engine {
     })
 }
 
-/// Whether the service signs in batches: built for it, on a processor that can, with a library that agrees.
+/// Returns true if the service signs in batches: the build, the processor and the library support it.
 pub fn has_batch() -> bool {
     crypto_mb(yardstick_key()).is_ok()
 }
 
-/// Eight lanes at once; else why there is no such row.
+/// Returns the engine with eight lanes, or the reason for its absence.
 pub fn crypto_mb(key: &[u8]) -> Result<Engine, &'static str> {
     if !has_ifma() {
         return Err("not measured: the processor has no AVX-512 IFMA");

@@ -4,7 +4,7 @@ use Bound::{AtLeast, AtMost};
 
 use super::engines;
 
-/// What a figure should be.
+/// Bound of a figure.
 #[derive(Clone, Copy, Debug)]
 pub enum Bound {
     AtLeast(f64),
@@ -49,7 +49,8 @@ const fn below(name: &'static str, unit: &'static str, bound: f64) -> Goal {
     Goal { name, unit, digits: 0, with_batch: Bound::Below(bound), without: Bound::Below(bound) }
 }
 
-/// A signature, in ms, on the machine that the targets were set for: what they are in signatures holds on slower ones too.
+/// Time of a raw signature, in ms, on the machine for which the targets were set. Targets divided by it also apply to
+/// slower machines.
 const RAW: f64 = 0.255;
 
 pub static MINT: Goal = ratio("mint, durable session, 64 clients: CPU ÷ raw", AtMost(0.45), AtMost(1.12));
@@ -86,12 +87,12 @@ const GOALS: [&Goal; 15] = [
     &START,
 ];
 
-/// What was measured of the figures that have targets.
+/// Measurements of the figures that have targets.
 #[derive(Default)]
 pub struct Figures(Vec<(&'static Goal, Vec<f64>)>);
 
 impl Figures {
-    /// One more measurement of a figure.
+    /// Adds a measurement of a figure.
     pub fn note(&mut self, goal: &'static Goal, figure: f64) {
         match self.0.iter_mut().find(|(known, _)| std::ptr::eq(*known, goal)) {
             Some((_, figures)) => figures.push(figure),
@@ -99,7 +100,7 @@ impl Figures {
         }
     }
 
-    /// Prints each with its target, its median and its range. Nothing is asserted: a busy minute misses any of them.
+    /// Prints each figure with its target, median and range. Nothing is asserted: a busy machine misses any target.
     pub fn print(&self) {
         let has_batch = engines::has_batch();
         println!("targets {} the batch engine", if has_batch { "with" } else { "without" });
@@ -119,13 +120,13 @@ impl Figures {
     }
 }
 
-/// The one in the middle.
+/// Returns the median.
 pub fn median(figures: &mut [f64]) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
 }
 
-/// The least and the most.
+/// Formats the minimum and the maximum.
 pub fn spread(figures: &[f64], digits: usize) -> String {
     let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
     let most = figures.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -4,7 +4,7 @@ use super::{
     client::Call,
     load::{Latencies, Outcome, Rate, open_loop},
     raw,
-    service::{APP, SHEDDING, Service, Site},
+    service::{APP, Installation, SHEDDING, Service},
     settings,
     summary::capacity,
 };
@@ -13,9 +13,10 @@ const CALLS: [(&str, Call); 3] = [("mint", Call::Mint), ("refresh", Call::Refres
 const CONNECTIONS: [usize; 3] = [16, 64, 512];
 const LOADS: [f64; 4] = [0.5, 0.8, 1.0, 2.0];
 
-/// Measures every cell, each with raw signatures before and after it; the capacity is found anew before each four.
+/// Measures every cell, with raw signatures before and after it; measures the capacity again before each row of four
+/// cells.
 pub async fn run() {
-    let service = Service::start(Site::new(), SHEDDING);
+    let service = Service::start(Installation::new(), SHEDDING);
     println!("open loop; latencies in ms, from when a request was due; capacity: closed loop before each four rows");
     println!(
         "{:<8} {:>5} {:>5} {:>9} {:>9} {:>10} {:>6} {:>23} {:>8} {:>23} {:>7}",
@@ -37,7 +38,7 @@ pub async fn run() {
             let mut before = raw::signature();
             for load in LOADS {
                 let rate = Rate { per_second: load * capacity, connections };
-                let outcome = open_loop(&service.process, &service.door(APP), rate, &call, settings::cell()).await;
+                let outcome = open_loop(&service.process, &service.target(APP), rate, &call, settings::cell()).await;
                 let after = raw::signature();
                 print(name, load, rate, &outcome, f64::midpoint(before, after), service.process.resident());
                 before = after;

@@ -1,5 +1,5 @@
-//! Closed loops, to find the capacity; open loops, free of coordinated omission: a request's latency counts from when it
-//! was due, not from when a connection was free to send it.
+//! Closed loops, to measure the capacity, and open loops without coordinated omission: a request's latency counts
+//! from its due time, not from the time at which a connection was free.
 //!
 //! Every latency is kept, so that percentiles are exact.
 
@@ -18,11 +18,11 @@ use tokio::{
 };
 
 use super::{
-    client::{Call, Client, Door},
+    client::{Call, Client, Target},
     process::Process,
 };
 
-/// How fast requests fall due, and over how many connections they go.
+/// Rate of requests, and the number of their connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
     pub per_second: f64,
@@ -30,9 +30,9 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// When a request is due, after the beginning.
-    fn due(self, turn: u64) -> Duration {
-        Duration::from_secs_f64(turn as f64 / self.per_second)
+    /// Returns the due time of a request, after the beginning.
+    fn due(self, number: u64) -> Duration {
+        Duration::from_secs_f64(number as f64 / self.per_second)
     }
 }
 
@@ -45,31 +45,31 @@ impl Latencies {
         self.0.len()
     }
 
-    /// The latency that so many per cent of the answers did not exceed.
+    /// Returns the latency that `percent` of the answers did not exceed.
     pub fn percentile(&self, percent: f64) -> Duration {
         let rank = (self.0.len() as f64 * percent / 100.0).ceil() as usize;
         self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()
     }
 }
 
-/// What came back.
+/// Answers of a measurement.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub admitted: Latencies,
     pub refused: Latencies,
-    /// Neither a token nor an honest refusal.
+    /// Errors, and answers that are neither a token nor a refusal for overload.
     pub failed: usize,
     pub cpu: Duration,
     pub took: Duration,
 }
 
 impl Outcome {
-    /// Answers with a token, each second.
+    /// Returns the number of tokens a second.
     pub fn goodput(&self) -> f64 {
         self.admitted.count() as f64 / self.took.as_secs_f64()
     }
 
-    /// Seconds of the server's processor for each answer with a token; refusals are part of the price.
+    /// Returns the server's CPU time for each token, in seconds; the cost of refusals is included.
     pub fn cpu_per_answer(&self) -> f64 {
         self.cpu.as_secs_f64() / self.admitted.count().max(1) as f64
     }
@@ -83,14 +83,20 @@ impl Outcome {
     }
 }
 
-/// Every connection asks again as soon as it is answered.
-pub async fn closed_loop(process: &Process, door: &Door, connections: usize, call: &Call, span: Duration) -> Outcome {
-    let clients = clients(door, connections, call).await;
+/// Runs a closed loop: every connection sends its next request after each answer.
+pub async fn closed_loop(
+    process: &Process,
+    target: &Target,
+    connections: usize,
+    call: &Call,
+    span: Duration,
+) -> Outcome {
+    let clients = clients(target, connections, call).await;
     let measured = Measured::begin(process);
-    let mut asking = JoinSet::new();
+    let mut tasks = JoinSet::new();
     for mut client in clients {
         let (outcome, call, begun) = (Arc::clone(&measured.outcome), call.clone(), measured.begun);
-        asking.spawn(async move {
+        tasks.spawn(async move {
             while begun.elapsed() < span {
                 let sent = Instant::now();
                 let status = client.call(&call).await;
@@ -98,67 +104,68 @@ pub async fn closed_loop(process: &Process, door: &Door, connections: usize, cal
             }
         });
     }
-    asking.join_all().await;
+    tasks.join_all().await;
     measured.end(process)
 }
 
-/// Requests fall due at a rate, whatever the service does; beside them, health is asked for ten times a second.
+/// Runs an open loop, and beside it requests for `/healthz`, ten a second.
 pub async fn with_health(
     process: &Process,
-    door: &Door,
+    target: &Target,
     rate: Rate,
     call: &Call,
     span: Duration,
 ) -> (Outcome, Outcome) {
     let health = Rate { per_second: 10.0, connections: 4 };
-    tokio::join!(open_loop(process, door, rate, call, span), open_loop(process, door, health, &Call::Health, span))
+    tokio::join!(open_loop(process, target, rate, call, span), open_loop(process, target, health, &Call::Health, span))
 }
 
-/// Requests fall due at a rate, whatever the service does.
-pub async fn open_loop(process: &Process, door: &Door, rate: Rate, call: &Call, span: Duration) -> Outcome {
-    let clients = clients(door, rate.connections, call).await;
+/// Runs an open loop: requests fall due at a fixed rate.
+pub async fn open_loop(process: &Process, target: &Target, rate: Rate, call: &Call, span: Duration) -> Outcome {
+    let clients = clients(target, rate.connections, call).await;
     let total = (rate.per_second * span.as_secs_f64()) as u64;
-    let (due, turns) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU64::new(0)));
+    let (due, numbers) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU64::new(0)));
     let measured = Measured::begin(process);
-    let mut asking = JoinSet::new();
-    asking.spawn(pace(Arc::clone(&due), measured.begun, rate, total));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(pace(Arc::clone(&due), measured.begun, rate, total));
     for mut client in clients {
-        let (outcome, due, turns) = (Arc::clone(&measured.outcome), Arc::clone(&due), Arc::clone(&turns));
+        let (outcome, due, numbers) = (Arc::clone(&measured.outcome), Arc::clone(&due), Arc::clone(&numbers));
         let (call, begun) = (call.clone(), measured.begun);
-        asking.spawn(async move {
+        tasks.spawn(async move {
             loop {
-                // The semaphore is fair: whoever takes a turn first is let go first, so at the time of that turn.
-                let turn = turns.fetch_add(1, Ordering::Relaxed);
-                if turn >= total {
+                // The semaphore is fair: requests get their permits in the order of their numbers, each at its due
+                // time.
+                let number = numbers.fetch_add(1, Ordering::Relaxed);
+                if number >= total {
                     return;
                 }
                 due.acquire().await.unwrap().forget();
                 let status = client.call(&call).await;
-                let latency = begun.elapsed().saturating_sub(rate.due(turn));
+                let latency = begun.elapsed().saturating_sub(rate.due(number));
                 outcome.lock().unwrap().note(&status, latency);
             }
         });
     }
-    asking.join_all().await;
+    tasks.join_all().await;
     measured.end(process)
 }
 
-/// Lets each request go when it is due. It never sleeps: the runtime's timer counts whole milliseconds, and a thread of its own
-/// would have to wait for the processor.
+/// Releases each request at its due time. It never sleeps: the runtime's timer has a resolution of a millisecond, and
+/// a separate thread would wait for the processor.
 async fn pace(due: Arc<Semaphore>, begun: Instant, rate: Rate, total: u64) {
-    for turn in 0..total {
-        while begun.elapsed() < rate.due(turn) {
+    for number in 0..total {
+        while begun.elapsed() < rate.due(number) {
             task::yield_now().await;
         }
         due.add_permits(1);
     }
 }
 
-/// Connections that made one call already: the login that a refresh needs, and the warming up.
-async fn clients(door: &Door, connections: usize, call: &Call) -> Vec<Client> {
+/// Opens connections and makes one call on each: the login that a refresh needs, and a warm-up.
+async fn clients(target: &Target, connections: usize, call: &Call) -> Vec<Client> {
     let mut clients = Vec::with_capacity(connections);
     for _ in 0..connections {
-        let mut client = Client::connect(door).await.unwrap();
+        let mut client = Client::connect(target).await.unwrap();
         let status = client.call(call).await.unwrap();
         assert_eq!(status, 200, "{}", client.answer());
         clients.push(client);
@@ -166,7 +173,7 @@ async fn clients(door: &Door, connections: usize, call: &Call) -> Vec<Client> {
     clients
 }
 
-/// A measurement under way.
+/// A running measurement.
 struct Measured {
     outcome: Arc<Mutex<Outcome>>,
     cpu: Duration,

@@ -1,8 +1,8 @@
-//! The load test: what a token costs, as ratios of one run.
+//! Load test: the cost of a token, as ratios within one run.
 //!
-//! `cargo bench --bench load` keeps whoever is measured on one processor and the load on the others, measures raw
-//! signatures on the same processor in between, and prints every figure beside them. Nothing is asserted of the figures:
-//! machines are noisy, and the figures are for people to read (docs/performance.md).
+//! `cargo bench --bench load` pins the measured server to one processor and the load to the others, measures raw
+//! signatures on the server's processor in between, and prints every figure beside them. No figure is asserted,
+//! because machines are noisy; people read them (docs/performance.md).
 
 #![allow(
     unreachable_pub,
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     if engine_table::sign_only(&arguments) {
         return ExitCode::SUCCESS;
     }
-    // `cargo test` and `cargo bench -- --list` start every bench; only a real run measures.
+    // `cargo test` and `cargo bench -- --list` also start this program; only `cargo bench` measures.
     if !arguments.iter().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
@@ -59,8 +59,8 @@ fn main() -> ExitCode {
     runtime.block_on(run())
 }
 
-/// Keeps the load from sleeping. To wake another processor costs whoever is measured, up to a tenth of a token where
-/// processors are virtual; clients on other machines would not cost it that.
+/// Keeps the load's processors awake. Waking them costs the measured server up to a tenth of a token on virtual
+/// machines; clients on other machines would not.
 async fn stay_awake() {
     loop {
         tokio::task::yield_now().await;
@@ -82,7 +82,7 @@ async fn run() -> ExitCode {
     if missing.is_empty() || !settings::is_ci() {
         return ExitCode::SUCCESS;
     }
-    // Where nobody looks at the table, a row that is not there must be heard of.
+    // In CI nobody reads the table, so a missing row must fail the run.
     eprintln!("{} of the peers could not be started", missing.len());
     ExitCode::FAILURE
 }

@@ -1,4 +1,4 @@
-//! Other people's servers under the same contract: `peers/`, one folder a language.
+//! Comparable servers with the same contract: `peers/`, one folder for each language.
 
 use std::{
     env,
@@ -11,40 +11,40 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
 use super::{
-    client::{Call, Client, Door},
+    client::{Call, Client, Target},
     process::Process,
-    service::Site,
+    service::Installation,
     settings,
 };
 
-/// A peer that runs.
+/// A running peer.
 pub struct Peer {
     pub name: &'static str,
     pub process: Process,
-    pub door: Door,
+    pub target: Target,
     _built: tempfile::TempDir,
 }
 
-/// A peer that does not run here, and why.
+/// A peer that cannot run here, and the reason.
 pub struct Missing {
     pub name: &'static str,
     pub why: String,
 }
 
-/// How a peer is started: makes what has to be made in the folder it is given.
+/// Builds a peer in the given folder; returns the command that starts it.
 type Prepare = fn(&Path) -> Result<Command, String>;
 
 const PEERS: [(&str, Prepare); 3] =
     [("Node, fastify + jose", node), ("Python, FastAPI + PyJWT", python), ("Go, net/http + golang-jwt", go)];
 
-/// Starts every peer with the key of a site, and checks what each answers.
-pub async fn start_all(site: &Site) -> Vec<Result<Peer, Missing>> {
+/// Starts every peer with the key of an installation, and checks its answers.
+pub async fn start_all(installation: &Installation) -> Vec<Result<Peer, Missing>> {
     let mut peers = Vec::new();
     for (name, prepare) in PEERS {
-        let started = start(name, prepare, site);
+        let started = start(name, prepare, installation);
         peers.push(match started {
             Ok(peer) => {
-                check(&peer.door, site).await;
+                check(&peer.target, installation).await;
                 Ok(peer)
             }
             Err(why) => Err(Missing { name, why }),
@@ -53,14 +53,18 @@ pub async fn start_all(site: &Site) -> Vec<Result<Peer, Missing>> {
     peers
 }
 
-fn start(name: &'static str, prepare: Prepare, site: &Site) -> Result<Peer, String> {
+fn start(name: &'static str, prepare: Prepare, installation: &Installation) -> Result<Peer, String> {
     let built = tempfile::tempdir().unwrap();
     let mut command = prepare(built.path())?;
     let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-    command.arg(address.port().to_string()).arg(site.key_file()).arg(&site.kid).env("PEER_API_KEY", &site.api_key);
+    command
+        .arg(address.port().to_string())
+        .arg(installation.key_file())
+        .arg(&installation.kid)
+        .env("PEER_API_KEY", &installation.api_key);
     let (process, _ready) = Process::start(&command).map_err(|why| why.to_string())?;
-    let door = Door { address, api_key: site.api_key.clone(), app: "web".to_owned() };
-    Ok(Peer { name, process, door, _built: built })
+    let target = Target { address, api_key: installation.api_key.clone(), app: "web".to_owned() };
+    Ok(Peer { name, process, target, _built: built })
 }
 
 fn folder(language: &str) -> PathBuf {
@@ -86,7 +90,7 @@ fn python(_: &Path) -> Result<Command, String> {
     Ok(command)
 }
 
-/// With Debian's packages `golang-go` and `golang-github-golang-jwt-jwt-dev`, which lie in a GOPATH.
+/// Builds the Go peer with Debian's packages `golang-go` and `golang-github-golang-jwt-jwt-dev`, which use a GOPATH.
 fn go(built: &Path) -> Result<Command, String> {
     let server = built.join("server");
     let path = env::var("GOPATH").unwrap_or_else(|_| "/usr/share/gocode".to_owned());
@@ -103,7 +107,7 @@ fn runs(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{name}: {}", why())) }
 }
 
-/// What the contract says of an answer.
+/// Answer of the contract.
 #[derive(Deserialize)]
 struct Answer {
     token: String,
@@ -120,20 +124,20 @@ struct Claims {
     jti: String,
 }
 
-/// Whoever is measured gives out tokens that the public key verifies, and gives them to nobody without the API key.
-pub async fn check(door: &Door, site: &Site) {
-    let mut client = Client::connect(door).await.unwrap();
+/// Checks that a server mints tokens that the public key verifies, and refuses a wrong API key.
+pub async fn check(target: &Target, installation: &Installation) {
+    let mut client = Client::connect(target).await.unwrap();
     assert_eq!(client.call(&Call::Mint).await.unwrap(), 200, "{}", client.answer());
     let (_, body) = client.answer().split_once("\r\n\r\n").unwrap();
     let answer: Answer = serde_json::from_str(body).unwrap();
-    let key = DecodingKey::from_rsa_pem(site.public_key.as_bytes()).unwrap();
+    let key = DecodingKey::from_rsa_pem(installation.public_key.as_bytes()).unwrap();
     let claims = decode::<Claims>(&answer.token, &key, &Validation::new(Algorithm::RS256)).unwrap().claims;
-    assert_eq!(decode_header(&answer.token).unwrap().kid.as_deref(), Some(&*site.kid));
+    assert_eq!(decode_header(&answer.token).unwrap().kid.as_deref(), Some(&*installation.kid));
     assert!(claims.sub.starts_with("user-") && claims.jti.len() >= 16);
     assert_eq!((claims.exp * 1000, answer.server_time / 1000), (answer.token_expires, claims.iat));
-    // The seconds that are left are whole ones, and `exp` may be within the last.
+    // `expires_in` is rounded to seconds, so `exp` may differ by one.
     assert!((0..=1).contains(&(claims.exp - claims.iat - answer.expires_in)));
-    let stranger = Door { api_key: "a wrong one".to_owned(), ..door.clone() };
+    let stranger = Target { api_key: "a wrong one".to_owned(), ..target.clone() };
     let mut client = Client::connect(&stranger).await.unwrap();
     assert_eq!(client.call(&Call::Mint).await.unwrap(), 401);
 }

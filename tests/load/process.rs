@@ -1,4 +1,4 @@
-//! Processes on a processor of their own, and what the kernel says of them.
+//! Processes on a processor of their own, and their CPU time and memory.
 
 use std::{
     fs,
@@ -13,26 +13,26 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-/// The processor of whoever is measured; the load gets another, where there is one.
+/// Processor of the measured server; the load uses the others, if there are any.
 pub const MEASURED_CPU: usize = 0;
 
-/// Ticks of a second in `/proc`, on every Linux of these processors.
+/// Ticks per second in `/proc`; the same on every Linux for these architectures.
 const USER_HZ: u32 = 100;
 
-/// The processors this process was given.
+/// Returns the processors that this process may use.
 fn all_cpus() -> CpuSet {
     static ALL: OnceLock<CpuSet> = OnceLock::new();
     *ALL.get_or_init(|| sched_getaffinity(None).unwrap())
 }
 
-/// Keeps this thread, and those it starts from now on, on the processor of whoever is measured.
+/// Pins this thread, and those it starts later, to the processor of the measured server.
 pub fn pin_to_the_measured() {
     let mut set = CpuSet::new();
     set.set(MEASURED_CPU);
     sched_setaffinity(None, &set).unwrap();
 }
 
-/// Keeps this thread, and those it starts from now on, off that processor; where there is only one, it is shared.
+/// Pins this thread, and those it starts later, to the other processors; a single processor is shared.
 pub fn pin_to_the_others() {
     let mut set = all_cpus();
     set.unset(MEASURED_CPU);
@@ -41,25 +41,25 @@ pub fn pin_to_the_others() {
     }
 }
 
-/// Lets this thread, and those it starts from now on, use every processor.
+/// Lets this thread, and those it starts later, use every processor.
 pub fn unpin() {
     sched_setaffinity(None, &all_cpus()).unwrap();
 }
 
-/// CPU time of this thread so far.
+/// Returns the CPU time of this thread so far.
 pub fn this_thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// A process that is stopped when this is dropped.
+/// A process that is killed on drop.
 pub struct Process(Child);
 
 impl Process {
-    /// Starts a command on the processor of whoever is measured; it is ready when it prints its first line, which is given
-    /// back too.
+    /// Starts a command on the processor of the measured server, and waits for its first line, the ready line;
+    /// returns both.
     pub fn start(command: &Command) -> io::Result<(Self, String)> {
-        // It ends with the run, however the run ends.
+        // The process is killed when this program ends, in whatever way.
         let mut pinned = Command::new("setpriv");
         pinned
             .args(["--pdeathsig", "KILL", "taskset", "-c", &MEASURED_CPU.to_string()])
@@ -72,17 +72,18 @@ impl Process {
         if line.is_empty() { Err(io::Error::other("it ended before it was ready")) } else { Ok((process, line)) }
     }
 
-    /// CPU time of the process so far, user and system, to ten milliseconds. Of the process, not of the threads that it has
-    /// now: one that ends takes its figure along.
+    /// Returns the CPU time of the process so far, user and system, to ten milliseconds. It includes threads that
+    /// ended.
     pub fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        // The command's name, in brackets, may hold anything; the state is the first behind it, field 3 of proc(5).
+        // The command's name, in parentheses, may contain any character; after it comes the state, field 3 of
+        // proc(5).
         let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
         let ticks = |field: usize| fields.split_whitespace().nth(field - 3)?.parse::<u32>().ok();
         Duration::from_secs(1) / USER_HZ * (ticks(14).unwrap() + ticks(15).unwrap())
     }
 
-    /// Resident memory in megabytes.
+    /// Returns the resident memory, in megabytes.
     pub fn resident(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The yardstick: one raw signature of the library the service signs with, on the processor the service gets.
+//! Reference measurement: one raw signature of the service's library, on the service's processor.
 
 use std::{thread, time::Duration};
 
@@ -8,16 +8,16 @@ use super::{
     process,
 };
 
-/// CPU time of one RSA-2048 signature of `aws-lc-rs`, in seconds.
+/// Measures the CPU time of one RSA-2048 signature of `aws-lc-rs`, in seconds.
 pub fn signature() -> f64 {
     on_the_measured(|| {
-        let mut engine = engines::yardstick();
+        let mut engine = engines::reference();
         let mut rounds: Vec<f64> = (0..5).map(|_| cpu_per_signature(&mut engine, Duration::from_millis(30))).collect();
         median(&mut rounds)
     })
 }
 
-/// CPU time of one signature of an engine, in seconds, while it signs for so long.
+/// Measures the CPU time of one signature of an engine, in seconds, over `span`.
 pub fn cpu_per_signature(engine: &mut Engine, span: Duration) -> f64 {
     let (begun, mut signatures) = (process::this_thread_cpu(), 0);
     loop {
@@ -30,10 +30,10 @@ pub fn cpu_per_signature(engine: &mut Engine, span: Duration) -> f64 {
     }
 }
 
-/// As long as what a token has to sign.
+/// Message as long as a token's signing input.
 pub const MESSAGE: [u8; 160] = [7; 160];
 
-/// Runs `work` on the processor of whoever is measured.
+/// Runs `work` on the processor of the measured server.
 pub fn on_the_measured<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let pinned = move || {
         process::pin_to_the_measured();

@@ -1,4 +1,4 @@
-//! Countersign as a process: its site, and the apps that are measured.
+//! Countersign as a process: its installation, and the measured apps.
 
 use std::{
     fs,
@@ -10,18 +10,19 @@ use std::{
 
 use serde_json::Value;
 
-use super::{client::Door, process::Process};
+use super::{client::Target, process::Process};
 
-/// What a token costs is measured without shedding: 64 clients that wait for each other's signatures are no overload.
+/// `custody.max_wait` for the cost of a token: no shedding, because 64 clients that wait for signatures are no
+/// overload.
 pub const PATIENT: &str = "10s";
 
-/// The default of `custody.max_wait`.
+/// Default of `custody.max_wait`.
 pub const SHEDDING: &str = "30ms";
 
-/// An app with the default policy.
+/// App with the default policy.
 pub const APP: &str = "web";
 
-/// The apps that stand beside the peers carry the same claims as theirs; the peers keep no sessions, nor does `bare`.
+/// Apps for the comparison with the peers: the same claims; `bare` keeps no sessions either.
 pub const BARE: &str = "bare";
 pub const DURABLE: &str = "durable";
 
@@ -37,15 +38,15 @@ kid = true
 ";
 
 /// A folder with configuration, key and store, and an API key for it.
-pub struct Site {
+pub struct Installation {
     folder: tempfile::TempDir,
     pub api_key: String,
     pub kid: String,
     pub public_key: String,
 }
 
-impl Site {
-    /// Sets a service up. The key is made before the start, which is that of an existing service.
+impl Installation {
+    /// Installs a service. The key exists before the start, as in an existing service.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = run(&["init", "--json", "--dir"], folder.path());
@@ -66,26 +67,27 @@ impl Site {
         self.folder.path().join("countersign.db")
     }
 
-    /// The private key's file: PKCS#8, in PEM.
+    /// Returns the path of the private key's file, PKCS#8 in PEM.
     pub fn key_file(&self) -> PathBuf {
         self.folder.path().join("keys").join(format!("{}.pem", self.kid))
     }
 }
 
-/// A service that runs.
+/// A running service.
 pub struct Service {
     pub process: Process,
-    pub site: Site,
+    pub installation: Installation,
     pub start_to_ready: Duration,
-    door: Door,
+    target: Target,
 }
 
 impl Service {
-    /// Starts the service of a site, shedding what would wait longer than `max_wait` for its signature.
-    pub fn start(site: Site, max_wait: &str) -> Self {
+    /// Starts the service of an installation. It sheds requests that would wait longer than `max_wait` for a
+    /// signature.
+    pub fn start(installation: Installation, max_wait: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "-c"]);
-        command.arg(site.config());
+        command.arg(installation.config());
         command.env("COUNTERSIGN_LIMITS__ENABLED", "false").env("COUNTERSIGN_CUSTODY__MAX_WAIT", max_wait);
         command.env("COUNTERSIGN_LOG__LEVEL", "error");
         let begun = Instant::now();
@@ -93,17 +95,17 @@ impl Service {
         let start_to_ready = begun.elapsed();
         let ready: Value = serde_json::from_str(&line).expect("a ready line");
         let address = ready["url"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
-        let door = Door { address, api_key: site.api_key.clone(), app: APP.to_owned() };
-        Self { process, site, start_to_ready, door }
+        let target = Target { address, api_key: installation.api_key.clone(), app: APP.to_owned() };
+        Self { process, installation, start_to_ready, target }
     }
 
-    /// Where the service is asked, and for which app.
-    pub fn door(&self, app: &str) -> Door {
-        Door { app: app.to_owned(), ..self.door.clone() }
+    /// Returns address and API key of the service, for this app.
+    pub fn target(&self, app: &str) -> Target {
+        Target { app: app.to_owned(), ..self.target.clone() }
     }
 }
 
-/// Runs a command of the CLI on a path; its JSON.
+/// Runs a CLI command on a path; returns its JSON.
 fn run(arguments: &[&str], path: &Path) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_countersign")).args(arguments).arg(path).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

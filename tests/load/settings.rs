@@ -1,4 +1,4 @@
-//! What a run measures, and for how long: from the environment (docs/performance.md).
+//! Parts and durations of a run, from the environment (docs/performance.md).
 
 use std::{env, time::Duration};
 
@@ -14,7 +14,7 @@ pub enum Part {
     Summary,
     /// Refreshes in a large store beside a small one.
     LargeStore,
-    /// Other people's servers under the same contract.
+    /// Comparable servers with the same contract.
     Peers,
     /// Every kind of call at several loads over several numbers of connections.
     Grid,
@@ -28,7 +28,7 @@ const PARTS: [(&str, Part); 5] = [
     ("grid", Part::Grid),
 ];
 
-/// The parts that `LOAD_PARTS` names, or all of them.
+/// Returns the parts that `LOAD_PARTS` names, or all.
 pub fn parts() -> Vec<Part> {
     let Ok(chosen) = env::var("LOAD_PARTS") else { return PARTS.map(|(_, part)| part).to_vec() };
     let known = |name: &str| PARTS.iter().any(|(known, _)| *known == name);
@@ -37,32 +37,32 @@ pub fn parts() -> Vec<Part> {
     PARTS.iter().filter(|(name, _)| names.contains(name)).map(|(_, part)| *part).collect()
 }
 
-/// How long the rounds behind one figure take together: `LOAD_SECONDS`.
+/// Returns the duration of all rounds of one figure: `LOAD_SECONDS`.
 fn seconds() -> Duration {
     Duration::from_secs_f64(number("LOAD_SECONDS").unwrap_or(10.0))
 }
 
-/// How long one round takes.
+/// Returns the duration of one round.
 pub fn round() -> Duration {
     seconds() / ROUNDS
 }
 
-/// How long one cell of the grid takes.
+/// Returns the duration of one cell of the grid.
 pub fn cell() -> Duration {
     seconds() / 2
 }
 
-/// Sessions in the large store: `LOAD_SESSIONS`.
+/// Returns the number of sessions in the large store: `LOAD_SESSIONS`.
 pub fn sessions() -> usize {
     number("LOAD_SESSIONS").map_or(2_000_000, |sessions| sessions as usize)
 }
 
-/// Whether a peer that cannot be started is a failure.
+/// Returns true if a peer that cannot be started fails the run.
 pub fn is_ci() -> bool {
     env::var("CI").is_ok_and(|value| value == "true")
 }
 
-/// The Python that has the peer's packages: `LOAD_PYTHON`.
+/// Returns the Python with the peer's packages: `LOAD_PYTHON`.
 pub fn python() -> String {
     env::var("LOAD_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Sessions that are in the store before the service starts, and the refresh tokens that belong to them.
+//! Sessions in the store before the service starts, and their refresh tokens.
 
 use std::{
     path::Path,
@@ -25,18 +25,18 @@ use tokio::task::JoinSet;
 
 use super::{process, service::APP};
 
-/// How many sessions are on their way to the store at once; fewer than its queue holds.
-const ABREAST: usize = 2048;
+/// Number of sessions that are created concurrently; smaller than the store's queue.
+const CONCURRENT: usize = 2048;
 
-/// The sessions began one after the other, over so long a time.
+/// Time between the first session's creation and the last one's.
 const SPREAD: Duration = Duration::from_hours(20 * 24);
 
-/// Distance of sessions that are refreshed after each other: a prime, so that all of them have their turn, far apart.
+/// Distance of consecutively refreshed sessions: a prime, so that every session is refreshed, and neighbours are not.
 const STRIDE: usize = 7_368_787;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The sessions, and how often each was refreshed.
+/// The sessions, each with the number of its refreshes.
 pub struct Stored {
     keys: SealingKeys,
     app: AppName,
@@ -46,7 +46,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Creates sessions through the store's own code, one for each user, as logins do.
+    /// Creates sessions in the store, one for each user, as logins do.
     pub async fn fill(config: &Path, count: usize) -> Arc<Self> {
         process::unpin();
         let settings = Settings::load(Some(config), &Environment::empty(), &[]).expect("a configuration");
@@ -59,10 +59,10 @@ impl Stored {
             turns: AtomicUsize::new(0),
         });
         let mut filling = JoinSet::new();
-        for begin in 0..ABREAST {
+        for begin in 0..CONCURRENT {
             let (stored, services) = (Arc::clone(&stored), Arc::clone(&services));
             filling.spawn(async move {
-                for number in (begin..count).step_by(ABREAST) {
+                for number in (begin..count).step_by(CONCURRENT) {
                     let created = services.store.create_session(stored.session(number, &services)).await.unwrap();
                     assert_eq!(created, Creation::Created { evicted: 0 });
                 }
@@ -77,7 +77,7 @@ impl Stored {
         self.refreshed.len()
     }
 
-    /// The session whose turn it is, and the refresh token that it was given last.
+    /// Returns the next session to refresh, and its newest refresh token.
     pub fn next(&self) -> (usize, RefreshToken) {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let number = turn.wrapping_mul(STRIDE) % self.count();
@@ -86,12 +86,12 @@ impl Stored {
         (number, RefreshToken::seal(&self.contents(number), &self.keys, nonce))
     }
 
-    /// The service answered with the session's next token.
+    /// Records that the service answered with the session's next token.
     pub fn rotated(&self, number: usize) {
         self.refreshed[number].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Refreshes that the service answered with a token.
+    /// Returns the number of refreshes that the service answered with a token.
     pub fn rotations(&self) -> u64 {
         self.refreshed.iter().map(|count| u64::from(count.load(Ordering::Relaxed))).sum()
     }

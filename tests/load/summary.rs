@@ -1,4 +1,4 @@
-//! The figures that have targets, each from five pairs measured in turn.
+//! Figures that have targets, each from five pairs measured in turn.
 
 use super::{
     client::Call,
@@ -8,43 +8,43 @@ use super::{
     },
     load::{Latencies, Outcome, Rate, closed_loop, open_loop, with_health},
     raw,
-    service::{APP, BARE, PATIENT, SHEDDING, Service, Site},
+    service::{APP, BARE, Installation, PATIENT, SHEDDING, Service},
     settings::{self, ROUNDS},
     show,
 };
 
-/// Connections of the closed loops that find what a call costs.
+/// Connections of the closed loops that measure the cost of a call.
 const CLIENTS: usize = 64;
 
-/// As many connections as can wait for each other without anybody being shed: the capacity is found with them.
+/// Connections of the closed loops that measure the capacity: few enough that no request is shed.
 pub const CALM: usize = 24;
 
-/// Connections over which twice the capacity is offered.
+/// Connections of the open loop at twice the capacity.
 const CROWD: usize = 512;
 
 /// Measures all of them.
 pub async fn run(figures: &mut Figures) {
     for _ in 0..ROUNDS {
-        figures.note(&START, Service::start(Site::new(), SHEDDING).start_to_ready.as_secs_f64() * 1e3);
+        figures.note(&START, Service::start(Installation::new(), SHEDDING).start_to_ready.as_secs_f64() * 1e3);
     }
-    let patient = Service::start(Site::new(), PATIENT);
+    let patient = Service::start(Installation::new(), PATIENT);
     println!("memory, idle: {:.0} MB", patient.process.resident());
     cost(&patient, &Call::Mint, &MINT, figures).await;
     cost(&patient, &Call::Refresh, &REFRESH, figures).await;
     one_at_a_time(&patient, APP, &ONE, figures).await;
     one_at_a_time(&patient, BARE, &ONE_BARE, figures).await;
     drop(patient);
-    let shedding = Service::start(Site::new(), SHEDDING);
+    let shedding = Service::start(Installation::new(), SHEDDING);
     almost_full(&shedding, figures).await;
     overloaded(&shedding, figures).await;
     println!("memory, after overload: {:.0} MB\n", shedding.process.resident());
 }
 
-/// The CPU of a call, held against raw signatures before and after it.
+/// Measures the CPU time of a call, divided by that of raw signatures before and after it.
 async fn cost(service: &Service, call: &Call, goal: &'static Goal, figures: &mut Figures) {
     for _ in 0..ROUNDS {
         let before = raw::signature();
-        let outcome = closed_loop(&service.process, &service.door(APP), CLIENTS, call, settings::round()).await;
+        let outcome = closed_loop(&service.process, &service.target(APP), CLIENTS, call, settings::round()).await;
         let raw = f64::midpoint(before, raw::signature());
         figures.note(goal, outcome.cpu_per_answer() / raw);
         tell(&outcome);
@@ -54,7 +54,7 @@ async fn cost(service: &Service, call: &Call, goal: &'static Goal, figures: &mut
 async fn one_at_a_time(service: &Service, app: &str, goal: &'static Goal, figures: &mut Figures) {
     for _ in 0..ROUNDS {
         let before = raw::signature();
-        let outcome = closed_loop(&service.process, &service.door(app), 1, &Call::Mint, settings::round()).await;
+        let outcome = closed_loop(&service.process, &service.target(app), 1, &Call::Mint, settings::round()).await;
         let raw = f64::midpoint(before, raw::signature());
         figures.note(goal, outcome.admitted.percentile(50.0).as_secs_f64() / raw);
     }
@@ -64,7 +64,7 @@ async fn almost_full(service: &Service, figures: &mut Figures) {
     for _ in 0..ROUNDS {
         let rate = Rate { per_second: 0.8 * capacity(service, &Call::Mint).await, connections: CLIENTS };
         let before = raw::signature();
-        let outcome = open_loop(&service.process, &service.door(APP), rate, &Call::Mint, settings::round()).await;
+        let outcome = open_loop(&service.process, &service.target(APP), rate, &Call::Mint, settings::round()).await;
         let raw = f64::midpoint(before, raw::signature());
         figures.note(&P99_AT_80, p99_ms(&outcome.admitted));
         figures.note(&P99_AT_80_RAW, p99_ms(&outcome.admitted) / 1e3 / raw);
@@ -78,7 +78,7 @@ async fn overloaded(service: &Service, figures: &mut Figures) {
         let rate = Rate { per_second: 2.0 * capacity, connections: CROWD };
         let before = raw::signature();
         let (over, health) =
-            with_health(&service.process, &service.door(APP), rate, &Call::Mint, settings::round()).await;
+            with_health(&service.process, &service.target(APP), rate, &Call::Mint, settings::round()).await;
         let raw = f64::midpoint(before, raw::signature());
         figures.note(&GOODPUT, over.goodput() / capacity);
         figures.note(&P99_ADMITTED, p99_ms(&over.admitted));
@@ -90,16 +90,16 @@ async fn overloaded(service: &Service, figures: &mut Figures) {
     }
 }
 
-/// Answers with a token each second, where everybody who is answered asks again at once.
+/// Measures the tokens a second of a closed loop.
 pub async fn capacity(service: &Service, call: &Call) -> f64 {
-    closed_loop(&service.process, &service.door(APP), CALM, call, settings::round()).await.goodput()
+    closed_loop(&service.process, &service.target(APP), CALM, call, settings::round()).await.goodput()
 }
 
 fn p99_ms(latencies: &Latencies) -> f64 {
     latencies.percentile(99.0).as_secs_f64() * 1e3
 }
 
-/// Says so where calls were not answered that should have been.
+/// Prints a line if requests failed.
 fn tell(outcome: &Outcome) {
     let text = show::not_admitted([outcome].into_iter());
     if !text.is_empty() {

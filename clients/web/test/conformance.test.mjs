@@ -1,9 +1,9 @@
-// Runs the scenarios that every client is held to. Their format: ../../README.md.
+// Runs the scenarios that every client must pass. Their format: ../../README.md.
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
-import { World, problem, response, settled } from "./world.mjs";
+import { Simulation, problem, response, settled } from "./simulation.mjs";
 
 const folder = new URL("../../conformance/", import.meta.url);
 
@@ -11,39 +11,39 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".json")).
   const { name, why, given = {}, steps } = JSON.parse(readFileSync(new URL(file, folder), "utf8"));
   test(`${file}: ${name}`, async () => {
     assert.ok(why, "a scenario says why");
-    const world = new World({ random: given.random, locks: given.locks, storage: given.storage, deviceClock: given.device_clock });
-    if (given.saved) world.left(given.saved.user_id, given.saved.session, given.saved.age, given.saved);
-    const pages = Array.from({ length: given.tabs ?? 1 }, (_, tab) => world.page(tab + 1));
+    const simulation = new Simulation({ random: given.random, locks: given.locks, storage: given.storage, deviceClock: given.device_clock });
+    if (given.saved) simulation.saveEarlier(given.saved.user_id, given.saved.session, given.saved.age, given.saved);
+    const pages = Array.from({ length: given.tabs ?? 1 }, (_, tab) => simulation.page(tab + 1));
     for (const [at, step] of steps.entries()) {
-      await happen(world, pages, step.in);
-      assert.deepEqual(world.taken(), step.out ?? [], `step ${at}: ${JSON.stringify(step.in)}`);
+      await trigger(simulation, pages, step.in);
+      assert.deepEqual(simulation.takeLog(), step.out ?? [], `step ${at}: ${JSON.stringify(step.in)}`);
     }
   });
 }
 
-/** Makes one event happen, and lets everything follow that takes no time. */
-async function happen(world, pages, { tab = 1, ...event }) {
+/** Triggers one event, and runs everything that takes no virtual time. */
+async function trigger(simulation, pages, { tab = 1, ...event }) {
   const [[kind, value]] = Object.entries(event);
   const page = pages[tab - 1];
-  const report = (what) => (result) => page.out({ [what]: result });
-  const happenings = {
-    login: () => void page.auth.login(value).then(report("loggedIn"), (error) => page.out({ loginFailed: error.message })),
-    logout: () => void page.auth.logout().then(() => page.out({ loggedOut: [] })),
+  const report = (what) => (result) => page.record({ [what]: result });
+  const triggers = {
+    login: () => void page.auth.login(value).then(report("loggedIn"), (error) => page.record({ loginFailed: error.message })),
+    logout: () => void page.auth.logout().then(() => page.record({ loggedOut: [] })),
     failure: () => page.braze.fail(value),
     failures: () => value.forEach((failure) => page.braze.fail(failure)),
-    advance: () => world.advance(value),
+    advance: () => simulation.advance(value),
     hide: () => (page.isHidden = true),
     show: () => ((page.isHidden = false), page.wake(false)),
     online: () => page.wake(true),
-    answer: () => answer(world, value, tab),
+    answer: () => answer(simulation, value, tab),
   };
-  await happenings[kind]();
+  await triggers[kind]();
   await settled();
 }
 
-async function answer(world, { to, session, problem: refusal, status, body, error, retry_after, none, ...options }, tab) {
-  const identity = session !== undefined && world.session(session, options);
-  await world.answer(
+async function answer(simulation, { to, session, problem: refusal, status, body, error, retry_after, none, ...options }, tab) {
+  const identity = session !== undefined && simulation.session(session, options);
+  await simulation.answer(
     to,
     ({ resolve, reject }) => {
       if (none) reject(new TypeError("Failed to fetch"));

@@ -1,4 +1,4 @@
-// UID2's two conditions, at their edges, in milliseconds.
+// Boundary values of UID2's two conditions, in milliseconds.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

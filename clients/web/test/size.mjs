@@ -1,4 +1,4 @@
-// The whole client is at most 2 kB as a browser loads it: minified and gzipped.
+// Checks the size of the client as a browser loads it, minified and gzipped: at most 2 KiB.
 
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
@@ -7,6 +7,6 @@ const LIMIT = 2048;
 const size = gzipSync(readFileSync(new URL("../dist/index.js", import.meta.url)), { level: 9 }).length;
 console.log(`dist/index.js: ${size} of ${LIMIT} bytes, gzipped`);
 if (size > LIMIT) {
-  console.error("too large: take something out");
+  console.error("too large: remove something");
   process.exitCode = 1;
 }

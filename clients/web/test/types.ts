@@ -1,4 +1,4 @@
-// Compiled, not run: the real SDKs have the shape that the client asks for.
+// Compiled, not run: checks that both SDKs have the type that the client requires.
 
 import * as braze from "@braze/web-sdk";
 import * as braze5 from "braze-web-sdk-5";

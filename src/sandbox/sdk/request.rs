@@ -1,22 +1,22 @@
-//! A request of an SDK, as far as it matters here.
+//! Parsed requests of the SDKs.
 
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::domain::verdict::Claimed;
 
-/// A request of an SDK.
+/// A request of an SDK: its headers for authentication, and its JSON body.
 pub(super) struct SdkRequest {
     header_api_key: Option<String>,
-    /// The bare JWT. Blank is as good as none.
+    /// The JWT without a prefix; a blank header counts as none.
     pub(super) token: Option<String>,
-    /// The SDK's own count of its tries on this endpoint, from 1.
+    /// Number of the try on this endpoint, from 1, as the SDK counts.
     pub(super) attempt: Option<u64>,
     body: Value,
 }
 
 impl SdkRequest {
-    /// Reads it; `None` where the body is not a JSON object.
+    /// Parses a request; returns `None` if the body is not a JSON object.
     pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body: Value = serde_json::from_slice(body).ok()?;
@@ -28,7 +28,7 @@ impl SdkRequest {
         })
     }
 
-    /// The SDK API key, where header and body agree on one.
+    /// Returns the SDK API key, if header and body agree.
     pub(super) fn api_key(&self) -> Option<&str> {
         let header = self.header_api_key.as_deref()?;
         match self.body.get("api_key") {
@@ -37,7 +37,7 @@ impl SdkRequest {
         }
     }
 
-    /// Its events.
+    /// Returns the events.
     pub(super) fn events(&self) -> &[Value] {
         self.rows("events")
     }
@@ -46,13 +46,13 @@ impl SdkRequest {
         self.body.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// Whom it is for: the users of its rows, and those that the request itself names.
+    /// Returns the user that the request claims to be of, from its rows and its own members.
     pub(super) fn claimed(&self) -> Claimed {
         let rows = self.rows("events").iter().chain(self.rows("attributes"));
         Claimed::of(rows.map(user_of), self.named_by_request())
     }
 
-    /// Every user id in it, each once.
+    /// Returns every user id in the request, without repetition.
     pub(super) fn user_ids(&self) -> Vec<String> {
         let rows = self.rows("events").iter().chain(self.rows("attributes")).filter_map(user_of);
         let mut ids = Vec::new();
@@ -68,12 +68,12 @@ impl SdkRequest {
         [self.body.get("respond_with").and_then(user_of), user_of(&self.body)].into_iter().flatten()
     }
 
-    /// Whether it wants to know the triggers.
+    /// Returns true if the SDK asks for triggers.
     pub(super) fn wants_triggers(&self) -> bool {
         self.body.pointer("/respond_with/triggers") == Some(&json!(true))
     }
 
-    /// The version of the configuration that the SDK has, in Unix seconds; 0 where it has none.
+    /// Returns the version of the SDK's configuration, in Unix seconds; 0 if it has none.
     pub(super) fn config_time(&self) -> i64 {
         self.body.pointer("/respond_with/config/config_time").and_then(Value::as_i64).unwrap_or(0)
     }

@@ -4,8 +4,8 @@ pub mod domain;
 pub mod rotation;
 pub mod sandbox;
 pub mod service;
+pub mod session_model;
 pub mod test_service;
-pub mod world;
 
 use serde_json::Value;
 

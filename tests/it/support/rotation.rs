@@ -1,4 +1,5 @@
-//! A service's keys, a sandbox reached through real HTTP, and one clock for both that the test moves.
+//! Set-up of rotation tests: a service's keys, a sandbox reached over HTTP, and one clock for both that the test
+//! moves.
 
 use std::{
     net::SocketAddr,
@@ -21,7 +22,7 @@ use countersign::{
         Observer, RotateError, StepPhase,
         plan::{Next, Step},
     },
-    sandbox::{AppSpec, REST_API_KEY, Sandbox, Switches, World, router, serve},
+    sandbox::{AppSpec, LocalBraze, REST_API_KEY, Sandbox, Switches, router, serve},
 };
 use http::Request;
 use http_body_util::BodyExt;
@@ -32,24 +33,25 @@ use super::{Answer, domain::NOW, test_service::TestClock};
 
 pub const APPS: [&str; 2] = ["web", "ios"];
 
-pub struct Stage {
+/// Services of one node, with a key ring of two apps at a sandbox.
+pub struct RotationSetup {
     pub clock: Arc<TestClock>,
     pub services: Services,
     pub settings: Settings,
     pub folder: tempfile::TempDir,
-    /// Every step that was done.
+    /// Names of the completed steps.
     pub done: Arc<Mutex<Vec<String>>>,
     routes: Router,
     serving: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Stage {
+impl Drop for RotationSetup {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-/// The configuration of a ring with both apps at this sandbox; `more` goes into its rotation.
+/// Returns the configuration of a ring with both apps at this sandbox; `more` is added to its rotation.
 pub fn config(url: &str, more: &str) -> String {
     let apps = APPS.map(|app| {
         let id = app_id(app);
@@ -66,7 +68,7 @@ pub fn app_id(app: &str) -> String {
     format!("id-of-{app}")
 }
 
-/// Writes what the configuration names.
+/// Writes the configuration and the files that it names.
 pub fn write_files(folder: &Path, url: &str, more: &str) -> Layout {
     use std::os::unix::fs::PermissionsExt;
     let layout = Layout::of(folder);
@@ -76,7 +78,7 @@ pub fn write_files(folder: &Path, url: &str, more: &str) -> Layout {
     layout
 }
 
-/// A services in a folder that is furnished, with this clock.
+/// Opens the services of an installed folder, with this clock.
 pub async fn services(folder: &Path, clock: &Arc<TestClock>) -> (Services, Settings) {
     let settings = Settings::load(Some(&Layout::of(folder).config), &Environment::empty(), &[]).unwrap();
     let mut services = Services::open(&settings).await.unwrap();
@@ -84,19 +86,19 @@ pub async fn services(folder: &Path, clock: &Arc<TestClock>) -> (Services, Setti
     (services, settings)
 }
 
-impl Stage {
-    /// One key that signs, and is at Braze for both apps.
+impl RotationSetup {
+    /// Sets up one active key, which Braze holds for both apps.
     pub async fn new() -> Self {
         Self::with("").await
     }
 
     pub async fn with(rotation: &str) -> Self {
         let clock = Arc::new(TestClock::at(NOW));
-        let world = Arc::new(World::new(clock.clone(), Switches::default(), |_| {}));
+        let braze = Arc::new(LocalBraze::new(clock.clone(), Switches::default(), |_| {}));
         for app in APPS {
-            world.add_app(AppSpec { app_id: Some(app_id(app)), ..AppSpec::named(app) }).unwrap();
+            braze.add_app(AppSpec { app_id: Some(app_id(app)), ..AppSpec::named(app) }).unwrap();
         }
-        let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&world)).await.unwrap();
+        let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&braze)).await.unwrap();
         let url = sandbox.url();
         let serving = tokio::spawn(async move { match serve(sandbox).await {} });
         let folder = tempfile::tempdir().unwrap();
@@ -104,9 +106,9 @@ impl Stage {
         let (services, settings) = services(folder.path(), &clock).await;
         let key = first_key(&services, "main".parse().unwrap()).await.unwrap();
         for app in APPS {
-            world.add_key(app, &key.public_key, "the first").unwrap();
+            braze.add_key(app, &key.public_key, "the first").unwrap();
         }
-        let routes = router(Arc::clone(&world));
+        let routes = router(Arc::clone(&braze));
         Self { clock, services, settings, folder, done: Arc::default(), routes, serving }
     }
 
@@ -124,8 +126,8 @@ impl Stage {
         self.services.rotator(&self.settings, "the test".to_owned(), observer).unwrap()
     }
 
-    /// A node looks around: loads what it should, and says so.
-    pub async fn node_looks(&self, node: &str) {
+    /// Acts as a node: loads the signing keys and reports them.
+    pub async fn report_node(&self, node: &str) {
         self.services.load_keys().await.unwrap();
         let (seen, loaded) = (self.clock.now(), self.services.keyring.loaded());
         let report = NodeReport { node: node.to_owned(), seen, loaded };
@@ -134,11 +136,11 @@ impl Stage {
         self.services.store.report(report, signing).await.unwrap();
     }
 
-    /// Drives the ring, with a node that looks around and time that passes, until nothing is left to do.
+    /// Reconciles the ring, with a node that reports and time that passes, until nothing is left to do.
     pub async fn settle(&self) {
         let (rotator, config) = (self.rotator(), self.config());
         for _ in 0..100 {
-            self.node_looks("a").await;
+            self.report_node("a").await;
             match rotator.reconcile(&config).await {
                 Ok(Next::Idle { .. }) => return,
                 Ok(next) => self.pass(&next),
@@ -149,7 +151,7 @@ impl Stage {
         panic!("no end: {:?}", rotator.observe(&config).await.unwrap().snapshot.next());
     }
 
-    /// Lets as much time pass as the plan says.
+    /// Moves the clock to the end of the plan's wait.
     pub fn pass(&self, next: &Next) {
         if let Next::Wait { until, .. } = next {
             self.clock.forward(until.map_or(Duration::from_secs(5), |until| until.since(self.clock.now())));
@@ -170,7 +172,7 @@ impl Stage {
         self.control("POST", "faults", json!({ "on": on, "kind": kind, "times": times })).await.ok();
     }
 
-    /// Takes away the faults that did not strike; how many those were.
+    /// Removes the faults that affected no call; returns their number.
     pub async fn drain_faults(&self) -> usize {
         let mut left = 0;
         loop {
@@ -186,13 +188,13 @@ impl Stage {
             };
             let uri = format!("/app_group/sdk_authentication/{verb}");
             let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
-            // Nobody's call: it meets the fault and does nothing.
+            // A call without an API key: it takes the fault and has no effect.
             let _ = self.routes.clone().oneshot(request).await.unwrap();
             left += 1;
         }
     }
 
-    /// What an app holds: public keys, and which of them is primary.
+    /// Returns the public keys of an app at Braze, each with its `is_primary`.
     pub async fn held(&self, app: &str) -> Vec<(String, bool)> {
         let state = self.control("GET", "state", Value::Null).await.json();
         let apps = state["apps"].as_array().unwrap();
@@ -222,7 +224,7 @@ impl Stage {
         audit_log
     }
 
-    /// How things are after a rotation: one key, the new one, everywhere and primary; nothing of another is left.
+    /// Checks the end of a rotation: the new key is the only one at Braze, primary, and the only one with a key file.
     pub async fn check_rotated_from(&self, old: &Kid) {
         let active = self.active().await;
         assert_ne!(active.kid, *old);
@@ -243,27 +245,28 @@ impl Stage {
     }
 }
 
-/// A step's name.
+/// Returns a step's name.
 pub fn name(step: &Step) -> String {
     serde_json::to_value(step).unwrap()["step"].as_str().unwrap().to_owned()
 }
 
-/// A local Braze in real time: its world, its URL, what serves it.
-pub async fn braze(propagation: Duration) -> (Arc<World>, String, tokio::task::JoinHandle<()>) {
+/// Starts a local Braze in real time; returns it with its URL and the task that serves it.
+pub async fn local_braze(propagation: Duration) -> (Arc<LocalBraze>, String, tokio::task::JoinHandle<()>) {
     let switches = Switches { propagation_s: propagation.as_secs_f64(), ..Switches::default() };
-    let world = Arc::new(World::new(Arc::new(SystemClock), switches, |_| {}));
+    let braze = Arc::new(LocalBraze::new(Arc::new(SystemClock), switches, |_| {}));
     for app in APPS {
         let spec = AppSpec { app_id: Some(app_id(app)), sdk_api_key: Some(app.to_owned()), ..AppSpec::named(app) };
-        world.add_app(spec).unwrap();
+        braze.add_app(spec).unwrap();
     }
-    let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&world)).await.unwrap();
+    let sandbox = Sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::clone(&braze)).await.unwrap();
     let url = sandbox.url();
     let serving = tokio::spawn(async move { match serve(sandbox).await {} });
-    (world, url, serving)
+    (braze, url, serving)
 }
 
-/// A service whose key Braze holds for both apps; `rotation` goes into the ring's, `lifetime` is that of tokens.
-pub async fn furnished(folder: &Path, world: &World, url: &str, rotation: &str, lifetime: &str) {
+/// Installs a service whose key Braze holds for both apps; `rotation` is added to the ring's rotation, `lifetime` is
+/// the tokens'.
+pub async fn install(folder: &Path, braze: &LocalBraze, url: &str, rotation: &str, lifetime: &str) {
     let layout = write_files(folder, url, rotation);
     let config = std::fs::read_to_string(&layout.config).unwrap();
     std::fs::write(
@@ -275,6 +278,6 @@ pub async fn furnished(folder: &Path, world: &World, url: &str, rotation: &str, 
     let services = Services::open(&settings).await.unwrap();
     let key = first_key(&services, "main".parse().unwrap()).await.unwrap();
     for app in APPS {
-        world.add_key(app, &key.public_key, "the first").unwrap();
+        braze.add_key(app, &key.public_key, "the first").unwrap();
     }
 }

@@ -1,10 +1,10 @@
-//! The sandbox inside the test: its real routes, with a clock that the test moves.
+//! The sandbox inside the test process: its real routes, with a clock that the test moves.
 
 use std::sync::{Arc, Mutex};
 
 use axum::{Router, body::Body};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use countersign::sandbox::{AppSpec, REST_API_KEY, Switches, World, router};
+use countersign::sandbox::{AppSpec, LocalBraze, REST_API_KEY, Switches, router};
 use http::Request;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -19,26 +19,27 @@ use super::{
 pub const SDK_API_KEY: &str = "00000000-0000-4000-8000-000000000001";
 pub const APP_ID: &str = "00000000-0000-4000-9000-000000000001";
 
-/// A sandbox with the app `web` at Required, and no keys.
-pub struct Braze {
+/// A sandbox with the app `web`, enforcement `Required`, and no keys.
+pub struct TestBraze {
     pub clock: Arc<TestClock>,
-    /// Everything it told its witness.
-    pub told: Arc<Mutex<Vec<Value>>>,
+    /// Every event that the sandbox emitted.
+    pub emitted: Arc<Mutex<Vec<Value>>>,
     routes: Router,
 }
 
-impl Braze {
+impl TestBraze {
     pub fn new() -> Self {
         let clock = Arc::new(TestClock::at(NOW));
-        let told: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let witness = Arc::clone(&told);
-        let world =
-            World::new(clock.clone(), Switches::default(), move |event| witness.lock().unwrap().push(event.clone()));
-        world.add_app(AppSpec::named("web")).unwrap();
-        Self { clock, told, routes: router(Arc::new(world)) }
+        let emitted: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let events = Arc::clone(&emitted);
+        let braze = LocalBraze::new(clock.clone(), Switches::default(), move |event| {
+            events.lock().unwrap().push(event.clone());
+        });
+        braze.add_app(AppSpec::named("web")).unwrap();
+        Self { clock, emitted, routes: router(Arc::new(braze)) }
     }
 
-    /// One that holds this key for `web`.
+    /// Makes one whose app `web` has this key.
     pub async fn holding(key: &RsaKey) -> Self {
         let braze = Self::new();
         braze.control("POST", "apps/web/keys", json!({ "public_key": key.public_pem() })).await.ok();
@@ -65,12 +66,12 @@ impl Braze {
         self.control("PATCH", "apps/web", json!({ "enforcement": state })).await.ok();
     }
 
-    /// The app as it stands.
+    /// Returns the state of the app.
     pub async fn app(&self) -> Value {
         self.control("GET", "state", Value::Null).await.json()["apps"][0].clone()
     }
 
-    /// What the web SDK posts to `/data/`, with this body beside the API key.
+    /// Posts to `/data/` as the Web SDK does, with this body and the API key.
     pub async fn data(&self, token: Option<&str>, body: Value) -> Answer {
         self.post("/api/v3/data/", token, body).await
     }
@@ -84,7 +85,7 @@ impl Braze {
         self.send(request.body(body.to_string()).unwrap()).await
     }
 
-    /// A call of the REST API, with the key that may do everything.
+    /// Calls the REST API with the key that has every permission.
     pub async fn rest(&self, method: &str, verb: &str, body: Value) -> Answer {
         self.rest_as(REST_API_KEY, method, verb, body).await
     }
@@ -98,23 +99,23 @@ impl Braze {
     }
 }
 
-/// A token with these claims, signed by this key.
+/// Returns a token with these claims, signed by this key.
 pub fn token(key: &RsaKey, claims: &Value) -> String {
     token_with(key, &json!({ "alg": "RS256", "typ": "JWT" }), &claims.to_string())
 }
 
-/// A token with this header and payload.
+/// Returns a token with this header and payload, signed by this key.
 pub fn token_with(key: &RsaKey, header: &Value, payload: &str) -> String {
     let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(payload));
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(key.sign(input.as_bytes()).0))
 }
 
-/// A good token for this user, for an hour.
+/// Returns a good token for this user, valid for an hour.
 pub fn good(key: &RsaKey, user: &str) -> String {
     token(key, &json!({ "sub": user, "exp": NOW.seconds() + 3600 }))
 }
 
-/// A batch of one event of this user.
+/// Returns a batch of one event of this user.
 pub fn event(user: &str, name: &str) -> Value {
     json!({
         "events": [{ "name": "ce", "time": 1.5, "data": { "n": name }, "session_id": "s", "user_id": user }],

@@ -1,5 +1,5 @@
-//! A small world round one session: the store's row with its compare-and-set, and one device whose tabs share a saved
-//! refresh token. Every step of a refresh is a step here, so that tests can interleave them.
+//! Model of one session: the store's row with its compare-and-set, and one device whose tabs share a saved refresh
+//! token. Each step of a refresh is a method, so that tests can interleave the steps of several tabs.
 
 use std::time::Duration;
 
@@ -14,31 +14,32 @@ use countersign::{
 
 use super::domain::{NOW, newest_of, session};
 
-/// How a device keeps the answer that comes last.
+/// A device's rule for saving an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Storage {
-    /// It compares, and never puts an older refresh token over a newer one.
+    /// An older refresh token never replaces a newer one.
     KeepNewest,
-    /// Whatever comes last stays.
+    /// The last answer replaces the saved token.
     LastWriter,
 }
 
-/// Where a tab's refresh is on its way.
+/// Phase of a tab's refresh.
 #[derive(Clone, Debug)]
-pub(crate) enum Flight {
+pub(crate) enum RefreshPhase {
     Sent(Contents),
-    Looked { token: Contents, row: Session, to: u64 },
+    Read { token: Contents, row: Session, to: u64 },
     Answered(Contents),
 }
 
-/// A tab's refresh, and how long it has been going on.
+/// A tab's refresh and its age.
 #[derive(Clone, Debug)]
 pub(crate) struct Tab {
-    pub(crate) flight: Flight,
+    pub(crate) phase: RefreshPhase,
     pub(crate) age: Duration,
 }
 
-pub(crate) struct World {
+/// The session's row, the device, and a record of what happened.
+pub(crate) struct SessionModel {
     pub(crate) policy: RefreshPolicy,
     pub(crate) storage: Storage,
     /// The server's clock.
@@ -46,15 +47,15 @@ pub(crate) struct World {
     pub(crate) row: Session,
     pub(crate) stored: Contents,
     pub(crate) tabs: [Option<Tab>; 3],
-    /// Every counter that a compare-and-set made, in order.
+    /// Every counter that a compare-and-set wrote, in order.
     pub(crate) made: Vec<u64>,
-    /// What honest tabs were refused with.
+    /// Refusals that the device's tabs received.
     pub(crate) refused: Vec<Decision>,
-    /// Every pair of presented counter and answered counter.
+    /// Pairs of presented counter and answered counter.
     pub(crate) answers: Vec<(u64, u64)>,
 }
 
-impl World {
+impl SessionModel {
     pub(crate) fn new(policy: RefreshPolicy, storage: Storage) -> Self {
         let row = session(policy);
         Self {
@@ -70,7 +71,7 @@ impl World {
         }
     }
 
-    /// The highest counter that was ever given out.
+    /// Returns the highest counter that was ever given out.
     pub(crate) fn highest(&self) -> u64 {
         self.made.iter().copied().max().unwrap()
     }
@@ -78,27 +79,27 @@ impl World {
     /// A tab reads the saved token and sends it.
     pub(crate) fn send(&mut self, tab: usize) {
         if self.tabs[tab].is_none() {
-            self.tabs[tab] = Some(Tab { flight: Flight::Sent(self.stored.clone()), age: Duration::ZERO });
+            self.tabs[tab] = Some(Tab { phase: RefreshPhase::Sent(self.stored.clone()), age: Duration::ZERO });
         }
     }
 
     /// The server reads the row and decides.
-    pub(crate) fn look(&mut self, tab: usize) {
-        if let Some(Tab { flight: Flight::Sent(token), .. }) = &self.tabs[tab] {
+    pub(crate) fn read(&mut self, tab: usize) {
+        if let Some(Tab { phase: RefreshPhase::Sent(token), .. }) = &self.tabs[tab] {
             let token = token.clone();
             let next = self.decided(token);
             self.replace(tab, next);
         }
     }
 
-    /// The server's compare-and-set; who loses it looks again, once.
+    /// The server does its compare-and-set; the loser reads and decides once more.
     pub(crate) fn commit(&mut self, tab: usize) {
-        if let Some(Tab { flight: Flight::Looked { token, row, to }, .. }) = self.tabs[tab].clone() {
+        if let Some(Tab { phase: RefreshPhase::Read { token, row, to }, .. }) = self.tabs[tab].clone() {
             let next = if self.row.counter == row.counter && self.row.ended.is_none() {
-                Some(self.moved_on(&token, to))
+                Some(self.advance(&token, to))
             } else {
                 match self.decided(token) {
-                    Some(Flight::Looked { token, to, .. }) => Some(self.moved_on(&token, to)),
+                    Some(RefreshPhase::Read { token, to, .. }) => Some(self.advance(&token, to)),
                     other => other,
                 }
             };
@@ -108,7 +109,7 @@ impl World {
 
     /// The answer reaches the device and is saved.
     pub(crate) fn deliver(&mut self, tab: usize) {
-        if let Some(Tab { flight: Flight::Answered(token), .. }) = &self.tabs[tab] {
+        if let Some(Tab { phase: RefreshPhase::Answered(token), .. }) = &self.tabs[tab] {
             if self.storage == Storage::LastWriter || token.counter > self.stored.counter {
                 self.stored = token.clone();
             }
@@ -116,25 +117,25 @@ impl World {
         }
     }
 
-    /// Whatever is under way is lost: the request, the server's work or the answer.
+    /// The request, the server's work or the answer is lost.
     pub(crate) fn lose(&mut self, tab: usize) {
         self.tabs[tab] = None;
     }
 
-    /// A whole refresh, undisturbed.
+    /// Does all steps of a refresh.
     pub(crate) fn refresh(&mut self, tab: usize) {
         self.refresh_without_answer(tab);
         self.deliver(tab);
     }
 
-    /// A whole refresh up to the answer, which is still under way.
+    /// Does all steps of a refresh but the delivery of the answer.
     pub(crate) fn refresh_without_answer(&mut self, tab: usize) {
         self.send(tab);
-        self.look(tab);
+        self.read(tab);
         self.commit(tab);
     }
 
-    /// Time passes, for the server's clock and for what is under way.
+    /// Lets time pass for the server's clock and for refreshes in flight.
     pub(crate) fn pass(&mut self, span: Duration) {
         self.now = self.now.plus(span);
         for tab in self.tabs.iter_mut().flatten() {
@@ -142,19 +143,19 @@ impl World {
         }
     }
 
-    fn replace(&mut self, tab: usize, next: Option<Flight>) {
+    fn replace(&mut self, tab: usize, next: Option<RefreshPhase>) {
         let age = self.tabs[tab].as_ref().map_or(Duration::ZERO, |tab| tab.age);
-        self.tabs[tab] = next.map(|flight| Tab { flight, age });
+        self.tabs[tab] = next.map(|phase| Tab { phase, age });
     }
 
-    fn decided(&mut self, token: Contents) -> Option<Flight> {
+    fn decided(&mut self, token: Contents) -> Option<RefreshPhase> {
         match decide(&self.row, &token, self.now, self.policy) {
             Decision::Rotate { to } | Decision::Ahead { to } => {
-                Some(Flight::Looked { token, row: self.row.clone(), to })
+                Some(RefreshPhase::Read { token, row: self.row.clone(), to })
             }
             Decision::Repeat => {
                 self.answers.push((token.counter, self.row.counter));
-                Some(Flight::Answered(newest_of(&self.row)))
+                Some(RefreshPhase::Answered(newest_of(&self.row)))
             }
             refusal => {
                 self.refused.push(refusal);
@@ -163,12 +164,12 @@ impl World {
         }
     }
 
-    fn moved_on(&mut self, token: &Contents, to: u64) -> Flight {
+    fn advance(&mut self, token: &Contents, to: u64) -> RefreshPhase {
         self.row.counter = to;
         self.row.rotated = self.now;
         self.row.idle_expires = self.now.plus(self.policy.idle);
         self.made.push(to);
         self.answers.push((token.counter, to));
-        Flight::Answered(newest_of(&self.row))
+        RefreshPhase::Answered(newest_of(&self.row))
     }
 }

@@ -1,4 +1,4 @@
-//! What the SDKs are answered. The web SDK reads a body only where the status is 200–299.
+//! Responses to the SDKs. The Web SDK reads a body only if the status is 200–299.
 
 use axum::{
     Json,
@@ -7,50 +7,50 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{super::switches::Switches, Endpoint, Judged, request::SdkRequest};
+use super::{super::switches::Switches, endpoint::Endpoint, judgement::Judgement, request::SdkRequest};
 
-/// The answer to a request that was read and judged.
-pub(super) fn answer(
+/// Returns the response to a request that was read and judgement.
+pub(super) fn response(
     endpoint: Endpoint,
     request: &SdkRequest,
-    judged: &Judged,
+    judgement: &Judgement,
     switches: &Switches,
     config_time: i64,
 ) -> Response {
-    let complaint = judged.code.map(|code| {
-        let mut complaint = json!({ "error_code": code.number() });
+    let error = judgement.code.map(|code| {
+        let mut error = json!({ "error_code": code.number() });
         if switches.send_reason {
-            complaint["reason"] = code.reason().into();
+            error["reason"] = code.reason().into();
         }
-        complaint
+        error
     });
-    match complaint {
-        Some(complaint) if !judged.is_accepted() => {
-            let body = json!({ "error": "sdk_auth_error", "auth_error": complaint });
+    match error {
+        Some(error) if !judgement.is_accepted() => {
+            let body = json!({ "error": "sdk_auth_error", "auth_error": error });
             let response = (status(switches.rejection_status), Json(body)).into_response();
             with_retry_after(response, switches)
         }
-        complaint => {
+        error => {
             let mut body = accepted(endpoint, request, switches, config_time);
-            if let Some(complaint) = complaint {
-                body["optional_auth_error"] = complaint;
+            if let Some(error) = error {
+                body["optional_auth_error"] = error;
             }
             Json(body).into_response()
         }
     }
 }
 
-/// The endpoint is out of order.
+/// Returns the response of an endpoint during an outage.
 pub(super) fn outage(switches: &Switches, status: u16) -> Response {
     with_retry_after(self::status(status).into_response(), switches)
 }
 
-/// No app has this SDK API key. The SDK drops what it sent.
+/// Returns the response to an unknown SDK API key. The SDK drops the rejected data.
 pub(super) fn invalid_api_key() -> Response {
     Json(json!({ "error": "invalid_api_key" })).into_response()
 }
 
-/// What Braze answers to a body that is no JSON object is not documented.
+/// Returns the response to a body that is no JSON object. Braze's own response is not documented.
 pub(super) fn not_json() -> Response {
     (StatusCode::BAD_REQUEST, Json(json!({ "error": "the body is not a JSON object" }))).into_response()
 }
@@ -62,12 +62,13 @@ fn with_retry_after(mut response: Response, switches: &Switches) -> Response {
     response
 }
 
-/// Switches hold statuses of 200–599 only.
+/// Converts a status of the switches; those are 200–599 only.
 fn status(number: u16) -> StatusCode {
     StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// What an accepted request gets: nothing to show, and for `/data/` the configuration, where the SDK's is older.
+/// Returns the body for an accepted request: no content to show, and for `/data/` the configuration if the SDK's is
+/// older.
 fn accepted(endpoint: Endpoint, request: &SdkRequest, switches: &Switches, config_time: i64) -> Value {
     match endpoint {
         Endpoint::Data => {

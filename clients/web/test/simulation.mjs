@@ -1,17 +1,18 @@
-// A world with virtual time: pages of one browser that share storage, locks and a channel, an SDK that only listens and
-// writes down, and a server that answers when told. `log` is every call that came out, in order.
+// Simulation with virtual time: pages of one browser that share storage, locks and a channel; an SDK that records its
+// calls; a server that answers on command. `log` holds every call of the client, in order.
 
 import { connectBrazeAuth } from "../dist/index.js";
 
-/** The server's clock at virtual time 0, Unix milliseconds. */
+/** Server's clock at virtual time 0, in Unix milliseconds. */
 export const SERVER_EPOCH = 1_795_000_000_000;
 
-/** Lets everything run that waits for nothing but a promise. */
+/** Runs everything that waits for a promise only. */
 export const settled = async () => {
   for (let round = 0; round < 3; round++) await new Promise(setImmediate);
 };
 
-export class World {
+/** A browser and a server, in virtual milliseconds. */
+export class Simulation {
   constructor({ random = 0.5, locks = true, storage = true, deviceClock = 0 } = {}) {
     Object.assign(this, { random, hasLocks: locks, hasStorage: storage, deviceClock });
     this.time = 0;
@@ -19,26 +20,26 @@ export class World {
     this.open = [];
     this.timers = new Map();
     this.timerId = 0;
-    this.shelf = new Map();
-    this.held = new Map();
+    this.saved = new Map();
+    this.lastHolder = new Map();
     this.channel = new Set();
   }
 
-  /** A page that has connected the client. */
+  /** Opens a page that connects the client. */
   page(number = 1, options = {}) {
     return new Page(this, number, options);
   }
 
-  out(page, call) {
+  record(page, call) {
     this.log.push(page === 1 ? call : { tab: page, ...call });
   }
 
-  /** What came out since the last time this was asked. */
-  taken() {
+  /** Takes the recorded calls. */
+  takeLog() {
     return this.log.splice(0);
   }
 
-  /** Moves the clock; timers go off on the way, each at its time. */
+  /** Moves the clock; each timer fires at its time. */
   async advance(milliseconds) {
     const end = this.time + milliseconds;
     for (;;) {
@@ -53,7 +54,7 @@ export class World {
     await settled();
   }
 
-  /** Answers the oldest open call of this kind. */
+  /** Answers the oldest open call of this kind, of one page or of any. */
   async answer(kind, give, page) {
     const at = this.open.findIndex((call) => call.kind === kind && !call.gone && (page === undefined || call.page === page));
     if (at < 0) throw new Error(`no ${kind} is waiting for an answer`);
@@ -62,7 +63,7 @@ export class World {
     await settled();
   }
 
-  /** What the server would answer now, as its nth answer; members given as null are absent. */
+  /** Returns the server's nth answer, made now; members given as null are absent. */
   session(number, { refresh_in = 1800, expires_in = 3600, refresh_life = 2_592_000, ...rest } = {}) {
     const server_time = SERVER_EPOCH + this.time;
     const session = {
@@ -80,29 +81,29 @@ export class World {
     return Object.fromEntries(Object.entries(session).filter(([, value]) => value !== null));
   }
 
-  /** What a page load of some time ago left behind. */
-  left(user, number, age, options) {
+  /** Saves the session of an earlier page load, `age` milliseconds old. */
+  saveEarlier(user, number, age, options) {
     const session = this.session(number, options);
     for (const name of ["token_expires", "refresh_from", "refresh_expires", "server_time"]) session[name] -= age;
-    this.shelf.set("countersign:web", JSON.stringify({ ...session, user, at: this.device() - age }));
+    this.saved.set("countersign:web", JSON.stringify({ ...session, user, at: this.device() - age }));
   }
 
   device() {
     return SERVER_EPOCH + this.time + this.deviceClock;
   }
 
-  /** Web Locks, as far as they are used: one holder, the others in turn. */
+  /** Simulates Web Locks: one holder at a time, in order. */
   lock(name, work) {
     if (!this.hasLocks) return work();
-    const turn = (this.held.get(name) ?? Promise.resolve()).then(work);
-    this.held.set(name, turn.catch(() => {}));
-    return turn;
+    const done = (this.lastHolder.get(name) ?? Promise.resolve()).then(work);
+    this.lastHolder.set(name, done.catch(() => {}));
+    return done;
   }
 }
 
 class Page {
-  constructor(world, number, options) {
-    Object.assign(this, { world, number, isHidden: false });
+  constructor(simulation, number, options) {
+    Object.assign(this, { simulation, number, isHidden: false });
     this.braze = new FakeSdk(this);
     this.auth = connectBrazeAuth(
       this.braze,
@@ -110,47 +111,47 @@ class Page {
         app: "web",
         endpoint: "https://auth.test",
         login: () => this.#call({ mint: [] }, "mint"),
-        onReloginNeeded: (code) => this.out({ relogin: code }),
+        onReloginNeeded: (code) => this.record({ relogin: code }),
         ...options,
       },
       this.#environment(),
     );
   }
 
-  out(call) {
-    this.world.out(this.number, call);
+  record(call) {
+    this.simulation.record(this.number, call);
   }
 
   #call(call, kind, signal) {
-    this.out(call);
+    this.record(call);
     return new Promise((resolve, reject) => {
       const open = { kind, page: this.number, resolve, reject };
       signal?.addEventListener("abort", () => {
         open.gone = true;
         reject(signal.reason);
       });
-      this.world.open.push(open);
+      this.simulation.open.push(open);
     });
   }
 
   #environment() {
-    const { world } = this;
+    const { simulation } = this;
     return {
-      now: () => world.device(),
-      random: () => world.random,
+      now: () => simulation.device(),
+      random: () => simulation.random,
       setTimer: (work, milliseconds) => {
         if (!(milliseconds >= 0 && milliseconds < 2 ** 31)) throw new Error(`a browser's timer cannot take ${milliseconds}`);
-        world.timers.set(++world.timerId, { at: world.time + milliseconds, work });
-        return world.timerId;
+        simulation.timers.set(++simulation.timerId, { at: simulation.time + milliseconds, work });
+        return simulation.timerId;
       },
-      clearTimer: (timer) => world.timers.delete(timer),
+      clearTimer: (timer) => simulation.timers.delete(timer),
       fetch: (url, init) => this.#fetch(url, init),
       storage: this.#storage(),
-      lock: (name, work) => world.lock(name, work),
-      join: (name, hear) => {
-        const member = { page: this.number, hear };
-        world.channel.add(member);
-        return () => [...world.channel].filter((other) => other !== member).forEach((other) => setImmediate(other.hear));
+      lock: (name, work) => simulation.lock(name, work),
+      join: (name, onMessage) => {
+        const member = { page: this.number, onMessage };
+        simulation.channel.add(member);
+        return () => [...simulation.channel].filter((other) => other !== member).forEach((other) => setImmediate(other.onMessage));
       },
       onWake: (wake) => (this.wake = wake),
       hidden: () => this.isHidden,
@@ -165,63 +166,63 @@ class Page {
   }
 
   #storage() {
-    const { shelf } = this.world;
+    const { saved } = this.simulation;
     const refuse = () => {
-      if (!this.world.hasStorage) throw new Error("storage is blocked");
+      if (!this.simulation.hasStorage) throw new Error("storage is blocked");
     };
     return {
-      getItem: (key) => (refuse(), shelf.get(key) ?? null),
+      getItem: (key) => (refuse(), saved.get(key) ?? null),
       setItem: (key, value) => {
         refuse();
-        shelf.set(key, value);
-        this.out({ save: JSON.parse(value).refresh_token ?? null });
+        saved.set(key, value);
+        this.record({ save: JSON.parse(value).refresh_token ?? null });
       },
       removeItem: (key) => {
         refuse();
-        shelf.delete(key);
-        this.out({ forget: [] });
+        saved.delete(key);
+        this.record({ forget: [] });
       },
     };
   }
 }
 
-/** Writes down what it is told. */
+/** SDK that records the client's calls. */
 class FakeSdk {
   #page;
-  #hear = () => {};
+  #onFailure = () => {};
   constructor(page) {
     this.#page = page;
   }
-  subscribeToSdkAuthenticationFailures(hear) {
-    this.#hear = hear;
+  subscribeToSdkAuthenticationFailures(onFailure) {
+    this.#onFailure = onFailure;
   }
   fail({ error_code = 22, ...failure }) {
     const { user_id: userId, reason, signature } = failure;
-    this.#hear(JSON.parse(JSON.stringify({ errorCode: error_code, reason, userId, signature })));
+    this.#onFailure(JSON.parse(JSON.stringify({ errorCode: error_code, reason, userId, signature })));
   }
   changeUser(id, signature) {
-    if (typeof id !== "string") throw new Error("changeUser wants a string");
-    this.#page.out({ changeUser: signature === undefined ? [id] : [id, signature] });
+    if (typeof id !== "string") throw new Error("changeUser takes a string");
+    this.#page.record({ changeUser: signature === undefined ? [id] : [id, signature] });
   }
   openSession() {
-    this.#page.out({ openSession: [] });
+    this.#page.record({ openSession: [] });
   }
   setSdkAuthenticationSignature(signature) {
-    this.#page.out({ setSignature: signature });
+    this.#page.record({ setSignature: signature });
     return true;
   }
   requestImmediateDataFlush() {
-    this.#page.out({ flush: [] });
+    this.#page.record({ flush: [] });
   }
 }
 
-/** An HTTP answer. */
+/** Returns an HTTP response. */
 export const response = (status, body, retryAfter) =>
   new Response(typeof body === "string" ? body : JSON.stringify(body), {
     status,
     headers: retryAfter === undefined ? {} : { "Retry-After": String(retryAfter) },
   });
 
-/** A problem document of the server. */
+/** Returns a problem document of the server (RFC 9457). */
 export const problem = (status, code, retry, retryAfter) =>
   response(status, { type: `urn:countersign:problem:${code}`, title: code, status, detail: code, code, retry, request_id: "q" }, retryAfter);

@@ -1,4 +1,4 @@
-// What every test needs: service, local Braze, site and browser; a context with pages for each test; patience.
+// Set-up of the browser tests: service, local Braze, site and browser; a context with pages for each test; retries.
 
 import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +14,7 @@ const FLAGS = [
 ];
 const FAILURES = process.env.TEST_FAILURES ?? fileURLToPath(new URL('failures/', import.meta.url));
 
-/** Opens everything for the tests of one file. With `rotating` the service keeps Braze's keys itself, a stand-by among them. */
+/** Starts everything for the tests of one file. With `rotating` the service manages Braze's keys itself, with a stand-by key. */
 export async function open({ rotating = false } = {}) {
   const site = await Site.create();
   const sandbox = await Sandbox.create();
@@ -30,7 +30,7 @@ export async function open({ rotating = false } = {}) {
   return { site, service, sandbox, browser, close };
 }
 
-/** Chromium, without its own errands. */
+/** Launches Chromium without its background requests. */
 export function launch() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 }
@@ -38,28 +38,28 @@ export function launch() {
 let users = 0;
 
 /**
- * A test with a browser context of its own. What fails leaves its trace and pictures, and is tried once more, as another
- * user: on a busy machine a browser now and then is late. That it was is said.
+ * Runs a test with a browser context of its own. A failure saves a trace and screenshots, is logged, and is retried once
+ * as another user, because browsers exceed their time limits on busy machines.
  */
-export function scenario(stage, name, work) {
+export function scenario(setup, name, work) {
   test(name, async (t) => {
     try {
-      await once(stage(), name, work);
+      await once(setup(), name, work);
     } catch (error) {
       t.diagnostic(`tried once more: ${error.message}`);
       console.error(`${name}: failed, and is tried once more:`, error);
-      await once(stage(), name, work);
+      await once(setup(), name, work);
     }
   });
 }
 
-async function once(stage, name, work) {
-  const context = await stage.browser.newContext();
-  const visit = new Visit(stage, context);
+async function once(setup, name, work) {
+  const context = await setup.browser.newContext();
+  const visit = new Visit(setup, context);
   await context.tracing.start({ screenshots: true, snapshots: true });
   try {
     await work(visit);
-    assert.deepEqual(visit.strayed, [], 'nothing is asked of other machines');
+    assert.deepEqual(visit.external, [], 'nothing is asked of other machines');
   } catch (error) {
     await keepFailure(context, name);
     throw error;
@@ -68,7 +68,7 @@ async function once(stage, name, work) {
   }
 }
 
-/** Keeps the trace, and a picture of each page. */
+/** Saves the trace and a screenshot of each page. */
 export async function keepFailure(context, name) {
   await mkdir(FAILURES, { recursive: true });
   const file = `${FAILURES}/${name.replace(/[^a-z0-9]+/gi, '-')}`;
@@ -76,18 +76,18 @@ export async function keepFailure(context, name) {
   for (const [at, page] of context.pages().entries()) await page.screenshot({ path: `${file}-${at}.png` }).catch(() => {});
 }
 
-/** One user's visit: pages of one browser, and what they asked of the service. */
+/** Visit of one user: pages of one browser, and the paths that they requested from the service. */
 export class Visit {
-  constructor(stage, context) {
-    Object.assign(this, stage, { context, user: `u-${process.pid}-${(users += 1)}`, asked: [], strayed: [] });
+  constructor(setup, context) {
+    Object.assign(this, setup, { context, user: `u-${process.pid}-${(users += 1)}`, requested: [], external: [] });
     context.on('request', (request) => {
       const url = new URL(request.url());
-      if (url.hostname !== '127.0.0.1') this.strayed.push(url.href);
-      if (url.host === this.service.address && request.method() === 'POST') this.asked.push(url.pathname);
+      if (url.hostname !== '127.0.0.1') this.external.push(url.href);
+      if (url.host === this.service.address && request.method() === 'POST') this.requested.push(url.pathname);
     });
   }
 
-  /** Another page of the app, in the same browser. */
+  /** Opens another page of the app in the same browser. */
   async page(sdk = '6') {
     const page = await this.context.newPage();
     await page.goto(`${this.site.url}/?sdk=${sdk}`);
@@ -95,7 +95,7 @@ export class Visit {
     return page;
   }
 
-  /** A page whose SDK has Braze's configuration already, by an anonymous session: from then on it retries quickly. */
+  /** Opens a page whose SDK has Braze's configuration already, from an anonymous session, and so retries quickly. */
   async eagerPage() {
     const page = await this.page();
     await page.evaluate(() => window.app.braze.openSession());
@@ -103,19 +103,19 @@ export class Visit {
     return page;
   }
 
-  /** Keeps refreshes on their way until what it gives back is called. */
+  /** Holds refreshes back until the returned function is called. */
   async holdRefreshes() {
     let release;
     const held = new Promise((done) => { release = done; });
     await this.context.route('**/v1/token/refresh', async (route) => {
       await held;
-      // The page may have given the request up meanwhile.
+      // The page may have aborted the request meanwhile.
       await route.continue().catch(() => {});
     });
     return release;
   }
 
-  /** While `work` runs the service cannot be reached. */
+  /** Stops the service while `work` runs. */
   async withoutService(work) {
     await this.service.down();
     try {
@@ -126,10 +126,10 @@ export class Visit {
   }
 
   refreshes() {
-    return this.asked.filter((path) => path === '/v1/token/refresh').length;
+    return this.requested.filter((path) => path === '/v1/token/refresh').length;
   }
 
-  /** Waits until Braze has accepted exactly these events, each of them once. */
+  /** Waits until Braze has accepted exactly these events, each once. */
   async delivered(...names) {
     await eventually(async () => {
       const events = await this.sandbox.events(this.user);
@@ -147,9 +147,9 @@ export async function started(page) {
   await page.waitForFunction(() => window.app?.started);
 }
 
-/** Tries until it holds, for at most 20 s. */
-export async function eventually(check, patience = 20_000) {
-  const end = Date.now() + patience;
+/** Repeats a check until it passes, for 20 s by default. */
+export async function eventually(check, limit = 20_000) {
+  const end = Date.now() + limit;
   for (;;) {
     try {
       return await check();
@@ -160,18 +160,18 @@ export async function eventually(check, patience = 20_000) {
   }
 }
 
-/** Waits until a brief token that was just handed out has expired. */
+/** Waits until a brief token that was just issued has expired. */
 export async function expiry() {
   const end = (Math.floor(Date.now() / 1000) + 3) * 1000;
   await eventually(() => assert(Date.now() >= end));
 }
 
-/** Calls the page's app: `call(page, 'login', user)`. */
+/** Calls a method of the page's app: `call(page, 'login', user)`. */
 export function call(page, method, ...args) {
   return page.evaluate(([method, args]) => window.app[method](...args), [method, args]);
 }
 
-/** A member of the page's app. */
+/** Reads a member of the page's app. */
 export function seen(page, member) {
   return page.evaluate((member) => window.app[member], member);
 }
