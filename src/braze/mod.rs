@@ -6,9 +6,14 @@
 mod response;
 mod rest;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::{Clock, UnixMillis},
@@ -16,30 +21,37 @@ use crate::{
     secret::Secret,
 };
 
-/// A workspace of Braze with a REST API key; `[braze.<workspace>]` in the configuration.
+/// Access to a workspace of Braze. `[braze.<workspace>]` in the configuration.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Config {
-    /// The workspace's name in the configuration.
-    pub workspace: String,
-    /// The base URL, `https://rest.<cluster>.braze.com`.
+    /// Base URL, `https://rest.<cluster>.braze.com`.
     pub rest_url: String,
-    /// A REST API key with the four `sdk_authentication.*` permissions.
-    pub api_key: Secret<String>,
+    /// File that holds the REST API key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_file: Option<PathBuf>,
+    /// REST API key with the four `sdk_authentication.*` permissions; `config` reads it from the file.
+    #[serde(skip_serializing)]
+    pub api_key: Option<Secret<String>>,
 }
 
 /// Key directories of the workspaces, by the workspace's name.
 pub type Directories = HashMap<String, Arc<dyn KeyDirectory>>;
 
-/// Opens the workspaces, without a call to Braze.
+/// Opens the workspaces that have a REST API key, without a call to Braze.
 ///
 /// # Errors
 /// [`BrazeError::Setup`] if the HTTP client cannot be made.
-pub fn open(configs: Vec<Config>, clock: &Arc<dyn Clock>) -> Result<Directories, BrazeError> {
-    let open = |config: Config| {
-        let name = config.workspace.clone();
-        let directory: Arc<dyn KeyDirectory> = Arc::new(rest::RestDirectory::open(config, Arc::clone(clock))?);
-        Ok((name, directory))
-    };
-    configs.into_iter().map(open).collect()
+pub fn open(workspaces: &BTreeMap<String, Config>, clock: &Arc<dyn Clock>) -> Result<Directories, BrazeError> {
+    let mut directories = Directories::new();
+    for (name, config) in workspaces {
+        if let Some(api_key) = &config.api_key {
+            let api_key = Secret::new(api_key.expose().clone());
+            let directory = rest::RestDirectory::open(&config.rest_url, api_key, Arc::clone(clock))?;
+            directories.insert(name.clone(), Arc::new(directory));
+        }
+    }
+    Ok(directories)
 }
 
 /// Public keys of a workspace's apps, as Braze holds them.

@@ -14,7 +14,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use super::{
-    BrazeError, Config, KeyDirectory, Listed,
+    BrazeError, KeyDirectory, Listed,
     response::{Created, KeyList, no_answer, read},
 };
 use crate::{
@@ -42,7 +42,7 @@ pub(super) struct RestDirectory {
 
 impl RestDirectory {
     /// Makes the HTTP client.
-    pub(super) fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BrazeError> {
+    pub(super) fn open(rest_url: &str, api_key: Secret<String>, clock: Arc<dyn Clock>) -> Result<Self, BrazeError> {
         // Redirects are not followed: they would send the API key to another host.
         let client = Client::builder()
             .timeout(TIMEOUT)
@@ -51,8 +51,8 @@ impl RestDirectory {
             .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|why| BrazeError::Setup(why.to_string()))?;
-        let base = format!("{}/app_group/sdk_authentication", config.rest_url.trim_end_matches('/'));
-        Ok(Self { client, base, api_key: config.api_key, clock, limited_until: Mutex::new(None) })
+        let base = format!("{}/app_group/sdk_authentication", rest_url.trim_end_matches('/'));
+        Ok(Self { client, base, api_key, clock, limited_until: Mutex::new(None) })
     }
 
     fn request(&self, method: Method, verb: &str) -> RequestBuilder {
