@@ -142,7 +142,7 @@ async fn foretell(rotator: &Rotator, config: &RotationConfig) -> anyhow::Result<
     if snapshot.goal == Goal::Idle {
         snapshot.goal = Goal::Rotating;
     }
-    Ok(snapshot.forecast())
+    Ok(plan::forecast(&snapshot))
 }
 
 fn run(context: &Context, ring: &RingName, wait: bool, yes: bool) -> anyhow::Result<ExitCode> {
@@ -182,7 +182,7 @@ pub(super) async fn work(rotator: &Rotator, config: &RotationConfig, patience: P
     loop {
         let next = match rotator.reconcile(config).await {
             // The service is at it.
-            Err(RotateError::Busy(_)) => rotator.observe(config).await?.snapshot.next(),
+            Err(RotateError::Busy(_)) => plan::next(&rotator.observe(config).await?.snapshot),
             next => next?,
         };
         let pause = match &next {
@@ -259,7 +259,7 @@ fn status(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
         for config in filter.of(&settings)? {
             let snapshot = rotator.observe(&config).await?.snapshot;
             let audit_log = services.store.audit_log(Some(&config.ring), 10).await?;
-            let next = snapshot.next();
+            let next = plan::next(&snapshot);
             if snapshot.goal != Goal::Idle {
                 code = exit_code(&next);
             }

@@ -19,7 +19,7 @@ use countersign::{
     },
     rotate::{
         Observer, RotateError, StepPhase,
-        plan::{Next, Step},
+        plan::{Next, Step, next},
     },
     sandbox::{AppSpec, REST_API_KEY, Sandbox, Switches, World, router, serve},
 };
@@ -146,7 +146,7 @@ impl Stage {
                 Err(error) => panic!("{error}"),
             }
         }
-        panic!("no end: {:?}", rotator.observe(&config).await.unwrap().snapshot.next());
+        panic!("no end: {:?}", next(&rotator.observe(&config).await.unwrap().snapshot));
     }
 
     /// Lets as much time pass as the plan says.
