@@ -4,7 +4,6 @@ mod bootstrap;
 mod demo;
 mod dev;
 mod process;
-mod rotation;
 mod serve;
 mod services;
 mod signals;

@@ -9,13 +9,14 @@ use tokio::{
     sync::watch,
 };
 
-use super::{OpenError, Services, process, rotation::RotationScheduler, signals::Stop, watch::NodeAgent};
+use super::{OpenError, Services, process, signals::Stop, watch::NodeAgent};
 use crate::{
     config::{ConfigErrors, Settings},
     domain::sealing::SealingKeys,
     http::{self, AppState, Jwks, Limits},
     listener::{self, Listener},
     ops,
+    rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     telemetry::{Alarm, Metrics, Readiness},
 };
 
@@ -76,6 +77,7 @@ pub async fn serve(
     process::make_room_for_connections();
     let services = Arc::new(services);
     let public = open_public(&settings, &services).await?;
+    let (setup_sender, setups) = watch::channel(scheduler_setup(&services, &settings));
     let (settings_sender, settings) = watch::channel(Arc::new(settings));
     let watch = NodeAgent::new(Arc::clone(&services), Arc::clone(&public));
 
@@ -91,13 +93,13 @@ pub async fn serve(
     let ops_service = service(http::middleware::wrap(ops_routes, None), None);
     let ops_config = current.listener_config(running.ops);
     let ops_server = tokio::spawn(listener::serve(listeners.ops, ops_config, ops_service, ops_stopped));
-    let keeping =
-        tokio::spawn(RotationScheduler::new(Arc::clone(&services), Arc::clone(&public)).run(settings.clone()));
+    let scheduler = RotationScheduler::new(Arc::clone(&services.metrics), Arc::clone(&public.readiness));
+    let scheduling = tokio::spawn(scheduler.run(setups));
     let watching = tokio::spawn(watch.run(settings));
     ready(running);
     notify(&[sd_notify::NotifyState::Ready]);
 
-    until_told_to_stop(&services, &public, &settings_sender, reload).await?;
+    until_told_to_stop(&services, &public, &settings_sender, &setup_sender, reload).await?;
 
     // The ops listener goes last, so that it can tell of the draining.
     public.readiness.drain();
@@ -106,12 +108,28 @@ pub async fn serve(
     let _ = public_server.await;
     let _ = stop_ops.send(true);
     let _ = ops_server.await;
-    keeping.abort();
+    scheduling.abort();
     watching.abort();
     // A node that is gone need not be waited for; where this fails, it is forgotten in 30 s.
     let _ = services.store.forget_node(&services.node).await;
     tracing::info!("drained");
     Ok(())
+}
+
+/// Makes the setup of the rotation scheduler by these settings; `None`, and a line in the log, where that fails.
+fn scheduler_setup(services: &Services, settings: &Settings) -> Option<Arc<SchedulerSetup>> {
+    let observer = Arc::new(|step: &_, reason: &str, phase| {
+        if phase == StepPhase::Done {
+            tracing::info!(%step, reason, "rotation");
+        }
+    });
+    match services.rotator(settings, format!("node {}", services.node), observer) {
+        Ok(rotator) => Some(Arc::new(SchedulerSetup { rotator, rings: settings.rotations() })),
+        Err(why) => {
+            tracing::error!(%why, "rotation is off until the next reload");
+            None
+        }
+    }
 }
 
 /// What the public routes work with, after a first look at keys and API keys: a key that does not load is a reason not to
@@ -141,6 +159,7 @@ async fn until_told_to_stop(
     services: &Arc<Services>,
     public: &Arc<AppState>,
     settings: &watch::Sender<Arc<Settings>>,
+    setups: &watch::Sender<Option<Arc<SchedulerSetup>>>,
     reload: impl Fn() -> Result<Settings, ConfigErrors>,
 ) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
@@ -149,7 +168,7 @@ async fn until_told_to_stop(
         tokio::select! {
             () = stop.came() => return Ok(()),
             _ = hangup.recv() => {
-                if let Err(why) = take_over(services, public, settings, reload()).await {
+                if let Err(why) = take_over(services, public, settings, setups, reload()).await {
                     tracing::error!(why, "reload refused, everything stays as it was");
                     services.metrics.alarm(Alarm::Reload);
                 }
@@ -164,6 +183,7 @@ async fn take_over(
     services: &Arc<Services>,
     public: &Arc<AppState>,
     settings: &watch::Sender<Arc<Settings>>,
+    setups: &watch::Sender<Option<Arc<SchedulerSetup>>>,
     new: Result<Settings, ConfigErrors>,
 ) -> Result<(), String> {
     let new = new.map_err(|mistakes| mistakes.to_string())?;
@@ -177,6 +197,7 @@ async fn take_over(
     public.issuer.reload(new.policies(), sealing);
     public.limits.store(Arc::new(Limits::new(new.limits())));
     public.trusted_proxies.store(Arc::new(new.server().trusted_proxies.clone()));
+    setups.send_replace(scheduler_setup(services, &new));
     settings.send_replace(Arc::new(new));
     tracing::info!("configuration and keys reloaded");
     if !waiting.is_empty() {

@@ -1,6 +1,6 @@
 //! Life of a signing key. [`Ceremony`] makes and imports keys; [`plan`] decides purely about the next step of a ring's
-//! rotation; [`Rotator`] observes a ring, does the steps, and executes operators' commands;
-//! [`drift()`] compares Braze's lists with the records.
+//! rotation; [`Rotator`] observes a ring, does the steps, and executes operators' commands; [`RotationScheduler`] runs
+//! the rotator when that is due; [`drift()`] compares Braze's lists with the records.
 
 mod ceremony;
 mod commands;
@@ -12,6 +12,8 @@ pub mod plan;
 mod reconcile;
 mod records;
 mod rotator;
+mod schedule;
+mod scheduler;
 
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ pub use drift::{Drift, drift};
 pub use error::RotateError;
 pub use observe::Observed;
 pub use rotator::{Observer, Rotator, StepPhase};
+pub use scheduler::{RotationScheduler, SchedulerSetup};
 
 /// Time between two reports of a node that it lives.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
