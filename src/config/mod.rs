@@ -150,12 +150,13 @@ impl Settings {
     }
 
     fn ring_to_rotate(&self, ring: &RingName) -> rotate::Ring {
-        let config = self.sections.rings.get(ring.as_str()).map(|ring| ring.rotation.clone()).unwrap_or_default();
+        let section = self.sections.rings.get(ring.as_str()).map(|ring| ring.rotation.clone()).unwrap_or_default();
+        let config = rotate::Config { longest_life: self.longest_life(ring), ..section };
         let apps = self.apps_of(ring).map(|(app, policy)| {
             let place = policy.workspace.clone().zip(policy.braze_app_id.clone());
             rotate::RingApp { app: app.clone(), place }
         });
-        rotate::Ring { name: ring.clone(), longest_life: self.longest_life(ring), config, apps: apps.collect() }
+        rotate::Ring { name: ring.clone(), config, apps: apps.collect() }
     }
 
     fn rings(&self) -> impl Iterator<Item = &RingName> {

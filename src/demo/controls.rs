@@ -68,7 +68,7 @@ impl Controls {
 
     /// Makes Braze take every token that was minted until now for expired.
     pub(super) fn expire(&self) -> Result<Value, Failure> {
-        let life = self.operator.rings.iter().map(|ring| ring.longest_life).max().unwrap_or_default();
+        let life = self.operator.rings.iter().map(|ring| ring.config.longest_life).max().unwrap_or_default();
         // A token of this very second is left alone: the next one must be good.
         let until = self.operator.clock.now().plus(life).seconds() - 1;
         self.braze.switch(&json!({ "expire_until": until })).map(|_| json!({}))

@@ -1,76 +1,47 @@
-//! What Braze holds and should not, lacks and should hold, or does not tell.
+//! Drift: differences between the keys that Braze lists and the keys that it should list.
 
 use serde::Serialize;
+use strum::VariantNames;
 
 use super::plan::{AppSnapshot, Listing, SLOTS, Snapshot};
 use crate::domain::{
     ids::{AppName, Kid},
     key::KeyState,
+    rotation::Goal,
 };
 
-/// Something at Braze that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Difference between the keys of an app at Braze and the keys that it should hold. Its kind in metrics and JSON is the
+/// variant's name in snake case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, strum::IntoStaticStr, VariantNames)]
 #[serde(tag = "drift", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Drift {
     /// The app lists a key that is none of ours: somebody added it.
     Unknown {
-        /// The app.
         app: AppName,
-        /// Braze's id for it.
+        /// Braze's id of the key.
         id: String,
     },
     /// The app does not list a key whose tokens are alive: they are rejected there.
-    Missing {
-        /// The app.
-        app: AppName,
-        /// The key.
-        kid: Kid,
-    },
-    /// The app's primary key is not the one that signs.
-    WrongPrimary {
-        /// The app.
-        app: AppName,
-        /// The key that signs.
-        kid: Kid,
-    },
+    Missing { app: AppName, kid: Kid },
+    /// The app's primary key is not the one that signs, which is `kid`.
+    WrongPrimary { app: AppName, kid: Kid },
     /// The app lists a key that should be gone.
-    Left {
-        /// The app.
-        app: AppName,
-        /// The key.
-        kid: Kid,
-    },
+    Left { app: AppName, kid: Kid },
     /// The app lists more keys than Braze documents.
-    TooMany {
-        /// The app.
-        app: AppName,
-        /// How many.
-        count: usize,
-    },
-    /// Braze does not say what the app holds: no connection, no permission.
-    Silent {
-        /// The app.
-        app: AppName,
-        /// Why.
-        why: String,
-    },
+    TooMany { app: AppName, count: usize },
+    /// Braze gives no list for the app: no connection, no permission.
+    Silent { app: AppName, why: String },
 }
 
 impl Drift {
-    /// The word for it in metrics.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Unknown { .. } => "unknown",
-            Self::Missing { .. } => "missing",
-            Self::WrongPrimary { .. } => "wrong_primary",
-            Self::Left { .. } => "left",
-            Self::TooMany { .. } => "too_many",
-            Self::Silent { .. } => "silent",
-        }
-    }
+    /// Every kind, so that the metric of a kind that is gone is set to 0.
+    pub const KINDS: &[&str] = Self::VARIANTS;
 
-    /// Every kind, so that what is mended is seen to be 0.
-    pub const KINDS: [&str; 6] = ["unknown", "missing", "wrong_primary", "left", "too_many", "silent"];
+    /// Returns the kind, as metrics and logs have it.
+    pub fn kind(&self) -> &'static str {
+        self.into()
+    }
 }
 
 impl std::fmt::Display for Drift {
@@ -91,7 +62,7 @@ impl std::fmt::Display for Drift {
     }
 }
 
-/// What is not as it should be. While a rotation is under way, what it is about to change is no drift.
+/// Returns the drift of a ring. While a rotation is under way, a difference that it is about to remove is no drift.
 pub fn drift(snapshot: &Snapshot) -> Vec<Drift> {
     snapshot.apps.iter().flat_map(|app| of_app(snapshot, app)).collect()
 }
@@ -109,7 +80,7 @@ fn of_app(snapshot: &Snapshot, app: &AppSnapshot) -> Vec<Drift> {
     if entries.len() > SLOTS {
         found.push(Drift::TooMany { app: name(), count: entries.len() });
     }
-    let resting = snapshot.goal == crate::domain::rotation::Goal::Idle;
+    let resting = snapshot.goal == Goal::Idle;
     for key in &snapshot.keys {
         let kid = || key.record.kid.clone();
         let entry = entries.iter().find(|entry| entry.kid.as_ref() == Some(&key.record.kid));

@@ -1,63 +1,67 @@
-//! How a ring stands: what is on record, what Braze lists, what nodes have loaded, as of now.
+//! Observation of a ring: its records, Braze's lists, and the keys that nodes have loaded, as of now.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    AppConfig, Config, RotateError, Rotator,
+    NODE_LIVENESS,
+    config::{RingApp, Ring},
+    error::RotateError,
     plan::{AppSnapshot, Entry, KeySnapshot, Listing, NodeSnapshot, Snapshot},
+    rotator::Rotator,
 };
 use crate::{
-    braze::{KeyDirectory, Listed},
+    braze::Listed,
     domain::{
         ids::{AppName, Kid},
-        rotation::Progress,
+        rotation::{Progress, Publication},
         spki::Spki,
     },
     store::RingRecords,
 };
 
-/// A node that was not seen for so long is not live: what it may still sign, it signs with a key that stays at Braze.
-pub(super) const LIVE: Duration = Duration::from_secs(30);
-
-/// Apps that are not asked, and why.
+/// Apps that Braze is not asked about, each with the reason.
 pub(super) type Unasked = BTreeMap<AppName, String>;
 
-/// How a ring stands.
+/// State of a ring as it was observed.
 pub struct Observed {
-    /// What the plan looks at.
+    /// Input of the plan.
     pub snapshot: Snapshot,
-    /// What was listed for each app that was asked, in words as Braze has them.
+    /// Braze's list for each app that was asked about, in Braze's own texts.
     pub listed: BTreeMap<AppName, Vec<Listed>>,
-    /// The progress on record, with its version.
+    /// Progress on record, with its version.
     pub(super) progress: Progress,
 }
 
+impl Observed {
+    /// Returns the record of a key at an app.
+    pub(super) fn publication(&self, app: &AppName, kid: &Kid) -> Option<&Publication> {
+        self.snapshot.apps.iter().find(|known| known.app == *app)?.publications.get(kid)
+    }
+}
+
 impl Rotator {
-    /// Looks at everything; asks Braze.
-    pub async fn observe(&self, config: &Config) -> Result<Observed, RotateError> {
-        self.observe_except(config, &Unasked::new()).await
+    /// Loads the records and asks Braze for the list of each app.
+    pub async fn observe(&self, ring: &Ring) -> Result<Observed, RotateError> {
+        self.observe_except(ring, &Unasked::new()).await
     }
 
-    /// Looks at what is on record only, in no time; what Braze showed before counts as not confirmed now.
-    pub async fn load_recorded(&self, config: &Config) -> Result<Observed, RotateError> {
-        let not_asked = |app: &AppConfig| (app.app.clone(), "it was not asked".to_owned());
-        self.observe_except(config, &config.apps.iter().map(not_asked).collect()).await
+    /// Loads the records only, without a call to Braze: no app has a list in the snapshot.
+    pub async fn load_recorded(&self, ring: &Ring) -> Result<Observed, RotateError> {
+        let not_asked = |app: &RingApp| (app.app.clone(), "it was not asked".to_owned());
+        self.observe_except(ring, &ring.apps.iter().map(not_asked).collect()).await
     }
 
-    pub(super) async fn observe_except(&self, config: &Config, unasked: &Unasked) -> Result<Observed, RotateError> {
+    pub(super) async fn observe_except(&self, ring: &Ring, unasked: &Unasked) -> Result<Observed, RotateError> {
         let mut lists = BTreeMap::new();
-        for app in &config.apps {
+        for app in &ring.apps {
             lists.insert(app.app.clone(), self.ask(app, unasked).await);
         }
-        // After Braze: a record may only be newer than what is listed, so that nothing seems to be there that was never asked.
-        let records = self.store.ring(&config.ring).await?;
+        // Records are read after the lists, so that every key in a list has its request on record.
+        let records = self.store.ring(&ring.name).await?;
         let now = self.clock.now();
-        let nodes = self.store.nodes(now.minus(LIVE)).await?;
+        let nodes = self.store.nodes(now.minus(NODE_LIVENESS)).await?;
         let ours = fingerprints(&records);
-        let apps = config.apps.iter().map(|app| AppSnapshot {
+        let apps = ring.apps.iter().map(|app| AppSnapshot {
             app: app.app.clone(),
             listing: listing(lists.get(&app.app), &ours),
             publications: publications(&records, &app.app),
@@ -68,9 +72,9 @@ impl Rotator {
             tokens_until: life.tokens_until,
         });
         let snapshot = Snapshot {
-            ring: config.ring.clone(),
+            ring: ring.name.clone(),
             now,
-            policy: config.policy.clone(),
+            policy: ring.ring.clone(),
             goal: records.progress.goal,
             new_key: records.progress.new_key.clone(),
             keys: keys.collect(),
@@ -81,19 +85,13 @@ impl Rotator {
         Ok(Observed { snapshot, listed, progress: records.progress })
     }
 
-    /// What Braze lists; `None` where people look after the app.
-    async fn ask(&self, app: &AppConfig, unasked: &Unasked) -> Option<Result<Vec<Listed>, String>> {
+    /// Returns Braze's list; `None` where the app's keys are added and deleted by hand.
+    async fn ask(&self, app: &RingApp, unasked: &Unasked) -> Option<Result<Vec<Listed>, String>> {
         let (directory, app_id) = self.directory(app)?;
         if let Some(why) = unasked.get(&app.app) {
             return Some(Err(why.clone()));
         }
         Some(directory.list(app_id).await.map_err(|error| error.to_string()))
-    }
-
-    /// Where an app's keys are changed, and its id there.
-    pub(super) fn directory<'a>(&'a self, app: &'a AppConfig) -> Option<(&'a dyn KeyDirectory, &'a str)> {
-        let (workspace, app_id) = app.place.as_ref()?;
-        Some((&**self.directories.get(workspace)?, app_id))
     }
 }
 
@@ -115,7 +113,7 @@ fn listing(list: Option<&Option<Result<Vec<Listed>, String>>>, ours: &HashMap<Sp
     }
 }
 
-fn publications(records: &RingRecords, app: &AppName) -> BTreeMap<Kid, crate::domain::rotation::Publication> {
+fn publications(records: &RingRecords, app: &AppName) -> BTreeMap<Kid, Publication> {
     let of_app = records.publications.iter().filter(|known| known.app == *app);
     of_app.map(|known| (known.kid.clone(), known.publication.clone())).collect()
 }

@@ -17,7 +17,7 @@ use countersign::{
     },
     rotate::{
         RotateError,
-        plan::{Blocker, Next, Refusal},
+        plan::{Blocker, CommandRefused, Next},
     },
 };
 use serde_json::{Value, json};
@@ -111,10 +111,10 @@ async fn a_list_may_fail_at_any_time() {
     for (at, kind) in (0..7).zip(kinds.into_iter().cycle()) {
         let old = setup.active().await.kid;
         rotator.begin(&config, "the test wants it").await.unwrap();
-        for drive in 0.. {
-            assert!(drive < 100, "no end");
+        for round in 0.. {
+            assert!(round < 100, "no end");
             setup.report_node("a").await;
-            if drive == at {
+            if round == at {
                 // More than one look's worth.
                 setup.fault("keys", kind, 7).await;
             }
@@ -198,7 +198,7 @@ async fn a_compromised_key_is_gone_at_once_and_one_that_stands_by_takes_over() {
     setup.settle().await;
     assert_eq!(setup.held("ios").await.len(), 2, "another stands by");
     let again = rotator.compromise(&config, &bad.kid, "once more").await;
-    assert!(matches!(again, Err(RotateError::Refused(Refusal::CompromisedAlready(_)))));
+    assert!(matches!(again, Err(RotateError::Refused(CommandRefused::CompromisedAlready(_)))));
     let audit_log = setup.audit_log().await;
     let compromised = audit_log.iter().find(|event| event.action == AuditAction::Compromised).unwrap();
     assert_eq!((&compromised.kid, compromised.why.as_str()), (&Some(bad.kid), "a laptop was lost"));
@@ -247,7 +247,7 @@ async fn a_rollback_and_an_abort_go_back_to_what_was() {
     setup.settle().await;
     assert_eq!(setup.held("ios").await, [(first.public_key.clone(), true)]);
     let refused = rotator.roll_back(&config, "once more").await;
-    assert!(matches!(refused, Err(RotateError::Refused(Refusal::NothingToRollBack(_)))));
+    assert!(matches!(refused, Err(RotateError::Refused(CommandRefused::NothingToRollBack(_)))));
 }
 
 /// R63, and what to do about it.

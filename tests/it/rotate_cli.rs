@@ -51,7 +51,7 @@ async fn a_plan_is_shown_followed_given_up_and_taken_back() {
     }
     let (code, plan) = asked(&["rotate", "plan"], path).await;
     assert!(code == 0 && plan[0]["plan"]["lines"].as_array().unwrap().len() > 10, "{plan}");
-    assert_eq!(asked(&["rotate", "status"], path).await.1[0]["goal"], "rest", "a plan changes nothing");
+    assert_eq!(asked(&["rotate", "status"], path).await.1[0]["goal"], "idle", "a plan changes nothing");
 
     assert_eq!(command(&["rotate", "run", "--json"], path).await.0, 2, "nobody can be asked");
     let (code, _, err) = command(&["rotate", "run"], path).await;
@@ -65,7 +65,7 @@ async fn a_plan_is_shown_followed_given_up_and_taken_back() {
     let (code, ran) = asked(&["rotate", "run", "--yes"], path).await;
     assert_eq!((code, &ran["waiting"][0]["blocker"]), (3, &json!("tokens")), "{ran}");
     let (code, status) = asked(&["rotate", "status"], path).await;
-    assert_eq!((code, &status[0]["goal"]), (3, &json!("finish")), "{status}");
+    assert_eq!((code, &status[0]["goal"]), (3, &json!("cleaning_up")), "{status}");
     assert_eq!(status[0]["audit_log"][0]["action"], "made_primary");
     assert_ne!(run_json(&["keys", "public"], path)["kid"], first);
     let (code, _, err) = command(&["rotate", "abort"], path).await;

@@ -10,7 +10,7 @@ use countersign::{
     clock::{Clock, UnixMillis},
     rotate::{
         Observer, StepPhase,
-        plan::{Next, Step},
+        plan::{self, Next, Step},
     },
 };
 
@@ -38,8 +38,8 @@ fn boundary(step: &str, phase: StepPhase) -> String {
     format!("{step} {phase:?}").to_lowercase()
 }
 
-/// Run by the tests below in a process of its own, in the folder of the service: drives the ring once, and dies where it
-/// is told to.
+/// Worker that the tests below run as a process of its own, in the folder of the service: reconciles the ring once, and
+/// dies at the given boundary.
 #[tokio::test]
 #[ignore = "the other half of another test"]
 async fn the_worker() {
@@ -57,7 +57,7 @@ async fn the_worker() {
     rotator.reconcile(&settings.rotations()[0]).await.unwrap();
 }
 
-/// Whether the worker died where it was told to.
+/// Returns whether the worker died at the given boundary.
 async fn work(setup: &RotationSetup, die_at: &str) -> bool {
     let mut worker = Command::new(std::env::current_exe().unwrap());
     worker.args(["--exact", "rotate_kill::the_worker", "--ignored"]).current_dir(setup.folder.path());
@@ -83,7 +83,7 @@ async fn rotate_over_dead_bodies(setup: &RotationSetup, mut left: Vec<String>) -
             setup.clock.forward(Duration::from_secs(121));
             continue;
         }
-        match rotator.observe(&config).await.unwrap().snapshot.next() {
+        match plan::next(&rotator.observe(&config).await.unwrap().snapshot) {
             // This boundary does not come any more: another rotation has it.
             Next::Idle { .. } => break,
             waits => setup.pass(&waits),

@@ -40,7 +40,7 @@ impl Size {
     }
 }
 
-/// What the clients saw.
+/// Results that the clients saw.
 #[derive(Default)]
 struct Seen {
     calls: AtomicU64,
@@ -50,7 +50,7 @@ struct Seen {
     rejected: Mutex<Vec<Value>>,
     /// Rejections after the compromise, each of which a refresh must cure.
     cured: AtomicU64,
-    /// How long after the compromise each client that was rejected was accepted again.
+    /// Time from the compromise until each rejected client was accepted again.
     recoveries: Mutex<Vec<Duration>>,
     compromised: Mutex<Option<Instant>>,
     stop: AtomicBool,
@@ -129,7 +129,7 @@ impl Client {
         }
     }
 
-    /// What the auth-failure callback does: refresh, until Braze takes the token.
+    /// Auth-failure callback: refreshes until Braze accepts the token.
     async fn recover(&mut self, begun: Instant) {
         self.seen.cured.fetch_add(1, Relaxed);
         self.tokens.clear();

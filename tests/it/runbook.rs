@@ -68,7 +68,7 @@ async fn shell(command: &str, folder: &Path) -> (i32, String) {
     (output.status.code().unwrap_or(-1), text)
 }
 
-/// Whether the doctor finds nothing but that nobody waits here.
+/// Returns whether the doctor complains of nothing but the short soak.
 fn is_hasty_only(code: i32, said: &str) -> bool {
     let complaints: Vec<&str> = said.lines().filter(|line| !line.starts_with("ok ")).collect();
     code == 3 && matches!(complaints[..], [only] if only.starts_with("warning") && only.contains("] soak is shorter"))

@@ -1,11 +1,14 @@
-//! The plan in words: each step with its reason, each thing that is waited for.
+//! Texts of the plan: steps with their reasons, observations, blockers.
 
 use std::fmt;
 
-use super::{Blocker, Observation, Snapshot, Step};
+use super::{
+    snapshot::Snapshot,
+    step::{Blocker, Observation, Step},
+};
 use crate::domain::{ids::Kid, key::KeyState, rotation::Goal};
 
-/// Why a step is to be done now.
+/// Returns the reason why a step is to be done now.
 pub(super) fn reason(snapshot: &Snapshot, step: &Step) -> String {
     match step {
         Step::Note { .. } => "this is what Braze lists now".to_owned(),
@@ -32,7 +35,7 @@ pub(super) fn reason(snapshot: &Snapshot, step: &Step) -> String {
 
 fn generate(snapshot: &Snapshot) -> String {
     match (snapshot.is_emergency(), snapshot.goal) {
-        (true, _) => "no key signs, and none is ready to: it will sign as soon as it is listed and loaded".to_owned(),
+        (true, _) => "no key signs and none is ready: the new one signs as soon as it is listed and loaded".to_owned(),
         (false, Goal::Rotating) => "there is no published key to rotate to".to_owned(),
         (false, _) => "the policy keeps a published key ready beside the one that signs".to_owned(),
     }
@@ -55,8 +58,8 @@ fn is_alive(snapshot: &Snapshot, kid: &Kid) -> bool {
     snapshot.key(kid).is_some_and(|key| matches!(key.record.state, KeyState::Active | KeyState::Retiring))
 }
 
-/// A key's id, short enough for a line.
-pub(super) fn short(kid: &Kid) -> &str {
+/// Returns the first eight characters of a key's id.
+fn short(kid: &Kid) -> &str {
     kid.as_str().get(..8).unwrap_or(kid.as_str())
 }
 
@@ -89,7 +92,7 @@ impl fmt::Display for Observation {
         match self {
             Self::Shown { app, kid, .. } => write!(f, "app {app} lists key {}", short(kid)),
             Self::Assumed { app, kid } => write!(f, "app {app} holds key {}, which signs", short(kid)),
-            Self::Gone { app, kid } => write!(f, "app {app} lists key {} no more", short(kid)),
+            Self::Gone { app, kid } => write!(f, "app {app} no longer lists key {}", short(kid)),
         }
     }
 }
@@ -102,7 +105,7 @@ impl fmt::Display for Blocker {
             }
             Self::Settling { app, kid, until } => write!(
                 f,
-                "app {app} was asked to take key {} and does not list it; it may yet appear until {until}",
+                "Braze was asked to add key {} for app {app} and does not list it yet; it may appear until {until}",
                 short(kid)
             ),
             Self::Tokens { kid, until } => write!(f, "tokens of key {} are alive until {until}", short(kid)),

@@ -1,186 +1,195 @@
-//! What would happen and when: the plan, played forward on itself as if everything went well.
+//! Simulation of the plan on a copy of the snapshot, as if every step went well.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Blocker, Entry, KeySnapshot, Listing, Next, Observation, Snapshot, Step};
+use super::{
+    rules::{due, next},
+    snapshot::{Entry, KeySnapshot, Listing, Snapshot},
+    step::{Blocker, Next, Observation, Step},
+    transition::transition,
+};
 use crate::{
     clock::UnixMillis,
     domain::{
-        ids::Kid,
+        ids::{AppName, Kid},
         key::{KeyRecord, KeyState},
         rotation::Goal,
     },
 };
 
-/// Longer than any honest plan: three keys, some ten apps.
+/// Upper bound of a forecast's rounds; three keys and some ten apps need fewer.
 const LONGEST: usize = 400;
-/// How long a forecast gives nodes and people for what is theirs to do.
-const MOMENT: Duration = Duration::from_secs(2);
+/// Time that a forecast gives nodes and operators for their part.
+const REACTION_TIME: Duration = Duration::from_secs(2);
 
-/// A line of the forecast.
+/// Line of a forecast.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Planned {
-    /// The earliest time of it.
+    /// Earliest time of the step, or of the wait.
     pub at: UnixMillis,
-    /// What is done or waited for, in words.
+    /// Text of the step, or of the blocker.
     pub what: String,
-    /// Why; nothing for a wait.
+    /// Reason of the step; empty for a wait.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub why: String,
-    /// Whether this is a wait.
+    /// The line is a wait.
     pub waits: bool,
 }
 
-/// What would happen.
+/// Steps and waits to come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Forecast {
-    /// Line by line.
     pub lines: Vec<Planned>,
-    /// When the next rotation is due by policy, once this is done.
+    /// Time at which the next rotation is due by policy, after the last line.
     pub due: Option<UnixMillis>,
-    /// What stops it for good, unless somebody does something; the lines end there.
+    /// Blockers that do not end by themselves; the lines end there.
     pub stuck: Vec<Blocker>,
 }
 
-impl Snapshot {
-    /// Plays the plan forward until nothing is left to do.
-    pub fn forecast(&self) -> Forecast {
-        let mut snapshot = self.clone();
-        let mut lines = Vec::new();
-        for _ in 0..LONGEST {
-            let line = |what: String, why: String, waits| Planned { at: snapshot.now, what, why, waits };
-            match snapshot.next() {
-                Next::Do { step, reason } => {
-                    lines.push(line(step.to_string(), reason, false));
-                    snapshot.simulate(&step);
-                    // The next rotation is another forecast.
-                    if step == Step::Finish {
-                        break;
-                    }
-                }
-                Next::Wait { blockers, until } => {
-                    // Nodes report by themselves, within a moment: that is no line of its own.
-                    let told = blockers.iter().filter(|blocker| !matches!(blocker, Blocker::Nodes { .. }));
-                    lines.extend(told.map(|blocker| line(blocker.to_string(), String::new(), true)));
-                    if !snapshot.simulate_waiting(&blockers, until) {
-                        return Forecast { lines, due: None, stuck: blockers };
-                    }
-                }
-                Next::Idle { due } => return Forecast { lines, due, stuck: Vec::new() },
-            }
-        }
-        Forecast { lines, due: snapshot.due(), stuck: Vec::new() }
-    }
-
-    /// The snapshot after a step that goes well.
-    pub fn simulate(&mut self, step: &Step) {
-        match step {
-            Step::Note { observations } => observations.iter().for_each(|observation| self.record(observation)),
-            Step::Generate => self.simulate_key(),
-            Step::Publish { app, kid } => {
-                let now = self.now;
-                let Some(app) = self.apps.iter_mut().find(|snapshot| snapshot.app == *app) else { return };
-                app.publications.entry(kid.clone()).or_default().asked = Some(now);
-                if let Listing::Shown(entries) = &mut app.listing {
-                    let primary = entries.is_empty();
-                    entries.push(Entry { id: format!("new {}", kid.as_str()), kid: Some(kid.clone()), primary });
+/// Simulates the plan until nothing is left to do.
+pub fn forecast(snapshot: &Snapshot) -> Forecast {
+    let mut snapshot = snapshot.clone();
+    let mut lines = Vec::new();
+    for _ in 0..LONGEST {
+        let line = |what: String, why: String, waits| Planned { at: snapshot.now, what, why, waits };
+        match next(&snapshot) {
+            Next::Do { step, reason } => {
+                lines.push(line(step.to_string(), reason, false));
+                simulate(&mut snapshot, &step);
+                // The next rotation is another forecast.
+                if step == Step::Finish {
+                    break;
                 }
             }
-            Step::Promote { app, id, .. } => {
-                self.change_list(app, |entries| entries.iter_mut().for_each(|entry| entry.primary = entry.id == *id));
+            Next::Wait { blockers, until } => {
+                // Nodes report by themselves within seconds: that is no line of its own.
+                let shown = blockers.iter().filter(|blocker| !matches!(blocker, Blocker::Nodes { .. }));
+                lines.extend(shown.map(|blocker| line(blocker.to_string(), String::new(), true)));
+                if !simulate_waiting(&mut snapshot, &blockers, until) {
+                    return Forecast { lines, due: None, stuck: blockers };
+                }
             }
-            Step::Withdraw { app, id, .. } => self.change_list(app, |entries| entries.retain(|entry| entry.id != *id)),
-            Step::Destroy { kid } => {
-                self.keys.iter_mut().filter(|key| key.record.kid == *kid).for_each(|key| key.destroyed = true);
-            }
-            Step::Begin | Step::Prove { .. } | Step::Activate { .. } | Step::Retire { .. } | Step::Finish => {}
-        }
-        if let Ok(Some(transition)) = self.transition(step) {
-            for (_, record) in transition.changes {
-                self.keys
-                    .iter_mut()
-                    .filter(|key| key.record.kid == record.kid)
-                    .for_each(|key| key.record = record.clone());
-            }
-            (self.goal, self.new_key) = (transition.goal, transition.new_key);
+            Next::Idle { due } => return Forecast { lines, due, stuck: Vec::new() },
         }
     }
+    Forecast { lines, due: due(&snapshot), stuck: Vec::new() }
+}
 
-    /// Takes what an app shows into the publications.
-    pub fn record(&mut self, observation: &Observation) {
-        let now = self.now;
-        let (Observation::Shown { app, kid, .. } | Observation::Assumed { app, kid } | Observation::Gone { app, kid }) =
-            observation;
-        let Some(app) = self.apps.iter_mut().find(|snapshot| snapshot.app == *app) else { return };
-        match observation {
-            Observation::Shown { id, .. } => {
-                let known = app.publications.entry(kid.clone()).or_default();
-                (known.shown, known.braze_id) = (Some(now), Some(id.clone()));
+/// Changes the snapshot as a step does that goes well.
+pub fn simulate(snapshot: &mut Snapshot, step: &Step) {
+    match step {
+        Step::Note { observations } => observations.iter().for_each(|observation| record(snapshot, observation)),
+        Step::Generate => simulate_key(snapshot),
+        Step::Publish { app, kid } => {
+            let now = snapshot.now;
+            let Some(app) = snapshot.apps.iter_mut().find(|known| known.app == *app) else { return };
+            app.publications.entry(kid.clone()).or_default().asked = Some(now);
+            if let Listing::Shown(entries) = &mut app.listing {
+                let primary = entries.is_empty();
+                entries.push(Entry { id: format!("new {}", kid.as_str()), kid: Some(kid.clone()), primary });
             }
-            Observation::Assumed { .. } => app.publications.entry(kid.clone()).or_default().shown = Some(now),
-            Observation::Gone { .. } => drop(app.publications.remove(kid)),
         }
-    }
-
-    fn change_list(&mut self, app: &crate::domain::ids::AppName, change: impl FnOnce(&mut Vec<Entry>)) {
-        let listings =
-            self.apps.iter_mut().filter(|snapshot| snapshot.app == *app).map(|snapshot| &mut snapshot.listing);
-        if let Some(Listing::Shown(entries)) = listings.into_iter().next() {
-            change(entries);
+        Step::Promote { app, id, .. } => {
+            change_list(snapshot, app, |entries| {
+                for entry in entries {
+                    entry.primary = entry.id == *id;
+                }
+            });
         }
+        Step::Withdraw { app, id, .. } => {
+            change_list(snapshot, app, |entries| entries.retain(|entry| entry.id != *id));
+        }
+        Step::Destroy { kid } => {
+            snapshot.keys.iter_mut().filter(|key| key.record.kid == *kid).for_each(|key| key.destroyed = true);
+        }
+        Step::Begin | Step::Prove { .. } | Step::Activate { .. } | Step::Retire { .. } | Step::Finish => {}
     }
+    if let Ok(Some(transition)) = transition(snapshot, step) {
+        for (_, record) in transition.changes {
+            snapshot
+                .keys
+                .iter_mut()
+                .filter(|key| key.record.kid == record.kid)
+                .for_each(|key| key.record = record.clone());
+        }
+        (snapshot.goal, snapshot.new_key) = (transition.goal, transition.new_key);
+    }
+}
 
-    fn simulate_key(&mut self) {
-        // No hash of a real key looks like this.
-        let number = u8::MAX.saturating_sub(u8::try_from(self.keys.len()).unwrap_or(0));
-        let record = KeyRecord {
-            kid: Kid::from_thumbprint(&[number; 32]),
-            ring: self.ring.clone(),
-            state: KeyState::Pending,
-            bits: 2048,
-            public_key: String::new(),
-            custody: String::new(),
-            locator: String::new(),
-            created: self.now,
-            changed: self.now,
+/// Changes the publications as an observation says.
+pub fn record(snapshot: &mut Snapshot, observation: &Observation) {
+    let now = snapshot.now;
+    let (Observation::Shown { app, kid, .. } | Observation::Assumed { app, kid } | Observation::Gone { app, kid }) =
+        observation;
+    let Some(app) = snapshot.apps.iter_mut().find(|known| known.app == *app) else { return };
+    match observation {
+        Observation::Shown { id, .. } => {
+            let known = app.publications.entry(kid.clone()).or_default();
+            (known.shown, known.braze_id) = (Some(now), Some(id.clone()));
+        }
+        Observation::Assumed { .. } => app.publications.entry(kid.clone()).or_default().shown = Some(now),
+        Observation::Gone { .. } => drop(app.publications.remove(kid)),
+    }
+}
+
+fn change_list(snapshot: &mut Snapshot, app: &AppName, change: impl FnOnce(&mut Vec<Entry>)) {
+    let listings = snapshot.apps.iter_mut().filter(|known| known.app == *app).map(|known| &mut known.listing);
+    if let Some(Listing::Shown(entries)) = listings.into_iter().next() {
+        change(entries);
+    }
+}
+
+fn simulate_key(snapshot: &mut Snapshot) {
+    // No thumbprint of a real key repeats one byte.
+    let number = u8::MAX.saturating_sub(u8::try_from(snapshot.keys.len()).unwrap_or(0));
+    let record = KeyRecord {
+        kid: Kid::from_thumbprint(&[number; 32]),
+        ring: snapshot.ring.clone(),
+        state: KeyState::Pending,
+        bits: 2048,
+        public_key: String::new(),
+        custody: String::new(),
+        locator: String::new(),
+        created: snapshot.now,
+        changed: snapshot.now,
+    };
+    if snapshot.goal == Goal::Rotating {
+        snapshot.new_key = Some(record.kid.clone());
+    }
+    snapshot.keys.push(KeySnapshot { record, destroyed: false, tokens_until: None });
+}
+
+/// Waits, as if nodes and operators had done their part within [`REACTION_TIME`]. Returns `false` where the end of the
+/// wait is unknown.
+fn simulate_waiting(snapshot: &mut Snapshot, blockers: &[Blocker], until: Option<UnixMillis>) -> bool {
+    let mut helped = false;
+    for blocker in blockers {
+        helped |= match blocker {
+            Blocker::Nodes { kid, .. } => simulate_loaded(snapshot, kid),
+            Blocker::Paste { app, kid } => {
+                record(snapshot, &Observation::Assumed { app: app.clone(), kid: kid.clone() });
+                true
+            }
+            Blocker::Remove { app, kid } => {
+                record(snapshot, &Observation::Gone { app: app.clone(), kid: kid.clone() });
+                true
+            }
+            _ => false,
         };
-        if self.goal == Goal::Rotating {
-            self.new_key = Some(record.kid.clone());
-        }
-        self.keys.push(KeySnapshot { record, destroyed: false, tokens_until: None });
     }
+    match until {
+        _ if helped => snapshot.now = snapshot.now.plus(REACTION_TIME),
+        Some(until) => snapshot.now = snapshot.now.plus(until.since(snapshot.now)),
+        None => return false,
+    }
+    true
+}
 
-    /// Waits, as if all that others have to do were done in a moment. `false`: nobody can tell how this goes away.
-    fn simulate_waiting(&mut self, blockers: &[Blocker], until: Option<UnixMillis>) -> bool {
-        let mut helped = false;
-        for blocker in blockers {
-            helped |= match blocker {
-                Blocker::Nodes { kid, .. } => self.simulate_loaded(kid),
-                Blocker::Paste { app, kid } => {
-                    self.record(&Observation::Assumed { app: app.clone(), kid: kid.clone() });
-                    true
-                }
-                Blocker::Remove { app, kid } => {
-                    self.record(&Observation::Gone { app: app.clone(), kid: kid.clone() });
-                    true
-                }
-                _ => false,
-            };
-        }
-        match until {
-            _ if helped => self.now = self.now.plus(MOMENT),
-            Some(until) => self.now = self.now.plus(until.since(self.now)),
-            None => return false,
-        }
-        true
+fn simulate_loaded(snapshot: &mut Snapshot, kid: &Kid) -> bool {
+    for node in &mut snapshot.nodes {
+        node.loaded.insert(kid.clone());
     }
-
-    fn simulate_loaded(&mut self, kid: &Kid) -> bool {
-        for node in &mut self.nodes {
-            node.loaded.insert(kid.clone());
-        }
-        true
-    }
+    true
 }

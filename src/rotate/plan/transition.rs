@@ -1,203 +1,193 @@
-//! What a step, or an operator's command, changes on record: pure, and the same for doing it and for foretelling it.
+//! Changes of records by steps and by operators' commands: pure, and the same for doing a step and for simulating it.
 
-use super::{KeySnapshot, Snapshot, Step};
-use crate::domain::{
-    ids::Kid,
-    key::{KeyRecord, KeyState, WrongState},
-    rotation::{AuditAction, Goal},
+use super::{
+    command::{CommandRefused, OperatorCommand},
+    snapshot::{KeySnapshot, Snapshot},
+    step::Step,
+};
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        ids::Kid,
+        key::{KeyRecord, KeyState, WrongState},
+        rotation::{AuditAction, Goal},
+    },
 };
 
-/// A change of records: all of it, with its events, or nothing.
+/// Change of records: all of it, with its audit events, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// Keys with the state that they must be in, and the record as it becomes.
+    /// Keys, each with the state that it must be in and its record after the change.
     pub changes: Vec<(KeyState, KeyRecord)>,
-    /// What is to be reached from here.
+    /// Goal after the change.
     pub goal: Goal,
-    /// The key that the rotation under way has made.
+    /// Key that the rotation under way has made, after the change.
     pub new_key: Option<Kid>,
-    /// What goes into the audit log.
+    /// Events for the audit log.
     pub actions: Vec<(Option<Kid>, AuditAction)>,
 }
 
-/// An operator's word that is not followed, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// There is nothing to abort.
-    #[error("ring {0}: no rotation is under way")]
-    NothingToAbort(String),
-    /// The rotation went past that point.
-    #[error(
-        "key {0} signs already, there is nothing to abort: `countersign rotate rollback` lets the key before it sign again"
-    )]
-    SignsAlready(Kid),
-    /// There is no key to go back to.
-    #[error("ring {0}: no key is retiring, so there is none to go back to: `countersign rotate run` brings a new one")]
-    NothingToRollBack(String),
-    /// The key to go back to is not everywhere.
-    #[error(
-        "key {0} is not proven to be at Braze for every app of its ring: going back to it would have its tokens rejected"
-    )]
-    NotHeld(Kid),
-    /// Some nodes could not sign with it.
-    #[error("key {kid} is not loaded by every node yet ({}): try again in some seconds", .nodes.join(", "))]
-    NotLoaded {
-        /// The key.
-        kid: Kid,
-        /// Which nodes.
-        nodes: Vec<String>,
-    },
-    /// The key is not on record in this ring.
-    #[error("there is no key {0}")]
-    NoSuchKey(Kid),
-    /// The key is declared so already.
-    #[error("key {0} is on record as compromised already")]
-    CompromisedAlready(Kid),
-    /// A state does not allow it.
-    #[error("{0}")]
-    State(String),
-}
+impl Transition {
+    /// Returns a transition that keeps goal and new key, and changes no key.
+    fn unchanged(snapshot: &Snapshot) -> Self {
+        Self { changes: Vec::new(), goal: snapshot.goal, new_key: snapshot.new_key.clone(), actions: Vec::new() }
+    }
 
-impl From<WrongState> for Refusal {
-    fn from(wrong: WrongState) -> Self {
-        Self::State(wrong.to_string())
+    fn with(
+        mut self,
+        key: &KeySnapshot,
+        change: impl FnOnce(KeyRecord, UnixMillis) -> Result<KeyRecord, WrongState>,
+        action: AuditAction,
+        now: UnixMillis,
+    ) -> Result<Self, CommandRefused> {
+        self.changes.push((key.record.state, change(key.record.clone(), now)?));
+        self.actions.push((Some(key.record.kid.clone()), action));
+        Ok(self)
     }
 }
 
-impl Snapshot {
-    /// What a step changes on record; nothing for those that only change something elsewhere.
-    ///
-    /// # Errors
-    /// [`Refusal::State`], [`Refusal::NoSuchKey`] for a step that no plan made.
-    pub fn transition(&self, step: &Step) -> Result<Option<Transition>, Refusal> {
-        let same = self.standing();
-        Ok(Some(match step {
-            Step::Begin => Transition { goal: Goal::Rotating, actions: vec![(None, AuditAction::Begun)], ..same },
-            Step::Finish => Transition { goal: Goal::Idle, new_key: None, ..same },
-            Step::Prove { kid } => same.with(self.found(kid)?, KeyRecord::published, AuditAction::Published, self)?,
-            Step::Retire { kid } => same.with(self.found(kid)?, KeyRecord::retired, AuditAction::Retired, self)?,
-            Step::Activate { kid, .. } => {
-                Transition { goal: Goal::CleaningUp, new_key: None, ..self.hand_over(self.found(kid)?)? }
-            }
-            Step::Note { .. }
-            | Step::Generate
-            | Step::Publish { .. }
-            | Step::Promote { .. }
-            | Step::Withdraw { .. }
-            | Step::Destroy { .. } => return Ok(None),
-        }))
-    }
-
-    /// An operator wants a rotation.
-    pub fn ask(&self) -> Option<Transition> {
-        let asked = Transition { goal: Goal::Rotating, actions: vec![(None, AuditAction::Begun)], ..self.standing() };
-        (self.goal != Goal::Rotating).then_some(asked)
-    }
-
-    /// An operator gives the rotation up: the key that signs goes on, the key that was made for it goes.
-    pub fn abort(&self) -> Result<Transition, Refusal> {
-        if self.goal != Goal::Rotating {
-            let signs = self.active().filter(|_| self.goal == Goal::CleaningUp);
-            return Err(signs.map_or_else(
-                || Refusal::NothingToAbort(self.ring.to_string()),
-                |key| Refusal::SignsAlready(key.record.kid.clone()),
-            ));
+/// Returns the change of records by a step; `None` for a step that changes something outside the records only.
+///
+/// # Errors
+/// [`CommandRefused::State`], [`CommandRefused::NoSuchKey`] for a step that [`super::next`] did not return.
+pub fn transition(snapshot: &Snapshot, step: &Step) -> Result<Option<Transition>, CommandRefused> {
+    let (same, now) = (Transition::unchanged(snapshot), snapshot.now);
+    Ok(Some(match step {
+        Step::Begin => Transition { goal: Goal::Rotating, actions: vec![(None, AuditAction::Begun)], ..same },
+        Step::Finish => Transition { goal: Goal::Idle, new_key: None, ..same },
+        Step::Prove { kid } => same.with(find(snapshot, kid)?, KeyRecord::published, AuditAction::Published, now)?,
+        Step::Retire { kid } => same.with(find(snapshot, kid)?, KeyRecord::retired, AuditAction::Retired, now)?,
+        Step::Activate { kid, .. } => {
+            Transition { goal: Goal::CleaningUp, new_key: None, ..hand_over(snapshot, find(snapshot, kid)?)? }
         }
-        let given_up = Transition {
-            goal: Goal::CleaningUp,
-            new_key: None,
-            actions: vec![(None, AuditAction::Aborted)],
-            ..self.standing()
-        };
-        match self.new_key.as_ref().and_then(|kid| self.key(kid)).filter(|key| signs_nothing_yet(key)) {
-            Some(key) => given_up.with(key, KeyRecord::retired, AuditAction::Retired, self),
-            None => Ok(given_up),
-        }
-    }
+        Step::Note { .. }
+        | Step::Generate
+        | Step::Publish { .. }
+        | Step::Promote { .. }
+        | Step::Withdraw { .. }
+        | Step::Destroy { .. } => return Ok(None),
+    }))
+}
 
-    /// An operator wants the key before to sign again, while Braze still has it.
-    pub fn roll_back(&self) -> Result<Transition, Refusal> {
-        let key = self.in_state(KeyState::Retiring).pop();
-        let key = key.ok_or_else(|| Refusal::NothingToRollBack(self.ring.to_string()))?;
-        let kid = key.record.kid.clone();
-        // Braze may be silent just when this is needed: what it showed before counts.
-        if self.proven(&kid, true).is_none() {
-            return Err(Refusal::NotHeld(kid));
-        }
-        let nodes = self.nodes_without(&kid);
-        if !nodes.is_empty() {
-            return Err(Refusal::NotLoaded { kid, nodes });
-        }
-        let mut transition = Transition { goal: Goal::CleaningUp, ..self.hand_over(key)? };
-        transition.actions.push((Some(kid), AuditAction::RolledBack));
-        Ok(transition)
+/// Returns the change of records by an operator's command; `None` where the records say so already.
+///
+/// # Errors
+/// [`CommandRefused`] where the ring's state does not allow the command.
+pub fn command_transition(
+    snapshot: &Snapshot,
+    command: &OperatorCommand,
+) -> Result<Option<Transition>, CommandRefused> {
+    match command {
+        OperatorCommand::Begin => Ok(begin(snapshot)),
+        OperatorCommand::Abort => abort(snapshot).map(Some),
+        OperatorCommand::RollBack => roll_back(snapshot).map(Some),
+        OperatorCommand::Compromise(kid) => compromise(snapshot, kid).map(Some),
+        OperatorCommand::Repair => Ok(repair(snapshot)),
     }
+}
 
-    /// An operator declares a key compromised: it stops at once, and where it signed, a key that is ready takes over in
-    /// the same moment. Without one, the next key is brought in haste.
-    pub fn compromise(&self, kid: &Kid) -> Result<Transition, Refusal> {
-        let key = self.found(kid)?;
-        if key.record.state == KeyState::Compromised {
-            return Err(Refusal::CompromisedAlready(kid.clone()));
-        }
-        let stopped = (key.record.state, key.record.clone().compromised(self.now));
-        let goal = if self.goal == Goal::Rotating { Goal::Rotating } else { Goal::CleaningUp };
-        let new_key = self.new_key.clone().filter(|new_key| new_key != kid);
-        let mut transition = Transition {
-            changes: vec![stopped],
-            goal,
-            new_key,
-            actions: vec![(Some(kid.clone()), AuditAction::Compromised)],
-        };
-        if key.record.state == KeyState::Active {
-            self.succeed(&mut transition)?;
-        }
-        Ok(transition)
-    }
+fn begin(snapshot: &Snapshot) -> Option<Transition> {
+    let begun = Transition {
+        goal: Goal::Rotating,
+        actions: vec![(None, AuditAction::Begun)],
+        ..Transition::unchanged(snapshot)
+    };
+    (snapshot.goal != Goal::Rotating).then_some(begun)
+}
 
-    fn succeed(&self, transition: &mut Transition) -> Result<(), Refusal> {
-        let Some(next) = self.successor(true) else {
-            transition.goal = Goal::Rotating;
-            return Ok(());
-        };
-        transition.changes.push((next.record.state, next.record.clone().activated(self.now)?));
-        transition.actions.push((Some(next.record.kid.clone()), AuditAction::Activated));
-        // A rotation that was under way has reached its end, if by another way.
-        (transition.goal, transition.new_key) = (Goal::CleaningUp, None);
-        Ok(())
+/// Ends the rotation: the key that signs goes on, the key that was made for the rotation retires.
+fn abort(snapshot: &Snapshot) -> Result<Transition, CommandRefused> {
+    if snapshot.goal != Goal::Rotating {
+        let signs = snapshot.active().filter(|_| snapshot.goal == Goal::CleaningUp);
+        return Err(signs.map_or_else(
+            || CommandRefused::NothingToAbort(snapshot.ring.to_string()),
+            |key| CommandRefused::SignsAlready(key.record.kid.clone()),
+        ));
     }
+    let aborted = Transition {
+        goal: Goal::CleaningUp,
+        new_key: None,
+        actions: vec![(None, AuditAction::Aborted)],
+        ..Transition::unchanged(snapshot)
+    };
+    match snapshot.new_key.as_ref().and_then(|kid| snapshot.key(kid)).filter(|key| signs_nothing_yet(key)) {
+        Some(key) => aborted.with(key, KeyRecord::retired, AuditAction::Retired, snapshot.now),
+        None => Ok(aborted),
+    }
+}
 
-    fn hand_over(&self, key: &KeySnapshot) -> Result<Transition, Refusal> {
-        let mut transition = self.standing();
-        if let Some(active) = self.active() {
-            transition.changes.push((KeyState::Active, active.record.clone().superseded(self.now)?));
-        }
-        transition.with(key, KeyRecord::activated, AuditAction::Activated, self)
+/// Lets the retiring key sign again, while Braze still has it.
+fn roll_back(snapshot: &Snapshot) -> Result<Transition, CommandRefused> {
+    let key = snapshot.in_state(KeyState::Retiring).pop();
+    let key = key.ok_or_else(|| CommandRefused::NothingToRollBack(snapshot.ring.to_string()))?;
+    let kid = key.record.kid.clone();
+    // Braze may not answer just when this is needed: the last list counts.
+    if snapshot.proven(&kid, true).is_none() {
+        return Err(CommandRefused::NotHeld(kid));
     }
+    let nodes = snapshot.nodes_without(&kid);
+    if !nodes.is_empty() {
+        return Err(CommandRefused::NotLoaded { kid, nodes });
+    }
+    let mut transition = Transition { goal: Goal::CleaningUp, ..hand_over(snapshot, key)? };
+    transition.actions.push((Some(kid), AuditAction::RolledBack));
+    Ok(transition)
+}
 
-    fn found(&self, kid: &Kid) -> Result<&KeySnapshot, Refusal> {
-        self.key(kid).ok_or_else(|| Refusal::NoSuchKey(kid.clone()))
+/// Stops a key at once. Where it signed, a key that is ready takes over in the same transaction; without one, the goal
+/// becomes to bring the next key.
+fn compromise(snapshot: &Snapshot, kid: &Kid) -> Result<Transition, CommandRefused> {
+    let key = find(snapshot, kid)?;
+    if key.record.state == KeyState::Compromised {
+        return Err(CommandRefused::CompromisedAlready(kid.clone()));
     }
+    let stopped = (key.record.state, key.record.clone().compromised(snapshot.now));
+    let goal = if snapshot.goal == Goal::Rotating { Goal::Rotating } else { Goal::CleaningUp };
+    let new_key = snapshot.new_key.clone().filter(|new_key| new_key != kid);
+    let mut transition = Transition {
+        changes: vec![stopped],
+        goal,
+        new_key,
+        actions: vec![(Some(kid.clone()), AuditAction::Compromised)],
+    };
+    if key.record.state == KeyState::Active {
+        add_successor(snapshot, &mut transition)?;
+    }
+    Ok(transition)
+}
 
-    fn standing(&self) -> Transition {
-        Transition { changes: Vec::new(), goal: self.goal, new_key: self.new_key.clone(), actions: Vec::new() }
+/// Adds the activation of a key that is ready, or else the goal to bring one.
+fn add_successor(snapshot: &Snapshot, transition: &mut Transition) -> Result<(), CommandRefused> {
+    let Some(next) = snapshot.successor(true) else {
+        transition.goal = Goal::Rotating;
+        return Ok(());
+    };
+    transition.changes.push((next.record.state, next.record.clone().activated(snapshot.now)?));
+    transition.actions.push((Some(next.record.kid.clone()), AuditAction::Activated));
+    // Another key signs: that ends a rotation that was under way, too.
+    (transition.goal, transition.new_key) = (Goal::CleaningUp, None);
+    Ok(())
+}
+
+/// Sets the goal by which missing keys are published and keys that have to go are deleted.
+fn repair(snapshot: &Snapshot) -> Option<Transition> {
+    let repaired = Transition { goal: Goal::CleaningUp, ..Transition::unchanged(snapshot) };
+    (snapshot.goal == Goal::Idle).then_some(repaired)
+}
+
+/// Lets a key sign; the key that signed until now retires.
+fn hand_over(snapshot: &Snapshot, key: &KeySnapshot) -> Result<Transition, CommandRefused> {
+    let mut transition = Transition::unchanged(snapshot);
+    if let Some(active) = snapshot.active() {
+        transition.changes.push((KeyState::Active, active.record.clone().superseded(snapshot.now)?));
     }
+    transition.with(key, KeyRecord::activated, AuditAction::Activated, snapshot.now)
+}
+
+fn find<'a>(snapshot: &'a Snapshot, kid: &Kid) -> Result<&'a KeySnapshot, CommandRefused> {
+    snapshot.key(kid).ok_or_else(|| CommandRefused::NoSuchKey(kid.clone()))
 }
 
 fn signs_nothing_yet(key: &KeySnapshot) -> bool {
     matches!(key.record.state, KeyState::Pending | KeyState::Published)
-}
-
-impl Transition {
-    fn with(
-        mut self,
-        key: &KeySnapshot,
-        change: impl FnOnce(KeyRecord, crate::clock::UnixMillis) -> Result<KeyRecord, WrongState>,
-        action: AuditAction,
-        snapshot: &Snapshot,
-    ) -> Result<Self, Refusal> {
-        self.changes.push((key.record.state, change(key.record.clone(), snapshot.now)?));
-        self.actions.push((Some(key.record.kid.clone()), action));
-        Ok(self)
-    }
 }

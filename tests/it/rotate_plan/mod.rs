@@ -1,15 +1,18 @@
 //! The plan of a rotation: its rules hold among faults, whatever happens, and it always comes to an end.
 
 mod simulation;
-mod told;
-mod turns;
+mod texts;
+mod transitions;
 mod waits;
 
 use std::time::Duration;
 
 use countersign::{
-    domain::{key::KeyState, rotation::Goal},
-    rotate::plan::{Next, Policy, Refusal, Step},
+    domain::{ids::Kid, key::KeyState, rotation::Goal},
+    rotate::plan::{
+        CommandRefused, Next, OperatorCommand, Config, Snapshot, Step, Transition, command_transition, due, forecast,
+        next, transition,
+    },
 };
 use proptest::prelude::*;
 
@@ -21,17 +24,17 @@ const SOAK: Duration = Duration::from_mins(5);
 /// More steps than can be done at once.
 const MANY: usize = 50;
 
-fn policy() -> Policy {
-    Policy { every: None, soak: SOAK, margin: Duration::from_mins(1), longest_life: HOUR, standby: false }
+fn policy() -> Config {
+    Config { every: None, soak: SOAK, margin: Duration::from_mins(1), longest_life: HOUR, standby: false }
 }
 
-/// Something that happens.
+/// Event of a simulation.
 #[derive(Clone, Debug)]
 enum Happening {
     Work { dies: bool },
     Pass(Duration),
     Operate,
-    Ask,
+    Begin,
     Abort,
     RollBack,
     Compromise(usize),
@@ -42,13 +45,29 @@ enum Happening {
     ToggleNode(usize),
 }
 
+fn begin(snapshot: &Snapshot) -> Option<Transition> {
+    command_transition(snapshot, &OperatorCommand::Begin).unwrap()
+}
+
+fn abort(snapshot: &Snapshot) -> Result<Transition, CommandRefused> {
+    command_transition(snapshot, &OperatorCommand::Abort).map(Option::unwrap)
+}
+
+fn roll_back(snapshot: &Snapshot) -> Result<Transition, CommandRefused> {
+    command_transition(snapshot, &OperatorCommand::RollBack).map(Option::unwrap)
+}
+
+fn compromise(snapshot: &Snapshot, kid: &Kid) -> Result<Transition, CommandRefused> {
+    command_transition(snapshot, &OperatorCommand::Compromise(kid.clone())).map(Option::unwrap)
+}
+
 fn happening() -> impl Strategy<Value = Happening> {
     let fault = prop_oneof![Just(Fault::Before), Just(Fault::After)];
     prop_oneof![
         12 => any::<bool>().prop_map(|dies| Happening::Work { dies }),
         8 => (0..7200_u64).prop_map(|seconds| Happening::Pass(Duration::from_secs(seconds))),
         4 => Just(Happening::Operate),
-        2 => Just(Happening::Ask),
+        2 => Just(Happening::Begin),
         1 => Just(Happening::Abort),
         1 => Just(Happening::RollBack),
         1 => any::<usize>().prop_map(Happening::Compromise),
@@ -60,9 +79,9 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-fn any_policy() -> impl Strategy<Value = Policy> {
+fn any_policy() -> impl Strategy<Value = Config> {
     (proptest::option::of(1..200_u64), 60..900_u64, 60..3600_u64, 60..86_400_u64, any::<bool>()).prop_map(
-        |(days, soak, margin, life, standby)| Policy {
+        |(days, soak, margin, life, standby)| Config {
             every: days.map(|days| Duration::from_hours(24 * days)),
             soak: Duration::from_secs(soak),
             margin: Duration::from_secs(margin),
@@ -73,26 +92,26 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 }
 
 fn happen(simulation: &mut Simulation, happening: &Happening) {
-    if let Next::Do { step: Step::Note { .. }, .. } = simulation.snapshot().next() {
-        // An operator's word is taken after an observation.
+    if let Next::Do { step: Step::Note { .. }, .. } = next(&simulation.snapshot()) {
+        // An operator's command is executed after an observation.
         simulation.work(false);
     }
     let snapshot = simulation.snapshot();
-    let transition = match happening {
-        Happening::Ask => Ok(snapshot.ask()),
-        Happening::Abort => snapshot.abort().map(Some),
-        Happening::RollBack => snapshot.roll_back().map(Some),
+    let command = match happening {
+        Happening::Begin => Some(OperatorCommand::Begin),
+        Happening::Abort => Some(OperatorCommand::Abort),
+        Happening::RollBack => Some(OperatorCommand::RollBack),
         Happening::Compromise(which) => {
             let kid = snapshot.keys[which % snapshot.keys.len()].record.kid.clone();
-            snapshot.compromise(&kid).map(Some)
+            Some(OperatorCommand::Compromise(kid))
         }
-        _ => Ok(None),
+        _ => None,
     };
     match happening {
         Happening::Work { dies } => drop(simulation.work(*dies)),
         Happening::Pass(span) => simulation.pass(*span),
         Happening::Operate => {
-            if let Next::Wait { blockers, .. } = snapshot.next() {
+            if let Next::Wait { blockers, .. } = next(&snapshot) {
                 simulation.operate(&blockers);
             }
         }
@@ -103,7 +122,9 @@ fn happen(simulation: &mut Simulation, happening: &Happening) {
         Happening::ToggleNode(node) => simulation.toggle_node(*node),
         _ => {}
     }
-    if let Ok(Some(transition)) = transition {
+    if let Some(command) = command
+        && let Ok(Some(transition)) = command_transition(&snapshot, &command)
+    {
         simulation.transition(transition);
     }
 }
@@ -128,7 +149,7 @@ proptest! {
         simulation.heal();
         if simulation.snapshot().active().is_none() {
             // Without `every` nobody but an operator begins.
-            happen(&mut simulation, &Happening::Ask);
+            happen(&mut simulation, &Happening::Begin);
         }
         simulation.settle();
         simulation.check_settled();
@@ -139,15 +160,15 @@ proptest! {
     fn a_forecast_comes_true(policy in any_policy(), rest in 1..3_usize, nodes in 0..3_usize) {
         let mut simulation = Simulation::new(policy, rest, 0, nodes);
         simulation.settle();
-        happen(&mut simulation, &Happening::Ask);
-        let forecast = simulation.snapshot().forecast();
-        prop_assert!(forecast.stuck.is_empty());
-        let mut foretold = forecast.lines.iter().filter(|line| !line.waits);
+        happen(&mut simulation, &Happening::Begin);
+        let foreseen = forecast(&simulation.snapshot());
+        prop_assert!(foreseen.stuck.is_empty());
+        let mut lines = foreseen.lines.iter().filter(|line| !line.waits);
         for _ in 0..200 {
             match simulation.work(false) {
                 Next::Do { step, reason } => {
-                    // What Braze calls its keys, and who they are, cannot be foretold.
-                    let line = foretold.next().unwrap();
+                    // A forecast cannot know Braze's ids, nor the ids of new keys.
+                    let line = lines.next().unwrap();
                     let kind = |text: &str| text.split(' ').take(2).collect::<Vec<_>>().join(" ");
                     prop_assert_eq!(kind(&step.to_string()), kind(&line.what));
                     prop_assert_eq!(&reason, &line.why);
@@ -185,7 +206,7 @@ fn steps(simulation: &mut Simulation) -> Vec<String> {
 fn a_rotation_goes_step_by_step() {
     let mut simulation = Simulation::new(policy(), 2, 0, 2);
     assert_eq!(steps(&mut simulation), ["note"]);
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     assert_eq!(steps(&mut simulation), ["generate", "publish", "note", "publish", "note", "prove"]);
     simulation.pass(Duration::from_secs(299));
     assert_eq!(steps(&mut simulation), [""; 0], "the soak is not over");
@@ -201,32 +222,32 @@ fn a_rotation_goes_step_by_step() {
 #[test]
 fn no_key_signs_before_every_node_has_loaded_it() {
     let mut simulation = Simulation::new(policy(), 1, 0, 2);
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     simulation.toggle_node(1);
     steps(&mut simulation);
     simulation.pass(SOAK);
     // A node that lives, and has not looked since before the key was published.
     let mut snapshot = simulation.snapshot();
     snapshot.nodes[0].loaded.clear();
-    let Next::Wait { blockers, until: None } = snapshot.next() else { panic!("{:?}", snapshot.next()) };
+    let Next::Wait { blockers, until: None } = next(&snapshot) else { panic!("{:?}", next(&snapshot)) };
     assert!(blockers[0].to_string().contains("node-0"), "{}", blockers[0]);
     assert_eq!(steps(&mut simulation)[0], "activate");
 }
 
 #[test]
 fn a_compromise_is_one_change_where_a_key_stands_by() {
-    let mut simulation = Simulation::new(Policy { standby: true, ..policy() }, 1, 0, 2);
+    let mut simulation = Simulation::new(Config { standby: true, ..policy() }, 1, 0, 2);
     simulation.settle();
     let snapshot = simulation.snapshot();
     let bad = snapshot.active().unwrap().record.kid.clone();
-    let transition = snapshot.compromise(&bad).unwrap();
+    let transition = compromise(&snapshot, &bad).unwrap();
     assert_eq!(transition.changes.len(), 2);
     assert_eq!(transition.changes[1].1.state, KeyState::Active, "in the same moment");
     simulation.transition(transition);
     assert_eq!(steps(&mut simulation)[..4], ["destroy", "promote", "withdraw", "note"]);
     simulation.settle();
     simulation.check_settled();
-    assert_eq!(simulation.snapshot().compromise(&bad), Err(Refusal::CompromisedAlready(bad)));
+    assert_eq!(compromise(&simulation.snapshot(), &bad), Err(CommandRefused::CompromisedAlready(bad)));
 }
 
 #[test]
@@ -234,7 +255,7 @@ fn a_compromise_without_stand_by_brings_a_new_key_in_haste() {
     let mut simulation = Simulation::new(policy(), 1, 0, 2);
     steps(&mut simulation);
     let bad = simulation.snapshot().active().unwrap().record.kid.clone();
-    let transition = simulation.snapshot().compromise(&bad).unwrap();
+    let transition = compromise(&simulation.snapshot(), &bad).unwrap();
     simulation.transition(transition);
     let done = steps(&mut simulation);
     assert_eq!(done[..5], ["destroy", "generate", "publish", "note", "prove"]);
@@ -249,28 +270,28 @@ fn a_rollback_is_possible_until_the_old_key_is_withdrawn() {
     let mut simulation = Simulation::new(policy(), 1, 0, 1);
     steps(&mut simulation);
     let first = simulation.snapshot().active().unwrap().record.kid.clone();
-    assert!(matches!(simulation.snapshot().roll_back(), Err(Refusal::NothingToRollBack(_))));
-    happen(&mut simulation, &Happening::Ask);
+    assert!(matches!(roll_back(&simulation.snapshot()), Err(CommandRefused::NothingToRollBack(_))));
+    happen(&mut simulation, &Happening::Begin);
     steps(&mut simulation);
     simulation.pass(SOAK);
     steps(&mut simulation);
-    let transition = simulation.snapshot().roll_back().unwrap();
+    let transition = roll_back(&simulation.snapshot()).unwrap();
     simulation.transition(transition);
     assert_eq!(simulation.snapshot().active().unwrap().record.kid, first);
     assert_eq!(steps(&mut simulation), ["promote"]);
     simulation.settle();
     simulation.check_settled();
-    assert!(simulation.snapshot().roll_back().is_err());
+    assert!(roll_back(&simulation.snapshot()).is_err());
 }
 
 #[test]
 fn an_abort_leaves_the_key_that_signs_and_clears_the_other_away() {
     let mut simulation = Simulation::new(policy(), 1, 0, 1);
     steps(&mut simulation);
-    assert!(matches!(simulation.snapshot().abort(), Err(Refusal::NothingToAbort(_))));
-    happen(&mut simulation, &Happening::Ask);
+    assert!(matches!(abort(&simulation.snapshot()), Err(CommandRefused::NothingToAbort(_))));
+    happen(&mut simulation, &Happening::Begin);
     steps(&mut simulation);
-    let transition = simulation.snapshot().abort().unwrap();
+    let transition = abort(&simulation.snapshot()).unwrap();
     simulation.transition(transition);
     assert_eq!(steps(&mut simulation), ["withdraw", "note", "destroy", "finish"]);
     simulation.check_settled();
@@ -281,7 +302,7 @@ fn a_lost_answer_is_not_asked_for_again_before_it_could_show() {
     let mut simulation = Simulation::new(policy(), 1, 0, 0);
     simulation.lag = Duration::from_mins(1);
     simulation.pass(Duration::from_mins(1));
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     simulation.faults.push(Fault::After);
     assert_eq!(steps(&mut simulation), ["generate", "publish"]);
     simulation.pass(Duration::from_secs(59));
@@ -294,10 +315,10 @@ fn a_lost_answer_is_not_asked_for_again_before_it_could_show() {
 fn every_app_of_a_ring_counts_also_those_that_people_look_after() {
     let mut simulation = Simulation::new(policy(), 1, 1, 0);
     steps(&mut simulation);
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     assert_eq!(steps(&mut simulation), ["generate", "publish", "note"]);
     simulation.pass(HOUR);
-    let Next::Wait { blockers, until: None } = simulation.snapshot().next() else { panic!() };
+    let Next::Wait { blockers, until: None } = next(&simulation.snapshot()) else { panic!() };
     assert!(blockers[0].to_string().contains("keys confirm"), "{}", blockers[0]);
     simulation.operate(&blockers);
     assert_eq!(steps(&mut simulation), ["prove"]);

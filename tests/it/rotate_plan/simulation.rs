@@ -14,14 +14,14 @@ use countersign::{
         rotation::{Goal, Publication},
     },
     rotate::plan::{
-        AppSnapshot, Blocker, Entry, KeySnapshot, Listing, Next, NodeSnapshot, Observation, Policy, SLOTS, Snapshot,
-        Step, Transition,
+        AppSnapshot, Blocker, Entry, KeySnapshot, Listing, Next, NodeSnapshot, Observation, Config, SLOTS, Snapshot,
+        Step, Transition, next, transition,
     },
 };
 
 pub const START: UnixMillis = UnixMillis(1_795_000_000_000);
 
-/// What happens to the next change that Braze is asked for.
+/// Fault of the next change that Braze is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It is refused or lost before it has an effect.
@@ -35,7 +35,7 @@ struct Held {
     id: String,
     kid: Kid,
     primary: bool,
-    /// When lists begin to show it.
+    /// Time from which lists show it.
     visible: UnixMillis,
 }
 
@@ -45,7 +45,7 @@ struct App {
     manual: bool,
     silent: bool,
     held: Vec<Held>,
-    /// What somebody deleted in the dashboard.
+    /// Keys that somebody deleted in the dashboard.
     robbed: BTreeSet<Kid>,
     publications: BTreeMap<Kid, Publication>,
 }
@@ -59,23 +59,23 @@ struct Node {
 
 pub struct Simulation {
     pub now: UnixMillis,
-    pub policy: Policy,
+    pub policy: Config,
     pub goal: Goal,
     pub new_key: Option<Kid>,
     pub keys: Vec<KeySnapshot>,
     apps: Vec<App>,
     nodes: Vec<Node>,
-    /// When the last token of each key ends, as it truly is.
+    /// True end of the last token of each key.
     tokens: BTreeMap<Kid, UnixMillis>,
     pub faults: Vec<Fault>,
-    /// How long a list lags behind.
+    /// Time by which a list lags behind.
     pub lag: Duration,
     counter: u8,
 }
 
 impl Simulation {
     /// One key that signs, at every app.
-    pub fn new(policy: Policy, rest_apps: usize, manual_apps: usize, nodes: usize) -> Self {
+    pub fn new(policy: Config, rest_apps: usize, manual_apps: usize, nodes: usize) -> Self {
         let app = |n: usize| App {
             name: format!("app-{n}").parse().unwrap(),
             manual: n >= rest_apps,
@@ -177,14 +177,14 @@ impl Simulation {
     /// One step of the worker; `dies` before it puts its effect on record.
     pub fn work(&mut self, dies: bool) -> Next {
         let snapshot = self.snapshot();
-        let next = snapshot.next();
-        assert_eq!(next, snapshot.next(), "the same snapshot, the same plan");
-        if let Next::Do { step, .. } = &next {
+        let chosen = next(&snapshot);
+        assert_eq!(chosen, next(&snapshot), "the same snapshot, the same plan");
+        if let Next::Do { step, .. } = &chosen {
             self.check(&snapshot, step);
             self.take(&snapshot, step, dies);
         }
         self.check_braze();
-        next
+        chosen
     }
 
     fn take(&mut self, snapshot: &Snapshot, step: &Step, dies: bool) {
@@ -222,7 +222,7 @@ impl Simulation {
             Step::Note { observations } if !dies => observations.iter().for_each(|observation| self.note(observation)),
             _ => {}
         }
-        if !dies && let Some(transition) = snapshot.transition(step).unwrap() {
+        if !dies && let Some(transition) = transition(snapshot, step).unwrap() {
             self.transition(transition);
         }
     }
@@ -347,7 +347,7 @@ impl Simulation {
         self.counter += 1;
         let foreign = Kid::from_thumbprint(&[self.counter; 32]);
         let alone = self.apps[at].held.iter().all(|held| self.keys.iter().any(|key| key.record.kid == held.kid));
-        // What was asked for and is not there yet may still come.
+        // A key that was asked for and is not there yet may still appear.
         let coming = self.apps[at].publications.values().any(|known| known.asked.is_some() && known.shown.is_none());
         if alone && !coming && !self.apps[at].manual && self.apps[at].held.len() < SLOTS - 1 {
             self.add(at, &foreign, false);
@@ -408,7 +408,7 @@ impl Simulation {
         panic!("no end: {:?}, goal {:?}", self.work(false), self.goal);
     }
 
-    /// How things are when nothing is left to do.
+    /// Checks the state when nothing is left to do.
     pub fn check_settled(&self) {
         assert_eq!(self.goal, Goal::Idle);
         let signing: Vec<&KeySnapshot> = self.keys.iter().filter(|key| key.record.state == KeyState::Active).collect();

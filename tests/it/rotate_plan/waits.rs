@@ -1,13 +1,13 @@
-//! What is waited for, and to which moment exactly.
+//! Blockers, and the exact time at which each ends.
 
 use countersign::rotate::plan::{Blocker, Listing};
 
 use super::*;
 use crate::support::domain::{MILLI, just_before};
 
-/// What is in the way now, where nothing can be done.
+/// Returns the blockers; panics where there is a step to do.
 fn waits(simulation: &Simulation) -> Vec<Blocker> {
-    match simulation.snapshot().next() {
+    match next(&simulation.snapshot()) {
         Next::Wait { blockers, .. } => blockers,
         other => panic!("{other:?}"),
     }
@@ -17,7 +17,7 @@ fn waits(simulation: &Simulation) -> Vec<Blocker> {
 fn rotated(rest: usize) -> Simulation {
     let mut simulation = Simulation::new(policy(), rest, 0, 1);
     steps(&mut simulation);
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     steps(&mut simulation);
     simulation.pass(SOAK);
     assert_eq!(steps(&mut simulation)[0], "activate");
@@ -26,17 +26,17 @@ fn rotated(rest: usize) -> Simulation {
 
 #[test]
 fn the_next_rotation_is_due_by_the_policy_from_when_the_key_began_to_sign() {
-    let mut simulation = Simulation::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
+    let mut simulation = Simulation::new(Config { every: Some(HOUR), ..policy() }, 1, 0, 1);
     steps(&mut simulation);
-    let due = simulation.snapshot().active().unwrap().record.changed.plus(HOUR);
-    assert_eq!(simulation.snapshot().next(), Next::Idle { due: Some(due) });
-    let rest = due.since(simulation.now);
+    let until = simulation.snapshot().active().unwrap().record.changed.plus(HOUR);
+    assert_eq!(next(&simulation.snapshot()), Next::Idle { due: Some(until) });
+    let rest = until.since(simulation.now);
     simulation.pass(just_before(rest));
     assert_eq!(steps(&mut simulation), [""; 0]);
     simulation.pass(MILLI);
     assert_eq!(steps(&mut simulation)[0], "begin");
     let by_hand_only = Simulation::new(policy(), 1, 0, 1).snapshot();
-    assert_eq!(by_hand_only.due(), None);
+    assert_eq!(due(&by_hand_only), None);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_request_that_was_lost_is_made_again_when_it_can_no_longer_show() {
             simulation.intrude(0);
         }
         steps(&mut simulation);
-        happen(&mut simulation, &Happening::Ask);
+        happen(&mut simulation, &Happening::Begin);
         simulation.faults.push(Fault::Before);
         assert_eq!(steps(&mut simulation), ["generate", "publish"]);
         let until = simulation.now.plus(SOAK);
@@ -80,7 +80,7 @@ fn a_key_stays_until_braze_was_shown_to_hold_the_one_after_it() {
     let Listing::Shown(entries) = &mut snapshot.apps[0].listing else { panic!() };
     entries.retain(|entry| entry.kid.as_ref() != Some(&signs));
     snapshot.apps[0].publications.remove(&signs);
-    let Next::Wait { blockers, until: None } = snapshot.next() else { panic!("{:?}", snapshot.next()) };
+    let Next::Wait { blockers, until: None } = next(&snapshot) else { panic!("{:?}", next(&snapshot)) };
     assert_eq!(blockers, [Blocker::Missing { app: snapshot.apps[0].app.clone(), kid: signs }]);
 
     assert_eq!(steps(&mut simulation)[0], "retire");
@@ -89,7 +89,7 @@ fn a_key_stays_until_braze_was_shown_to_hold_the_one_after_it() {
 /// A ring whose rotation was given up just after its key was asked for at Braze.
 fn given_up(simulation: &mut Simulation) {
     steps(simulation);
-    happen(simulation, &Happening::Ask);
+    happen(simulation, &Happening::Begin);
     assert_eq!(steps(simulation), ["generate", "publish"]);
     happen(simulation, &Happening::Abort);
 }
@@ -121,7 +121,7 @@ fn a_key_that_has_to_go_is_waited_for_as_long_as_it_may_yet_appear() {
 fn a_rotation_does_not_end_while_an_app_that_is_silent_holds_a_key_that_has_to_go() {
     let mut simulation = Simulation::new(policy(), 1, 0, 1);
     steps(&mut simulation);
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     assert_eq!(steps(&mut simulation)[2], "note");
     happen(&mut simulation, &Happening::Abort);
     simulation.silence(0, true);

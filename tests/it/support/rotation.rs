@@ -20,7 +20,7 @@ use countersign::{
     },
     rotate::{
         Observer, RotateError, StepPhase,
-        plan::{Next, Step},
+        plan::{Next, Step, next},
     },
     sandbox::{AppSpec, LocalBraze, REST_API_KEY, Sandbox, Switches, router, serve},
 };
@@ -148,7 +148,7 @@ impl RotationSetup {
                 Err(error) => panic!("{error}"),
             }
         }
-        panic!("no end: {:?}", rotator.observe(&config).await.unwrap().snapshot.next());
+        panic!("no end: {:?}", next(&rotator.observe(&config).await.unwrap().snapshot));
     }
 
     /// Moves the clock to the end of the plan's wait.

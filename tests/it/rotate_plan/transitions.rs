@@ -1,11 +1,11 @@
-//! What a step or an operator's word changes on record, and what the audit log keeps of it.
+//! Changes of records by steps and operators' commands, and their events in the audit log.
 
-use countersign::domain::{ids::Kid, key::WrongState, rotation::AuditAction};
+use countersign::domain::{key::WrongState, rotation::AuditAction};
 
 use super::*;
 
-/// What the audit log says, with `old` for the key that signed first and `new` for any other.
-fn actions(transition: &countersign::rotate::plan::Transition, old: &Kid) -> Vec<(Option<&'static str>, AuditAction)> {
+/// Events of the audit log, with `old` for the key that signed first and `new` for any other.
+fn actions(transition: &Transition, old: &Kid) -> Vec<(Option<&'static str>, AuditAction)> {
     transition
         .actions
         .iter()
@@ -18,21 +18,21 @@ fn the_audit_log_tells_of_a_whole_rotation_and_each_step_leaves_the_goal_it_shou
     let mut simulation = Simulation::new(policy(), 1, 0, 1);
     steps(&mut simulation);
     let old = simulation.snapshot().active().unwrap().record.kid.clone();
-    let asked = simulation.snapshot().ask().unwrap();
+    let asked = begin(&simulation.snapshot()).unwrap();
     assert_eq!((asked.goal, actions(&asked, &old)), (Goal::Rotating, vec![(None, AuditAction::Begun)]));
     assert_eq!(
-        simulation.snapshot().transition(&Step::Begin),
+        transition(&simulation.snapshot(), &Step::Begin),
         Ok(Some(asked.clone())),
-        "the timer's word is the operator's"
+        "a policy's begin is the operator's"
     );
     simulation.transition(asked);
-    assert_eq!(simulation.snapshot().ask(), None, "it is under way");
+    assert_eq!(begin(&simulation.snapshot()), None, "it is under way");
     let mut audit_log = Vec::new();
     for _ in 0..100 {
         let snapshot = simulation.snapshot();
-        match snapshot.next() {
+        match next(&snapshot) {
             Next::Do { step, .. } => {
-                if let Some(transition) = snapshot.transition(&step).unwrap() {
+                if let Some(transition) = transition(&snapshot, &step).unwrap() {
                     audit_log.extend(actions(&transition, &old));
                     let expected = match step {
                         Step::Activate { .. } | Step::Retire { .. } => (Goal::CleaningUp, None),
@@ -71,11 +71,11 @@ fn a_key_that_is_not_there_or_in_another_state_is_refused() {
         ]
     };
     for step in steps(&nobody) {
-        assert_eq!(snapshot.transition(&step), Err(Refusal::NoSuchKey(nobody.clone())), "{step:?}");
+        assert_eq!(transition(&snapshot, &step), Err(CommandRefused::NoSuchKey(nobody.clone())), "{step:?}");
     }
-    assert_eq!(snapshot.compromise(&nobody), Err(Refusal::NoSuchKey(nobody)));
+    assert_eq!(compromise(&snapshot, &nobody), Err(CommandRefused::NoSuchKey(nobody)));
     for step in steps(&active) {
-        let Err(Refusal::State(why)) = snapshot.transition(&step) else { panic!("{step:?}") };
+        let Err(CommandRefused::State(why)) = transition(&snapshot, &step) else { panic!("{step:?}") };
         let wrong: WrongState = match &step {
             Step::Prove { .. } => snapshot.active().unwrap().record.clone().published(snapshot.now).unwrap_err(),
             Step::Retire { .. } => snapshot.active().unwrap().record.clone().retired(snapshot.now).unwrap_err(),
@@ -90,12 +90,12 @@ fn an_abort_is_told_with_the_key_that_was_made_and_refused_once_it_signs() {
     let mut simulation = Simulation::new(policy(), 1, 0, 1);
     steps(&mut simulation);
     let old = simulation.snapshot().active().unwrap().record.kid.clone();
-    happen(&mut simulation, &Happening::Ask);
-    let nothing_made = simulation.snapshot().abort().unwrap();
+    happen(&mut simulation, &Happening::Begin);
+    let nothing_made = abort(&simulation.snapshot()).unwrap();
     assert_eq!((nothing_made.goal, nothing_made.new_key.clone()), (Goal::CleaningUp, None));
     assert_eq!(actions(&nothing_made, &old), [(None, AuditAction::Aborted)]);
     steps(&mut simulation);
-    let given_up = simulation.snapshot().abort().unwrap();
+    let given_up = abort(&simulation.snapshot()).unwrap();
     assert_eq!((given_up.goal, given_up.new_key.clone()), (Goal::CleaningUp, None));
     assert_eq!(actions(&given_up, &old), [(None, AuditAction::Aborted), (Some("new"), AuditAction::Retired)]);
 
@@ -103,9 +103,9 @@ fn an_abort_is_told_with_the_key_that_was_made_and_refused_once_it_signs() {
     steps(&mut simulation);
     let new = simulation.snapshot().active().unwrap().record.kid.clone();
     assert_ne!(new, old);
-    assert_eq!(simulation.snapshot().abort(), Err(Refusal::SignsAlready(new)));
+    assert_eq!(abort(&simulation.snapshot()), Err(CommandRefused::SignsAlready(new)));
     simulation.settle();
-    assert!(matches!(simulation.snapshot().abort(), Err(Refusal::NothingToAbort(ring)) if ring == "main"));
+    assert!(matches!(abort(&simulation.snapshot()), Err(CommandRefused::NothingToAbort(ring)) if ring == "main"));
 }
 
 #[test]
@@ -113,11 +113,11 @@ fn a_rollback_is_told_and_needs_the_key_at_every_app_and_node() {
     let mut simulation = Simulation::new(policy(), 2, 0, 1);
     steps(&mut simulation);
     let old = simulation.snapshot().active().unwrap().record.kid.clone();
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     steps(&mut simulation);
     simulation.pass(SOAK);
     steps(&mut simulation);
-    let back = simulation.snapshot().roll_back().unwrap();
+    let back = roll_back(&simulation.snapshot()).unwrap();
     assert_eq!(back.goal, Goal::CleaningUp);
     assert_eq!(actions(&back, &old), [(Some("old"), AuditAction::Activated), (Some("old"), AuditAction::RolledBack)]);
     let states: Vec<KeyState> = back.changes.iter().map(|(_, record)| record.state).collect();
@@ -125,27 +125,30 @@ fn a_rollback_is_told_and_needs_the_key_at_every_app_and_node() {
 
     // Braze is silent: what it showed before counts, now that haste is needed.
     simulation.silence(0, true);
-    assert_eq!(simulation.snapshot().roll_back(), Ok(back));
+    assert_eq!(roll_back(&simulation.snapshot()), Ok(back));
     simulation.silence(0, false);
     let mut snapshot = simulation.snapshot();
     snapshot.nodes[0].loaded.clear();
-    assert_eq!(snapshot.roll_back(), Err(Refusal::NotLoaded { kid: old.clone(), nodes: vec!["node-0".to_owned()] }));
+    assert_eq!(
+        roll_back(&snapshot),
+        Err(CommandRefused::NotLoaded { kid: old.clone(), nodes: vec!["node-0".to_owned()] })
+    );
     simulation.rob(1, 0);
-    assert_eq!(simulation.snapshot().roll_back(), Err(Refusal::NotHeld(old)));
+    assert_eq!(roll_back(&simulation.snapshot()), Err(CommandRefused::NotHeld(old)));
 }
 
 #[test]
 fn a_rollback_during_the_next_rotation_ends_that_too() {
     let mut simulation = Simulation::new(policy(), 1, 0, 1);
     steps(&mut simulation);
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     steps(&mut simulation);
     simulation.pass(SOAK);
     steps(&mut simulation);
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     steps(&mut simulation);
     assert!(simulation.new_key.is_some());
-    let back = simulation.snapshot().roll_back().unwrap();
+    let back = roll_back(&simulation.snapshot()).unwrap();
     assert_eq!(back.goal, Goal::CleaningUp);
     simulation.transition(back);
     simulation.settle();
@@ -155,12 +158,12 @@ fn a_rollback_during_the_next_rotation_ends_that_too() {
 
 #[test]
 fn a_compromise_of_any_other_key_leaves_the_one_that_signs_alone() {
-    let mut simulation = Simulation::new(Policy { standby: true, ..policy() }, 1, 0, 1);
+    let mut simulation = Simulation::new(Config { standby: true, ..policy() }, 1, 0, 1);
     simulation.settle();
     let snapshot = simulation.snapshot();
     let signs = snapshot.active().unwrap().record.kid.clone();
     let waits = snapshot.keys.iter().find(|key| key.record.state == KeyState::Published).unwrap().record.kid.clone();
-    let transition = snapshot.compromise(&waits).unwrap();
+    let transition = compromise(&snapshot, &waits).unwrap();
     assert_eq!((transition.changes.len(), transition.goal), (1, Goal::CleaningUp));
     assert_eq!(actions(&transition, &signs), [(Some("new"), AuditAction::Compromised)]);
     simulation.transition(transition);
@@ -171,10 +174,10 @@ fn a_compromise_of_any_other_key_leaves_the_one_that_signs_alone() {
 
 #[test]
 fn a_compromise_of_the_key_that_signs_is_told_with_the_one_that_takes_over() {
-    let mut simulation = Simulation::new(Policy { standby: true, ..policy() }, 1, 0, 1);
+    let mut simulation = Simulation::new(Config { standby: true, ..policy() }, 1, 0, 1);
     simulation.settle();
     let old = simulation.snapshot().active().unwrap().record.kid.clone();
-    let transition = simulation.snapshot().compromise(&old).unwrap();
+    let transition = compromise(&simulation.snapshot(), &old).unwrap();
     assert_eq!((transition.goal, transition.new_key.clone()), (Goal::CleaningUp, None));
     assert_eq!(
         actions(&transition, &old),
@@ -184,7 +187,7 @@ fn a_compromise_of_the_key_that_signs_is_told_with_the_one_that_takes_over() {
     let mut simulation = Simulation::new(policy(), 1, 0, 1);
     steps(&mut simulation);
     let old = simulation.snapshot().active().unwrap().record.kid.clone();
-    let transition = simulation.snapshot().compromise(&old).unwrap();
+    let transition = compromise(&simulation.snapshot(), &old).unwrap();
     assert_eq!((transition.goal, transition.changes.len()), (Goal::Rotating, 1));
 }
 
@@ -192,10 +195,10 @@ fn a_compromise_of_the_key_that_signs_is_told_with_the_one_that_takes_over() {
 fn a_compromise_during_a_rotation_goes_on_with_it_without_the_key_that_is_bad() {
     let mut simulation = Simulation::new(policy(), 1, 0, 1);
     steps(&mut simulation);
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     steps(&mut simulation);
     let new_key = simulation.new_key.clone().unwrap();
-    let transition = simulation.snapshot().compromise(&new_key).unwrap();
+    let transition = compromise(&simulation.snapshot(), &new_key).unwrap();
     assert_eq!((transition.goal, transition.new_key.clone()), (Goal::Rotating, None), "another is made");
     simulation.transition(transition);
     simulation.settle();
@@ -205,11 +208,11 @@ fn a_compromise_during_a_rotation_goes_on_with_it_without_the_key_that_is_bad() 
 
 #[test]
 fn a_key_takes_over_at_once_only_where_every_app_holds_it_and_every_node_has_loaded_it() {
-    let mut simulation = Simulation::new(Policy { standby: true, ..policy() }, 2, 0, 2);
+    let mut simulation = Simulation::new(Config { standby: true, ..policy() }, 2, 0, 2);
     simulation.settle();
     let bad = simulation.snapshot().active().unwrap().record.kid.clone();
-    let takes_over = |snapshot: &countersign::rotate::plan::Snapshot| {
-        let transition = snapshot.compromise(&bad).unwrap();
+    let takes_over = |snapshot: &Snapshot| {
+        let transition = compromise(snapshot, &bad).unwrap();
         assert_eq!(transition.goal, if transition.changes.len() == 2 { Goal::CleaningUp } else { Goal::Rotating });
         transition.changes.len() == 2
     };

@@ -1,11 +1,11 @@
-//! What people are told: each step with its reason, each wait with what ends it, the forecast with its times.
+//! Texts for people: steps with their reasons, blockers with what ends them, the forecast with its times.
 
 use std::collections::BTreeMap;
 
 use countersign::{
     clock::UnixMillis,
     domain::ids::AppName,
-    rotate::plan::{Blocker, Entry, Forecast, Listing, Observation},
+    rotate::plan::{Blocker, Entry, Forecast, Listing, Observation, simulate},
 };
 
 use super::*;
@@ -23,12 +23,12 @@ fn told(simulation: &mut Simulation) -> BTreeMap<String, String> {
 
 #[test]
 fn an_ordinary_rotation_says_why_at_each_step() {
-    let mut simulation = Simulation::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
+    let mut simulation = Simulation::new(Config { every: Some(HOUR), ..policy() }, 1, 0, 1);
     simulation.pass(HOUR);
     let mut told = told(&mut simulation);
     for wait in [SOAK, HOUR, policy().margin] {
         simulation.pass(wait);
-        told.extend(super::told::told(&mut simulation));
+        told.extend(super::texts::told(&mut simulation));
     }
     for (step, why) in [
         ("begin", "for as long as the policy allows"),
@@ -52,7 +52,7 @@ fn where_nothing_signs_haste_is_given_as_the_reason() {
     let mut simulation = Simulation::new(policy(), 1, 0, 1);
     steps(&mut simulation);
     let bad = simulation.snapshot().active().unwrap().record.kid.clone();
-    let transition = simulation.snapshot().compromise(&bad).unwrap();
+    let transition = compromise(&simulation.snapshot(), &bad).unwrap();
     simulation.transition(transition);
     let mut first = told(&mut simulation);
     assert!(first["destroy"].contains("compromised"), "{first:?}");
@@ -65,9 +65,9 @@ fn where_nothing_signs_haste_is_given_as_the_reason() {
 
     // An operator who gives up while nothing signs does not leave the ring without a key.
     let bad = simulation.snapshot().active().unwrap().record.kid.clone();
-    let transition = simulation.snapshot().compromise(&bad).unwrap();
+    let transition = compromise(&simulation.snapshot(), &bad).unwrap();
     simulation.transition(transition);
-    let transition = simulation.snapshot().abort().unwrap();
+    let transition = abort(&simulation.snapshot()).unwrap();
     simulation.transition(transition);
     let again = told(&mut simulation);
     assert!(again["begin"].contains("no key signs"), "{again:?}");
@@ -75,11 +75,11 @@ fn where_nothing_signs_haste_is_given_as_the_reason() {
 
 #[test]
 fn a_stand_by_key_and_a_key_deleted_by_hand_have_reasons_of_their_own() {
-    let mut simulation = Simulation::new(Policy { standby: true, ..policy() }, 1, 0, 1);
+    let mut simulation = Simulation::new(Config { standby: true, ..policy() }, 1, 0, 1);
     assert!(told(&mut simulation)["generate"].contains("keeps a published key ready"));
 
     let mut simulation = Simulation::new(policy(), 1, 0, 1);
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     steps(&mut simulation);
     simulation.pass(SOAK);
     assert_eq!(steps(&mut simulation), ["activate", "promote"]);
@@ -96,18 +96,18 @@ fn a_second_copy_goes_and_the_primary_one_stays() {
     let mut snapshot = simulation.snapshot();
     let Listing::Shown(entries) = &mut snapshot.apps[0].listing else { panic!() };
     entries.insert(0, Entry { id: "copy".to_owned(), primary: false, ..entries[0].clone() });
-    let Next::Do { step: Step::Withdraw { id, .. }, reason } = snapshot.next() else { panic!("{:?}", snapshot.next()) };
+    let Next::Do { step: Step::Withdraw { id, .. }, reason } = next(&snapshot) else { panic!("{:?}", next(&snapshot)) };
     assert_eq!(id, "copy");
     assert!(reason.contains("twice"), "{reason}");
     // Where none is the primary, the first stays.
     let Listing::Shown(entries) = &mut snapshot.apps[0].listing else { panic!() };
     entries[1].primary = false;
-    let Next::Do { step: Step::Promote { id, .. }, .. } = snapshot.next() else { panic!("{:?}", snapshot.next()) };
+    let Next::Do { step: Step::Promote { id, .. }, .. } = next(&snapshot) else { panic!("{:?}", next(&snapshot)) };
     assert_eq!(id, "copy");
 }
 
 #[test]
-fn every_step_sighting_and_wait_names_its_key_and_its_app() {
+fn every_step_observation_and_blocker_names_its_key_and_its_app() {
     let kid = key(7, START).kid;
     let app: AppName = "the-app".parse().unwrap();
     let id = String::new;
@@ -171,12 +171,12 @@ fn lines(simulation: &Simulation, forecast: &Forecast) -> Vec<(u64, String, bool
 #[test]
 fn a_forecast_has_the_times_of_soak_and_tokens() {
     let day = Duration::from_hours(24);
-    let mut simulation = Simulation::new(Policy { every: Some(day), ..policy() }, 1, 0, 1);
+    let mut simulation = Simulation::new(Config { every: Some(day), ..policy() }, 1, 0, 1);
     steps(&mut simulation);
-    assert_eq!(simulation.snapshot().forecast().due, simulation.snapshot().due());
+    assert_eq!(forecast(&simulation.snapshot()).due, due(&simulation.snapshot()));
     simulation.pass(Duration::from_mins(10));
-    happen(&mut simulation, &Happening::Ask);
-    let forecast = simulation.snapshot().forecast();
+    happen(&mut simulation, &Happening::Begin);
+    let forecast = super::forecast(&simulation.snapshot());
     let told = lines(&simulation, &forecast);
     let told: Vec<(u64, &str, bool)> = told.iter().map(|(at, what, waits)| (*at, what.as_str(), *waits)).collect();
     // Nodes have a moment to load the key; tokens live for an hour from the last one, and a minute is the margin.
@@ -209,8 +209,8 @@ fn a_forecast_has_the_times_of_soak_and_tokens() {
 fn a_forecast_asks_people_for_what_is_theirs_and_goes_on_as_if_it_were_done() {
     let mut simulation = Simulation::new(policy(), 0, 1, 0);
     steps(&mut simulation);
-    happen(&mut simulation, &Happening::Ask);
-    let forecast = simulation.snapshot().forecast();
+    happen(&mut simulation, &Happening::Begin);
+    let forecast = super::forecast(&simulation.snapshot());
     assert!(forecast.stuck.is_empty(), "{forecast:#?}");
     let waits: Vec<&str> = forecast.lines.iter().filter(|line| line.waits).map(|line| line.what.as_str()).collect();
     assert_eq!(waits.iter().filter(|what| what.contains("add the public key")).count(), 1, "{waits:#?}");
@@ -222,9 +222,9 @@ fn a_forecast_asks_people_for_what_is_theirs_and_goes_on_as_if_it_were_done() {
 fn a_forecast_ends_at_what_nobody_can_tell_the_end_of() {
     let mut simulation = Simulation::new(policy(), 2, 0, 1);
     steps(&mut simulation);
-    happen(&mut simulation, &Happening::Ask);
+    happen(&mut simulation, &Happening::Begin);
     simulation.silence(1, true);
-    let forecast = simulation.snapshot().forecast();
+    let forecast = super::forecast(&simulation.snapshot());
     let [Blocker::Silent { app, why }] = &forecast.stuck[..] else { panic!("{forecast:#?}") };
     assert_eq!((app.as_str(), why.as_str()), ("app-1", "down"));
     let last = forecast.lines.last().unwrap();
@@ -235,12 +235,12 @@ fn a_forecast_ends_at_what_nobody_can_tell_the_end_of() {
 
 #[test]
 fn a_forecast_is_of_one_rotation_also_where_the_next_is_due_at_its_end() {
-    let mut simulation = Simulation::new(Policy { every: Some(HOUR), ..policy() }, 1, 0, 1);
+    let mut simulation = Simulation::new(Config { every: Some(HOUR), ..policy() }, 1, 0, 1);
     steps(&mut simulation);
     simulation.pass(HOUR);
-    let from_rest = simulation.snapshot().forecast();
-    happen(&mut simulation, &Happening::Ask);
-    for forecast in [from_rest, simulation.snapshot().forecast()] {
+    let from_rest = forecast(&simulation.snapshot());
+    happen(&mut simulation, &Happening::Begin);
+    for forecast in [from_rest, forecast(&simulation.snapshot())] {
         let signs = forecast.lines.iter().find(|line| line.what.starts_with("sign with")).unwrap();
         let ends: Vec<_> = forecast.lines.iter().filter(|line| line.what == Step::Finish.to_string()).collect();
         assert_eq!(ends, [forecast.lines.last().unwrap()]);
@@ -250,23 +250,23 @@ fn a_forecast_is_of_one_rotation_also_where_the_next_is_due_at_its_end() {
 }
 
 #[test]
-fn what_is_imagined_of_a_step_is_what_it_makes() {
+fn a_simulated_step_changes_what_the_step_changes() {
     for standby in [false, true] {
-        let mut simulation = Simulation::new(Policy { standby, ..policy() }, 2, 0, 1);
+        let mut simulation = Simulation::new(Config { standby, ..policy() }, 2, 0, 1);
         simulation.settle();
-        happen(&mut simulation, &Happening::Ask);
+        happen(&mut simulation, &Happening::Begin);
         for _ in 0..200 {
             let mut simulated = simulation.snapshot();
             match simulation.work(false) {
                 Next::Do { step, .. } => {
-                    simulated.simulate(&step);
+                    simulate(&mut simulated, &step);
                     let real = simulation.snapshot();
                     assert_eq!(
                         (simulated.goal, simulated.new_key.is_some()),
                         (real.goal, real.new_key.is_some()),
                         "{step:?}"
                     );
-                    let states = |snapshot: &countersign::rotate::plan::Snapshot| {
+                    let states = |snapshot: &Snapshot| {
                         snapshot.keys.iter().map(|key| (key.record.state, key.destroyed)).collect::<Vec<_>>()
                     };
                     assert_eq!(states(&simulated), states(&real), "{step:?}");

@@ -1,0 +1,67 @@
+//! Operators' commands on a ring, and the reasons why one is refused.
+
+use crate::domain::{ids::Kid, key::WrongState};
+
+/// Operator's command on a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorCommand {
+    /// Begin a rotation, unless one is under way.
+    Begin,
+    /// Give up the rotation that is under way.
+    Abort,
+    /// Let the key before the active one sign again.
+    RollBack,
+    /// Stop this key for good.
+    Compromise(Kid),
+    /// Publish missing keys, set the primary, and delete keys that have to go.
+    Repair,
+}
+
+impl OperatorCommand {
+    /// Returns the key that the command names.
+    pub fn kid(&self) -> Option<&Kid> {
+        match self {
+            Self::Compromise(kid) => Some(kid),
+            Self::Begin | Self::Abort | Self::RollBack | Self::Repair => None,
+        }
+    }
+}
+
+/// Reason why an operator's command is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandRefused {
+    /// No rotation is under way.
+    #[error("ring {0}: no rotation is under way")]
+    NothingToAbort(String),
+    /// The rotation's new key signs already.
+    #[error(
+        "key {0} signs already, there is nothing to abort: `countersign rotate rollback` lets the key before it sign again"
+    )]
+    SignsAlready(Kid),
+    /// No key is retiring.
+    #[error("ring {0}: no key is retiring, so there is none to go back to: `countersign rotate run` brings a new one")]
+    NothingToRollBack(String),
+    /// Some app is not proven to hold the key to go back to.
+    #[error(
+        "key {0} is not proven to be at Braze for every app of its ring: Braze would reject the tokens that it signs"
+    )]
+    NotHeld(Kid),
+    /// Some nodes could not sign with the key to go back to.
+    #[error("key {kid} is not loaded by every node yet ({}): try again in some seconds", .nodes.join(", "))]
+    NotLoaded { kid: Kid, nodes: Vec<String> },
+    /// The key is not on record in this ring.
+    #[error("there is no key {0}")]
+    NoSuchKey(Kid),
+    /// The key was declared compromised before.
+    #[error("key {0} is on record as compromised already")]
+    CompromisedAlready(Kid),
+    /// The key's state does not allow the command.
+    #[error("{0}")]
+    State(String),
+}
+
+impl From<WrongState> for CommandRefused {
+    fn from(wrong: WrongState) -> Self {
+        Self::State(wrong.to_string())
+    }
+}

@@ -1,0 +1,188 @@
+//! State of one ring at one time, and queries on it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        ids::{AppName, Kid, RingName},
+        key::{KeyRecord, KeyState},
+        rotation::{Goal, Publication},
+    },
+    rotate::config::Config,
+};
+
+/// Number of keys that an app of Braze holds at most (Braze, "SDK authentication").
+pub const SLOTS: usize = 3;
+
+/// Time that an unanswered publication is waited for while no key signs; Braze's calls usually become consistent in
+/// 100 ms (Braze, "API limits").
+const EMERGENCY_SETTLING: Duration = Duration::from_secs(10);
+
+/// Key of the ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySnapshot {
+    pub record: KeyRecord,
+    /// The private half is destroyed.
+    pub destroyed: bool,
+    /// Latest end of a token that a node may have signed with it.
+    pub tokens_until: Option<UnixMillis>,
+}
+
+/// Key that an app of Braze lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Braze's id of the key.
+    pub id: String,
+    /// Our id of the key; `None`: it is none of ours.
+    pub kid: Option<Kid>,
+    /// The key is the app's primary key.
+    pub primary: bool,
+}
+
+/// Keys of an app at Braze, by the source that tells of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// Braze listed these now.
+    Shown(Vec<Entry>),
+    /// Braze gave no list, for this reason.
+    Silent(String),
+    /// No REST access is configured: operators attest which keys are there.
+    Attested,
+}
+
+/// App of the ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppSnapshot {
+    pub app: AppName,
+    pub listing: Listing,
+    /// Record of each key at this app.
+    pub publications: BTreeMap<Kid, Publication>,
+}
+
+/// Live node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSnapshot {
+    pub node: String,
+    /// Keys that the node could sign with at once.
+    pub loaded: BTreeSet<Kid>,
+}
+
+/// Everything that the plan for one ring depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub ring: RingName,
+    pub now: UnixMillis,
+    pub policy: Config,
+    pub goal: Goal,
+    /// Key that the rotation under way has made.
+    pub new_key: Option<Kid>,
+    pub keys: Vec<KeySnapshot>,
+    pub apps: Vec<AppSnapshot>,
+    /// Nodes that are alive.
+    pub nodes: Vec<NodeSnapshot>,
+}
+
+impl Snapshot {
+    /// Returns the key that signs.
+    pub fn active(&self) -> Option<&KeySnapshot> {
+        self.keys.iter().find(|key| key.record.state == KeyState::Active)
+    }
+
+    /// Returns a key on record.
+    pub fn key(&self, kid: &Kid) -> Option<&KeySnapshot> {
+        self.keys.iter().find(|key| key.record.kid == *kid)
+    }
+
+    /// Returns whether no key signs, so that waiting does more harm than haste.
+    pub fn is_emergency(&self) -> bool {
+        self.active().is_none()
+    }
+
+    /// Returns whether every app was shown, or is attested, to hold a key.
+    pub fn is_held_everywhere(&self, kid: &Kid) -> bool {
+        self.apps.iter().all(|app| app.shown(kid).is_some())
+    }
+
+    /// Returns the ring's keys in a state, oldest change first.
+    pub(super) fn in_state(&self, state: KeyState) -> Vec<&KeySnapshot> {
+        let mut keys: Vec<&KeySnapshot> = self.keys.iter().filter(|key| key.record.state == state).collect();
+        keys.sort_by_key(|key| (key.record.changed, key.record.kid.clone()));
+        keys
+    }
+
+    /// Returns the nodes that have not loaded a key.
+    pub(super) fn nodes_without(&self, kid: &Kid) -> Vec<String> {
+        self.nodes.iter().filter(|node| !node.loaded.contains(kid)).map(|node| node.node.clone()).collect()
+    }
+
+    /// Returns the time since which every app has been shown to hold a key. For an app without a list now, its last
+    /// list counts only where `by_record` is set.
+    pub(super) fn proven(&self, kid: &Kid, by_record: bool) -> Option<UnixMillis> {
+        let since = |app: &AppSnapshot| app.holds(kid, by_record);
+        self.apps.iter().map(since).try_fold(UnixMillis(i64::MIN), |latest, since| Some(latest.max(since?)))
+    }
+
+    /// Returns whether a key may sign after its soak: proven everywhere, loaded by every live node.
+    fn ready(&self, kid: &Kid, by_record: bool) -> bool {
+        self.proven(kid, by_record).is_some() && self.nodes_without(kid).is_empty()
+    }
+
+    /// Returns a key that may take over at once, without its soak. For an app without a list now, its last list counts
+    /// only where `by_record` is set.
+    pub(super) fn successor(&self, by_record: bool) -> Option<&KeySnapshot> {
+        let ready = |state| self.in_state(state).into_iter().find(|key| self.ready(&key.record.kid, by_record));
+        ready(KeyState::Published).or_else(|| ready(KeyState::Retiring))
+    }
+
+    /// Returns the time that an unanswered publication may take to appear in a list, before it is asked for again.
+    pub(super) fn settling(&self) -> Duration {
+        if self.is_emergency() { self.policy.soak.min(EMERGENCY_SETTLING) } else { self.policy.soak }
+    }
+}
+
+impl AppSnapshot {
+    /// Returns the entries of Braze's list; none where there is no list.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.listing {
+            Listing::Shown(entries) => entries,
+            Listing::Silent(_) | Listing::Attested => &[],
+        }
+    }
+
+    /// Returns the entry of one key.
+    pub(super) fn entry(&self, kid: &Kid) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.kid.as_ref() == Some(kid))
+    }
+
+    /// Returns the time since which the app is on record as holding a key.
+    pub(super) fn shown(&self, kid: &Kid) -> Option<UnixMillis> {
+        self.publications.get(kid).and_then(|publication| publication.shown)
+    }
+
+    /// Returns the time since which the app has been shown to hold a key, where it holds it now.
+    pub(super) fn holds(&self, kid: &Kid, by_record: bool) -> Option<UnixMillis> {
+        let shown = self.shown(kid);
+        match &self.listing {
+            Listing::Shown(entries) if entries.iter().any(|entry| entry.kid.as_ref() == Some(kid)) => shown,
+            Listing::Attested => shown,
+            Listing::Silent(_) if by_record => shown,
+            Listing::Shown(_) | Listing::Silent(_) => None,
+        }
+    }
+
+    /// Returns the number of slots taken. A slot that was asked for after `settled_before` counts, even while it is not
+    /// listed.
+    pub(super) fn slots_taken(&self, settled_before: UnixMillis) -> usize {
+        let counts = |(kid, publication): &(&Kid, &Publication)| match self.listing {
+            Listing::Attested => publication.shown.is_some(),
+            _ => self.entry(kid).is_none() && publication.asked.is_some_and(|asked| asked > settled_before),
+        };
+        self.entries().len() + self.publications.iter().filter(counts).count()
+    }
+}

@@ -1,0 +1,70 @@
+//! Rotator of rings, and the phases that it reports of each step.
+
+use std::sync::Arc;
+
+use super::{config::RingApp, plan::Step};
+use crate::{
+    braze::{Directories, KeyDirectory},
+    clock::Clock,
+    custody::Custodian,
+    domain::{
+        ids::{AppName, Kid, RingName},
+        rotation::{AuditAction, AuditEvent},
+    },
+    store::Store,
+};
+
+/// Phase of a step that is being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepPhase {
+    /// The step is about to begin.
+    Before,
+    /// The step is in the audit log; nothing is changed outside the store yet.
+    Recorded,
+    /// The change outside the store is made, and not on record yet.
+    Effected,
+    /// The step is done.
+    Done,
+}
+
+/// Receiver of each step, its reason, and its phase.
+pub type Observer = Arc<dyn Fn(&Step, &str, StepPhase) + Send + Sync>;
+
+/// Rotator of rings.
+pub struct Rotator {
+    pub store: Arc<dyn Store>,
+    pub custodian: Arc<dyn Custodian>,
+    /// Key directories of Braze's workspaces.
+    pub directories: Arc<Directories>,
+    pub clock: Arc<dyn Clock>,
+    /// Name of this process in the audit log and in leases; no two processes have the same name at a time.
+    pub actor: String,
+    pub observer: Observer,
+}
+
+impl Rotator {
+    pub(super) fn event(
+        &self,
+        ring: &RingName,
+        kid: Option<&Kid>,
+        app: Option<&AppName>,
+        action: AuditAction,
+        why: &str,
+    ) -> AuditEvent {
+        AuditEvent {
+            at: self.clock.now(),
+            ring: ring.clone(),
+            kid: kid.cloned(),
+            app: app.cloned(),
+            action,
+            actor: self.actor.clone(),
+            why: why.to_owned(),
+        }
+    }
+
+    /// Returns the directory that holds an app's keys, and the app's id there.
+    pub(super) fn directory<'a>(&'a self, app: &'a RingApp) -> Option<(&'a dyn KeyDirectory, &'a str)> {
+        let (workspace, app_id) = app.place.as_ref()?;
+        Some((&**self.directories.get(workspace)?, app_id))
+    }
+}

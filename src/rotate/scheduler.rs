@@ -1,0 +1,122 @@
+//! Scheduler of a running service: reconciles each ring, and compares Braze's lists with its records, when that is due.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    config::Ring,
+    drift::{Drift, drift},
+    error::RotateError,
+    rotator::Rotator,
+    schedule::{RingSchedule, TICK},
+};
+use crate::{
+    domain::ids::RingName,
+    telemetry::{Alarm, Condition, Metrics, Readiness},
+};
+
+/// Settings of the scheduler, made at start and at each reload.
+pub struct SchedulerSetup {
+    pub rotator: Rotator,
+    pub rings: Vec<Ring>,
+}
+
+/// Task that rotates the rings of a running service.
+pub struct RotationScheduler {
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+}
+
+/// Drift of each ring at its last comparison.
+type LastDrift = BTreeMap<RingName, Vec<Drift>>;
+
+impl RotationScheduler {
+    /// Scheduler that counts drift in `metrics` and shows it as advice in `readiness`.
+    pub fn new(metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Self {
+        Self { metrics, readiness }
+    }
+
+    /// Runs until the sender of setups is dropped. `None`: no ring is rotated until the next setup.
+    pub async fn run(self, mut setups: watch::Receiver<Option<Arc<SchedulerSetup>>>) {
+        loop {
+            let setup = setups.borrow_and_update().clone();
+            if let Some(setup) = setup {
+                self.run_setup(&setup, &setups).await;
+            }
+            if setups.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Looks at every ring once a second until there is a new setup; a step under way is finished first.
+    async fn run_setup(&self, setup: &SchedulerSetup, setups: &watch::Receiver<Option<Arc<SchedulerSetup>>>) {
+        let mut rings: Vec<(&Ring, RingSchedule)> =
+            setup.rings.iter().map(|ring| (ring, RingSchedule::new(ring))).collect();
+        let mut last_drift = LastDrift::new();
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !setups.has_changed().unwrap_or(true) {
+            ticks.tick().await;
+            for (ring, schedule) in &mut rings {
+                let worked = self.work(&setup.rotator, ring, schedule, &mut last_drift).await;
+                if let Err(error) = worked {
+                    put_off(&setup.rotator, ring, schedule, &error);
+                }
+            }
+        }
+    }
+
+    /// Does the work that is due for a ring.
+    async fn work(
+        &self,
+        rotator: &Rotator,
+        ring: &Ring,
+        schedule: &mut RingSchedule,
+        last_drift: &mut LastDrift,
+    ) -> Result<(), RotateError> {
+        let now = rotator.clock.now();
+        let due = schedule.due(now, &rotator.load_recorded(ring).await?.snapshot);
+        if due.reconcile {
+            let next = rotator.reconcile(ring).await;
+            let recorded = rotator.load_recorded(ring).await?.snapshot;
+            schedule.reconciled(now, &next?, recorded);
+        }
+        if due.compare {
+            schedule.compared(now);
+            self.compare(rotator, ring, last_drift).await?;
+        }
+        Ok(())
+    }
+
+    /// Compares Braze's lists with the records, and reports the drift; changes nothing.
+    async fn compare(&self, rotator: &Rotator, ring: &Ring, last_drift: &mut LastDrift) -> Result<(), RotateError> {
+        let found = drift(&rotator.observe(ring).await?.snapshot);
+        let before = last_drift.insert(ring.name.clone(), found.clone()).unwrap_or_default();
+        for new in found.iter().filter(|drift| !before.contains(drift)) {
+            tracing::error!(ring = %ring.name, drift = new.kind(), "{new}");
+            self.metrics.alarm(Alarm::Drift);
+        }
+        let count = |kind: &str| found.iter().filter(|drift| drift.kind() == kind).count();
+        self.metrics.drift(ring.name.as_str(), Drift::KINDS.iter().map(|kind| (*kind, count(kind))));
+        let all = last_drift.iter().flat_map(|(ring, found)| found.iter().map(move |drift| (ring, drift)));
+        let advice = all.map(|(ring, drift)| Condition::new(format!("braze {ring}"), Some(drift.to_string())));
+        self.readiness.advise(advice.collect());
+        Ok(())
+    }
+}
+
+fn put_off(rotator: &Rotator, ring: &Ring, schedule: &mut RingSchedule, error: &RotateError) {
+    let now = rotator.clock.now();
+    if let RotateError::Busy(_) = error {
+        // Another node, or a command line, works on the ring.
+        schedule.busy(now);
+    } else {
+        tracing::warn!(ring = %ring.name, %error, "the rotation does not go on");
+        schedule.failed(now);
+    }
+}
