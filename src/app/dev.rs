@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use super::{Layout, OpenError, Services, first_key};
+use super::{Ambient, Layout, OpenError, Services};
 use crate::{
     config::{ConfigErrors, Environment, Settings},
     domain::{

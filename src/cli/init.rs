@@ -14,7 +14,7 @@ use super::{
     keys::read_passphrase,
 };
 use crate::{
-    app::{Layout, Services, first_key},
+    app::{Ambient, Layout, Services},
     config::{SAMPLE, Settings},
     domain::key::KeyRecord,
 };

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{context::Context, output::announce};
 use crate::{
-    app::{self, Access, Dev, Listeners, Running, Services},
+    app::{self, Access, Ambient, Dev, Listeners, Running, Services},
     config::Settings,
     telemetry::init_logs,
 };

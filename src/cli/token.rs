@@ -15,7 +15,7 @@ use crate::{
     clock::{Clock, SystemClock},
     domain::{
         ids::AppName,
-        verdict::{Against, Finding, Unverified, examine},
+        verdict::{Against, ErrorCode, Finding, Unverified, examine},
     },
 };
 

@@ -35,6 +35,11 @@ pub enum Drift {
 }
 
 impl Drift {
+    /// Returns true where Braze does not tell which keys an app holds.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Silent { .. })
+    }
+
     /// Every kind, so that the metric of a kind that is gone is set to 0.
     pub const KINDS: &[&str] = Self::VARIANTS;
 

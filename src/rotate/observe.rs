@@ -74,7 +74,7 @@ impl Rotator {
         let snapshot = Snapshot {
             ring: ring.name.clone(),
             now,
-            policy: ring.ring.clone(),
+            policy: ring.config.clone(),
             goal: records.progress.goal,
             new_key: records.progress.new_key.clone(),
             keys: keys.collect(),

@@ -220,7 +220,7 @@ impl Rotator {
         Ok(outcome(self.store.transact(KeyTransaction { destroyed, ..KeyTransaction::default() }).await?))
     }
 
-    fn directory_of<'a>(&'a self, config: &'a Ring, app: &AppName) -> Option<(&'a dyn KeyDirectory, &'a str)> {
+    fn directory_of<'a>(&'a self, ring: &'a Ring, app: &AppName) -> Option<(&'a dyn KeyDirectory, &'a str)> {
         self.directory(ring.apps.iter().find(|known| known.app == *app)?)
     }
 }
