@@ -11,7 +11,7 @@ use crate::{
     clock::{Clock, SystemClock},
     domain::{
         ids::AppName,
-        verdict::{Against, Finding, Unverified, examine},
+        verdict::{Against, ErrorCode, Finding, Unverified, examine},
     },
 };
 
@@ -120,8 +120,8 @@ impl Inspect {
 
 fn finding_json(finding: &Finding) -> serde_json::Value {
     json!({
-        "error_code": finding.code.map(super::super::domain::verdict::Code::number),
-        "reason": finding.code.map(super::super::domain::verdict::Code::reason),
+        "error_code": finding.code.map(ErrorCode::number),
+        "reason": finding.code.map(ErrorCode::reason),
         "text": finding.text,
     })
 }

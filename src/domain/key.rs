@@ -3,13 +3,17 @@
 //! Transitions consume the record, so that nobody goes on with the old one by mistake.
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::ids::{Kid, RingName};
 use crate::clock::UnixMillis;
 
-/// Where a key is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+/// State of a key in its life.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", parse_err_ty = UnknownKeyState, parse_err_fn = UnknownKeyState::new)]
 pub enum KeyState {
     /// Made or imported; Braze may not know it yet. Signs nothing.
     Pending,
@@ -26,20 +30,9 @@ pub enum KeyState {
 }
 
 impl KeyState {
-    /// Every state.
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Published, Self::Active, Self::Retiring, Self::Retired, Self::Compromised];
-
-    /// The word for it in the store, in metrics and on the command line.
+    /// Name of the state in the store, in metrics and on the command line.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Published => "published",
-            Self::Active => "active",
-            Self::Retiring => "retiring",
-            Self::Retired => "retired",
-            Self::Compromised => "compromised",
-        }
+        self.into()
     }
 
     /// Whether verifiers should still know the public half: its tokens may be alive, or soon will be.
@@ -53,18 +46,16 @@ impl KeyState {
     }
 }
 
-impl std::str::FromStr for KeyState {
-    type Err = UnknownKeyState;
-
-    fn from_str(word: &str) -> Result<Self, UnknownKeyState> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| UnknownKeyState(word.to_owned()))
-    }
-}
-
-/// No key state has this name.
+/// Error for a name that no key state has.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a key state")]
 pub struct UnknownKeyState(String);
+
+impl UnknownKeyState {
+    fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
 
 /// What is on record about a key. Nothing here is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -4,13 +4,15 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::ids::{AppName, Kid, RingName};
 use crate::clock::UnixMillis;
 
 /// What a ring is about to do. It is saved with a version, so that of two workers one goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Goal {
     /// Nothing is under way.
     #[default]
@@ -22,16 +24,9 @@ pub enum Goal {
 }
 
 impl Goal {
-    /// Every goal.
-    pub const ALL: [Self; 3] = [Self::Idle, Self::Rotating, Self::CleaningUp];
-
-    /// The word for it in the store.
+    /// Name of the goal in the store.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Rotating => "rotating",
-            Self::CleaningUp => "cleaning_up",
-        }
+        self.into()
     }
 }
 
@@ -81,8 +76,9 @@ pub struct NodeReport {
 }
 
 /// What happened to a key, for the audit log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AuditAction {
     /// It was made or taken in.
     Created,
@@ -113,40 +109,9 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    /// Every action.
-    pub const ALL: [Self; 13] = [
-        Self::Created,
-        Self::Publishing,
-        Self::Published,
-        Self::Activated,
-        Self::MadePrimary,
-        Self::Retired,
-        Self::Withdrawn,
-        Self::Destroyed,
-        Self::Compromised,
-        Self::Refused,
-        Self::Begun,
-        Self::Aborted,
-        Self::RolledBack,
-    ];
-
-    /// The word for it in the store.
+    /// Name of the action in the store.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Publishing => "publishing",
-            Self::Published => "published",
-            Self::Activated => "activated",
-            Self::MadePrimary => "made_primary",
-            Self::Retired => "retired",
-            Self::Withdrawn => "withdrawn",
-            Self::Destroyed => "destroyed",
-            Self::Compromised => "compromised",
-            Self::Refused => "refused",
-            Self::Begun => "begun",
-            Self::Aborted => "aborted",
-            Self::RolledBack => "rolled_back",
-        }
+        self.into()
     }
 }
 
@@ -167,4 +132,40 @@ pub struct AuditEvent {
     pub actor: String,
     /// Why.
     pub why: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stores hold these names: another one would be unreadable.
+    #[test]
+    fn goals_and_actions_are_stored_under_these_names() {
+        let goals = ["idle", "rotating", "cleaning_up"];
+        for (goal, name) in Goal::VARIANTS.iter().zip(goals) {
+            assert_eq!((goal.as_str(), name.parse().as_ref()), (name, Ok(goal)));
+            assert_eq!(serde_json::to_value(goal).unwrap(), name);
+        }
+        let actions = [
+            "created",
+            "publishing",
+            "published",
+            "activated",
+            "made_primary",
+            "retired",
+            "withdrawn",
+            "destroyed",
+            "compromised",
+            "refused",
+            "begun",
+            "aborted",
+            "rolled_back",
+        ];
+        for (action, name) in AuditAction::VARIANTS.iter().zip(actions) {
+            assert_eq!((action.as_str(), name.parse().as_ref()), (name, Ok(action)));
+            assert_eq!(serde_json::to_value(action).unwrap(), name);
+        }
+        assert_eq!((Goal::VARIANTS.len(), AuditAction::VARIANTS.len()), (goals.len(), actions.len()));
+        assert!("Idle".parse::<Goal>().is_err());
+    }
 }

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
 use super::{
     ids::{AppName, SessionId, UserHash},
     policy::RefreshPolicy,
@@ -40,8 +43,9 @@ pub struct Session {
 }
 
 /// Why a session ended before its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Ended {
     /// The app logged the user out.
     Logout,
@@ -54,19 +58,15 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// The word for it in the store, in metrics and on the command line.
+    /// Name of the reason in the store, in metrics and on the command line.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Logout => "logout",
-            Self::Revoked => "revoked",
-            Self::Reused => "reused",
-            Self::OptedOut => "opted_out",
-        }
+        self.into()
     }
 }
 
-/// What a presented refresh token deserves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Decision about a presented refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Decision {
     /// It is the newest: the session moves on to counter `to`.
     Rotate {
@@ -95,22 +95,9 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// Every decision's word, for metrics.
-    pub const WORDS: [&'static str; 8] =
-        ["rotate", "repeat", "ahead", "expired", "revoked", "opted_out", "superseded", "reused"];
-
-    /// The word for it in metrics and logs.
+    /// Name of the decision in metrics and logs; all of them are [`VariantNames::VARIANTS`].
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rotate { .. } => "rotate",
-            Self::Repeat => "repeat",
-            Self::Ahead { .. } => "ahead",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::OptedOut => "opted_out",
-            Self::Superseded => "superseded",
-            Self::Reused => "reused",
-        }
+        self.into()
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{clock::UnixMillis, domain::verdict::Code};
+use crate::{clock::UnixMillis, domain::verdict::ErrorCode};
 
 /// How many requests are kept; the oldest go.
 const KEPT_REQUESTS: usize = 10_000;
@@ -51,7 +51,7 @@ pub(super) struct Event {
 }
 
 /// Codes by number, each with how often it was given.
-type Counts = BTreeMap<&'static str, u64>;
+type Counts = BTreeMap<i64, u64>;
 
 /// The journal of all apps.
 #[derive(Debug, Default)]
@@ -76,14 +76,14 @@ pub(super) struct AppCounts {
 
 impl Journal {
     /// Writes a request down; its number.
-    pub(super) fn receive(&mut self, received: Received, code: Option<Code>) -> &Received {
+    pub(super) fn receive(&mut self, received: Received, code: Option<ErrorCode>) -> &Received {
         self.seq += 1;
         let figures = self.apps.entry(received.app.clone()).or_default();
         *(if received.accepted { &mut figures.accepted } else { &mut figures.rejected }) += 1;
         if let Some(code) = code {
             let day = received.time.to_string().chars().take(10).collect();
-            *figures.counts.entry(code.label()).or_default() += 1;
-            *figures.counts_by_day.entry(day).or_default().entry(code.label()).or_default() += 1;
+            *figures.counts.entry(code.number()).or_default() += 1;
+            *figures.counts_by_day.entry(day).or_default().entry(code.number()).or_default() += 1;
         }
         if self.requests.len() == KEPT_REQUESTS {
             self.requests.pop_front();

@@ -16,13 +16,13 @@ use super::claims::AUDIENCE;
 use crate::clock::UnixMillis;
 
 pub use claimed::Claimed;
-pub use code::Code;
+pub use code::ErrorCode;
 
 /// One thing to say about a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The code Braze would reject it with; `None`: a remark, Braze would not mind.
-    pub code: Option<Code>,
+    pub code: Option<ErrorCode>,
     /// What is wrong, in words, and what to do.
     pub text: String,
 }
@@ -58,12 +58,12 @@ impl Unverified {
     /// The finding that Braze would stop at.
     pub fn read(token: &str) -> Result<Self, Finding> {
         if token.trim().is_empty() {
-            return Err(rejected(Code::MissingToken, "there is no token: pass one in changeUser, not blank"));
+            return Err(rejected(ErrorCode::MissingToken, "there is no token: pass one in changeUser, not blank"));
         }
         let parts: Vec<&str> = token.split('.').collect();
         let [header, claims, signature] = parts[..] else {
             let text = format!("a JWT has three parts with dots between them, this has {}", parts.len());
-            return Err(rejected(Code::DecodingError, text));
+            return Err(rejected(ErrorCode::DecodingError, text));
         };
         let header_json = header_object(&decoded(header, "header")?)?;
         let claims_json = json_or_text(&decoded(claims, "payload")?);
@@ -79,15 +79,15 @@ impl Unverified {
 
 fn decoded(part: &str, name: &str) -> Result<Vec<u8>, Finding> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| {
-        rejected(Code::DecodingError, format!("the {name} is not base64url without padding (RFC 7515 §2)"))
+        rejected(ErrorCode::DecodingError, format!("the {name} is not base64url without padding (RFC 7515 §2)"))
     })
 }
 
 fn header_object(bytes: &[u8]) -> Result<Value, Finding> {
     match serde_json::from_slice(bytes) {
         Ok(header @ Value::Object(_)) => Ok(header),
-        Ok(_) => Err(rejected(Code::DecodingError, "the header is not a JSON object (RFC 7515 §4)")),
-        Err(_) => Err(rejected(Code::DecodingError, "the header is not JSON")),
+        Ok(_) => Err(rejected(ErrorCode::DecodingError, "the header is not a JSON object (RFC 7515 §4)")),
+        Err(_) => Err(rejected(ErrorCode::DecodingError, "the header is not JSON")),
     }
 }
 
@@ -104,7 +104,7 @@ pub enum Verdict {
     /// The request is rejected (enforcement Required), or taken with a complaint (Optional).
     Rejected {
         /// Braze's code.
-        code: Code,
+        code: ErrorCode,
         /// What is wrong, in words.
         text: String,
     },
@@ -116,7 +116,7 @@ pub fn judge(token: Option<&str>, claimed: &Claimed, against: &Against<'_>) -> V
     let user = match claimed {
         Claimed::Nobody => return Verdict::Accepted,
         Claimed::Conflicting(text) => {
-            return Verdict::Rejected { code: Code::PayloadUserIdMismatch, text: text.clone() };
+            return Verdict::Rejected { code: ErrorCode::PayloadUserIdMismatch, text: text.clone() };
         }
         Claimed::User(user) => user,
     };
@@ -142,7 +142,7 @@ pub fn examine(token: &str, against: &Against<'_>) -> Vec<Finding> {
             findings.extend(audience_and_issuer(claims, against.sdk_api_key));
             findings.extend(not_yet(claims, against.now));
         }
-        _ => findings.push(rejected(Code::InvalidPayload, "the payload is not a JSON object")),
+        _ => findings.push(rejected(ErrorCode::InvalidPayload, "the payload is not a JSON object")),
     }
     findings
 }
@@ -152,12 +152,14 @@ fn header(token: &Unverified) -> Vec<Finding> {
     match token.header.get("alg") {
         Some(Value::String(alg)) if alg == "RS256" => {}
         Some(alg) => {
-            findings.push(rejected(Code::IncorrectAlgorithm, format!("alg is {alg}, Braze takes \"RS256\" only")));
+            findings.push(rejected(ErrorCode::IncorrectAlgorithm, format!("alg is {alg}, Braze takes \"RS256\" only")));
         }
-        None => findings.push(rejected(Code::IncorrectAlgorithm, "the header has no alg, Braze takes \"RS256\" only")),
+        None => {
+            findings.push(rejected(ErrorCode::IncorrectAlgorithm, "the header has no alg, Braze takes \"RS256\" only"))
+        }
     }
     if token.header.get("typ").and_then(Value::as_str) != Some("JWT") {
-        findings.push(rejected(Code::DecodingError, "typ is not \"JWT\""));
+        findings.push(rejected(ErrorCode::DecodingError, "typ is not \"JWT\""));
     }
     findings
 }
@@ -165,12 +167,12 @@ fn header(token: &Unverified) -> Vec<Finding> {
 fn signature(token: &Unverified, against: &Against<'_>) -> Option<Finding> {
     let keys = against.public_keys?;
     if keys.is_empty() {
-        return Some(rejected(Code::NoMatchingPublicKeys, "Braze holds no public key for this app: add one"));
+        return Some(rejected(ErrorCode::NoMatchingPublicKeys, "Braze holds no public key for this app: add one"));
     }
     let readable: Vec<DecodingKey> = keys.iter().filter_map(|pem| public_key(pem)).collect();
     if readable.is_empty() {
         let text = "none of the public keys is an RSA key in PEM (-----BEGIN PUBLIC KEY-----)";
-        return Some(rejected(Code::PublicKeyError, text));
+        return Some(rejected(ErrorCode::PublicKeyError, text));
     }
     let signed_by = |key: &DecodingKey| {
         let verified =
@@ -184,7 +186,7 @@ fn signature(token: &Unverified, against: &Against<'_>) -> Option<Finding> {
         "none of the {} public keys verifies the signature: another private key signed it, or it was changed",
         keys.len()
     );
-    Some(rejected(Code::NoMatchingPublicKeys, text))
+    Some(rejected(ErrorCode::NoMatchingPublicKeys, text))
 }
 
 /// Whether this is a public key that Braze can use: RSA, in PEM.
@@ -201,10 +203,10 @@ fn public_key(pem: &str) -> Option<DecodingKey> {
 
 fn expiry(claims: &Map<String, Value>, now: UnixMillis) -> Option<Finding> {
     let Some(exp) = claims.get("exp") else {
-        return Some(rejected(Code::ExpirationRequired, "there is no exp: add it, in Unix seconds"));
+        return Some(rejected(ErrorCode::ExpirationRequired, "there is no exp: add it, in Unix seconds"));
     };
     let Some(exp) = whole_seconds(exp) else {
-        return Some(rejected(Code::InvalidPayload, format!("exp is {exp}, it must be a number of Unix seconds")));
+        return Some(rejected(ErrorCode::InvalidPayload, format!("exp is {exp}, it must be a number of Unix seconds")));
     };
     if exp > 100_000_000_000 {
         let text =
@@ -214,7 +216,7 @@ fn expiry(claims: &Map<String, Value>, now: UnixMillis) -> Option<Finding> {
     let at = UnixMillis(exp.saturating_mul(1000));
     if at.0 <= now.0 {
         let text = format!("expired {} ago by this clock, at {at}; refresh it before that", spoken(now.since(at)));
-        return Some(rejected(Code::Expired, text));
+        return Some(rejected(ErrorCode::Expired, text));
     }
     None
 }
@@ -227,9 +229,11 @@ fn whole_seconds(date: &Value) -> Option<i64> {
 
 fn subject(claims: &Map<String, Value>, user: Option<&str>) -> Option<Finding> {
     match (claims.get("sub"), user) {
-        (None, _) => Some(rejected(Code::SubjectMismatch, "there is no sub: it must be the id given to changeUser")),
+        (None, _) => {
+            Some(rejected(ErrorCode::SubjectMismatch, "there is no sub: it must be the id given to changeUser"))
+        }
         (Some(Value::String(sub)), None) if sub.is_empty() => {
-            Some(rejected(Code::SubjectMismatch, "sub is empty: it must be the id given to changeUser"))
+            Some(rejected(ErrorCode::SubjectMismatch, "sub is empty: it must be the id given to changeUser"))
         }
         (Some(Value::String(_)), None) => None,
         (Some(Value::String(sub)), Some(user)) if sub == user => None,
@@ -239,11 +243,11 @@ fn subject(claims: &Map<String, Value>, user: Option<&str>) -> Option<Finding> {
             } else {
                 ""
             };
-            Some(rejected(Code::SubjectMismatch, format!("sub is {sub:?}, the app's user is {user:?}{hint}")))
+            Some(rejected(ErrorCode::SubjectMismatch, format!("sub is {sub:?}, the app's user is {user:?}{hint}")))
         }
         (Some(other), _) => {
             let text = format!("sub is {other}, not a string: the SDK turns ids into strings, so write \"{other}\"");
-            Some(rejected(Code::SubjectMismatch, text))
+            Some(rejected(ErrorCode::SubjectMismatch, text))
         }
     }
 }
@@ -251,14 +255,18 @@ fn subject(claims: &Map<String, Value>, user: Option<&str>) -> Option<Finding> {
 fn audience_and_issuer(claims: &Map<String, Value>, sdk_api_key: Option<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(aud) = claims.get("aud").filter(|aud| aud.as_str() != Some(AUDIENCE)) {
-        findings
-            .push(rejected(Code::InvalidPayload, format!("aud is {aud}; leave it out, or set it to \"{AUDIENCE}\"")));
+        findings.push(rejected(
+            ErrorCode::InvalidPayload,
+            format!("aud is {aud}; leave it out, or set it to \"{AUDIENCE}\""),
+        ));
     }
     if let (Some(iss), Some(key)) = (claims.get("iss"), sdk_api_key)
         && iss.as_str() != Some(key)
     {
-        findings
-            .push(rejected(Code::InvalidPayload, format!("iss is {iss}; leave it out, or set it to the SDK API key")));
+        findings.push(rejected(
+            ErrorCode::InvalidPayload,
+            format!("iss is {iss}; leave it out, or set it to the SDK API key"),
+        ));
     }
     findings
 }
@@ -273,7 +281,7 @@ fn not_yet(claims: &Map<String, Value>, now: UnixMillis) -> Option<Finding> {
     })
 }
 
-fn rejected(code: Code, text: impl Into<String>) -> Finding {
+fn rejected(code: ErrorCode, text: impl Into<String>) -> Finding {
     Finding { code: Some(code), text: text.into() }
 }
 

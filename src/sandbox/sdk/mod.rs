@@ -23,7 +23,7 @@ use super::{
     switches::{Connection, Outage, Switches},
     world::{Enforcement, World},
 };
-use crate::domain::verdict::{Against, Code, Unverified, Verdict, judge};
+use crate::domain::verdict::{Against, ErrorCode, Unverified, Verdict, judge};
 use request::SdkRequest;
 
 /// What the SDKs post to, below `/api/v3`.
@@ -127,8 +127,8 @@ fn receive(world: &World, endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) 
             has_token: request.token.is_some(),
             claims: request.token.as_deref().and_then(|token| Unverified::read(token).ok()).map(|token| token.claims),
             accepted,
-            code: judged.code.map(Code::number),
-            reason: judged.code.map(Code::reason),
+            code: judged.code.map(ErrorCode::number),
+            reason: judged.code.map(ErrorCode::reason),
             text: judged.text.clone(),
             events: request.events().len(),
         };
@@ -148,7 +148,7 @@ fn app_of(world: &World, request: &SdkRequest) -> Option<usize> {
 /// What is wrong with a request, and what the app's enforcement makes of it.
 struct Judged {
     enforcement: Enforcement,
-    code: Option<Code>,
+    code: Option<ErrorCode>,
     text: Option<String>,
 }
 
@@ -174,8 +174,8 @@ fn judge_request(world: &World, app: usize, request: &SdkRequest, switches: &Swi
     };
     match judge(request.token.as_deref(), &request.claimed(), &against) {
         Verdict::Accepted => Judged { enforcement, code: None, text: None },
-        Verdict::Rejected { code: Code::NoMatchingPublicKeys, text } if switches.decoding_error_for_no_match => {
-            Judged { enforcement, code: Some(Code::DecodingError), text: Some(text) }
+        Verdict::Rejected { code: ErrorCode::NoMatchingPublicKeys, text } if switches.decoding_error_for_no_match => {
+            Judged { enforcement, code: Some(ErrorCode::DecodingError), text: Some(text) }
         }
         Verdict::Rejected { code, text } => Judged { enforcement, code: Some(code), text: Some(text) },
     }

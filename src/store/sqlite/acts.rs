@@ -7,7 +7,7 @@ use crate::{
     clock::UnixMillis,
     domain::{
         ids::{AppName, Kid, RingName},
-        rotation::{AuditAction, AuditEvent, Goal, Progress, Publication},
+        rotation::{AuditAction, AuditEvent, Progress, Publication},
     },
     store::{KeyChange, KeyTransaction, PublicationChange},
 };
@@ -103,7 +103,7 @@ pub(super) fn progress(c: &Connection, ring: &RingName) -> rusqlite::Result<Prog
         let new_key: Option<String> = row.get(2)?;
         Ok(Progress {
             version: rows::unsigned(row, 0)?,
-            goal: rows::word(row, 1, &Goal::ALL, Goal::as_str)?,
+            goal: rows::word(row, 1)?,
             new_key: new_key.map(|kid| kid.parse()).transpose().map_err(|why| rows::damaged(2, why))?,
         })
     });
@@ -133,7 +133,7 @@ pub(super) fn audit_event_of(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
         ring: rows::parsed(row, 1)?,
         kid: kid.map(|kid| kid.parse()).transpose().map_err(|why| rows::damaged(2, why))?,
         app: app.map(|app| app.parse()).transpose().map_err(|why| rows::damaged(3, why))?,
-        action: rows::word(row, 4, &AuditAction::ALL, AuditAction::as_str)?,
+        action: rows::word(row, 4)?,
         actor: row.get(5)?,
         why: row.get(6)?,
     })

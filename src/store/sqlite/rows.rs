@@ -46,15 +46,9 @@ pub(super) fn stored(number: u64) -> rusqlite::Result<i64> {
 }
 
 /// A column that holds one of a few words of ours.
-pub(super) fn word<T: Copy>(
-    row: &Row<'_>,
-    column: usize,
-    all: &[T],
-    name: fn(T) -> &'static str,
-) -> rusqlite::Result<T> {
+pub(super) fn word<T: FromStr<Err = strum::ParseError>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
-    let found = all.iter().copied().find(|one| name(*one) == text);
-    found.ok_or_else(|| damaged(column, UnknownWord(text.to_owned())))
+    text.parse().map_err(|_| damaged(column, UnknownWord(text.to_owned())))
 }
 
 /// A word that this version did not write.

@@ -142,10 +142,7 @@ fn ended_of(row: &Row<'_>) -> rusqlite::Result<Option<Ended>> {
 }
 
 fn end_of_word(word: &str) -> rusqlite::Result<Ended> {
-    [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::OptedOut]
-        .into_iter()
-        .find(|ended| ended.as_str() == word)
-        .ok_or_else(|| rows::damaged(8, UnknownEnd(word.to_owned())))
+    word.parse().map_err(|_| rows::damaged(8, UnknownEnd(word.to_owned())))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,7 @@
 //! Labels of the metrics, and the closed sets that their values come from.
 
+use std::borrow::Cow;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use strum::{IntoStaticStr, VariantArray};
 
@@ -16,7 +18,7 @@ pub(super) struct DecisionLabels {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct CodeLabel {
-    pub(super) code: &'static str,
+    pub(super) code: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

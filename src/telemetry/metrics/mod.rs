@@ -121,12 +121,12 @@ impl Metrics {
 
     /// Counts a refused request by its problem code.
     pub fn refused(&self, code: &'static str) {
-        self.refusals.get_or_create(&CodeLabel { code }).inc();
+        self.refusals.get_or_create(&CodeLabel { code: code.into() }).inc();
     }
 
     /// Counts a failure that an app reported; `code` is one of Braze's numbers, or `other`.
-    pub fn failure_reported(&self, code: &'static str) {
-        self.reported_failures.get_or_create(&CodeLabel { code }).inc();
+    pub fn failure_reported(&self, code: &str) {
+        self.reported_failures.get_or_create(&CodeLabel { code: code.to_owned().into() }).inc();
     }
 
     /// Counts an alarm.
