@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rand::{RngCore, rngs::OsRng};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -60,13 +61,13 @@ pub trait Entropy: Send + Sync {
 #[error("the system's random generator failed")]
 pub struct NoEntropy;
 
-/// The cryptographic generator of `aws-lc-rs`, seeded by the operating system.
+/// The operating system's generator (`getrandom` on Linux).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
-        aws_lc_rs::rand::fill(bytes).map_err(|_| NoEntropy)
+        OsRng.try_fill_bytes(bytes).map_err(|_| NoEntropy)
     }
 }
 
