@@ -36,8 +36,10 @@ impl std::str::FromStr for ApiKeyId {
     type Err = BadApiKey;
 
     fn from_str(id: &str) -> Result<Self, BadApiKey> {
-        let well_formed = id.len() == 16 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if well_formed { Ok(Self(id.into())) } else { Err(BadApiKey) }
+        let is_hexadecimal = hex::decode_to_slice(id, &mut [0; 8]).is_ok();
+        // One spelling only: records are found by this text.
+        let is_lower_case = !id.bytes().any(|b| b.is_ascii_uppercase());
+        if is_hexadecimal && is_lower_case { Ok(Self(id.into())) } else { Err(BadApiKey) }
     }
 }
 
@@ -56,8 +58,7 @@ pub struct ApiKey {
 impl ApiKey {
     /// A new key from random bytes.
     pub fn new(id: [u8; 8], secret: [u8; 32]) -> Self {
-        let id = format!("{:016x}", u64::from_be_bytes(id));
-        Self { id: ApiKeyId(id.into()), secret: Secret::new(secret) }
+        Self { id: ApiKeyId(hex::encode(id).into()), secret: Secret::new(secret) }
     }
 
     /// Reads a key that somebody presents.

@@ -238,7 +238,7 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -246,14 +246,8 @@ impl std::str::FromStr for SessionId {
     type Err = BadSessionId;
 
     fn from_str(text: &str) -> Result<Self, BadSessionId> {
-        // `from_str_radix` alone would take a sign for a digit.
-        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(BadSessionId);
-        }
         let mut id = [0; 16];
-        for (byte, at) in id.iter_mut().zip((0..32).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| BadSessionId)?;
-        }
+        hex::decode_to_slice(text, &mut id).map_err(|_| BadSessionId)?;
         Ok(Self(id))
     }
 }

@@ -47,26 +47,23 @@ impl SealingSecrets {
 
     /// The text of a new secret file's line; zeroed by the caller's holder.
     pub fn line(version: u32, secret: &Secret<[u8; 32]>) -> Zeroizing<String> {
-        use fmt::Write as _;
+        let mut digits = Zeroizing::new([0; 64]);
+        hex::encode_to_slice(secret.expose(), &mut *digits)
+            .unwrap_or_else(|_| unreachable!("32 bytes are 64 hexadecimal digits"));
+        // Room for all of it: a String that grows leaves a copy behind.
         let mut line = Zeroizing::new(String::with_capacity(80));
-        let _ = write!(line, "{version}:");
-        for byte in secret.expose() {
-            let _ = write!(line, "{byte:02x}");
-        }
+        line.push_str(&version.to_string());
+        line.push(':');
+        line.extend(digits.iter().map(|&digit| char::from(digit)));
         line.push('\n');
         line
     }
 }
 
 fn from_hex(digits: &str) -> Option<Secret<[u8; 32]>> {
-    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
-    }
-    Some(Secret::new(bytes))
+    let mut secret = Secret::new([0; 32]);
+    hex::decode_to_slice(digits, secret.expose_mut()).ok()?;
+    Some(secret)
 }
 
 /// A sealing secret that cannot be used.
@@ -297,6 +294,17 @@ mod tests {
         assert_eq!(refused(&format!("{},2:abc", one())), BadSealingSecret::Form { entry: 2 });
         assert_eq!(refused(&format!("1:{}", "00".repeat(32))), BadSealingSecret::Guessable { version: 1 });
         assert_eq!(refused(&format!("{}\n{}", one(), one())), BadSealingSecret::Twice { version: 1 });
+    }
+
+    #[test]
+    fn a_line_is_read_back_in_small_digits_and_in_capitals() {
+        let secret: [u8; 32] = std::array::from_fn(|i| u8::try_from(i * 8).unwrap());
+        let line = SealingSecrets::line(7, &Secret::new(secret));
+        assert_eq!(*line, "7:0008101820283038404850586068707880889098a0a8b0b8c0c8d0d8e0e8f0f8\n");
+        for text in [line.to_string(), line.to_uppercase()] {
+            assert_eq!(SealingSecrets::parse(&text).unwrap().0[&7].expose(), &secret);
+        }
+        assert!(SealingSecrets::parse(&line.replace("00", "+0")).is_err());
     }
 
     #[test]

@@ -42,12 +42,7 @@ impl Spki {
     /// What people compare: SHA-256 of the bytes, as 64 hexadecimal digits. The same comes from
     /// `openssl pkey -pubin -in FILE -outform DER | sha256sum`.
     pub fn fingerprint(&self) -> String {
-        use std::fmt::Write;
-        digest(&SHA256, &self.0).as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex::encode(digest(&SHA256, &self.0))
     }
 
     /// Whether this is the fingerprint, however people write it: with colons, in capitals, with `SHA256:` before it.
