@@ -69,7 +69,7 @@ pub(super) fn rules(sections: &Sections, document: &Document, errors: &mut Confi
     server(sections, &mut notes);
     store(sections, &mut notes);
     custody(sections, &mut notes);
-    if let Some(text) = sections.log.mistake() {
+    if let Some(text) = sections.log.level_error() {
         notes.at("log.level", text);
     }
     for ring in sections.rings.keys() {

@@ -1,4 +1,4 @@
-//! The exposition is read by dashboards and alerts: names, types, units, help, buckets and order stay as they are.
+//! Dashboards and alerts depend on the exposition: its names, types, units, help, buckets and order must not change.
 
 use super::*;
 
@@ -66,7 +66,7 @@ fn with_every_series() -> Arc<Metrics> {
     metrics
 }
 
-/// The lines of series, each without its `_bucket` lines and in alphabetical order: families are hash maps.
+/// Lines of series without `_bucket` lines, sorted: families are hash maps.
 fn series(exposition: &str) -> Vec<&str> {
     let lines = exposition.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket{"));
     let mut series: Vec<&str> = lines.collect();
