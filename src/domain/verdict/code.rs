@@ -2,11 +2,10 @@
 
 use strum::{FromRepr, IntoStaticStr, VariantArray};
 
-/// An error code of Braze's SDK authentication. Its reason is Braze's own word for it.
+/// Error code of Braze's SDK authentication; the names are Braze's, and Braze's page explains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, FromRepr, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 #[repr(i64)]
-#[expect(missing_docs, reason = "the names are Braze's own, explained on Braze's page")]
 pub enum ErrorCode {
     ExpirationRequired = 10,
     DecodingError = 20,

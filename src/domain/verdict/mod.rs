@@ -1,9 +1,9 @@
-//! What Braze would answer to a token: its documented rules, in the order its answers suggest.
+//! Verdict: Braze's answer to a token, by its documented rules.
 //!
-//! [`judge`] answers as Braze does, with the first thing that is wrong; [`examine`] goes on and says everything.
+//! [`judge`] answers as Braze does, with the first error; [`examine`] lists every finding.
 //!
-//! Source: Braze, "Set up SDK authentication" (error codes 10 and 20–28). Leeway, size limits and the exact order are
-//! not documented; here there is no leeway, and what is asked first is what the rest depends on.
+//! Source: Braze, "Set up SDK authentication" (error codes 10 and 20–28). Leeway, size limits and the order of the checks
+//! are not documented; here there is no leeway, and a check comes before the checks that depend on it.
 
 mod claimed;
 mod code;
@@ -18,44 +18,43 @@ use crate::clock::UnixMillis;
 pub use claimed::Claimed;
 pub use code::ErrorCode;
 
-/// One thing to say about a token.
+/// Finding about a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The code Braze would reject it with; `None`: a remark, Braze would not mind.
+    /// Code that Braze would reject the token with; `None`: a remark that Braze would not make.
     pub code: Option<ErrorCode>,
-    /// What is wrong, in words, and what to do.
+    /// Description of the error, and the remedy.
     pub text: String,
 }
 
-/// What a token is held against. What is not given is not checked.
+/// Values that a token is checked against. A value that is absent is not checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Against<'a> {
-    /// The public keys that Braze holds for the app, in PEM.
+    /// Public keys that Braze holds for the app, in PEM.
     pub public_keys: Option<&'a [String]>,
-    /// The user id that the app gave to `changeUser`.
+    /// User id that the app gave to `changeUser`.
     pub user: Option<&'a str>,
-    /// The app's SDK API key, which `iss` is held against where the token has one.
+    /// SDK API key of the app; `iss` must equal it where the token has `iss`.
     pub sdk_api_key: Option<&'a str>,
-    /// The time of the check.
     pub now: UnixMillis,
 }
 
-/// A token, read without believing it.
+/// Decoded token whose signature was not verified.
 #[derive(Debug)]
 pub struct Unverified {
-    /// The header (RFC 7515 §4).
+    /// Header (RFC 7515 §4).
     pub header: Value,
-    /// The claims (RFC 7519 §4), or whatever stands in their place; as a string, where that is not JSON.
+    /// Claims (RFC 7519 §4), or other JSON; a string where the payload is not JSON.
     pub claims: Value,
     signing_input: String,
     signature: String,
 }
 
 impl Unverified {
-    /// Reads the compact form.
+    /// Decodes the compact serialisation (RFC 7515 §7.1).
     ///
     /// # Errors
-    /// The finding that Braze would stop at.
+    /// The finding that Braze would reject the token with.
     pub fn read(token: &str) -> Result<Self, Finding> {
         if token.trim().is_empty() {
             return Err(rejected(ErrorCode::MissingToken, "there is no token: pass one in changeUser, not blank"));
@@ -91,27 +90,26 @@ fn header_object(bytes: &[u8]) -> Result<Value, Finding> {
     }
 }
 
-/// A payload that is not JSON is no reason to stop reading: Braze checks algorithm and signature before it.
+/// Parses JSON, or takes the bytes as text: Braze checks algorithm and signature before the payload.
 fn json_or_text(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
 }
 
-/// What Braze would answer.
+/// Braze's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The request is taken.
+    /// The request is accepted.
     Accepted,
-    /// The request is rejected (enforcement Required), or taken with a complaint (Optional).
+    /// The request is rejected (enforcement Required), or accepted with a logged error (Optional).
     Rejected {
-        /// Braze's code.
         code: ErrorCode,
-        /// What is wrong, in words.
+        /// Description of the error.
         text: String,
     },
 }
 
-/// What Braze would answer to a request for these users, with this token or none. A request for nobody needs none:
-/// anonymous traffic is never held up. [`Against::user`] is taken from the request.
+/// Returns Braze's answer to a request for these users with this token, or without one. Anonymous traffic needs no token.
+/// The user comes from the request, not from [`Against::user`].
 pub fn judge(token: Option<&str>, claimed: &Claimed, against: &Against<'_>) -> Verdict {
     let user = match claimed {
         Claimed::Nobody => return Verdict::Accepted,
@@ -127,7 +125,7 @@ pub fn judge(token: Option<&str>, claimed: &Claimed, against: &Against<'_>) -> V
         .unwrap_or(Verdict::Accepted)
 }
 
-/// Everything that can be said about a token, in the order in which Braze would stumble over it.
+/// Lists every finding about a token, in the order of Braze's checks.
 pub fn examine(token: &str, against: &Against<'_>) -> Vec<Finding> {
     let token = match Unverified::read(token) {
         Ok(token) => token,
@@ -189,12 +187,13 @@ fn signature(token: &Unverified, against: &Against<'_>) -> Option<Finding> {
     Some(rejected(ErrorCode::NoMatchingPublicKeys, text))
 }
 
-/// Whether this is a public key that Braze can use: RSA, in PEM.
+/// True for a public key that Braze can use: RSA, in PEM.
 pub fn is_public_key(pem: &str) -> bool {
     public_key(pem).is_some()
 }
 
-/// An RSA public key in PEM, SPKI or PKCS#1. The library alone would also read a private key, and verify nothing by it.
+/// Parses an RSA public key in PEM, SPKI or PKCS#1. The library would also accept a private key, and verify nothing with
+/// it.
 fn public_key(pem: &str) -> Option<DecodingKey> {
     let is_public =
         ["-----BEGIN PUBLIC KEY-----", "-----BEGIN RSA PUBLIC KEY-----"].iter().any(|tag| pem.contains(tag));
@@ -215,13 +214,13 @@ fn expiry(claims: &Map<String, Value>, now: UnixMillis) -> Option<Finding> {
     }
     let at = UnixMillis(exp.saturating_mul(1000));
     if at.0 <= now.0 {
-        let text = format!("expired {} ago by this clock, at {at}; refresh it before that", spoken(now.since(at)));
+        let text = format!("expired {} ago by this clock, at {at}; refresh it before that", rounded(now.since(at)));
         return Some(rejected(ErrorCode::Expired, text));
     }
     None
 }
 
-/// A NumericDate (RFC 7519 §2), which may have a fraction.
+/// Whole seconds of a NumericDate (RFC 7519 §2), which may have a fraction.
 fn whole_seconds(date: &Value) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second does not matter, and `as` saturates")]
     date.as_i64().or_else(|| date.as_f64().map(|seconds| seconds as i64))
@@ -285,9 +284,9 @@ fn rejected(code: ErrorCode, text: impl Into<String>) -> Finding {
     Finding { code: Some(code), text: text.into() }
 }
 
-/// A span in the largest unit that says enough: `3 min`, `2 h`, `5 d`.
-fn spoken(span: std::time::Duration) -> String {
-    match span.as_secs() {
+/// Formats a duration in one unit: `3 min`, `2 h`, `5 d`.
+fn rounded(duration: std::time::Duration) -> String {
+    match duration.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),
         seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
