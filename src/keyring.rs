@@ -1,4 +1,4 @@
-//! Who signs for each ring now: a snapshot that is swapped whole, so that requests read it without a lock.
+//! Active signer of each key ring: a snapshot that is replaced as a whole, so that requests read it without a lock.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -16,73 +16,72 @@ use crate::{
     },
 };
 
-/// The signers as of one moment.
+/// Snapshot of the loaded signers.
 #[derive(Default)]
 pub struct Signers {
-    /// Who signs for each ring.
     active: HashMap<RingName, Arc<dyn Signer>>,
-    /// Every loaded key: also those that may have to sign at once, published or retiring.
+    /// Every loaded key: the active ones, and the published and retiring ones that may have to sign at once.
     loaded: HashMap<Kid, Arc<dyn Signer>>,
-    /// Keys that may have to sign and do not load.
+    /// Published and retiring keys that do not load.
     unfit: Vec<(Kid, CustodyError)>,
 }
 
 impl Signers {
-    /// The keys that are not active and do not load, with what is wrong.
+    /// Published and retiring keys that do not load, each with its error.
     pub fn unfit(&self) -> &[(Kid, CustodyError)] {
         &self.unfit
     }
 }
 
-/// The active signer of each ring, as of the last swap.
+/// Current [`Signers`], shared by all requests.
 #[derive(Default)]
 pub struct Keyring {
     signers: ArcSwap<Signers>,
 }
 
 impl Keyring {
-    /// A keyring that signs for no ring yet.
+    /// Keyring without a signer.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Who signs for this ring; nobody where it has no active key.
+    /// Signer of the ring's active key; `None` where the ring has no active key.
     pub fn signer(&self, ring: &RingName) -> Option<Arc<dyn Signer>> {
         self.signers.load().active.get(ring).cloned()
     }
 
-    /// How long a new request should stay away, where its signature would have to wait too long. The signers share their
-    /// threads, so that any of them can tell.
+    /// Time after which a client should ask again, where a new signature would wait too long. All signers share their
+    /// threads, so that any of them can answer.
     pub fn overloaded(&self) -> Option<Duration> {
         self.signers.load().active.values().next()?.overloaded()
     }
 
-    /// From now on these sign. Signatures under way end with the signer they began with.
+    /// Replaces the signers. A signature that was begun ends with the signer that began it.
     pub fn swap(&self, signers: Signers) {
         self.signers.store(Arc::new(signers));
     }
 
-    /// The key that signs for each ring.
+    /// Active key of each ring.
     pub fn kids(&self) -> BTreeMap<RingName, Kid> {
         self.signers.load().active.iter().map(|(ring, signer)| (ring.clone(), signer.kid().clone())).collect()
     }
 
-    /// Every key that could sign at once.
+    /// Every key that is loaded, and so could sign at once.
     pub fn loaded(&self) -> BTreeSet<Kid> {
         self.signers.load().loaded.keys().cloned().collect()
     }
 
-    /// Opens the active key of each ring, and those that may have to take over at once; one that is loaded already is
-    /// taken over, not decrypted again.
+    /// Opens the active key of each ring, and the published and retiring keys. A key that is loaded already is kept, not
+    /// decrypted again.
     ///
-    /// Changes nothing: [`Keyring::swap`] does, once the active ones are sound. One that only may have to sign, and does
-    /// not load, is left out and told by [`Signers::unfit`].
+    /// Changes nothing in the keyring: [`Keyring::swap`] does. A published or retiring key that does not load is left out
+    /// and listed by [`Signers::unfit`].
     ///
     /// # Errors
-    /// The first [`CustodyError`] of an active key: with one ring's key missing, none is exchanged.
+    /// The first [`CustodyError`] of an active key: where one ring's key is missing, no ring's key is replaced.
     pub fn load(&self, custodian: &dyn Custodian, records: &[KeyRecord]) -> Result<Signers, CustodyError> {
-        let held = self.signers.load();
-        let open = |record: &KeyRecord| match held.loaded.get(&record.kid) {
+        let current = self.signers.load();
+        let open = |record: &KeyRecord| match current.loaded.get(&record.kid) {
             Some(signer) => Ok(Arc::clone(signer)),
             None => custodian.open(record),
         };
@@ -106,7 +105,7 @@ fn may_take_over(record: &KeyRecord) -> bool {
     matches!(record.state, KeyState::Published | KeyState::Retiring)
 }
 
-/// The active record of each ring; should there be two, the one that became active last.
+/// Active record of each ring; of two active records, the one that became active last.
 fn active(records: &[KeyRecord]) -> HashMap<&RingName, &KeyRecord> {
     let mut active: HashMap<&RingName, &KeyRecord> = HashMap::new();
     for record in records.iter().filter(|record| record.state == KeyState::Active) {

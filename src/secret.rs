@@ -1,34 +1,36 @@
-//! What must not be seen: values that never show themselves, vanish on drop and compare in constant time.
+//! Secrets and the randomness that they are made of. A secret is never shown, is zeroed on drop and is compared in
+//! constant time.
 
 use std::fmt;
 
+use rand::{RngCore, rngs::OsRng};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// A value nobody may see by accident: no `Clone`, no contents in `Debug`, zeroed on drop.
+/// Value that must not be seen by accident: no `Clone`, no contents in `Debug`, zeroed on drop.
 ///
-/// There is no `PartialEq` either: [`Secret::matches`] compares in constant time.
+/// It has no `PartialEq` either: [`Secret::matches`] compares in constant time.
 pub struct Secret<T: Zeroize>(T);
 
 impl<T: Zeroize> Secret<T> {
-    /// Takes the value in.
+    /// Wraps the value.
     pub fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// The value itself, for the one line that needs it.
+    /// Returns the value, for the line that needs it.
     pub fn expose(&self) -> &T {
         &self.0
     }
 
-    /// The place of the value, to fill it in.
+    /// Returns the value for writing.
     pub fn expose_mut(&mut self) -> &mut T {
         &mut self.0
     }
 }
 
 impl<T: Zeroize + AsRef<[u8]>> Secret<T> {
-    /// Whether the bytes are the same, in a time that depends on the lengths only.
+    /// Compares the bytes, in a time that depends on the lengths only.
     pub fn matches(&self, other: &[u8]) -> bool {
         self.0.as_ref().ct_eq(other).into()
     }
@@ -46,31 +48,31 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     }
 }
 
-/// Where random bytes come from; a test may hand in a repeatable source.
+/// Source of random bytes; a test may give a repeatable one.
 pub trait Entropy: Send + Sync {
-    /// Fills `bytes` with unpredictable ones.
+    /// Fills `bytes` with unpredictable bytes.
     ///
     /// # Errors
-    /// [`NoEntropy`] where the system's generator fails; nothing secret may be made then.
+    /// [`NoEntropy`] where the generator fails; nothing secret may be made then.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy>;
 }
 
-/// The system's random generator failed.
+/// Failure of the system's random generator.
 #[derive(Debug, thiserror::Error)]
 #[error("the system's random generator failed")]
 pub struct NoEntropy;
 
-/// The cryptographic generator of `aws-lc-rs`, seeded by the operating system.
+/// Random generator of the operating system (`getrandom(2)` on Linux).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
-        aws_lc_rs::rand::fill(bytes).map_err(|_| NoEntropy)
+        OsRng.try_fill_bytes(bytes).map_err(|_| NoEntropy)
     }
 }
 
-/// `N` fresh random bytes.
+/// Returns `N` new random bytes.
 ///
 /// # Errors
 /// [`NoEntropy`], as [`Entropy::fill`].

@@ -1,26 +1,27 @@
-//! Durations as people write them in the configuration and on the command line: `90s`, `1h 30m`, `30d`. A day has 24 hours.
+//! Durations as people write them in the configuration and on the command line: `90s`, `1h 30m`, `30d`. A day has
+//! 24 hours.
 //!
-//! A setting of a room's `Config` is a plain [`Duration`] with `#[serde(with = "crate::clock::human_duration")]`.
+//! A setting is a plain [`Duration`] with `#[serde(with = "crate::clock::human_duration")]`.
 
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// A duration that is displayed as people write it.
+/// Duration that is displayed as people write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HumanDuration(pub Duration);
 
-/// Not a span of time.
+/// Error for a text that is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a span of time: write it like \"90s\", \"5m\", \"1h 30m\" or \"30d\" (units ms, s, m, h, d)")]
 pub struct BadDuration(String);
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
-/// Reads a span: numbers with units, largest first or not, with or without spaces between.
+/// Parses a duration: numbers with units, in any order, with or without spaces between them.
 ///
 /// # Errors
-/// [`BadDuration`] shows how it is written.
+/// [`BadDuration`] shows how a duration is written.
 pub fn parse_duration(text: &str) -> Result<Duration, BadDuration> {
     let bad = || BadDuration(text.chars().take(64).collect());
     let mut rest = text.trim();
@@ -49,7 +50,7 @@ impl fmt::Display for HumanDuration {
         }
         let mut between = "";
         for (unit, millis) in UNITS {
-            // Above two days in days, below in hours: "24h" is what people write.
+            // One day is written as "24h", which is what people write.
             if left < millis || (unit == "d" && left < 2 * millis && left % millis == 0 && self.0.as_secs() == 86_400) {
                 continue;
             }
@@ -77,11 +78,11 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     parse_duration(&text).map_err(serde::de::Error::custom)
 }
 
-/// The same for a setting that may be absent.
+/// Serialisation of a setting that may be absent.
 pub mod option {
     use super::{Deserializer, Duration, HumanDuration, Serializer};
 
-    /// Serialises a duration that is there; leave an absent one out with `skip_serializing_if`.
+    /// Serialises a present duration; leave an absent one out with `skip_serializing_if`.
     ///
     /// # Errors
     /// The serialiser's own.
@@ -93,7 +94,7 @@ pub mod option {
         }
     }
 
-    /// Deserialises a duration that is there.
+    /// Deserialises a present duration.
     ///
     /// # Errors
     /// [`super::BadDuration`] as the deserialiser's error.
@@ -107,8 +108,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_read_as_people_write_them() {
-        let millis = |text: &str| parse_duration(text).map(|span| span.as_millis());
+    fn durations_are_read_as_people_write_them() {
+        let millis = |text: &str| parse_duration(text).map(|duration| duration.as_millis());
         assert_eq!(millis("90s"), Ok(90_000));
         assert_eq!(millis("1h 30m"), Ok(5_400_000));
         assert_eq!(millis("1h30m"), Ok(5_400_000));
@@ -123,10 +124,10 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_written_as_they_are_read() {
+    fn durations_are_written_as_they_are_read() {
         for text in ["0s", "90s", "24h", "30d", "180d", "1h 30m", "50ms", "1d 1h"] {
-            let span = parse_duration(text).unwrap();
-            assert_eq!(parse_duration(&HumanDuration(span).to_string()).unwrap(), span, "{text}");
+            let duration = parse_duration(text).unwrap();
+            assert_eq!(parse_duration(&HumanDuration(duration).to_string()).unwrap(), duration, "{text}");
         }
         assert_eq!(HumanDuration(Duration::from_hours(24)).to_string(), "24h");
     }

@@ -1,4 +1,4 @@
-//! Time, as an argument: the [`Clock`] is read at the edge, everything inside is given a [`UnixMillis`].
+//! Time as an argument: entry points read the [`Clock`] and give a [`UnixMillis`] to everything inside.
 
 pub mod human_duration;
 
@@ -8,33 +8,33 @@ use serde::{Deserialize, Serialize};
 
 pub use human_duration::parse_duration;
 
-/// A point in time: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+/// Point in time: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// The whole second this instant lies in, as JWT claims want it (RFC 7519 §2, NumericDate).
+    /// Whole seconds since the epoch, rounded down, as JWT claims need them (RFC 7519 §2, NumericDate).
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// This instant plus `span`; stays at the end of time instead of overflowing.
+    /// Adds a duration; saturates at the latest instant.
     #[must_use]
-    pub fn plus(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(millis(span)))
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// This instant minus `span`; stays at the beginning of time instead of overflowing.
+    /// Subtracts a duration; saturates at the earliest instant.
     #[must_use]
-    pub fn minus(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(millis(span)))
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// How long after `earlier` this is; zero where it is not later.
+    /// Time from `earlier` to this instant; zero where this is not later.
     pub fn since(self, earlier: Self) -> Duration {
-        let span = self.0.saturating_sub(earlier.0);
-        Duration::from_millis(u64::try_from(span).unwrap_or(0))
+        let elapsed = self.0.saturating_sub(earlier.0);
+        Duration::from_millis(u64::try_from(elapsed).unwrap_or(0))
     }
 }
 
@@ -48,28 +48,27 @@ impl std::fmt::Display for UnixMillis {
     }
 }
 
-/// A span in whole milliseconds, at most `i64::MAX`.
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+/// Whole milliseconds of a duration, at most `i64::MAX`.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Where the edge of the program reads the time.
+/// Source of the current time.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// Returns the current time.
     fn now(&self) -> UnixMillis;
 }
 
-/// The machine's clock.
+/// Clock of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
-        // The one place that reads the ambient clock; clippy refuses it everywhere else.
-        #[expect(clippy::disallowed_methods, reason = "this is the edge")]
+        #[expect(clippy::disallowed_methods, reason = "the only place that reads the machine's clock")]
         let now = std::time::SystemTime::now();
         match now.duration_since(std::time::UNIX_EPOCH) {
-            Ok(span) => UnixMillis(millis(span)),
+            Ok(after) => UnixMillis(millis(after)),
             Err(before) => UnixMillis(-millis(before.duration())),
         }
     }

@@ -1,4 +1,4 @@
-//! A backend's API key: `csk1_<id>_<secret>`, the id to find it by, 256 random bits to prove it.
+//! API key of a backend: `csk1_<id>_<secret>`. The id finds its record, the 256 random bits of the secret prove it.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use zeroize::Zeroizing;
 use super::ids::{AppName, ClientName};
 use crate::{clock::UnixMillis, secret::Secret};
 
-/// What every API key starts with, so that scanners for leaked secrets find it.
+/// Prefix of every API key, so that scanners for leaked secrets find it.
 pub const PREFIX: &str = "csk1_";
 
-/// The public part of an API key: 16 hexadecimal digits.
+/// Public part of an API key: 16 hexadecimal digits in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ApiKeyId(Box<str>);
 
 impl ApiKeyId {
-    /// The id as text.
+    /// Id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -36,34 +36,34 @@ impl std::str::FromStr for ApiKeyId {
     type Err = BadApiKey;
 
     fn from_str(id: &str) -> Result<Self, BadApiKey> {
-        let well_formed = id.len() == 16 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if well_formed { Ok(Self(id.into())) } else { Err(BadApiKey) }
+        let is_hexadecimal = hex::decode_to_slice(id, &mut [0; 8]).is_ok();
+        // Records are found by this text, so that it has one spelling only.
+        let is_lower_case = !id.bytes().any(|b| b.is_ascii_uppercase());
+        if is_hexadecimal && is_lower_case { Ok(Self(id.into())) } else { Err(BadApiKey) }
     }
 }
 
-/// Not an API key.
+/// Error for a text that is not an API key, or not the id of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an API key id: an id is the 16 hexadecimal digits that `countersign clients list` shows")]
 pub struct BadApiKey;
 
-/// An API key as its holder has it. Shown once, when it is made.
+/// API key as its holder has it. It is shown once, when it is made.
 pub struct ApiKey {
-    /// The part to find it by.
     pub id: ApiKeyId,
     secret: Secret<[u8; 32]>,
 }
 
 impl ApiKey {
-    /// A new key from random bytes.
+    /// Makes a key from random bytes.
     pub fn new(id: [u8; 8], secret: [u8; 32]) -> Self {
-        let id = format!("{:016x}", u64::from_be_bytes(id));
-        Self { id: ApiKeyId(id.into()), secret: Secret::new(secret) }
+        Self { id: ApiKeyId(hex::encode(id).into()), secret: Secret::new(secret) }
     }
 
-    /// Reads a key that somebody presents.
+    /// Parses a presented key.
     ///
     /// # Errors
-    /// [`BadApiKey`] where it is not of the form.
+    /// [`BadApiKey`] where the text does not have the form of a key.
     pub fn parse(text: &str) -> Result<Self, BadApiKey> {
         let (id, encoded) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(BadApiKey)?;
         let mut secret = Secret::new([0; 32]);
@@ -75,7 +75,7 @@ impl ApiKey {
         Ok(Self { id: id.parse()?, secret })
     }
 
-    /// The whole key, for the one time that it is shown.
+    /// Whole key, for the one time that it is shown.
     pub fn reveal(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 16 + 1 + 43));
         text.push_str(PREFIX);
@@ -85,7 +85,7 @@ impl ApiKey {
         text
     }
 
-    /// What the store may know of it.
+    /// Hash of the secret, for the store.
     pub fn hash(&self) -> ApiKeyHash {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, self.secret.expose()).as_ref());
@@ -99,12 +99,12 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// The SHA-256 of an API key's secret. A plain hash is enough: 256 random bits cannot be guessed.
+/// SHA-256 of an API key's secret. A plain hash is enough: 256 random bits cannot be guessed.
 #[derive(Clone)]
 pub struct ApiKeyHash(pub [u8; 32]);
 
 impl ApiKeyHash {
-    /// Whether both are the hash of the same secret, in constant time.
+    /// Compares two hashes in constant time.
     pub fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -116,27 +116,23 @@ impl fmt::Debug for ApiKeyHash {
     }
 }
 
-/// What is on record about an API key.
+/// Record of an API key in the store.
 #[derive(Clone, Debug)]
 pub struct ApiKeyRecord {
-    /// Its id.
     pub id: ApiKeyId,
-    /// Who holds it.
     pub client: ClientName,
-    /// The apps it may mint for.
+    /// Apps that the key may mint tokens for.
     pub apps: Vec<AppName>,
-    /// What its secret hashes to.
     pub hash: ApiKeyHash,
-    /// When it was made.
     pub created: UnixMillis,
-    /// When it stops by itself.
+    /// First instant at which the key is not accepted any more; `None`: it does not expire.
     pub expires: Option<UnixMillis>,
-    /// When an operator stopped it.
+    /// Time at which an operator revoked the key.
     pub revoked: Option<UnixMillis>,
 }
 
 impl ApiKeyRecord {
-    /// Whether it may be used at `now`.
+    /// True where the key is accepted at `now`: neither revoked nor expired.
     pub fn is_live(&self, now: UnixMillis) -> bool {
         self.revoked.is_none() && self.expires.is_none_or(|end| now < end)
     }

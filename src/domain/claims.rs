@@ -1,4 +1,4 @@
-//! What a token says (RFC 7519 §4), in Braze's terms.
+//! Claims of a token (RFC 7519 §4), as Braze reads them.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::{ids::UserId, policy::AppPolicy};
 use crate::clock::UnixMillis;
 
-/// The audience that older Braze pages ask for.
+/// Audience that older Braze pages ask for.
 pub const AUDIENCE: &str = "braze";
 
-/// The claims of one token, written in this order.
+/// Claims of one token, serialised in the order of the fields.
 #[derive(Debug, Serialize)]
 pub struct Claims<'a> {
     sub: &'a str,
@@ -27,22 +27,22 @@ pub struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// The claims for `user` on an app, for a token that lives `lifetime` from `now`.
+    /// Claims for `user` on the policy's app, in a token that lives for `lifetime` from `now`.
     ///
-    /// `exp` is in whole seconds: Braze reads it so (error 22), and milliseconds there would never expire.
+    /// `exp` is in whole seconds, as Braze reads it (error 22); a token with milliseconds there would never expire.
     pub fn new(user: &'a UserId, policy: &'a AppPolicy, now: UnixMillis, lifetime: Duration, jti: [u8; 16]) -> Self {
-        let asked = policy.claims;
+        let enabled = policy.claims;
         Self {
             sub: user.as_str(),
             exp: now.plus(lifetime).seconds(),
-            iat: asked.iat.then(|| now.seconds()),
-            jti: asked.jti.then(|| URL_SAFE_NO_PAD.encode(jti)),
-            aud: asked.aud.then_some(AUDIENCE),
-            iss: policy.sdk_api_key.as_deref().filter(|_| asked.iss),
+            iat: enabled.iat.then(|| now.seconds()),
+            jti: enabled.jti.then(|| URL_SAFE_NO_PAD.encode(jti)),
+            aud: enabled.aud.then_some(AUDIENCE),
+            iss: policy.sdk_api_key.as_deref().filter(|_| enabled.iss),
         }
     }
 
-    /// When the token expires: the instant of `exp`, which is never later than `now` + lifetime.
+    /// Expiry of the token: the instant of `exp`, which is never later than `now` + lifetime.
     pub fn expires(&self) -> UnixMillis {
         UnixMillis(self.exp.saturating_mul(1000))
     }

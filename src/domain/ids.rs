@@ -1,19 +1,19 @@
-//! The names of things. Each is checked where it comes in, so that nothing inside has to doubt it.
+//! Names and identifiers. Each is checked when it is parsed, so that every value of these types is valid.
 
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-/// Braze's own limit for a user id, in bytes (Web SDK, `changeUser`).
+/// Braze's limit for a user id, in bytes (Web SDK, `changeUser`).
 pub const BRAZE_MAX_USER_ID_BYTES: usize = 997;
 
-/// What a user id may look like on one app.
+/// Rules for the user ids of one app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserIdRules {
-    /// The longest id, in bytes of UTF-8; at most [`BRAZE_MAX_USER_ID_BYTES`].
+    /// Maximal length in bytes of UTF-8; at most [`BRAZE_MAX_USER_ID_BYTES`].
     pub max_bytes: usize,
-    /// Whether zero-width and bidirectional control characters are let through.
+    /// Accepts zero-width and bidirectional control characters.
     pub allow_invisible: bool,
 }
 
@@ -23,17 +23,17 @@ impl Default for UserIdRules {
     }
 }
 
-/// A user id, exactly the string the app gives to `changeUser`; it becomes `sub`, byte for byte, never normalised.
+/// User id, exactly the string that the app gives to `changeUser`. It becomes `sub` byte for byte, never normalised.
 ///
 /// `Debug` hides it: a user id is personal data and belongs in no log.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UserId(Box<str>);
 
 impl UserId {
-    /// Checks an id that came from outside.
+    /// Parses an id that came from outside.
     ///
     /// # Errors
-    /// [`BadUserId`] says which rule it breaks.
+    /// [`BadUserId`] names the rule that the id breaks.
     pub fn parse(id: &str, rules: UserIdRules) -> Result<Self, BadUserId> {
         if id.is_empty() {
             return Err(BadUserId::Empty);
@@ -55,12 +55,12 @@ impl UserId {
         Ok(Self(id.into()))
     }
 
-    /// An id that this service sealed itself after [`UserId::parse`] had accepted it.
+    /// Id that this service sealed itself after [`UserId::parse`] had accepted it.
     pub(super) fn already_checked(id: &str) -> Self {
         Self(id.into())
     }
 
-    /// The id as it was given.
+    /// Id as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -72,9 +72,10 @@ impl fmt::Debug for UserId {
     }
 }
 
-/// Characters that are not seen, or change the order of those that are: two ids that look alike would be two users.
+/// True for a character that is invisible or changes the order of visible ones: two ids that look alike would be two
+/// users.
 ///
-/// Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators and the interlinear marks.
+/// These are Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators and the interlinear marks.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
@@ -83,39 +84,34 @@ fn is_invisible(c: char) -> bool {
         | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
-/// Why a user id is refused.
+/// Reason why a user id is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadUserId {
-    /// Nothing in it; Braze's SDK takes no empty id.
+    /// Empty, which Braze's SDK does not accept.
     #[error("is empty: give the id that the app passes to changeUser")]
     Empty,
-    /// Over the app's limit.
+    /// Longer than the app's limit.
     #[error("has {bytes} bytes, the limit of this app is {max}")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-        /// The app's limit.
-        max: usize,
-    },
-    /// White space at an end, which somebody will trim somewhere and so make it another user.
+    TooLong { bytes: usize, max: usize },
+    /// White space at an end: a program that trims the id makes it the id of another user.
     #[error("starts or ends with white space: trim it on both sides, here and in changeUser")]
     EdgeWhitespace,
-    /// A control character (C0, C1 or DEL).
+    /// Control character (C0, C1 or DEL).
     #[error("has the control character U+{:04X}", *.0 as u32)]
     Control(char),
-    /// A zero-width or bidirectional control character.
+    /// Zero-width or bidirectional control character.
     #[error("has the invisible character U+{:04X}; set allow_invisible on the app if it is meant", *.0 as u32)]
     Invisible(char),
 }
 
-/// A name from the configuration is malformed.
+/// Error for a malformed name.
 #[derive(Debug, thiserror::Error)]
 #[error("{name:?} is not a name: use 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit")]
 pub struct BadName {
     name: String,
 }
 
-/// Names that operators choose: the same rules for each kind, and no mixing them up.
+/// Declares a name that operators choose: every kind has the same rules and a type of its own.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
@@ -124,7 +120,7 @@ macro_rules! name {
         pub struct $type(std::sync::Arc<str>);
 
         impl $type {
-            /// The name itself.
+            /// Name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -161,15 +157,15 @@ macro_rules! name {
 }
 
 name! {
-    /// One Braze app of the configuration, `[apps.<name>]`.
+    /// Name of a Braze app in the configuration, `[apps.<name>]`.
     AppName
 }
 name! {
-    /// The keys that sign for one or more apps, `[rings.<name>]`.
+    /// Name of the key ring that signs for one or more apps, `[rings.<name>]`.
     RingName
 }
 name! {
-    /// A backend that holds API keys; two of one name may live at once, so that they can be exchanged.
+    /// Name of a backend that holds API keys; two keys of one client may be valid at once, so that they can be replaced.
     ClientName
 }
 
@@ -181,18 +177,18 @@ fn is_name(name: &str) -> bool {
         && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
-/// A key's id: its RFC 7638 thumbprint (SHA-256, base64url, 43 characters).
+/// Id of a key: its RFC 7638 thumbprint (SHA-256, base64url, 43 characters).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Kid(std::sync::Arc<str>);
 
 impl Kid {
-    /// The id for a thumbprint's 32 bytes.
+    /// Id of a thumbprint's 32 bytes.
     pub fn from_thumbprint(digest: &[u8; 32]) -> Self {
         Self(URL_SAFE_NO_PAD.encode(digest).into())
     }
 
-    /// The id as text.
+    /// Id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -215,19 +211,19 @@ impl fmt::Display for Kid {
     }
 }
 
-/// Not a key id.
+/// Error for a text that is not a key id.
 #[derive(Debug, thiserror::Error)]
 #[error("not a key id: a key id is the 43 characters that `countersign keys list` shows")]
 pub struct BadKid;
 
-/// A session's id: 48 bits of creation time, then 80 random bits, so that new rows lie together in the store.
+/// Id of a session: 48 bits of creation time, then 80 random bits, so that new rows lie together in the store.
 ///
-/// It is no secret: only the sealed refresh token that carries it opens anything.
+/// It is not secret: it gives access to nothing without the sealed refresh token that carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub [u8; 16]);
 
 impl SessionId {
-    /// An id for a session that begins at `now`.
+    /// Makes the id of a session that begins at `now`.
     pub fn new(now: crate::clock::UnixMillis, random: [u8; 10]) -> Self {
         let mut id = [0; 16];
         id[..6].copy_from_slice(&now.0.to_be_bytes()[2..]);
@@ -238,7 +234,7 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -246,24 +242,18 @@ impl std::str::FromStr for SessionId {
     type Err = BadSessionId;
 
     fn from_str(text: &str) -> Result<Self, BadSessionId> {
-        // `from_str_radix` alone would take a sign for a digit.
-        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(BadSessionId);
-        }
         let mut id = [0; 16];
-        for (byte, at) in id.iter_mut().zip((0..32).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| BadSessionId)?;
-        }
+        hex::decode_to_slice(text, &mut id).map_err(|_| BadSessionId)?;
         Ok(Self(id))
     }
 }
 
-/// Not a session id.
+/// Error for a text that is not a session id.
 #[derive(Debug, thiserror::Error)]
 #[error("not a session id: a session id is the 32 hexadecimal digits that `countersign users sessions` shows")]
 pub struct BadSessionId;
 
-/// A user id as the store knows it: a keyed hash (HMAC-SHA-256), the same on every app.
+/// Hash of a user id in the store: keyed (HMAC-SHA-256), the same on every app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserHash(pub [u8; 32]);
 

@@ -1,4 +1,4 @@
-//! Public keys as a JWK Set (RFC 7517), for the host's own verifiers. Braze itself takes PEM.
+//! Public keys as a JWK Set (RFC 7517), for verifiers of the app's owner. Braze takes PEM.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey,
@@ -7,7 +7,7 @@ use jsonwebtoken::{
 
 use super::key::KeyRecord;
 
-/// The keys whose tokens may be alive, or soon will be, as a JWK Set; each `kid` is the RFC 7638 thumbprint.
+/// Makes the JWK Set of the keys that have valid tokens or soon will; each `kid` is the RFC 7638 thumbprint.
 ///
 /// A record whose public half is not RSA in PEM is left out; custody never makes such a record.
 pub fn jwk_set<'a>(keys: impl IntoIterator<Item = &'a KeyRecord>) -> JwkSet {

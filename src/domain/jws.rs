@@ -1,5 +1,5 @@
-//! A token's outside: RFC 7515 compact serialisation. What is signed once cannot be signed again, by type:
-//! [`Claims`] → [`SigningInput`] → [`SignedToken`].
+//! Compact serialisation of a token (RFC 7515 §3.1): [`Claims`] → [`SigningInput`] → [`SignedToken`]. Each step consumes
+//! its input, so that nothing is signed twice.
 
 use std::{fmt, sync::LazyLock, time::Duration};
 
@@ -7,27 +7,27 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{claims::Claims, ids::Kid};
 
-/// The header of every token, byte for byte: Braze requires `RS256` and wants `typ` to be `JWT`.
+/// Header of every token, byte for byte: Braze requires `alg` = `RS256` and `typ` = `JWT`.
 pub const HEADER: &str = r#"{"alg":"RS256","typ":"JWT"}"#;
 
-/// [`HEADER`] as it stands in a token: nearly all have it, so that it is encoded once.
+/// [`HEADER`] in base64url, encoded once because nearly all tokens have it.
 static ENCODED_HEADER: LazyLock<String> = LazyLock::new(|| URL_SAFE_NO_PAD.encode(HEADER));
 
-/// The longest token there may be: it travels in a request header.
+/// Maximal length of a token in bytes: apps send it in a request header.
 pub const MAX_TOKEN_BYTES: usize = 4096;
 
-/// What the key signs: `base64url(header) "." base64url(claims)` (RFC 7515 §5.1).
+/// Input of the signature: `base64url(header) "." base64url(claims)` (RFC 7515 §5.1).
 pub struct SigningInput(String);
 
 impl SigningInput {
-    /// Writes header and claims; `kid` only where the app asks for it.
+    /// Encodes header and claims, with `kid` in the header where it is given.
     pub fn new(claims: &Claims<'_>, kid: Option<&Kid>) -> Self {
         let claims =
             serde_json::to_vec(claims).unwrap_or_else(|_| unreachable!("strings and integers always serialise"));
         let mut input = String::with_capacity(MAX_TOKEN_BYTES / 2);
         match kid {
             None => input.push_str(&ENCODED_HEADER),
-            // A key id is base64url, so that it needs no escaping.
+            // A key id is base64url and needs no escaping in JSON.
             Some(kid) => {
                 URL_SAFE_NO_PAD.encode_string(format!(r#"{{"alg":"RS256","typ":"JWT","kid":"{kid}"}}"#), &mut input);
             }
@@ -37,12 +37,12 @@ impl SigningInput {
         Self(input)
     }
 
-    /// The bytes to sign.
+    /// Bytes to sign.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// Joins the signature (RFC 7515 §7.1).
+    /// Appends the signature (RFC 7515 §7.1).
     pub fn signed(mut self, signature: &Signature) -> SignedToken {
         self.0.push('.');
         URL_SAFE_NO_PAD.encode_string(&signature.0, &mut self.0);
@@ -50,7 +50,7 @@ impl SigningInput {
     }
 }
 
-/// An RSASSA-PKCS1-v1_5 signature with SHA-256 (RFC 7518 §3.3), as long as its key's modulus.
+/// RSASSA-PKCS1-v1_5 signature with SHA-256 (RFC 7518 §3.3), as long as the key's modulus.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Signature(pub Vec<u8>);
 
@@ -60,11 +60,11 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// A finished token. `Debug` hides it: whoever has it is that user to Braze, until it expires.
+/// Signed token. `Debug` hides it: its holder is that user to Braze until it expires.
 pub struct SignedToken(String);
 
 impl SignedToken {
-    /// The token, for the answer it is sent in.
+    /// Token as text, for the answer that carries it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -76,13 +76,13 @@ impl fmt::Debug for SignedToken {
     }
 }
 
-/// Why there is no signature.
+/// Reason why there is no signature.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
-    /// Too much is waiting already.
+    /// Too many signatures wait already.
     #[error("too many signatures are waiting")]
     Overloaded {
-        /// When it is worth trying again.
+        /// Time after which the client should ask again.
         retry_after: Duration,
     },
     /// The key cannot sign.

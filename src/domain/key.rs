@@ -1,99 +1,86 @@
-//! A signing key's life: `pending → published → active → retiring → retired`, or `compromised` at any time.
+//! States of a signing key: `pending → published → active → retiring → retired`, or `compromised` at any time.
 //!
-//! Transitions consume the record, so that nobody goes on with the old one by mistake.
+//! A transition consumes the record, so that the old one cannot be used by accident.
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::ids::{Kid, RingName};
 use crate::clock::UnixMillis;
 
-/// Where a key is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+/// State of a key in its life.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", parse_err_ty = UnknownKeyState, parse_err_fn = UnknownKeyState::new)]
 pub enum KeyState {
-    /// Made or imported; Braze may not know it yet. Signs nothing.
+    /// Made or imported; not proven to be at Braze. Signs nothing.
     Pending,
-    /// Braze was shown to hold its public half. Signs nothing yet.
+    /// Proven to be at Braze. Signs nothing yet.
     Published,
     /// Signs for its ring.
     Active,
-    /// Signed until its successor took over; Braze must keep it while its tokens live.
+    /// Replaced by its successor; Braze must keep it while its tokens are valid.
     Retiring,
-    /// No living token of it is left; Braze need not hold it any more.
+    /// Without valid tokens; Braze need not keep it.
     Retired,
-    /// Somebody else may have it. Signs nothing, ever.
+    /// Possibly known to somebody else. Never signs again.
     Compromised,
 }
 
 impl KeyState {
-    /// Every state.
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Published, Self::Active, Self::Retiring, Self::Retired, Self::Compromised];
-
-    /// The word for it in the store, in metrics and on the command line.
+    /// Name of the state in the store, in metrics and on the command line.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Published => "published",
-            Self::Active => "active",
-            Self::Retiring => "retiring",
-            Self::Retired => "retired",
-            Self::Compromised => "compromised",
-        }
+        self.into()
     }
 
-    /// Whether verifiers should still know the public half: its tokens may be alive, or soon will be.
+    /// True where verifiers need the public half: the key has valid tokens, or soon will.
     pub fn is_verifiable(self) -> bool {
         matches!(self, Self::Published | Self::Active | Self::Retiring)
     }
 
-    /// Whether the private half is loaded, so that it could sign at once.
+    /// True where custody holds the private half.
     pub fn is_held(self) -> bool {
         !matches!(self, Self::Retired | Self::Compromised)
     }
 }
 
-impl std::str::FromStr for KeyState {
-    type Err = UnknownKeyState;
-
-    fn from_str(word: &str) -> Result<Self, UnknownKeyState> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| UnknownKeyState(word.to_owned()))
-    }
-}
-
-/// No key state has this name.
+/// Error for a name that no key state has.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a key state")]
 pub struct UnknownKeyState(String);
 
-/// What is on record about a key. Nothing here is secret.
+impl UnknownKeyState {
+    fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+/// Record of a key in the store. It holds nothing secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeyRecord {
-    /// Its id: the RFC 7638 thumbprint of its public half.
     pub kid: Kid,
-    /// The ring it signs for.
     pub ring: RingName,
-    /// Where it is in its life.
     pub state: KeyState,
-    /// The bits of its modulus.
+    /// Length of the modulus in bits.
     pub bits: u32,
-    /// Its public half, SPKI in PEM (`BEGIN PUBLIC KEY`): what is pasted into Braze.
+    /// Public half, SPKI in PEM (`BEGIN PUBLIC KEY`), as operators paste it into Braze.
     pub public_key: String,
-    /// Which custody holds the private half; `file` so far.
+    /// Name of the custody that holds the private half; `file` is the only one.
     pub custody: String,
-    /// Where that custody finds it, e.g. the file's name.
+    /// Location of the private half in that custody, e.g. the name of a file.
     pub locator: String,
-    /// When it was made or imported.
     pub created: UnixMillis,
-    /// When it last changed state.
+    /// Time of the last change of `state`.
     pub changed: UnixMillis,
 }
 
 impl KeyRecord {
-    /// Braze was shown to hold the key, for every app of the ring.
+    /// Enters `published`: the key is proven to be at Braze for every app of the ring.
     ///
     /// # Errors
-    /// [`WrongState`] unless it is pending (or published already, which changes nothing).
+    /// [`WrongState`] unless the key is pending (or published already, which changes nothing).
     pub fn published(self, now: UnixMillis) -> Result<Self, WrongState> {
         match self.state {
             KeyState::Published => Ok(self),
@@ -102,10 +89,10 @@ impl KeyRecord {
         }
     }
 
-    /// The key signs from now on. A retiring key may come back: that is a rollback.
+    /// Enters `active`: the key signs from now on. A retiring key becomes active again in a rollback.
     ///
     /// # Errors
-    /// [`WrongState`] unless Braze holds it, that is, it is published or retiring.
+    /// [`WrongState`] unless Braze holds the key, that is, it is published or retiring.
     pub fn activated(self, now: UnixMillis) -> Result<Self, WrongState> {
         match self.state {
             KeyState::Published | KeyState::Retiring => Ok(self.enter(KeyState::Active, now)),
@@ -113,10 +100,10 @@ impl KeyRecord {
         }
     }
 
-    /// A successor signs from now on; this one's tokens live on.
+    /// Enters `retiring`: a successor signs from now on, and this key's tokens stay valid.
     ///
     /// # Errors
-    /// [`WrongState`] unless it is active.
+    /// [`WrongState`] unless the key is active.
     pub fn superseded(self, now: UnixMillis) -> Result<Self, WrongState> {
         match self.state {
             KeyState::Active => Ok(self.enter(KeyState::Retiring, now)),
@@ -124,11 +111,11 @@ impl KeyRecord {
         }
     }
 
-    /// No living token of the key is left: it may go from Braze, and its private half may be destroyed. A key that never
-    /// signed (pending, published) retires when its rotation is given up.
+    /// Enters `retired`: the key has no valid token, so that it may be deleted at Braze and its private half destroyed.
+    /// A key that never signed (pending, published) retires when its rotation is aborted.
     ///
     /// # Errors
-    /// [`WrongState`] where it signs, or is compromised.
+    /// [`WrongState`] where the key is active or compromised.
     pub fn retired(self, now: UnixMillis) -> Result<Self, WrongState> {
         match self.state {
             KeyState::Retired => Ok(self),
@@ -137,7 +124,7 @@ impl KeyRecord {
         }
     }
 
-    /// Somebody else may have the key: it signs nothing any more, whatever it did before.
+    /// Enters `compromised` from any state: the key never signs again.
     #[must_use]
     pub fn compromised(self, now: UnixMillis) -> Self {
         if self.state == KeyState::Compromised { self } else { self.enter(KeyState::Compromised, now) }
@@ -148,7 +135,7 @@ impl KeyRecord {
     }
 }
 
-/// A step that this key's state does not allow.
+/// Error for a transition that the key's state does not allow.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("key {kid} is {}, it cannot become {}", .state.as_str(), .wanted.as_str())]
 pub struct WrongState {

@@ -1,9 +1,12 @@
-//! The pure heart: no input or output, no async, no clock of its own. What it needs to know, it is told.
+//! Pure rules and types of the service: no input or output, no async, no clock; every fact is an argument.
 //!
-//! [`ids`] name things, [`claims`] and [`jws`] make the token, [`sealing`], [`refresh_token`] and [`session`] are the
-//! refresh token's life, [`key`] is a signing key's and [`rotation`] what is on
-//! record about replacing it, [`api_key`] a backend's credential, [`verdict`] is what Braze
-//! would answer to a token.
+//! - [`ids`]: names and identifiers; [`policy`]: settings of one app
+//! - [`claims`], [`jws`]: the token
+//! - [`sealing`], [`refresh_token`], [`session`]: the refresh token and the decision about it
+//! - [`key`], [`rotation`]: states of a signing key, and records of its replacement
+//! - [`spki`], [`jwk`]: public keys as bytes and as a JWK Set
+//! - [`api_key`]: a backend's credential
+//! - [`verdict`]: Braze's answer to a token
 
 pub mod api_key;
 pub mod claims;

@@ -1,63 +1,59 @@
-//! What an operator decided for one app: how long its tokens live, what they say, how they are refreshed.
+//! Settings of one app: the lifetime of its tokens, their claims, and the rules of their refresh.
 
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::ids::{AppName, RingName, UserIdRules};
 
-/// How long a token may live, by configuration and by request: a minute to a day.
+/// Lifetimes that a token may have, by configuration and by request: a minute to a day.
 pub const LIFETIMES: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
 
-/// The policy of one app.
+/// Policy of one app.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppPolicy {
-    /// Its name here.
     pub app: AppName,
-    /// Its SDK API key at Braze; becomes `iss` where that claim is on.
+    /// SDK API key of the app at Braze; becomes `iss` where that claim is enabled.
     pub sdk_api_key: Option<String>,
-    /// The keys that sign for it.
     pub ring: RingName,
-    /// The life of its tokens; within [`LIFETIMES`].
+    /// Lifetime of a token; within [`LIFETIMES`].
     pub lifetime: Duration,
-    /// How its tokens are refreshed; `None`: not at all.
+    /// Rules of the refresh; `None`: tokens cannot be refreshed.
     pub refresh: Option<RefreshPolicy>,
-    /// What its tokens say.
     pub claims: ClaimsPolicy,
-    /// Which user ids it takes.
     pub user_ids: UserIdRules,
-    /// Origins whose pages may refresh and revoke, exactly as browsers send them.
+    /// Origins whose pages may refresh and revoke, exactly as browsers send them in `Origin`.
     pub allowed_origins: Vec<String>,
 }
 
 impl AppPolicy {
-    /// The life of a token, in whole seconds: the app's, or what the caller shortened it to.
+    /// Lifetime of a token: the app's, or the shorter one that the caller asked for.
     pub fn lifetime(&self, shortened: Option<Duration>) -> Duration {
         shortened.map_or(self.lifetime, |ttl| ttl.min(self.lifetime))
     }
 }
 
-/// How long a session lives, and how patient it is with lost answers.
+/// Lifetimes of a session, and its tolerance for lost answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefreshPolicy {
-    /// The session ends when it is not refreshed for this long.
+    /// Time without a refresh after which the session ends.
     pub idle: Duration,
-    /// The session ends this long after login, whatever happens.
+    /// Time after login at which the session ends in any case.
     pub absolute: Duration,
-    /// How long the last refresh token may be presented again, because its answer was lost; zero: never.
+    /// Time in which the previous refresh token is accepted again, because its answer was lost; zero: never.
     pub retry_window: Duration,
 }
 
-/// Which claims a token carries beside `sub` and `exp`.
+/// Optional claims of a token; `sub` and `exp` are always there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaimsPolicy {
-    /// A random id. On by default: RS256 is deterministic, and Braze's SDK ignores a token equal to the last one.
+    /// Random id. Enabled by default: RS256 is deterministic, and Braze's SDK ignores a token equal to the last one.
     pub jti: bool,
-    /// When it was issued.
+    /// Time of issue.
     pub iat: bool,
     /// `aud` = `braze` (older Braze pages ask for it, the newest does not).
     pub aud: bool,
-    /// `iss` = the SDK API key (likewise).
+    /// `iss` = the SDK API key (older Braze pages ask for it, the newest does not).
     pub iss: bool,
-    /// The key's id in the header; Braze tries its keys and ignores it.
+    /// Id of the key, in the header; Braze tries each of its keys and ignores the id.
     pub kid: bool,
 }
 

@@ -1,7 +1,7 @@
-//! The refresh token: opaque to everybody else, authenticated and encrypted, recognisable by its prefix.
+//! Refresh token: opaque to its holder, authenticated and encrypted, recognisable by its prefix.
 //!
-//! `csr1_` + base64url of `sealing version (4) ‖ nonce (12) ‖ AES-256-GCM-SIV(contents) ‖ tag (16)`. The tag is its
-//! checksum: junk, a mistyped or a forged token is refused without asking the store.
+//! `csr1_` + base64url of `sealing version (4) ‖ nonce (12) ‖ AES-256-GCM-SIV(contents) ‖ tag (16)`. The tag
+//! authenticates it: a mistyped or forged token is refused without a query to the store.
 
 use std::{fmt, time::Duration};
 
@@ -13,38 +13,35 @@ use super::{
 };
 use crate::clock::UnixMillis;
 
-/// What every refresh token starts with, so that scanners for leaked secrets find it.
+/// Prefix of every refresh token, so that scanners for leaked secrets find it.
 pub const PREFIX: &str = "csr1_";
 
-/// The longest token text that is looked at: a session of the longest user id and app name, with room to spare.
+/// Maximal length of a token's text in bytes: more than the longest user id and app name need.
 pub const MAX_BYTES: usize = 2048;
 
-/// What is sealed inside.
+/// Sealed contents of a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
-    /// The session it belongs to.
     pub session: SessionId,
-    /// The app it was given out for; good nowhere else.
+    /// App that the token was issued for; no other app accepts it.
     pub app: AppName,
-    /// The user it stands for.
     pub user: UserId,
-    /// Its place in the session's chain, from 0.
+    /// Position in the session's chain of refresh tokens, from 0.
     pub counter: u64,
-    /// When this link of the chain was made.
     pub issued: UnixMillis,
-    /// When the session ends if it is not refreshed.
+    /// End of the session if it is not refreshed.
     pub idle_expires: UnixMillis,
-    /// When the session ends whatever happens.
+    /// End of the session in any case.
     pub expires: UnixMillis,
-    /// The life of the session's tokens, where the login asked for a shorter one than the app's.
+    /// Lifetime of the session's tokens, where the login asked for a shorter one than the app's.
     pub shortened: Option<Duration>,
 }
 
-/// A sealed refresh token. `Debug` hides it.
+/// Sealed refresh token. `Debug` hides it.
 pub struct RefreshToken(String);
 
 impl RefreshToken {
-    /// Seals `contents` under the newest sealing key.
+    /// Seals `contents` with the newest sealing key.
     pub fn seal(contents: &Contents, keys: &SealingKeys, nonce: [u8; NONCE_BYTES]) -> Self {
         let version = keys.newest().to_be_bytes();
         let mut sealed = contents.encode();
@@ -56,7 +53,7 @@ impl RefreshToken {
         Self(token)
     }
 
-    /// The token, for the answer it is sent in.
+    /// Token as text, for the answer that carries it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -68,7 +65,7 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
-/// The contents of a refresh token that somebody presented and that opened: only [`unseal`] makes one.
+/// Contents of a presented refresh token that was authenticated; only [`unseal`] makes one.
 #[derive(Clone, Debug)]
 pub struct Presented(Contents);
 
@@ -80,10 +77,10 @@ impl std::ops::Deref for Presented {
     }
 }
 
-/// Opens a refresh token that somebody presents.
+/// Opens a presented refresh token.
 ///
 /// # Errors
-/// [`Forged`] where it is not one that these keys sealed; why is nobody's business.
+/// [`Forged`] where none of these keys sealed it; the reason is not given, because it would help a forger.
 pub fn unseal(token: &str, keys: &SealingKeys) -> Result<Presented, Forged> {
     if token.len() > MAX_BYTES {
         return Err(Forged);
@@ -96,12 +93,12 @@ pub fn unseal(token: &str, keys: &SealingKeys) -> Result<Presented, Forged> {
     Contents::decode(opened.ok_or(Forged)?).map(Presented).ok_or(Forged)
 }
 
-/// Not a refresh token of ours.
+/// Error for a text that is not a refresh token of this service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a refresh token of this service")]
 pub struct Forged;
 
-/// What the seal binds beside the contents: the format and the version that are written in clear.
+/// Additional authenticated data: the prefix and the version, which are not encrypted.
 fn additional_data(version: [u8; 4]) -> [u8; 9] {
     let mut data = [0; 9];
     data[..5].copy_from_slice(PREFIX.as_bytes());
@@ -110,11 +107,11 @@ fn additional_data(version: [u8; 4]) -> [u8; 9] {
 }
 
 impl Contents {
-    /// `session (16) ‖ counter (8) ‖ issued, idle, absolute (8 each) ‖ shortened life in s, 0 for none (4) ‖
+    /// Encodes `session (16) ‖ counter (8) ‖ issued, idle, absolute (8 each) ‖ shortened lifetime in s, 0 for none (4) ‖
     /// length of the app's name (1) ‖ app ‖ user`, numbers big endian.
     fn encode(&self) -> Vec<u8> {
-        // At least 1: with 0 for a life of less than a second, the next token would have the app's full life.
-        let shortened = self.shortened.map_or(0, |life| u32::try_from(life.as_secs()).unwrap_or(u32::MAX).max(1));
+        // At least 1: with 0 for a lifetime below a second, the next token would have the app's full lifetime.
+        let shortened = self.shortened.map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).max(1));
         let app = self.app.as_str().as_bytes();
         let user = self.user.as_str().as_bytes();
         let mut bytes = Vec::with_capacity(53 + app.len() + user.len() + TAG_BYTES);

@@ -1,170 +1,162 @@
-//! What is on record about replacing keys: who was shown to hold which key, what was begun, who has loaded what, and
-//! the audit log of what was done.
+//! Records of key rotation in the store: goals, publications at Braze, reports of nodes, and the audit log.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::ids::{AppName, Kid, RingName};
 use crate::clock::UnixMillis;
 
-/// What a ring is about to do. It is saved with a version, so that of two workers one goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+/// Goal of a ring's rotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Goal {
-    /// Nothing is under way.
+    /// No rotation is under way.
     #[default]
     Idle,
-    /// Another key is to sign.
+    /// A new key is to become active.
     Rotating,
-    /// The right key signs; what is left over is being cleared away.
+    /// The right key is active; the other keys are being removed.
     CleaningUp,
 }
 
 impl Goal {
-    /// Every goal.
-    pub const ALL: [Self; 3] = [Self::Idle, Self::Rotating, Self::CleaningUp];
-
-    /// The word for it in the store.
+    /// Name of the goal in the store.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Rotating => "rotating",
-            Self::CleaningUp => "cleaning_up",
-        }
+        self.into()
     }
 }
 
-/// Where a ring's rotation stands.
+/// Progress of a ring's rotation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// Counts the changes of this record; 0: there is none yet.
+    /// Number of changes of this record, for compare-and-set; 0: there is no record.
     pub version: u64,
-    /// What is to be reached.
     pub goal: Goal,
-    /// The key that this rotation made; given up with it.
+    /// Key that this rotation made; it retires when the rotation is aborted.
     pub new_key: Option<Kid>,
 }
 
-/// What is known of one key at one app of Braze.
+/// Publication of one key at one app of Braze.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Publication {
-    /// When Braze was last asked to take it; the answer may have been lost.
+    /// Time of the last request to add the key; its answer may have been lost.
     pub asked: Option<UnixMillis>,
-    /// Since when Braze lists it, or since when an operator attests that it does. `None`: not proven.
+    /// Time since which Braze lists the key, or an operator attests so. `None`: not proven.
     pub shown: Option<UnixMillis>,
-    /// Braze's own id for it; none where it was attested.
+    /// Braze's id of the key; `None` where an operator attested it.
     pub braze_id: Option<String>,
 }
 
-/// A publication, and which one it is.
+/// Publication with its app and key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Published {
-    /// The app.
     pub app: AppName,
-    /// The key.
     pub kid: Kid,
-    /// What is known.
     #[serde(flatten)]
     pub publication: Publication,
 }
 
-/// What a serving node last said of itself.
+/// Last report of a serving node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeReport {
-    /// Its name; a new one at each start.
+    /// Name of the node; a new one at each start.
     pub node: String,
-    /// When it said so.
+    /// Time of the report.
     pub seen: UnixMillis,
-    /// The keys it could sign with at once.
+    /// Keys that the node could sign with at once.
     pub loaded: BTreeSet<Kid>,
 }
 
-/// What happened to a key, for the audit log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+/// Action of an audit event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AuditAction {
-    /// It was made or taken in.
+    /// A key was made or imported.
     Created,
-    /// Braze is asked to take it.
+    /// Braze was asked to add the key.
     Publishing,
-    /// Braze lists it, or an operator attests so.
+    /// Braze listed the key, or an operator attested so.
     Published,
-    /// It signs.
+    /// The key became active.
     Activated,
-    /// It becomes the primary key of an app.
+    /// The key became the primary key of an app.
     MadePrimary,
-    /// It signs no more, and has no living token.
+    /// The key retired.
     Retired,
-    /// It is deleted at Braze.
+    /// The key was deleted at Braze.
     Withdrawn,
-    /// Its private half is destroyed.
+    /// The private half was destroyed.
     Destroyed,
-    /// It was declared compromised.
+    /// The key was declared compromised.
     Compromised,
-    /// Something was asked for and not done.
+    /// A request was refused.
     Refused,
     /// A rotation was begun.
     Begun,
-    /// A rotation was given up.
+    /// A rotation was aborted.
     Aborted,
-    /// The key before signs again.
+    /// The previous key became active again.
     RolledBack,
 }
 
 impl AuditAction {
-    /// Every action.
-    pub const ALL: [Self; 13] = [
-        Self::Created,
-        Self::Publishing,
-        Self::Published,
-        Self::Activated,
-        Self::MadePrimary,
-        Self::Retired,
-        Self::Withdrawn,
-        Self::Destroyed,
-        Self::Compromised,
-        Self::Refused,
-        Self::Begun,
-        Self::Aborted,
-        Self::RolledBack,
-    ];
-
-    /// The word for it in the store.
+    /// Name of the action in the store.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Publishing => "publishing",
-            Self::Published => "published",
-            Self::Activated => "activated",
-            Self::MadePrimary => "made_primary",
-            Self::Retired => "retired",
-            Self::Withdrawn => "withdrawn",
-            Self::Destroyed => "destroyed",
-            Self::Compromised => "compromised",
-            Self::Refused => "refused",
-            Self::Begun => "begun",
-            Self::Aborted => "aborted",
-            Self::RolledBack => "rolled_back",
-        }
+        self.into()
     }
 }
 
-/// One line of the audit log.
+/// Event of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditEvent {
-    /// When.
     pub at: UnixMillis,
-    /// The ring.
     pub ring: RingName,
-    /// The key; none where it is about the ring.
+    /// Key of the event; `None` where the event concerns the ring.
     pub kid: Option<Kid>,
-    /// The app of Braze; none where it is about all of them.
+    /// App of Braze; `None` where the event concerns all of the ring's apps.
     pub app: Option<AppName>,
-    /// What happened.
     pub action: AuditAction,
-    /// Who did it: an operator at a command line, or a node by its timer.
+    /// Operator at a command line, or node with its timer.
     pub actor: String,
-    /// Why.
     pub why: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stores hold these names: another one would be unreadable.
+    #[test]
+    fn goals_and_actions_are_stored_under_these_names() {
+        let goals = ["idle", "rotating", "cleaning_up"];
+        for (goal, name) in Goal::VARIANTS.iter().zip(goals) {
+            assert_eq!((goal.as_str(), name.parse().as_ref()), (name, Ok(goal)));
+            assert_eq!(serde_json::to_value(goal).unwrap(), name);
+        }
+        let actions = [
+            "created",
+            "publishing",
+            "published",
+            "activated",
+            "made_primary",
+            "retired",
+            "withdrawn",
+            "destroyed",
+            "compromised",
+            "refused",
+            "begun",
+            "aborted",
+            "rolled_back",
+        ];
+        for (action, name) in AuditAction::VARIANTS.iter().zip(actions) {
+            assert_eq!((action.as_str(), name.parse().as_ref()), (name, Ok(action)));
+            assert_eq!(serde_json::to_value(action).unwrap(), name);
+        }
+        assert_eq!((Goal::VARIANTS.len(), AuditAction::VARIANTS.len()), (goals.len(), actions.len()));
+        assert!("Idle".parse::<Goal>().is_err());
+    }
 }

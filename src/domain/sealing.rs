@@ -1,7 +1,7 @@
-//! The sealing secret and the keys made from it (RFC 5869), one for each purpose.
+//! Sealing secrets, and the keys that are derived from them (HKDF, RFC 5869), one for each purpose.
 //!
-//! Secrets have versions: the newest seals, all of them open. So a secret is rotated by adding a version, and dropped
-//! once nothing that it sealed is wanted any more.
+//! Secrets have versions: the newest seals, every one opens. An operator rotates the secret by adding a version, and
+//! removes an old version when nothing that it sealed is needed any more.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -14,11 +14,11 @@ use zeroize::{Zeroize, Zeroizing};
 use super::ids::{UserHash, UserId};
 use crate::secret::Secret;
 
-/// The sealing secrets by version, as the operator gave them.
+/// Sealing secrets by version, as the operator gave them.
 pub struct SealingSecrets(BTreeMap<u32, Secret<[u8; 32]>>);
 
 impl SealingSecrets {
-    /// Reads `<version>:<64 hexadecimal digits>`, separated by white space or commas; `#` starts a comment line.
+    /// Parses entries `<version>:<64 hexadecimal digits>`, separated by white space or commas; `#` starts a comment line.
     ///
     /// # Errors
     /// [`BadSealingSecret`] names the entry, never its contents.
@@ -40,66 +40,57 @@ impl SealingSecrets {
         if secrets.is_empty() { Err(BadSealingSecret::Empty) } else { Ok(Self(secrets)) }
     }
 
-    /// One secret, for a service that lives as long as its process.
+    /// Secrets with one version, for a service whose sessions end with its process.
     pub fn single(secret: [u8; 32]) -> Self {
         Self(BTreeMap::from([(1, Secret::new(secret))]))
     }
 
-    /// The text of a new secret file's line; zeroed by the caller's holder.
+    /// Line of a new secret file; zeroed on drop.
     pub fn line(version: u32, secret: &Secret<[u8; 32]>) -> Zeroizing<String> {
-        use fmt::Write as _;
+        let mut digits = Zeroizing::new([0; 64]);
+        hex::encode_to_slice(secret.expose(), &mut *digits)
+            .unwrap_or_else(|_| unreachable!("32 bytes are 64 hexadecimal digits"));
+        // Capacity for the whole line: a String that grows leaves a copy in memory.
         let mut line = Zeroizing::new(String::with_capacity(80));
-        let _ = write!(line, "{version}:");
-        for byte in secret.expose() {
-            let _ = write!(line, "{byte:02x}");
-        }
+        line.push_str(&version.to_string());
+        line.push(':');
+        line.extend(digits.iter().map(|&digit| char::from(digit)));
         line.push('\n');
         line
     }
 }
 
 fn from_hex(digits: &str) -> Option<Secret<[u8; 32]>> {
-    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
-    }
-    Some(Secret::new(bytes))
+    let mut secret = Secret::new([0; 32]);
+    hex::decode_to_slice(digits, secret.expose_mut()).ok()?;
+    Some(secret)
 }
 
-/// A sealing secret that cannot be used.
+/// Error of a sealing secret that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadSealingSecret {
-    /// Nothing there.
+    /// No entry.
     #[error(
         "holds no secret: write one line `1:<64 hexadecimal digits>`, e.g. with `echo \"1:$(openssl rand -hex 32)\"`"
     )]
     Empty,
-    /// Not of the form.
+    /// Entry without the form `<version>:<64 hexadecimal digits>`.
     #[error(
         "entry {entry} is not `<version>:<64 hexadecimal digits>`; make one with `echo \"1:$(openssl rand -hex 32)\"`"
     )]
     Form {
-        /// Which one, counted from 1.
+        /// Number of the entry, from 1.
         entry: usize,
     },
-    /// All bytes the same.
+    /// Secret of one repeated byte.
     #[error("version {version} is one byte repeated, not a secret; make one with `openssl rand -hex 32`")]
-    Guessable {
-        /// Which one.
-        version: u32,
-    },
-    /// The version stands there twice.
+    Guessable { version: u32 },
+    /// Version with two entries.
     #[error("version {version} stands there twice: a new secret takes the next number")]
-    Twice {
-        /// Which one.
-        version: u32,
-    },
+    Twice { version: u32 },
 }
 
-/// What a sealed thing is for; a thing sealed for one purpose does not open for another.
+/// Purpose of a sealing key; contents sealed for one purpose do not open for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     RefreshToken,
@@ -107,7 +98,7 @@ enum Purpose {
 }
 
 impl Purpose {
-    /// The HKDF `info` (RFC 5869 §3.2). Never change one: everything sealed with it would be lost.
+    /// HKDF `info` (RFC 5869 §3.2). It must never change: everything sealed with the old one would be lost.
     fn info(self) -> &'static [u8] {
         match self {
             Self::RefreshToken => b"countersign/refresh-token/1",
@@ -116,22 +107,22 @@ impl Purpose {
     }
 }
 
-/// The keys of one version.
+/// Keys of one version.
 struct Version {
     refresh_token: LessSafeKey,
     user_hash_key: LessSafeKey,
 }
 
-/// The sealing keys, ready for use: AES-256-GCM-SIV (RFC 8452), which forgives a repeated nonce.
+/// Derived sealing keys: AES-256-GCM-SIV (RFC 8452), which stays safe where a nonce repeats.
 pub struct SealingKeys {
     versions: BTreeMap<u32, Version>,
     newest: u32,
 }
 
-/// Bytes of a nonce.
+/// Length of a nonce in bytes.
 pub const NONCE_BYTES: usize = 12;
 
-/// Bytes that sealing adds behind the contents.
+/// Length in bytes of the tag that sealing appends to the contents.
 pub const TAG_BYTES: usize = 16;
 
 impl SealingKeys {
@@ -143,17 +134,18 @@ impl SealingKeys {
         Self { versions, newest }
     }
 
-    /// The version that seals now.
+    /// Version that seals.
     pub fn newest(&self) -> u32 {
         self.newest
     }
 
-    /// Seals a refresh token's contents in place with the newest version; `aad` is bound, not hidden.
+    /// Seals a refresh token's contents in place with the newest version; `aad` is authenticated, not encrypted.
     pub(super) fn seal_refresh_token(&self, nonce: [u8; NONCE_BYTES], aad: &[u8], contents: &mut Vec<u8>) {
         self.seal(Purpose::RefreshToken, nonce, aad, contents);
     }
 
-    /// Opens a refresh token's contents in place; `None` where version, purpose, `aad` or any bit is not what was sealed.
+    /// Opens a refresh token's contents in place; `None` where version, purpose, `aad` or any bit differs from what was
+    /// sealed.
     pub(super) fn open_refresh_token<'a>(
         &self,
         version: u32,
@@ -210,22 +202,22 @@ impl Version {
     }
 }
 
-/// The key under which user ids are hashed for the store (HMAC-SHA-256).
+/// Key with which user ids are hashed for the store (HMAC-SHA-256).
 ///
-/// It is random, made once, and kept in the store itself, sealed: so it outlives every rotation of the sealing secret,
-/// and a stolen store tells no user ids without that secret.
+/// It is random, made once and kept sealed in the store. It therefore survives rotations of the sealing secret, and a
+/// stolen store reveals no user id without that secret.
 pub struct UserHashKey {
     bytes: Secret<[u8; 32]>,
     mac: hmac::Key,
 }
 
 impl UserHashKey {
-    /// The key of these bytes.
+    /// Makes the key of these bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self { mac: hmac::Key::new(hmac::HMAC_SHA256, &bytes), bytes: Secret::new(bytes) }
     }
 
-    /// The user as the store knows them.
+    /// Hashes a user id.
     pub fn hash(&self, user: &UserId) -> UserHash {
         let tag = hmac::sign(&self.mac, user.as_str().as_bytes());
         let mut hash = [0; 32];
@@ -233,17 +225,17 @@ impl UserHashKey {
         UserHash(hash)
     }
 
-    /// The key, sealed for keeping: `version (4, big endian) ‖ nonce (12) ‖ ciphertext and tag (48)`.
+    /// Seals the key for the store: `version (4, big endian) ‖ nonce (12) ‖ ciphertext and tag (48)`.
     pub fn sealed(&self, keys: &SealingKeys, nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
         let mut contents = self.bytes.expose().to_vec();
         keys.seal(Purpose::UserHashKey, nonce, b"", &mut contents);
         [&keys.newest.to_be_bytes()[..], &nonce, &contents].concat()
     }
 
-    /// Opens a sealed key; says whether it was sealed by an older version and should be sealed again.
+    /// Opens a sealed key; [`Resealing::Due`] where an older version sealed it.
     ///
     /// # Errors
-    /// [`WrongSealingSecret`] where none of the versions opens it.
+    /// [`WrongSealingSecret`] where no version opens it.
     pub fn open(keys: &SealingKeys, sealed: &[u8]) -> Result<(Self, Resealing), WrongSealingSecret> {
         let (version, rest) = sealed.split_first_chunk::<4>().ok_or(WrongSealingSecret)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(WrongSealingSecret)?;
@@ -257,7 +249,7 @@ impl UserHashKey {
     }
 }
 
-/// Whether a kept key should be sealed again with the newest version.
+/// Need to seal a stored key again with the newest version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resealing {
     /// The newest version sealed it.
@@ -266,7 +258,7 @@ pub enum Resealing {
     Due,
 }
 
-/// The sealing secret is not the one this store was made with.
+/// Error of a sealing secret that does not open the store.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the sealing secret does not open this store: it was made with another one, or with a version that is gone from the file"
@@ -297,6 +289,17 @@ mod tests {
         assert_eq!(refused(&format!("{},2:abc", one())), BadSealingSecret::Form { entry: 2 });
         assert_eq!(refused(&format!("1:{}", "00".repeat(32))), BadSealingSecret::Guessable { version: 1 });
         assert_eq!(refused(&format!("{}\n{}", one(), one())), BadSealingSecret::Twice { version: 1 });
+    }
+
+    #[test]
+    fn a_line_is_read_back_in_small_digits_and_in_capitals() {
+        let secret: [u8; 32] = std::array::from_fn(|i| u8::try_from(i * 8).unwrap());
+        let line = SealingSecrets::line(7, &Secret::new(secret));
+        assert_eq!(*line, "7:0008101820283038404850586068707880889098a0a8b0b8c0c8d0d8e0e8f0f8\n");
+        for text in [line.to_string(), line.to_uppercase()] {
+            assert_eq!(SealingSecrets::parse(&text).unwrap().0[&7].expose(), &secret);
+        }
+        assert!(SealingSecrets::parse(&line.replace("00", "+0")).is_err());
     }
 
     #[test]

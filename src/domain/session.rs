@@ -1,9 +1,12 @@
-//! A session: one device's chain of refresh tokens, and what a presented one deserves.
+//! Session: one device's chain of refresh tokens, and the decision about a presented one.
 //!
-//! The store keeps a counter for each session, and each refresh token carries the counter it was made with. So the
-//! distance between them tells everything, and no token needs to be kept.
+//! The store keeps a counter for each session, and each refresh token carries the counter that it was made with. The
+//! difference of the two is enough for the decision, so that the store keeps no token.
 
 use std::time::Duration;
+
+use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{
     ids::{AppName, SessionId, UserHash},
@@ -12,118 +15,92 @@ use super::{
 };
 use crate::clock::UnixMillis;
 
-/// How long after a rotation a token two or more behind still counts as a straggler of the same moment (several tabs,
-/// a slow network), not as a theft.
+/// Time after a rotation in which a token that is two or more behind counts as delayed (several tabs, a slow network),
+/// not as stolen.
 pub const STRAGGLER_GRACE: Duration = Duration::from_secs(10);
 
-/// A session as the store has it.
+/// Session as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Its id.
     pub id: SessionId,
-    /// The app it is for.
     pub app: AppName,
-    /// Whose it is.
     pub user: UserHash,
-    /// The counter of the newest refresh token that was given out.
+    /// Counter of the newest refresh token that was issued.
     pub counter: u64,
-    /// When it began.
     pub created: UnixMillis,
-    /// When `counter` last changed.
+    /// Time of the last change of `counter`.
     pub rotated: UnixMillis,
-    /// When it ends if it is not refreshed.
+    /// End of the session if it is not refreshed.
     pub idle_expires: UnixMillis,
-    /// When it ends whatever happens.
+    /// End of the session in any case.
     pub expires: UnixMillis,
-    /// Whether and why it ended already.
+    /// Reason for an early end, where the session has ended early.
     pub ended: Option<Ended>,
 }
 
-/// Why a session ended before its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+/// Reason why a session ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Ended {
     /// The app logged the user out.
     Logout,
     /// An operator ended it, or every session of its user or app, or the store was restored from a backup.
     Revoked,
-    /// A refresh token that had long been replaced was presented: somebody has a copy.
+    /// A refresh token that was replaced long ago was presented: somebody has a copy.
     Reused,
-    /// The user is opted out. Unlike the others it lasts only while the user is.
+    /// The user is opted out. Unlike the other ends, this one is undone when the user opts in.
     OptedOut,
 }
 
 impl Ended {
-    /// The word for it in the store, in metrics and on the command line.
+    /// Name of the reason in the store, in metrics and on the command line.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Logout => "logout",
-            Self::Revoked => "revoked",
-            Self::Reused => "reused",
-            Self::OptedOut => "opted_out",
-        }
+        self.into()
     }
 }
 
-/// What a presented refresh token deserves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Decision about a presented refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Decision {
-    /// It is the newest: the session moves on to counter `to`.
-    Rotate {
-        /// The successor's counter.
-        to: u64,
-    },
-    /// Its successor was given out and never used (the answer was lost, or two tabs raced): the same successor counter
-    /// again, and nothing changes.
+    /// The token is the newest: the session advances to counter `to`.
+    Rotate { to: u64 },
+    /// The token's successor was issued and never used (its answer was lost, or two tabs raced): the same successor
+    /// counter is issued again, and the session does not change.
     Repeat,
-    /// The token is authentically ours and newer than the store knows: the store lost writes. The session jumps to
-    /// counter `to`, and somebody must be told.
-    Ahead {
-        /// The successor's counter.
-        to: u64,
-    },
-    /// The session's idle or absolute life is over.
+    /// The token is authentic and newer than the store's counter: the store lost writes. The session advances to counter
+    /// `to`, and an alarm is raised.
+    Ahead { to: u64 },
+    /// The session's idle or absolute lifetime is over.
     Expired,
     /// The session was ended.
     Revoked,
     /// The user is opted out.
     OptedOut,
-    /// Replaced too long ago to be a lost answer; refused, and the session is left alone.
+    /// The token was replaced too long ago for a lost answer: it is refused, and the session does not change.
     Superseded,
-    /// Replaced at least twice, some time ago: a copy is in somebody's hands. The session must end.
+    /// The token was replaced at least twice and some time ago: somebody has a copy. The session must end.
     Reused,
 }
 
 impl Decision {
-    /// Every decision's word, for metrics.
-    pub const WORDS: [&'static str; 8] =
-        ["rotate", "repeat", "ahead", "expired", "revoked", "opted_out", "superseded", "reused"];
-
-    /// The word for it in metrics and logs.
+    /// Name of the decision in metrics and logs; all of them are [`VariantNames::VARIANTS`].
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rotate { .. } => "rotate",
-            Self::Repeat => "repeat",
-            Self::Ahead { .. } => "ahead",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::OptedOut => "opted_out",
-            Self::Superseded => "superseded",
-            Self::Reused => "reused",
-        }
+        self.into()
     }
 }
 
-/// Decides what the holder of `presented` gets from `session` at `now`.
+/// Decides about `presented`, a refresh token of `session`, at `now`.
 ///
-/// The policy gives the retry window; the lives were fixed when the session began and was last refreshed.
+/// The policy gives the retry window; the lifetimes were fixed when the session began and was last refreshed.
 pub fn decide(session: &Session, presented: &Contents, now: UnixMillis, policy: RefreshPolicy) -> Decision {
     match session.ended {
         Some(Ended::OptedOut) => return Decision::OptedOut,
         Some(_) => return Decision::Revoked,
         None => {}
     }
-    // Where the store lost writes the token knows the later idle end; both are authentic.
+    // Where the store lost writes, the token has the later idle end; both are authentic.
     let idle_expires = session.idle_expires.max(presented.idle_expires);
     if now >= session.expires || now >= idle_expires {
         return Decision::Expired;

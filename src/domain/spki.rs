@@ -1,4 +1,4 @@
-//! Public keys as bytes: `SubjectPublicKeyInfo` in DER (RFC 5280 §4.1.2.7), so that two texts of one key are equal.
+//! Public keys as `SubjectPublicKeyInfo` in DER (RFC 5280 §4.1.2.7), so that two texts of one key are equal.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -8,21 +8,18 @@ use rsa::{
     pkcs8::{DecodePublicKey, EncodePublicKey},
 };
 
-/// A public key's bytes.
+/// `SubjectPublicKeyInfo` of an RSA public key, in DER.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Spki(Box<[u8]>);
 
-/// This text is no RSA public key in PEM.
+/// Error for a text that is not an RSA public key in PEM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an RSA public key in PEM (`-----BEGIN PUBLIC KEY-----`)")]
 pub struct NotAPublicKey;
 
 impl Spki {
-    /// Reads PEM however its lines are broken: a dashboard or a clipboard may have changed them. PKCS#1
-    /// (`BEGIN RSA PUBLIC KEY`) is the same key in another wrapping.
-    ///
-    /// # Errors
-    /// [`NotAPublicKey`].
+    /// Parses PEM with any line breaks: a dashboard or a clipboard may have changed them. PKCS#1
+    /// (`BEGIN RSA PUBLIC KEY`) is the same key in another encoding.
     pub fn from_pem(pem: &str) -> Result<Self, NotAPublicKey> {
         let pem = pem.replace("\\n", "\n");
         let behind = pem.split_once("-----BEGIN ").ok_or(NotAPublicKey)?.1;
@@ -39,18 +36,13 @@ impl Spki {
         Ok(Self(der.as_bytes().into()))
     }
 
-    /// What people compare: SHA-256 of the bytes, as 64 hexadecimal digits. The same comes from
-    /// `openssl pkey -pubin -in FILE -outform DER | sha256sum`.
+    /// Fingerprint of the key: SHA-256 of the DER as 64 hexadecimal digits, the same as
+    /// `openssl pkey -pubin -in FILE -outform DER | sha256sum` prints.
     pub fn fingerprint(&self) -> String {
-        use std::fmt::Write;
-        digest(&SHA256, &self.0).as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex::encode(digest(&SHA256, &self.0))
     }
 
-    /// Whether this is the fingerprint, however people write it: with colons, in capitals, with `SHA256:` before it.
+    /// Compares the fingerprint with one that people wrote, maybe with colons, in capitals or with `SHA256:` before it.
     pub fn has_fingerprint(&self, given: &str) -> bool {
         let given = given.trim().to_ascii_lowercase();
         let given = given.strip_prefix("sha256:").unwrap_or(&given);

@@ -16,7 +16,7 @@ use super::{
     response::TokenAnswer,
 };
 use crate::{
-    domain::{ids::AppName, session::Decision, verdict},
+    domain::{ids::AppName, session::Decision, verdict::ErrorCode},
     issue::{Issued, RefreshError, Refreshed},
     telemetry::Alarm,
 };
@@ -80,17 +80,17 @@ fn count(state: &AppState, app: &AppName, outcome: &Result<Refreshed, RefreshErr
 /// Counts and logs a reported failure by its code, if Braze has such a code. Nothing else of it is kept: a client may
 /// send anything.
 fn count_failure(state: &AppState, failure: &Value) {
-    let code = code_of(failure).map_or("other", verdict::Code::label);
-    state.metrics.failure_reported(code);
+    let code = code_of(failure).map_or_else(|| "other".to_owned(), ErrorCode::label);
+    state.metrics.failure_reported(&code);
     tracing::info!(code, "an app reported an authentication failure");
 }
 
 /// Returns the code of a reported failure. SDKs name it differently and send it as number or text (Braze's SDK
 /// sources).
-fn code_of(failure: &Value) -> Option<verdict::Code> {
+fn code_of(failure: &Value) -> Option<ErrorCode> {
     let code = ["error_code", "errorCode", "code"].into_iter().find_map(|name| failure.get(name))?;
     let number = code.as_i64().or_else(|| code.as_str()?.trim().parse().ok())?;
-    verdict::Code::from_number(number)
+    ErrorCode::from_number(number)
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_code_is_found_in_every_shape_the_sdks_send() {
-        let found = |failure: Value| code_of(&failure).map(verdict::Code::number);
+        let found = |failure: Value| code_of(&failure).map(ErrorCode::number);
         assert_eq!(found(serde_json::json!({"error_code": 22})), Some(22));
         assert_eq!(found(serde_json::json!({"error_code": "27", "user_id": 7})), Some(27));
         assert_eq!(found(serde_json::json!({"errorCode": 21})), Some(21));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{clock::UnixMillis, domain::verdict::Code};
+use crate::{clock::UnixMillis, domain::verdict::ErrorCode};
 
 /// Number of requests that are kept; the oldest are dropped.
 const KEPT_REQUESTS: usize = 10_000;
@@ -49,7 +49,7 @@ pub(super) struct Event {
 }
 
 /// Number of occurrences of each error code.
-type Counts = BTreeMap<&'static str, u64>;
+type Counts = BTreeMap<i64, u64>;
 
 /// Traffic of all apps, in memory.
 #[derive(Debug, Default)]
@@ -74,14 +74,14 @@ pub(super) struct AppCounts {
 
 impl Journal {
     /// Records a request under the next number; returns the record.
-    pub(super) fn receive(&mut self, received: Received, code: Option<Code>) -> &Received {
+    pub(super) fn receive(&mut self, received: Received, code: Option<ErrorCode>) -> &Received {
         self.seq += 1;
         let counts = self.apps.entry(received.app.clone()).or_default();
         *(if received.accepted { &mut counts.accepted } else { &mut counts.rejected }) += 1;
         if let Some(code) = code {
             let day = received.time.to_string().chars().take(10).collect();
-            *counts.counts.entry(code.label()).or_default() += 1;
-            *counts.counts_by_day.entry(day).or_default().entry(code.label()).or_default() += 1;
+            *counts.counts.entry(code.number()).or_default() += 1;
+            *counts.counts_by_day.entry(day).or_default().entry(code.number()).or_default() += 1;
         }
         if self.requests.len() == KEPT_REQUESTS {
             self.requests.pop_front();

@@ -1,9 +1,9 @@
-//! Logs: on stderr, one event a line. JSON lines cannot be forged by what a client sends; the text form escapes too.
+//! Logs on stderr, one event a line. Both forms escape the text of clients, so that no client can forge a line.
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt};
 
-/// How much is logged, and in which form. `[log]` in the configuration.
+/// Level and form of the logs: `[log]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogConfig {
@@ -19,7 +19,7 @@ impl Default for LogConfig {
     }
 }
 
-/// The form of a log line.
+/// Form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
@@ -30,16 +30,16 @@ pub enum LogFormat {
 }
 
 impl LogConfig {
-    /// What is wrong with the level, if anything is.
-    pub fn mistake(&self) -> Option<String> {
-        let known = EnvFilter::builder().parse(&self.level);
-        known.err().map(|why| {
+    /// Returns the error of a level that cannot be read.
+    pub fn level_error(&self) -> Option<String> {
+        let parsed = EnvFilter::builder().parse(&self.level);
+        parsed.err().map(|why| {
             format!("{why}; use error, warn, info, debug or trace, or a list like info,countersign::http=debug")
         })
     }
 }
 
-/// Starts logging for the process. Does nothing where something logs already (in tests).
+/// Starts logging for the process. Changes nothing where a logger is installed already, as in tests.
 pub fn init(config: &LogConfig) {
     let filter = EnvFilter::builder().parse_lossy(&config.level);
     let lines = tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! Readiness: conditions that the node finds out, kept where the health routes can read them.
+//! Readiness: the conditions that the node observes, kept where the health routes read them.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -8,7 +8,7 @@ use std::sync::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Whether the service should get requests, and why not.
+/// Readiness of the service for requests, with the reasons against it.
 #[derive(Debug, Default)]
 pub struct Readiness {
     draining: AtomicBool,
@@ -16,42 +16,42 @@ pub struct Readiness {
     advice: Mutex<Vec<Condition>>,
 }
 
-/// One thing the service needs.
+/// Something that the service needs, or that an operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Condition {
-    /// What it is: `store`, `clock`, `ring <name>`, `serving`.
+    /// Name: `store`, `clock`, `ring <name>`, `serving`.
     pub name: String,
-    /// Whether it is as it should be.
+    /// True where the condition holds.
     pub ok: bool,
-    /// What is the matter, where it is not.
+    /// Reason why the condition does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 impl Condition {
-    /// A condition that holds where `reason` is `None`.
+    /// Condition that holds where `reason` is `None`.
     pub fn new(name: impl Into<String>, reason: Option<String>) -> Self {
         Self { name: name.into(), ok: reason.is_none(), reason }
     }
 }
 
 impl Readiness {
-    /// Takes what was found out now.
+    /// Replaces the conditions that readiness depends on.
     pub fn set(&self, conditions: Vec<Condition>) {
         *self.conditions.lock().unwrap_or_else(PoisonError::into_inner) = conditions;
     }
 
-    /// Takes what an operator should look at, and what keeps the service from nothing.
+    /// Replaces the conditions that an operator should look at; readiness does not depend on them.
     pub fn advise(&self, advice: Vec<Condition>) {
         *self.advice.lock().unwrap_or_else(PoisonError::into_inner) = advice;
     }
 
-    /// The service is going: no new requests, please.
+    /// Reports the service as not ready from now on, because it shuts down.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the state as `/readyz` answers it; with `verbose`, also what an operator should look at.
+    /// Returns the state as `/readyz` answers it; with `verbose`, also the advice to an operator.
     pub fn report(&self, verbose: bool) -> ReadinessReport {
         let draining = self.draining.load(Ordering::Relaxed);
         let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -67,14 +67,14 @@ impl Readiness {
     }
 }
 
-/// What `/readyz` answers, ready or not.
+/// Answer of `/readyz`.
 #[derive(Serialize, ToSchema)]
 pub struct ReadinessReport {
-    /// Whether the service should get requests.
+    /// True where the service should get requests.
     pub ready: bool,
-    /// What that depends on.
+    /// Conditions that `ready` depends on.
     pub conditions: Vec<Condition>,
-    /// What an operator should look at, where it is asked for.
+    /// Conditions that an operator should look at, where they are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<Vec<Condition>>,
 }

@@ -184,6 +184,7 @@ fn a_name_is_1_to_63_plain_characters_and_the_same_for_every_kind() {
 fn an_id_is_read_only_in_the_form_that_it_is_shown_in() {
     let id = "0000018dffeeddccbbaa998877665544";
     assert_eq!(id.parse::<SessionId>().unwrap().to_string(), id);
+    assert_eq!(id.to_uppercase().parse::<SessionId>().unwrap().to_string(), id, "capitals are read too");
     let bad =
         [&id[1..], &format!("{id}0"), &id.replace('d', "g"), &id.replace("ff", "+f"), &id.replace("ff", " f"), ""];
     for text in bad {

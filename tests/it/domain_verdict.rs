@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign::{
     clock::UnixMillis,
-    domain::verdict::{Against, Claimed, Code, Finding, Unverified, Verdict, examine, is_public_key, judge},
+    domain::verdict::{Against, Claimed, ErrorCode, Finding, Unverified, Verdict, examine, is_public_key, judge},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use strum::VariantArray;
 
 use crate::support::domain::{NOW, OURS, THEIRS, pem};
 
@@ -56,7 +57,7 @@ fn findings(token: &str) -> Vec<Finding> {
 }
 
 fn numbers(findings: &[Finding]) -> Vec<i64> {
-    findings.iter().filter_map(|finding| finding.code).map(Code::number).collect()
+    findings.iter().filter_map(|finding| finding.code).map(ErrorCode::number).collect()
 }
 
 fn codes(token: &str) -> Vec<i64> {
@@ -333,10 +334,11 @@ fn the_codes_are_brazes() {
         (27, "NO_MATCHING_PUBLIC_KEYS"),
         (28, "PAYLOAD_USER_ID_MISMATCH"),
     ];
-    assert_eq!(Code::ALL.map(|code| (code.number(), code.reason())), table);
-    assert!(Code::ALL.into_iter().all(|code| Code::from_number(code.number()) == Some(code)));
-    assert!(Code::ALL.into_iter().all(|code| code.label() == code.number().to_string()));
-    assert!([0, 11, 19, 29, -1, i64::MAX].into_iter().all(|number| Code::from_number(number).is_none()));
+    let codes: Vec<_> = ErrorCode::VARIANTS.iter().map(|code| (code.number(), code.reason())).collect();
+    assert_eq!(codes, table);
+    assert!(ErrorCode::VARIANTS.iter().copied().all(|code| ErrorCode::from_number(code.number()) == Some(code)));
+    assert!(ErrorCode::VARIANTS.iter().copied().all(|code| code.label() == code.number().to_string()));
+    assert!([0, 11, 19, 29, -1, i64::MAX].into_iter().all(|number| ErrorCode::from_number(number).is_none()));
 }
 
 #[test]
@@ -344,11 +346,11 @@ fn an_unverified_token_can_be_read_without_believing_it() {
     let token = Unverified::read(&good()).unwrap();
     assert_eq!(token.header["alg"], "RS256");
     assert_eq!(token.claims, good_claims());
-    assert_eq!(Unverified::read("").unwrap_err().code, Some(Code::MissingToken));
+    assert_eq!(Unverified::read("").unwrap_err().code, Some(ErrorCode::MissingToken));
     assert_eq!(Unverified::read(&signed(HEADER, "not JSON")).unwrap().claims, "not JSON", "as it stands there");
 }
 
-fn judged(token: Option<&str>, claimed: &Claimed) -> Result<(), (Code, String)> {
+fn judged(token: Option<&str>, claimed: &Claimed) -> Result<(), (ErrorCode, String)> {
     let keys = [OURS.public_pem()];
     // Who is asked for, whoever the app said to be logged in.
     let against = Against { public_keys: Some(&keys), user: Some("somebody-else"), sdk_api_key: None, now: NOW };

@@ -17,6 +17,7 @@ use countersign::{
     keyring::Keyring,
     secret::Secret,
 };
+use strum::VariantArray;
 
 struct Named(Kid);
 
@@ -93,7 +94,7 @@ fn record(n: u8, name: &str, state: KeyState, changed: i64) -> KeyRecord {
 #[test]
 fn what_signs_is_opened_and_what_may_have_to_take_over() {
     let (keyring, custodian) = (Keyring::new(), Counting::default());
-    let others = KeyState::ALL.into_iter().filter(|state| *state != KeyState::Active);
+    let others = KeyState::VARIANTS.iter().copied().filter(|state| *state != KeyState::Active);
     let mut records: Vec<_> = (10..).zip(others).map(|(n, state)| record(n, "main", state, 9)).collect();
     records.push(record(1, "main", KeyState::Active, 1));
     records.push(record(2, "other", KeyState::Active, 1));

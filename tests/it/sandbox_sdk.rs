@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign::domain::verdict::{Against, Claimed, Code, Verdict, judge};
+use countersign::domain::verdict::{Against, Claimed, ErrorCode, Verdict, judge};
 use http::Request;
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ async fn every_code_has_its_causes() {
     for (code, what, token) in &cases {
         let answer = braze.data(token.as_deref(), event("u-1", "x")).await;
         assert_eq!(rejection(&answer), Some(*code), "{what}");
-        let reason = Code::from_number(*code).unwrap().reason();
+        let reason = ErrorCode::from_number(*code).unwrap().reason();
         assert_eq!(answer.json()["auth_error"]["reason"], reason, "{what}");
     }
     assert_eq!(events(&braze).await, Vec::<Value>::new());
@@ -105,11 +105,11 @@ async fn code_25_is_for_keys_that_cannot_be_read() {
         let keys = [key];
         let against = Against { public_keys: Some(&keys), user: None, sdk_api_key: None, now: NOW };
         let verdict = judge(Some(&good(&OURS, "u-1")), &user, &against);
-        assert!(matches!(verdict, Verdict::Rejected { code: Code::PublicKeyError, .. }), "{verdict:?}");
+        assert!(matches!(verdict, Verdict::Rejected { code: ErrorCode::PublicKeyError, .. }), "{verdict:?}");
     }
     let none = Against { public_keys: Some(&[]), user: None, sdk_api_key: None, now: NOW };
     let verdict = judge(Some(&good(&OURS, "u-1")), &user, &none);
-    assert!(matches!(verdict, Verdict::Rejected { code: Code::NoMatchingPublicKeys, .. }), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::Rejected { code: ErrorCode::NoMatchingPublicKeys, .. }), "{verdict:?}");
 }
 
 #[tokio::test]

@@ -1,18 +1,18 @@
-//! Whom a request to Braze is for.
+//! Users that a request to Braze names.
 
-/// The users whom a request names: every user id in its body together.
+/// Users that a request names, by all user ids in its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// Nobody: anonymous traffic.
+    /// No user: anonymous traffic.
     Nobody,
-    /// This user.
+    /// Exactly one user.
     User(String),
-    /// More than one, or some rows name one and some do not; in words.
+    /// More than one user, or rows with and rows without a user; the text says which.
     Conflicting(String),
 }
 
 impl Claimed {
-    /// Of a request whose rows (events and attributes) name these users or none, and which itself names these.
+    /// Collects the users of a request's rows (events and attributes), each with a user or none, and of the request itself.
     pub fn of<'a>(rows: impl IntoIterator<Item = Option<&'a str>>, request: impl IntoIterator<Item = &'a str>) -> Self {
         let (mut users, mut nameless) = (Vec::new(), 0);
         let mut add = |user: &'a str| {

@@ -25,7 +25,7 @@ use super::{
     local_braze::LocalBraze,
     switches::{Connection, Outage},
 };
-use crate::domain::verdict::{Code, Unverified};
+use crate::domain::verdict::{ErrorCode, Unverified};
 use endpoint::Endpoint;
 use judgement::judge_request;
 use request::SdkRequest;
@@ -96,8 +96,8 @@ fn receive(braze: &LocalBraze, endpoint: Endpoint, headers: &HeaderMap, body: &[
             has_token: request.token.is_some(),
             claims: request.token.as_deref().and_then(|token| Unverified::read(token).ok()).map(|token| token.claims),
             accepted,
-            code: judgement.code.map(Code::number),
-            reason: judgement.code.map(Code::reason),
+            code: judgement.code.map(ErrorCode::number),
+            reason: judgement.code.map(ErrorCode::reason),
             text: judgement.text.clone(),
             events: request.events().len(),
         };

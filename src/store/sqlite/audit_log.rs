@@ -51,7 +51,7 @@ fn event_of(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
         ring: rows::parsed(row, 1)?,
         kid: rows::optional(row, 2, rows::parsed)?,
         app: rows::optional(row, 3, rows::parsed)?,
-        action: rows::word(row, 4, &AuditAction::ALL, AuditAction::as_str)?,
+        action: rows::variant(row, 4)?,
         actor: row.get(5)?,
         why: row.get(6)?,
     })

@@ -67,7 +67,7 @@ fn progress_of(c: &Connection, ring: &RingName) -> rusqlite::Result<Progress> {
     let progress = |row: &Row<'_>| {
         Ok(Progress {
             version: rows::unsigned(row, 0)?,
-            goal: rows::word(row, 1, &Goal::ALL, Goal::as_str)?,
+            goal: rows::variant(row, 1)?,
             new_key: rows::optional(row, 2, rows::parsed)?,
         })
     };

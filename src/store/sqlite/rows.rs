@@ -60,16 +60,10 @@ pub(super) fn stored(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|why| rusqlite::Error::ToSqlConversionFailure(Box::new(why)))
 }
 
-/// Reads a column that holds the name of one of the values `all`.
-pub(super) fn word<T: Copy>(
-    row: &Row<'_>,
-    column: usize,
-    all: &[T],
-    name: fn(T) -> &'static str,
-) -> rusqlite::Result<T> {
+/// Reads a column that holds the name of a variant.
+pub(super) fn variant<T: FromStr<Err = strum::ParseError>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
-    let found = all.iter().copied().find(|value| name(*value) == text);
-    found.ok_or_else(|| damaged(column, UnknownValue(text.to_owned())))
+    text.parse().map_err(|_| damaged(column, UnknownValue(text.to_owned())))
 }
 
 /// A value that this version does not know.

@@ -143,10 +143,7 @@ fn ended_of(row: &Row<'_>) -> rusqlite::Result<Option<Ended>> {
 }
 
 fn parse_end(name: &str) -> rusqlite::Result<Ended> {
-    [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::OptedOut]
-        .into_iter()
-        .find(|ended| ended.as_str() == name)
-        .ok_or_else(|| rows::damaged(8, UnknownEnd(name.to_owned())))
+    name.parse().map_err(|_| rows::damaged(8, UnknownEnd(name.to_owned())))
 }
 
 #[derive(Debug, thiserror::Error)]

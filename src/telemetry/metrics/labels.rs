@@ -1,0 +1,81 @@
+//! Labels of the metrics, and the closed sets that their values come from.
+
+use std::borrow::Cow;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use strum::{IntoStaticStr, VariantArray};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct AppLabel {
+    pub(super) app: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct DecisionLabels {
+    pub(super) app: String,
+    pub(super) decision: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct CodeLabel {
+    pub(super) code: Cow<'static, str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct KindLabel {
+    pub(super) kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct WorkLabel {
+    pub(super) work: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct KeyLabels {
+    pub(super) ring: String,
+    pub(super) kid: String,
+    pub(super) state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct DriftLabels {
+    pub(super) ring: String,
+    pub(super) kind: &'static str,
+}
+
+/// Something that an operator must know of, at once or at the next look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Alarm {
+    /// A refresh token is newer than the store: the store lost writes.
+    StoreLostWrites,
+    /// A refresh token that was replaced long ago was presented: somebody has a copy.
+    Reuse,
+    /// A handler panicked; the request was answered with 500, and the process lives on.
+    Panic,
+    /// The store did not answer.
+    Store,
+    /// A key could not be loaded or could not sign.
+    Key,
+    /// The clock went back, or far ahead.
+    Clock,
+    /// A reload was refused; the old configuration stays.
+    Reload,
+    /// Braze's keys are not those that it should have.
+    Drift,
+    /// Signatures that were computed together came out wrong again and again.
+    SignatureFaults,
+}
+
+/// Kind of work that the store does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum StoreWork {
+    /// One reading query.
+    Read,
+    /// One write, from asking for it to its durable answer.
+    Write,
+    /// Moving the log into the store's file, beside the writes.
+    Checkpoint,
+}

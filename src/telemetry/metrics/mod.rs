@@ -1,0 +1,221 @@
+//! Metrics in OpenMetrics. Labels come from closed sets only: nothing that a client sends makes a new series.
+
+mod labels;
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::{Metric, Registry, Unit},
+};
+use strum::VariantArray;
+
+pub use self::labels::{Alarm, StoreWork};
+use self::labels::{AppLabel, CodeLabel, DecisionLabels, DriftLabels, KeyLabels, KindLabel, WorkLabel};
+
+/// Declares every metric of the service, each in one place: `name: type, help`, where its type has no default
+/// `name: type = constructor, help`, and with a unit `name: type = constructor, unit, help`.
+///
+/// In the exposition a metric is called `countersign_<name>`, with its unit behind it; the order is the order here.
+macro_rules! metrics {
+    ($($name:ident: $type:ty $(= $new:expr)?, $($unit:ident,)? $help:literal;)+) => {
+        /// Every metric of the service.
+        pub struct Metrics {
+            registry: Registry,
+            $($name: $type,)+
+        }
+
+        impl Metrics {
+            fn registered() -> Self {
+                let mut registry = Registry::with_prefix("countersign");
+                $(
+                    let $name: $type = metrics!(@new $($new)?);
+                    register(&mut registry, stringify!($name), $help, metrics!(@unit $($unit)?), $name.clone());
+                )+
+                Self { registry, $($name,)+ }
+            }
+        }
+    };
+    (@new) => { Default::default() };
+    (@new $new:expr) => { $new };
+    (@unit) => { None };
+    (@unit $unit:ident) => { Some(Unit::$unit) };
+}
+
+metrics! {
+    mints: Family<AppLabel, Counter>, "Tokens minted at login";
+    refreshes: Family<DecisionLabels, Counter>, "Refreshes by decision";
+    refusals: Family<CodeLabel, Counter>, "Requests refused, by problem code";
+    reported_failures: Family<CodeLabel, Counter>, "Failures that apps reported, by Braze's code";
+    alarms: Family<KindLabel, Counter>, "Things an operator should know of";
+    sign: Histogram = times(), Seconds, "One signature";
+    sign_queue: Histogram = times(), Seconds, "Waiting for a signature's turn";
+    sign_queue_length: Gauge, "Signatures that wait now";
+    sign_together: Histogram = counts(4), "Signatures that were computed together";
+    signature_faults: Counter, "Signatures that came out wrong and were thrown away";
+    shed: Counter, "Requests refused because too many signatures waited";
+    store: Family<WorkLabel, Histogram, fn() -> Histogram> = Family::new_with_constructor(times), Seconds,
+        "The store, by kind of work";
+    store_commit_group: Histogram = counts(10), "Writes that shared one commit";
+    sessions_live: Family<AppLabel, Gauge>, "Live sessions, counted now and then";
+    key_age: Family<KeyLabels, Gauge>, Seconds, "Since the key came into its state";
+    braze_drift: Family<DriftLabels, Gauge>, "What is not as it should be at Braze, by kind, at the last look";
+    connections: Gauge, "Open connections on the public listener";
+    connections_refused: Counter, "Connections closed at a cap";
+    http_requests: Counter, "Requests on the public listener";
+}
+
+/// Buckets of 10 µs to about 1.3 s, each twice the one before.
+fn times() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_01, 2.0, 18))
+}
+
+/// Buckets of 1, 2, 4 and so on, `length` of them.
+fn counts(length: u16) -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, length))
+}
+
+fn register(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>, metric: impl Metric) {
+    match unit {
+        Some(unit) => registry.register_with_unit(name, help, unit, metric),
+        None => registry.register(name, help, metric),
+    }
+}
+
+impl Metrics {
+    /// Metrics of a new process.
+    pub fn new() -> Arc<Self> {
+        let mut metrics = Self::registered();
+        metrics.registry.register("build", "This build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        // Alerts need each alarm's series from the start, as a zero.
+        for &alarm in Alarm::VARIANTS {
+            drop(metrics.alarms.get_or_create(&KindLabel { kind: alarm.into() }));
+        }
+        Arc::new(metrics)
+    }
+
+    /// Encodes every metric as `/metrics` answers.
+    pub fn encode(&self) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Counts a token that was minted at login.
+    pub fn minted(&self, app: &str) {
+        self.mints.get_or_create(&AppLabel { app: app.to_owned() }).inc();
+    }
+
+    /// Counts a refresh by its decision.
+    pub fn refreshed(&self, app: &str, decision: &'static str) {
+        self.refreshes.get_or_create(&DecisionLabels { app: app.to_owned(), decision }).inc();
+    }
+
+    /// Counts a refused request by its problem code.
+    pub fn refused(&self, code: &'static str) {
+        self.refusals.get_or_create(&CodeLabel { code: code.into() }).inc();
+    }
+
+    /// Counts a failure that an app reported; `code` is one of Braze's numbers, or `other`.
+    pub fn failure_reported(&self, code: &str) {
+        self.reported_failures.get_or_create(&CodeLabel { code: code.to_owned().into() }).inc();
+    }
+
+    /// Counts an alarm.
+    pub fn alarm(&self, alarm: Alarm) {
+        self.alarms.get_or_create(&KindLabel { kind: alarm.into() }).inc();
+    }
+
+    /// Observes how long a signature waited in the queue.
+    pub fn sign_waited(&self, waited: Duration) {
+        self.sign_queue.observe(waited.as_secs_f64());
+    }
+
+    /// Observes a batch: `signatures` of the `together` that were computed came out, and each took `share`.
+    pub fn signed(&self, signatures: usize, together: usize, share: Duration) {
+        self.sign_together.observe(f64::from(u32::try_from(together).unwrap_or(u32::MAX)));
+        for _ in 0..signatures {
+            self.sign.observe(share.as_secs_f64());
+        }
+    }
+
+    /// Counts a signature that came out wrong and was thrown away.
+    pub fn signature_fault(&self) {
+        self.signature_faults.inc();
+    }
+
+    /// Sets the number of signatures that wait now.
+    pub fn sign_queue_length(&self, waiting: usize) {
+        self.sign_queue_length.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a request that was refused because too many signatures waited.
+    pub fn request_shed(&self) {
+        self.shed.inc();
+    }
+
+    /// Observes a piece of the store's work.
+    pub fn store_worked(&self, work: StoreWork, took: Duration) {
+        self.store.get_or_create(&WorkLabel { work: work.into() }).observe(took.as_secs_f64());
+    }
+
+    /// Observes the number of writes that shared one commit.
+    pub fn committed(&self, writes: usize) {
+        self.store_commit_group.observe(f64::from(u32::try_from(writes).unwrap_or(u32::MAX)));
+    }
+
+    /// Sets the number of an app's live sessions.
+    pub fn live_sessions(&self, app: &str, sessions: u64) {
+        self.sessions_live
+            .get_or_create(&AppLabel { app: app.to_owned() })
+            .set(i64::try_from(sessions).unwrap_or(i64::MAX));
+    }
+
+    /// Replaces the keys on record, each as (ring, kid, state, time in that state).
+    pub fn keys(&self, keys: impl Iterator<Item = (String, String, &'static str, Duration)>) {
+        self.key_age.clear();
+        for (ring, kid, state, age) in keys {
+            let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+            self.key_age.get_or_create(&KeyLabels { ring, kid, state }).set(age);
+        }
+    }
+
+    /// Sets the differences between a ring's keys and Braze's lists, by kind.
+    pub fn drift(&self, ring: &str, counts: impl IntoIterator<Item = (&'static str, usize)>) {
+        for (kind, count) in counts {
+            let labels = DriftLabels { ring: ring.to_owned(), kind };
+            self.braze_drift.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Counts a connection that was opened on the public listener.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    /// Counts a connection that was closed on the public listener.
+    pub fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    /// Counts a connection that was closed at once, because there were too many.
+    pub fn connection_refused(&self) {
+        self.connections_refused.inc();
+    }
+
+    /// Counts a request on the public listener.
+    pub fn request(&self) {
+        self.http_requests.inc();
+    }
+}
+
+#[cfg(test)]
+mod tests;

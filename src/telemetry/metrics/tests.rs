@@ -1,0 +1,148 @@
+//! Dashboards and alerts depend on the exposition: its names, types, units, help, buckets and order must not change.
+
+use super::*;
+
+/// Every line that describes a metric, in the order of `/metrics`.
+const DESCRIPTIONS: &str = "\
+# HELP countersign_mints Tokens minted at login.
+# TYPE countersign_mints counter
+# HELP countersign_refreshes Refreshes by decision.
+# TYPE countersign_refreshes counter
+# HELP countersign_refusals Requests refused, by problem code.
+# TYPE countersign_refusals counter
+# HELP countersign_reported_failures Failures that apps reported, by Braze's code.
+# TYPE countersign_reported_failures counter
+# HELP countersign_alarms Things an operator should know of.
+# TYPE countersign_alarms counter
+# HELP countersign_sign_seconds One signature.
+# TYPE countersign_sign_seconds histogram
+# UNIT countersign_sign_seconds seconds
+# HELP countersign_sign_queue_seconds Waiting for a signature's turn.
+# TYPE countersign_sign_queue_seconds histogram
+# UNIT countersign_sign_queue_seconds seconds
+# HELP countersign_sign_queue_length Signatures that wait now.
+# TYPE countersign_sign_queue_length gauge
+# HELP countersign_sign_together Signatures that were computed together.
+# TYPE countersign_sign_together histogram
+# HELP countersign_signature_faults Signatures that came out wrong and were thrown away.
+# TYPE countersign_signature_faults counter
+# HELP countersign_shed Requests refused because too many signatures waited.
+# TYPE countersign_shed counter
+# HELP countersign_store_seconds The store, by kind of work.
+# TYPE countersign_store_seconds histogram
+# UNIT countersign_store_seconds seconds
+# HELP countersign_store_commit_group Writes that shared one commit.
+# TYPE countersign_store_commit_group histogram
+# HELP countersign_sessions_live Live sessions, counted now and then.
+# TYPE countersign_sessions_live gauge
+# HELP countersign_key_age_seconds Since the key came into its state.
+# TYPE countersign_key_age_seconds gauge
+# UNIT countersign_key_age_seconds seconds
+# HELP countersign_braze_drift What is not as it should be at Braze, by kind, at the last look.
+# TYPE countersign_braze_drift gauge
+# HELP countersign_connections Open connections on the public listener.
+# TYPE countersign_connections gauge
+# HELP countersign_connections_refused Connections closed at a cap.
+# TYPE countersign_connections_refused counter
+# HELP countersign_http_requests Requests on the public listener.
+# TYPE countersign_http_requests counter
+# HELP countersign_build This build.
+# TYPE countersign_build info
+# EOF";
+
+/// Metrics that each have a series: a family without one is not described.
+fn with_every_series() -> Arc<Metrics> {
+    let metrics = Metrics::new();
+    metrics.minted("web");
+    metrics.refreshed("web", "rotate");
+    metrics.refused("forbidden");
+    metrics.failure_reported("22");
+    for work in [StoreWork::Read, StoreWork::Write, StoreWork::Checkpoint] {
+        metrics.store_worked(work, Duration::from_millis(1));
+    }
+    metrics.live_sessions("web", 3);
+    metrics.keys(std::iter::once(("main".to_owned(), "kid".to_owned(), "active", Duration::from_secs(7))));
+    metrics.drift("main", [("unknown_key", 1)]);
+    metrics
+}
+
+/// Lines of series without `_bucket` lines, sorted: families are hash maps.
+fn series(exposition: &str) -> Vec<&str> {
+    let lines = exposition.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket{"));
+    let mut series: Vec<&str> = lines.collect();
+    series.sort_unstable();
+    series
+}
+
+/// The upper bounds of a histogram's buckets, in their order.
+fn bounds<'a>(exposition: &'a str, histogram: &str) -> Vec<&'a str> {
+    let bucket = format!("countersign_{histogram}_bucket{{le=\"");
+    exposition.lines().filter_map(|line| line.strip_prefix(&bucket)?.split('"').next()).collect()
+}
+
+#[test]
+fn every_metric_is_described_as_dashboards_know_it() {
+    let exposition = with_every_series().encode();
+    let described: Vec<&str> = exposition.lines().filter(|line| line.starts_with('#')).collect();
+    assert_eq!(described.join("\n"), DESCRIPTIONS);
+}
+
+#[test]
+fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
+    let version = format!("countersign_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+    let mut expected = vec![
+        r#"countersign_alarms_total{kind="clock"} 0"#,
+        r#"countersign_alarms_total{kind="drift"} 0"#,
+        r#"countersign_alarms_total{kind="key"} 0"#,
+        r#"countersign_alarms_total{kind="panic"} 0"#,
+        r#"countersign_alarms_total{kind="reload"} 0"#,
+        r#"countersign_alarms_total{kind="reuse"} 0"#,
+        r#"countersign_alarms_total{kind="signature_faults"} 0"#,
+        r#"countersign_alarms_total{kind="store"} 0"#,
+        r#"countersign_alarms_total{kind="store_lost_writes"} 0"#,
+        r#"countersign_braze_drift{ring="main",kind="unknown_key"} 1"#,
+        &version,
+        "countersign_connections 0",
+        "countersign_connections_refused_total 0",
+        "countersign_http_requests_total 0",
+        r#"countersign_key_age_seconds{ring="main",kid="kid",state="active"} 7"#,
+        r#"countersign_mints_total{app="web"} 1"#,
+        r#"countersign_refreshes_total{app="web",decision="rotate"} 1"#,
+        r#"countersign_refusals_total{code="forbidden"} 1"#,
+        r#"countersign_reported_failures_total{code="22"} 1"#,
+        r#"countersign_sessions_live{app="web"} 3"#,
+        "countersign_shed_total 0",
+        "countersign_sign_queue_length 0",
+        "countersign_sign_queue_seconds_count 0",
+        "countersign_sign_queue_seconds_sum 0.0",
+        "countersign_sign_seconds_count 0",
+        "countersign_sign_seconds_sum 0.0",
+        "countersign_sign_together_count 0",
+        "countersign_sign_together_sum 0.0",
+        "countersign_signature_faults_total 0",
+        "countersign_store_commit_group_count 0",
+        "countersign_store_commit_group_sum 0.0",
+    ];
+    let store = ["checkpoint", "read", "write"].map(|work| {
+        let name = "countersign_store_seconds";
+        [format!("{name}_count{{work=\"{work}\"}} 1"), format!("{name}_sum{{work=\"{work}\"}} 0.001")]
+    });
+    expected.extend(store.as_flattened().iter().map(String::as_str));
+    expected.sort_unstable();
+    assert_eq!(series(&with_every_series().encode()), expected);
+}
+
+#[test]
+fn every_histogram_has_its_buckets() {
+    let exposition = with_every_series().encode();
+    let times = bounds(&exposition, "sign_seconds");
+    assert_eq!((times.len(), times[0], times[17], times[18]), (19, "0.00001", "1.31072", "+Inf"));
+    assert_eq!(bounds(&exposition, "sign_queue_seconds"), times);
+    // One series for each kind of work.
+    assert_eq!(bounds(&exposition, "store_seconds"), [times.clone(), times.clone(), times].concat());
+    assert_eq!(bounds(&exposition, "sign_together"), ["1.0", "2.0", "4.0", "8.0", "+Inf"]);
+    assert_eq!(
+        bounds(&exposition, "store_commit_group"),
+        ["1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0", "256.0", "512.0", "+Inf"]
+    );
+}
