@@ -13,7 +13,7 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppN
     server(sections, notes);
     store(sections, notes);
     custody(sections, notes);
-    if let Some(text) = sections.log.error() {
+    if let Some(text) = sections.log.level_error() {
         notes.at("log.level", text);
     }
     for ring in sections.rings.keys() {

@@ -38,7 +38,7 @@ impl Environment {
         let is_ours = |name: &str| name.strip_prefix(PREFIX).is_some_and(|rest| !is_service_link(rest));
         let mut ours: Vec<(String, Zeroizing<String>)> =
             variables.into_iter().filter_map(text).filter(|(name, _)| is_ours(name)).collect();
-        ours.sort();
+        ours.sort_by(|(one, _), (other, _)| one.cmp(other));
         Self(ours)
     }
 

@@ -2,6 +2,7 @@
 
 mod admission;
 mod batch;
+mod config;
 mod emsa;
 mod engine;
 mod error;
@@ -10,7 +11,7 @@ mod format;
 mod local_key;
 mod signer;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     clock::UnixMillis,
@@ -24,27 +25,13 @@ use crate::{
 
 pub use admission::{PublicHalf, inspect_pem};
 pub use batch::Batch;
+pub use config::Config;
 #[cfg(feature = "crypto-mb")]
 pub use batch::{SignTogether, batch_signer};
 pub use engine::Engine;
 pub use error::{CustodyError, ImportError};
 pub use format::{pem::describe, unsupported::UnsupportedKey};
 pub use signer::Signer;
-
-/// Where keys are kept and how much signing is allowed to wait. `[custody]` in the configuration.
-#[derive(Debug)]
-pub struct Config {
-    /// The folder of the key files.
-    pub dir: PathBuf,
-    /// Encrypts the key files that are written, and opens those that are encrypted.
-    pub passphrase: Option<Secret<String>>,
-    /// Threads that sign; one for each processor by default.
-    pub threads: usize,
-    /// Whether signatures that wait together are computed together.
-    pub batch: Batch,
-    /// How long a signature may wait for its turn; beyond that the request is refused at once.
-    pub max_wait: Duration,
-}
 
 /// Opens the custody that the configuration names, with the threads that sign for it.
 ///

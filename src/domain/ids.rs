@@ -1,12 +1,15 @@
 //! Names and identifiers. Each is checked when it is parsed, so that every value of these types is valid.
 
-use std::fmt;
+use std::{fmt, num::NonZeroUsize};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 /// Braze's limit for a user id, in bytes (Web SDK, `changeUser`).
 pub const BRAZE_MAX_USER_ID_BYTES: usize = 997;
+
+/// Longest user id by default, in bytes of UTF-8.
+pub const DEFAULT_MAX_USER_ID_BYTES: NonZeroUsize = const { NonZeroUsize::new(512).unwrap() };
 
 /// Rules for the user ids of one app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub struct UserIdRules {
 
 impl Default for UserIdRules {
     fn default() -> Self {
-        Self { max_bytes: 512, allow_invisible: false }
+        Self { max_bytes: DEFAULT_MAX_USER_ID_BYTES.get(), allow_invisible: false }
     }
 }
 
@@ -167,6 +170,13 @@ name! {
 name! {
     /// Name of a backend that holds API keys; two keys of one client may be valid at once, so that they can be replaced.
     ClientName
+}
+
+impl Default for RingName {
+    /// The ring `main`.
+    fn default() -> Self {
+        Self("main".into())
+    }
 }
 
 fn is_name(name: &str) -> bool {

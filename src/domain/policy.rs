@@ -1,27 +1,56 @@
 //! Settings of one app: the lifetime of its tokens, their claims, and the rules of their refresh.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{num::NonZeroUsize, ops::RangeInclusive, time::Duration};
 
-use super::ids::{AppName, RingName, UserIdRules};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{DEFAULT_MAX_USER_ID_BYTES, RingName, UserIdRules};
+use crate::clock::human_duration;
 
 /// Lifetimes that a token may have, by configuration and by request: a minute to a day.
 pub const LIFETIMES: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
 
-/// Policy of one app.
-#[derive(Clone, Debug, PartialEq)]
+/// Policy of one app. `[apps.<name>]` in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AppPolicy {
-    pub app: AppName,
     /// SDK API key of the app at Braze; becomes `iss` where that claim is enabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sdk_api_key: Option<String>,
+    /// Workspace of the app at Braze, and its id there; without them operators add and delete its keys by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub braze_app_id: Option<String>,
     pub ring: RingName,
     /// Lifetime of a token; within [`LIFETIMES`].
+    #[serde(with = "human_duration")]
     pub lifetime: Duration,
-    /// Rules of the refresh; `None`: tokens cannot be refreshed.
-    pub refresh: Option<RefreshPolicy>,
-    pub claims: ClaimsPolicy,
-    pub user_ids: UserIdRules,
+    /// Longest user id, in bytes of UTF-8; at most [`BRAZE_MAX_USER_ID_BYTES`](super::ids::BRAZE_MAX_USER_ID_BYTES).
+    pub max_user_id_bytes: NonZeroUsize,
+    /// Lets zero-width and bidirectional control characters through in user ids.
+    pub allow_invisible_characters: bool,
     /// Origins whose pages may refresh and revoke, exactly as browsers send them in `Origin`.
     pub allowed_origins: Vec<String>,
+    pub refresh: RefreshPolicy,
+    pub claims: ClaimsPolicy,
+}
+
+impl Default for AppPolicy {
+    fn default() -> Self {
+        Self {
+            sdk_api_key: None,
+            workspace: None,
+            braze_app_id: None,
+            ring: RingName::default(),
+            lifetime: Duration::from_hours(1),
+            max_user_id_bytes: DEFAULT_MAX_USER_ID_BYTES,
+            allow_invisible_characters: false,
+            allowed_origins: Vec::new(),
+            refresh: RefreshPolicy::default(),
+            claims: ClaimsPolicy::default(),
+        }
+    }
 }
 
 impl AppPolicy {
@@ -29,21 +58,44 @@ impl AppPolicy {
     pub fn lifetime(&self, shortened: Option<Duration>) -> Duration {
         shortened.map_or(self.lifetime, |ttl| ttl.min(self.lifetime))
     }
+
+    /// Rules of the refresh; `None` where tokens cannot be refreshed.
+    pub fn refresh(&self) -> Option<RefreshPolicy> {
+        self.refresh.enabled.then_some(self.refresh)
+    }
+
+    /// Rules for user ids.
+    pub fn user_ids(&self) -> UserIdRules {
+        UserIdRules { max_bytes: self.max_user_id_bytes.get(), allow_invisible: self.allow_invisible_characters }
+    }
 }
 
 /// Lifetimes of a session, and its tolerance for lost answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RefreshPolicy {
+    pub enabled: bool,
     /// Time without a refresh after which the session ends.
+    #[serde(with = "human_duration")]
     pub idle: Duration,
     /// Time after login at which the session ends in any case.
+    #[serde(with = "human_duration")]
     pub absolute: Duration,
     /// Time in which the previous refresh token is accepted again, because its answer was lost; zero: never.
+    #[serde(with = "human_duration")]
     pub retry_window: Duration,
 }
 
+impl Default for RefreshPolicy {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_hours(24 * days);
+        Self { enabled: true, idle: days(30), absolute: days(180), retry_window: days(1) }
+    }
+}
+
 /// Optional claims of a token; `sub` and `exp` are always there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClaimsPolicy {
     /// Random id. Enabled by default: RS256 is deterministic, and Braze's SDK ignores a token equal to the last one.
     pub jti: bool,

@@ -27,7 +27,7 @@ impl Issuer {
     pub async fn mint(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
         let policy = self.policy(app_user.app()).ok_or(Refusal::UnknownApp)?;
         let lifetime = shortened(&policy, shorten)?;
-        let Some(rules) = policy.refresh else { return self.mint_alone(app_user, &policy, lifetime).await };
+        let Some(rules) = policy.refresh() else { return self.mint_alone(app_user, &policy, lifetime).await };
         // The opt-out is looked up with the session's own write, which saves a query.
         let now = self.parts.clock.now();
         let (token, expires) = self.sign(app_user, &policy, now, lifetime).await?;

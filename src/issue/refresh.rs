@@ -80,7 +80,7 @@ impl Issuer {
 
     fn attempt(&self, presented: Presented) -> Result<Attempt, Refusal> {
         let policy = self.policy(&presented.app).ok_or(Refusal::InvalidToken)?;
-        let rules = policy.refresh.ok_or(Refusal::InvalidToken)?;
+        let rules = policy.refresh().ok_or(Refusal::InvalidToken)?;
         let lifetime = policy.lifetime(presented.shortened);
         let now = self.parts.clock.now();
         Ok(Attempt { app_user: AppUser::of_session(&presented), presented, policy, rules, lifetime, now })

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Most API keys of one client that may be live: the one in use and the one that takes over.
-pub const MAX_LIVE: u32 = 2;
+const MAX_LIVE: u32 = 2;
 
 /// Operators' verbs on API keys.
 pub struct Clients {

@@ -40,7 +40,7 @@ impl FileCustodian {
         // Looked at again at each use; but a service that could never load a key should not start.
         Folder::open(&config.dir)?;
         let batch = Provider::find(config.batch, &metrics);
-        let engine = Engine::start(config.threads, config.max_wait, metrics)
+        let engine = Engine::start(config.thread_count(), config.max_wait, metrics)
             .map_err(|why| CustodyError::Threads(why.to_string()))?;
         Ok(Self { config, entropy, engine: Arc::new(engine), batch })
     }

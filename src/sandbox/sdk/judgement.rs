@@ -4,12 +4,12 @@ use super::{
     super::{app::Enforcement, local_braze::LocalBraze, switches::Switches},
     request::SdkRequest,
 };
-use crate::domain::verdict::{Against, Code, Verdict, judge};
+use crate::domain::verdict::{Against, ErrorCode, Verdict, judge};
 
 /// Verdict on a request, with the app's enforcement.
 pub(super) struct Judgement {
     enforcement: Enforcement,
-    pub(super) code: Option<Code>,
+    pub(super) code: Option<ErrorCode>,
     pub(super) text: Option<String>,
 }
 
@@ -37,8 +37,8 @@ pub(super) fn judge_request(braze: &LocalBraze, app: usize, request: &SdkRequest
     };
     match judge(request.token.as_deref(), &request.claimed(), &against) {
         Verdict::Accepted => Judgement { enforcement, code: None, text: None },
-        Verdict::Rejected { code: Code::NoMatchingPublicKeys, text } if switches.decoding_error_for_no_match => {
-            Judgement { enforcement, code: Some(Code::DecodingError), text: Some(text) }
+        Verdict::Rejected { code: ErrorCode::NoMatchingPublicKeys, text } if switches.decoding_error_for_no_match => {
+            Judgement { enforcement, code: Some(ErrorCode::DecodingError), text: Some(text) }
         }
         Verdict::Rejected { code, text } => Judgement { enforcement, code: Some(code), text: Some(text) },
     }

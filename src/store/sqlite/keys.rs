@@ -8,7 +8,7 @@ use crate::{
     domain::{
         ids::RingName,
         key::KeyRecord,
-        rotation::{AuditEvent, Goal, Progress, Published},
+        rotation::{AuditEvent, Progress, Published},
     },
     store::{KeyLife, KeyTransaction, Keys, RingRecords, StoreError},
 };

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         claims::Claims,
         ids::{UserId, UserIdRules},
-        policy::{AppPolicy, ClaimsPolicy},
+        policy::AppPolicy,
     },
 };
 
@@ -62,16 +62,7 @@ fn signer(engine: &Arc<Engine>, key: Arc<dyn PrivateKey>) -> Arc<dyn Signer> {
 }
 
 fn input(user: &str) -> SigningInput {
-    let policy = AppPolicy {
-        app: "web".parse().unwrap(),
-        sdk_api_key: None,
-        ring: "main".parse().unwrap(),
-        lifetime: LONG,
-        refresh: None,
-        claims: ClaimsPolicy::default(),
-        user_ids: UserIdRules::default(),
-        allowed_origins: Vec::new(),
-    };
+    let policy = AppPolicy { lifetime: LONG, ..AppPolicy::default() };
     let user = UserId::parse(user, UserIdRules::default()).unwrap();
     SigningInput::new(&Claims::new(&user, &policy, UnixMillis(1_795_000_000_000), LONG, [0; 16]), None)
 }
