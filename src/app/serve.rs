@@ -149,10 +149,7 @@ fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
 }
 
 /// Handles SIGHUP until SIGTERM or SIGINT comes.
-async fn until_stopped(
-    wiring: &Wiring,
-    reload: impl Fn() -> Result<Settings, ConfigErrors>,
-) -> Result<(), ServeError> {
+async fn until_stopped(wiring: &Wiring, reload: impl Fn() -> Result<Settings, ConfigErrors>) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let mut stop = StopSignal::listen().map_err(ServeError::Signals)?;
     loop {

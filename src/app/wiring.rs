@@ -98,8 +98,7 @@ impl Wiring {
 
     /// Starts the node's background work and the rotation of rings whose policy says when.
     pub fn start(&self) -> Background {
-        let scheduler =
-            RotationScheduler::new(Arc::clone(self.services.metrics()), Arc::clone(&self.state.readiness));
+        let scheduler = RotationScheduler::new(Arc::clone(self.services.metrics()), Arc::clone(&self.state.readiness));
         let mut background = self.start_node();
         background.0.push(tokio::spawn(scheduler.run(self.scheduler_setup.subscribe())));
         background

@@ -119,8 +119,7 @@ fn agreed(question: &str) -> anyhow::Result<bool> {
 }
 
 fn abort(context: &Context, ring: &RingName) -> anyhow::Result<ExitCode> {
-    let outcome =
-        context.with_operator(async |operator, _| Ok(rotations(context, &operator).abort(ring).await?))?;
+    let outcome = context.with_operator(async |operator, _| Ok(rotations(context, &operator).abort(ring).await?))?;
     finish(context, &outcome)
 }
 

@@ -19,8 +19,7 @@ pub(super) fn plan_text(RingPlan { ring, plan }: &RingPlan) -> String {
 }
 
 pub(super) fn status_text(status: &RingStatus) -> String {
-    let keys =
-        status.keys().map(|key| [key.kid, key.state, key.since.to_string(), time_or_dash(key.tokens_until)]);
+    let keys = status.keys().map(|key| [key.kid, key.state, key.since.to_string(), time_or_dash(key.tokens_until)]);
     let events = status.audit_log.iter().map(|event| {
         let kid = event.kid.as_ref().map_or_else(String::new, ToString::to_string);
         let app = event.app.as_ref().map_or_else(String::new, ToString::to_string);

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{apps, braze, notes::Notes, sections::Sections};
-use crate::domain::{ids::{AppName, RingName}, policy::AppPolicy};
+use crate::domain::{
+    ids::{AppName, RingName},
+    policy::AppPolicy,
+};
 
 /// Most threads that sign: more than any machine has processors to gain from.
 const MAX_THREADS: usize = 1024;

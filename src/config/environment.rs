@@ -34,7 +34,9 @@ impl Environment {
 
     /// Keeps those of these variables that are ours and text.
     pub fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, Zeroizing::new(value.into_string().ok()?)));
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, Zeroizing::new(value.into_string().ok()?)))
+        };
         let is_ours = |name: &str| name.strip_prefix(PREFIX).is_some_and(|rest| !is_service_link(rest));
         let mut ours: Vec<(String, Zeroizing<String>)> =
             variables.into_iter().filter_map(text).filter(|(name, _)| is_ours(name)).collect();

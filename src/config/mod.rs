@@ -187,7 +187,9 @@ impl Settings {
         let unused = self.sections.rings.keys().filter(|name| !self.rings().any(|ring| ring.as_str() == *name));
         warnings.extend(unused.map(|name| format!("no app uses [rings.{name}]; its settings are ignored")));
         warnings.extend(self.apps.iter().filter(|(_, policy)| !policy.claims.jti).map(|(app, _)| {
-            format!("app {app} mints without jti: two tokens of the same second are equal, and the SDK ignores the second")
+            format!(
+                "app {app} mints without jti: two tokens of the same second are equal, and the SDK ignores the second"
+            )
         }));
         warnings
     }

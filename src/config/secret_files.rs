@@ -48,12 +48,7 @@ pub(super) fn rest_keys(workspaces: &mut BTreeMap<String, braze::Config>, folder
     }
 }
 
-fn rest_key(
-    name: &str,
-    workspace: &mut braze::Config,
-    folder: &Path,
-    notes: &mut Notes<'_>,
-) -> Option<Secret<String>> {
+fn rest_key(name: &str, workspace: &mut braze::Config, folder: &Path, notes: &mut Notes<'_>) -> Option<Secret<String>> {
     let (setting, text) = match (workspace.api_key.take(), &workspace.api_key_file) {
         (Some(key), _) => (format!("braze.{name}.api_key"), Zeroizing::new(key.expose().clone())),
         (None, Some(file)) => {

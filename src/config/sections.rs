@@ -5,12 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    braze, custody,
-    domain::policy::AppPolicy,
-    http, listener, rotate,
-    secret::Secret,
-    store,
-    telemetry::LogConfig,
+    braze, custody, domain::policy::AppPolicy, http, listener, rotate, secret::Secret, store, telemetry::LogConfig,
 };
 
 /// Everything that can be set.

@@ -25,9 +25,9 @@ use crate::{
 
 pub use admission::{PublicHalf, inspect_pem};
 pub use batch::Batch;
-pub use config::Config;
 #[cfg(feature = "crypto-mb")]
 pub use batch::{SignTogether, batch_signer};
+pub use config::Config;
 pub use engine::Engine;
 pub use error::{CustodyError, ImportError};
 pub use format::{pem::describe, unsupported::UnsupportedKey};

@@ -39,8 +39,11 @@ struct Server {
 /// old one, the requests in flight end; whatever is left at the deadline is cut off.
 pub async fn serve(listener: Listener, config: Config, service: Service, shutdown: watch::Receiver<bool>) {
     let address = listener.local_addr();
-    let limiter =
-        ConnectionLimiter::new(config.max_connections.get(), config.max_connections_per_address.get(), service.metrics.clone());
+    let limiter = ConnectionLimiter::new(
+        config.max_connections.get(),
+        config.max_connections_per_address.get(),
+        service.metrics.clone(),
+    );
     let server = Arc::new(Server { protocol: Protocol::new(&config, service), limiter, shutdown });
     let mut connections = JoinSet::new();
     server.accept(&listener, &mut connections).await;

@@ -16,11 +16,7 @@ use self::{heartbeat::Heartbeat, upkeep::Upkeep};
 use crate::{
     clock::{Clock, UnixMillis},
     custody::{Custodian, CustodyError},
-    domain::{
-        api_key::ApiKeyRecord,
-        ids::RingName,
-        key::KeyRecord,
-    },
+    domain::{api_key::ApiKeyRecord, ids::RingName, key::KeyRecord},
     keyring::Keyring,
     store::{Store, StoreError},
     telemetry::{Metrics, Readiness},

@@ -6,10 +6,8 @@ use crate::{domain::ids::RingName, store::CLOCK_TOLERANCE, telemetry::Condition}
 impl NodeAgent {
     /// Conditions as they are now: store, keys, each ring, clock.
     pub(super) async fn conditions(&self, config: &Config) -> Vec<Condition> {
-        let mut conditions = vec![
-            Condition::new("store", self.faults.store.clone()),
-            Condition::new("keys", self.faults.keys.clone()),
-        ];
+        let mut conditions =
+            vec![Condition::new("store", self.faults.store.clone()), Condition::new("keys", self.faults.keys.clone())];
         conditions.extend(config.rings.iter().map(|(ring, _)| self.ring_condition(ring)));
         conditions.push(Condition::new("clock", self.clock_fault().await));
         conditions

@@ -77,14 +77,10 @@ pub enum ClientError {
     #[error(
         "client {client} has {MAX_LIVE} live API keys already: revoke the one that is no longer used (`countersign clients list`)"
     )]
-    TooManyLive {
-        client: ClientName,
-    },
+    TooManyLive { client: ClientName },
     /// No live key has this id.
     #[error("there is no live API key {id} (`countersign clients list` shows them)")]
-    NotLive {
-        id: ApiKeyId,
-    },
+    NotLive { id: ApiKeyId },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     NODE_LIVENESS,
-    config::{RingApp, Ring},
+    config::{Ring, RingApp},
     error::RotateError,
     plan::{AppSnapshot, Entry, KeySnapshot, Listing, NodeSnapshot, Snapshot},
     rotator::Rotator,

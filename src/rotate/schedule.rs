@@ -122,8 +122,8 @@ mod tests {
             rotation::Publication,
         },
         rotate::{
-            config::RingApp,
-            plan::{AppSnapshot, Listing, NodeSnapshot, Policy, Step},
+            config::{Config, RingApp},
+            plan::{AppSnapshot, Listing, NodeSnapshot, Step},
         },
     };
 
@@ -139,15 +139,15 @@ mod tests {
         Kid::from_thumbprint(&[n; 32])
     }
 
-    fn policy() -> Policy {
-        let (soak, margin, longest_life) = (Duration::from_mins(5), Duration::from_mins(1), Duration::from_hours(1));
-        Policy { every: None, soak, margin, longest_life, standby: false }
+    fn policy() -> Config {
+        let (margin, longest_life) = (Duration::from_mins(1), Duration::from_hours(1));
+        Config { margin, longest_life, check_every: CHECK_EVERY, ..Config::default() }
     }
 
-    fn config(has_list: bool) -> Ring {
+    fn ring(has_list: bool) -> Ring {
         let place = has_list.then(|| ("workspace".to_owned(), "app-id".to_owned()));
         let apps = vec![RingApp { app: "web".parse().unwrap(), place }];
-        Ring { ring: "main".parse().unwrap(), policy: policy(), apps, check_every: CHECK_EVERY }
+        Ring { name: "main".parse().unwrap(), config: policy(), apps }
     }
 
     fn recorded(goal: Goal) -> Snapshot {
@@ -178,7 +178,7 @@ mod tests {
 
     /// Schedule of a ring under rotation that was reconciled and compared at [`NOW`].
     fn scheduled(next: &Next) -> (RingSchedule, Snapshot) {
-        let (mut schedule, snapshot) = (RingSchedule::new(&config(true)), recorded(Goal::Rotating));
+        let (mut schedule, snapshot) = (RingSchedule::new(&ring(true)), recorded(Goal::Rotating));
         assert_eq!(schedule.due(NOW, &snapshot), Due { reconcile: true, compare: true });
         schedule.reconciled(NOW, next, snapshot.clone());
         schedule.compared(NOW);
@@ -192,21 +192,21 @@ mod tests {
     #[test]
     fn a_ring_at_rest_is_compared_only_unless_its_policy_asks_for_more() {
         let at_rest = recorded(Goal::Idle);
-        assert_eq!(RingSchedule::new(&config(true)).due(NOW, &at_rest), Due { reconcile: false, compare: true });
-        let every = Policy { every: Some(Duration::from_hours(24)), ..policy() };
-        let standby = Policy { standby: true, ..policy() };
+        assert_eq!(RingSchedule::new(&ring(true)).due(NOW, &at_rest), Due { reconcile: false, compare: true });
+        let every = Config { every: Some(Duration::from_hours(24)), ..policy() };
+        let standby = Config { standby: true, ..policy() };
         for policy in [every, standby] {
             let snapshot = Snapshot { policy, ..at_rest.clone() };
-            assert!(RingSchedule::new(&config(true)).due(NOW, &snapshot).reconcile);
+            assert!(RingSchedule::new(&ring(true)).due(NOW, &snapshot).reconcile);
         }
         for goal in [Goal::Rotating, Goal::CleaningUp] {
-            assert!(RingSchedule::new(&config(true)).due(NOW, &recorded(goal)).reconcile);
+            assert!(RingSchedule::new(&ring(true)).due(NOW, &recorded(goal)).reconcile);
         }
     }
 
     #[test]
     fn a_ring_without_a_list_at_braze_is_never_compared() {
-        let mut schedule = RingSchedule::new(&config(false));
+        let mut schedule = RingSchedule::new(&ring(false));
         assert_eq!(schedule.due(NOW, &recorded(Goal::Idle)), NOTHING);
         schedule.compared(NOW);
         assert_eq!(schedule.due(after(2 * CHECK_EVERY), &recorded(Goal::Idle)), NOTHING);
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_change_at_rest_needs_no_work_and_is_remembered() {
-        let mut schedule = RingSchedule::new(&config(false));
+        let mut schedule = RingSchedule::new(&ring(false));
         let mut snapshot = recorded(Goal::Rotating);
         schedule.reconciled(NOW, &Next::Idle { due: None }, snapshot.clone());
         snapshot.goal = Goal::Idle;

@@ -1,6 +1,7 @@
 //! REST client of Braze's key management, against the sandbox: repeated calls, errors, rate limits.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -72,12 +73,12 @@ impl BrazeServer {
 
 fn directory(url: &str, api_key: &str, clock: &Arc<TestClock>) -> Arc<dyn KeyDirectory> {
     let config = braze::Config {
-        workspace: "main".to_owned(),
         rest_url: format!("{url}/"),
-        api_key: Secret::new(api_key.to_owned()),
+        api_key: Some(Secret::new(api_key.to_owned())),
+        ..braze::Config::default()
     };
     let clock: Arc<dyn Clock> = clock.clone();
-    braze::open(vec![config], &clock).unwrap().remove("main").unwrap()
+    braze::open(&BTreeMap::from([("main".to_owned(), config)]), &clock).unwrap().remove("main").unwrap()
 }
 
 #[tokio::test]

@@ -89,8 +89,8 @@ fn flags_go_over_the_environment_over_the_file_over_defaults() {
     assert_eq!(settings.server().listen.port(), 5);
     assert_eq!(settings.server().ops_listen.port(), 3);
     assert_eq!(settings.server().trusted_proxies.len(), 2);
-    assert_eq!(settings.limits().unwrap().per_session.burst.get(), 8);
-    assert_eq!(settings.custody_config().passphrase.unwrap().expose(), "12345");
+    assert_eq!(settings.limits().per_session.burst.get(), 8);
+    assert_eq!(settings.custody().passphrase.unwrap().expose(), "12345");
     let policies = settings.policies();
     assert_eq!(policies[&"my-app".parse().unwrap()].lifetime.as_secs(), 300);
     assert!(policies[&"web".parse().unwrap()].claims.iat);
@@ -265,8 +265,8 @@ const BRAZE: &str = "[braze.main]\nrest_url = \"https://rest.iad-01.braze.com\"\
 fn what_is_said_of_braze_must_fit_together() {
     let settings = load(folder(BRAZE).path(), &[], &[]).unwrap();
     assert_eq!(settings.warnings(), [""; 0]);
-    let rotation = &settings.rotations()[0];
-    assert_eq!(rotation.policy.every, Some(std::time::Duration::from_hours(24 * 90)));
+    let rotation = &settings.rings_to_rotate()[0];
+    assert_eq!(rotation.config.every, Some(std::time::Duration::from_hours(24 * 90)));
     assert_eq!(rotation.apps[0].place, Some(("main".to_owned(), "id-1".to_owned())));
     for shown in [settings.dump(true), settings.to_json().to_string()] {
         assert!(!shown.contains("rest-key-of-ours"), "{shown}");

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    num::NonZeroUsize,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,13 +11,13 @@ use std::{
 
 use countersign::{
     clock::UnixMillis,
-    custody::{self, Batch, Config, Custodian, CustodyError, HeldKey, ImportError, Signer},
+    custody::{self, Config, Custodian, CustodyError, HeldKey, ImportError, Signer},
     domain::{
         claims::Claims,
         ids::{UserId, UserIdRules},
         jws::{SignError, SigningInput},
         key::{KeyRecord, KeyState},
-        policy::{AppPolicy, ClaimsPolicy},
+        policy::AppPolicy,
     },
     secret::{Secret, SystemEntropy},
     telemetry::Metrics,
@@ -90,9 +91,9 @@ fn open_at(dir: &Path, passphrase: Option<&str>, metrics: &Arc<Metrics>) -> Resu
     let config = Config {
         dir: dir.to_owned(),
         passphrase: passphrase.map(|passphrase| Secret::new(passphrase.to_owned())),
-        threads: 2,
-        batch: Batch::Auto,
+        threads: NonZeroUsize::new(2),
         max_wait: Duration::from_mins(1),
+        ..Config::default()
     };
     custody::open(config, Arc::clone(metrics), Arc::new(SystemEntropy))
 }
@@ -112,16 +113,7 @@ pub(crate) fn record(held: &HeldKey) -> KeyRecord {
 }
 
 pub(crate) fn input(user: &str) -> SigningInput {
-    let policy = AppPolicy {
-        app: "web".parse().unwrap(),
-        sdk_api_key: None,
-        ring: "main".parse().unwrap(),
-        lifetime: Duration::from_hours(1),
-        refresh: None,
-        claims: ClaimsPolicy::default(),
-        user_ids: UserIdRules::default(),
-        allowed_origins: Vec::new(),
-    };
+    let policy = AppPolicy::default();
     let user = UserId::parse(user, UserIdRules::default()).unwrap();
     let claims = Claims::new(&user, &policy, UnixMillis(4_000_000_000_000), Duration::from_hours(1), [7; 16]);
     SigningInput::new(&claims, None)

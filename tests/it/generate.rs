@@ -39,7 +39,7 @@ async fn claims_and_key_id_are_by_policy() {
         json!({ "sub": "u-1", "exp": now + 3600, "iat": now, "aud": "braze", "iss": "sdk-key-of-web" })
     );
     let kid = jsonwebtoken::decode_header(&token).unwrap().kid.unwrap();
-    assert_eq!(kid, service.services.ceremony().list().await.unwrap()[0].kid.as_str());
+    assert_eq!(kid, service.operator.keys().list().await.unwrap()[0].kid.as_str());
 }
 
 #[tokio::test]
@@ -159,8 +159,8 @@ async fn a_jwt_we_minted_is_a_credential_nowhere() {
 async fn an_api_key_is_good_for_its_apps_only() {
     let service = TestService::new().await;
     let web = vec!["web".parse().unwrap()];
-    let (key, _) = service.services.clients().create("web-only".parse().unwrap(), web, None).await.unwrap();
-    service.public.api_keys.swap(service.services.store.api_keys().await.unwrap());
+    let (key, _) = service.operator.clients().create("web-only".parse().unwrap(), web, None).await.unwrap();
+    service.state.api_keys.swap(service.services.store().api_keys().await.unwrap());
     let signed = service.metric("countersign_sign_seconds_count");
     for app in ["ios", "no-such-app"] {
         let mut request = post("/v1/token/generate", &json!({ "app": app, "user_id": "u-1" }));
@@ -175,8 +175,8 @@ async fn an_api_key_ends_when_it_expires() {
     let service = TestService::new().await;
     let web = vec!["web".parse().unwrap()];
     let hour = Some(Duration::from_hours(1));
-    let (key, _) = service.services.clients().create("short".parse().unwrap(), web, hour).await.unwrap();
-    service.public.api_keys.swap(service.services.store.api_keys().await.unwrap());
+    let (key, _) = service.operator.clients().create("short".parse().unwrap(), web, hour).await.unwrap();
+    service.state.api_keys.swap(service.services.store().api_keys().await.unwrap());
     let ask = async || {
         let mut request = post("/v1/token/generate", &json!({ "app": "web", "user_id": "u-1" }));
         request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {}", *key.reveal()).parse().unwrap());
@@ -252,7 +252,7 @@ async fn a_user_has_no_more_than_fifty_sessions_on_an_app() {
     }
     let user =
         countersign::domain::ids::UserId::parse("u-1", countersign::domain::ids::UserIdRules::default()).unwrap();
-    assert_eq!(service.services.users().sessions(&user).await.unwrap().len(), 50);
+    assert_eq!(service.operator.users().sessions(&user).await.unwrap().len(), 50);
     service.refresh(&oldest).await.problem(401, "invalid_token");
 }
 

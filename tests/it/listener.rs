@@ -1,7 +1,7 @@
 //! The listener over real sockets: what it refuses, its caps, its drain. Its timeouts are tested beside it, on a clock
 //! that can be moved.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -40,7 +40,7 @@ impl TestListener {
     fn open(change: impl FnOnce(&mut Config)) -> Self {
         let (waiting, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (stop, stopping) = watch::channel(false);
-        let mut config = Config::on(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let mut config = Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
         change(&mut config);
         let listener = bind(config.listen).unwrap();
         let (address, metrics) = (listener.local_addr(), Metrics::new());
@@ -209,7 +209,7 @@ async fn a_flood_is_not_read_for_ever() {
 
 #[tokio::test]
 async fn too_many_connections_are_turned_away_with_a_reason() {
-    let listener = TestListener::open(|config| config.max_connections = 2);
+    let listener = TestListener::open(|config| config.max_connections = NonZeroUsize::new(2).unwrap());
     let (mut one, mut two) = (listener.connect().await, listener.connect().await);
     ask(&mut one).await;
     ask(&mut two).await;
@@ -224,7 +224,7 @@ async fn too_many_connections_are_turned_away_with_a_reason() {
 
 #[tokio::test]
 async fn one_address_may_not_take_all_connections() {
-    let listener = TestListener::open(|config| config.max_connections_per_address = 1);
+    let listener = TestListener::open(|config| config.max_connections_per_address = NonZeroUsize::MIN);
     let mut one = listener.connect().await;
     ask(&mut one).await;
     assert!(rest(&mut listener.connect().await).await.starts_with("HTTP/1.1 503 "));

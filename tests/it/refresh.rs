@@ -194,9 +194,9 @@ async fn a_token_ahead_of_the_store_goes_on_and_raises_an_alarm() {
     let third = service.refresh(&second).await.ok().text("refresh_token");
     // The store forgets the last two rotations, as if restored by copying an old file back.
     let session = presented(&service, &third).session;
-    let row = service.services.store.session(session).await.unwrap().unwrap();
+    let row = service.services.store().session(session).await.unwrap().unwrap();
     let back = Advance { id: session, from: 2, to: 0, rotated: row.rotated, idle_expires: row.idle_expires };
-    assert!(service.services.store.advance_session(back).await.unwrap());
+    assert!(service.services.store().advance_session(back).await.unwrap());
     let fourth = service.refresh(&third).await.ok().text("refresh_token");
     assert_eq!(counter(&service, &fourth), 3);
     service.refresh(&fourth).await.ok();
@@ -238,7 +238,7 @@ async fn opted_out_users_get_nothing_until_they_are_back() {
     let token = service.session("u-1").await;
     let user =
         countersign::domain::ids::UserId::parse("u-1", countersign::domain::ids::UserIdRules::default()).unwrap();
-    let users = service.services.users();
+    let users = service.operator.users();
     assert!(users.opt_out(&user, None).await.unwrap());
     service.refresh(&token).await.problem(403, "opted_out");
     service.generate(&json!({ "app": "web", "user_id": "u-1" })).await.problem(403, "opted_out");
@@ -256,7 +256,7 @@ async fn every_way_of_revoking_ends_the_session_at_once() {
     let service = TestService::new().await;
     let user =
         countersign::domain::ids::UserId::parse("u-1", countersign::domain::ids::UserIdRules::default()).unwrap();
-    let users = service.services.users();
+    let users = service.operator.users();
     let web = "web".parse().unwrap();
 
     let token = service.session("u-1").await;
@@ -341,14 +341,14 @@ async fn invented_failures_make_no_new_series() {
     let token = service.session("u-1").await;
     let report = |failure| json!({ "refresh_token": token, "failure": failure });
     service.post("/v1/token/refresh", &report(json!({"error_code": 4711}))).await.ok();
-    let before = service.services.metrics.encode().lines().count();
+    let before = service.services.metrics().encode().lines().count();
     for n in 0..500 {
         let failure =
             json!({"error_code": 1000 + n, "platform": format!("p{n}"), "reason": format!("r{n}"), "sdk_version": n});
         service.post("/v1/token/refresh", &report(failure)).await.ok();
     }
     // `repeat` is the one series these refreshes add.
-    assert!(service.services.metrics.encode().lines().count() <= before + 1);
+    assert!(service.services.metrics().encode().lines().count() <= before + 1);
 }
 
 #[tokio::test]
@@ -391,7 +391,7 @@ async fn a_token_of_an_app_that_is_gone_is_refused() {
     let token = service.session("u-1").await;
     let mut policies = service.settings.policies();
     policies.remove(&"web".parse().unwrap());
-    service.public.issuer.reload(policies, SealingKeys::derive(service.settings.sealing()));
+    service.state.issuer.reload(policies, SealingKeys::derive(service.settings.sealing()));
     service.refresh(&token).await.problem(401, "invalid_token");
 }
 

@@ -4,7 +4,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use countersign::{
-    app::{Drift, drift},
     clock::Clock,
     domain::{
         key::KeyState,
@@ -16,7 +15,7 @@ use countersign::{
         },
     },
     rotate::{
-        RotateError,
+        Drift, RotateError, drift,
         plan::{Blocker, CommandRefused, Next},
     },
 };
@@ -44,7 +43,7 @@ async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
     setup.clock.forward(SOAK);
 
     let idle = NodeReport { node: "a".to_owned(), seen: setup.clock.now(), loaded: BTreeSet::new() };
-    setup.services.store.report(idle, vec![]).await.unwrap();
+    setup.services.store().report(idle, vec![]).await.unwrap();
     let next = rotator.reconcile(&config).await.unwrap();
     assert!(matches!(&next, Next::Wait { blockers, .. } if matches!(blockers[0], Blocker::Nodes { .. })), "{next:?}");
     assert_eq!(setup.active().await.kid, old, "a node could not sign with the new one");
@@ -170,7 +169,7 @@ async fn where_braze_is_out_of_reach_it_says_so_and_goes_on_later() {
 async fn only_one_works_on_a_ring_and_the_dead_are_replaced() {
     let setup = RotationSetup::new().await;
     let config = setup.config();
-    let (store, now) = (&setup.services.store, setup.clock.now());
+    let (store, now) = (setup.services.store(), setup.clock.now());
     assert!(store.lease("rotate main", "another node", now, Duration::from_mins(2)).await.unwrap());
     assert!(matches!(setup.rotator().reconcile(&config).await, Err(RotateError::Busy(_))));
     setup.clock.forward(Duration::from_mins(2));

@@ -54,7 +54,7 @@ async fn the_worker() {
         }
     });
     let rotator = services.rotator(&settings, format!("worker {}", std::process::id()), observer).unwrap();
-    rotator.reconcile(&settings.rotations()[0]).await.unwrap();
+    rotator.reconcile(&settings.rings_to_rotate()[0]).await.unwrap();
 }
 
 /// Returns whether the worker died at the given boundary.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    num::NonZeroU32,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::Command,
@@ -368,7 +369,11 @@ async fn two_real_processes_share_one_store() {
 async fn work_is_measured_and_commits_are_shared() {
     let sqlite = Sqlite::new();
     let metrics = Metrics::new();
-    let store = store::open(&Config { path: sqlite.path(), max_sessions_per_user: 500 }, metrics.clone()).unwrap();
+    let store = store::open(
+        &Config { path: sqlite.path(), max_sessions_per_user: NonZeroU32::new(500).unwrap() },
+        metrics.clone(),
+    )
+    .unwrap();
     let writes: Vec<_> = (0..200)
         .map(|n| {
             let store = store.clone();

@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use countersign::{
     domain::{ids::Kid, key::KeyState, rotation::Goal},
-    rotate::plan::{
-        CommandRefused, Next, OperatorCommand, Config, Snapshot, Step, Transition, command_transition, due, forecast,
-        next, transition,
+    rotate::{
+        Config,
+        plan::{
+            CommandRefused, Next, OperatorCommand, Snapshot, Step, Transition, command_transition, due, forecast, next,
+            transition,
+        },
     },
 };
 use proptest::prelude::*;
@@ -25,7 +28,7 @@ const SOAK: Duration = Duration::from_mins(5);
 const MANY: usize = 50;
 
 fn policy() -> Config {
-    Config { every: None, soak: SOAK, margin: Duration::from_mins(1), longest_life: HOUR, standby: false }
+    Config { soak: SOAK, margin: Duration::from_mins(1), longest_life: HOUR, ..Config::default() }
 }
 
 /// Event of a simulation.
@@ -87,6 +90,7 @@ fn any_policy() -> impl Strategy<Value = Config> {
             margin: Duration::from_secs(margin),
             longest_life: Duration::from_secs(life),
             standby,
+            ..Config::default()
         },
     )
 }

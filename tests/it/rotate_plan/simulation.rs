@@ -13,9 +13,12 @@ use countersign::{
         key::{KeyRecord, KeyState},
         rotation::{Goal, Publication},
     },
-    rotate::plan::{
-        AppSnapshot, Blocker, Entry, KeySnapshot, Listing, Next, NodeSnapshot, Observation, Config, SLOTS, Snapshot,
-        Step, Transition, next, transition,
+    rotate::{
+        Config,
+        plan::{
+            AppSnapshot, Blocker, Entry, KeySnapshot, Listing, Next, NodeSnapshot, Observation, SLOTS, Snapshot, Step,
+            Transition, next, transition,
+        },
     },
 };
 

@@ -11,6 +11,7 @@ mod upkeep;
 mod users;
 
 use std::{
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -63,7 +64,7 @@ impl Sqlite {
 }
 
 pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    let config = Config { path: path.to_owned(), max_sessions_per_user: MAX_SESSIONS };
+    let config = Config { path: path.to_owned(), max_sessions_per_user: NonZeroU32::new(MAX_SESSIONS).unwrap() };
     store::open(&config, Metrics::new())
 }
 

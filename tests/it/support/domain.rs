@@ -1,6 +1,6 @@
 //! Furniture for tests of the pure room: an app, a user, a session, sealing keys and RSA keys.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{num::NonZeroUsize, sync::LazyLock, time::Duration};
 
 use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},
@@ -34,6 +34,7 @@ pub(crate) fn just_before(span: Duration) -> Duration {
 
 /// The defaults of the design: 24 h for a lost answer.
 pub(crate) const REFRESH: RefreshPolicy = RefreshPolicy {
+    enabled: true,
     idle: Duration::from_hours(30 * 24),
     absolute: Duration::from_hours(180 * 24),
     retry_window: Duration::from_hours(24),
@@ -48,14 +49,13 @@ pub(crate) fn user(id: &str) -> UserId {
 
 pub(crate) fn policy(claims: ClaimsPolicy) -> AppPolicy {
     AppPolicy {
-        app: "web".parse().unwrap(),
         sdk_api_key: Some("0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9".to_owned()),
-        ring: "main".parse().unwrap(),
         lifetime: HOUR,
-        refresh: Some(REFRESH),
+        refresh: REFRESH,
         claims,
-        user_ids: WIDEST,
-        allowed_origins: Vec::new(),
+        max_user_id_bytes: NonZeroUsize::new(WIDEST.max_bytes).unwrap(),
+        allow_invisible_characters: WIDEST.allow_invisible,
+        ..AppPolicy::default()
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use axum::{Router, body::Body};
 use countersign::{
-    app::{Layout, RotationConfig, Rotator, Services, first_key},
+    app::{Ambient, Layout, Services},
     clock::{Clock, SystemClock},
     config::{Environment, Settings},
     domain::{
@@ -19,7 +19,7 @@ use countersign::{
         rotation::{AuditEvent, NodeReport},
     },
     rotate::{
-        Observer, RotateError, StepPhase,
+        Observer, Ring, RotateError, Rotator, StepPhase,
         plan::{Next, Step, next},
     },
     sandbox::{AppSpec, LocalBraze, REST_API_KEY, Sandbox, Switches, router, serve},
@@ -81,8 +81,8 @@ pub fn write_files(folder: &Path, url: &str, more: &str) -> Layout {
 /// Opens the services of an installed folder, with this clock.
 pub async fn services(folder: &Path, clock: &Arc<TestClock>) -> (Services, Settings) {
     let settings = Settings::load(Some(&Layout::of(folder).config), &Environment::empty(), &[]).unwrap();
-    let mut services = Services::open(&settings).await.unwrap();
-    services.clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let ambient = Ambient { clock: Arc::clone(clock) as Arc<dyn Clock>, ..Ambient::system() };
+    let services = Services::open(&settings, ambient).await.unwrap();
     (services, settings)
 }
 
@@ -104,7 +104,7 @@ impl RotationSetup {
         let folder = tempfile::tempdir().unwrap();
         write_files(folder.path(), &url, rotation);
         let (services, settings) = services(folder.path(), &clock).await;
-        let key = first_key(&services, "main".parse().unwrap()).await.unwrap();
+        let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();
         for app in APPS {
             braze.add_key(app, &key.public_key, "the first").unwrap();
         }
@@ -112,8 +112,8 @@ impl RotationSetup {
         Self { clock, services, settings, folder, done: Arc::default(), routes, serving }
     }
 
-    pub fn config(&self) -> RotationConfig {
-        self.settings.rotations().remove(0)
+    pub fn config(&self) -> Ring {
+        self.settings.rings_to_rotate().remove(0)
     }
 
     pub fn rotator(&self) -> Rotator {
@@ -128,12 +128,13 @@ impl RotationSetup {
 
     /// Acts as a node: loads the signing keys and reports them.
     pub async fn report_node(&self, node: &str) {
-        self.services.load_keys().await.unwrap();
-        let (seen, loaded) = (self.clock.now(), self.services.keyring.loaded());
+        let (services, records) = (&self.services, self.services.store().keys().await.unwrap());
+        services.keyring().swap(services.keyring().load(&**services.custodian(), &records).unwrap());
+        let (seen, loaded) = (self.clock.now(), self.services.keyring().loaded());
         let report = NodeReport { node: node.to_owned(), seen, loaded };
-        let until = seen.plus(self.config().policy.longest_life);
-        let signing = self.services.keyring.kids().into_values().map(|kid| (kid, until)).collect();
-        self.services.store.report(report, signing).await.unwrap();
+        let until = seen.plus(self.config().config.longest_life);
+        let signing = self.services.keyring().kids().into_values().map(|kid| (kid, until)).collect();
+        self.services.store().report(report, signing).await.unwrap();
     }
 
     /// Reconciles the ring, with a node that reports and time that passes, until nothing is left to do.
@@ -204,7 +205,7 @@ impl RotationSetup {
     }
 
     pub async fn keys(&self) -> Vec<KeyRecord> {
-        self.services.ceremony().list().await.unwrap()
+        self.services.store().keys().await.unwrap()
     }
 
     pub async fn active(&self) -> KeyRecord {
@@ -219,7 +220,7 @@ impl RotationSetup {
     }
 
     pub async fn audit_log(&self) -> Vec<AuditEvent> {
-        let mut audit_log = self.services.store.audit_log(None, 1000).await.unwrap();
+        let mut audit_log = self.services.store().audit_log(None, 1000).await.unwrap();
         audit_log.reverse();
         audit_log
     }
@@ -275,8 +276,8 @@ pub async fn install(folder: &Path, braze: &LocalBraze, url: &str, rotation: &st
     )
     .unwrap();
     let settings = Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap();
-    let services = Services::open(&settings).await.unwrap();
-    let key = first_key(&services, "main".parse().unwrap()).await.unwrap();
+    let services = Services::open(&settings, Ambient::system()).await.unwrap();
+    let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();
     for app in APPS {
         braze.add_key(app, &key.public_key, "the first").unwrap();
     }

@@ -10,10 +10,11 @@ use std::{
 
 use axum::{Router, body::Body};
 use countersign::{
-    app::{Layout, Services, first_key, open_public},
+    app::{Ambient, Layout, Services, Wiring},
     clock::{Clock, UnixMillis},
     config::{Environment, Settings},
-    http::{AppState, router},
+    http::AppState,
+    operate::Operator,
 };
 use http::{Request, header};
 use http_body_util::BodyExt;
@@ -49,8 +50,9 @@ impl Clock for TestClock {
 /// A service on the test's bench.
 pub struct TestService {
     pub services: Arc<Services>,
-    pub public: Arc<AppState>,
-    pub settings: Settings,
+    pub operator: Operator,
+    pub state: Arc<AppState>,
+    pub settings: Arc<Settings>,
     pub clock: Arc<TestClock>,
     /// An API key for `web` and `ios`.
     pub api_key: String,
@@ -84,24 +86,24 @@ impl TestService {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::of(folder.path());
         layout.create(config).unwrap();
-        let settings = Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap();
-        let mut services = Services::open(&settings).await.unwrap();
+        let settings = Arc::new(Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap());
         let clock = Arc::new(TestClock(AtomicI64::new(1_795_000_000_500)));
-        services.clock = Arc::clone(&clock) as Arc<dyn Clock>;
-        let public_key = first_key(&services, "main".parse().unwrap()).await.unwrap().public_key;
+        let ambient = Ambient { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Ambient::system() };
+        let services = Arc::new(Services::open(&settings, ambient).await.unwrap());
+        let operator = services.operator(&settings).unwrap();
+        let public_key = operator.keys().first_key("main".parse().unwrap()).await.unwrap().public_key;
         let apps = settings.policies().keys().cloned().collect();
-        let (api_key, _) = services.clients().create("backend".parse().unwrap(), apps, None).await.unwrap();
-        let services = Arc::new(services);
-        let public = open_public(&settings, &services).await.unwrap();
-        let routes = router(&public);
+        let (api_key, _) = operator.clients().create("backend".parse().unwrap(), apps, None).await.unwrap();
+        let wiring = Wiring::open(Arc::clone(&settings), Arc::clone(&services)).await.unwrap();
         Self {
+            state: Arc::clone(wiring.state()),
+            routes: wiring.routes(),
             services,
-            public,
+            operator,
             settings,
             clock,
             api_key: api_key.reveal().to_string(),
             public_key,
-            routes,
             _folder: folder,
         }
     }
@@ -146,7 +148,7 @@ impl TestService {
 
     /// The value of a metric, as `name{labels}`; 0 where there is none.
     pub fn metric(&self, series: &str) -> f64 {
-        let text = self.services.metrics.encode();
+        let text = self.services.metrics().encode();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
