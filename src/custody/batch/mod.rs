@@ -1,7 +1,6 @@
 //! Batches: eight signatures of one key are computed at once, on processors that can. Each is verified before it is
-//! used: one wrong RSA-CRT signature reveals the key (Boneh, DeMillo, Lipton, "On the Importance of Checking
-//! Cryptographic Protocols for Faults", 1997, with Lenstra's remark that one is enough), and the batch library does
-//! not verify its own.
+//! used: one wrong RSA-CRT signature reveals the key ("On the Importance of Checking Cryptographic Protocols for
+//! Faults", EUROCRYPT 1997; Lenstra showed that one is enough), and the batch library does not verify its own.
 
 #[cfg(feature = "crypto-mb")]
 mod crypto_mb;

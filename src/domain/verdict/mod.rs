@@ -153,7 +153,7 @@ fn header(token: &Unverified) -> Vec<Finding> {
             findings.push(rejected(ErrorCode::IncorrectAlgorithm, format!("alg is {alg}, Braze takes \"RS256\" only")));
         }
         None => {
-            findings.push(rejected(ErrorCode::IncorrectAlgorithm, "the header has no alg, Braze takes \"RS256\" only"))
+            findings.push(rejected(ErrorCode::IncorrectAlgorithm, "the header has no alg, Braze takes \"RS256\" only"));
         }
     }
     if token.header.get("typ").and_then(Value::as_str) != Some("JWT") {
