@@ -71,11 +71,11 @@ impl Keyring {
         self.signers.load().loaded.keys().cloned().collect()
     }
 
-    /// Opens the active key of each ring, and the published and retiring keys. A key that is loaded already is kept, not
-    /// decrypted again.
+    /// Opens the active key of each ring, and the published and retiring keys. A key that is loaded already is kept,
+    /// not decrypted again.
     ///
-    /// Changes nothing in the keyring: [`Keyring::swap`] does. A published or retiring key that does not load is left out
-    /// and listed by [`Signers::unfit`].
+    /// Changes nothing in the keyring: [`Keyring::swap`] does. A published or retiring key that does not load is left
+    /// out and listed by [`Signers::unfit`].
     ///
     /// # Errors
     /// The first [`CustodyError`] of an active key: where one ring's key is missing, no ring's key is replaced.

@@ -86,7 +86,6 @@ pub mod option {
     ///
     /// # Errors
     /// The serialiser's own.
-    #[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
     pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match duration {
             Some(duration) => serializer.collect_str(&HumanDuration(*duration)),

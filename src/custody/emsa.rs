@@ -1,14 +1,14 @@
-//! What RSASSA-PKCS1-v1_5 raises to the private exponent: the encoded message (EMSA-PKCS1-v1_5, RFC 8017 §9.2).
-//! Padding around a digest, no computation with a secret; that is left to the libraries.
+//! Encoded message of RSASSA-PKCS1-v1_5 (EMSA-PKCS1-v1_5, RFC 8017 §9.2): padding and a digest. The libraries raise
+//! it to the private exponent; nothing here computes with a secret.
 
 use aws_lc_rs::digest;
 
-/// DER of `DigestInfo` before a SHA-256 digest (RFC 8017 §9.2, note 1).
+/// Prefix of a SHA-256 digest in the DER of `DigestInfo` (RFC 8017 §9.2, note 1).
 pub(super) const SHA256_PREFIX: [u8; 19] =
     [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
 
-/// Writes the encoded message of `message` with SHA-256 over all of `to`, which is as long as the modulus: 256 bytes at
-/// least, as every key here has.
+/// Writes the encoded message of `message` with SHA-256 over all of `to`, which is as long as the modulus: 256 bytes or
+/// more for every admitted key.
 pub(super) fn encode(message: &[u8], to: &mut [u8]) {
     let digest = digest::digest(&digest::SHA256, message);
     let padding = to.len() - SHA256_PREFIX.len() - digest.as_ref().len();

@@ -1,15 +1,15 @@
-//! Errors of this room: a key that is not admitted, and a key that cannot be kept or loaded.
+//! Errors of custody: a key that is not admitted, and a key that cannot be kept or loaded.
 
 use super::format::unsupported::UnsupportedKey;
 use crate::domain::ids::Kid;
 
-/// A key is not taken. Says what was given and what to do; never shows any of its bytes.
+/// Reason why a key is not admitted. It names what was given and the remedy, and shows none of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
-    /// Something else than the PEM of an RSA private key.
+    /// The input is not an RSA private key in PEM.
     #[error(transparent)]
     Unsupported(#[from] UnsupportedKey),
-    /// The key is encrypted.
+    /// The key is encrypted, and no passphrase was given.
     #[error("the key is encrypted and there is no passphrase: give the one it was encrypted with")]
     PassphraseMissing,
     /// The key is encrypted with another passphrase.
@@ -18,104 +18,87 @@ pub enum ImportError {
          try it with `openssl pkey -in key.pem -noout`, mind a line end in the passphrase file"
     )]
     PassphraseWrong,
-    /// PBES1, triple DES or HMAC-SHA-1.
+    /// The key is encrypted with PBES1, triple DES or HMAC-SHA-1.
     #[error(
         "the key is encrypted in an outdated way: encrypt it again: openssl pkey -aes256 -in key.pem -out new-key.pem"
     )]
     OldEncryption,
-    /// Opening it would take too much memory or time.
+    /// Decryption would take too much memory or time.
     #[error(
         "the key's encryption asks for more than 256 MiB or 10,000,000 rounds: \
          encrypt it again: openssl pkey -aes256 -in key.pem -out new-key.pem"
     )]
     CostlyEncryption,
-    /// The lines are there, the key inside is not.
+    /// The PEM lines are there, but the body is not a key.
     #[error("the inside of the PEM file is damaged: copy it again, and try it with `openssl pkey -in key.pem -noout`")]
     Malformed,
-    /// More than two primes (RFC 8017 §3.2).
+    /// The key has more than two primes (RFC 8017 §3.2).
     #[error("the key has more than two primes, which Braze's verifiers need not know: {MAKE_ONE}")]
     MultiPrime,
-    /// Too weak for RS256 (RFC 7518 §3.3).
+    /// The key is too weak for RS256 (RFC 7518 §3.3).
     #[error("the key has {bits} bits, RS256 needs 2048 or more (RFC 7518): {MAKE_ONE}")]
-    TooShort {
-        /// The bits of its modulus.
-        bits: usize,
-    },
-    /// Slow, and long for a request header.
+    TooShort { bits: usize },
+    /// The key is slow, and its signatures are long for a request header.
     #[error("the key has {bits} bits, more than 4096 are not supported: {MAKE_ONE}")]
-    TooLong {
-        /// The bits of its modulus.
-        bits: usize,
-    },
-    /// Not a whole number of bytes.
+    TooLong { bits: usize },
+    /// The modulus is not a whole number of bytes.
     #[error("the key has {bits} bits, which is no multiple of 8: {MAKE_ONE}")]
-    OddSize {
-        /// The bits of its modulus.
-        bits: usize,
-    },
-    /// A public exponent other than 65537.
+    OddSize { bits: usize },
+    /// The public exponent is not 65537.
     #[error("the key's public exponent is not 65537: {MAKE_ONE}")]
     Exponent,
-    /// Anybody can compute the private key from the public one.
+    /// The primes are so close that anybody can factor the modulus (Fermat's method).
     #[error("the key is weak: its two primes are so close that the public key gives them away; {MAKE_ONE}")]
     ClosePrimes,
-    /// The parts are not of one key.
+    /// The numbers are not of one key.
     #[error("the key's numbers do not belong together: it is damaged or was put together wrongly; {MAKE_ONE}")]
     Mismatch,
-    /// The cryptographic library does not load it.
+    /// The cryptographic library refuses the key.
     #[error("the cryptographic library refuses the key: {MAKE_ONE}")]
     Refused,
-    /// It does not sign, or nobody can verify it.
+    /// The key does not sign, or its signature does not verify.
     #[error("the key failed its test ({0}): {MAKE_ONE}")]
     SelfTest(&'static str),
-    /// The key is fit, but could not be kept.
+    /// The key is admitted, but cannot be kept.
     #[error("{path}: {why}")]
     Keep {
-        /// The file that was to hold it.
         path: String,
-        /// What went wrong, and what to do.
+        /// Error and remedy.
         why: String,
     },
 }
 
 const MAKE_ONE: &str = "`countersign keys generate` makes a fit one";
 
-/// A key cannot be kept or loaded.
+/// Reason why a key cannot be generated, kept or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum CustodyError {
-    /// A file or folder could not be used.
+    /// A file or folder cannot be used.
     #[error("{path}: {why}")]
     File {
-        /// Which.
         path: String,
-        /// What went wrong, and what to do.
+        /// Error and remedy.
         why: String,
     },
-    /// The file is not the key on record, or not a fit key.
+    /// The file's key is not admitted.
     #[error("{path}: {source}")]
-    Unfit {
-        /// Which file.
-        path: String,
-        /// What is wrong with it.
-        source: ImportError,
-    },
-    /// The key made or loaded is not the one on record.
+    Unfit { path: String, source: ImportError },
+    /// The file's key is not the one on record.
     #[error("{path} holds key {found}, but {wanted} is on record there: put the right file back")]
     Mismatch {
-        /// Which file.
         path: String,
-        /// The key on record.
+        /// Key on record.
         wanted: Kid,
-        /// The key that was found.
+        /// Key in the file.
         found: Kid,
     },
-    /// A key of that size cannot be made.
+    /// Keys of this number of bits are not generated.
     #[error("{0} bits: choose 2048 (Braze's recommendation), 3072 or 4096")]
     Bits(u32),
     /// The system has no randomness, or the cryptographic library refused.
     #[error("the key could not be made: {0}")]
     Generation(String),
-    /// The threads that sign could not be started.
+    /// The signing threads could not be started.
     #[error("the signing threads could not be started ({0}): allow more threads or memory, or set fewer threads")]
     Threads(String),
 }

@@ -1,4 +1,4 @@
-//! A private key in this process.
+//! Private key in the memory of this process.
 
 use aws_lc_rs::rsa::KeyPair;
 
@@ -8,14 +8,14 @@ use super::{
 };
 use crate::domain::jws::Signature;
 
-/// Signs one by one with `aws-lc-rs`, which verifies each signature before it gives it out, and many at once where it can.
+/// Private key that signs one message with `aws-lc-rs`, and several at once where this build and processor can.
 pub(super) struct LocalKey {
     single: SingleKey,
     batch: Option<BatchKey>,
 }
 
 impl LocalKey {
-    /// The pair, and the PKCS#1 that it was read from.
+    /// Makes the key from a pair and the PKCS#1 that the pair was read from.
     pub(super) fn new(pair: KeyPair, pkcs1: &[u8], provider: Option<&Provider>) -> Self {
         let single = SingleKey::new(pair);
         let batch = provider.and_then(|provider| provider.key(pkcs1, &single));

@@ -1,4 +1,11 @@
-//! Where private keys live and sign. One file a provider; a key proves itself when it is loaded.
+//! Custody of private keys: where they are kept, and where they sign.
+//!
+//! - `signer`: the trait of a loaded key; `local_key`: a loaded key in this process
+//! - `engine`: signing threads with their queue and load shedding
+//! - `batch`: several signatures computed at once; `emsa`: the message that they encode
+//! - `admission`: checks of every key, at import, generation and load
+//! - `format`: PEM and PKCS#8
+//! - `file`: the custodian that keeps keys in files
 
 mod admission;
 mod batch;
@@ -33,10 +40,10 @@ pub use error::{CustodyError, ImportError};
 pub use format::{pem::describe, unsupported::UnsupportedKey};
 pub use signer::Signer;
 
-/// Opens the custody that the configuration names, with the threads that sign for it.
+/// Opens the configured custody and starts its signing threads.
 ///
 /// # Errors
-/// [`CustodyError`] where the folder is missing or others may write to it.
+/// [`CustodyError`] where the folder is missing or others may write to it, or a thread does not start.
 pub fn open(
     config: Config,
     metrics: Arc<Metrics>,
@@ -45,46 +52,46 @@ pub fn open(
     Ok(Arc::new(file::FileCustodian::open(config, metrics, entropy)?))
 }
 
-/// Who makes, takes in and opens keys.
+/// Custodian of keys: generates, imports, opens and destroys them.
 pub trait Custodian: Send + Sync {
-    /// Makes a key of `bits` (2048, 3072 or 4096), keeps its private half, proves it.
+    /// Generates a key of `bits` (2048, 3072 or 4096), tests it and keeps its private half.
     fn generate(&self, bits: u32) -> Result<HeldKey, CustodyError>;
 
-    /// Takes a private key in PEM (PKCS#1, PKCS#8 or encrypted PKCS#8), checks it, keeps it under our own encryption.
+    /// Imports a private key in PEM (PKCS#1, PKCS#8 or encrypted PKCS#8): checks it, and keeps it under the
+    /// encryption of this custody.
     ///
     /// # Errors
-    /// [`ImportError`] names what was given instead of a fit key, and what to do.
+    /// [`ImportError`] names what is wrong with the key, and the remedy.
     fn import(&self, pem: &Secret<Vec<u8>>, passphrase: Option<&Secret<String>>) -> Result<HeldKey, ImportError>;
 
-    /// Loads the key of this record: its private half is found, sound, signs, and is the one on record.
+    /// Loads the key of this record, tests it, and checks that it is the one on record.
     fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError>;
 
-    /// Destroys the private half for good. One that is gone already is no mistake: this may be repeated after a crash.
-    /// Copies elsewhere (backups, snapshots) are not in its reach.
+    /// Destroys the private half. A missing one is a success: the call may be repeated after a crash. Copies elsewhere
+    /// (backups, snapshots) are out of its reach.
     fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError>;
 
-    /// Where private halves are kept that no record names: left behind where a crash came between making a key and putting
-    /// it on record, or by hand.
+    /// Lists the locations of private halves that no record names. A crash between the generation of a key and its
+    /// record leaves one, or an operator does.
     fn strays(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError>;
 }
 
-/// What may be known of a key that custody has taken.
+/// Public facts about a key that custody holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldKey {
-    /// Its id: the RFC 7638 thumbprint.
     pub kid: Kid,
-    /// The bits of its modulus.
+    /// Length of the modulus in bits.
     pub bits: u32,
-    /// Its public half, SPKI in PEM.
+    /// Public half, SPKI in PEM.
     pub public_key: String,
-    /// The custody that has it.
+    /// Name of the custody.
     pub custody: &'static str,
-    /// Where that custody finds it again.
+    /// Location of the private half in that custody.
     pub locator: String,
 }
 
 impl HeldKey {
-    /// What goes on record of it: a key of this ring that signs nothing yet.
+    /// Makes the record of a pending key of this ring.
     pub fn on_record(self, ring: RingName, now: UnixMillis) -> KeyRecord {
         KeyRecord {
             kid: self.kid,

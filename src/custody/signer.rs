@@ -1,4 +1,4 @@
-//! The signer: what a loaded key can do for a token, and the private operation itself.
+//! Traits of a loaded key ([`Signer`] for requests, [`PrivateKey`] for the signing threads), and the private operation.
 
 use std::time::Duration;
 
@@ -10,38 +10,40 @@ use crate::domain::{
     jws::{SignError, Signature, SignedToken, SigningInput},
 };
 
-/// A loaded key. It has signed and verified before it got here.
+/// Loaded key. It passed a test signature when it was loaded.
 #[async_trait]
 pub trait Signer: Send + Sync {
-    /// The key's id.
+    /// Id of the key.
     fn kid(&self) -> &Kid;
 
-    /// Signs (RS256: RSASSA-PKCS1-v1_5 with SHA-256, RFC 7518 §3.3).
+    /// Signs with RS256 (RSASSA-PKCS1-v1_5 with SHA-256, RFC 7518 §3.3).
     async fn sign(&self, input: SigningInput) -> Result<SignedToken, SignError>;
 
-    /// How long to stay away, where a signature asked for now would have to wait too long; costs next to nothing, so
-    /// that a request can be refused before any work is done for it.
+    /// Time after which a client should ask again, where a new signature would wait too long. The call costs next to
+    /// nothing, so that a request can be refused before any work is done for it.
     fn overloaded(&self) -> Option<Duration>;
 }
 
-/// The private operation.
+/// Private operation of a key; runs on a signing thread.
 pub(super) trait PrivateKey: Send + Sync {
-    /// The signature, or why there is none.
+    /// Signs one message.
+    ///
+    /// # Errors
+    /// The reason, as text.
     fn sign(&self, message: &[u8]) -> Result<Signature, String>;
 
-    /// How many messages this key can sign together now; 1 where it cannot.
+    /// Number of messages that this key can sign together now; 1 where it signs one by one.
     fn lanes(&self) -> usize {
         1
     }
 
-    /// Signs at most [`Self::lanes`] messages together; `None` for one that must be signed singly.
+    /// Signs at most [`Self::lanes`] messages together; `None` for a message that must be signed alone.
     fn sign_together(&self, messages: &[&[u8]]) -> Vec<Option<Signature>> {
         vec![None; messages.len()]
     }
 }
 
-/// An RSA key of this process that signs one message at a time with `aws-lc-rs`, which verifies each signature before it
-/// gives it out.
+/// RSA key that signs one message at a time with `aws-lc-rs`, which verifies each signature before it returns it.
 pub(super) struct SingleKey(KeyPair);
 
 impl SingleKey {

@@ -78,7 +78,8 @@ impl fmt::Debug for UserId {
 /// True for a character that is invisible or changes the order of visible ones: two ids that look alike would be two
 /// users.
 ///
-/// These are Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators and the interlinear marks.
+/// These are Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators and the interlinear
+/// marks.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
@@ -168,7 +169,8 @@ name! {
     RingName
 }
 name! {
-    /// Name of a backend that holds API keys; two keys of one client may be valid at once, so that they can be replaced.
+    /// Name of a backend that holds API keys; two keys of one client may be valid at once, so that they can be
+    /// replaced.
     ClientName
 }
 

@@ -1,5 +1,5 @@
-//! Compact serialisation of a token (RFC 7515 §3.1): [`Claims`] → [`SigningInput`] → [`SignedToken`]. Each step consumes
-//! its input, so that nothing is signed twice.
+//! Compact serialisation of a token (RFC 7515 §3.1): [`Claims`] → [`SigningInput`] → [`SignedToken`]. Each step
+//! consumes its input, so that nothing is signed twice.
 
 use std::{fmt, sync::LazyLock, time::Duration};
 

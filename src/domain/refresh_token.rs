@@ -107,8 +107,8 @@ fn additional_data(version: [u8; 4]) -> [u8; 9] {
 }
 
 impl Contents {
-    /// Encodes `session (16) ‖ counter (8) ‖ issued, idle, absolute (8 each) ‖ shortened lifetime in s, 0 for none (4) ‖
-    /// length of the app's name (1) ‖ app ‖ user`, numbers big endian.
+    /// Encodes `session (16) ‖ counter (8) ‖ issued, idle, absolute (8 each) ‖ shortened lifetime in s, 0 for none
+    /// (4) ‖ length of the app's name (1) ‖ app ‖ user`, numbers big endian.
     fn encode(&self) -> Vec<u8> {
         // At least 1: with 0 for a lifetime below a second, the next token would have the app's full lifetime.
         let shortened = self.shortened.map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).max(1));

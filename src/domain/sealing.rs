@@ -18,7 +18,8 @@ use crate::secret::Secret;
 pub struct SealingSecrets(BTreeMap<u32, Secret<[u8; 32]>>);
 
 impl SealingSecrets {
-    /// Parses entries `<version>:<64 hexadecimal digits>`, separated by white space or commas; `#` starts a comment line.
+    /// Parses entries `<version>:<64 hexadecimal digits>`, separated by white space or commas; `#` starts a comment
+    /// line.
     ///
     /// # Errors
     /// [`BadSealingSecret`] names the entry, never its contents.
@@ -261,7 +262,8 @@ pub enum Resealing {
 /// Error of a sealing secret that does not open the store.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the sealing secret does not open this store: it was made with another one, or with a version that is gone from the file"
+    "the sealing secret does not open this store: it was made with another one, \
+     or with a version that is gone from the file"
 )]
 pub struct WrongSealingSecret;
 

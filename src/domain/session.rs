@@ -69,7 +69,8 @@ pub enum Decision {
     /// The token's successor was issued and never used (its answer was lost, or two tabs raced): the same successor
     /// counter is issued again, and the session does not change.
     Repeat,
-    /// The token is authentic and newer than the store's counter: the store lost writes. The session advances to counter
+    /// The token is authentic and newer than the store's counter: the store lost writes. The session advances to
+    /// counter
     /// `to`, and an alarm is raised.
     Ahead { to: u64 },
     /// The session's idle or absolute lifetime is over.

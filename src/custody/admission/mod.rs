@@ -1,4 +1,4 @@
-//! Takes a private key in, or says why not: every key goes through here, at import, when made and at every load.
+//! Admission of private keys: every key is checked here, at import, at generation and at each load.
 
 mod rsa_params;
 mod selftest;
@@ -23,67 +23,66 @@ use super::{
 };
 use crate::{domain::ids::Kid, secret::Entropy};
 
-/// What may be known of a private key: its public half.
+/// Public half of a private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicHalf {
-    /// The RFC 7638 thumbprint.
     pub kid: Kid,
-    /// The bits of the modulus.
+    /// Length of the modulus in bits.
     pub bits: u32,
     /// SPKI in PEM.
     pub pem: String,
 }
 
-/// A key that passed every check, ready to sign.
-pub(super) struct FitKey {
+/// Key that passed every check and is ready to sign.
+pub(super) struct AdmittedKey {
     pub(super) public: PublicHalf,
     pub(super) pair: KeyPair,
 }
 
-/// Checks an unencrypted private key without using it; never costs more than some milliseconds.
+/// Checks an unencrypted private key without signing with it; takes some milliseconds at most.
 ///
 /// # Errors
-/// [`ImportError`] says what it is instead.
+/// [`ImportError`] names what is wrong with the key.
 pub fn inspect_pem(bytes: &[u8]) -> Result<PublicHalf, ImportError> {
     let pkcs1 = read(bytes, None)?;
     load(&pkcs1).map(|(key, _)| key.public)
 }
 
-/// The PKCS#1 in a PEM file.
+/// Reads the PKCS#1 from a PEM file.
 pub(super) fn read(pem: &[u8], passphrase: Option<&str>) -> Result<Zeroizing<Vec<u8>>, ImportError> {
     format::pkcs8::unwrap(pem::private_key(pem)?, passphrase)
 }
 
-/// Whether these bytes are an encrypted private key.
+/// True for the bytes of an encrypted private key.
 pub(super) fn is_encrypted(pem: &[u8]) -> bool {
     pem::private_key(pem).is_ok_and(|block| block.form == pem::Form::EncryptedPkcs8)
 }
 
-/// Makes the key ready to sign, after every check and a signature.
-pub(super) fn admit(pkcs1: &[u8], entropy: &dyn Entropy) -> Result<FitKey, ImportError> {
+/// Checks a key, tests it with a signature, and makes it ready to sign.
+pub(super) fn admit(pkcs1: &[u8], entropy: &dyn Entropy) -> Result<AdmittedKey, ImportError> {
     let (key, public) = load(pkcs1)?;
     selftest::prove(&key.pair, &public, entropy)?;
     Ok(key)
 }
 
-fn load(pkcs1: &[u8]) -> Result<(FitKey, pkcs1::RsaPublicKey<'_>), ImportError> {
+fn load(pkcs1: &[u8]) -> Result<(AdmittedKey, pkcs1::RsaPublicKey<'_>), ImportError> {
     let key = pkcs1::RsaPrivateKey::from_der(pkcs1).map_err(|_| ImportError::Malformed)?;
     rsa_params::check(&key)?;
     let pair = KeyPair::from_der(pkcs1).map_err(|_| ImportError::Refused)?;
     let public = public_half(&pair, key.public_key())?;
-    Ok((FitKey { public, pair }, key.public_key()))
+    Ok((AdmittedKey { public, pair }, key.public_key()))
 }
 
 fn public_half(pair: &KeyPair, public: pkcs1::RsaPublicKey<'_>) -> Result<PublicHalf, ImportError> {
     let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| ImportError::Refused)?;
     let pem = encode_string("PUBLIC KEY", LineEnding::LF, spki.as_ref()).map_err(|_| ImportError::Refused)?;
     let (n, e) = (public.modulus.as_bytes(), public.public_exponent.as_bytes());
-    // Whole bytes without leading zeros: rsa_params::check refuses other sizes.
+    // `rsa_params::check` admits only sizes of whole bytes without leading zeros.
     let bits = u32::try_from(n.len() * 8).unwrap_or(u32::MAX);
     Ok(PublicHalf { kid: thumbprint(n, e), bits, pem })
 }
 
-/// The RFC 7638 §3 thumbprint: SHA-256 over the required members in lexicographic order, without white space.
+/// Thumbprint of RFC 7638 §3: SHA-256 over the required members in lexicographic order, without white space.
 fn thumbprint(n: &[u8], e: &[u8]) -> Kid {
     let (n, e) = (URL_SAFE_NO_PAD.encode(n), URL_SAFE_NO_PAD.encode(e));
     let jwk = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);

@@ -1,21 +1,21 @@
-//! The arithmetic of an RSA key: whether its numbers belong together, and whether they are strong enough.
+//! Arithmetic checks of an RSA key: its numbers belong together, and are strong enough.
 
 use rsa::{BigUint, pkcs1};
 use zeroize::Zeroizing;
 
 use crate::custody::error::ImportError;
 
-/// `rsa`'s key is only checked here, never signed with.
+/// Key type of `rsa`, which is used for its checks only, never to sign.
 #[expect(clippy::disallowed_types, reason = "validate() only; the private operation is aws-lc-rs's")]
 type Validated = rsa::RsaPrivateKey;
 
-/// The only public exponent taken (2^16 + 1): what every tool makes by default.
+/// Only admitted public exponent (2^16 + 1), the default of every tool.
 const EXPONENT: u32 = 65_537;
 
-/// How many rounds of Fermat's factorisation a key must withstand.
+/// Rounds of Fermat's factorisation that a key must withstand.
 const FERMAT_ROUNDS: u32 = 100;
 
-/// Checks all of a key's numbers; the most telling complaint comes first.
+/// Checks all numbers of a key; the most helpful error comes first.
 pub(super) fn check(key: &pkcs1::RsaPrivateKey<'_>) -> Result<(), ImportError> {
     if key.other_prime_infos.is_some() {
         return Err(ImportError::MultiPrime);
@@ -35,10 +35,10 @@ pub(super) fn check(key: &pkcs1::RsaPrivateKey<'_>) -> Result<(), ImportError> {
     };
     pair.belongs_to(&modulus)?;
     pair.withstands_fermat(&modulus)?;
-    pair.agrees_with_its_shortcuts()
+    pair.has_right_crt_values()
 }
 
-/// 2048 to 4096 bits, in whole bytes: a size in between is unusual, but signs and verifies everywhere.
+/// Admits 2048 to 4096 bits in whole bytes: an unusual size in between also signs and verifies everywhere.
 fn size(modulus: &BigUint) -> Result<(), ImportError> {
     match modulus.bits() {
         bits @ ..2048 => Err(ImportError::TooShort { bits }),
@@ -62,7 +62,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// n = p·q, and d undoes e.
+    /// Checks that n = p·q, and that d is the inverse of e.
     fn belongs_to(&self, modulus: &BigUint) -> Result<(), ImportError> {
         let primes = vec![BigUint::clone(&self.p), BigUint::clone(&self.q)];
         let validated =
@@ -70,16 +70,17 @@ impl Pair {
         validated.map(drop).map_err(|_| ImportError::Mismatch)
     }
 
-    /// Fermat's method tries a = ⌈√n⌉, ⌈√n⌉ + 1, … and ends at a = (p + q) / 2: with the factors known, one
-    /// comparison tells whether it would end within the rounds. The sums cannot underflow: p·q has 2048 bits.
+    /// Checks that Fermat's factorisation would not succeed within the rounds. It tries a = ⌈√n⌉, ⌈√n⌉ + 1, … and
+    /// ends at a = (p + q) / 2; with the factors known, one comparison is enough. The difference cannot underflow:
+    /// p·q has 2048 bits.
     fn withstands_fermat(&self, modulus: &BigUint) -> Result<(), ImportError> {
         let end = Zeroizing::new((&*self.p + &*self.q) >> 1);
         let start = Zeroizing::new(&*end - FERMAT_ROUNDS);
         if *modulus > &*start * &*start { Err(ImportError::ClosePrimes) } else { Ok(()) }
     }
 
-    /// The values for the Chinese remainder theorem (RFC 8017 §3.2): a wrong one makes signatures that give p away.
-    fn agrees_with_its_shortcuts(&self) -> Result<(), ImportError> {
+    /// Checks the values for the Chinese remainder theorem (RFC 8017 §3.2): a wrong one makes signatures that reveal p.
+    fn has_right_crt_values(&self) -> Result<(), ImportError> {
         let sound = *self.dp == &*self.d % (&*self.p - 1_u32)
             && *self.dq == &*self.d % (&*self.q - 1_u32)
             && *self.q_inverse < *self.p

@@ -1,4 +1,4 @@
-//! A key proves itself before it is taken: it signs something new, and two libraries verify that.
+//! Test signature of a key before it is admitted: it signs random bytes, and two libraries verify the signature.
 
 use aws_lc_rs::{
     digest,
@@ -12,7 +12,7 @@ use crate::{
     secret::{Entropy, random},
 };
 
-/// Signs random bytes; verifies with the library that signed, and with one that shares no code with it.
+/// Signs random bytes; verifies with the library that signed, and with another library that shares no code with it.
 pub(super) fn prove(key: &KeyPair, public: &pkcs1::RsaPublicKey<'_>, entropy: &dyn Entropy) -> Result<(), ImportError> {
     let message = random::<32>(entropy).map_err(|_| ImportError::SelfTest("there is no randomness"))?;
     let signature = sign(key, &message).map_err(|_| ImportError::SelfTest("it does not sign"))?;

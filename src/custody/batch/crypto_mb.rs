@@ -1,14 +1,14 @@
-//! Intel's `crypto_mb` (Cryptography Primitives Library): eight RSA operations at once with AVX-512 IFMA or AVX-IFMA. All
-//! unsafe code of this project stands in this file, and rests on this argument:
+//! Intel's `crypto_mb` (Cryptography Primitives Library): eight RSA operations at once with AVX-512 IFMA or AVX-IFMA.
+//! All unsafe code of this project is in this file. It is sound for these reasons:
 //!
-//! * The functions read and write only through the pointers they are given: eight of each kind, and a buffer. Every
-//!   pointer comes from a slice whose length was checked against what the operation of this key size reads or writes, and
-//!   the slices outlive the call. Input and output are different slices.
-//! * The library keeps nothing between calls, takes no callback, and holds no lock: calls may run on several threads. The
-//!   method tables are constants of its own.
-//! * The processor was asked once, by the library's own test, before anything else here could be reached.
+//! * The functions read and write only through the pointers that they are given: eight of each kind, and a buffer.
+//!   Every pointer comes from a slice whose length was checked against what the operation of this key size reads or
+//!   writes, and the slices outlive the call. Input and output are different slices.
+//! * The library keeps no state between calls, takes no callback, and holds no lock: calls may run on several threads.
+//!   The method tables are its own constants.
+//! * The library's own test of the processor is called before anything else here can be reached.
 //!
-//! What it computes is not trusted: see the parent module.
+//! The parent module verifies the results.
 #![allow(unsafe_code)]
 
 use std::{
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{LANES, Lanes};
 
-/// One pointer a lane.
+/// One pointer for each lane.
 type Pointers<T> = [*const T; LANES];
 type Outputs = [*mut u8; LANES];
 /// `mbx_RSA_Method`: opaque.
@@ -69,8 +69,9 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-/// The library's conversions from OpenSSL's numbers need these two of OpenSSL's functions. Nothing here calls those
-/// conversions, but they share a section with what is called, so that the linker asks for them.
+/// Stand-in for OpenSSL's function of this name, as [`BN_bn2lebinpad`]. The library's conversions from OpenSSL's
+/// numbers need both. Nothing here calls those conversions, but the linker needs them: they share a section with
+/// functions that are called.
 #[unsafe(no_mangle)]
 extern "C" fn BN_num_bits(_: *const c_void) -> c_int {
     abort()
@@ -82,7 +83,7 @@ extern "C" fn BN_bn2lebinpad(_: *const c_void, _: *mut u8, _: c_int) -> c_int {
     abort()
 }
 
-/// Name and version of the library, where this processor can run it.
+/// Returns name and version of the library, where this processor can run it.
 pub(super) fn available() -> Result<String, String> {
     // SAFETY: 0 asks the processor itself; nothing is read or written.
     if unsafe { mbx_is_crypto_mb_applicable(0) } != 1 {
@@ -93,17 +94,17 @@ pub(super) fn available() -> Result<String, String> {
     Ok(text.to_string_lossy().into_owned())
 }
 
-/// The processor's time stamp counter. An emulated processor counts the instructions it executed there (`tests/batch/`).
+/// Reads the processor's time stamp counter, where an emulated processor counts its instructions (`tests/batch/`).
 #[cfg(test)]
 pub(super) fn time_stamp() -> u64 {
     // SAFETY: reads a counter that every processor has that this library was made for.
     unsafe { std::arch::x86_64::_rdtsc() }
 }
 
-/// This key's lanes.
+/// Makes the lanes of a key.
 ///
 /// # Errors
-/// Where the library has no operation for a key of this size and shape.
+/// The reason, as text, where the library has no operation for a key of this size.
 pub(super) fn lanes(key: &pkcs1::RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String> {
     let length = key.modulus.as_bytes().len();
     let bits = match length {
@@ -132,7 +133,7 @@ pub(super) fn lanes(key: &pkcs1::RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, St
     }))
 }
 
-/// A number as 64-bit limbs, least significant first, of so many bytes in all.
+/// Converts a number to 64-bit limbs, least significant first, of `bytes` bytes in all.
 fn limbs(number: UintRef<'_>, bytes: usize) -> Result<Zeroizing<Box<[u64]>>, String> {
     let number = number.as_bytes();
     if number.len() > bytes {
@@ -145,9 +146,10 @@ fn limbs(number: UintRef<'_>, bytes: usize) -> Result<Zeroizing<Box<[u64]>>, Str
     Ok(limbs)
 }
 
-/// A method and the scratch space it needs.
+/// Method of the library, and the scratch space that it needs.
 struct Operation {
     method: Method,
+    /// Size in bytes.
     scratch: usize,
 }
 
@@ -163,7 +165,7 @@ impl Operation {
         Self { method, scratch: usize::try_from(bytes).unwrap_or(0) }
     }
 
-    /// Fresh scratch space; whatever the operation leaves there is erased. Eight bytes are erased at a time.
+    /// Allocates scratch space, which is erased on drop, eight bytes at a time.
     fn scratch(&self) -> Zeroizing<Vec<u64>> {
         Zeroizing::new(vec![0; self.scratch.div_ceil(8)])
     }
@@ -183,7 +185,7 @@ struct CryptoMb {
 }
 
 impl CryptoMb {
-    /// A pointer to each lane's number.
+    /// Splits the buffers into pointers to each lane's number.
     fn split(&self, from: &[u8], to: &mut [u8]) -> (Pointers<u8>, Outputs) {
         assert!(
             from.len() == LANES * self.length && to.len() == LANES * self.length,
@@ -200,12 +202,12 @@ impl CryptoMb {
     }
 }
 
-/// The same number for each lane.
+/// Pointers to the same number for each lane.
 fn each(number: &[u64]) -> Pointers<u64> {
     [number.as_ptr(); LANES]
 }
 
-/// One status a lane, four bits each; 0 is success.
+/// Checks the status of all lanes, four bits each; 0 is success.
 fn checked(status: u32) -> Result<(), String> {
     if status == 0 { Ok(()) } else { Err(format!("the batch library answered {status:#010x}")) }
 }
@@ -216,8 +218,8 @@ impl Lanes for CryptoMb {
         let (p, q, dp, dq) = (each(&self.p), each(&self.q), each(&self.dp), each(&self.dq));
         let q_inverse = each(&self.q_inverse);
         let mut scratch = self.private.scratch();
-        // SAFETY: the argument at the top of this file. `from` and `to` have `bits` each, the five private numbers half of
-        // that, the scratch space what the method asks for.
+        // SAFETY: the argument at the top of this file. `from` and `to` have `bits` each, the five private numbers
+        // half of that, the scratch space what the method asks for.
         checked(unsafe {
             mbx_rsa_private_crt_mb8(
                 from.as_ptr(),
@@ -238,7 +240,8 @@ impl Lanes for CryptoMb {
         let (from, to) = self.split(from, to);
         let n = each(&self.n);
         let mut scratch = self.public.scratch();
-        // SAFETY: the argument at the top of this file. All numbers have `bits`, the scratch space what the method asks for.
+        // SAFETY: the argument at the top of this file. All numbers have `bits`, the scratch space what the method
+        // asks for.
         checked(unsafe {
             mbx_rsa_public_mb8(
                 from.as_ptr(),

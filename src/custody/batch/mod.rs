@@ -1,6 +1,6 @@
-//! Eight signatures of one key at once, on processors that can. Each is verified before it leaves: one wrong RSA-CRT
-//! signature gives the key away ("On the Importance of Checking Cryptographic Protocols for Faults", 1997; that one is
-//! enough is Lenstra's), and the batch library does not check its own.
+//! Batches: eight signatures of one key are computed at once, on processors that can. Each is verified before it is
+//! used: one wrong RSA-CRT signature reveals the key ("On the Importance of Checking Cryptographic Protocols for
+//! Faults", EUROCRYPT 1997; Lenstra showed that one is enough), and the batch library does not verify its own.
 
 #[cfg(feature = "crypto-mb")]
 mod crypto_mb;
@@ -20,41 +20,42 @@ use crate::{
     telemetry::{Alarm, Metrics},
 };
 
-/// How many signatures are computed at once.
+/// Number of signatures that are computed at once.
 pub(super) const LANES: usize = 8;
 
-/// Wrong signatures after which none is made this way any more: once is a cosmic ray, three times is a broken processor.
+/// Number of wrong signatures after which batches are switched off: one may be a cosmic ray, three are a broken
+/// processor.
 const TOLERATED_FAULTS: u32 = 3;
 
-/// Whether signatures that wait together are computed together. `custody.batch` in the configuration.
+/// Use of batches: `custody.batch` in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Batch {
-    /// Where this build and this processor can, and the key passes its test.
+    /// Batches where this build and this processor can, and the key passes its test.
     #[default]
     Auto,
-    /// Never.
+    /// No batches.
     Off,
 }
 
-/// The raw operations with one key. Buffers hold [`LANES`] numbers, big-endian, each as long as the modulus.
+/// Raw RSA operations with one key. Buffers hold [`LANES`] numbers, big-endian, each as long as the modulus.
 pub(super) trait Lanes: Send + Sync {
-    /// Raises each number to the private exponent. What comes of it must be verified.
+    /// Raises each number to the private exponent. The result must be verified.
     fn private(&self, from: &[u8], to: &mut [u8]) -> Result<(), String>;
 
     /// Raises each number to the public exponent.
     fn public(&self, from: &[u8], to: &mut [u8]) -> Result<(), String>;
 }
 
-/// What makes [`Lanes`] of keys, until it proves faulty.
+/// Provider of [`Lanes`] for keys, shared with the count of its faults.
 pub(super) struct Provider {
     faults: Arc<Faults>,
     make: fn(&pkcs1::RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String>,
 }
 
 impl Provider {
-    /// What this build and this processor have; `None`, and a line in the log that says why, where they have none or it
-    /// was switched off.
+    /// Finds the provider of this build and processor. Returns `None`, and logs the reason, where there is none or it
+    /// is switched off.
     pub(super) fn find(batch: Batch, metrics: &Arc<Metrics>) -> Option<Self> {
         let found = match batch {
             Batch::Off => Err("custody.batch is off".to_owned()),
@@ -75,8 +76,8 @@ impl Provider {
         }
     }
 
-    /// Makes this key's lanes and tests all of them: each must make what `single` makes. `None`, and a line in the log,
-    /// where the key must sign one by one.
+    /// Makes the lanes of a key and tests each: its signature must equal that of `single`. Returns `None`, and logs the
+    /// reason, where the key must sign one by one.
     pub(super) fn key(&self, pkcs1: &[u8], single: &dyn PrivateKey) -> Option<BatchKey> {
         let made = pkcs1::RsaPrivateKey::try_from(pkcs1).map_err(|why| why.to_string()).and_then(|key| {
             let lanes = (self.make)(&key)?;
@@ -99,15 +100,14 @@ fn available() -> Result<Found, String> {
     Err("this build has no batch library (feature crypto-mb)".to_owned())
 }
 
-/// Signs 1 to 8 messages; `None` stands for a signature that came out wrong.
+/// Function that signs 1 to 8 messages; `None` stands for a wrong signature.
 #[cfg(feature = "crypto-mb")]
 pub type SignTogether = Box<dyn Fn(&[&[u8]]) -> Vec<Option<Signature>>>;
 
-/// The batch library by itself, with a key in PKCS#8, outside any engine: to measure what it costs. Each signature is
-/// verified, as always.
+/// Makes a batch signer of a key in PKCS#8, without an engine, to measure its cost. Each signature is verified.
 ///
 /// # Errors
-/// Where this processor cannot, or the key is unfit.
+/// The reason, as text, where this processor has no batches or the key does not fit.
 #[cfg(feature = "crypto-mb")]
 pub fn batch_signer(pkcs8: &[u8]) -> Result<SignTogether, String> {
     available()?;
@@ -121,30 +121,30 @@ pub fn batch_signer(pkcs8: &[u8]) -> Result<SignTogether, String> {
     Ok(Box::new(move |messages| key.sign(messages)))
 }
 
-/// A key whose signatures are computed together.
+/// Key whose signatures are computed together.
 pub(super) struct BatchKey {
     lanes: Box<dyn Lanes>,
-    /// Bytes of the modulus, and of a signature.
+    /// Length of the modulus and of a signature in bytes.
     length: usize,
     faults: Arc<Faults>,
 }
 
 impl BatchKey {
-    /// Whether it may still be used.
+    /// True while batches are not switched off.
     pub(super) fn is_sound(&self) -> bool {
         !self.faults.are_too_many()
     }
 
-    /// Signs 1 to [`LANES`] messages; `None` stands for a signature that came out wrong and was thrown away.
+    /// Signs 1 to [`LANES`] messages; `None` stands for a wrong signature, which is discarded.
     pub(super) fn sign(&self, messages: &[&[u8]]) -> Vec<Option<Signature>> {
         let encoded = self.encode(messages);
-        // A wrong signature must not stay in memory either.
+        // A wrong signature must not stay in memory.
         let mut signatures = Zeroizing::new(vec![0; encoded.len()]);
         let mut verified = vec![0; encoded.len()];
         let computed =
             self.lanes.private(&encoded, &mut signatures).and_then(|()| self.lanes.public(&signatures, &mut verified));
         if let Err(why) = computed {
-            self.faults.note(&why);
+            self.faults.record(&why);
             return vec![None; messages.len()];
         }
         let lanes = encoded.chunks(self.length).zip(verified.chunks(self.length)).zip(signatures.chunks(self.length));
@@ -153,14 +153,15 @@ impl BatchKey {
             .map(|((encoded, verified), signature)| {
                 let right = encoded == verified;
                 if !right {
-                    self.faults.note("a signature does not verify");
+                    self.faults.record("a signature does not verify");
                 }
                 right.then(|| Signature(signature.to_vec()))
             })
             .collect()
     }
 
-    /// Lanes that nobody needs compute the first message once more: an empty lane is an error to the library.
+    /// Encodes one message for each lane. Unused lanes get the first message, because the library refuses an empty
+    /// lane.
     fn encode(&self, messages: &[&[u8]]) -> Vec<u8> {
         let mut encoded = vec![0; LANES * self.length];
         for (lane, to) in encoded.chunks_mut(self.length).enumerate() {
@@ -169,7 +170,7 @@ impl BatchKey {
         encoded
     }
 
-    /// All lanes, each with a message of its own, against the other library: the scheme is deterministic.
+    /// Tests each lane with a message of its own against `single`: the scheme is deterministic.
     fn prove(&self, single: &dyn PrivateKey) -> Result<(), String> {
         let messages: [[u8; 16]; LANES] = std::array::from_fn(|lane| [u8::try_from(lane).unwrap_or(u8::MAX); 16]);
         let together = self.sign(&messages.each_ref().map(<[u8; 16]>::as_slice));
@@ -182,7 +183,7 @@ impl BatchKey {
     }
 }
 
-/// Wrong signatures of this process.
+/// Count of wrong signatures in this process.
 struct Faults {
     count: AtomicU32,
     metrics: Arc<Metrics>,
@@ -197,7 +198,7 @@ impl Faults {
         self.count.load(Relaxed) >= TOLERATED_FAULTS
     }
 
-    fn note(&self, why: &str) {
+    fn record(&self, why: &str) {
         let count = self.count.fetch_add(1, Relaxed).saturating_add(1);
         self.metrics.signature_fault();
         tracing::warn!(why, count, "a batch signature was wrong: thrown away, and signed again singly");

@@ -1,8 +1,8 @@
-//! The threads that sign. A signature is some 255 µs of pure computation: it would hold up the threads that serve.
+//! Signing threads. A signature is some 255 µs of computation, which would block the threads that serve requests.
 //!
-//! Work waits in a line for each key, first come first served; the keys take turns. What waits for one key is signed
-//! together where the key can do that, and nothing waits for more to come. Where the wait would be too long, work is refused
-//! before anything is done for it: a quick refusal lets clients come back later, a long queue makes everybody late.
+//! Each key has a queue, first in first out; the keys are served round robin. Jobs that wait for one key are signed
+//! together where the key can do that, and no job waits for more to come. A job that would wait too long is refused
+//! before any work is done for it: a quick refusal lets its client come back later, a long queue delays every client.
 
 mod queue;
 mod shedding;
@@ -34,17 +34,17 @@ use crate::{
     telemetry::{Metrics, Stopwatch},
 };
 
-/// However fast a key signs, no more than this waits for one thread.
+/// Maximal number of waiting jobs for each thread, however fast they are signed.
 const MAX_QUEUE_PER_THREAD: usize = 1024;
 
-/// Signatures that are handed out together while others wait. Each hand-out wakes the threads that serve, which costs
-/// more than the hand-out itself; an idle engine hands out at once.
+/// Number of replies that are sent together while jobs wait. Sending wakes the threads that serve requests, which costs
+/// more than the sending itself; an idle engine sends each reply at once.
 const REPLY_BATCH: usize = 16;
 
-/// A signature that was kept so long for others is handed out with the next: slow processors need no sixteen.
+/// Maximal time that a reply is held back for others; on a slow processor it comes before [`REPLY_BATCH`].
 const REPLY_WITHIN: Duration = Duration::from_millis(4);
 
-/// Signing threads and their queue. Dropped, it ends them and waits until they have ended.
+/// Signing threads and their queue. Dropping it stops the threads and joins them.
 pub struct Engine {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -53,19 +53,19 @@ pub struct Engine {
 struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
-    /// The queue's length, to be read without its lock.
+    /// Length of the queue, readable without the lock.
     waiting: AtomicUsize,
     shedding: Shedding,
-    /// How long the queue may be.
-    places: usize,
+    /// Maximal length of the queue.
+    capacity: usize,
     metrics: Arc<Metrics>,
 }
 
 impl Engine {
-    /// Starts the threads, one at least.
+    /// Starts the threads, at least one.
     ///
     /// # Errors
-    /// Where the system starts no more threads; those started are ended.
+    /// The system's error where a thread does not start; the started ones are stopped.
     pub fn start(threads: usize, max_wait: Duration, metrics: Arc<Metrics>) -> io::Result<Self> {
         let threads = threads.max(1);
         let shared = Arc::new(Shared {
@@ -73,7 +73,7 @@ impl Engine {
             work: Condvar::new(),
             waiting: AtomicUsize::new(0),
             shedding: Shedding::new(threads, max_wait),
-            places: MAX_QUEUE_PER_THREAD * threads,
+            capacity: MAX_QUEUE_PER_THREAD * threads,
             metrics,
         });
         let mut engine = Self { shared, threads: Vec::with_capacity(threads) };
@@ -85,7 +85,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A signer with this key, on these threads.
+    /// Makes a signer that signs with this key on these threads.
     pub(super) fn signer(self: &Arc<Self>, kid: Kid, key: Arc<dyn PrivateKey>) -> Arc<dyn Signer> {
         Arc::new(LocalSigner { kid, key, engine: Arc::clone(self) })
     }
@@ -96,19 +96,19 @@ impl Drop for Engine {
         self.shared.lock().closed = true;
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
-            // Its panics were caught and reported; there is nobody left to tell.
+            // The thread caught and reported its own panics.
             drop(thread.join());
         }
     }
 }
 
 impl Shared {
-    /// No code panics under the lock; should it ever, the queue is sound all the same.
+    /// Locks the queue. No code panics under the lock, and a panic would leave the queue consistent.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long a signature asked for now would wait, where that is too long.
+    /// Estimated wait of a new job, where it is too long.
     fn overloaded(&self) -> Option<Duration> {
         self.shedding.too_long(self.waiting.load(Relaxed))
     }
@@ -118,37 +118,37 @@ impl Shared {
             return Err(SignError::Overloaded { retry_after });
         }
         let mut queue = self.lock();
-        if queue.len() >= self.places {
+        if queue.len() >= self.capacity {
             return Err(SignError::Overloaded { retry_after: self.shedding.estimate(queue.len()) });
         }
         queue.push(job);
-        self.note_length(&queue);
+        self.record_length(&queue);
         let wake = queue.idle > 0;
         drop(queue);
-        // Waking costs a system call: not under load, when nobody sleeps.
+        // Waking costs a system call, which is saved under load, when no thread sleeps.
         if wake {
             self.work.notify_one();
         }
         Ok(())
     }
 
-    /// Takes what is next, if anything waits.
+    /// Takes the next jobs; false where none waits.
     fn try_take(&self, into: &mut Vec<Job>) -> bool {
         let mut queue = self.lock();
         let taken = queue.take(into);
-        self.note_length(&queue);
+        self.record_length(&queue);
         taken
     }
 
-    /// Takes what is next, and waits for it; false when the engine ends.
+    /// Waits for the next jobs and takes them; false when the engine stops.
     fn take(&self, into: &mut Vec<Job>) -> bool {
         let mut queue = self.lock();
         loop {
             if queue.take(into) {
-                self.note_length(&queue);
+                self.record_length(&queue);
                 return true;
             }
-            self.note_length(&queue);
+            self.record_length(&queue);
             if queue.closed {
                 return false;
             }
@@ -158,35 +158,35 @@ impl Shared {
         }
     }
 
-    fn note_length(&self, queue: &Queue) {
+    fn record_length(&self, queue: &Queue) {
         self.waiting.store(queue.len(), Relaxed);
         self.metrics.sign_queue_length(queue.len());
     }
 
-    /// A thread's life.
+    /// Main loop of a signing thread.
     fn work(&self) {
-        let (mut taken, mut finished) = (Vec::new(), Finished::new());
+        let (mut taken, mut replies) = (Vec::new(), PendingReplies::new());
         let mut ready = Stopwatch::start();
         loop {
             if !self.try_take(&mut taken) {
-                finished.flush_replies();
+                replies.flush_replies();
                 if !self.take(&mut taken) {
                     return;
                 }
                 ready = Stopwatch::start();
             }
             let count = taken.len();
-            self.sign(&mut taken, &mut finished);
-            if finished.is_due() {
-                finished.flush_replies();
+            self.sign(&mut taken, &mut replies);
+            if replies.is_due() {
+                replies.flush_replies();
             }
             self.shedding.signed(count, ready.elapsed());
             ready = Stopwatch::start();
         }
     }
 
-    /// Signs what was taken; it is by one key.
-    fn sign(&self, taken: &mut Vec<Job>, finished: &mut Finished) {
+    /// Signs the taken jobs, which are all of one key.
+    fn sign(&self, taken: &mut Vec<Job>, replies: &mut PendingReplies) {
         let count = taken.len();
         let signing = Stopwatch::start();
         for job in taken.iter() {
@@ -200,21 +200,21 @@ impl Shared {
                 None => sign_alone(&*job.key, job.input),
             };
             signed += usize::from(answer.is_ok());
-            finished.push(job.reply, answer);
+            replies.push(job.reply, answer);
         }
         let share = signing.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         self.metrics.signed(signed, count, share);
     }
 }
 
-/// What is signed and not yet handed out: a signature, or why there is none, and who waits for it.
-struct Finished {
+/// Replies that are not sent yet.
+struct PendingReplies {
     answers: Vec<(Reply, Result<SignedToken, SignError>)>,
-    /// Since the first of them.
+    /// Time since the first of them.
     since: Stopwatch,
 }
 
-impl Finished {
+impl PendingReplies {
     fn new() -> Self {
         Self { answers: Vec::with_capacity(2 * REPLY_BATCH), since: Stopwatch::start() }
     }
@@ -232,17 +232,17 @@ impl Finished {
 
     fn flush_replies(&mut self) {
         for (reply, answer) in self.answers.drain(..) {
-            // Fails where whoever asked has gone meanwhile.
+            // Fails where the caller has gone.
             drop(reply.send(answer));
         }
     }
 }
 
-/// What the key signs together; nothing where one job is alone.
+/// Signs the jobs together; an empty result for a single job.
 fn sign_together(jobs: &[Job]) -> Vec<Option<Signature>> {
     let [first, _, ..] = jobs else { return Vec::new() };
     let messages: Vec<&[u8]> = jobs.iter().map(|job| job.input.as_bytes()).collect();
-    // After a panic each is tried alone.
+    // After a panic each job is signed alone.
     catch_unwind(AssertUnwindSafe(|| first.key.sign_together(&messages))).unwrap_or_default()
 }
 
@@ -254,7 +254,7 @@ fn sign_alone(key: &dyn PrivateKey, input: SigningInput) -> Result<SignedToken, 
     }
 }
 
-/// A key in this process.
+/// Signer of a key in this process.
 struct LocalSigner {
     kid: Kid,
     key: Arc<dyn PrivateKey>,
@@ -271,7 +271,7 @@ impl Signer for LocalSigner {
         let (reply, answer) = oneshot::channel();
         let job = Job { key: Arc::clone(&self.key), input, reply, enqueued: Stopwatch::start() };
         self.engine.shared.push(job)?;
-        // The reply is dropped unanswered by nobody but a thread that died.
+        // Only a thread that died drops the reply channel without an answer.
         answer.await.unwrap_or_else(|_| Err(SignError::Unavailable("the signing thread is gone".to_owned())))
     }
 

@@ -1,4 +1,4 @@
-//! What waits for a signature: a line for each key, served in turn, so that no key waits for another one's crowd.
+//! Queue of signing jobs: one queue for each key, served round robin, so that many jobs of one key delay no other key.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -10,14 +10,14 @@ use crate::{
     telemetry::Stopwatch,
 };
 
-/// Fewer than these are signed one by one: eight lanes take as long as two and a half single signatures, however few are
-/// needed.
-const WORTH_A_BATCH: usize = 3;
+/// Minimal number of jobs that are signed together: a batch of eight lanes takes as long as two and a half single
+/// signatures, even where fewer lanes are needed.
+const MIN_BATCH: usize = 3;
 
-/// The way to who waits.
+/// Channel to the caller that waits for the signature.
 pub(super) type Reply = oneshot::Sender<Result<SignedToken, SignError>>;
 
-/// Something to sign, and who waits for it.
+/// Signing input with its key and its caller.
 pub(super) struct Job {
     pub(super) key: Arc<dyn PrivateKey>,
     pub(super) input: SigningInput,
@@ -27,58 +27,59 @@ pub(super) struct Job {
 
 #[derive(Default)]
 pub(super) struct Queue {
-    /// None is empty: what a line holds on to is a private key.
-    lines: VecDeque<VecDeque<Job>>,
+    /// Queues of the keys, in the order of service. An empty queue is removed, so that no private key is kept alive.
+    queues: VecDeque<VecDeque<Job>>,
     waiting: usize,
-    /// Threads that sleep.
+    /// Number of sleeping threads.
     pub(super) idle: usize,
     pub(super) closed: bool,
 }
 
 impl Queue {
-    /// How much waits, of all keys.
+    /// Number of waiting jobs of all keys.
     pub(super) fn len(&self) -> usize {
         self.waiting
     }
 
     pub(super) fn push(&mut self, job: Job) {
         self.waiting += 1;
-        let same_key = |line: &&mut VecDeque<Job>| line.front().is_some_and(|first| Arc::ptr_eq(&first.key, &job.key));
-        match self.lines.iter_mut().find(same_key) {
-            Some(line) => line.push_back(job),
-            None => self.lines.push_back(VecDeque::from([job])),
+        let has_same_key =
+            |queue: &&mut VecDeque<Job>| queue.front().is_some_and(|first| Arc::ptr_eq(&first.key, &job.key));
+        match self.queues.iter_mut().find(has_same_key) {
+            Some(queue) => queue.push_back(job),
+            None => self.queues.push_back(VecDeque::from([job])),
         }
     }
 
-    /// Takes what is to be signed next, all of it by one key: one job, or as many as the key signs together. Whoever has
-    /// gone is left out: the token would reach nobody. False where nothing is left.
+    /// Takes the next jobs, all of one key: one job, or as many as the key signs together. A job whose caller has
+    /// gone is dropped. False where no job waits.
     pub(super) fn take(&mut self, into: &mut Vec<Job>) -> bool {
         while into.is_empty() {
-            let Some(mut line) = self.lines.pop_front() else { return false };
-            let before = line.len();
-            take_from(&mut line, into);
-            self.waiting -= before - line.len();
-            if !line.is_empty() {
-                self.lines.push_back(line);
+            let Some(mut queue) = self.queues.pop_front() else { return false };
+            let before = queue.len();
+            take_from(&mut queue, into);
+            self.waiting -= before - queue.len();
+            if !queue.is_empty() {
+                self.queues.push_back(queue);
             }
         }
         true
     }
 }
 
-fn take_from(line: &mut VecDeque<Job>, into: &mut Vec<Job>) {
-    let most = line.front().map_or(0, |first| first.key.lanes());
+fn take_from(queue: &mut VecDeque<Job>, into: &mut Vec<Job>) {
+    let most = queue.front().map_or(0, |first| first.key.lanes());
     while into.len() < most
-        && let Some(job) = line.pop_front()
+        && let Some(job) = queue.pop_front()
     {
         if !job.reply.is_closed() {
             into.push(job);
         }
     }
-    // Too few: other threads may take the rest.
-    if into.len() < WORTH_A_BATCH {
+    // Too few for a batch: all but the first go back for other threads.
+    if into.len() < MIN_BATCH {
         for job in into.drain(1.min(into.len())..).rev() {
-            line.push_front(job);
+            queue.push_front(job);
         }
     }
 }

@@ -1,26 +1,26 @@
-//! When a signature is refused instead of queued: where it would wait too long.
+//! Load shedding: a signature that would wait too long is refused instead of queued.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-/// What a signature takes before the first one was measured.
-const FIRST_GUESS: Duration = Duration::from_micros(300);
+/// Estimated time of a signature before the first one is measured.
+const INITIAL_ESTIMATE: Duration = Duration::from_micros(300);
 
-/// A measured signature moves the average by one part in so many.
+/// Divisor of a measurement's weight in the moving average.
 const WEIGHT: u64 = 16;
 
-/// No measurement counts for more: a process that was stopped for an hour is no slower after it.
-const LONGEST: Duration = Duration::from_secs(1);
+/// Limit of a measurement: a process that was stopped for an hour is not slower afterwards.
+const MAX_MEASUREMENT: Duration = Duration::from_secs(1);
 
-/// How fast the queue moves, and how long it may be.
+/// Estimate of the time in the queue, and its limit.
 pub(super) struct Shedding {
     threads: u32,
     max_wait: Duration,
-    /// Moving average of the time from one signature of a thread to its next, in nanoseconds. Whatever else the processor
-    /// did meanwhile is in it; of a batch, each one's share.
-    pace: AtomicU64,
+    /// Moving average of the time from one signature of a thread to its next, in nanoseconds. It includes other work of
+    /// the processor; a signature of a batch counts with its share.
+    average: AtomicU64,
 }
 
 impl Shedding {
@@ -28,33 +28,33 @@ impl Shedding {
         Self {
             threads: u32::try_from(threads).unwrap_or(u32::MAX).max(1),
             max_wait,
-            pace: AtomicU64::new(nanos(FIRST_GUESS)),
+            average: AtomicU64::new(nanos(INITIAL_ESTIMATE)),
         }
     }
 
-    /// How long a signature asked for now would wait, where so many wait already.
+    /// Estimated wait of a new signature behind `waiting` others.
     pub(super) fn estimate(&self, waiting: usize) -> Duration {
-        let all = self.pace.load(Relaxed).saturating_mul(waiting as u64);
+        let all = self.average.load(Relaxed).saturating_mul(waiting as u64);
         Duration::from_nanos(all) / self.threads
     }
 
-    /// The estimate, where that is too long.
+    /// Estimated wait, where it is too long.
     pub(super) fn too_long(&self, waiting: usize) -> Option<Duration> {
         let wait = self.estimate(waiting);
         (wait > self.max_wait).then_some(wait)
     }
 
-    /// A thread signed so many, and was ready for more after so long. Two threads may overwrite each other's share: an
-    /// average loses nothing by that.
+    /// Adds a measurement: a thread made `count` signatures in `took`. Two threads may overwrite each other's
+    /// measurement, which does not matter to an average.
     pub(super) fn signed(&self, count: usize, took: Duration) {
-        let share = nanos(took.min(LONGEST)) / (count as u64).max(1);
-        let pace = self.pace.load(Relaxed);
-        self.pace.store(pace - pace / WEIGHT + share / WEIGHT, Relaxed);
+        let share = nanos(took.min(MAX_MEASUREMENT)) / (count as u64).max(1);
+        let average = self.average.load(Relaxed);
+        self.average.store(average - average / WEIGHT + share / WEIGHT, Relaxed);
     }
 }
 
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -64,15 +64,15 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn the_estimate_is_the_queue_times_the_pace_by_the_threads() {
+    fn the_estimate_is_the_queue_times_the_average_by_the_threads() {
         let shedding = Shedding::new(2, MS);
-        shedding.pace.store(1_000_000, Relaxed);
+        shedding.average.store(1_000_000, Relaxed);
         assert_eq!(shedding.too_long(2), None, "exactly as long as allowed");
         assert_eq!(shedding.too_long(6), Some(3 * MS));
     }
 
     #[test]
-    fn the_pace_follows_what_signatures_take() {
+    fn the_average_follows_what_signatures_take() {
         let shedding = Shedding::new(1, MS);
         for _ in 0..200 {
             shedding.signed(1, 2 * MS);
@@ -101,7 +101,7 @@ mod tests {
         let shedding = Shedding::new(1, 30 * MS);
         shedding.signed(1, Duration::from_hours(1));
         for _ in 0..64 {
-            shedding.signed(1, FIRST_GUESS);
+            shedding.signed(1, INITIAL_ESTIMATE);
         }
         assert_eq!(shedding.too_long(10), None);
     }

@@ -1,4 +1,4 @@
-//! The folder of key files: nobody else may write to it, read a file of it, or stand a link in our way.
+//! Folder of key files. Nobody else may write to it or read its files, and links in it are not followed.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::custody::{error::CustodyError, format::pem::MAX_BYTES};
 
-/// A folder that was found to be safe when it was opened.
+/// Folder whose owner and mode were checked when it was opened.
 pub(super) struct Folder {
     fd: OwnedFd,
     path: PathBuf,
@@ -25,18 +25,18 @@ impl Folder {
         let fd = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|why| file_error(&shown, &format!("{why}: make the folder: mkdir -m 700 {shown}")))?;
         let stat = fstat(&fd).map_err(|why| file_error(&shown, &why.to_string()))?;
-        match folder_complaint(&Facts::of(&stat), us(), &shown) {
+        match folder_complaint(&Attributes::of(&stat), our_uid(), &shown) {
             None => Ok(Self { fd, path: path.to_owned() }),
             Some(why) => Err(file_error(&shown, &why)),
         }
     }
 
-    /// The path of a file in it, to be shown.
+    /// Path of a file in the folder, for messages.
     pub(super) fn show(&self, name: &str) -> String {
         self.path.join(name).display().to_string()
     }
 
-    /// The file's bytes, in a buffer that never grew, so that no copy stays behind.
+    /// Reads a file into a buffer that never grows, so that no copy stays in memory.
     pub(super) fn read(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
         let shown = self.show(name);
         if !is_plain_name(name) {
@@ -44,7 +44,7 @@ impl Folder {
         }
         let file = self.open_file(name).map_err(|why| file_error(&shown, &cannot_open(&why)))?;
         let stat = fstat(&file).map_err(|why| file_error(&shown, &why.to_string()))?;
-        if let Some(why) = file_complaint(&Facts::of(&stat), us(), &shown) {
+        if let Some(why) = file_complaint(&Attributes::of(&stat), our_uid(), &shown) {
             return Err(file_error(&shown, &why));
         }
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
@@ -54,18 +54,20 @@ impl Folder {
         read_exactly(file, size).map_err(|why| file_error(&shown, &why.to_string()))
     }
 
-    /// Opens without following a link, and without waiting where a pipe was put.
+    /// Opens a file without following a link, and without waiting where it is a pipe.
     fn open_file(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(openat(&self.fd, name, flags, Mode::empty())?.into())
     }
 
-    /// Writes a new file that survives a power cut, whole or not at all; one that is there already stays as it is
-    /// ([`io::ErrorKind::AlreadyExists`]). `tag` makes the name of the unfinished file unique.
+    /// Writes a new file durably and atomically. `tag` makes the name of the unfinished file unique.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] where the name is taken; that file is not changed.
     pub(super) fn write_new(&self, name: &str, tag: u64, bytes: &[u8]) -> io::Result<()> {
         let unfinished = format!(".{name}.{tag:016x}.tmp");
         let done = self.write_durably(&unfinished, bytes).and_then(|()| {
-            // Unlike a rename, a link never replaces what has the name already.
+            // Unlike a rename, a link never replaces an existing file.
             linkat(&self.fd, &unfinished, &self.fd, name, AtFlags::empty()).map_err(io::Error::from)
         });
         let removed = unlinkat(&self.fd, &unfinished, AtFlags::empty());
@@ -74,8 +76,8 @@ impl Folder {
         Ok(rustix::fs::fsync(&self.fd)?)
     }
 
-    /// Overwrites a file, then takes its name away, each durably: where the disk keeps old blocks, as flash does, it takes
-    /// the passphrase besides to read them. A file that is not there is gone already.
+    /// Overwrites a file, then unlinks it, each durably. A disk that keeps old blocks, as flash does, may still hold
+    /// the file; only the passphrase protects it there. A missing file is a success.
     pub(super) fn destroy(&self, name: &str) -> Result<(), CustodyError> {
         let shown = self.show(name);
         if !is_plain_name(name) {
@@ -101,7 +103,7 @@ impl Folder {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let private = Mode::RUSR | Mode::WUSR;
         let mut file = File::from(openat(&self.fd, name, flags, private)?);
-        // A strange umask may have taken bits away.
+        // The umask may have cleared bits.
         rustix::fs::fchmod(&file, private)?;
         file.write_all(bytes)?;
         file.sync_all()
@@ -112,11 +114,11 @@ pub(super) fn file_error(path: &str, why: &str) -> CustodyError {
     CustodyError::File { path: path.to_owned(), why: why.to_owned() }
 }
 
-fn us() -> u32 {
+fn our_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Keeps a record from pointing out of the folder.
+/// True for a name that stays in the folder.
 fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])
 }
@@ -135,51 +137,51 @@ fn read_exactly(mut file: File, size: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// What the rules look at.
-struct Facts {
+/// Attributes of a file or folder that are checked.
+struct Attributes {
     kind: FileType,
     owner: u32,
     mode: u32,
 }
 
-impl Facts {
+impl Attributes {
     fn of(stat: &Stat) -> Self {
         Self { kind: FileType::from_raw_mode(stat.st_mode), owner: stat.st_uid, mode: stat.st_mode & 0o7777 }
     }
 
-    fn foreign_to(&self, us: u32) -> bool {
-        self.owner != us && self.owner != 0
+    fn belongs_to_other(&self, our_uid: u32) -> bool {
+        self.owner != our_uid && self.owner != 0
     }
 }
 
-fn folder_complaint(facts: &Facts, us: u32, path: &str) -> Option<String> {
-    if facts.foreign_to(us) {
-        return Some(format!("belongs to user {}, not to us ({us}) or root: chown {us} {path}", facts.owner));
+fn folder_complaint(file: &Attributes, our_uid: u32, path: &str) -> Option<String> {
+    if file.belongs_to_other(our_uid) {
+        return Some(format!("belongs to user {}, not to us ({our_uid}) or root: chown {our_uid} {path}", file.owner));
     }
-    (facts.mode & 0o022 != 0).then(|| format!("others may write to it (mode {:04o}): chmod go-w {path}", facts.mode))
+    (file.mode & 0o022 != 0).then(|| format!("others may write to it (mode {:04o}): chmod go-w {path}", file.mode))
 }
 
-fn file_complaint(facts: &Facts, us: u32, path: &str) -> Option<String> {
-    if facts.kind != FileType::RegularFile {
+fn file_complaint(file: &Attributes, our_uid: u32, path: &str) -> Option<String> {
+    if file.kind != FileType::RegularFile {
         return Some("is not a plain file: put the key file there".to_owned());
     }
-    if facts.foreign_to(us) {
-        return Some(format!("belongs to user {}, not to us ({us}) or root: chown {us} {path}", facts.owner));
+    if file.belongs_to_other(our_uid) {
+        return Some(format!("belongs to user {}, not to us ({our_uid}) or root: chown {our_uid} {path}", file.owner));
     }
-    (facts.mode & 0o077 != 0).then(|| format!("others may open it (mode {:04o}): chmod 600 {path}", facts.mode))
+    (file.mode & 0o077 != 0).then(|| format!("others may open it (mode {:04o}): chmod 600 {path}", file.mode))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn facts(kind: FileType, owner: u32, mode: u32) -> Facts {
-        Facts { kind, owner, mode }
+    fn attributes(kind: FileType, owner: u32, mode: u32) -> Attributes {
+        Attributes { kind, owner, mode }
     }
 
     #[test]
     fn a_folder_is_ours_and_nobody_else_writes_to_it() {
-        let complaint = |owner, mode| folder_complaint(&facts(FileType::Directory, owner, mode), 1000, "keys");
+        let complaint = |owner, mode| folder_complaint(&attributes(FileType::Directory, owner, mode), 1000, "keys");
         assert_eq!(complaint(1000, 0o700), None);
         assert_eq!(complaint(0, 0o755), None);
         assert!(complaint(1000, 0o770).unwrap().ends_with("chmod go-w keys"));
@@ -189,14 +191,14 @@ mod tests {
 
     #[test]
     fn a_file_is_ours_and_nobody_else_opens_it() {
-        let complaint = |owner, mode| file_complaint(&facts(FileType::RegularFile, owner, mode), 1000, "k.pem");
+        let complaint = |owner, mode| file_complaint(&attributes(FileType::RegularFile, owner, mode), 1000, "k.pem");
         assert_eq!(complaint(1000, 0o600), None);
         assert_eq!(complaint(0, 0o400), None);
         for mode in [0o640, 0o604, 0o610, 0o601, 0o620, 0o602] {
             assert!(complaint(1000, mode).unwrap().ends_with("chmod 600 k.pem"), "{mode:o}");
         }
         assert!(complaint(1001, 0o600).unwrap().ends_with("chown 1000 k.pem"));
-        assert!(file_complaint(&facts(FileType::Fifo, 1000, 0o600), 1000, "k.pem").is_some());
+        assert!(file_complaint(&attributes(FileType::Fifo, 1000, 0o600), 1000, "k.pem").is_some());
     }
 
     #[test]
@@ -205,7 +207,7 @@ mod tests {
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let folder = Folder::open(dir.path()).unwrap();
         folder.write_new("k.pem", 1, b"private").unwrap();
-        // Another name of the same file shows what became of its bytes.
+        // A second name of the file shows its bytes after the first name is gone.
         std::fs::hard_link(dir.path().join("k.pem"), dir.path().join("copy")).unwrap();
         folder.destroy("k.pem").unwrap();
         assert!(!dir.path().join("k.pem").exists());

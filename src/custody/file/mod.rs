@@ -1,4 +1,4 @@
-//! Custody in files: a folder with one `<kid>.pem` a key, encrypted where there is a passphrase.
+//! Custody in files: a folder with one file `<kid>.pem` for each key, encrypted where there is a passphrase.
 
 mod folder;
 
@@ -12,11 +12,14 @@ use zeroize::Zeroizing;
 
 use self::folder::{Folder, file_error};
 use super::{
-    Config, Custodian, CustodyError, Engine, HeldKey, ImportError, Signer,
-    admission::{self, FitKey},
+    Config, Custodian, HeldKey,
+    admission::{self, AdmittedKey},
     batch::Provider,
+    engine::Engine,
+    error::{CustodyError, ImportError},
     format,
     local_key::LocalKey,
+    signer::Signer,
 };
 use crate::{
     domain::{ids::Kid, key::KeyRecord},
@@ -24,10 +27,10 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// What records say of keys that are held here.
+/// Name of this custody in key records.
 const NAME: &str = "file";
 
-/// Keeps keys in the folder of its configuration, and signs with the threads of its engine.
+/// Custodian that keeps keys in a folder, and signs with the threads of its engine.
 pub(super) struct FileCustodian {
     config: Config,
     entropy: Arc<dyn Entropy>,
@@ -37,7 +40,7 @@ pub(super) struct FileCustodian {
 
 impl FileCustodian {
     pub(super) fn open(config: Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Result<Self, CustodyError> {
-        // Looked at again at each use; but a service that could never load a key should not start.
+        // Each use checks the folder again; this check keeps a service from starting that could never load a key.
         Folder::open(&config.dir)?;
         let batch = Provider::find(config.batch, &metrics);
         let engine = Engine::start(config.thread_count(), config.max_wait, metrics)
@@ -49,8 +52,9 @@ impl FileCustodian {
         self.config.passphrase.as_ref().map(|passphrase| passphrase.expose().as_str())
     }
 
-    /// Writes the key's file. The same key once more is no mistake: an import may be repeated after a crash.
-    fn keep(&self, key: FitKey, pkcs1: &[u8]) -> Result<HeldKey, CustodyError> {
+    /// Writes the key's file. A file that holds the same key already is a success: an import may be repeated after a
+    /// crash.
+    fn keep(&self, key: AdmittedKey, pkcs1: &[u8]) -> Result<HeldKey, CustodyError> {
         let folder = Folder::open(&self.config.dir)?;
         let locator = format!("{}.pem", key.public.kid);
         let shown = folder.show(&locator);
@@ -58,15 +62,15 @@ impl FileCustodian {
             .map_err(|why| file_error(&shown, &why.to_string()))?;
         let tag = random::<8>(&*self.entropy).map_err(|why| file_error(&shown, &why.to_string()))?;
         match folder.write_new(&locator, u64::from_be_bytes(tag), sealed.as_bytes()) {
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => self.same_key(&folder, &locator, &key)?,
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => self.check_existing(&folder, &locator, &key)?,
             done => done.map_err(|why| file_error(&shown, &format!("the key could not be written: {why}")))?,
         }
         let public = key.public;
         Ok(HeldKey { kid: public.kid, bits: public.bits, public_key: public.pem, custody: NAME, locator })
     }
 
-    /// Whether the file that is there already holds this key, kept as it would be kept now.
-    fn same_key(&self, folder: &Folder, locator: &str, key: &FitKey) -> Result<(), CustodyError> {
+    /// Checks that the existing file holds this key, encrypted as it would be encrypted now.
+    fn check_existing(&self, folder: &Folder, locator: &str, key: &AdmittedKey) -> Result<(), CustodyError> {
         let bytes = folder.read(locator)?;
         let encrypted = admission::is_encrypted(&bytes);
         match self.load(folder, locator, &bytes) {
@@ -79,8 +83,13 @@ impl FileCustodian {
         }
     }
 
-    /// The key in a file, and the PKCS#1 that it was read from.
-    fn load(&self, folder: &Folder, locator: &str, bytes: &[u8]) -> Result<(FitKey, Zeroizing<Vec<u8>>), CustodyError> {
+    /// Admits the key in a file; returns it with the PKCS#1 that it was read from.
+    fn load(
+        &self,
+        folder: &Folder,
+        locator: &str,
+        bytes: &[u8],
+    ) -> Result<(AdmittedKey, Zeroizing<Vec<u8>>), CustodyError> {
         admission::read(bytes, self.passphrase())
             .and_then(|pkcs1| admission::admit(&pkcs1, &*self.entropy).map(|key| (key, pkcs1)))
             .map_err(|source| CustodyError::Unfit { path: folder.show(locator), source })
@@ -89,7 +98,7 @@ impl FileCustodian {
 
 impl Custodian for FileCustodian {
     fn generate(&self, bits: u32) -> Result<HeldKey, CustodyError> {
-        let pkcs1 = make(bits)?;
+        let pkcs1 = generate(bits)?;
         let key = admission::admit(&pkcs1, &*self.entropy).map_err(|why| CustodyError::Generation(why.to_string()))?;
         self.keep(key, &pkcs1)
     }
@@ -128,8 +137,8 @@ impl Custodian for FileCustodian {
     }
 }
 
-/// A new key, as PKCS#1.
-fn make(bits: u32) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
+/// Generates a key, as PKCS#1.
+fn generate(bits: u32) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
     let size = match bits {
         2048 => KeySize::Rsa2048,
         3072 => KeySize::Rsa3072,

@@ -1,4 +1,4 @@
-//! Private keys as bytes: PEM read leniently, PKCS#8 taken off and put on, and a name for everything that is no RSA key.
+//! Formats of private keys: [`pem`] and [`pkcs8`] are read and written, [`unsupported`] names all others.
 
 pub(super) mod pem;
 pub(super) mod pkcs8;

@@ -1,4 +1,5 @@
-//! Says what a PEM file is, and takes the one private key out of it (RFC 7468, read leniently as its §3 advises).
+//! Parser of PEM files (RFC 7468, read leniently as its §3 advises): finds the private key, or names what else is
+//! there.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use pkcs8::{
@@ -10,13 +11,13 @@ use zeroize::Zeroizing;
 
 use super::unsupported::UnsupportedKey;
 
-/// The largest file that is looked at; an RSA key of 4096 bits has some 3,300 bytes in PEM.
+/// Maximal size of a key file in bytes; an RSA key of 4096 bits has some 3,300 bytes in PEM.
 pub(in crate::custody) const MAX_BYTES: usize = 64 * 1024;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
 
-/// The forms of a private key that are taken in.
+/// Supported form of a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::custody) enum Form {
     /// `RSA PRIVATE KEY` (RFC 8017 §A.1.2).
@@ -37,7 +38,7 @@ impl Form {
     }
 }
 
-/// A private key as it stood in the file, freed of base64.
+/// Private key of a PEM file, decoded from base64.
 pub(in crate::custody) struct Block {
     pub(in crate::custody) form: Form,
     pub(in crate::custody) der: Zeroizing<Vec<u8>>,
@@ -47,11 +48,11 @@ pub(in crate::custody) struct Block {
 pub fn describe(bytes: &[u8]) -> &'static str {
     match private_key(bytes) {
         Ok(block) => block.form.name(),
-        Err(foreign) => foreign.name(),
+        Err(unsupported) => unsupported.name(),
     }
 }
 
-/// The one private key of a PEM file.
+/// Returns the private key of a PEM file that holds nothing else.
 pub(in crate::custody) fn private_key(bytes: &[u8]) -> Result<Block, UnsupportedKey> {
     if bytes.len() > MAX_BYTES {
         return Err(UnsupportedKey::TooLarge);
@@ -63,33 +64,34 @@ pub(in crate::custody) fn private_key(bytes: &[u8]) -> Result<Block, Unsupported
     let (form, body) = only_key(&blocks(bytes)?)?;
     let der = decode(body)?;
     if form == Form::Pkcs8 {
-        is_rsa(&der)?;
+        check_algorithm(&der)?;
     }
     Ok(Block { form, der })
 }
 
-struct Armoured<'a> {
+/// PEM block in base64.
+struct EncodedBlock<'a> {
     label: &'a [u8],
     body: &'a [u8],
 }
 
-fn blocks(mut rest: &[u8]) -> Result<Vec<Armoured<'_>>, UnsupportedKey> {
+fn blocks(mut rest: &[u8]) -> Result<Vec<EncodedBlock<'_>>, UnsupportedKey> {
     let mut found = Vec::new();
     while let Some(start) = find(rest, BEGIN) {
-        let (label, after) = cut(&rest[start + BEGIN.len()..], DASHES)?;
-        // A line end in a label: its own dashes are missing, and the next line's were found.
+        let (label, after) = split_once(&rest[start + BEGIN.len()..], DASHES)?;
+        // A label with a line end has no closing dashes of its own; those found belong to the next line.
         if label.len() > 64 || label.contains(&b'\n') {
-            return Err(UnsupportedKey::CutOff);
+            return Err(UnsupportedKey::Truncated);
         }
-        let (body, after) = cut(after, &[b"-----END ", label, DASHES].concat())?;
-        found.push(Armoured { label, body });
+        let (body, after) = split_once(after, &[b"-----END ", label, DASHES].concat())?;
+        found.push(EncodedBlock { label, body });
         rest = after;
     }
     Ok(found)
 }
 
-fn cut<'a>(bytes: &'a [u8], at: &[u8]) -> Result<(&'a [u8], &'a [u8]), UnsupportedKey> {
-    let middle = find(bytes, at).ok_or(UnsupportedKey::CutOff)?;
+fn split_once<'a>(bytes: &'a [u8], at: &[u8]) -> Result<(&'a [u8], &'a [u8]), UnsupportedKey> {
+    let middle = find(bytes, at).ok_or(UnsupportedKey::Truncated)?;
     Ok((&bytes[..middle], &bytes[middle + at.len()..]))
 }
 
@@ -97,14 +99,14 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
-/// The private key, where it is the only thing in the file.
-fn only_key<'a>(blocks: &[Armoured<'a>]) -> Result<(Form, &'a [u8]), UnsupportedKey> {
+/// Returns the private key, where it is the only block.
+fn only_key<'a>(blocks: &[EncodedBlock<'a>]) -> Result<(Form, &'a [u8]), UnsupportedKey> {
     // `openssl ecparam -genkey` writes the curve as a block of its own before the key.
     let mut kinds = blocks.iter().filter(|block| !block.label.ends_with(b"PARAMETERS")).map(kind_of);
     let first = kinds.next().unwrap_or(Err(UnsupportedKey::OtherPem));
     for other in kinds {
         match (first, other) {
-            // A chain of certificates is a certificate all the same.
+            // A chain of certificates counts as one certificate.
             (Err(one), Err(other)) if one == other => {}
             _ => return Err(UnsupportedKey::Several),
         }
@@ -112,7 +114,7 @@ fn only_key<'a>(blocks: &[Armoured<'a>]) -> Result<(Form, &'a [u8]), Unsupported
     first
 }
 
-fn kind_of<'a>(block: &Armoured<'a>) -> Result<(Form, &'a [u8]), UnsupportedKey> {
+fn kind_of<'a>(block: &EncodedBlock<'a>) -> Result<(Form, &'a [u8]), UnsupportedKey> {
     let form = match block.label {
         b"RSA PRIVATE KEY" if find(block.body, b"Proc-Type:").is_some() => Err(UnsupportedKey::LegacyEncrypted),
         b"RSA PRIVATE KEY" => Ok(Form::Pkcs1),
@@ -130,28 +132,28 @@ fn kind_of<'a>(block: &Armoured<'a>) -> Result<(Form, &'a [u8]), UnsupportedKey>
     form.map(|form| (form, block.body))
 }
 
-/// Base64 to bytes; both buffers are made at full size at once, so that growing leaves no copy behind.
+/// Decodes base64. Both buffers are allocated at full size, so that growing leaves no copy in memory.
 fn decode(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnsupportedKey> {
     let mut dense = Zeroizing::new(Vec::with_capacity(body.len()));
     dense.extend(body.iter().filter(|byte| !byte.is_ascii_whitespace()));
     let mut der = Zeroizing::new(vec![0; dense.len() / 4 * 3 + 3]);
     let len = STANDARD.decode_slice(&*dense, &mut der).map_err(|_| {
-        // An environment variable or a JSON file held it before.
+        // The key was copied from an environment variable or a JSON file.
         if find(body, b"\\n").is_some() { UnsupportedKey::EscapedNewlines } else { UnsupportedKey::BadBase64 }
     })?;
     der.truncate(len);
     Ok(der)
 }
 
-/// Whether PKCS#8 says that it holds an RSA key (RFC 8017 §A.1); other algorithms are refused by name.
-pub(in crate::custody) fn is_rsa(pkcs8: &[u8]) -> Result<(), UnsupportedKey> {
+/// Checks that PKCS#8 names the RSA algorithm (RFC 8017 §A.1); names other algorithms in the error.
+pub(in crate::custody) fn check_algorithm(pkcs8: &[u8]) -> Result<(), UnsupportedKey> {
     const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
     const DSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
     const PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
     // RFC 8410 §3: X25519 to Ed448 are .110 to .113 of this arc.
     const EDWARDS: &str = "1.3.101.11";
 
-    // What is no PKCS#8 at all is the parser's to refuse.
+    // The parser refuses bytes that are not PKCS#8.
     let Ok(info) = PrivateKeyInfo::from_der(pkcs8) else { return Ok(()) };
     match info.algorithm.oid {
         pkcs1::ALGORITHM_OID => Ok(()),
@@ -163,7 +165,7 @@ pub(in crate::custody) fn is_rsa(pkcs8: &[u8]) -> Result<(), UnsupportedKey> {
     }
 }
 
-/// What bytes without a BEGIN line are.
+/// Identifies bytes without a BEGIN line.
 fn without_pem(bytes: &[u8]) -> UnsupportedKey {
     let starts = |with: &[u8]| bytes.starts_with(with);
     match bytes {
@@ -171,18 +173,18 @@ fn without_pem(bytes: &[u8]) -> UnsupportedKey {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [_, 0, ..] => UnsupportedKey::Utf16,
         [0xFE, 0xED, 0xFE, 0xED, ..] => UnsupportedKey::JavaKeystore,
         [b'{', ..] => UnsupportedKey::Json,
-        [0x30, ..] => der(bytes).unwrap_or(UnsupportedKey::Garbage),
+        [0x30, ..] => der(bytes).unwrap_or(UnsupportedKey::Unknown),
         _ if starts(b"ssh-") || starts(b"ecdsa-") => UnsupportedKey::PublicKey,
         _ if starts(b"PuTTY-User-Key-File") => UnsupportedKey::Putty,
         // "-----BEGIN " in base64.
         _ if starts(b"LS0tLS1CRUdJTi") => UnsupportedKey::Base64OfPem,
         // The beginning of any DER SEQUENCE of 256 bytes and more, in base64.
         _ if starts(b"MII") => UnsupportedKey::BareBase64,
-        _ => UnsupportedKey::Garbage,
+        _ => UnsupportedKey::Unknown,
     }
 }
 
-/// What a DER SEQUENCE is: told by its first elements.
+/// Identifies a DER SEQUENCE by its first elements.
 fn der(bytes: &[u8]) -> Option<UnsupportedKey> {
     let content = sequence(bytes)?;
     if SubjectPublicKeyInfoRef::from_der(bytes).is_ok() || pkcs1::RsaPublicKey::from_der(bytes).is_ok() {

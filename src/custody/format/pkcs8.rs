@@ -1,4 +1,4 @@
-//! PKCS#8 round a key: takes it off, with the passphrase where it is encrypted, and puts ours on.
+//! PKCS#8, plain or encrypted: decodes the key of others, and encodes the key that custody keeps.
 
 use pkcs8::{
     AlgorithmIdentifierRef, EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument,
@@ -14,7 +14,7 @@ use crate::{
     secret::{Entropy, NoEntropy, random},
 };
 
-/// The key inside a block, as PKCS#1 in DER.
+/// Decodes and decrypts the key of a block, to PKCS#1 in DER.
 pub(in crate::custody) fn unwrap(block: Block, passphrase: Option<&str>) -> Result<Zeroizing<Vec<u8>>, ImportError> {
     match block.form {
         Form::Pkcs1 => Ok(block.der),
@@ -28,14 +28,14 @@ pub(in crate::custody) fn unwrap(block: Block, passphrase: Option<&str>) -> Resu
     }
 }
 
-/// The PKCS#1 inside PKCS#8.
+/// Extracts the PKCS#1 from PKCS#8.
 pub(in crate::custody) fn from_pkcs8(der: &[u8]) -> Result<Zeroizing<Vec<u8>>, ImportError> {
-    pem::is_rsa(der)?;
+    pem::check_algorithm(der)?;
     let info = PrivateKeyInfo::from_der(der).map_err(|_| ImportError::Malformed)?;
     Ok(Zeroizing::new(info.private_key.to_vec()))
 }
 
-/// Whether the encryption is one that can be opened, before anybody is asked for a passphrase.
+/// Parses the parameters and checks that they are supported, before anybody is asked for a passphrase.
 fn readable(der: &[u8]) -> Result<EncryptedPrivateKeyInfo<'_>, ImportError> {
     let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| unreadable(der))?;
     let params = info.encryption_algorithm.pbes2().ok_or(ImportError::OldEncryption)?;
@@ -46,7 +46,7 @@ fn readable(der: &[u8]) -> Result<EncryptedPrivateKeyInfo<'_>, ImportError> {
     }
 }
 
-/// An algorithm that the parser does not know, or no encrypted PKCS#8 at all.
+/// Error for bytes that the parser refused: an unknown algorithm, or no encrypted PKCS#8.
 fn unreadable(der: &[u8]) -> ImportError {
     let parts = SliceReader::new(der).and_then(|mut reader| {
         reader.sequence(|inside| Ok((AlgorithmIdentifierRef::decode(inside)?, OctetStringRef::decode(inside)?)))
@@ -54,13 +54,14 @@ fn unreadable(der: &[u8]) -> ImportError {
     if parts.is_ok() { ImportError::OldEncryption } else { ImportError::Malformed }
 }
 
-/// A file may ask for any amount of work: more than 256 MiB or some ten seconds is a mistake, or worse.
+/// True for a key derivation that takes at most 256 MiB and some ten seconds: the parameters come from the file, and
+/// the file may be hostile.
 fn affordable(kdf: &pbes2::Kdf<'_>) -> bool {
     match kdf {
         pbes2::Kdf::Pbkdf2(params) => params.iteration_count <= 10_000_000,
         pbes2::Kdf::Scrypt(params) => {
             let (n, r, p) = (params.cost_parameter, u64::from(params.block_size), params.parallelization);
-            // RFC 7914 §2; the parser counts on a cost that is a power of two.
+            // RFC 7914 §2; the parser relies on a cost that is a power of two.
             let sound = n > 1 && n.is_power_of_two() && r > 0;
             sound && n.saturating_mul(128 * r) <= 256 << 20 && (1..=16).contains(&p)
         }
@@ -75,12 +76,12 @@ fn decrypt<'b>(der: &[u8], passphrase: &str, buffer: &'b mut Vec<u8>) -> Result<
         pkcs5::Error::UnsupportedAlgorithm { .. } | pkcs5::Error::NoPbes1CryptSupport => ImportError::OldEncryption,
         _ => ImportError::PassphraseWrong,
     })?;
-    // One wrong passphrase in 256 leaves a padding that looks right.
+    // About one wrong passphrase in 256 yields a valid padding.
     PrivateKeyInfo::from_der(plain).map_err(|_| ImportError::PassphraseWrong)?;
     Ok(plain)
 }
 
-/// The PEM that is kept: PKCS#8, encrypted where there is a passphrase.
+/// Encodes the PEM that custody keeps: PKCS#8, encrypted where there is a passphrase.
 pub(in crate::custody) fn seal(
     pkcs1: &[u8],
     passphrase: Option<&str>,
@@ -102,7 +103,7 @@ fn encrypt(info: &PrivateKeyInfo<'_>, passphrase: &str, entropy: &dyn Entropy) -
     Ok(info.encrypt_with_params(params, passphrase)?)
 }
 
-/// A key could not be written down.
+/// Error of encoding a key.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::custody) enum SealError {
     #[error(transparent)]

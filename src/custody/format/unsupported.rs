@@ -1,77 +1,75 @@
-//! What people hand in instead of an RSA private key in PEM, and what they should do.
+//! Names of everything that people give instead of an RSA private key in PEM, each with the next step.
 
 use std::fmt;
 
-/// Something else than the PEM of an RSA private key. Shows as what it is and what to do; never shows its contents.
+/// Input that is not an RSA private key in PEM. `Display` names it and the next step, and never shows its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnsupportedKey {
-    /// Nothing, or white space.
+    /// Empty, or white space only.
     Empty,
-    /// Larger than any key.
+    /// Larger than 64 KiB.
     TooLarge,
-    /// A public key: SPKI, PKCS#1 or OpenSSH.
+    /// Public key: SPKI, PKCS#1 or OpenSSH.
     PublicKey,
-    /// An X.509 certificate.
+    /// X.509 certificate.
     Certificate,
-    /// A request for a certificate (PKCS#10).
+    /// Certificate request (PKCS#10).
     CertificateRequest,
-    /// An elliptic curve key: SEC1 or PKCS#8.
+    /// Elliptic curve key: SEC1 or PKCS#8.
     EcKey,
     /// Ed25519, Ed448, X25519 or X448.
     EdwardsKey,
-    /// An RSA key that its own identifier restricts to PSS (RFC 4055 §1.2).
+    /// RSA key that its algorithm identifier restricts to PSS (RFC 4055 §1.2).
     RsaPss,
-    /// A DSA key.
     DsaKey,
     /// PKCS#8 of another algorithm.
     OtherAlgorithm,
-    /// OpenSSH's own form.
+    /// Private key in OpenSSH's format.
     OpenSsh,
-    /// The own form of `PuTTY`.
+    /// Private key in the format of `PuTTY`.
     Putty,
-    /// A PGP key or message.
+    /// PGP key or message.
     Pgp,
     /// PKCS#1 under OpenSSL's old PEM encryption (RFC 1421 headers).
     LegacyEncrypted,
-    /// A key in DER.
+    /// Key in DER.
     Der,
     /// PKCS#12.
     Pkcs12,
-    /// A Java keystore.
     JavaKeystore,
-    /// JSON: a JWK, most likely.
+    /// JSON, probably a JWK.
     Json,
     /// More than one PEM block.
     Several,
-    /// A PEM block of another kind.
+    /// PEM block with an unsupported label.
     OtherPem,
-    /// A BEGIN line without its END line.
-    CutOff,
-    /// What is between the lines is not base64.
+    /// BEGIN line without its END line.
+    Truncated,
+    /// PEM whose body is not base64.
     BadBase64,
-    /// PEM with `\n` written out.
+    /// PEM with line ends written as `\n`.
     EscapedNewlines,
-    /// PEM in base64 once more.
+    /// PEM that is encoded in base64 again.
     Base64OfPem,
-    /// Base64 without BEGIN and END.
+    /// Base64 without BEGIN and END lines.
     BareBase64,
     /// UTF-16 text.
     Utf16,
-    /// Nothing known.
-    Garbage,
+    /// No known format.
+    Unknown,
 }
 
 const NEEDS_RSA: &str = "Braze accepts RS256 only, which needs an RSA key; `countersign keys generate` makes one";
 const GIVE_PRIVATE: &str = "give the private key that belongs to it (-----BEGIN PRIVATE KEY-----)";
 
 impl UnsupportedKey {
-    /// What it is, as in "this is …".
+    /// Name of the input with its article, e.g. `a public key`.
     pub fn name(self) -> &'static str {
-        self.words().0
+        self.description().0
     }
 
-    /// What it is, and the next step.
-    fn words(self) -> (&'static str, &'static str) {
+    /// Name of the input, and the next step.
+    fn description(self) -> (&'static str, &'static str) {
         match self {
             Self::Empty => ("an empty file", "give the PEM file of an RSA private key"),
             Self::TooLarge => {
@@ -97,7 +95,7 @@ impl UnsupportedKey {
         }
     }
 
-    /// A key, perhaps, but in another tool's form.
+    /// Name and next step of a key in another tool's format.
     fn other_container(self) -> (&'static str, &'static str) {
         match self {
             Self::OpenSsh => (
@@ -130,7 +128,7 @@ impl UnsupportedKey {
         }
     }
 
-    /// Text that once was PEM, or never was.
+    /// Name and next step of damaged PEM, or of no key at all.
     fn damaged(self) -> (&'static str, &'static str) {
         match self {
             Self::Several => (
@@ -138,7 +136,9 @@ impl UnsupportedKey {
                 "leave the private key alone in it, from its BEGIN line to its END line",
             ),
             Self::OtherPem => ("a PEM file of another kind", "give an RSA private key (-----BEGIN PRIVATE KEY-----)"),
-            Self::CutOff => ("a PEM file without its END line", "copy it again, whole, with the -----END …----- line"),
+            Self::Truncated => {
+                ("a PEM file without its END line", "copy it again, whole, with the -----END …----- line")
+            }
             Self::BadBase64 => {
                 ("a PEM file whose inside is not base64", "copy it again as a file, not through a document or a chat")
             }
@@ -161,7 +161,7 @@ impl UnsupportedKey {
 
 impl fmt::Display for UnsupportedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, next) = self.words();
+        let (what, next) = self.description();
         write!(f, "this is {what}: {next}")
     }
 }

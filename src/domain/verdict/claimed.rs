@@ -12,7 +12,8 @@ pub enum Claimed {
 }
 
 impl Claimed {
-    /// Collects the users of a request's rows (events and attributes), each with a user or none, and of the request itself.
+    /// Collects the users of a request's rows (events and attributes), each with a user or none, and of the request
+    /// itself.
     pub fn of<'a>(rows: impl IntoIterator<Item = Option<&'a str>>, request: impl IntoIterator<Item = &'a str>) -> Self {
         let (mut users, mut nameless) = (Vec::new(), 0);
         let mut add = |user: &'a str| {

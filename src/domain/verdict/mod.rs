@@ -2,8 +2,8 @@
 //!
 //! [`judge`] answers as Braze does, with the first error; [`examine`] lists every finding.
 //!
-//! Source: Braze, "Set up SDK authentication" (error codes 10 and 20–28). Leeway, size limits and the order of the checks
-//! are not documented; here there is no leeway, and a check comes before the checks that depend on it.
+//! Source: Braze, "Set up SDK authentication" (error codes 10 and 20–28). Leeway, size limits and the order of the
+//! checks are not documented; here there is no leeway, and a check comes before the checks that depend on it.
 
 mod claimed;
 mod code;
@@ -108,8 +108,8 @@ pub enum Verdict {
     },
 }
 
-/// Returns Braze's answer to a request for these users with this token, or without one. Anonymous traffic needs no token.
-/// The user comes from the request, not from [`Against::user`].
+/// Returns Braze's answer to a request for these users with this token, or without one. Anonymous traffic needs no
+/// token. The user comes from the request, not from [`Against::user`].
 pub fn judge(token: Option<&str>, claimed: &Claimed, against: &Against<'_>) -> Verdict {
     let user = match claimed {
         Claimed::Nobody => return Verdict::Accepted,
@@ -153,7 +153,7 @@ fn header(token: &Unverified) -> Vec<Finding> {
             findings.push(rejected(ErrorCode::IncorrectAlgorithm, format!("alg is {alg}, Braze takes \"RS256\" only")));
         }
         None => {
-            findings.push(rejected(ErrorCode::IncorrectAlgorithm, "the header has no alg, Braze takes \"RS256\" only"))
+            findings.push(rejected(ErrorCode::IncorrectAlgorithm, "the header has no alg, Braze takes \"RS256\" only"));
         }
     }
     if token.header.get("typ").and_then(Value::as_str) != Some("JWT") {
@@ -192,8 +192,8 @@ pub fn is_public_key(pem: &str) -> bool {
     public_key(pem).is_some()
 }
 
-/// Parses an RSA public key in PEM, SPKI or PKCS#1. The library would also accept a private key, and verify nothing with
-/// it.
+/// Parses an RSA public key in PEM, SPKI or PKCS#1. The library would also accept a private key, and verify nothing
+/// with it.
 fn public_key(pem: &str) -> Option<DecodingKey> {
     let is_public =
         ["-----BEGIN PUBLIC KEY-----", "-----BEGIN RSA PUBLIC KEY-----"].iter().any(|tag| pem.contains(tag));

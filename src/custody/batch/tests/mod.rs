@@ -12,7 +12,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// A key's numbers, by the slow library; lane by lane, with faults where a test wants them.
+/// Lanes by the slow library, computed one by one, with faults where a test injects them.
 struct Slow {
     n: BigUint,
     e: BigUint,
@@ -20,17 +20,17 @@ struct Slow {
     length: usize,
 }
 
-/// What a test does to what the library computes.
+/// Fault that a test injects into the lanes.
 #[derive(Clone, Copy, Default)]
-struct Sabotage {
-    /// One bit of this lane's signature is wrong.
+struct InjectedFault {
+    /// Lane whose signature gets one wrong bit.
     flip: Option<usize>,
     refuse: bool,
 }
 
-static SABOTAGE: Mutex<Sabotage> = Mutex::new(Sabotage { flip: None, refuse: false });
-/// Tests that sabotage take turns.
-static TURN: Mutex<()> = Mutex::new(());
+static INJECTED: Mutex<InjectedFault> = Mutex::new(InjectedFault { flip: None, refuse: false });
+/// Lock of the tests that inject faults: they run one at a time.
+static EXCLUSIVE: Mutex<()> = Mutex::new(());
 
 impl Slow {
     fn raise(&self, exponent: &BigUint, from: &[u8], to: &mut [u8]) {
@@ -45,7 +45,7 @@ impl Slow {
 impl Lanes for Slow {
     fn private(&self, from: &[u8], to: &mut [u8]) -> Result<(), String> {
         self.raise(&self.d, from, to);
-        let Sabotage { flip, refuse } = *SABOTAGE.lock().unwrap();
+        let InjectedFault { flip, refuse } = *INJECTED.lock().unwrap();
         if let Some(lane) = flip {
             to[lane * self.length + 100] ^= 1;
         }
@@ -84,14 +84,14 @@ fn counted(metrics: &Metrics, line: &str) -> bool {
     metrics.encode().lines().any(|it| it == line)
 }
 
-fn sabotage(with: Sabotage) {
-    *SABOTAGE.lock().unwrap() = with;
+fn inject(with: InjectedFault) {
+    *INJECTED.lock().unwrap() = with;
 }
 
 #[test]
 fn what_is_signed_together_is_what_is_signed_singly() {
-    let _turn = TURN.lock().unwrap();
-    sabotage(Sabotage::default());
+    let _exclusive = EXCLUSIVE.lock().unwrap();
+    inject(InjectedFault::default());
     let pkcs1 = pkcs1();
     let (provider, metrics) = provider(slow);
     let key = local(&pkcs1, Some(&provider));
@@ -110,12 +110,12 @@ fn what_is_signed_together_is_what_is_signed_singly() {
 
 #[test]
 fn a_wrong_signature_never_leaves_and_three_switch_batches_off() {
-    let _turn = TURN.lock().unwrap();
-    sabotage(Sabotage::default());
+    let _exclusive = EXCLUSIVE.lock().unwrap();
+    inject(InjectedFault::default());
     let (provider, metrics) = provider(slow);
     let (pkcs1, other) = (pkcs1(), pkcs1());
     let (key, other) = (local(&pkcs1, Some(&provider)), local(&other, Some(&provider)));
-    sabotage(Sabotage { flip: Some(2), ..Sabotage::default() });
+    inject(InjectedFault { flip: Some(2), ..InjectedFault::default() });
     let messages: [&[u8]; 5] = [b"a", b"b", b"c", b"d", b"e"];
     for fault in 1..=TOLERATED_FAULTS {
         assert_eq!(key.lanes(), LANES);
@@ -125,50 +125,50 @@ fn a_wrong_signature_never_leaves_and_three_switch_batches_off() {
         }
         assert!(counted(&metrics, &format!("countersign_signature_faults_total {fault}")));
     }
-    sabotage(Sabotage::default());
+    inject(InjectedFault::default());
     assert_eq!((key.lanes(), other.lanes()), (1, 1), "for every key: it is the processor that computes wrongly");
     assert!(counted(&metrics, r#"countersign_alarms_total{kind="signature_faults"} 1"#));
 }
 
 #[test]
 fn a_wrong_signature_in_a_lane_that_nobody_needs_is_no_fault() {
-    let _turn = TURN.lock().unwrap();
-    sabotage(Sabotage::default());
+    let _exclusive = EXCLUSIVE.lock().unwrap();
+    inject(InjectedFault::default());
     let (provider, metrics) = provider(slow);
     let key = local(&pkcs1(), Some(&provider));
-    sabotage(Sabotage { flip: Some(7), ..Sabotage::default() });
+    inject(InjectedFault { flip: Some(7), ..InjectedFault::default() });
     assert!(key.sign_together(&[b"a", b"b", b"c"]).iter().all(Option::is_some));
-    sabotage(Sabotage::default());
+    inject(InjectedFault::default());
     assert!(counted(&metrics, "countersign_signature_faults_total 0"));
 }
 
 #[test]
 fn a_library_that_refuses_is_a_fault_too() {
-    let _turn = TURN.lock().unwrap();
-    sabotage(Sabotage::default());
+    let _exclusive = EXCLUSIVE.lock().unwrap();
+    inject(InjectedFault::default());
     let (provider, metrics) = provider(slow);
     let key = local(&pkcs1(), Some(&provider));
-    sabotage(Sabotage { refuse: true, ..Sabotage::default() });
+    inject(InjectedFault { refuse: true, ..InjectedFault::default() });
     assert_eq!(key.sign_together(&[b"a", b"b", b"c"]), [None, None, None]);
-    sabotage(Sabotage::default());
+    inject(InjectedFault::default());
     assert!(counted(&metrics, "countersign_signature_faults_total 1"));
 }
 
 #[test]
 fn a_key_that_fails_its_test_signs_singly() {
-    let _turn = TURN.lock().unwrap();
+    let _exclusive = EXCLUSIVE.lock().unwrap();
     let pkcs1 = pkcs1();
     for lane in 0..LANES {
-        sabotage(Sabotage { flip: Some(lane), ..Sabotage::default() });
+        inject(InjectedFault { flip: Some(lane), ..InjectedFault::default() });
         let (provider, _) = provider(slow);
         assert_eq!(local(&pkcs1, Some(&provider)).lanes(), 1, "lane {lane}");
     }
-    sabotage(Sabotage::default());
+    inject(InjectedFault::default());
     let (without, _) = provider(|_| Err("no operation for this size".to_owned()));
     assert_eq!(local(&pkcs1, Some(&without)).lanes(), 1);
     assert_eq!(local(&pkcs1, None).lanes(), 1);
 }
 
-/// The library that this build links, on this processor; run by `tests/run.sh batch` and `ifma`, which bring both.
+/// Tests of the linked library on this processor; `tests/run.sh batch` and `ifma` run them.
 #[cfg(feature = "crypto-mb")]
 mod real;

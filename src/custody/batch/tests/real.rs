@@ -1,5 +1,5 @@
-//! The library that this build links, on this processor or one that is emulated. Keys are read, not made: that takes an
-//! emulated processor minutes.
+//! Tests of the linked library, on this processor or an emulated one. Keys are read from files: an emulated processor
+//! needs minutes to generate one.
 
 use super::*;
 use crate::custody::batch::crypto_mb::time_stamp;
@@ -15,7 +15,7 @@ fn read(pem: &str) -> Zeroizing<Vec<u8>> {
     format::pkcs8::from_pkcs8(pkcs8.as_bytes()).unwrap()
 }
 
-/// What this build and this processor have. Why they have not, or a key signs singly, is logged.
+/// Finds the provider of this build and processor; the log has the reason where there is none.
 fn found() -> Provider {
     tracing_subscriber::fmt().with_test_writer().with_ansi(false).without_time().try_init().ok();
     let found = Provider::find(Batch::Auto, &Metrics::new());
@@ -38,7 +38,7 @@ fn the_batch_library_signs_what_is_signed_singly() {
     }
 }
 
-/// The fewest instructions of three times: an interrupt in the midst of one has its own.
+/// Counts the instructions of `work`: the minimum of three runs, as an interrupt adds instructions of its own.
 fn instructions(mut work: impl FnMut()) -> u64 {
     let taken = (0..3).map(|_| {
         let begun = time_stamp();

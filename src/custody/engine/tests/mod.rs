@@ -19,14 +19,14 @@ use crate::{
 
 const LONG: Duration = Duration::from_hours(1);
 
-/// A key that tells when it begins, and goes on when it is told to.
+/// Key that reports the begin of each signature, and ends it when the gate is opened.
 struct Gated {
     began: mpsc::Sender<()>,
     gate: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Gated {
-    /// The key, what tells that it began, and what lets one signature through.
+    /// Returns the key, the receiver of its reports, and the sender that lets one signature through.
     fn new() -> (Arc<Self>, mpsc::Receiver<()>, mpsc::Sender<()>) {
         let (began, has_begun) = mpsc::channel();
         let (open, gate) = mpsc::channel();
@@ -42,11 +42,11 @@ impl PrivateKey for Gated {
     }
 }
 
-/// Notes the order in which it signs.
+/// Key that records the order of its signatures.
 #[derive(Default)]
-struct Noting(Mutex<Vec<Vec<u8>>>);
+struct Recording(Mutex<Vec<Vec<u8>>>);
 
-impl PrivateKey for Noting {
+impl PrivateKey for Recording {
     fn sign(&self, message: &[u8]) -> Result<Signature, String> {
         self.0.lock().unwrap().push(message.to_vec());
         Ok(Signature(vec![0; 256]))
@@ -119,8 +119,8 @@ fn however_patient_the_queue_has_an_end() {
 #[tokio::test]
 async fn nothing_is_signed_for_whoever_has_gone() {
     let engine = engine(1, LONG);
-    let ((gated, begun, open), noting) = (Gated::new(), Arc::new(Noting::default()));
-    let (first, then) = (signer(&engine, gated), signer(&engine, noting.clone()));
+    let ((gated, begun, open), recording) = (Gated::new(), Arc::new(Recording::default()));
+    let (first, then) = (signer(&engine, gated), signer(&engine, recording.clone()));
     let mut signing = first.sign(input("first"));
     assert!(poll(signing.as_mut()).is_pending());
     begun.recv().unwrap();
@@ -132,11 +132,11 @@ async fn nothing_is_signed_for_whoever_has_gone() {
     assert!(poll(stays.as_mut()).is_pending());
     open.send(()).unwrap();
     stays.await.unwrap();
-    assert_eq!(*noting.0.lock().unwrap(), [input("stays").as_bytes()]);
+    assert_eq!(*recording.0.lock().unwrap(), [input("stays").as_bytes()]);
 }
 
 #[tokio::test]
-async fn what_one_place_took_is_what_the_next_will_wait() {
+async fn a_slow_signature_raises_the_estimate_for_the_next() {
     let engine = engine(1, Duration::ZERO);
     let (key, begun, open) = Gated::new();
     let signer = signer(&engine, key);
@@ -163,8 +163,8 @@ async fn what_one_place_took_is_what_the_next_will_wait() {
 #[tokio::test]
 async fn first_come_first_served() {
     let engine = engine(1, LONG);
-    let ((gated, begun, open), noting) = (Gated::new(), Arc::new(Noting::default()));
-    let (first, then) = (signer(&engine, gated), signer(&engine, noting.clone()));
+    let ((gated, begun, open), recording) = (Gated::new(), Arc::new(Recording::default()));
+    let (first, then) = (signer(&engine, gated), signer(&engine, recording.clone()));
     let mut signing = first.sign(input("first"));
     assert!(poll(signing.as_mut()).is_pending());
     begun.recv().unwrap();
@@ -176,7 +176,7 @@ async fn first_come_first_served() {
         one.await.unwrap();
     }
     let order: Vec<_> = users.iter().map(|user| input(user).as_bytes().to_vec()).collect();
-    assert_eq!(*noting.0.lock().unwrap(), order);
+    assert_eq!(*recording.0.lock().unwrap(), order);
 }
 
 #[tokio::test]
@@ -191,14 +191,14 @@ async fn a_panic_is_an_answer_and_the_thread_lives_on() {
     let engine = engine(1, LONG);
     let panicked = signer(&engine, Arc::new(Panics)).sign(input("u")).await;
     assert_eq!(panicked.unwrap_err(), SignError::Unavailable("signing panicked".to_owned()));
-    signer(&engine, Arc::new(Noting::default())).sign(input("u")).await.unwrap();
+    signer(&engine, Arc::new(Recording::default())).sign(input("u")).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_threads_end_with_the_engine() {
     let engine = engine(3, LONG);
     let shared = Arc::downgrade(&engine.shared);
-    signer(&engine, Arc::new(Noting::default())).sign(input("u")).await.unwrap();
+    signer(&engine, Arc::new(Recording::default())).sign(input("u")).await.unwrap();
     drop(engine);
     assert!(shared.upgrade().is_none(), "a thread still holds it");
 }
@@ -206,7 +206,7 @@ async fn the_threads_end_with_the_engine() {
 #[tokio::test]
 async fn a_signer_keeps_its_threads_alive() {
     let engine = engine(1, LONG);
-    let signer = signer(&engine, Arc::new(Noting::default()));
+    let signer = signer(&engine, Arc::new(Recording::default()));
     drop(engine);
     signer.sign(input("u")).await.unwrap();
 }
@@ -214,8 +214,8 @@ async fn a_signer_keeps_its_threads_alive() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn all_of_many_are_answered() {
     let engine = engine(2, LONG);
-    let noting = Arc::new(Noting::default());
-    let signer = signer(&engine, noting.clone());
+    let recording = Arc::new(Recording::default());
+    let signer = signer(&engine, recording.clone());
     let asked: Vec<_> = (0..500)
         .map(|i| {
             let signer = Arc::clone(&signer);
@@ -225,6 +225,6 @@ async fn all_of_many_are_answered() {
     for one in asked {
         one.await.unwrap().unwrap();
     }
-    assert_eq!(noting.0.lock().unwrap().len(), 500);
+    assert_eq!(recording.0.lock().unwrap().len(), 500);
     assert_eq!(engine.shared.waiting.load(Relaxed), 0);
 }

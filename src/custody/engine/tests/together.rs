@@ -1,17 +1,17 @@
-//! What waits for one key is signed together; the keys take turns.
+//! Jobs that wait for one key are signed together; the keys are served round robin.
 
 use super::*;
 
-/// Notes what it signs together, and leaves the rest to a key that notes.
+/// Key that records the sizes of its batches, and its single signatures.
 struct Batching {
     lanes: usize,
     together: Mutex<Vec<usize>>,
-    alone: Noting,
+    alone: Recording,
 }
 
 impl Batching {
     fn new(lanes: usize) -> Arc<Self> {
-        Arc::new(Self { lanes, together: Mutex::default(), alone: Noting::default() })
+        Arc::new(Self { lanes, together: Mutex::default(), alone: Recording::default() })
     }
 }
 
@@ -24,14 +24,14 @@ impl PrivateKey for Batching {
         self.lanes
     }
 
-    /// The first of each batch comes out wrong.
+    /// Signs all but the first of each batch.
     fn sign_together(&self, messages: &[&[u8]]) -> Vec<Option<Signature>> {
         self.together.lock().unwrap().push(messages.len());
         (0..messages.len()).map(|lane| (lane > 0).then(|| Signature(vec![1; 256]))).collect()
     }
 }
 
-/// One thread, and a key that holds it until the gate opens: what is asked for meanwhile waits together.
+/// Engine with one thread, which a key blocks until the gate opens: jobs of that time wait together.
 struct Held {
     engine: Arc<Engine>,
     open: mpsc::Sender<()>,
@@ -94,7 +94,7 @@ async fn what_waits_is_signed_together_eight_at_a_time_and_few_are_signed_singly
 }
 
 #[tokio::test]
-async fn those_who_have_gone_take_no_place_in_a_batch() {
+async fn a_caller_who_has_gone_takes_no_lane_of_a_batch() {
     let key = Batching::new(8);
     let held = Held::new();
     let mut asked = held.ask(key.clone(), 0..12);
@@ -109,7 +109,7 @@ async fn those_who_have_gone_take_no_place_in_a_batch() {
 
 #[tokio::test]
 async fn one_keys_crowd_holds_up_no_other_key() {
-    /// Notes how many batches of the crowd came before it.
+    /// Key that records how many batches of the other key came before it.
     struct Quiet(Arc<Batching>, Mutex<Option<usize>>);
     impl PrivateKey for Quiet {
         fn sign(&self, _: &[u8]) -> Result<Signature, String> {
@@ -133,7 +133,7 @@ async fn one_keys_crowd_holds_up_no_other_key() {
 
 #[tokio::test]
 async fn a_batch_that_panics_is_signed_singly() {
-    struct Panics(Noting);
+    struct Panics(Recording);
     #[expect(clippy::panic, reason = "that is the point")]
     impl PrivateKey for Panics {
         fn sign(&self, message: &[u8]) -> Result<Signature, String> {
@@ -148,7 +148,7 @@ async fn a_batch_that_panics_is_signed_singly() {
             panic!("in a batch")
         }
     }
-    let key = Arc::new(Panics(Noting::default()));
+    let key = Arc::new(Panics(Recording::default()));
     let held = Held::new();
     let asked = held.ask(key.clone(), 0..5);
     let _engine = held.release().await;
