@@ -17,7 +17,7 @@ use countersign::{
         claims::Claims,
         ids::{SessionId, UserHash, UserId, UserIdRules},
         jws::SigningInput,
-        policy::{AppPolicy, ClaimsPolicy, RefreshPolicy},
+        policy::{AppPolicy, RefreshPolicy},
         refresh_token::{Contents, RefreshToken, unseal},
         sealing::{SealingKeys, SealingSecrets, UserHashKey},
         session::{Session, decide},
@@ -27,19 +27,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 
 const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 const HOUR: Duration = Duration::from_hours(1);
-const REFRESH: RefreshPolicy = RefreshPolicy { idle: HOUR, absolute: HOUR, retry_window: HOUR };
+const REFRESH: RefreshPolicy = RefreshPolicy { enabled: true, idle: HOUR, absolute: HOUR, retry_window: HOUR };
 
 fn policy() -> AppPolicy {
-    AppPolicy {
-        app: "web".parse().unwrap(),
-        sdk_api_key: None,
-        ring: "main".parse().unwrap(),
-        lifetime: HOUR,
-        refresh: Some(REFRESH),
-        claims: ClaimsPolicy::default(),
-        user_ids: UserIdRules::default(),
-        allowed_origins: Vec::new(),
-    }
+    AppPolicy { refresh: REFRESH, ..AppPolicy::default() }
 }
 
 fn contents() -> Contents {

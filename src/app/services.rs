@@ -8,14 +8,14 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Settings,
     custody::{self, Custodian, CustodyError},
-    domain::sealing::{Resealing, SealingKeys, UserHashKey, WrongSealingSecret},
+    domain::sealing::{SealingKeys, UserHashKey},
     issue::{self, Issuer},
     keyring::Keyring,
     node::ReloadError,
     operate::{Operator, Tokens},
     rotate::{Observer, Rotator},
     secret::{Entropy, NoEntropy, SystemEntropy, random},
-    store::{self, Store, StoreError},
+    store::{self, Store, StoreError, UserHashError},
     telemetry::Metrics,
 };
 
@@ -51,9 +51,8 @@ pub enum OpenError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Custody(#[from] CustodyError),
-    /// The sealing secret is another store's.
     #[error(transparent)]
-    Sealing(#[from] WrongSealingSecret),
+    UserHash(#[from] UserHashError),
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
     #[error(transparent)]
@@ -61,9 +60,6 @@ pub enum OpenError {
     /// An active key does not load.
     #[error(transparent)]
     Keys(#[from] ReloadError),
-    /// A backup cannot be put back.
-    #[error("{0}")]
-    Restore(String),
 }
 
 impl Services {
@@ -76,7 +72,7 @@ impl Services {
         let metrics = Metrics::new();
         let store = store::open(&settings.store(), Arc::clone(&metrics))?;
         let sealing = SealingKeys::derive(settings.sealing());
-        let user_hash = Arc::new(user_hash_key(&*store, &sealing, &*entropy).await?);
+        let user_hash = Arc::new(store::open_user_hash_key(&*store, &sealing, &*entropy).await?);
         let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&entropy))?;
         let node = process::node_name(random::<2>(&*entropy)?);
         Ok(Self { store, custodian, keyring: Arc::new(Keyring::new()), user_hash, metrics, clock, entropy, node })
@@ -86,25 +82,16 @@ impl Services {
     /// been ended after the backup was made.
     ///
     /// # Errors
-    /// [`OpenError::Restore`] where a store is there still, or the backup cannot be copied.
+    /// [`OpenError::Store`] where a store is there still, or the backup cannot be copied.
     pub async fn restore(settings: &Settings, backup: &Path) -> Result<(), OpenError> {
-        let target = settings.store().path;
-        if target.exists() {
-            return Err(OpenError::Restore(format!(
-                "{} exists: stop the service and move that file (and its -wal and -shm) away first",
-                target.display()
-            )));
-        }
-        let failed = |why: std::io::Error| OpenError::Restore(format!("{}: {why}", backup.display()));
-        std::fs::copy(backup, &target).map_err(failed)?;
+        store::restore(&settings.store(), backup)?;
         let services = Self::open(settings, Ambient::system()).await?;
-        services.operator(settings)?.store().end_every_session().await?;
-        Ok(())
+        Ok(services.operator(settings)?.store().end_every_session().await?)
     }
 
     /// Proves that other sealing secrets open this store too, and seals with their newest version from now on.
     pub(super) async fn reseal_user_hash_key(&self, sealing: &SealingKeys) -> Result<(), OpenError> {
-        user_hash_key(&*self.store, sealing, &*self.entropy).await?;
+        store::open_user_hash_key(&*self.store, sealing, &*self.entropy).await?;
         Ok(())
     }
 
@@ -177,6 +164,11 @@ impl Services {
         &self.keyring
     }
 
+    /// Key under which user ids are hashed for the store.
+    pub fn user_hash(&self) -> &UserHashKey {
+        &self.user_hash
+    }
+
     /// Counters of this process.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
@@ -190,27 +182,5 @@ impl Services {
     /// Name of this process among others of the service.
     pub fn node_name(&self) -> &str {
         &self.node
-    }
-}
-
-/// The store's user-hash key: made and kept by the process that opens the store first, sealed again when the sealing
-/// secret is rotated.
-async fn user_hash_key(
-    store: &dyn Store,
-    sealing: &SealingKeys,
-    entropy: &dyn Entropy,
-) -> Result<UserHashKey, OpenError> {
-    loop {
-        let kept = store.user_hash_key().await?;
-        let (key, is_kept) = match &kept {
-            None => (UserHashKey::new(random(entropy)?), false),
-            Some(sealed) => {
-                let (key, resealing) = UserHashKey::open(sealing, sealed)?;
-                (key, resealing == Resealing::Current)
-            }
-        };
-        if is_kept || store.replace_user_hash_key(kept, key.sealed(sealing, random(entropy)?)).await? {
-            return Ok(key);
-        }
     }
 }

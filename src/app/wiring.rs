@@ -9,10 +9,10 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{OpenError, Services};
 use crate::{
     config::Settings,
-    domain::sealing::SealingKeys,
+    domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
     http::{self, AppState, Jwks, Limits},
     identity::ApiKeys,
-    node::{self, Node, NodeAgent, Subscribers},
+    node::{self, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     telemetry::Readiness,
 };
@@ -52,7 +52,7 @@ impl Wiring {
             metrics: Arc::clone(services.metrics()),
             clock: Arc::clone(services.clock()),
             readiness: Arc::clone(&state.readiness),
-            subscribers: subscribers(&state, &settings),
+            subscriber: Arc::new(PublicRoutes { state: Arc::clone(&state), settings: Arc::clone(&settings) }),
         });
         let config = settings.load().node();
         NodeAgent::new(Arc::clone(&node)).start(&config).await?;
@@ -147,15 +147,19 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
 }
 
 /// The public routes serve copies of the records.
-fn subscribers(state: &Arc<AppState>, settings: &Arc<ArcSwap<Settings>>) -> Subscribers {
-    let (records, tidy) = (Arc::clone(state), Arc::clone(state));
-    let settings = Arc::clone(settings);
-    Subscribers {
-        on_records: Box::new(move |keys, api_keys| {
-            records.jwks.swap(keys, settings.load().jwks_max_age());
-            records.api_keys.swap(api_keys);
-        }),
-        on_tidy: Box::new(move || tidy.limits.load().evict_idle()),
+struct PublicRoutes {
+    state: Arc<AppState>,
+    settings: Arc<ArcSwap<Settings>>,
+}
+
+impl Subscriber for PublicRoutes {
+    fn on_records(&self, keys: &[KeyRecord], api_keys: Vec<ApiKeyRecord>) {
+        self.state.jwks.swap(keys, self.settings.load().jwks_max_age());
+        self.state.api_keys.swap(api_keys);
+    }
+
+    fn on_tidy(&self) {
+        self.state.limits.load().evict_idle();
     }
 }
 

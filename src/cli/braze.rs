@@ -44,22 +44,16 @@ impl Braze {
 }
 
 fn list(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let (keys, silent) = context.with_operator(async |operator, _| {
+    let found = context.with_operator(async |operator, _| {
         let rotations = rotations(context, &operator);
-        let (mut keys, mut silent) = (Vec::new(), Vec::new());
-        for ring in rotations.rings(filter.ring.as_ref())? {
-            let found = rotations.braze_keys(&ring).await?;
-            keys.extend(found.keys);
-            silent.extend(found.silent);
-        }
-        Ok((keys, silent))
+        Ok(rotations.braze_keys(&rotations.rings(filter.ring.as_ref())?).await?)
     })?;
     let header = ["APP", "BRAZE'S ID", "IS", "KID", "STATE", "", "DESCRIPTION"];
-    context.output.answer(&keys, table(&header, keys.iter().map(row)))?;
-    for drift in &silent {
+    context.output.answer(&found.keys, table(&header, found.keys.iter().map(row)))?;
+    for drift in &found.silent {
         context.output.remark(drift);
     }
-    Ok(if silent.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_READY) })
+    Ok(if found.silent.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_READY) })
 }
 
 fn row(key: &BrazeKey) -> [String; 7] {
@@ -77,26 +71,22 @@ fn row(key: &BrazeKey) -> [String; 7] {
 }
 
 fn diff(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let found = context.with_operator(async |operator, _| {
+    let diff = context.with_operator(async |operator, _| {
         let rotations = rotations(context, &operator);
-        let mut found = Vec::new();
-        for ring in rotations.rings(filter.ring.as_ref())? {
-            found.extend(rotations.drift(&ring).await?);
-        }
-        Ok(found)
+        Ok(rotations.braze_diff(&rotations.rings(filter.ring.as_ref())?).await?)
     })?;
-    context.output.answer(&found, lines(&found))?;
+    context.output.answer(&diff, lines(&diff.drift))?;
     Ok(match () {
-        () if found.iter().any(|drift| drift.is_silent()) => ExitCode::from(EXIT_NOT_READY),
-        () if found.is_empty() => ExitCode::SUCCESS,
+        () if diff.is_silent() => ExitCode::from(EXIT_NOT_READY),
+        () if diff.drift.is_empty() => ExitCode::SUCCESS,
         () => ExitCode::from(EXIT_WARNINGS),
     })
 }
 
-fn lines(found: &[impl Display]) -> String {
-    match found {
+fn lines(drift: &[impl Display]) -> String {
+    match drift {
         [] => "Braze holds what it should hold.".to_owned(),
-        found => found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        drift => drift.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     }
 }
 

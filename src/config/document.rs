@@ -44,18 +44,18 @@ impl Document {
         let text = std::fs::read_to_string(file)
             .map(Zeroizing::new)
             .map_err(|why| ConfigErrors::one(file.display().to_string(), format!("cannot be read: {why}")))?;
-        Self::parse(name, &text)
+        Self::parse(&name, &text)
     }
 
     /// Takes a text as if it stood in a file of this name.
-    pub(super) fn parse(file: String, text: &str) -> Result<Self, ConfigErrors> {
-        let syntax = |why: &toml::de::Error, file: &str| {
+    pub(super) fn parse(file: &str, text: &str) -> Result<Self, ConfigErrors> {
+        let syntax = |why: &toml::de::Error| {
             let place = why.span().map_or_else(|| file.to_owned(), |span| position(file, text, span.start));
             ConfigErrors::one(place, format!("not TOML: {}", why.message()))
         };
-        let parsed: Spanned<DeTable<'_>> = DeTable::parse(text).map_err(|why| syntax(&why, &file))?;
-        let origins = Origins::of_file(file.clone(), text, parsed.get_ref());
-        let values = Table::deserialize(toml::Deserializer::from(parsed)).map_err(|why| syntax(&why, &file))?;
+        let parsed: Spanned<DeTable<'_>> = DeTable::parse(text).map_err(|why| syntax(&why))?;
+        let origins = Origins::of_file(file, text, parsed.get_ref());
+        let values = Table::deserialize(toml::Deserializer::from(parsed)).map_err(|why| syntax(&why))?;
         Ok(Self { values, origins, texts: HashMap::new() })
     }
 

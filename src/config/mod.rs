@@ -54,7 +54,7 @@ pub struct Settings {
 
 /// Returns every error of a configuration of this text, secret files left aside; for fuzzing.
 pub fn check_text(text: &str) -> ConfigErrors {
-    let mut document = match Document::parse("countersign.toml".to_owned(), text) {
+    let mut document = match Document::parse("countersign.toml", text) {
         Ok(document) => document,
         Err(errors) => return errors,
     };

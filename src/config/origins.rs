@@ -15,10 +15,10 @@ pub(super) struct Origins {
 
 impl Origins {
     /// Places of the values of a parsed file.
-    pub(super) fn of_file(file: String, text: &str, values: &DeTable<'_>) -> Self {
+    pub(super) fn of_file(file: &str, text: &str, values: &DeTable<'_>) -> Self {
         let mut places = HashMap::new();
-        each_value(values, "", &mut |path, at| drop(places.insert(path, position(&file, text, at))));
-        Self { places, file }
+        each_value(values, "", &mut |path, at| drop(places.insert(path, position(file, text, at))));
+        Self { places, file: file.to_owned() }
     }
 
     /// No places.

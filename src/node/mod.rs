@@ -31,12 +31,13 @@ pub struct Config {
     pub rings: Vec<(RingName, Duration)>,
 }
 
-/// Callbacks into the rooms that serve copies of the records. `app` wires them.
-pub struct Subscribers {
+/// A part of the process that serves copies of the records, or keeps state that must be tidied. `app` wires it.
+pub trait Subscriber: Send + Sync {
     /// Takes key records and API key records after each load.
-    pub on_records: Box<dyn Fn(&[KeyRecord], Vec<ApiKeyRecord>) + Send + Sync>,
+    fn on_records(&self, keys: &[KeyRecord], api_keys: Vec<ApiKeyRecord>);
+
     /// Forgets what has been idle for long; called every 30 s.
-    pub on_tidy: Box<dyn Fn() + Send + Sync>,
+    fn on_tidy(&self);
 }
 
 /// A node: the parts of this process that its background work keeps up to date.
@@ -49,7 +50,7 @@ pub struct Node {
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub readiness: Arc<Readiness>,
-    pub subscribers: Subscribers,
+    pub subscriber: Arc<dyn Subscriber>,
 }
 
 /// Keys or API keys could not be loaded; the ones loaded before stay in use.

@@ -4,7 +4,7 @@ use super::{Node, NodeAgent, ReloadError};
 use crate::telemetry::Alarm;
 
 impl Node {
-    /// Loads keys and API keys as they are on record now, and hands the records to the subscribers.
+    /// Loads keys and API keys as they are on record now, and hands the records to the subscriber.
     ///
     /// # Errors
     /// [`ReloadError`]; nothing is exchanged then.
@@ -17,7 +17,7 @@ impl Node {
             self.metrics.alarm(Alarm::Key);
         }
         self.keyring.swap(signers);
-        (self.subscribers.on_records)(&keys, api_keys);
+        self.subscriber.on_records(&keys, api_keys);
         Ok(())
     }
 }

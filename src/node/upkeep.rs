@@ -30,7 +30,7 @@ impl NodeAgent {
         }
         if look.is_multiple_of(COUNT_EVERY) {
             self.count().await;
-            (self.node.subscribers.on_tidy)();
+            self.node.subscriber.on_tidy();
         }
     }
 

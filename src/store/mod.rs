@@ -9,8 +9,14 @@
 
 mod rotations;
 mod sqlite;
+mod user_hash;
 
-use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -26,6 +32,7 @@ use crate::{
 };
 
 pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
+pub use user_hash::{UserHashError, open_user_hash_key};
 
 /// The section `[store]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +60,18 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 /// [`StoreError`] where the file cannot be opened, has loose permissions, or was written by a later version.
 pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(sqlite::SqliteStore::open(config, metrics)?))
+}
+
+/// Copies a backup to the place of a store that is gone.
+///
+/// # Errors
+/// [`StoreError::Exists`] where a store is there still; [`StoreError::Backup`] where the backup cannot be copied.
+pub fn restore(config: &Config, backup: &Path) -> Result<(), StoreError> {
+    if config.path.exists() {
+        return Err(StoreError::Exists { path: config.path.display().to_string() });
+    }
+    let failed = |why: std::io::Error| StoreError::Backup { path: backup.display().to_string(), why: why.to_string() };
+    std::fs::copy(backup, &config.path).map(drop).map_err(failed)
 }
 
 /// All operations of a store.
@@ -214,6 +233,12 @@ pub struct Schema {
 /// Fault of the store. A caller answers it with "try again later" (503), never with a refusal of the user.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// A store is in the place where a backup is to be restored.
+    #[error("{path} exists: stop the service and move that file (and its -wal and -shm) away first")]
+    Exists { path: String },
+    /// A backup cannot be copied.
+    #[error("{path}: {why}")]
+    Backup { path: String, why: String },
     /// The store is out of reach, full, locked, or damaged.
     #[error("the store {store} does not answer: {why}")]
     Unavailable {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use countersign::{
-    app::Services,
+    app::{Ambient, Services},
     clock::UnixMillis,
     config::{Environment, Settings},
     domain::{
@@ -50,11 +50,11 @@ impl Stored {
     pub async fn fill(config: &Path, count: usize) -> Arc<Self> {
         process::unpin();
         let settings = Settings::load(Some(config), &Environment::empty(), &[]).expect("a configuration");
-        let services = Arc::new(Services::open(&settings).await.unwrap());
+        let services = Arc::new(Services::open(&settings, Ambient::system()).await.unwrap());
         let stored = Arc::new(Self {
             keys: SealingKeys::derive(settings.sealing()),
             app: APP.parse().unwrap(),
-            first: UnixMillis(services.clock.now().0 - SPREAD.as_millis() as i64),
+            first: UnixMillis(services.clock().now().0 - SPREAD.as_millis() as i64),
             refreshed: (0..count).map(|_| AtomicU32::new(0)).collect(),
             turns: AtomicUsize::new(0),
         });
@@ -63,7 +63,7 @@ impl Stored {
             let (stored, services) = (Arc::clone(&stored), Arc::clone(&services));
             filling.spawn(async move {
                 for number in (begin..count).step_by(CONCURRENT) {
-                    let created = services.store.create_session(stored.session(number, &services)).await.unwrap();
+                    let created = services.store().create_session(stored.session(number, &services)).await.unwrap();
                     assert_eq!(created, Creation::Created { evicted: 0 });
                 }
             });
@@ -117,7 +117,7 @@ impl Stored {
         Session {
             id: contents.session,
             app: contents.app,
-            user: services.user_hash.hash(&contents.user),
+            user: services.user_hash().hash(&contents.user),
             counter: contents.counter,
             created: contents.issued,
             rotated: contents.issued,

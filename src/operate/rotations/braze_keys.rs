@@ -27,8 +27,8 @@ pub struct BrazeKey {
     pub description: String,
 }
 
-/// Keys of a ring at Braze, and the apps for which Braze does not answer.
-#[derive(Clone, Debug)]
+/// Keys of rings at Braze, and the apps for which Braze does not answer.
+#[derive(Clone, Debug, Default)]
 pub struct BrazeKeys {
     pub keys: Vec<BrazeKey>,
     /// One [`Drift::Silent`] for each app that could not be asked.
@@ -36,11 +36,24 @@ pub struct BrazeKeys {
 }
 
 impl BrazeKeys {
-    pub(super) fn of(observed: &Observed) -> Self {
+    pub(super) fn add(&mut self, observed: &Observed) {
         let drift = drift(&observed.snapshot);
-        let keys = observed.snapshot.apps.iter().flat_map(|app| keys_of_app(observed, app, &drift)).collect();
-        let silent = drift.into_iter().filter(|drift| matches!(drift, Drift::Silent { .. })).collect();
-        Self { keys, silent }
+        self.keys.extend(observed.snapshot.apps.iter().flat_map(|app| keys_of_app(observed, app, &drift)));
+        self.silent.extend(drift.into_iter().filter(Drift::is_silent));
+    }
+}
+
+/// Differences between what Braze holds and what it should hold.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(transparent)]
+pub struct BrazeDiff {
+    pub drift: Vec<Drift>,
+}
+
+impl BrazeDiff {
+    /// Returns true where Braze does not tell which keys an app holds.
+    pub fn is_silent(&self) -> bool {
+        self.drift.iter().any(Drift::is_silent)
     }
 }
 

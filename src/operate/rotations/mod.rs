@@ -21,7 +21,7 @@ use crate::{
     store::StoreError,
 };
 
-pub use braze_keys::{BrazeKey, BrazeKeys};
+pub use braze_keys::{BrazeDiff, BrazeKey, BrazeKeys};
 pub use report::{Outcome, RingOutcome, RingPlan, RingStatus, StepReport};
 
 /// Most rounds that [`Patience::Short`] gives a ring.
@@ -187,13 +187,25 @@ impl Rotations {
         self.work(ring, Patience::Short).await
     }
 
-    /// Keys that Braze lists for the ring's apps, beside our records.
-    pub async fn braze_keys(&self, name: &RingName) -> Result<BrazeKeys, RingError> {
-        Ok(BrazeKeys::of(&self.rotator.observe(self.find(name)?).await?))
+    /// Keys that Braze lists for the apps of these rings, beside our records.
+    pub async fn braze_keys(&self, rings: &[RingName]) -> Result<BrazeKeys, RingError> {
+        let mut keys = BrazeKeys::default();
+        for ring in rings {
+            keys.add(&self.rotator.observe(self.find(ring)?).await?);
+        }
+        Ok(keys)
     }
 
-    /// Differences between what Braze holds for the ring's apps and what it should hold.
-    pub async fn drift(&self, name: &RingName) -> Result<Vec<Drift>, RingError> {
+    /// Differences between what Braze holds for the apps of these rings and what it should hold.
+    pub async fn braze_diff(&self, rings: &[RingName]) -> Result<BrazeDiff, RingError> {
+        let mut diff = BrazeDiff::default();
+        for ring in rings {
+            diff.drift.extend(self.drift(ring).await?);
+        }
+        Ok(diff)
+    }
+
+    pub(super) async fn drift(&self, name: &RingName) -> Result<Vec<Drift>, RingError> {
         Ok(drift(&self.rotator.observe(self.find(name)?).await?.snapshot))
     }
 

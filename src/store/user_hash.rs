@@ -1,0 +1,44 @@
+//! The key under which user ids are hashed for the store, kept in the store itself, sealed.
+
+use super::{Store, StoreError};
+use crate::{
+    domain::sealing::{Resealing, SealingKeys, UserHashKey, WrongSealingSecret},
+    secret::{Entropy, NoEntropy, random},
+};
+
+/// The user-hash key cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum UserHashError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The sealing secret is another store's.
+    #[error(transparent)]
+    Sealing(#[from] WrongSealingSecret),
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
+}
+
+/// Opens the store's user-hash key. The process that opens a store first makes the key; a key that an older sealing secret
+/// sealed is sealed again with the newest.
+///
+/// # Errors
+/// [`UserHashError`].
+pub async fn open_user_hash_key(
+    store: &dyn Store,
+    sealing: &SealingKeys,
+    entropy: &dyn Entropy,
+) -> Result<UserHashKey, UserHashError> {
+    loop {
+        let kept = store.user_hash_key().await?;
+        let (key, is_current) = match &kept {
+            None => (UserHashKey::new(random(entropy)?), false),
+            Some(sealed) => {
+                let (key, resealing) = UserHashKey::open(sealing, sealed)?;
+                (key, resealing == Resealing::Current)
+            }
+        };
+        if is_current || store.replace_user_hash_key(kept, key.sealed(sealing, random(entropy)?)).await? {
+            return Ok(key);
+        }
+    }
+}
