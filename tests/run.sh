@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The full test run: installs what it needs (Debian, as root), starts real parts, runs everything, stops what it started,
-# and ends with a summary. A part that cannot be had is a failure, never a silent skip.
+# The full test run: installs its requirements (Debian, as root), starts real services, runs all stages, stops the services,
+# and prints a summary. A missing requirement is a failure, never a silent skip.
 #
-#   tests/run.sh            everything
-#   tests/run.sh judges     only the named stages (see the list at the end)
-#   tests/run.sh mutants    not in the list, because it takes hours: what no test would notice (docs/testing.md)
-#   tests/run.sh ifma       not in the list either: minutes of emulation (docs/testing.md)
+#   tests/run.sh            all stages of the list at the end
+#   tests/run.sh judges     only the named stages
+#   tests/run.sh mutants    mutation testing (docs/testing.md); not in the list, since it takes hours
+#   tests/run.sh ifma       AVX-512 code in an emulator (docs/testing.md); not in the list, since it takes minutes
 
 set -u -o pipefail
 cd "$(dirname "$0")/.."
@@ -18,8 +18,8 @@ trap 'rm -rf "$WORK"' EXIT
 
 say() { printf '\n== %s\n' "$*"; }
 
-# Runs one stage in a shell of its own, where any failing command ends it, and remembers how it went. Not `if (...)`: bash
-# ignores `set -e` inside a condition.
+# Runs one stage in a subshell, in which any failing command ends the stage, and records the result. It avoids `if (...)`,
+# since bash ignores `set -e` inside a condition.
 stage() {
   local name=$1
   say "$name"
@@ -38,14 +38,14 @@ stage() {
 
 need() { command -v "$1" >/dev/null 2>&1; }
 
-# The lists of Debian's packages, brought once.
+# Updates Debian's package lists, once.
 apt_update() {
   if [ -e "$WORK/apt" ]; then return; fi
   apt-get update -qq
   touch "$WORK/apt"
 }
 
-# apt-get install, once, of what is missing.
+# Installs missing packages. Arguments: pairs of a command and the Debian package that has it.
 packages() {
   local missing=()
   while [ $# -gt 0 ]; do
@@ -58,7 +58,7 @@ packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# Python tools, in a virtual environment.
+# Installs Python packages in a virtual environment.
 python_tools() {
   packages python3 python3
   if [ ! -x "$WORK/venv/bin/pip" ] && ! python3 -m venv "$WORK/venv" 2>/dev/null; then
@@ -72,7 +72,7 @@ python_tools() {
 ROOT=$PWD
 binary() { echo "$ROOT/target/release/countersign"; }
 
-# Starts a development service; its ready line is in $WORK/ready.json.
+# Starts a development service, which writes its ready line to $WORK/ready.json.
 start_service() {
   : >"$WORK/ready.json"
   "$(binary)" serve --dev --json --listen 127.0.0.1:0 --ops-listen 127.0.0.1:0 >"$WORK/ready.json" 2>"$WORK/service.log" &
@@ -102,7 +102,7 @@ stage_build() {
 
 stage_test() { cargo test --locked; }
 
-# Signing eight at once, with the real library. Where the processor has no AVX-512 IFMA, two instructions are emulated.
+# Batch signing with the real library. If the processor has no AVX-512 IFMA, two instructions are emulated.
 stage_batch() {
   packages python3 python3 cc gcc ar binutils
   python_tools pip
@@ -115,8 +115,9 @@ stage_batch() {
   cargo test --locked --features crypto-mb --test it -- batch custody generate refresh
 }
 
-# Signing eight at once, with the real library as it is, on an emulated processor that has AVX-512 IFMA; and how many
-# instructions signatures take there (docs/performance.md), where what is counted is optimised. IFMA_CPU is another of the processors in `bochs -help cpu`.
+# Batch signing with the unmodified library on an emulated processor that has AVX-512 IFMA. It also counts the instructions
+# of signatures there (docs/performance.md), in code built with optimisation. IFMA_CPU selects another processor of
+# `bochs -help cpu`.
 stage_ifma() {
   packages python3 python3 cc gcc objcopy binutils bochs-bin bochs cpio cpio xorriso xorriso unshare util-linux
   without_command isolinux
@@ -133,7 +134,7 @@ stage_ifma() {
   tests/batch/bochs.sh "$WORK/ifma" "$WORK/linux" "$(test_binary "$WORK/built.jsonl")" ${IFMA_CPU:+"$IFMA_CPU"}
 }
 
-# Debian's Linux for virtual machines, as a file: nothing of it is installed.
+# Copies the kernel of Debian's Linux for virtual machines to a file, without installing the package.
 linux_kernel() {
   apt_update
   local package
@@ -144,18 +145,18 @@ linux_kernel() {
   cp "$WORK/kernel"/boot/vmlinuz-* "$1"
 }
 
-# The test binary that cargo says it built.
+# Prints the path of the test binary from cargo's JSON messages.
 test_binary() {
   python3 -c 'import json, sys; print(next(it for it in (json.loads(line).get("executable") for line in open(sys.argv[1])) if it))' "$1"
 }
 
-# The tests that need programs of this machine.
+# Ignored tests, which need installed programs.
 stage_openssl() {
   packages openssl openssl
   cargo test --locked --test it -- --ignored --skip rotate_load
 }
 
-# R12: verifiers that others wrote accept every sampled token and refuse it with one bit flipped.
+# R12: independent verifiers accept every sampled token, and refuse it with one bit flipped.
 stage_judges() {
   packages python3 python3 node nodejs npm npm java default-jdk-headless javac default-jdk-headless openssl openssl
   python_tools PyJWT==2.15.1 joserfc==1.8.0 cryptography
@@ -176,7 +177,7 @@ stage_judges() {
   openssl dgst -sha256 -verify "$WORK/public.pem" -signature "$WORK/signature" "$WORK/input"
 }
 
-# R08, R23: ten thousand random mints have exactly the header and claims they should; no refresh token comes twice.
+# R08, R23: ten thousand random mints have exactly the expected header and claims; no refresh token repeats.
 stage_shapes() {
   packages python3 python3
   start_service
@@ -184,8 +185,8 @@ stage_shapes() {
   stop_service
 }
 
-# R47: the OpenAPI document is true of the running server. Which user ids an app takes is its policy, and more than a schema
-# can say: that a well-formed request may still be refused (400) is no untruth.
+# R47: the running server conforms to the OpenAPI document. An app's policy restricts user ids more than a schema can express,
+# so a well-formed request may be refused (400): the check positive_data_acceptance is excluded.
 stage_openapi() {
   python_tools schemathesis==4.32.5
   start_service
@@ -200,15 +201,15 @@ stage_durable() {
   python3 tests/judges/durable.py "$(binary)" "$WORK"
 }
 
-# R35, R45: refusals take the same time and say the same, whatever the reason.
+# R35, R45: refusals take the same time and have the same answer for every reason.
 stage_timing() {
   packages python3 python3
   mkdir -m 700 "$WORK/timing"
   python3 tests/judges/timing.py "$(binary)" "$WORK/timing"
 }
 
-# R37: a hundred connections that trickle their heads, then a hundred that trickle their bodies: the service stays
-# reachable, and none of them is left.
+# R37: a hundred connections send their heads slowly, then a hundred send their bodies slowly. The service stays reachable,
+# and no slow connection remains open.
 stage_slow() {
   packages slowhttptest slowhttptest python3 python3
   start_service
@@ -224,7 +225,7 @@ stage_slow() {
   stop_service
 }
 
-# R65 in part: a full disk is an answer of ours (503), health goes on, and it recovers without a restart.
+# R65 in part: with a full disk the service answers 503, health checks continue, and it recovers without a restart.
 stage_disk() {
   packages python3 python3 mount mount
   mkdir -p "$WORK/small"
@@ -236,7 +237,7 @@ stage_disk() {
 }
 
 stage_fuzz() {
-  # Its lock file is its own, and follows ours by hand.
+  # The fuzz crate has its own lock file, which is updated by hand after the main one.
   cargo fetch --locked --manifest-path tests/fuzz/Cargo.toml
   need cargo-fuzz || cargo install --locked --quiet --debug cargo-fuzz
   local target
@@ -245,20 +246,20 @@ stage_fuzz() {
   done
 }
 
-# Packages of npm, exactly as locked.
+# Installs npm packages exactly as locked, in the folder $1.
 npm_ci() {
   packages node nodejs npm npm
   (cd "$1" && npm ci --silent --no-audit --no-fund)
 }
 
-# The web client: types, its state machine against the scenarios, size, packaging.
+# The web client: types, conformance scenarios, size, packaging.
 stage_client() {
   npm_ci clients/web
   (cd clients/web && npm test)
 }
 
-# The web client and the unmodified Web SDK in Chromium, against the service and the local Braze. What fails leaves a
-# picture and a trace in tests/browser/failures.
+# The web client and the unmodified Web SDK in Chromium, against the service and the local Braze. A failing test leaves a
+# screenshot and a trace in tests/browser/failures.
 stage_browser() {
   packages chromium chromium
   npm_ci clients/web
@@ -286,14 +287,14 @@ stage_manual() {
   mandoc -Tlint -W error "$WORK/countersign.1"
 }
 
-# R60: kill -9 at every boundary of a rotation, 20 rounds. R61, R62: rotations and a compromise under load, two processes;
-# ROTATION_LOAD=full is 500 requests a second and three rotations: docs/performance.md.
+# R60: kill -9 at every boundary of a rotation, 20 rounds. R61, R62: rotations and a compromise under load, two processes.
+# ROTATION_LOAD=full runs 500 requests a second and three rotations (docs/performance.md).
 stage_rotation() {
   ROTATION_ROUNDS=20 cargo test --locked --test it rotate_kill
   cargo test --locked --test it -- --ignored --nocapture rotate_load
 }
 
-# Measures, asserts nothing: the figures are for people (docs/performance.md).
+# Measures performance, and asserts nothing about the figures (docs/performance.md).
 stage_load() {
   packages taskset util-linux go golang-go
   without_command golang-github-golang-jwt-jwt-dev
@@ -302,17 +303,17 @@ stage_load() {
   CI=true LOAD_PYTHON="$WORK/venv/bin/python" LOAD_SECONDS=2 LOAD_SESSIONS=100000 cargo bench --locked --bench load
 }
 
-# A package that has no command to look for.
+# Installs a package that has no command to look for.
 without_command() {
   if dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; then return; fi
   apt_update
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
-# R73: changes the code that decides who gets a token and when a key may sign, one thing at a time, and runs the tests that
-# should notice (.cargo/mutants.toml). MUTANTS has more arguments, e.g. "--shard 0/8", "--in-diff my.diff", "--iterate".
-# Property tests begin with one seed, so that the score can be repeated, and look for no smaller counterexample. The target
-# folder is its own: Cargo tells artifacts of two copies of a crate apart by time alone, and would take a changed one for ours.
+# R73: mutation testing of the code that decides who gets a token and when a key may sign (.cargo/mutants.toml). MUTANTS has
+# more arguments, e.g. "--shard 0/8", "--in-diff my.diff", "--iterate". Property tests start with a fixed seed, so that the
+# score is reproducible, and do not shrink counterexamples. The stage has its own target folder, since Cargo distinguishes the
+# artifacts of two copies of a crate only by time, and would take a mutant's artifact for the original's.
 stage_mutants() {
   need cargo-mutants || cargo install --locked --quiet cargo-mutants
   # shellcheck disable=SC2086
