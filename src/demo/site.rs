@@ -27,7 +27,7 @@ pub(super) fn missing(modules: &Path) -> Vec<&'static str> {
     PACKAGES.iter().filter(|(_, file)| !modules.join(file).is_file()).map(|(name, _)| *name).collect()
 }
 
-struct Site {
+struct SiteState {
     shown: Shown,
     controls: Controls,
 }
@@ -43,14 +43,14 @@ pub(super) fn routes(shown: Shown, controls: Controls, modules: &Path) -> Router
         .route("/demo/act", post(act))
         .nest_service("/modules", ServeDir::new(modules))
         .layer(fresh)
-        .with_state(Arc::new(Site { shown, controls }))
+        .with_state(Arc::new(SiteState { shown, controls }))
 }
 
 async fn script() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/javascript")], include_str!("page.js"))
 }
 
-async fn config(State(site): State<Arc<Site>>) -> Json<Value> {
+async fn config(State(site): State<Arc<SiteState>>) -> Json<Value> {
     let Shown { service, sandbox, sdk_api_key, missing, access, .. } = &site.shown;
     Json(json!({
         "app": access.app, "service": service, "sandbox": sandbox, "sdk_api_key": sdk_api_key, "missing": missing,
@@ -64,7 +64,7 @@ struct Login {
     user_id: String,
 }
 
-async fn login(State(site): State<Arc<Site>>, body: Bytes) -> Response {
+async fn login(State(site): State<Arc<SiteState>>, body: Bytes) -> Response {
     match serde_json::from_slice::<Login>(&body) {
         Ok(Login { user_id }) => answer(site.controls.login(&site.shown.access, &user_id).await),
         Err(error) => answer(Err(error.to_string())),
@@ -87,7 +87,7 @@ enum DemoAction {
     Cut { cut: bool },
 }
 
-async fn act(State(site): State<Arc<Site>>, body: Bytes) -> Response {
+async fn act(State(site): State<Arc<SiteState>>, body: Bytes) -> Response {
     let controls = &site.controls;
     match serde_json::from_slice::<DemoAction>(&body) {
         Ok(DemoAction::Expire) => answer(controls.expire()),

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 import { Sandbox, Service } from './processes.mjs';
-import { Site, ownPublicKey } from './site.mjs';
+import { PageServer, ownPublicKey } from './site.mjs';
 
 const FLAGS = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -16,7 +16,7 @@ const FAILURES = process.env.TEST_FAILURES ?? fileURLToPath(new URL('failures/',
 
 /** Starts everything for the tests of one file. With `rotating` the service manages Braze's keys itself, with a stand-by key. */
 export async function open({ rotating = false } = {}) {
-  const site = await Site.create();
+  const site = await PageServer.create();
   const sandbox = await Sandbox.create();
   const service = await Service.create(site.url, rotating ? sandbox.keyManagement() : {});
   site.connect(service, sandbox);

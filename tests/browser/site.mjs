@@ -37,10 +37,10 @@ const INSTEAD = {
 };
 
 /** HTTP server of the website. */
-export class Site {
+export class PageServer {
   /** Starts listening, because the service must know the page's origin; `connect` sets service and Braze later. */
   static async create() {
-    const site = new Site();
+    const site = new PageServer();
     site.logins = [];
     site.server = createServer((request, response) => site.answer(request, response).catch((error) => {
       response.writeHead(500).end(String(error));

@@ -3,7 +3,7 @@
 import { after, before } from 'node:test';
 import assert from 'node:assert/strict';
 import { call, eventually, expiry, open, scenario, seen } from './setup.mjs';
-import { Site } from './site.mjs';
+import { PageServer } from './site.mjs';
 
 let setup;
 before(async () => { setup = await open(); });
@@ -90,7 +90,7 @@ it("a page of another origin reads nothing (R43)", async (visit) => {
     body: JSON.stringify({ app: 'web', user_id: visit.user }),
   });
   const { refresh_token } = await minted.json();
-  const foreign = await Site.create();
+  const foreign = await PageServer.create();
   foreign.connect(visit.service, visit.sandbox);
   try {
     const page = await visit.context.newPage();
