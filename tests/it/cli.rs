@@ -331,3 +331,13 @@ fn dev_is_for_this_machine_only() {
     assert!(code != 0 && err.contains("embedded"), "{err}");
     assert_eq!(json!(fs::read_dir(folder.path()).unwrap().count()), 0, "nothing is left behind");
 }
+
+#[test]
+fn a_build_without_the_sandbox_has_no_stand_in_for_braze() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["sandbox", "demo"] {
+        let (code, out, err) = run(&[command, "--help"], folder.path());
+        let expected = if cfg!(feature = "sandbox") { 0 } else { 2 };
+        assert_eq!(code, expected, "{out}{err}");
+    }
+}

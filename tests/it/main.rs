@@ -11,12 +11,14 @@
 mod architecture;
 #[cfg(feature = "crypto-mb")]
 mod batch;
+#[cfg(feature = "sandbox")]
 mod braze_rest;
 mod cli;
 mod config;
 mod custody;
 mod custody_import;
 mod custody_memory;
+#[cfg(feature = "sandbox")]
 mod demo;
 mod domain_api_key;
 mod domain_claims_jws;
@@ -34,13 +36,20 @@ mod limits;
 mod listener;
 mod middleware;
 mod refresh;
+#[cfg(feature = "sandbox")]
 mod rotate;
+#[cfg(feature = "sandbox")]
 mod rotate_cli;
+#[cfg(feature = "sandbox")]
 mod rotate_kill;
+#[cfg(feature = "sandbox")]
 mod rotate_load;
 mod rotate_plan;
+#[cfg(feature = "sandbox")]
 mod runbook;
+#[cfg(feature = "sandbox")]
 mod sandbox_rest;
+#[cfg(feature = "sandbox")]
 mod sandbox_sdk;
 mod secrecy;
 mod serve;

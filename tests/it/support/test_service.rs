@@ -87,7 +87,7 @@ impl TestService {
         let layout = Layout::of(folder.path());
         layout.create(config).unwrap();
         let settings = Arc::new(Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap());
-        let clock = Arc::new(TestClock(AtomicI64::new(1_795_000_000_500)));
+        let clock = Arc::new(TestClock::at(UnixMillis(1_795_000_000_500)));
         let ambient = Ambient { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Ambient::system() };
         let services = Arc::new(Services::open(&settings, ambient).await.unwrap());
         let operator = services.operator(&settings).unwrap();
