@@ -11,7 +11,7 @@ use crate::{
     config::Settings,
     domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
     http::{self, AppState, Jwks, Limits},
-    identity::ApiKeys,
+    identity::ApiKeyAuthenticator,
     node::{self, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     telemetry::Readiness,
@@ -136,7 +136,7 @@ impl Wiring {
 fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
     Arc::new(AppState {
         issuer: services.issuer(settings),
-        api_keys: ApiKeys::default(),
+        api_keys: ApiKeyAuthenticator::default(),
         limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
         trusted_proxies: ArcSwap::from_pointee(settings.server().trusted_proxies.clone()),
         jwks: Jwks::default(),

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 #[derive(Subcommand)]
-pub(super) enum Clients {
+pub(super) enum ClientsCommand {
     /// Make an API key for a backend; it is shown once, now
     ///
     /// A backend may have two live keys, so that they can be exchanged without a gap: make the second, move the backend
@@ -41,7 +41,7 @@ pub(super) enum Clients {
 
 /// An API key as JSON.
 #[derive(Serialize)]
-struct Entry<'a> {
+struct ClientEntry<'a> {
     id: &'a ApiKeyId,
     client: &'a ClientName,
     apps: &'a [AppName],
@@ -52,7 +52,7 @@ struct Entry<'a> {
     api_key: Option<&'a str>,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> ClientEntry<'a> {
     fn of(record: &'a ApiKeyRecord, api_key: Option<&'a str>) -> Self {
         Self {
             id: &record.id,
@@ -66,7 +66,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-impl Clients {
+impl ClientsCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::Create { client, apps, expires } => create(context, client, apps, expires),
@@ -91,14 +91,14 @@ fn create(
         Ok(operator.clients().create(client, apps, expires).await?)
     })?;
     let shown = key.reveal();
-    context.output.answer(&Entry::of(&record, Some(&shown)), &*shown)?;
+    context.output.answer(&ClientEntry::of(&record, Some(&shown)), &*shown)?;
     context.output.remark("This is the only time the key is shown: put it into the backend's secrets now.");
     Ok(())
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
     let records = context.with_operator(async |operator, _| Ok(operator.clients().list().await?))?;
-    let entries: Vec<Entry<'_>> = records.iter().map(|record| Entry::of(record, None)).collect();
+    let entries: Vec<ClientEntry<'_>> = records.iter().map(|record| ClientEntry::of(record, None)).collect();
     let rows = records.iter().map(|record| {
         let apps: Vec<&str> = record.apps.iter().map(AppName::as_str).collect();
         [

@@ -26,7 +26,7 @@ pub(super) struct Man {
 
 /// Print the version
 #[derive(Args)]
-pub(super) struct Version {}
+pub(super) struct VersionCommand {}
 
 impl Completions {
     pub(super) fn run(self, _: &Context) -> anyhow::Result<ExitCode> {

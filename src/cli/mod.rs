@@ -66,10 +66,10 @@ enum Command {
     Braze(braze::Braze),
     /// Make, list and revoke API keys of backends
     #[command(subcommand)]
-    Clients(clients::Clients),
+    Clients(clients::ClientsCommand),
     /// Opt users out and in, list and end their sessions
     #[command(subcommand)]
-    Users(users::Users),
+    Users(users::UsersCommand),
     /// Mint a token by hand, or inspect one
     #[command(subcommand)]
     Token(token::Token),
@@ -78,7 +78,7 @@ enum Command {
     Config(config::ConfigCommand),
     Doctor(doctor::Doctor),
     #[cfg(feature = "sandbox")]
-    Sandbox(sandbox::Sandbox),
+    Sandbox(sandbox::SandboxCommand),
     #[cfg(feature = "sandbox")]
     Demo(demo::Demo),
     /// Migrate, back up or restore the store
@@ -87,7 +87,7 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
     Completions(meta::Completions),
     Man(meta::Man),
-    Version(meta::Version),
+    Version(meta::VersionCommand),
 }
 
 /// Runs the command line; the exit code is the process's.

@@ -17,7 +17,7 @@ use crate::{
 /// Point the SDK's baseUrl at it, give it your public key, and see how Braze would answer each request. It keeps
 /// everything in memory, protects nothing, and listens on loopback only.
 #[derive(Args)]
-pub(super) struct Sandbox {
+pub(super) struct SandboxCommand {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8088")]
     listen: SocketAddr,
@@ -43,7 +43,7 @@ fn app_and_file(text: &str) -> Result<(String, PathBuf), String> {
     Ok((app.to_owned(), file.into()))
 }
 
-impl Sandbox {
+impl SandboxCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let json = context.output.json;
         let (braze, apps) = self.local_braze(json)?;

@@ -12,7 +12,7 @@ use crate::domain::{
 };
 
 #[derive(Subcommand)]
-pub(super) enum Users {
+pub(super) enum UsersCommand {
     /// Opt a user out: no token is minted or refreshed, on one app or on all, until opted in again
     ///
     /// A token that was given out before lives to its exp at Braze.
@@ -56,7 +56,7 @@ pub(super) struct Revoke {
     app: Option<AppName>,
 }
 
-impl Users {
+impl UsersCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::OptOut(arg) => opt_out(context, &arg),

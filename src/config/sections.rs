@@ -22,7 +22,7 @@ pub(super) struct Sections {
     /// `[braze.<workspace>]`.
     pub(super) braze: BTreeMap<String, braze::Config>,
     /// `[rings.<name>]`.
-    pub(super) rings: BTreeMap<String, Ring>,
+    pub(super) rings: BTreeMap<String, RingSection>,
     /// `[apps.<name>]`.
     pub(super) apps: BTreeMap<String, AppPolicy>,
 }
@@ -46,7 +46,7 @@ impl Default for Sealing {
 /// A key ring.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Ring {
+pub(super) struct RingSection {
     /// Forces the claim `iss`, so that a token of one app is worth nothing on another.
     pub(super) isolate_apps: bool,
     pub(super) rotation: rotate::Config,

@@ -27,7 +27,7 @@ use utoipa_axum::{
 
 use crate::{
     clock::Clock,
-    identity::ApiKeys,
+    identity::ApiKeyAuthenticator,
     issue::Issuer,
     telemetry::{Metrics, Readiness},
 };
@@ -40,7 +40,7 @@ pub use problem::{Problem, ProblemCode};
 /// State that the handlers share.
 pub struct AppState {
     pub issuer: Issuer,
-    pub api_keys: ApiKeys,
+    pub api_keys: ApiKeyAuthenticator,
     pub limits: ArcSwap<Limits>,
     /// Networks of the proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: ArcSwap<Vec<IpNet>>,

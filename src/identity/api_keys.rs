@@ -15,7 +15,7 @@ use crate::{
 
 /// Snapshot of the API keys on record: authentication reads no store.
 #[derive(Debug, Default)]
-pub struct ApiKeys {
+pub struct ApiKeyAuthenticator {
     known: ArcSwap<HashMap<ApiKeyId, ApiKeyRecord>>,
 }
 
@@ -29,7 +29,7 @@ pub struct Unauthenticated;
 #[error("the API key is not scoped to this app")]
 pub struct NotScoped;
 
-impl ApiKeys {
+impl ApiKeyAuthenticator {
     /// Replaces the snapshot.
     pub fn swap(&self, records: impl IntoIterator<Item = ApiKeyRecord>) {
         self.known.store(Arc::new(records.into_iter().map(|record| (record.id.clone(), record)).collect()));

@@ -10,7 +10,7 @@ use crate::domain::{
     refresh_token::Presented,
 };
 
-pub use api_keys::{ApiKeys, Caller, NotScoped, Unauthenticated};
+pub use api_keys::{ApiKeyAuthenticator, Caller, NotScoped, Unauthenticated};
 
 /// A user of an app, vouched for by an authenticated caller.
 #[derive(Clone, Debug)]

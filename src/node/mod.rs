@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use self::{heartbeat::Heartbeat, upkeep::Upkeep};
+use self::{heartbeat::Heartbeat, upkeep::UpkeepState};
 use crate::{
     clock::{Clock, UnixMillis},
     custody::{Custodian, CustodyError},
@@ -76,7 +76,7 @@ impl Node {
 pub struct NodeAgent {
     node: Arc<Node>,
     heartbeat: Heartbeat,
-    upkeep: Upkeep,
+    upkeep: UpkeepState,
     /// Generation of the records that are loaded.
     generation: Option<u64>,
     faults: Faults,
@@ -92,7 +92,7 @@ struct Faults {
 impl NodeAgent {
     /// An agent that has not looked yet.
     pub fn new(node: Arc<Node>) -> Self {
-        let (heartbeat, upkeep) = (Heartbeat::default(), Upkeep::default());
+        let (heartbeat, upkeep) = (Heartbeat::default(), UpkeepState::default());
         Self { node, heartbeat, upkeep, generation: None, faults: Faults::default() }
     }
 

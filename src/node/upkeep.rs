@@ -15,7 +15,7 @@ const PURGE_ROWS: u32 = 1000;
 
 /// Number of looks so far.
 #[derive(Default)]
-pub(super) struct Upkeep {
+pub(super) struct UpkeepState {
     looks: u32,
 }
 

@@ -31,8 +31,8 @@ const MAX_RACES: usize = 10;
 /// Size of new keys: Braze's recommendation.
 const BITS: u32 = 2048;
 
-/// Outcome of a step.
-enum Outcome {
+/// Outcome of one step.
+enum StepOutcome {
     Done,
     /// The records changed since the observation.
     Raced,
@@ -65,9 +65,9 @@ impl Rotator {
             // The observation may have taken long.
             self.lease(&ring.name).await?;
             match self.do_step(ring, &observed, &step, &reason).await? {
-                Outcome::Done => {}
-                Outcome::Raced => races += 1,
-                Outcome::Failed(app, error) => {
+                StepOutcome::Done => {}
+                StepOutcome::Raced => races += 1,
+                StepOutcome::Failed(app, error) => {
                     tracing::warn!(ring = %ring.name, %app, %step, %error, "a step of the rotation failed");
                     failed.insert(app, error.to_string());
                 }
@@ -90,10 +90,10 @@ impl Rotator {
         observed: &Observed,
         step: &Step,
         reason: &str,
-    ) -> Result<Outcome, RotateError> {
+    ) -> Result<StepOutcome, RotateError> {
         (self.observer)(step, reason, StepPhase::Before);
         let outcome = match step {
-            Step::Note { observations } => outcome(self.save_observations(observed, observations).await?),
+            Step::Note { observations } => step_outcome(self.save_observations(observed, observations).await?),
             Step::Generate => self.generate(observed, step, reason).await?,
             Step::Publish { app, kid } => self.publish(ring, observed, step, app, kid, reason).await?,
             Step::Promote { app, id, .. } | Step::Withdraw { app, id, .. } => {
@@ -102,12 +102,12 @@ impl Rotator {
             Step::Destroy { kid } => self.destroy(observed, step, kid, reason).await?,
             Step::Begin | Step::Prove { .. } | Step::Activate { .. } | Step::Retire { .. } | Step::Finish => {
                 match plan::transition(&observed.snapshot, step)? {
-                    Some(transition) => outcome(self.save_transition(observed, transition, reason).await?),
-                    None => Outcome::Done,
+                    Some(transition) => step_outcome(self.save_transition(observed, transition, reason).await?),
+                    None => StepOutcome::Done,
                 }
             }
         };
-        if matches!(outcome, Outcome::Done) {
+        if matches!(outcome, StepOutcome::Done) {
             (self.observer)(step, reason, StepPhase::Done);
         }
         Ok(outcome)
@@ -115,7 +115,7 @@ impl Rotator {
 
     /// Makes a key and puts it on record. A crash between the two leaves a private half that no record names and that
     /// nothing uses.
-    async fn generate(&self, observed: &Observed, step: &Step, reason: &str) -> Result<Outcome, RotateError> {
+    async fn generate(&self, observed: &Observed, step: &Step, reason: &str) -> Result<StepOutcome, RotateError> {
         let custodian = Arc::clone(&self.custodian);
         let new_key = tokio::task::spawn_blocking(move || custodian.generate(BITS)).await;
         let held = new_key.map_err(|why| CustodyError::Generation(why.to_string()))??;
@@ -136,7 +136,7 @@ impl Rotator {
             // No record names the private half: it must not stay.
             self.custodian.destroy(&record)?;
         }
-        Ok(outcome(written))
+        Ok(step_outcome(written))
     }
 
     /// Asks Braze once to take a key. The request is on record before; a later list shows its effect.
@@ -148,9 +148,9 @@ impl Rotator {
         app: &AppName,
         kid: &Kid,
         reason: &str,
-    ) -> Result<Outcome, RotateError> {
+    ) -> Result<StepOutcome, RotateError> {
         let Some(((directory, app_id), key)) = self.directory_of(ring, app).zip(observed.snapshot.key(kid)) else {
-            return Ok(Outcome::Raced);
+            return Ok(StepOutcome::Raced);
         };
         let before = observed.publication(app, kid).cloned();
         let asked = Publication { asked: Some(self.clock.now()), ..before.clone().unwrap_or_default() };
@@ -161,23 +161,23 @@ impl Rotator {
             ..KeyTransaction::default()
         };
         if !self.store.transact(transaction).await? {
-            return Ok(Outcome::Raced);
+            return Ok(StepOutcome::Raced);
         }
         (self.observer)(step, reason, StepPhase::Recorded);
         let description = format!("countersign {kid} ring {}", ring.name);
         let created = directory.create(app_id, &key.record.public_key, &description).await;
         (self.observer)(step, reason, StepPhase::Effected);
         match created {
-            Ok(_) => Ok(Outcome::Done),
+            Ok(_) => Ok(StepOutcome::Done),
             Err(error) if error.is_ambiguous() => {
                 tracing::warn!(%app, %kid, %error, "Braze's answer is not clear: its next list shows whether it took the key");
-                Ok(Outcome::Done)
+                Ok(StepOutcome::Done)
             }
             Err(error) => {
                 // Braze did not take it, so that it may be asked again at any time.
                 let publications = vec![change(Some(asked), before)];
                 self.store.transact(KeyTransaction { publications, ..KeyTransaction::default() }).await?;
-                Ok(Outcome::Failed(app.clone(), error))
+                Ok(StepOutcome::Failed(app.clone(), error))
             }
         }
     }
@@ -191,12 +191,12 @@ impl Rotator {
         app: &AppName,
         id: &str,
         reason: &str,
-    ) -> Result<Outcome, RotateError> {
-        let Some((directory, app_id)) = self.directory_of(ring, app) else { return Ok(Outcome::Raced) };
+    ) -> Result<StepOutcome, RotateError> {
+        let Some((directory, app_id)) = self.directory_of(ring, app) else { return Ok(StepOutcome::Raced) };
         let (kid, action) = match step {
             Step::Promote { kid, .. } => (kid, AuditAction::MadePrimary),
             Step::Withdraw { kid, .. } => (kid, AuditAction::Withdrawn),
-            _ => return Ok(Outcome::Raced),
+            _ => return Ok(StepOutcome::Raced),
         };
         let events = vec![self.event(&observed.snapshot.ring, Some(kid), Some(app), action, reason)];
         self.store.transact(KeyTransaction { events, ..KeyTransaction::default() }).await?;
@@ -206,18 +206,24 @@ impl Rotator {
             _ => directory.delete(app_id, id).await,
         };
         (self.observer)(step, reason, StepPhase::Effected);
-        Ok(done.map_or_else(|error| Outcome::Failed(app.clone(), error), |()| Outcome::Done))
+        Ok(done.map_or_else(|error| StepOutcome::Failed(app.clone(), error), |()| StepOutcome::Done))
     }
 
-    async fn destroy(&self, observed: &Observed, step: &Step, kid: &Kid, reason: &str) -> Result<Outcome, RotateError> {
-        let Some(key) = observed.snapshot.key(kid) else { return Ok(Outcome::Raced) };
+    async fn destroy(
+        &self,
+        observed: &Observed,
+        step: &Step,
+        kid: &Kid,
+        reason: &str,
+    ) -> Result<StepOutcome, RotateError> {
+        let Some(key) = observed.snapshot.key(kid) else { return Ok(StepOutcome::Raced) };
         let events = vec![self.event(&observed.snapshot.ring, Some(kid), None, AuditAction::Destroyed, reason)];
         self.store.transact(KeyTransaction { events, ..KeyTransaction::default() }).await?;
         (self.observer)(step, reason, StepPhase::Recorded);
         self.custodian.destroy(&key.record)?;
         (self.observer)(step, reason, StepPhase::Effected);
         let destroyed = Some((kid.clone(), self.clock.now()));
-        Ok(outcome(self.store.transact(KeyTransaction { destroyed, ..KeyTransaction::default() }).await?))
+        Ok(step_outcome(self.store.transact(KeyTransaction { destroyed, ..KeyTransaction::default() }).await?))
     }
 
     fn directory_of<'a>(&'a self, ring: &'a Ring, app: &AppName) -> Option<(&'a dyn KeyDirectory, &'a str)> {
@@ -229,6 +235,6 @@ fn lease_name(ring: &RingName) -> String {
     format!("rotate {ring}")
 }
 
-fn outcome(written: bool) -> Outcome {
-    if written { Outcome::Done } else { Outcome::Raced }
+fn step_outcome(written: bool) -> StepOutcome {
+    if written { StepOutcome::Done } else { StepOutcome::Raced }
 }

@@ -2,7 +2,7 @@
 
 use countersign::{
     domain::api_key::{ApiKey, ApiKeyRecord},
-    identity::{ApiKeys, NotScoped, Unauthenticated},
+    identity::{ApiKeyAuthenticator, NotScoped, Unauthenticated},
 };
 
 use crate::support::domain::{MILLI, NOW, user};
@@ -24,8 +24,8 @@ fn record(key: &ApiKey) -> ApiKeyRecord {
 }
 
 /// Those who know these records.
-fn knowing(records: impl IntoIterator<Item = ApiKeyRecord>) -> ApiKeys {
-    let keys = ApiKeys::default();
+fn knowing(records: impl IntoIterator<Item = ApiKeyRecord>) -> ApiKeyAuthenticator {
+    let keys = ApiKeyAuthenticator::default();
     keys.swap(records);
     keys
 }
@@ -51,8 +51,8 @@ fn a_caller_speaks_for_the_apps_of_its_key_only() {
 #[test]
 fn a_dead_unknown_or_wrong_key_is_refused() {
     let key = key();
-    let refused = |keys: &ApiKeys, key: &ApiKey| keys.authenticate(&key.reveal(), NOW).is_err();
-    assert!(refused(&ApiKeys::default(), &key), "unknown");
+    let refused = |keys: &ApiKeyAuthenticator, key: &ApiKey| keys.authenticate(&key.reveal(), NOW).is_err();
+    assert!(refused(&ApiKeyAuthenticator::default(), &key), "unknown");
     let keys = knowing([record(&key)]);
     assert!(refused(&keys, &ApiKey::new([1; 8], [3; 32])), "wrong secret");
     assert!(refused(&keys, &ApiKey::new([2; 8], [2; 32])), "somebody else's id");
