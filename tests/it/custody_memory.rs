@@ -7,6 +7,7 @@ use std::{
 };
 
 use countersign::custody::HeldKey;
+use zeroize::Zeroizing;
 
 use crate::custody::{Custody, PASSPHRASE, fixture};
 
@@ -36,9 +37,11 @@ fn child() {
         return;
     }
     let custody = Custody::plain();
-    let plain = custody.import(&fixture("rsa-2048.pkcs8.pem"), None).unwrap();
+    // The test's own copies must not be what is found.
+    let pem = |name: &str| Zeroizing::new(fixture(name));
+    let plain = custody.import(&pem("rsa-2048.pkcs8.pem"), None).unwrap();
     let sealed = Custody::encrypted();
-    let held = sealed.import(&fixture("rsa-2048.encrypted.pem"), Some(PASSPHRASE)).unwrap();
+    let held = sealed.import(&pem("rsa-2048.encrypted.pem"), Some(PASSPHRASE)).unwrap();
     let opened: [(&Custody, &HeldKey); 2] = [(&custody, &plain), (&sealed, &held)];
     let signers = opened.map(|(custody, held)| custody.open(held).unwrap());
     writeln!(std::io::stdout(), "{READY}").unwrap();
