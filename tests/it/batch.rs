@@ -11,19 +11,19 @@ const LOGINS: usize = 30;
 /// Logs many users in at once; how many signatures there were, and in how many goes.
 async fn logins(custody: &str) -> (f64, f64) {
     let config = CONFIG.replace("[custody]\n", &format!("[custody]\nthreads = 1\n{custody}"));
-    let bench = std::sync::Arc::new(TestService::with(&config).await);
+    let service = std::sync::Arc::new(TestService::with(&config).await);
     let asked: Vec<_> = (0..LOGINS)
         .map(|user| {
-            let bench = std::sync::Arc::clone(&bench);
-            tokio::spawn(async move { (user, bench.login(&format!("u-{user}")).await.text("token")) })
+            let service = std::sync::Arc::clone(&service);
+            tokio::spawn(async move { (user, service.login(&format!("u-{user}")).await.text("token")) })
         })
         .collect();
     for one in asked {
         let (user, token) = one.await.unwrap();
-        assert_eq!(verified_claims(&token, &bench.public_key)["sub"], format!("u-{user}"));
+        assert_eq!(verified_claims(&token, &service.public_key)["sub"], format!("u-{user}"));
     }
-    assert!(bench.metric("countersign_signature_faults_total").abs() < 0.5);
-    (bench.metric("countersign_sign_together_sum"), bench.metric("countersign_sign_together_count"))
+    assert!(service.metric("countersign_signature_faults_total").abs() < 0.5);
+    (service.metric("countersign_sign_together_sum"), service.metric("countersign_sign_together_count"))
 }
 
 #[tokio::test]

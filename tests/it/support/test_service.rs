@@ -47,7 +47,7 @@ impl Clock for TestClock {
     }
 }
 
-/// A service on the test's bench.
+/// A service inside the test, with a clock that the test moves.
 pub struct TestService {
     pub services: Arc<Services>,
     pub operator: Operator,
