@@ -1,4 +1,4 @@
-//! Keys in files: kept so that nobody else reads them, loaded only where they are what the record says.
+//! Keys in files: nobody else can read them, and only the key on record is loaded.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ use countersign::{
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use tempfile::TempDir;
 
-/// The passphrase of the encrypted fixtures.
+/// Passphrase of the encrypted fixtures.
 pub(crate) const PASSPHRASE: &str = "correct-horse";
 
 pub(crate) fn fixture_path(name: &str) -> PathBuf {
@@ -58,7 +58,7 @@ impl Custody {
         Self { dir, custodian, metrics }
     }
 
-    /// The same folder, opened anew with another passphrase.
+    /// Opens the same folder again with another passphrase.
     fn reopened(self, passphrase: Option<&str>) -> Self {
         Self::new(self.dir, passphrase)
     }
@@ -81,7 +81,7 @@ impl Custody {
         self.custodian.open(&record(held))
     }
 
-    /// Why this key is not opened.
+    /// Error of opening this key.
     fn refusal(&self, held: &HeldKey) -> CustodyError {
         self.open(held).err().expect("it was opened")
     }
@@ -119,7 +119,7 @@ pub(crate) fn input(user: &str) -> SigningInput {
     SigningInput::new(&claims, None)
 }
 
-/// Whom a token is for, after a library that is not ours has verified it.
+/// Subject of a token, after another library has verified it.
 fn verified_user(token: &str, public_key: &str) -> String {
     let key = DecodingKey::from_rsa_pem(public_key.as_bytes()).unwrap();
     let token = jsonwebtoken::decode::<serde_json::Value>(token, &key, &Validation::new(Algorithm::RS256)).unwrap();

@@ -1,4 +1,4 @@
-//! What is taken as a key, and what is refused: each by its name, with the next step.
+//! Import of keys: the accepted forms, and the refused ones, each named with the next step.
 
 use countersign::custody::{ImportError, PublicHalf, UnsupportedKey, describe, inspect_pem};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn inspected(bytes: &[u8]) -> Result<PublicHalf, ImportError> {
     inspect_pem(bytes)
 }
 
-/// The refusal of these bytes, which names no byte of them, by every way in.
+/// Error of importing these bytes, the same by every way; it shows none of them.
 fn refusal(bytes: &[u8]) -> ImportError {
     let custody = Custody::plain();
     let refusal = custody.import(bytes, None).unwrap_err();
@@ -244,7 +244,7 @@ proptest! {
 
     #[test]
     fn a_changed_byte_of_an_encrypted_key_never_makes_it_panic(at in 0_usize..120, byte: u8) {
-        // The first bytes are the algorithm and its cost; what is left of the work is bounded by them.
+        // The first bytes are the algorithm and its cost, which bound the rest of the work.
         let mut der = fixture("rsa-2048.encrypted.der");
         der[at] = byte;
         let _refused = inspected(&armoured("ENCRYPTED PRIVATE KEY", &der));

@@ -1,4 +1,4 @@
-//! A loaded key leaves no text of itself in memory: what a core dump or a swapped page would show.
+//! Memory of the process: no text of a loaded key stays in it, where a core dump or a swapped page would show it.
 
 use std::{
     fs::{self, File},
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::custody::{Custody, PASSPHRASE, fixture};
 
-/// What the child does, and says when it has done it; it lives until its input ends.
+/// Work of the child process, which reports its end and lives until its input ends.
 const READY: &str = "the key is loaded";
 
 #[test]
@@ -19,7 +19,7 @@ fn neither_text_nor_der_of_a_loaded_key_stays_in_memory() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = start(dir.path());
     let hits = count(child.id(), &needles());
-    // The public half is no secret: that it is found shows that the scan finds things.
+    // The public half is not secret; finding it shows that the scan works.
     let public = String::from_utf8(fixture("rsa-2048.public.pem")).unwrap();
     let control = count(child.id(), &[public.lines().nth(2).unwrap().as_bytes().to_vec()]);
     drop(child.stdin.take());
@@ -28,11 +28,11 @@ fn neither_text_nor_der_of_a_loaded_key_stays_in_memory() {
     assert!(control > 0);
 }
 
-/// The process that is looked at. It must not be this one, whose other tests hold keys.
+/// Process whose memory is scanned: not this one, whose other tests hold keys.
 #[test]
 #[ignore = "the test above starts it"]
 fn child() {
-    // Where all ignored tests are run, nobody waits for this one, and its input might never end.
+    // In a run of all ignored tests nobody closes the input of this one.
     if !std::env::args().any(|arg| arg == "--exact") {
         return;
     }
@@ -73,7 +73,7 @@ fn needles() -> Vec<Vec<u8>> {
     needles
 }
 
-/// How often any of the needles is in the writable memory of a process.
+/// Number of times that the needles are in the writable memory of a process.
 fn count(pid: u32, needles: &[Vec<u8>]) -> usize {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let mut memory = File::open(format!("/proc/{pid}/mem")).unwrap();
@@ -83,7 +83,7 @@ fn count(pid: u32, needles: &[Vec<u8>]) -> usize {
         let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).unwrap());
         memory.seek(SeekFrom::Start(start)).unwrap();
         let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
-        // Kernel pages among them cannot be read.
+        // Kernel pages cannot be read.
         if memory.read_exact(&mut bytes).is_ok() {
             found += needles.iter().filter(|needle| contains(&bytes, needle)).count();
         }

@@ -1,4 +1,4 @@
-//! An API key: read as it was shown and not otherwise, known by its hash only, dead from its exact end.
+//! API keys: parsed only in the form that is shown, stored as a hash only, refused from the exact instant of expiry.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ fn a_hash_is_that_of_its_own_secret_only() {
         secret[byte] ^= 1;
         assert!(!hash.matches(&ApiKey::new([0xab; 8], secret).hash()), "byte {byte}");
     }
-    // SHA-256 of 32 bytes 0xff: stores hold it, so it may never change.
+    // SHA-256 of 32 bytes 0xff: stores hold it, so that it must never change.
     assert_eq!(hash.0[..4], [0xaf, 0x96, 0x13, 0x76]);
 }
 

@@ -1,4 +1,4 @@
-//! The token, byte for byte (R08–R11): what Braze reads is exactly what the policy and the clock say.
+//! Tokens, byte for byte (R08–R11): Braze reads exactly the claims of the policy and the clock.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -33,7 +33,7 @@ fn input(user: &UserId, policy: &AppPolicy, now: UnixMillis, lifetime: Duration,
     SigningInput::new(&Claims::new(user, policy, now, lifetime, jti), policy.claims.kid.then_some(&kid))
 }
 
-/// Header and claims as they are written.
+/// Header and claims of a signing input, decoded.
 fn texts(input: &SigningInput) -> (String, String) {
     let input = std::str::from_utf8(input.as_bytes()).unwrap();
     let (header, claims) = input.split_once('.').unwrap();
@@ -127,7 +127,7 @@ fn every_jti_is_another_and_so_is_its_token() {
     assert_eq!(tokens.len(), 2000);
 }
 
-/// The worst that a user id can be: everything escaped, or every character four bytes long.
+/// Longest user ids in a token: every character is escaped, or has four bytes.
 fn longest_ids() -> [String; 4] {
     let fours = BRAZE_MAX_USER_ID_BYTES / 4;
     ["\"".repeat(997), "\\".repeat(997), "🦀".repeat(fours) + "\"", "\u{10fffd}".repeat(fours) + "\\"]

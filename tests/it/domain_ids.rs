@@ -1,4 +1,4 @@
-//! Which user ids, names and session ids are taken, and that a user id is kept byte for byte (R06).
+//! User ids, names and session ids: the accepted and the refused ones. A user id is kept byte for byte (R06).
 
 use countersign::{
     clock::UnixMillis,
@@ -14,14 +14,14 @@ fn parsed(id: &str) -> Result<UserId, BadUserId> {
     UserId::parse(id, UserIdRules::default())
 }
 
-/// Unicode's `White_Space`, all of it.
+/// All of Unicode's `White_Space`.
 const WHITE_SPACE: [char; 25] = [
     '\t', '\n', '\u{b}', '\u{c}', '\r', ' ', '\u{85}', '\u{a0}', '\u{1680}', '\u{2000}', '\u{2001}', '\u{2002}',
     '\u{2003}', '\u{2004}', '\u{2005}', '\u{2006}', '\u{2007}', '\u{2008}', '\u{2009}', '\u{200a}', '\u{2028}',
     '\u{2029}', '\u{202f}', '\u{205f}', '\u{3000}',
 ];
 
-/// Unicode's `Bidi_Control`, all of it.
+/// All of Unicode's `Bidi_Control`.
 const BIDI: [char; 12] = [
     '\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}',
     '\u{2067}', '\u{2068}', '\u{2069}',
@@ -144,7 +144,7 @@ fn the_limit_is_in_bytes_and_exact() {
     assert_eq!(parsed("").unwrap_err(), BadUserId::Empty);
 }
 
-/// A lone surrogate cannot be in a `str`; here is where one that comes as a JSON escape is stopped.
+/// A lone surrogate cannot be in a `str`; the JSON parser refuses one that comes as an escape.
 #[test]
 fn a_lone_surrogate_never_becomes_a_string() {
     for json in [r#""\ud800""#, r#""u\udc00v""#, r#""\ude00\ud83d""#] {
@@ -219,7 +219,7 @@ proptest! {
         let _ = (id.parse::<SessionId>(), id.parse::<Kid>(), id.parse::<AppName>());
     }
 
-    /// New sessions lie together in the store: the order of their ids is the order of their beginnings.
+    /// New sessions lie together in the store: their ids are in the order of their creation.
     #[test]
     fn session_ids_are_in_the_order_of_time(a in 0..1_i64 << 47, b in 0..1_i64 << 47, low: [u8; 10], high: [u8; 10]) {
         let (first, second) = (SessionId::new(UnixMillis(a), low), SessionId::new(UnixMillis(b), high));

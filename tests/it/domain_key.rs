@@ -1,4 +1,4 @@
-//! A signing key's life: every state against every step, and what no sequence of steps can do.
+//! States of a signing key: every state with every transition, and properties of all sequences of transitions.
 
 use countersign::{
     clock::UnixMillis,
@@ -37,7 +37,7 @@ fn key(state: KeyState) -> KeyRecord {
     }
 }
 
-/// The state after a step, by the plan of a key's life; `None`: refused.
+/// Expected state after a transition; `None`: refused.
 fn planned(from: KeyState, step: &str) -> Option<KeyState> {
     use KeyState::{Active, Compromised, Pending, Published, Retired, Retiring};
     match (from, step) {
@@ -91,17 +91,17 @@ fn a_key_is_verifiable_while_its_tokens_may_live_and_held_while_it_may_sign() {
 }
 
 #[test]
-fn every_state_has_one_word_and_no_other_word_is_a_state() {
+fn every_state_has_one_name_and_no_other_name_is_a_state() {
     for state in KeyState::VARIANTS.iter().copied() {
         assert_eq!(state.as_str().parse::<KeyState>().unwrap(), state);
         assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
     }
-    for word in ["", "Active", "active ", "revoked"] {
-        assert!(word.parse::<KeyState>().is_err(), "{word:?}");
+    for name in ["", "Active", "active ", "revoked"] {
+        assert!(name.parse::<KeyState>().is_err(), "{name:?}");
     }
 }
 
-/// Applies the steps that are allowed, and gives the states that it went through.
+/// Applies the allowed transitions, and returns all states of the key.
 fn walk(from: KeyState, steps: &[usize]) -> Vec<KeyState> {
     let mut record = key(from);
     let mut path = vec![from];

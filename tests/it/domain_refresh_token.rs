@@ -1,4 +1,4 @@
-//! A sealed refresh token opens exactly as it was given out, and not otherwise (R23).
+//! Sealed refresh tokens: one opens exactly as it was issued, and in no other form (R23).
 
 use std::{collections::HashSet, time::Duration};
 
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 use crate::support::domain::{REFRESH, WIDEST, newest_of, sealing_keys, session, user};
 
-/// What a token opens to.
+/// Opens a token, and returns its contents.
 fn opened(token: &str, keys: &SealingKeys) -> Result<Contents, Forged> {
     unseal(token, keys).map(|presented| (*presented).clone())
 }
@@ -38,7 +38,7 @@ fn text_of(bytes: &[u8]) -> String {
 }
 
 fn assert_forged(text: &str) {
-    // Versions 1 and 3 are one bit apart, so that a changed version meets a key.
+    // Versions 1 and 3 are one bit apart, so that a changed bit gives a version that has a key.
     assert_eq!(opened(text, &sealing_keys(&[1, 3])), Err(Forged), "{text}");
 }
 
@@ -172,7 +172,7 @@ fn with_the_same_nonce_other_contents_still_give_another_token() {
     let seal = |counter| RefreshToken::seal(&Contents { counter, ..contents() }, &keys, [5; NONCE_BYTES]);
     let tokens: HashSet<String> = (0..1000).map(|counter| seal(counter).expose().to_owned()).collect();
     assert_eq!(tokens.len(), 1000);
-    // Nothing of the first blocks may repeat either: AES-GCM-SIV derives its key stream from all of the contents.
+    // The first blocks must not repeat either: AES-GCM-SIV derives its key stream from all of the contents.
     assert_ne!(bytes_of(seal(1).expose())[16..32], bytes_of(seal(2).expose())[16..32]);
 }
 
@@ -185,7 +185,7 @@ fn the_longest_token_is_looked_at_and_a_longer_text_is_not() {
     assert_forged(&format!("{PREFIX}{}", "A".repeat(MAX_BYTES)));
 }
 
-/// A caller may shorten a life, and no refresh may lengthen it again (R10): not even one of less than a second.
+/// A caller may shorten a lifetime, and no refresh may lengthen it again (R10), not even one below a second.
 #[test]
 fn a_shortened_life_stays_shortened() {
     let shortened = |life| {

@@ -1,4 +1,4 @@
-//! What a presented refresh token deserves, at every edge of the rule (R26–R29). No store, no clock: a table.
+//! Decisions about a presented refresh token, at every limit of the rules (R26–R29), without store or clock.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::support::domain::{MILLI, NOW, REFRESH, just_before, newest_of, sessio
 const STRICT: RefreshPolicy = RefreshPolicy { retry_window: Duration::ZERO, ..REFRESH };
 const HASTY: RefreshPolicy = RefreshPolicy { retry_window: Duration::from_secs(4), ..REFRESH };
 
-/// A session at counter 100, last rotated at [`NOW`].
+/// Session at counter 100, last rotated at [`NOW`].
 fn row() -> Session {
     Session { counter: 100, ..session(REFRESH) }
 }
@@ -156,7 +156,7 @@ fn a_clock_that_went_back_counts_no_time_and_refuses_nobody() {
 }
 
 #[test]
-fn every_decision_has_its_own_word() {
+fn every_decision_has_its_own_name() {
     let all = [
         Decision::Rotate { to: 1 },
         Decision::Repeat,
@@ -167,14 +167,14 @@ fn every_decision_has_its_own_word() {
         Decision::Superseded,
         Decision::Reused,
     ];
-    let words = ["rotate", "repeat", "ahead", "expired", "revoked", "opted_out", "superseded", "reused"];
-    assert_eq!(all.map(Decision::as_str), words);
-    assert_eq!(Decision::VARIANTS, words);
+    let names = ["rotate", "repeat", "ahead", "expired", "revoked", "opted_out", "superseded", "reused"];
+    assert_eq!(all.map(Decision::as_str), names);
+    assert_eq!(Decision::VARIANTS, names);
 }
 
-/// The words stand in stores: another word, or one for two ends, would open old sessions again.
+/// Stores hold the names: a changed name, or one name for two ends, would open old sessions again.
 #[test]
-fn every_end_has_its_own_word() {
+fn every_end_has_its_own_name() {
     let all = [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::OptedOut];
     assert_eq!(all.map(Ended::as_str), ["logout", "revoked", "reused", "opted_out"]);
 }
@@ -215,7 +215,7 @@ proptest! {
         }
     }
 
-    /// Whatever stands in the row and in the token: no panic, and a counter only ever grows.
+    /// Any row with any token: no panic, and a counter only grows.
     #[test]
     fn a_counter_never_goes_back(row in any_row(), counter: u64, idle: i64, now: i64, window_ms: u64) {
         let token = Contents { counter, idle_expires: UnixMillis(idle), ..newest_of(&row) };

@@ -1,4 +1,4 @@
-//! What Braze would say to a token: each of its codes with its causes, in the order of its checks, and the remarks.
+//! Braze's verdict on a token: each error code with its causes, in the order of the checks, and the remarks.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ fn encoded(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A token with this header and payload, as text, signed by our key.
+/// Token with this header and payload as text, signed by our key.
 fn signed(header: &str, payload: &str) -> String {
     let input = format!("{}.{}", encoded(header), encoded(payload));
     format!("{input}.{}", encoded(OURS.sign(input.as_bytes()).0))
@@ -30,7 +30,7 @@ fn good_claims() -> Value {
     json!({"sub": "u-1", "exp": NOW.seconds() + 3600})
 }
 
-/// The good claims with one changed; `null` takes it out.
+/// Good claims with one changed; `null` removes it.
 fn with(name: &str, value: Value) -> String {
     let mut claims = good_claims();
     claims[name] = value;
@@ -179,7 +179,7 @@ fn code_22_begins_in_the_very_second_of_exp() {
 }
 
 #[test]
-fn code_22_says_how_long_ago_in_a_spoken_unit() {
+fn code_22_says_how_long_ago_in_one_unit() {
     let ago = |seconds: i64| findings(&with("exp", json!(NOW.seconds() - seconds)))[0].text.clone();
     for (seconds, spoken) in [(119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (172_800, "2 d")] {
         assert!(ago(seconds).contains(&format!("expired {spoken} ago")), "{}", ago(seconds));
@@ -230,7 +230,7 @@ fn code_24_only_rs256_will_do() {
 
 #[test]
 fn code_25_no_public_key_can_be_read() {
-    // An EC key (P-256) in SPKI: the two OIDs and a point.
+    // EC key (P-256) in SPKI: the two OIDs and a point.
     let mut ec = vec![0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
     ec.extend([6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 3, 0x42, 0, 4]);
     ec.extend([1; 64]);
@@ -352,7 +352,7 @@ fn an_unverified_token_can_be_read_without_believing_it() {
 
 fn judged(token: Option<&str>, claimed: &Claimed) -> Result<(), (ErrorCode, String)> {
     let keys = [OURS.public_pem()];
-    // Who is asked for, whoever the app said to be logged in.
+    // The request's user counts, not the user of the app.
     let against = Against { public_keys: Some(&keys), user: Some("somebody-else"), sdk_api_key: None, now: NOW };
     match judge(token, claimed, &against) {
         Verdict::Accepted => Ok(()),
@@ -373,7 +373,7 @@ fn a_request_is_judged_for_the_user_whom_it_names() {
     assert_eq!(code(Some("junk"), &Claimed::Nobody), Ok(()));
     let (code, text) = judged(Some(&good), &Claimed::Conflicting("two".to_owned())).unwrap_err();
     assert_eq!((code.number(), text.as_str()), (28, "two"));
-    // The first thing that is wrong is the answer, with its own words.
+    // The answer is the first error, with its own text.
     let worse = signed(r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"sub":"u-1"}"#);
     let (code, text) = judged(Some(&worse), &named("u-1")).unwrap_err();
     assert_eq!(code.number(), 24);
@@ -392,17 +392,18 @@ fn a_request_is_for_one_user_or_for_nobody() {
     assert_eq!(of(&[], &["u-1"]), one);
     assert_eq!(of(&[Some("u-1"), Some("u-1")], &[]), one);
     assert_eq!(of(&[Some("u-1"), Some("u-1")], &["u-1", "u-1"]), one);
-    let words = |rows: &[Option<&'static str>], request: &[&'static str]| match of(rows, request) {
-        Claimed::Conflicting(words) => words,
+    let conflict = |rows: &[Option<&'static str>], request: &[&'static str]| match of(rows, request) {
+        Claimed::Conflicting(text) => text,
         other => panic!("{other:?}"),
     };
-    for text in [words(&[Some("u-1"), Some("u-2")], &[]), words(&[Some("u-2")], &["u-1"]), words(&[], &["u-1", "u-2"])]
+    for text in
+        [conflict(&[Some("u-1"), Some("u-2")], &[]), conflict(&[Some("u-2")], &["u-1"]), conflict(&[], &["u-1", "u-2"])]
     {
         assert!(text.contains("\"u-1\"") && text.contains("\"u-2\""), "{text}");
     }
-    let text = words(&[Some("u-1"), None, None, Some("u-1"), None], &[]);
+    let text = conflict(&[Some("u-1"), None, None, Some("u-1"), None], &[]);
     assert!(text.contains("\"u-1\"") && text.contains("but 3 of its rows"), "{text}");
-    assert!(words(&[None], &["u-1"]).contains("but 1 of its rows"));
+    assert!(conflict(&[None], &["u-1"]).contains("but 1 of its rows"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The keyring: one active signer a ring, exchanged whole.
+//! Keyring: one active signer for each ring; the snapshot is replaced as a whole.
 
 use std::sync::{
     Arc, Mutex,
@@ -36,7 +36,7 @@ impl Signer for Named {
     }
 }
 
-/// Counts what it opens, and refuses the key it is told to.
+/// Custodian that counts the keys it opens, and refuses one key.
 #[derive(Default)]
 struct Counting {
     opened: AtomicUsize,
@@ -123,7 +123,7 @@ fn a_reload_opens_only_what_is_new() {
     assert_eq!(custodian.opened.load(Relaxed), 2);
     assert!(Arc::ptr_eq(&before, &keyring.signer(&ring("main")).unwrap()));
 
-    // A compromised key signs no more, from the next swap on.
+    // From the next swap on, a compromised key does not sign.
     keyring.swap(keyring.load(&custodian, &[record(1, "main", KeyState::Compromised, 2)]).unwrap());
     assert!(keyring.signer(&ring("main")).is_none());
 }

@@ -1,5 +1,5 @@
-//! Nothing secret is ever written down: not in logs at any level, not in metrics, not in the store's files, not where
-//! another process could read it (R24, R49, R50, R56).
+//! Secrecy: no secret is in logs of any level, in metrics, in the store's files, or where another process could read it
+//! (R24, R49, R50, R56).
 
 use std::{fs, path::Path, process::Command};
 
@@ -8,12 +8,12 @@ use serde_json::json;
 
 use super::support::service::{Service, run, run_json, run_with};
 
-/// The part of a JWT that makes it one: its signature.
+/// Signature of a JWT.
 fn signature(token: &str) -> &str {
     token.rsplit('.').next().unwrap()
 }
 
-/// Every file below a folder, read whole.
+/// Contents of every file below a folder.
 fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let read = |path: std::path::PathBuf| {
@@ -34,7 +34,7 @@ struct Flows {
     folder: tempfile::TempDir,
 }
 
-/// Runs every flow against a service that logs everything; gathers what was secret and all that was said.
+/// Runs every flow against a service that logs everything; collects the secrets, logs, metrics and answers.
 async fn every_flow() -> Flows {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -113,8 +113,8 @@ async fn no_secret_is_written_down() {
         .collect();
     assert!(key_lines.len() > 10);
     for secret in flows.secrets.iter().chain(&key_lines) {
-        for (place, text) in [("logs", &flows.logs), ("metrics", &flows.metrics), ("answers", &flows.answers)] {
-            assert!(!text.contains(secret.as_str()), "{secret} is in the {place}: {text}");
+        for (output, text) in [("logs", &flows.logs), ("metrics", &flows.metrics), ("answers", &flows.answers)] {
+            assert!(!text.contains(secret.as_str()), "{secret} is in the {output}: {text}");
         }
     }
     run_json(&["db", "backup", "--to", "backup.db"], flows.folder.path());
@@ -146,7 +146,7 @@ async fn a_stolen_store_opens_nothing() {
     assert!(code == 1 && err.contains("sealing secret"), "{err}");
 }
 
-/// R56: no private key in the text form it came in is left in memory, and the process is closed to its own user.
+/// R56: no private key stays in memory as PEM, and other processes of the same user cannot read the memory.
 #[tokio::test]
 async fn memory_holds_no_key_file_and_is_closed() {
     let folder = tempfile::tempdir().unwrap();
@@ -162,7 +162,7 @@ async fn memory_holds_no_key_file_and_is_closed() {
     let core = status.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
     let Ok(memory) = read_memory(pid) else {
-        // Not root: the process is closed to us, which is the other half of what is asked.
+        // Without root the memory cannot be read, which is the second half of the requirement.
         assert!(fs::read(format!("/proc/{pid}/maps")).is_err());
         return;
     };
@@ -171,7 +171,7 @@ async fn memory_holds_no_key_file_and_is_closed() {
     assert!(!memory.windows(64).any(|window| window == &der[350..414]), "the key's DER is in memory");
 }
 
-/// All readable memory of a process; needs to be allowed to.
+/// Reads all readable memory of a process; needs the permission for it.
 fn read_memory(pid: u32) -> std::io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;

@@ -1,4 +1,4 @@
-//! Furniture for tests of the pure room: an app, a user, a session, sealing keys and RSA keys.
+//! Fixtures for tests of the domain: an app, a user, a session, sealing keys and RSA keys.
 
 use std::{num::NonZeroUsize, sync::LazyLock, time::Duration};
 
@@ -21,18 +21,18 @@ use countersign::{
     },
 };
 
-/// When these tests begin; not on a whole second, so that rounding shows.
+/// Current time of these tests; not a whole second, so that rounding shows.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_795_000_000_678);
 
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 pub(crate) const MILLI: Duration = Duration::from_millis(1);
 
-/// The last moment before `span` is over.
+/// Longest duration in milliseconds below `span`.
 pub(crate) fn just_before(span: Duration) -> Duration {
     span.saturating_sub(MILLI)
 }
 
-/// The defaults of the design: 24 h for a lost answer.
+/// Default policy of the design: 24 h for a lost answer.
 pub(crate) const REFRESH: RefreshPolicy = RefreshPolicy {
     enabled: true,
     idle: Duration::from_hours(30 * 24),
@@ -40,7 +40,7 @@ pub(crate) const REFRESH: RefreshPolicy = RefreshPolicy {
     retry_window: Duration::from_hours(24),
 };
 
-/// The most that any app can let through.
+/// Rules that accept every user id that an app can accept.
 pub(crate) const WIDEST: UserIdRules = UserIdRules { max_bytes: BRAZE_MAX_USER_ID_BYTES, allow_invisible: true };
 
 pub(crate) fn user(id: &str) -> UserId {
@@ -59,7 +59,7 @@ pub(crate) fn policy(claims: ClaimsPolicy) -> AppPolicy {
     }
 }
 
-/// A session that begins at [`NOW`].
+/// Session that begins at [`NOW`].
 pub(crate) fn session(refresh: RefreshPolicy) -> Session {
     Session {
         id: SessionId::new(NOW, [7; 10]),
@@ -74,7 +74,7 @@ pub(crate) fn session(refresh: RefreshPolicy) -> Session {
     }
 }
 
-/// The refresh token that `session` stands at.
+/// Newest refresh token of `session`.
 pub(crate) fn newest_of(session: &Session) -> Contents {
     Contents {
         session: session.id,
@@ -88,7 +88,7 @@ pub(crate) fn newest_of(session: &Session) -> Contents {
     }
 }
 
-/// The sealing keys of these versions; the same version always has the same secret.
+/// Sealing keys of these versions; the same version always has the same secret.
 pub(crate) fn sealing_keys(versions: &[u32]) -> SealingKeys {
     let lines: Vec<String> = versions
         .iter()
@@ -97,13 +97,13 @@ pub(crate) fn sealing_keys(versions: &[u32]) -> SealingKeys {
     SealingKeys::derive(&SealingSecrets::parse(&lines.join("\n")).unwrap())
 }
 
-/// An RSA key of 2048 bits, made when it is first wanted.
+/// RSA key of 2048 bits, generated at its first use.
 pub(crate) struct RsaKey(KeyPair);
 
-/// The key that Braze holds in these tests.
+/// Key that Braze holds in these tests.
 pub(crate) static OURS: LazyLock<RsaKey> = LazyLock::new(RsaKey::generate);
 
-/// A key that Braze does not hold.
+/// Key that Braze does not hold.
 pub(crate) static THEIRS: LazyLock<RsaKey> = LazyLock::new(RsaKey::generate);
 
 impl RsaKey {
@@ -117,13 +117,13 @@ impl RsaKey {
         Signature(signature)
     }
 
-    /// Its public half, SPKI in PEM.
+    /// Public half, SPKI in PEM.
     pub(crate) fn public_pem(&self) -> String {
         let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
         pem("PUBLIC KEY", der.as_ref())
     }
 
-    /// Its private half, PKCS#8 in PEM: what is pasted by mistake.
+    /// Private half, PKCS#8 in PEM, which people paste by accident.
     pub(crate) fn private_pem(&self) -> String {
         let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = self.0.as_der().unwrap();
         pem("PRIVATE KEY", der.as_ref())

@@ -111,7 +111,7 @@ fn however_patient_the_queue_has_an_end() {
     begun.recv().unwrap();
     assert!(asked[1..].iter_mut().all(|one| poll(one.as_mut()).is_pending()));
     assert!(refused(&poll(pin!(signer.sign(input("one too many"))))));
-    // Nobody waits for the others any more.
+    // The other jobs have no caller now.
     drop(asked);
     open.send(()).unwrap();
 }
@@ -151,7 +151,7 @@ async fn a_slow_signature_raises_the_estimate_for_the_next() {
     assert!(poll(waiting.as_mut()).is_pending());
     let before = signer.overloaded().unwrap();
     open.send(()).unwrap();
-    // The second was begun after the first was counted.
+    // The first was measured before the second began.
     begun.recv().unwrap();
     let after = engine.shared.shedding.estimate(1);
     assert!(after > before + Duration::from_millis(1), "{before:?}, then {after:?}");

@@ -49,7 +49,7 @@ impl Held {
         Self { engine, open, signing }
     }
 
-    /// Asks this key for the tokens of these users; the answers come after [`Self::release`].
+    /// Asks this key to sign tokens of these users; the replies come after [`Self::release`].
     fn ask(&self, key: Arc<dyn PrivateKey>, users: std::ops::Range<usize>) -> Vec<Signing> {
         let signer = signer(&self.engine, key);
         users
@@ -98,7 +98,7 @@ async fn a_caller_who_has_gone_takes_no_lane_of_a_batch() {
     let key = Batching::new(8);
     let held = Held::new();
     let mut asked = held.ask(key.clone(), 0..12);
-    // Five gone of the first eight.
+    // Five of the first eight callers go.
     drop(asked.drain(1..6));
     let _engine = held.release().await;
     for one in asked {
