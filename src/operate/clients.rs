@@ -27,7 +27,7 @@ impl Clients {
     /// and nowhere else.
     ///
     /// # Errors
-    /// [`ClientError::TooManyLive`] where the client has [`MAX_LIVE`] already.
+    /// [`ClientError::TooManyLive`] where the client has as many live keys as one may have.
     pub async fn create(
         &self,
         client: ClientName,
@@ -73,7 +73,7 @@ impl Clients {
 /// An API key could not be made or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The client has [`MAX_LIVE`] live keys.
+    /// The client has as many live keys as one may have: two, so that one can replace the other.
     #[error(
         "client {client} has {MAX_LIVE} live API keys already: revoke the one that is no longer used (`countersign clients list`)"
     )]
