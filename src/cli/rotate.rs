@@ -93,7 +93,7 @@ fn plan(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
 
 fn run(context: &Context, ring: &RingName, wait: bool, yes: bool) -> anyhow::Result<ExitCode> {
     if context.output.json && !yes {
-        context.output.remark("--json asks no questions: add --yes");
+        context.output.error(&anyhow::anyhow!("--json asks no questions: add --yes"));
         return Ok(ExitCode::from(2));
     }
     let outcome = context.with_operator(async |operator, _| {
