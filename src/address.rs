@@ -7,8 +7,8 @@ const IPV6_NETWORK_BITS: u32 = 64;
 
 /// Returns the network that stands for one client: an IPv4 address itself, the /64 of an IPv6 address.
 ///
-/// An IPv6 host chooses freely among the addresses of its /64, so one address of it is no identity. An IPv4 address
-/// that is mapped into IPv6 (RFC 4291 §2.5.5.2) is the IPv4 address.
+/// An IPv6 host may use any address of its /64, so that a single address does not identify it. An IPv4-mapped IPv6
+/// address (RFC 4291 §2.5.5.2) counts as its IPv4 address.
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         v4 @ IpAddr::V4(_) => v4,

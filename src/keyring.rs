@@ -40,7 +40,7 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Keyring without a signer.
+    /// Makes a keyring without signers.
     pub fn new() -> Self {
         Self::default()
     }
@@ -56,7 +56,7 @@ impl Keyring {
         self.signers.load().active.values().next()?.overloaded()
     }
 
-    /// Replaces the signers. A signature that was begun ends with the signer that began it.
+    /// Replaces the signers. A signature in progress is finished by its old signer.
     pub fn swap(&self, signers: Signers) {
         self.signers.store(Arc::new(signers));
     }
@@ -66,7 +66,7 @@ impl Keyring {
         self.signers.load().active.iter().map(|(ring, signer)| (ring.clone(), signer.kid().clone())).collect()
     }
 
-    /// Every key that is loaded, and so could sign at once.
+    /// Every loaded key: each could sign at once.
     pub fn loaded(&self) -> BTreeSet<Kid> {
         self.signers.load().loaded.keys().cloned().collect()
     }

@@ -1,16 +1,17 @@
 //! Countersign: the signing server for Braze SDK authentication.
 //!
-//! In the order in which a request passes: [`listener`] accepts the connection, [`http`] turns the request into one call,
-//! [`identity`] tells the caller and the user, [`issue`] mints, refreshes and revokes, [`keyring`] has the active signer of
-//! the app's key ring, [`custody`] signs, [`store`] keeps the session. [`rotate`] replaces keys, and speaks to Braze through
-//! [`braze`]. [`node`] is the background work of one process, [`operate`] what operators do, [`ops`] the second listener.
-//! [`domain`] has the pure rules that all of them share. [`app`] opens and wires the rooms, [`config`] reads the
-//! configuration, [`cli`] is the command line. [`telemetry`], [`clock`], [`secret`] and [`address`] serve every room.
+//! In the order in which a request passes: [`listener`] accepts the connection, [`http`] turns the request into one
+//! call, [`identity`] identifies the caller and the user, [`issue`] mints, refreshes and revokes, [`keyring`] has the
+//! active signer of the app's key ring, [`custody`] signs, [`store`] keeps the session. [`rotate`] replaces keys, and
+//! calls Braze through [`braze`]. [`node`] is the background work of one process, [`operate`] the operations of
+//! operators, [`ops`] the second listener. [`domain`] has the pure rules that all of them share. [`app`] opens the
+//! modules and connects them, [`config`] reads the configuration, [`cli`] is the command line. Every module may use
+//! [`telemetry`], [`clock`], [`secret`] and [`address`].
 //!
-//! With the feature `sandbox` (on by default) there are a local Braze and a demo. A container image is built without it: a
-//! binary that signs for users has no stand-in for Braze.
+//! The feature `sandbox` (on by default) adds a local Braze and a demo. The container image is built without it: a
+//! binary that signs for real users contains no simulation of Braze.
 //!
-//! Imports go one way; `tests/it/architecture/` holds the table of who may import whom.
+//! Imports go one way; `tests/it/architecture/` holds the table of the modules that each module may import.
 
 pub mod address;
 pub mod app;

@@ -19,7 +19,7 @@ impl<T: Zeroize> Secret<T> {
         Self(value)
     }
 
-    /// Returns the value, for the line that needs it.
+    /// Returns the value. Call it only where the value is used.
     pub fn expose(&self) -> &T {
         &self.0
     }

@@ -22,7 +22,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The usual paths in `folder`.
+    /// Default paths in `folder`.
     pub fn of(folder: &Path) -> Self {
         Self {
             config: folder.join("countersign.toml"),
@@ -31,10 +31,12 @@ impl Layout {
         }
     }
 
-    /// Creates the configuration with this text, a new sealing secret and an empty key folder, each readable by its owner only.
+    /// Creates the configuration with this text, a new sealing secret and an empty key folder. Only their owner can
+    /// read them.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] where one of the files exists, before anything is written; or the system's own.
+    /// [`io::ErrorKind::AlreadyExists`] where one of the files exists already: nothing is written then. Otherwise the
+    /// error of the operating system.
     pub fn create(&self, config: &str) -> io::Result<()> {
         for file in [&self.config, &self.sealing_secret] {
             if file.symlink_metadata().is_ok() {

@@ -12,8 +12,8 @@ use crate::{
     operate::{CeremonyError, ClientError},
 };
 
-/// One app, and no limits, so that a developer may load it. [`Dev::open`] decides which addresses are allowed, not the
-/// settings.
+/// Configuration with one app, and without rate limits, so that a developer may run a load test. [`Dev::open`] checks
+/// the addresses, not these settings.
 const CONFIG: &str = "[server]\nallow_plaintext = true\n\n[limits]\nenabled = false\n\n[apps.web]\n";
 
 /// A throw-away service, ready to run. Its folder is deleted when this is dropped.
@@ -34,7 +34,7 @@ pub struct Access {
     pub public_key: String,
 }
 
-/// The throw-away service cannot be opened.
+/// Reason why the throw-away service cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
     /// An address that others could reach.
@@ -42,10 +42,8 @@ pub enum DevError {
         "--dev serves on loopback only, not on {0}: its key is throw-away and its limits are off; `countersign init` makes a real service"
     )]
     NotLoopback(SocketAddr),
-    /// The environment names a store that stays.
-    #[error(
-        "--dev brings its own embedded store, which vanishes with it: unset {0}, or use `countersign init` for a real service"
-    )]
+    /// The environment configures a store that would outlive the process.
+    #[error("--dev uses a temporary embedded store: unset {0}, or use `countersign init` for a real service")]
     ForeignStore(String),
     #[error(transparent)]
     Settings(#[from] ConfigErrors),
@@ -62,7 +60,7 @@ pub enum DevError {
 }
 
 impl Dev {
-    /// Makes the folder, the key and the API key. `flags` may name the addresses to listen on.
+    /// Makes the folder, the key and the API key. `flags` override settings, e.g. the addresses to listen on.
     ///
     /// # Errors
     /// [`DevError`].
@@ -88,7 +86,7 @@ impl Dev {
         Ok(Self { settings, services, access: Access { app, api_key, public_key }, folder })
     }
 
-    /// Splits into parts; the folder is deleted when its holder drops it.
+    /// Returns the parts. The folder is deleted when the returned `TempDir` is dropped.
     pub fn into_parts(self) -> (Settings, Services, Access, tempfile::TempDir) {
         (self.settings, self.services, self.access, self.folder)
     }

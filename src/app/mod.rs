@@ -1,4 +1,4 @@
-//! Composition: opens every room once, wires them, supervises their tasks, runs until shutdown.
+//! Composition: opens every module once, connects them, supervises their tasks, runs until shutdown.
 
 mod bootstrap;
 mod dev;

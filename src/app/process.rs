@@ -5,11 +5,12 @@ use rustix::{
     process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
 };
 
-/// Keeps memory private: other processes of the same user cannot read it, and no core file has it. Memory is kept out of
-/// swap where the process may lock that much. Each is reported where it cannot be had; none is worth not starting.
+/// Keeps memory private: other processes of the same user cannot read it, and there are no core dumps. Memory is
+/// locked, so that it is never swapped, where `RLIMIT_MEMLOCK` is unlimited. A measure that fails is logged; the
+/// process starts without it.
 pub(super) fn harden() {
     if let Err(why) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        tracing::warn!(%why, "the process could not be made undumpable");
+        tracing::warn!(%why, "the process could not be protected from being dumped (PR_SET_DUMPABLE)");
     }
     if let Err(why) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
         tracing::warn!(%why, "core dumps could not be switched off");
@@ -17,7 +18,8 @@ pub(super) fn harden() {
     lock_memory();
 }
 
-/// Raises the limit of open files to the hard limit: every connection is an open file, and the usual soft limit is 1024.
+/// Raises the limit of open files to the hard limit: every connection is an open file, and the usual soft limit is
+/// 1024.
 pub(super) fn raise_open_files_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
@@ -31,7 +33,8 @@ pub(super) fn operator_name() -> String {
     format!("operator (uid {}, process {})", rustix::process::getuid().as_raw(), std::process::id())
 }
 
-/// Name of this process among others: its machine, its number there, and two random bytes, since containers share both.
+/// Name of this process among the nodes: host name, process id and two random bytes, because two containers may have
+/// the same host name and process id.
 pub(super) fn node_name(random: [u8; 2]) -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_graphic(), "?");
     format!("{machine}-{}-{}", std::process::id(), hex::encode(random))

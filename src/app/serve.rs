@@ -17,7 +17,7 @@ use crate::{
     telemetry::{Alarm, Metrics},
 };
 
-/// The sockets to serve on: inherited ones (systemd, `LISTEN_FDS`), or bound by the settings.
+/// Sockets to serve on: inherited ones (systemd, `LISTEN_FDS`), or bound to the addresses in the settings.
 pub struct Listeners {
     public: Listener,
     ops: Listener,
@@ -30,7 +30,7 @@ pub struct Running {
     pub ops: SocketAddr,
 }
 
-/// The service cannot run.
+/// Reason why the service cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error(transparent)]
@@ -42,7 +42,7 @@ pub enum ServeError {
 }
 
 impl Listeners {
-    /// Takes the inherited sockets (first the public one, then ops), or binds those of the settings.
+    /// Uses the inherited sockets (first the public one, then ops), or binds the addresses in the settings.
     ///
     /// # Errors
     /// [`ServeError::Listen`].
@@ -60,7 +60,7 @@ impl Listeners {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. `reload` is called at SIGHUP; `ready` once the first request may come.
+/// Serves until SIGTERM or SIGINT, then drains. `reload` is called at SIGHUP; `ready` once requests are served.
 ///
 /// # Errors
 /// [`ServeError`] where the service cannot start.
@@ -85,7 +85,7 @@ pub async fn serve(
 
     until_stopped(&wiring, reload).await?;
 
-    // The ops listener goes last, so that it can tell of the draining.
+    // The ops listener stops last, so that `/readyz` reports the drain.
     wiring.state().readiness.drain();
     notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
@@ -93,7 +93,7 @@ pub async fn serve(
     let _ = stop_ops.send(true);
     let _ = ops_server.await;
     drop(background);
-    wiring.leave().await;
+    wiring.deregister().await;
     tracing::info!("drained");
     Ok(())
 }
@@ -130,7 +130,7 @@ impl LoopbackListener {
         Ok(Self(listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?))
     }
 
-    /// Address that it listens on.
+    /// Returns the address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.0.local_addr()
     }
@@ -142,13 +142,13 @@ impl LoopbackListener {
     }
 }
 
-/// Routes as a listener serves them.
+/// Makes the service that a listener runs from its routes.
 fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
     let raw_refusal = Arc::new(http::middleware::refused_unread);
     listener::Service { router, raw_refusal, metrics, deadline: http::middleware::REQUEST_DEADLINE }
 }
 
-/// Handles SIGHUP until SIGTERM or SIGINT comes.
+/// Handles SIGHUP until SIGTERM or SIGINT arrives.
 async fn until_stopped(wiring: &Wiring, reload: impl Fn() -> Result<Settings, ConfigErrors>) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let mut stop = StopSignal::listen().map_err(ServeError::Signals)?;
@@ -161,7 +161,7 @@ async fn until_stopped(wiring: &Wiring, reload: impl Fn() -> Result<Settings, Co
                     Err(errors) => Err(errors.to_string()),
                 };
                 if let Err(why) = reloaded {
-                    tracing::error!(why, "reload refused, everything stays as it was");
+                    tracing::error!(why, "reload refused: the old configuration and keys stay in use");
                     wiring.services().metrics().alarm(Alarm::Reload);
                 }
                 notify(&[sd_notify::NotifyState::Ready]);
@@ -170,9 +170,9 @@ async fn until_stopped(wiring: &Wiring, reload: impl Fn() -> Result<Settings, Co
     }
 }
 
-/// Tells systemd, where it listens (`Type=notify`).
+/// Notifies systemd, where it supervises this process (`Type=notify`).
 fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(why) = sd_notify::notify(states) {
-        tracing::debug!(%why, "systemd was not told");
+        tracing::debug!(%why, "systemd could not be notified");
     }
 }

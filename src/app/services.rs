@@ -1,4 +1,4 @@
-//! Services: the open rooms behind the doors, and what is composed of them.
+//! Services: the opened store, custody and key ring, and the components that are made from them.
 
 use std::{path::Path, sync::Arc};
 
@@ -19,20 +19,20 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// The clock and the source of randomness that every room is given.
+/// Clock and source of randomness of every module.
 pub struct Ambient {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }
 
 impl Ambient {
-    /// The machine's clock and random generator.
+    /// Returns the system's clock and random generator.
     pub fn system() -> Self {
         Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
     }
 }
 
-/// The open rooms.
+/// Opened store, custody and key ring, with everything that they share.
 pub struct Services {
     store: Arc<dyn Store>,
     custodian: Arc<dyn Custodian>,
@@ -44,7 +44,7 @@ pub struct Services {
     node: String,
 }
 
-/// A room does not open.
+/// Reason why the services cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(transparent)]
@@ -63,7 +63,7 @@ pub enum OpenError {
 }
 
 impl Services {
-    /// Opens the rooms that the settings name.
+    /// Opens store and custody as the settings say.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -78,24 +78,24 @@ impl Services {
         Ok(Self { store, custodian, keyring: Arc::new(Keyring::new()), user_hash, metrics, clock, entropy, node })
     }
 
-    /// Puts a backup in the place of a store that is gone, and ends every session that is in it: some of them may have
-    /// been ended after the backup was made.
+    /// Restores a backup in place of a lost store, and ends every session in it: some of them may have been ended after
+    /// the backup was made.
     ///
     /// # Errors
-    /// [`OpenError::Store`] where a store is there still, or the backup cannot be copied.
+    /// [`OpenError::Store`] where a store still exists, or the backup cannot be copied.
     pub async fn restore(settings: &Settings, backup: &Path) -> Result<(), OpenError> {
         store::restore(&settings.store(), backup)?;
         let services = Self::open(settings, Ambient::system()).await?;
         Ok(services.operator(settings)?.store().end_every_session().await?)
     }
 
-    /// Proves that other sealing secrets open this store too, and seals with their newest version from now on.
+    /// Checks that new sealing secrets open the user-hash key, and seals that key again with their newest version.
     pub(super) async fn reseal_user_hash_key(&self, sealing: &SealingKeys) -> Result<(), OpenError> {
         store::open_user_hash_key(&*self.store, sealing, &*self.entropy).await?;
         Ok(())
     }
 
-    /// Rotator of the rings; `actor` is its name in the audit log and in leases.
+    /// Makes a rotator of the rings; `actor` is its name in the audit log and in leases.
     ///
     /// # Errors
     /// [`OpenError::Braze`].
@@ -110,7 +110,7 @@ impl Services {
         })
     }
 
-    /// Verbs of the operator at the command line.
+    /// Makes the operations of an operator at the command line.
     ///
     /// # Errors
     /// [`OpenError::Braze`].
@@ -127,7 +127,7 @@ impl Services {
         })
     }
 
-    /// Verbs on tokens, with the active keys loaded.
+    /// Loads the active keys, and makes the operations on tokens.
     ///
     /// # Errors
     /// [`OpenError`] where an active key does not load.
@@ -137,7 +137,7 @@ impl Services {
         Ok(Tokens::new(self.issuer(settings)))
     }
 
-    /// Issuer with the policies and sealing secrets of these settings.
+    /// Makes an issuer with the policies and sealing secrets of these settings.
     pub fn issuer(&self, settings: &Settings) -> Issuer {
         let parts = issue::Parts {
             keyring: Arc::clone(&self.keyring),
@@ -149,12 +149,12 @@ impl Services {
         Issuer::new(parts, settings.policies(), SealingKeys::derive(settings.sealing()))
     }
 
-    /// Everything that must survive a restart.
+    /// Store of all data that must survive a restart.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// Holder of the private keys.
+    /// Custodian of the private keys.
     pub fn custodian(&self) -> &Arc<dyn Custodian> {
         &self.custodian
     }
@@ -169,17 +169,17 @@ impl Services {
         &self.user_hash
     }
 
-    /// Counters of this process.
+    /// Metrics of this process.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Clock that every room was given.
+    /// Clock of every module.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
 
-    /// Name of this process among others of the service.
+    /// Name of this process among the nodes of the service.
     pub fn node_name(&self) -> &str {
         &self.node
     }

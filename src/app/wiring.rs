@@ -1,4 +1,4 @@
-//! Wiring: the rooms that serve requests, joined to the node's background work and to the rotation.
+//! Wiring: connects the modules that serve requests with the node's background work and with key rotation.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     telemetry::Readiness,
 };
 
-/// A service that is wired and has loaded its keys.
+/// Wired service whose keys are loaded.
 pub struct Wiring {
     services: Arc<Services>,
     state: Arc<AppState>,
@@ -37,10 +37,10 @@ impl Drop for Background {
 }
 
 impl Wiring {
-    /// Wires the rooms and loads keys and API keys.
+    /// Connects the modules, and loads keys and API keys.
     ///
     /// # Errors
-    /// [`OpenError::Keys`]: an active key that does not load is a reason not to start.
+    /// [`OpenError::Keys`] where an active key does not load.
     pub async fn open(settings: Arc<Settings>, services: Arc<Services>) -> Result<Self, OpenError> {
         let state = app_state(&settings, &services);
         let settings = Arc::new(ArcSwap::new(settings));
@@ -62,7 +62,7 @@ impl Wiring {
         Ok(Self { services, state, node, settings, node_config, scheduler_setup })
     }
 
-    /// Every public route.
+    /// Makes the router of every public route.
     pub fn routes(&self) -> Router {
         http::router(&self.state)
     }
@@ -72,7 +72,7 @@ impl Wiring {
         &self.state
     }
 
-    /// The rooms that were wired.
+    /// Services that were wired.
     pub fn services(&self) -> &Arc<Services> {
         &self.services
     }
@@ -96,7 +96,7 @@ impl Wiring {
         Background(vec![tokio::spawn(agent.run(self.node_config.subscribe()))])
     }
 
-    /// Starts the node's background work and the rotation of rings whose policy says when.
+    /// Starts the node's background work and the scheduler of key rotation.
     pub fn start(&self) -> Background {
         let scheduler = RotationScheduler::new(Arc::clone(self.services.metrics()), Arc::clone(&self.state.readiness));
         let mut background = self.start_node();
@@ -104,15 +104,15 @@ impl Wiring {
         background
     }
 
-    /// Leaves the other nodes: no rotation waits for this one any more.
-    pub(super) async fn leave(&self) {
-        self.node.leave().await;
+    /// Removes this node from the store, so that no rotation waits for it.
+    pub(super) async fn deregister(&self) {
+        self.node.deregister().await;
     }
 
-    /// Goes over to new settings: all of them or, where anything is wrong, none.
+    /// Applies new settings: all of them or, where one cannot be applied, none.
     ///
     /// # Errors
-    /// Whatever is wrong, in words.
+    /// Text that says why they cannot be applied.
     pub(super) async fn reload(&self, new: Settings) -> Result<(), String> {
         let sealing = SealingKeys::derive(new.sealing());
         self.services.reseal_user_hash_key(&sealing).await.map_err(|error| error.to_string())?;
@@ -146,7 +146,7 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
     })
 }
 
-/// The public routes serve copies of the records.
+/// Subscriber that copies changed records into the state of the public routes.
 struct PublicRoutes {
     state: Arc<AppState>,
     settings: Arc<ArcSwap<Settings>>,
@@ -158,12 +158,13 @@ impl Subscriber for PublicRoutes {
         self.state.api_keys.swap(api_keys);
     }
 
-    fn on_tidy(&self) {
+    fn evict_idle(&self) {
         self.state.limits.load().evict_idle();
     }
 }
 
-/// Rotator and rings of these settings; `None`, and a line in the log, where Braze's client cannot be made.
+/// Makes the rotator and rings of these settings. Returns `None`, and logs the reason, where Braze's client cannot be
+/// made.
 fn scheduler_setup(services: &Services, settings: &Settings) -> Option<Arc<SchedulerSetup>> {
     let observer = Arc::new(|step: &crate::rotate::plan::Step, reason: &str, phase| {
         if phase == StepPhase::Done {

@@ -21,7 +21,7 @@ use crate::{
     secret::Secret,
 };
 
-/// Access to a workspace of Braze. `[braze.<workspace>]` in the configuration.
+/// Access to a workspace at Braze. `[braze.<workspace>]` in the configuration.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {

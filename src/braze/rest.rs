@@ -77,7 +77,7 @@ impl RestDirectory {
         let mut pause = PAUSE;
         for _ in 1..TRIES {
             match self.send(request()).await {
-                Err(error) if error.is_ambiguous() => tracing::debug!(%error, "asking Braze once more"),
+                Err(error) if error.is_ambiguous() => tracing::debug!(%error, "repeating the call to Braze"),
                 done => return done,
             }
             tokio::time::sleep(pause).await;

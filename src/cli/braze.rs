@@ -27,9 +27,9 @@ pub(super) enum BrazeKeysCommand {
     List(RingFilter),
     /// Show differences: unknown and missing keys, wrong primary. Exit code 3: there are some
     Diff(RingFilter),
-    /// Repair what is ours: publish missing keys, set the primary, delete keys that have to go
+    /// Repair our keys: publish missing ones, set the primary, delete retired and compromised ones
     ///
-    /// A key that is none of ours is left alone: delete it in the Braze dashboard, if nobody needs it.
+    /// Unknown keys are not touched: delete them in the Braze dashboard, if nobody needs them.
     Apply(RingFilter),
 }
 

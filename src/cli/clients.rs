@@ -16,23 +16,23 @@ use crate::domain::{
 
 #[derive(Subcommand)]
 pub(super) enum ClientsCommand {
-    /// Make an API key for a backend; it is shown once, now
+    /// Make an API key for a backend; it is shown only once
     ///
-    /// A backend may have two live keys, so that they can be exchanged without a gap: make the second, move the backend
-    /// over, revoke the first.
+    /// A backend may have two live keys, so that one can replace the other without a gap: make the second, configure
+    /// the backend with it, revoke the first.
     Create {
         /// Name of the backend
         client: ClientName,
         /// App that it may mint for; repeat it for more apps
         #[arg(long = "app", required = true)]
         apps: Vec<AppName>,
-        /// Time after which the key stops by itself, e.g. 90d [default: never]
+        /// Time after which the key expires, e.g. 90d [default: never]
         #[arg(long, value_name = "SPAN", value_parser = crate::clock::parse_duration)]
         expires: Option<std::time::Duration>,
     },
     /// List the API keys on record, without their secrets
     List,
-    /// Stop an API key for good; running servers follow within 2 s
+    /// Revoke an API key for good; running servers refuse it within 2 s
     Revoke {
         /// Id of the key: the 16 digits after csk1_
         id: ApiKeyId,

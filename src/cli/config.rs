@@ -10,7 +10,7 @@ use crate::config::SAMPLE;
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Check the configuration, and list every error with its place; changes nothing
+    /// Check the configuration, and list every error with its file and line; changes nothing
     Check,
     /// Print the commented sample: every setting at its default
     Default,

@@ -20,13 +20,13 @@ pub(super) const EXIT_WARNINGS: u8 = 3;
 /// Exit code: not reachable, or not ready.
 pub(super) const EXIT_NOT_READY: u8 = 4;
 
-/// Usual configuration files.
-const USUAL_FILES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];
+/// Default paths of the configuration file.
+const DEFAULT_FILES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];
 
 /// Settings, environment and output of a command.
 pub(super) struct Context {
     file: Option<PathBuf>,
-    /// The environment, as it was at start.
+    /// Environment as it was at start.
     pub(super) environment: Environment,
     pub(super) output: Output,
 }
@@ -37,10 +37,10 @@ impl Context {
         Self { file, environment, output: Output { json } }
     }
 
-    /// The configuration file: the one that was named, or the first of the usual ones that exists.
+    /// Returns the configuration file: the one that was named, or the first default path that exists.
     pub(super) fn file(&self) -> Option<PathBuf> {
-        let usual = || USUAL_FILES.iter().map(Path::new).find(|file| file.is_file()).map(Path::to_owned);
-        self.file.clone().or_else(usual)
+        let default = || DEFAULT_FILES.iter().map(Path::new).find(|file| file.is_file()).map(Path::to_owned);
+        self.file.clone().or_else(default)
     }
 
     /// Loads the settings, with these flags over everything else.
@@ -48,7 +48,7 @@ impl Context {
         Settings::load(self.file().as_deref(), &self.environment, flags)
     }
 
-    /// Runs `work` with operators' verbs on what the settings name, beside a server that may be running on it.
+    /// Runs `work` with the operators' operations on the configured store and keys. A server may be running on them.
     pub(super) fn with_operator<T, F>(&self, work: impl FnOnce(Operator, Settings) -> F) -> anyhow::Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
@@ -61,8 +61,8 @@ impl Context {
     }
 
     /// Prints the error of a command; returns its exit code.
-    pub(super) fn explain(&self, error: &anyhow::Error) -> ExitCode {
-        self.output.complain(error);
+    pub(super) fn report_error(&self, error: &anyhow::Error) -> ExitCode {
+        self.output.error(error);
         if error.is::<ConfigErrors>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
     }
 }

@@ -15,13 +15,13 @@ use crate::app::Services;
 pub(super) enum Db {
     /// Migrate the store's tables to this version; `serve` does it too
     Migrate,
-    /// Copy the whole store, consistently, beside a running server
+    /// Copy the whole store, consistently, also while a server is running
     Backup {
         /// File to write; it must not exist
         #[arg(long)]
         to: PathBuf,
     },
-    /// Restore a backup in the place of a lost store, and end every session in it
+    /// Restore a backup in place of a lost store, and end every session in it
     ///
     /// Some of those sessions may have been ended after the backup was made, so all users log in again.
     Restore {

@@ -14,7 +14,7 @@ use crate::demo::{DemoConfig, Shown, demo};
 /// answered. The SDK and the client come from npm, beforehand; the page says how.
 #[derive(Args)]
 pub(super) struct Demo {
-    /// Address of the page; port 0 takes a free one
+    /// Address of the page; port 0 chooses a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
     /// Folder that npm installed @braze/web-sdk and @countersign/braze-web into
@@ -46,7 +46,7 @@ fn as_json(shown: &Shown) -> String {
 fn banner(shown: &Shown) -> String {
     let missing = match shown.missing.as_slice() {
         [] => String::new(),
-        missing => format!("\nNot installed: {}. The page tells how to install it.\n", missing.join(", ")),
+        missing => format!("\nNot installed: {}. The page says how to install it.\n", missing.join(", ")),
     };
     format!(
         "The demo is ready: open {} in a browser.\n{missing}\n\

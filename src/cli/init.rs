@@ -21,15 +21,15 @@ use crate::{
 
 /// Set up a service: configuration, sealing secret, first key
 ///
-/// Writes countersign.toml, sealing.secret, keys/ and countersign.db into a folder, and prints the public key for Braze.
-/// Nothing that exists is overwritten.
+/// Writes countersign.toml, sealing.secret, keys/ and countersign.db into a folder, and prints the public key for
+/// Braze. Nothing that exists is overwritten.
 #[derive(Args)]
 pub(super) struct Init {
     /// Folder to set up
     #[arg(long, default_value = ".")]
     dir: PathBuf,
-    /// File whose first line is the passphrase that encrypts the key files (PKCS#8, scrypt, AES-256); the configuration will
-    /// name it
+    /// File whose first line is the passphrase that encrypts the key files (PKCS#8, scrypt, AES-256); its path is
+    /// written to the configuration
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -50,7 +50,7 @@ impl Init {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The sample configuration, with the passphrase file named in it.
+    /// Returns the sample configuration, with the path of the passphrase file.
     fn configuration(&self) -> anyhow::Result<String> {
         let Some(file) = &self.passphrase_file else { return Ok(SAMPLE.to_owned()) };
         read_passphrase(file)?;

@@ -59,9 +59,9 @@ pub(super) enum KeysCommand {
     },
     /// Confirm that a key was added or deleted in the Braze dashboard
     ///
-    /// For apps that have no workspace in the configuration. No key signs before every app of its ring holds it: a token
-    /// signed with a key that Braze does not have is rejected (error 27). Where an app has a workspace, Braze's own list
-    /// proves that; for the others this confirmation is the proof.
+    /// For apps that have no workspace in the configuration. No key signs before every app of its ring holds it: a
+    /// token signed with a key that Braze does not have is rejected (error 27). Where an app has a workspace, Braze's
+    /// own list proves that; for the others this confirmation is the proof.
     Confirm {
         /// Id of the key, or a beginning of it that no other key has
         kid: String,
@@ -79,11 +79,11 @@ pub(super) enum KeysCommand {
         #[arg(long)]
         app: Option<AppName>,
     },
-    /// Stop a key at once, because somebody else may have it
+    /// Declare a key compromised: stop it at once, because somebody else may have it
     ///
-    /// Every node stops signing with it within 2 s. A published key takes over in the same moment; without one, a new key
-    /// is published as fast as possible. The key is deleted at Braze, which ends its tokens, and its private half is
-    /// destroyed.
+    /// Every node stops signing with it within 2 s. A published key takes over in the same moment; without one, a new
+    /// key is published as fast as possible. The key is deleted at Braze, which ends its tokens, and its private half
+    /// is destroyed.
     Compromise {
         /// Id of the key, or a beginning of it that no other key has
         kid: String,
@@ -104,7 +104,7 @@ impl KeysCommand {
             Self::Public { kid, ring } => public(context, kid.as_deref(), &ring),
             Self::Confirm { kid, app, deleted: true, .. } => confirm_deleted(context, &kid, app.as_ref()),
             Self::Confirm { kid, fingerprint, public_key, app, .. } => {
-                confirm(context, &kid, &shown(fingerprint, public_key)?, app.as_ref())
+                confirm(context, &kid, &given_fingerprint(fingerprint, public_key)?, app.as_ref())
             }
         }?;
         Ok(ExitCode::SUCCESS)
@@ -113,7 +113,7 @@ impl KeysCommand {
 
 fn generate(context: &Context, ring: RingName, bits: u32) -> anyhow::Result<()> {
     let key = context.with_operator(async |operator, _| Ok(operator.keys().generate(ring, bits).await?))?;
-    taken(context, &key)
+    print_new_key(context, &key)
 }
 
 fn import(
@@ -126,10 +126,10 @@ fn import(
     let passphrase = passphrase.map(read_passphrase).transpose()?;
     let key = context
         .with_operator(async |operator, _| Ok(operator.keys().import(ring, &pem, passphrase.as_ref()).await?))?;
-    taken(context, &key)
+    print_new_key(context, &key)
 }
 
-fn taken(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
+fn print_new_key(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
     context.output.answer(key, &key.public_key)?;
     context.output.remark(format_args!(
         "Key {} is on record for ring {}. Next:\n  1. add the public key above to every app of the ring at Braze\n  \
@@ -186,7 +186,7 @@ fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Resu
 }
 
 /// Returns the fingerprint that was given, or that of the copy.
-fn shown(fingerprint: Option<String>, copy: Option<PathBuf>) -> anyhow::Result<String> {
+fn given_fingerprint(fingerprint: Option<String>, copy: Option<PathBuf>) -> anyhow::Result<String> {
     let Some(copy) = copy else { return Ok(fingerprint.unwrap_or_default()) };
     let pem = std::fs::read_to_string(&copy).with_context(|| copy.display().to_string())?;
     Ok(Spki::from_pem(&pem).with_context(|| copy.display().to_string())?.fingerprint())
@@ -226,12 +226,12 @@ fn compromise(context: &Context, kid: &str, why: &str) -> anyhow::Result<ExitCod
         let rotations = rotations(context, &operator);
         let consequences = rotations.compromise(&key, why).await?;
         context.output.remark(consequences_text(&consequences, &key));
-        Ok(rotations.settle(&key.ring).await?)
+        Ok(rotations.follow_up(&key.ring).await?)
     })?;
     finish(context, &outcome)
 }
 
-/// The tokens that are rejected, and when clients recover.
+/// Describes the tokens that are rejected, and when clients recover.
 fn consequences_text(consequences: &Consequences, key: &KeyRecord) -> String {
     let tokens = match consequences.tokens_until {
         Some(until) => format!(

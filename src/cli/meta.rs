@@ -19,7 +19,7 @@ pub(super) struct Completions {
 /// Print the manual page, or write one for every command
 #[derive(Args)]
 pub(super) struct Man {
-    /// Folder to write them to; files that exist under those names are left alone
+    /// Folder to write the pages to; existing pages are overwritten
     #[arg(long)]
     out: Option<PathBuf>,
 }

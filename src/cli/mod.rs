@@ -90,7 +90,7 @@ enum Command {
     Version(meta::VersionCommand),
 }
 
-/// Runs the command line; the exit code is the process's.
+/// Runs a command; returns the exit code of the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -103,7 +103,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
     let context = Context::new(cli.config, cli.json, environment);
     match cli.command.run(&context) {
         Ok(code) => code,
-        Err(error) => context.explain(&error),
+        Err(error) => context.report_error(&error),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-/// Form of the answers of a command.
+/// Output format of a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
     /// JSON on stdout instead of text.
@@ -38,7 +38,7 @@ impl Output {
     }
 
     /// Prints an error with its causes.
-    pub(super) fn complain(self, error: &anyhow::Error) {
+    pub(super) fn error(self, error: &anyhow::Error) {
         let mut stderr = io::stderr().lock();
         let _ = if self.json {
             writeln!(stderr, "{}", serde_json::json!({ "error": format!("{error:#}") }))

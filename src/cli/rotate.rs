@@ -21,21 +21,21 @@ use crate::{
 pub(super) enum Rotate {
     /// Show what a rotation would do and when, each step with its reason; changes nothing
     Plan(RingFilter),
-    /// Bring a new key to sign, or go on with the rotation that is under way
+    /// Begin a rotation to a new key, or continue the one in progress
     ///
-    /// Each step is put on record before it takes effect, so that this may be stopped and started again at any time. A
-    /// running service goes on with it by itself. Exit code 3: something is waited for; 4: Braze does not answer.
+    /// Each step is recorded before it takes effect, so that this command may be stopped and started again at any time.
+    /// A running service continues the rotation by itself. Exit code 3: still waiting; 4: Braze does not answer.
     Run {
         #[command(flatten)]
         ring: RingArg,
-        /// Stay until it is done: the longest token lifetime, and more
+        /// Wait until the rotation is done, which takes longer than the longest token lifetime
         #[arg(long)]
         wait: bool,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Show each ring: keys, nodes, what is waited for, what was done last. Exit code 3: a rotation is under way
+    /// Show each ring: keys, nodes, blockers, latest steps. Exit code 3: a rotation is in progress
     Status(RingFilter),
     /// Abort the current rotation; the active key keeps signing
     Abort(RingArg),
@@ -43,7 +43,7 @@ pub(super) enum Rotate {
     Rollback(RingArg),
 }
 
-/// Rings that a command is about.
+/// Rings that a command concerns.
 #[derive(Args)]
 pub(super) struct RingFilter {
     /// Only this ring [default: every ring that apps use]
@@ -51,7 +51,7 @@ pub(super) struct RingFilter {
     pub(super) ring: Option<RingName>,
 }
 
-/// The ring that a command is about.
+/// Ring that a command concerns.
 #[derive(Args)]
 pub(super) struct RingArg {
     /// Name of the ring
@@ -71,7 +71,7 @@ impl Rotate {
     }
 }
 
-/// Verbs on rotations that tell each step as it is done.
+/// Makes the operations on rotations; they print each step that is done.
 pub(super) fn rotations(context: &Context, operator: &Operator) -> Rotations {
     let output = context.output;
     operator.rotations(move |step| output.remark(format_args!("{}\n    {}", step.what, step.why)))
@@ -93,14 +93,14 @@ fn plan(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
 
 fn run(context: &Context, ring: &RingName, wait: bool, yes: bool) -> anyhow::Result<ExitCode> {
     if context.output.json && !yes {
-        context.output.remark("--json asks nobody: add --yes");
+        context.output.error(&anyhow::anyhow!("--json asks no questions: add --yes"));
         return Ok(ExitCode::from(2));
     }
     let outcome = context.with_operator(async |operator, _| {
         let rotations = rotations(context, &operator);
         if !yes {
             context.output.remark(plan_text(&rotations.plan(ring).await?));
-            if !agreed("Go on? [y/N] ")? {
+            if !confirmed("Continue? [y/N] ")? {
                 bail!("nothing was changed");
             }
         }
@@ -109,7 +109,7 @@ fn run(context: &Context, ring: &RingName, wait: bool, yes: bool) -> anyhow::Res
     finish(context, &outcome)
 }
 
-fn agreed(question: &str) -> anyhow::Result<bool> {
+fn confirmed(question: &str) -> anyhow::Result<bool> {
     let mut stderr = std::io::stderr().lock();
     write!(stderr, "{question}")?;
     stderr.flush()?;
@@ -129,7 +129,7 @@ fn rollback(context: &Context, ring: &RingName) -> anyhow::Result<ExitCode> {
     finish(context, &outcome)
 }
 
-/// Answers for a command that reconciled a ring.
+/// Prints the outcome of a command that reconciled a ring; returns its exit code.
 pub(super) fn finish(context: &Context, outcome: &RingOutcome) -> anyhow::Result<ExitCode> {
     context.output.answer(outcome, outcome)?;
     Ok(exit_code(outcome.outcome()))

@@ -10,7 +10,7 @@ pub(super) fn plan_text(RingPlan { ring, plan }: &RingPlan) -> String {
         lines.push(if line.waits { format!("  {at}  … {what}") } else { format!("  {at}  {what}: {why}") });
     }
     if !plan.stuck.is_empty() {
-        lines.push("  … and wait there until somebody helps".to_owned());
+        lines.push("  … and wait for an operator".to_owned());
     }
     if let Some(due) = plan.due {
         lines.push(format!("The next rotation by policy: {due}"));

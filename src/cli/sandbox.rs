@@ -18,7 +18,7 @@ use crate::{
 /// everything in memory, protects nothing, and listens on loopback only.
 #[derive(Args)]
 pub(super) struct SandboxCommand {
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on; port 0 chooses a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8088")]
     listen: SocketAddr,
     /// App: NAME, or NAME=KEY with its SDK API key; repeat it for more apps [default: web]

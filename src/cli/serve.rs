@@ -14,16 +14,16 @@ use crate::{
 
 /// Run the service
 ///
-/// With --dev: no configuration, a throw-away key and API key, an embedded store in a temporary folder, on loopback only.
+/// With --dev: no configuration file, a temporary key, API key and embedded store, on loopback only.
 #[derive(Args)]
 pub(super) struct Serve {
-    /// Try it: keys and store are throw-away and are deleted when the process stops
+    /// Try it: keys and store are temporary and are deleted when the process stops
     #[arg(long)]
     dev: bool,
-    /// Address for apps and backends, e.g. 127.0.0.1:8080; port 0 takes a free one
+    /// Address for apps and backends, e.g. 127.0.0.1:8080; port 0 chooses a free one
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Address for metrics and health, e.g. 127.0.0.1:9090; port 0 takes a free one
+    /// Address for metrics and health, e.g. 127.0.0.1:9090; port 0 chooses a free one
     #[arg(long, value_name = "ADDRESS")]
     ops_listen: Option<String>,
 }
@@ -98,9 +98,9 @@ fn as_json(running: Running, access: &Access) -> String {
 fn banner(running: Running, access: &Access) -> String {
     let (url, ops, app, key) = (url(running.public), url(running.ops), &access.app, access.api_key.reveal());
     format!(
-        "Countersign is ready. Development mode: the keys below are thrown away when it stops.\n\n\
+        "Countersign is ready. Development mode: the keys below are deleted when it stops.\n\n\
          API key for app {app}:\n  {}\n\n\
-         AppState key, to paste into Braze (Settings > App Settings > SDK Authentication):\n{}\n\
+         Public key, to paste into Braze (Settings > App Settings > SDK Authentication):\n{}\n\
          A token for user u-1:\n  \
          curl -s {url}/v1/token/generate -H 'Authorization: Bearer {}' \\\n    \
          -H 'Content-Type: application/json' -d '{{\"app\":\"{app}\",\"user_id\":\"u-1\"}}'\n\n\

@@ -46,7 +46,7 @@ pub(super) struct Inspect {
     /// Public key in PEM that Braze holds; repeat it for more keys
     #[arg(long = "public-key", value_name = "FILE")]
     public_keys: Vec<PathBuf>,
-    /// Take the public keys and the SDK API key from the configuration of this app
+    /// Use the public keys on record for this app, and its SDK API key in the configuration
     #[arg(long)]
     app: Option<AppName>,
     /// User id that the app gives to changeUser
@@ -83,7 +83,7 @@ impl Inspect {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let token = if self.token == "-" { std::io::read_to_string(std::io::stdin())? } else { self.token.clone() };
         let token = token.trim();
-        let (public_keys, sdk_api_key) = self.held(context)?;
+        let (public_keys, sdk_api_key) = self.expected(context)?;
         let against = Against {
             public_keys: public_keys.as_deref(),
             user: self.user.as_deref(),
@@ -103,8 +103,8 @@ impl Inspect {
         Ok(if rejected { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    /// Public keys to verify the token with, if any are named, and the SDK API key of the app.
-    fn held(&self, context: &Context) -> anyhow::Result<(Option<Vec<String>>, Option<String>)> {
+    /// Returns the public keys to verify the token with, if any are given, and the SDK API key of the app.
+    fn expected(&self, context: &Context) -> anyhow::Result<(Option<Vec<String>>, Option<String>)> {
         let mut keys = Vec::new();
         for file in &self.public_keys {
             keys.push(std::fs::read_to_string(file).with_context(|| file.display().to_string())?);

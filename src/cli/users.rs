@@ -15,13 +15,14 @@ use crate::domain::{
 pub(super) enum UsersCommand {
     /// Opt a user out: no token is minted or refreshed, on one app or on all, until opted in again
     ///
-    /// A token that was given out before lives to its exp at Braze.
+    /// A token that was issued before is valid at Braze until its exp.
     OptOut(UserArg),
-    /// Take an opt-out back
+    /// Undo an opt-out
     OptIn(UserArg),
     /// End sessions: of a user, of everyone on an app, or a single one
     ///
-    /// Refresh tokens of an ended session are refused at once. A token that was given out before lives to its exp at Braze.
+    /// Refresh tokens of an ended session are refused at once. A token that was issued before is valid at Braze until
+    /// its exp.
     Revoke(Revoke),
     /// List a user's sessions, newest first
     Sessions {
@@ -68,7 +69,7 @@ impl UsersCommand {
     }
 }
 
-/// A user id given by an operator: whatever any app may take.
+/// Parses a user id that an operator gives, by the most permissive rules that an app may have.
 pub(super) fn user_id(text: &str) -> anyhow::Result<UserId> {
     let rules = UserIdRules { max_bytes: BRAZE_MAX_USER_ID_BYTES, allow_invisible: true };
     UserId::parse(text, rules).map_err(|bad| anyhow::anyhow!("the user id {bad}"))
@@ -86,7 +87,7 @@ fn opt_in(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
     let user = user_id(&arg.user)?;
     let changed =
         context.with_operator(async |operator, _| Ok(operator.users().opt_in(&user, arg.app.as_ref()).await?))?;
-    let text = if changed { "The opt-out is taken back." } else { "There was no opt-out of that scope." };
+    let text = if changed { "The user is opted in." } else { "There was no opt-out of that scope." };
     context.output.answer(&json!({ "changed": changed }), text)
 }
 

@@ -31,13 +31,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadDuration> {
     }
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, behind) = rest.split_at(digits);
-        let letters = behind.len() - behind.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
-        let (unit, behind) = behind.split_at(letters);
+        let (number, after) = rest.split_at(digits);
+        let letters = after.len() - after.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let (unit, after) = after.split_at(letters);
         let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
         let number: u64 = number.parse().map_err(|_| bad())?;
         total = number.checked_mul(millis).and_then(|part| total.checked_add(part)).ok_or_else(bad)?;
-        rest = behind.trim_start();
+        rest = after.trim_start();
     }
     Ok(Duration::from_millis(total))
 }

@@ -59,7 +59,7 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> UnixMillis;
 }
 
-/// Clock of the machine.
+/// Clock of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -68,7 +68,7 @@ fn refresh(policy: &AppPolicy, setting: &impl Fn(&str) -> String, notes: &mut No
         notes.at(&setting("absolute"), "is shorter than idle");
     }
     if refresh.retry_window > refresh.idle {
-        notes.at(&setting("retry_window"), "is longer than idle, when the session is over anyway");
+        notes.at(&setting("retry_window"), "is longer than idle, after which the session has ended anyway");
     }
 }
 
@@ -80,8 +80,8 @@ fn origins(policy: &AppPolicy, setting: &impl Fn(&str) -> String, notes: &mut No
     }
 }
 
-/// Returns why a text is no origin as browsers serialise it (RFC 6454 §6.2): `scheme://host[:port]`, lower case, nothing
-/// behind.
+/// Returns the reason why a text is not an origin as browsers serialise it (RFC 6454 §6.2): `scheme://host[:port]` in
+/// lower case, without anything after it.
 fn bad_origin(origin: &str) -> Option<&'static str> {
     let Some((scheme, host)) = origin.split_once("://") else {
         return Some(match origin {
@@ -108,6 +108,6 @@ fn bad_origin(origin: &str) -> Option<&'static str> {
 /// Returns true for a host, with a port or without (RFC 3986 §3.2).
 fn is_host(host: &str) -> bool {
     let authority = host.parse::<http::uri::Authority>();
-    let names_port = host.rsplit(']').next().is_some_and(|behind| behind.contains(':'));
+    let names_port = host.rsplit(']').next().is_some_and(|after| after.contains(':'));
     authority.is_ok_and(|authority| !authority.host().is_empty() && names_port == authority.port_u16().is_some())
 }

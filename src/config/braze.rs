@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{notes::Notes, sections::Sections};
 use crate::{domain::policy::AppPolicy, rotate};
 
-/// Checks workspaces, the apps' places in them, and rotations.
+/// Checks workspaces, the apps in them, and rotations.
 pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
     for (name, workspace) in &sections.braze {
         if let Some(text) = bad_url(&workspace.rest_url) {
@@ -24,7 +24,7 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
     }
 }
 
-/// Returns why a text is no REST endpoint. Plain HTTP would show the API key to whoever listens.
+/// Returns the reason why a text is not a REST endpoint. Plain HTTP would reveal the API key.
 fn bad_url(url: &str) -> Option<&'static str> {
     let parsed: Option<http::Uri> = url.parse().ok();
     let host = parsed.as_ref().and_then(|uri| uri.host());
@@ -57,7 +57,7 @@ fn workspace_of<'a>(
             notes.at(&format!("apps.{name}.workspace"), format_args!("there is no table [braze.{workspace}]"));
         }
         (Some(workspace), Some(id)) if id.is_empty() || !seen.insert((workspace, id)) => {
-            let text = "is empty, or another app has it: an app of Braze is one app here, with one ring";
+            let text = "is empty, or another app has it: configure each Braze app once, so that it has one ring";
             notes.at(&format!("apps.{name}.braze_app_id"), text);
         }
         (None, None) | (Some(_), Some(_)) => {}
@@ -65,22 +65,22 @@ fn workspace_of<'a>(
 }
 
 fn rotation(name: &str, rotation: &rotate::Config, sections: &Sections, notes: &mut Notes<'_>) {
-    let lives = sections.apps.values().filter(|app| app.ring.as_str() == name).map(|app| app.lifetime);
-    let longest_life = lives.max().unwrap_or(Duration::ZERO);
+    let lifetimes = sections.apps.values().filter(|app| app.ring.as_str() == name).map(|app| app.lifetime);
+    let longest_life = lifetimes.max().unwrap_or(Duration::ZERO);
     let shortest = rotation.soak.saturating_add(rotation.margin).saturating_add(longest_life);
     if rotation.every.is_some_and(|every| every <= shortest) {
         let text = "is too short: a rotation takes soak + the longest token lifetime + margin";
         notes.at(&format!("rings.{name}.rotation.every"), text);
     }
     if rotation.check_every.is_zero() {
-        notes.at(&format!("rings.{name}.rotation.check_every"), "must be longer than nothing");
+        notes.at(&format!("rings.{name}.rotation.check_every"), "must be longer than 0s");
     }
 }
 
-/// Returns what is allowed, and probably not meant.
+/// Returns warnings: settings that are allowed, but probably not intended.
 pub(super) fn warnings(sections: &Sections) -> Vec<String> {
-    let hasty = sections.rings.iter().filter(|(_, ring)| ring.rotation.soak < rotate::ADVISED_SOAK);
-    let mut warnings: Vec<String> = hasty
+    let short_soak = sections.rings.iter().filter(|(_, ring)| ring.rotation.soak < rotate::ADVISED_SOAK);
+    let mut warnings: Vec<String> = short_soak
         .map(|(name, _)| format!(
             "[rings.{name}.rotation] soak is shorter than the 5 minutes that Braze advises between dependent calls: tokens may be rejected (27) until a new key has spread; good for the sandbox only"
         ))

@@ -1,4 +1,4 @@
-//! Rules that a single value cannot tell: between settings, and for names.
+//! Rules that go beyond a single value's type: between settings, and for names.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::domain::{
     policy::AppPolicy,
 };
 
-/// Most threads that sign: more than any machine has processors to gain from.
+/// Maximal number of signing threads: more than a machine has processors.
 const MAX_THREADS: usize = 1024;
 
-/// Checks what the sections say together; returns the apps that have a valid name.
+/// Checks all sections; returns the apps that have a valid name.
 pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppName, AppPolicy> {
     server(sections, notes);
     store(sections, notes);

@@ -14,12 +14,12 @@ use super::{
     sections::Sections,
 };
 
-/// The values that were given, before anything is made of them. Some may be secrets: they are erased on drop.
+/// Values as they were given, before they are converted to sections. Some may be secrets: they are erased on drop.
 pub(super) struct Document {
     values: Table,
     origins: Origins,
-    /// Texts from the environment and flags that may be TOML (`true`, `["a"]`) and are tried as such where text does not
-    /// fit.
+    /// Texts from the environment and flags. Where a setting does not take a string, its text is parsed as TOML
+    /// (`true`, `["a"]`).
     texts: HashMap<Setting, Zeroizing<String>>,
 }
 
@@ -36,7 +36,7 @@ impl Document {
     /// The file cannot be read, or is not TOML.
     pub(super) fn read(file: Option<&Path>) -> Result<Self, ConfigErrors> {
         let Some(file) = file else {
-            let text = "there is none here: make one with `countersign init`, name one with --config, or try `countersign serve --dev`";
+            let text = "not found: make one with `countersign init`, give its path with --config, or try `countersign serve --dev`";
             return Err(ConfigErrors::one("countersign.toml", text));
         };
         let name =
@@ -47,7 +47,7 @@ impl Document {
         Self::parse(&name, &text)
     }
 
-    /// Takes a text as if it stood in a file of this name.
+    /// Parses a text as the content of a file of this name.
     pub(super) fn parse(file: &str, text: &str) -> Result<Self, ConfigErrors> {
         let syntax = |why: &toml::de::Error| {
             let place = why.span().map_or_else(|| file.to_owned(), |span| position(file, text, span.start));
@@ -59,20 +59,20 @@ impl Document {
         Ok(Self { values, origins, texts: HashMap::new() })
     }
 
-    /// Place of each setting, for when the values are no longer needed.
+    /// Returns the place of each setting.
     pub(super) fn origins(&self) -> &Origins {
         &self.origins
     }
 
-    /// Takes the origins and erases the values.
+    /// Returns the origins and erases the values.
     pub(super) fn into_origins(mut self) -> Origins {
         std::mem::replace(&mut self.origins, Origins::empty())
     }
 
-    /// Lays the environment over the file, and flags over both.
+    /// Overrides the file with the environment, and both with the flags.
     pub(super) fn overlay(&mut self, environment: &Environment, flags: &[(String, String)]) {
         for (mut path, variable, value) in environment.settings() {
-            self.spell_name(&mut path);
+            self.use_spelling_of_file(&mut path);
             self.put(&path, value, format!("environment {variable}"));
         }
         for (path, value) in flags {
@@ -82,8 +82,9 @@ impl Document {
         }
     }
 
-    /// A name that the file spells with `-` or so is meant by a variable that can only have `_`.
-    fn spell_name(&self, path: &mut [String]) {
+    /// Replaces a name in a variable's path by the name in the file that differs only by `-` for `_`: variables cannot
+    /// have `-`.
+    fn use_spelling_of_file(&self, path: &mut [String]) {
         let [section, name, ..] = path else { return };
         let Some(Value::Table(named)) = self.values.get(section.as_str()) else { return };
         if let Some(known) = named.keys().find(|known| known.replace('-', "_") == *name) {
@@ -110,7 +111,8 @@ impl Document {
 
     /// Returns the sections, and every value that does not fit into them.
     ///
-    /// Each value that does not fit is noted and taken out, until the rest does; so one mistake hides no other.
+    /// Each value that does not fit is reported and removed, until the remaining ones fit, so that one mistake hides no
+    /// other.
     pub(super) fn sections(&mut self) -> (Sections, ConfigErrors) {
         let mut errors = ConfigErrors::default();
         let mut values = Erased(self.values.clone());
@@ -131,9 +133,9 @@ impl Document {
                     return (sections, errors);
                 }
                 Err(error) => {
-                    let setting = taken_out(&mut values.0, &error.path().to_string());
+                    let setting = remove_nearest(&mut values.0, &error.path().to_string());
                     if let Some(value) = self.as_toml(&setting) {
-                        put_back(&mut values.0, &setting, value);
+                        insert(&mut values.0, &setting, value);
                         continue;
                     }
                     let text = format!("{setting}: {}", type_error(&setting, &error.inner().to_string()));
@@ -146,7 +148,7 @@ impl Document {
         }
     }
 
-    /// A text from the environment or a flag as the TOML value it may be; each is tried once.
+    /// Parses a text from the environment or a flag as a TOML value; each text is tried once.
     fn as_toml(&mut self, setting: &str) -> Option<Value> {
         let text = self.texts.remove(setting)?;
         Value::deserialize(toml::de::ValueDeserializer::parse(&text).ok()?).ok()
@@ -173,7 +175,7 @@ fn erase(values: &mut Table) {
     }
 }
 
-/// Sections that are given as something else than a table; the library would take a list for one.
+/// Returns the sections that are not given as a table; serde would also accept a list.
 fn bare_sections(values: &Table) -> Vec<String> {
     let known = Table::try_from(Sections::default()).unwrap_or_default();
     values
@@ -183,8 +185,8 @@ fn bare_sections(values: &Table) -> Vec<String> {
         .collect()
 }
 
-/// Takes the value at a path out of the table, or the nearest one above it; returns the path that was taken out.
-fn taken_out(values: &mut Table, path: &str) -> Setting {
+/// Removes the value at a path, or the nearest value above it; returns the path of the removed value.
+fn remove_nearest(values: &mut Table, path: &str) -> Setting {
     let names: Vec<&str> = path.split('.').map(|name| name.split('[').next().unwrap_or(name)).collect();
     for depth in (1..=names.len()).rev() {
         if remove(values, &names[..depth]) {
@@ -204,13 +206,13 @@ fn remove(values: &mut Table, path: &[&str]) -> bool {
     }
 }
 
-fn put_back(values: &mut Table, setting: &str, value: Value) {
+fn insert(values: &mut Table, setting: &str, value: Value) {
     match setting.split_once('.') {
         None => drop(values.insert(setting.to_owned(), value)),
         Some((first, rest)) => {
             let inner = values.entry(first.to_owned()).or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(inner) = inner {
-                put_back(inner, rest, value);
+                insert(inner, rest, value);
             }
         }
     }

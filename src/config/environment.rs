@@ -14,25 +14,25 @@ pub(super) const PREFIX: &str = "COUNTERSIGN_";
 /// Variable that names the configuration file; it is no setting itself.
 const FILE: &str = "COUNTERSIGN_CONFIG";
 
-/// Returns true for a variable that Kubernetes made: it puts the address of a service named `countersign` into every pod beside it
-/// (`COUNTERSIGN_SERVICE_HOST`, `COUNTERSIGN_PORT_8080_TCP`, …).
+/// Returns true for a variable that Kubernetes sets in every pod for a service named `countersign`
+/// (`COUNTERSIGN_SERVICE_HOST`, `COUNTERSIGN_PORT_8080_TCP`, …); `rest` is its name without the prefix.
 fn is_service_link(rest: &str) -> bool {
     rest == "PORT" || ((rest.starts_with("PORT_") || rest.starts_with("SERVICE_")) && !rest.contains("__"))
 }
 
 impl Environment {
-    /// Environment of the process.
+    /// Reads the environment of the process.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_process() -> Self {
         Self::of(std::env::vars_os())
     }
 
-    /// An empty environment.
+    /// Makes an empty environment.
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// Keeps those of these variables that are ours and text.
+    /// Keeps the variables of this program whose values are UTF-8.
     pub fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let text = |(name, value): (OsString, OsString)| {
             Some((name.into_string().ok()?, Zeroizing::new(value.into_string().ok()?)))
@@ -54,7 +54,7 @@ impl Environment {
         self.0.iter().find(|(name, _)| name == FILE).map(|(_, value)| value.as_str().into())
     }
 
-    /// Settings among them: path, name of the variable, value.
+    /// Variables that are settings: path of the setting, name of the variable, value.
     pub(super) fn settings(&self) -> impl Iterator<Item = (Vec<String>, &str, &str)> {
         self.0.iter().filter(|(name, _)| name != FILE).map(|(name, value)| {
             let path = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();

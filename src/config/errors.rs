@@ -16,7 +16,7 @@ pub struct ConfigError {
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// A single error.
+    /// Makes a list of one error.
     pub(super) fn one(place: impl Into<String>, text: impl Into<String>) -> Self {
         let mut errors = Self::default();
         errors.add(place, text);
@@ -30,12 +30,12 @@ impl ConfigErrors {
         }
     }
 
-    /// Returns true where there is none.
+    /// Returns true where there is no error.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Iterates over them.
+    /// Iterates over the errors.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()
     }

@@ -1,4 +1,4 @@
-//! Hints: what to say of a value that does not fit, or of a setting that does not exist.
+//! Hints for a value that does not fit, and for a setting that does not exist.
 
 use super::{SAMPLE, environment::PREFIX, origins::Setting};
 
@@ -6,16 +6,16 @@ use super::{SAMPLE, environment::PREFIX, origins::Setting};
 const SECRET_SECTIONS: [&str; 3] = ["sealing", "custody", "braze"];
 const NEVER_SECRET: [&str; 2] = ["custody.max_wait", "custody.batch"];
 
-/// Why a value does not fit, without what the library adds around it; a value that may be a secret is not shown.
+/// Returns the reason why a value does not fit: the first line of serde's message, or a general text for a secret.
 pub(super) fn type_error(setting: &str, message: &str) -> String {
     let section = setting.split('.').next().unwrap_or_default();
     if SECRET_SECTIONS.contains(&section) && !NEVER_SECRET.contains(&setting) {
-        return "does not fit: `countersign config default` shows how it is written; text stands in quotes".to_owned();
+        return "does not fit: `countersign config default` shows how it is written; write text in quotes".to_owned();
     }
     message.lines().next().unwrap_or_default().trim().to_owned()
 }
 
-/// Text for a setting that does not exist, with the closest one that does.
+/// Returns the text for a setting that does not exist, with the closest one that does.
 pub(super) fn unknown_setting(setting: &str) -> String {
     let known = known_settings();
     let general = generalised(setting);
@@ -28,7 +28,7 @@ pub(super) fn unknown_setting(setting: &str) -> String {
     }
 }
 
-/// A setting with the names that operators choose left open: `apps.web.ring` is `apps.<name>.ring`.
+/// Replaces a name that operators choose by `<name>`: `apps.web.ring` becomes `apps.<name>.ring`.
 fn generalised(setting: &str) -> String {
     let mut names: Vec<&str> = setting.split('.').collect();
     if names.len() > 2 && ["apps", "rings", "braze"].contains(&names[0]) {
@@ -37,7 +37,7 @@ fn generalised(setting: &str) -> String {
     names.join(".")
 }
 
-/// Every setting there is, as the sample has them.
+/// Returns every setting of the sample.
 fn known_settings() -> Vec<Setting> {
     let mut table = String::new();
     let mut known = Vec::new();

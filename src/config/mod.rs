@@ -1,5 +1,5 @@
 //! The configuration: defaults, one TOML file over them, the environment over that, flags over all. Every error is
-//! reported at once, with its place.
+//! reported at once, with its at_braze.
 
 mod apps;
 mod braze;
@@ -43,7 +43,7 @@ use sections::Sections;
 /// The commented sample: every setting at its default.
 pub const SAMPLE: &str = include_str!("../../deploy/countersign.toml");
 
-/// A configuration without errors, secrets read.
+/// Valid configuration, with its secrets read.
 pub struct Settings {
     sections: Sections,
     origins: Origins,
@@ -52,7 +52,7 @@ pub struct Settings {
     apps: BTreeMap<AppName, Arc<AppPolicy>>,
 }
 
-/// Returns every error of a configuration of this text, secret files left aside; for fuzzing.
+/// Returns every error of a configuration text, without reading secret files; for fuzzing.
 pub fn check_text(text: &str) -> ConfigErrors {
     let mut document = match Document::parse("countersign.toml", text) {
         Ok(document) => document,
@@ -68,7 +68,7 @@ impl Settings {
     /// `("server.listen", "127.0.0.1:0")`.
     ///
     /// # Errors
-    /// [`ConfigErrors`], all of them.
+    /// [`ConfigErrors`] with every error.
     pub fn load(
         file: Option<&Path>,
         environment: &Environment,
@@ -108,7 +108,7 @@ impl Settings {
         &self.sections.limits
     }
 
-    /// `[sealing]`, read.
+    /// Secrets of `[sealing]`.
     pub fn sealing(&self) -> &SealingSecrets {
         &self.sealing
     }
@@ -153,8 +153,8 @@ impl Settings {
         let section = self.sections.rings.get(ring.as_str()).map(|ring| ring.rotation.clone()).unwrap_or_default();
         let config = rotate::Config { longest_life: self.longest_life(ring), ..section };
         let apps = self.apps_of(ring).map(|(app, policy)| {
-            let place = policy.workspace.clone().zip(policy.braze_app_id.clone());
-            rotate::RingApp { app: app.clone(), place }
+            let at_braze = policy.workspace.clone().zip(policy.braze_app_id.clone());
+            rotate::RingApp { app: app.clone(), at_braze }
         });
         rotate::Ring { name: ring.clone(), config, apps: apps.collect() }
     }
@@ -171,7 +171,7 @@ impl Settings {
         self.apps_of(ring).map(|(_, policy)| policy.lifetime).max().unwrap_or(Duration::ZERO)
     }
 
-    /// Returns what is allowed, and probably not meant.
+    /// Returns warnings: settings that are allowed, but probably not intended.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = braze::warnings(&self.sections);
         for ring in self.rings() {
@@ -213,14 +213,14 @@ impl Settings {
         differs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
     }
 
-    /// Returns the configuration in force as TOML that can be read again, secrets left out; with the origin of each value
-    /// beside it where that is asked for.
+    /// Returns the configuration in force as TOML that can be read again, secrets left out; with the origin of each
+    /// value beside it where that is asked for.
     pub fn dump(&self, show_origin: bool) -> String {
         let text = toml::to_string(&self.sections).unwrap_or_default();
         if show_origin { self.origins.annotate(&text) } else { text }
     }
 
-    /// Returns the same for programs.
+    /// Returns the configuration in force as JSON, secrets left out.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::to_value(&self.sections).unwrap_or_default()
     }

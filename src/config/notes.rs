@@ -2,7 +2,7 @@
 
 use super::{errors::ConfigErrors, origins::Origins};
 
-/// Collects errors; it knows where each setting was given.
+/// Collector of errors. It adds to each error the place where its setting was given.
 pub(super) struct Notes<'a> {
     origins: &'a Origins,
     errors: &'a mut ConfigErrors,

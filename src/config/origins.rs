@@ -14,24 +14,24 @@ pub(super) struct Origins {
 }
 
 impl Origins {
-    /// Places of the values of a parsed file.
+    /// Records the places of the values of a parsed file.
     pub(super) fn of_file(file: &str, text: &str, values: &DeTable<'_>) -> Self {
         let mut places = HashMap::new();
         each_value(values, "", &mut |path, at| drop(places.insert(path, position(file, text, at))));
         Self { places, file: file.to_owned() }
     }
 
-    /// No places.
+    /// Makes origins without places.
     pub(super) fn empty() -> Self {
         Self { places: HashMap::new(), file: String::new() }
     }
 
-    /// Notes that a setting was given at this place, over whatever was given before.
+    /// Records the place of a setting; it replaces an earlier place.
     pub(super) fn put(&mut self, setting: Setting, place: String) {
         self.places.insert(setting, place);
     }
 
-    /// Place of a setting: its own, or that of the table it would stand in.
+    /// Returns the place of a setting: its own, or that of the nearest table above it.
     pub(super) fn place(&self, setting: &str) -> String {
         let mut path = setting;
         loop {
@@ -45,7 +45,7 @@ impl Origins {
         }
     }
 
-    /// The TOML text of a configuration with the origin of each value beside it.
+    /// Adds to each value of a TOML text its origin, as a comment.
     pub(super) fn annotate(&self, toml: &str) -> String {
         let (mut table, mut shown) = (String::new(), String::new());
         for line in toml.lines() {
@@ -63,14 +63,14 @@ impl Origins {
 
     fn origin(&self, setting: &str) -> &str {
         let table = setting.rsplit_once('.').map_or("", |(table, _)| table);
-        // An inline table is given as a whole.
+        // The values of an inline table have the origin of the table.
         let place =
             self.places.get(setting).or_else(|| self.places.get(table).filter(|_| table.starts_with("limits.")));
         place.map_or("default", String::as_str)
     }
 }
 
-/// Calls `note` with the path and the byte of each value.
+/// Calls `note` with the path and the byte offset of each value.
 fn each_value(table: &DeTable<'_>, above: &str, note: &mut impl FnMut(Setting, usize)) {
     for (name, value) in table {
         let name_text: &str = name.get_ref();
@@ -82,7 +82,7 @@ fn each_value(table: &DeTable<'_>, above: &str, note: &mut impl FnMut(Setting, u
     }
 }
 
-/// `file:line:column` of a byte.
+/// Returns `file:line:column` of a byte offset.
 pub(super) fn position(file: &str, text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

@@ -66,15 +66,16 @@ fn rest_key(name: &str, workspace: &mut braze::Config, folder: &Path, notes: &mu
     Some(Secret::new(key.to_owned()))
 }
 
-/// Reads a file that holds a secret. Others must not be able to read it, nor the group to change it; a group may read it,
-/// since that is how containers mount secrets.
+/// Reads a file that holds a secret. Its group may read it, because containers mount secrets so; others may not read
+/// it, and nobody but its owner may write it.
 fn secret_file(path: &PathBuf, setting: &str, notes: &mut Notes<'_>) -> Option<Zeroizing<String>> {
     if path.file_name().is_some_and(|name| SealingSecrets::parse(&name.to_string_lossy()).is_ok()) {
         notes.at(setting, "holds the secret itself: it must name the file that holds it");
         return None;
     }
+    let hint = if setting == "sealing.secret_file" { "; `countersign init` makes one" } else { "" };
     let metadata = std::fs::metadata(path)
-        .map_err(|why| notes.at(setting, format_args!("{}: {why}; `countersign init` makes one", path.display())))
+        .map_err(|why| notes.at(setting, format_args!("{}: {why}{hint}", path.display())))
         .ok()?;
     let mode = metadata.permissions().mode() & 0o777;
     if !metadata.is_file() || metadata.len() > MAX_BYTES {

@@ -1,4 +1,4 @@
-//! Sections of the configuration, each the `Config` of the room that owns it.
+//! Sections of the configuration, each the `Config` of the module that owns it.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -8,7 +8,7 @@ use crate::{
     braze, custody, domain::policy::AppPolicy, http, listener, rotate, secret::Secret, store, telemetry::LogConfig,
 };
 
-/// Everything that can be set.
+/// All sections of the configuration.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Sections {
@@ -32,7 +32,7 @@ pub(super) struct Sections {
 #[serde(default)]
 pub(super) struct Sealing {
     pub(super) secret_file: PathBuf,
-    /// The secrets themselves, from the environment; they take the place of the file.
+    /// The secrets themselves, from the environment; the file is not read then.
     #[serde(skip_serializing)]
     pub(super) secret: Option<Secret<String>>,
 }
@@ -43,11 +43,11 @@ impl Default for Sealing {
     }
 }
 
-/// A key ring.
+/// Settings of a key ring.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct RingSection {
-    /// Forces the claim `iss`, so that a token of one app is worth nothing on another.
+    /// Forces the claim `iss`, so that Braze rejects a token of one app on another.
     pub(super) isolate_apps: bool,
     pub(super) rotation: rotate::Config,
 }

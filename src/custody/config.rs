@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::Batch;
 use crate::{clock::human_duration, secret::Secret};
 
-/// Place of the keys, and limits of signing. `[custody]` in the configuration.
+/// Location of the keys, and limits of signing. `[custody]` in the configuration.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
@@ -63,7 +63,7 @@ impl Config {
         self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), NonZeroUsize::get)
     }
 
-    /// Returns true where a running custody need not be opened anew for `other`.
+    /// Returns true where the change to `other` needs no restart.
     pub fn is_same(&self, other: &Self) -> bool {
         let same_passphrase = match (&self.passphrase, &other.passphrase) {
             (None, None) => true,

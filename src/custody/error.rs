@@ -68,7 +68,7 @@ pub enum ImportError {
     },
 }
 
-const MAKE_ONE: &str = "`countersign keys generate` makes a fit one";
+const MAKE_ONE: &str = "make a suitable one with `countersign keys generate`";
 
 /// Reason why a key cannot be generated, kept or loaded.
 #[derive(Debug, thiserror::Error)]

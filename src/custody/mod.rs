@@ -71,9 +71,9 @@ pub trait Custodian: Send + Sync {
     /// (backups, snapshots) are out of its reach.
     fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError>;
 
-    /// Lists the locations of private halves that no record names. A crash between the generation of a key and its
-    /// record leaves one, or an operator does.
-    fn strays(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError>;
+    /// Lists the locations of private halves that no record names. A crash between the generation and the recording of
+    /// a key leaves one; an operator may have put one there.
+    fn orphans(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError>;
 }
 
 /// Public facts about a key that custody holds.

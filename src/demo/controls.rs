@@ -27,12 +27,13 @@ use crate::{
     sandbox::{self, LocalBraze, REST_API_KEY},
 };
 
-/// Switch that puts the service out of reach.
+/// Switch that makes the service unreachable.
 #[derive(Clone, Default)]
 pub(super) struct Cut(Arc<AtomicBool>);
 
 impl Cut {
-    /// Wraps routes: while the switch is set they answer 502 without CORS headers, so that the page sees a network error.
+    /// Wraps routes: while the switch is set they answer 502 without CORS headers, so that the page sees a network
+    /// error.
     pub(super) fn over(&self, routes: Router) -> Router {
         let cut = Arc::clone(&self.0);
         routes.layer(from_fn(move |request: Request, next: Next| {
@@ -50,7 +51,7 @@ pub(super) struct Controls {
     pub(super) cut: Cut,
 }
 
-/// Failure behind a button, in words.
+/// Text of a failed action.
 type Failure = String;
 
 impl Controls {
@@ -66,15 +67,15 @@ impl Controls {
         call(&self.wiring.routes(), request).await
     }
 
-    /// Makes Braze take every token that was minted until now for expired.
+    /// Makes Braze treat every token that was minted until now as expired.
     pub(super) fn expire(&self) -> Result<Value, Failure> {
         let life = self.operator.rings.iter().map(|ring| ring.config.longest_life).max().unwrap_or_default();
-        // A token of this very second is left alone: the next one must be good.
+        // A token of the present second is not affected, because the next one must be valid.
         let until = self.operator.clock.now().plus(life).seconds() - 1;
         self.braze.switch(&json!({ "expire_until": until })).map(|_| json!({}))
     }
 
-    /// Puts a new key in the place of the one that signs; at Braze first, unless that is to be forgotten.
+    /// Replaces the key that signs by a new one, which is published at Braze first only if `publish` is true.
     pub(super) async fn rotate(&self, publish: bool) -> Result<Value, Failure> {
         let ceremony = self.operator.keys();
         let ring = self.operator.rings.first().ok_or("there is no key ring")?.name.clone();
@@ -87,7 +88,7 @@ impl Controls {
         Ok(json!({ "kid": key.kid, "published": publish }))
     }
 
-    /// Gives Braze the key that signs now.
+    /// Publishes the active key at Braze.
     pub(super) async fn publish_active(&self) -> Result<Value, Failure> {
         let keys = self.operator.keys().list().await.map_err(|error| error.to_string())?;
         let active = keys.into_iter().rfind(|key| key.state == KeyState::Active);
@@ -95,7 +96,7 @@ impl Controls {
         Ok(json!({}))
     }
 
-    /// Adds a key at Braze as the primary one; the oldest of three makes room for it.
+    /// Adds a key at Braze as the primary one; where Braze holds three keys, the oldest that is not primary is deleted.
     async fn publish(&self, public_key: &str) -> Result<(), Failure> {
         let app = self.braze.app_id("web").ok_or("the sandbox has no such app")?;
         let keys = self.rest("GET", &format!("keys?app_id={app}"), &Value::Null).await?;
@@ -109,7 +110,7 @@ impl Controls {
         self.rest("POST", "create", &key).await.map(drop)
     }
 
-    /// Cuts the service off, or lets it be reached again.
+    /// Makes the service unreachable, or reachable again.
     pub(super) fn cut(&self, cut: bool) -> Value {
         self.cut.0.store(cut, Ordering::Relaxed);
         json!({ "cut": cut })
@@ -126,7 +127,7 @@ impl Controls {
     }
 }
 
-/// Asks routes of this process; a refusal is a failure.
+/// Calls routes of this process; a status other than 2xx is a failure.
 async fn call(routes: &Router, request: Request) -> Result<Value, Failure> {
     let Ok(response): Result<Response, std::convert::Infallible> = routes.clone().oneshot(request).await;
     let status = response.status();

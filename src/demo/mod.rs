@@ -1,4 +1,4 @@
-//! `countersign demo`: the throw-away service, the sandbox, and a site whose page logs in with the real Web SDK.
+//! `countersign demo`: a temporary service, the sandbox, and a site whose page logs in with the real Web SDK.
 
 mod controls;
 mod site;
@@ -15,7 +15,7 @@ use crate::{
 
 /// Addresses and folders of the demo.
 pub struct DemoConfig {
-    /// Address of the site; port 0 takes a free one. Service and sandbox take free ports beside it.
+    /// Address of the site; port 0 chooses a free one. Service and sandbox listen on free ports.
     pub listen: SocketAddr,
     /// Folder that npm installed the SDK and the client into.
     pub modules: PathBuf,
@@ -35,11 +35,11 @@ pub struct Shown {
     pub missing: Vec<&'static str>,
 }
 
-/// The demo cannot run.
+/// Reason why the demo cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// An address that others could reach.
-    #[error("the demo listens on loopback only, not on {0}: its page hands tokens to whoever asks")]
+    #[error("the demo listens on loopback only, not on {0}: its page gives tokens to everybody")]
     NotLoopback(SocketAddr),
     #[error(transparent)]
     Dev(#[from] DevError),
@@ -55,7 +55,7 @@ pub enum DemoError {
     Site(SocketAddr, io::Error),
 }
 
-/// Runs the demo until SIGTERM or SIGINT. `ready` is called once everything is there.
+/// Runs the demo until SIGTERM or SIGINT. `ready` is called once every part runs.
 ///
 /// # Errors
 /// [`DemoError`] where a part cannot start.
@@ -110,7 +110,7 @@ async fn listen_on_loopback(address: SocketAddr) -> Result<tokio::net::TcpListen
     tokio::net::TcpListener::bind(address).await.map_err(|why| DemoError::Site(address, why))
 }
 
-/// The sandbox with the app `web`, and that app's SDK API key.
+/// Makes the sandbox with the app `web`; returns also that app's SDK API key.
 async fn local_braze() -> Result<(Arc<LocalBraze>, Sandbox, String), DemoError> {
     let braze = Arc::new(LocalBraze::new(Arc::new(SystemClock), Switches::default(), |_| {}));
     let app = braze.add_app(AppSpec::named("web")).map_err(|clash| DemoError::App(clash.to_string()))?;

@@ -22,7 +22,7 @@ const PACKAGES: [(&str, &str); 2] = [
     ("@countersign/braze-web", "@countersign/braze-web/dist/index.js"),
 ];
 
-/// Packages that are not installed.
+/// Returns the packages that are not installed.
 pub(super) fn missing(modules: &Path) -> Vec<&'static str> {
     PACKAGES.iter().filter(|(_, file)| !modules.join(file).is_file()).map(|(name, _)| *name).collect()
 }
@@ -32,7 +32,7 @@ struct SiteState {
     controls: Controls,
 }
 
-/// Routes of the site.
+/// Makes the routes of the site.
 pub(super) fn routes(shown: Shown, controls: Controls, modules: &Path) -> Router {
     let fresh = SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Router::new()
@@ -71,7 +71,7 @@ async fn login(State(site): State<Arc<SiteState>>, body: Bytes) -> Response {
     }
 }
 
-/// Action behind a button.
+/// Action of a button.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 enum DemoAction {
@@ -83,7 +83,7 @@ enum DemoAction {
     RotateUnpublished,
     /// Braze is given the key that signs.
     Publish,
-    /// The service is out of reach, or back.
+    /// The service is unreachable, or reachable again.
     Cut { cut: bool },
 }
 

@@ -1,4 +1,4 @@
-//! API key of a backend: `csk1_<id>_<secret>`. The id finds its record, the 256 random bits of the secret prove it.
+//! API key of a backend: `csk1_<id>_<secret>`. The id finds the record; the secret, 256 random bits, proves the key.
 
 use std::fmt;
 
@@ -48,7 +48,7 @@ impl std::str::FromStr for ApiKeyId {
 #[error("not an API key id: an id is the 16 hexadecimal digits that `countersign clients list` shows")]
 pub struct BadApiKey;
 
-/// API key as its holder has it. It is shown once, when it is made.
+/// API key with its secret. It is shown once, when it is made.
 pub struct ApiKey {
     pub id: ApiKeyId,
     secret: Secret<[u8; 32]>,

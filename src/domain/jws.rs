@@ -60,7 +60,7 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// Signed token. `Debug` hides it: its holder is that user to Braze until it expires.
+/// Signed token. `Debug` hides it: to Braze its holder is that user until it expires.
 pub struct SignedToken(String);
 
 impl SignedToken {

@@ -8,7 +8,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use super::ids::{Kid, RingName};
 use crate::clock::UnixMillis;
 
-/// State of a key in its life.
+/// Lifecycle state of a key.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, EnumString, IntoStaticStr, VariantArray,
 )]
@@ -40,7 +40,7 @@ impl KeyState {
         matches!(self, Self::Published | Self::Active | Self::Retiring)
     }
 
-    /// True where custody holds the private half.
+    /// True where custody still holds the private half.
     pub fn is_held(self) -> bool {
         !matches!(self, Self::Retired | Self::Compromised)
     }

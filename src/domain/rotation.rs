@@ -13,7 +13,7 @@ use crate::clock::UnixMillis;
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Goal {
-    /// No rotation is under way.
+    /// No rotation is in progress.
     #[default]
     Idle,
     /// A new key is to become active.

@@ -70,7 +70,7 @@ fn from_hex(digits: &str) -> Option<Secret<[u8; 32]>> {
 /// Error of a sealing secret that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadSealingSecret {
-    /// No entry.
+    /// The text has no entry.
     #[error(
         "holds no secret: write one line `1:<64 hexadecimal digits>`, e.g. with `echo \"1:$(openssl rand -hex 32)\"`"
     )]
@@ -87,7 +87,7 @@ pub enum BadSealingSecret {
     #[error("version {version} is one byte repeated, not a secret; make one with `openssl rand -hex 32`")]
     Guessable { version: u32 },
     /// Version with two entries.
-    #[error("version {version} stands there twice: a new secret takes the next number")]
+    #[error("version {version} is there twice: give a new secret the next version")]
     Twice { version: u32 },
 }
 
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_read_back_in_small_digits_and_in_capitals() {
+    fn a_line_is_read_back_in_lower_and_in_upper_case() {
         let secret: [u8; 32] = std::array::from_fn(|i| u8::try_from(i * 8).unwrap());
         let line = SealingSecrets::line(7, &Secret::new(secret));
         assert_eq!(*line, "7:0008101820283038404850586068707880889098a0a8b0b8c0c8d0d8e0e8f0f8\n");

@@ -70,8 +70,7 @@ pub enum Decision {
     /// counter is issued again, and the session does not change.
     Repeat,
     /// The token is authentic and newer than the store's counter: the store lost writes. The session advances to
-    /// counter
-    /// `to`, and an alarm is raised.
+    /// counter `to`, and an alarm is raised.
     Ahead { to: u64 },
     /// The session's idle or absolute lifetime is over.
     Expired,

@@ -22,9 +22,9 @@ impl Spki {
     /// (`BEGIN RSA PUBLIC KEY`) is the same key in another encoding.
     pub fn from_pem(pem: &str) -> Result<Self, NotAPublicKey> {
         let pem = pem.replace("\\n", "\n");
-        let behind = pem.split_once("-----BEGIN ").ok_or(NotAPublicKey)?.1;
-        let (label, behind) = behind.split_once("-----").ok_or(NotAPublicKey)?;
-        let (body, _) = behind.split_once("-----END ").ok_or(NotAPublicKey)?;
+        let after = pem.split_once("-----BEGIN ").ok_or(NotAPublicKey)?.1;
+        let (label, after) = after.split_once("-----").ok_or(NotAPublicKey)?;
+        let (body, _) = after.split_once("-----END ").ok_or(NotAPublicKey)?;
         let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
         let der = STANDARD.decode(body).map_err(|_| NotAPublicKey)?;
         let key = match label {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_taken_as_people_write_it() {
+    fn a_fingerprint_is_accepted_as_people_write_it() {
         let key = Spki::from_pem(SPKI).unwrap();
         let plain = key.fingerprint();
         assert_eq!(plain.len(), 64);

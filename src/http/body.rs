@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 32;
 /// Longest time for a body to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// JSON body of exactly this form: no duplicate, unknown or mistyped members, nothing behind it.
+/// JSON body of exactly this form: no duplicate, unknown or mistyped members, and nothing after it.
 pub(super) struct Strict<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Strict<T> {
@@ -111,7 +111,7 @@ fn at_fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     match () {
         () if text.starts_with("missing field") => Problem::field(named, "is missing"),
         () if text.starts_with("unknown field") => Problem::field(named, "is not a member of this request"),
-        () if text.starts_with("duplicate field") => Problem::field(named, "stands there twice"),
+        () if text.starts_with("duplicate field") => Problem::field(named, "is there twice"),
         () if path == "." => Problem::client(StatusCode::BAD_REQUEST, "the body is not a JSON object"),
         () => Problem::field(&path, "has the wrong type or value"),
     }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_exactly_its_members() {
+    fn accepts_exactly_its_members() {
         assert!(accepts(br#" {"app":"web"} "#));
         assert!(accepts(br#"{"ttl":null,"app":"web"}"#));
         let refused: [&[u8]; 12] = [

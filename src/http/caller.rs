@@ -14,7 +14,8 @@ use ipnet::IpNet;
 use super::{AppState, problem::Problem};
 use crate::{domain::policy::AppPolicy, identity::Caller};
 
-/// Proof that a signature asked for now would come in time. Handlers extract it first, since it costs nothing.
+/// Proof that a new signature would not wait too long. Handlers extract it first, because the check costs next to
+/// nothing.
 pub(super) struct Admitted;
 
 impl FromRequestParts<Arc<AppState>> for Admitted {
@@ -31,7 +32,7 @@ impl FromRequestParts<Arc<AppState>> for Admitted {
     }
 }
 
-/// Address of the client, within its rate.
+/// Address of the client, which is within its rate limit.
 pub(super) struct Address(pub(super) IpAddr);
 
 impl FromRequestParts<Arc<AppState>> for Address {
@@ -47,7 +48,7 @@ impl FromRequestParts<Arc<AppState>> for Address {
 }
 
 /// Returns the address of the client: the peer's, or, behind trusted proxies, the last one in `X-Forwarded-For` that
-/// is none of theirs. What stands before that may be forged and is not looked at.
+/// is not a trusted proxy. Earlier entries may be forged and are ignored.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     if !is_trusted(&peer) {
@@ -65,7 +66,7 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAdd
     client
 }
 
-/// Backend that authenticated, within its rate.
+/// Authenticated backend, which is within its rate limit.
 pub(super) struct Authenticated(pub(super) Caller);
 
 impl FromRequestParts<Arc<AppState>> for Authenticated {

@@ -7,7 +7,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::AppState;
 
-/// Returns the layer for the routes that browsers call. A preflight does not tell the app, so any app's origin passes
+/// Returns the layer for the routes that browsers call. A preflight does not name the app, so any app's origin passes
 /// here; the handler checks it against the app's own list before anything else of the app is used.
 pub(super) fn layer(state: &Arc<AppState>) -> CorsLayer {
     let state = Arc::clone(state);

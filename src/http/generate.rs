@@ -1,4 +1,4 @@
-//! `POST /v1/token/generate`: an app's backend asks for the user it just logged in.
+//! `POST /v1/token/generate`: an app's backend mints a token for a user who just logged in.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ pub(super) struct GenerateRequest {
     /// The user id, exactly as the app gives it to `changeUser`.
     #[schema(example = "u-1", min_length = 1, max_length = 997)]
     user_id: String,
-    /// A life shorter than the app's, in seconds.
+    /// A lifetime shorter than the app's, in seconds.
     #[schema(minimum = 60, maximum = 86_400)]
     ttl: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! `/healthz`: the process answers. `/readyz`: the service should get requests, or the conditions that fail.
+//! `/healthz`: the process answers. `/readyz`: readiness of the service, with the conditions that fail.
 
 use std::sync::Arc;
 
@@ -23,16 +23,16 @@ pub(super) struct Alive {
     status: &'static str,
 }
 
-/// The process answers.
+/// Reports that the process answers.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "Alive", body = Alive)))]
 pub(super) async fn healthz() -> Json<Alive> {
     Json(Alive { status: "alive" })
 }
 
-/// Ready for requests, or why not.
+/// Reports whether the service is ready for requests, and the conditions that fail.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
-    params(("verbose" = Option<String>, Query, description = "Also tell what an operator should look at")),
+    params(("verbose" = Option<String>, Query, description = "Adds what an operator should look at")),
     responses(
         (status = 200, description = "Ready", body = ReadinessReport),
         (status = 503, description = "Not ready", body = ReadinessReport),
@@ -49,7 +49,7 @@ fn report(readiness: &Readiness, uri: &Uri) -> Response {
     (status, OwnBody, Json(report)).into_response()
 }
 
-/// Marks an answer that keeps its own body, although its status is an error's.
+/// Marker of a response that keeps its own body, although its status is an error.
 #[derive(Clone, Copy)]
 pub(super) struct OwnBody;
 

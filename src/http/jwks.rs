@@ -1,4 +1,4 @@
-//! `GET /.well-known/jwks.json`: the public keys, for the host's own verifiers (RFC 7517).
+//! `GET /.well-known/jwks.json`: the public keys, for verifiers other than Braze (RFC 7517).
 
 use std::{sync::Arc, time::Duration};
 
@@ -55,7 +55,7 @@ impl Jwks {
         self.0.store(Arc::new(ServedKeySet::new(keys, max_age)));
     }
 
-    /// Lets verifiers keep the same keys for another `max_age` from now on.
+    /// Changes the time for which verifiers may keep the key set.
     pub fn set_max_age(&self, max_age: Duration) {
         self.0.rcu(|served| ServedKeySet { cache: cache_control(max_age), ..(**served).clone() });
     }
@@ -79,7 +79,7 @@ fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("no-store"))
 }
 
-/// The public keys of tokens that may be alive, each with its RFC 7638 thumbprint as `kid`.
+/// Public keys of the tokens that may still be valid, each with its RFC 7638 thumbprint as `kid`.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "keys",
     responses(
@@ -102,7 +102,7 @@ pub(super) async fn jwks(State(state): State<Arc<AppState>>, headers: HeaderMap)
     (shared, kind, served.body.clone()).into_response()
 }
 
-/// Tells whether the caller has this version (RFC 9110 §13.1.2, weak comparison).
+/// Returns true where the caller has this version (RFC 9110 §13.1.2, weak comparison).
 fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let tags = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = tags.flat_map(|list| list.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));

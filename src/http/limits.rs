@@ -15,7 +15,7 @@ use crate::{
     domain::{api_key::ApiKeyId, ids::SessionId},
 };
 
-/// Rate in the long run, and burst at once.
+/// Sustained rate, and size of a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
     pub per_second: NonZeroU32,
@@ -27,13 +27,13 @@ pub struct Quota {
 #[serde(default)]
 pub struct LimitConfig {
     pub enabled: bool,
-    /// Of one API key.
+    /// Quota of one API key.
     pub per_client: Quota,
-    /// Of one session.
+    /// Quota of one session.
     pub per_session: Quota,
-    /// Of one [client network](client_network).
+    /// Quota of one [client network](client_network).
     pub per_address: Quota,
-    /// Of refused credentials from one client network.
+    /// Quota of refused credentials from one client network.
     pub failures_per_address: Quota,
 }
 
@@ -103,7 +103,7 @@ impl Limits {
         self.0.as_ref().map_or(Ok(()), |limiters| limiters.failure.check(&client_network(address)))
     }
 
-    /// Removes the keys whose quota is whole again; to be called now and then.
+    /// Removes the entries whose quota has fully recovered. Call it periodically.
     pub fn evict_idle(&self) {
         if let Some(limiters) = &self.0 {
             limiters.client.limiter.retain_recent();

@@ -39,7 +39,7 @@ pub fn wrap(routes: Router, metrics: Option<Arc<Metrics>>) -> Router {
     routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(metrics, respond))
 }
 
-/// Returns the answer to a request that the listener refuses (400, 408, 431, 503), for the listener to send.
+/// Makes the response to a request that the listener refuses (400, 408, 431, 503), for the listener to send.
 pub fn refused_unread(status: StatusCode) -> (HeaderMap, Bytes) {
     let id = new_request_id();
     let response = finish(Problem::of_status(status).into_response(), &id, None);
@@ -70,7 +70,7 @@ fn finish(mut response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -
     response
 }
 
-/// Gives an error its document: the handler's own problem, or one for the bare status.
+/// Replaces the body of an error by a problem document: the handler's own problem, or the general one of its status.
 fn to_problem(response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -> Response {
     let status = response.status();
     let own = response.extensions().get::<Arc<Problem>>().cloned();
@@ -85,7 +85,7 @@ fn to_problem(response: Response, id: &HeaderValue, metrics: Option<&Metrics>) -
     Response::from_parts(parts, Body::from(problem.document(id.to_str().unwrap_or_default())))
 }
 
-/// Tells whether a caller's id may be echoed: it is short, and safe in a log and in a header.
+/// Returns true where a caller's request id may be echoed: it is short, and safe in a log and in a header.
 fn is_sane(id: &HeaderValue) -> bool {
     let bytes = id.as_bytes();
     (1..=128).contains(&bytes.len())

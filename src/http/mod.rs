@@ -50,7 +50,7 @@ pub struct AppState {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Tells whether any token route would take this body; for fuzzing.
+/// Returns true where any token route would accept this body; for fuzzing.
 pub fn accepts_body(bytes: &[u8]) -> bool {
     body::decode::<generate::GenerateRequest>(bytes).is_ok()
         || body::decode::<refresh::RefreshRequest>(bytes).is_ok()

@@ -1,4 +1,4 @@
-//! `/openapi.json`, generated from the handlers, and `/docs` to read and try it, from assets inside the program.
+//! `/openapi.json`, generated from the handlers, and `/docs`, a page to read and try it. Its assets are compiled in.
 
 use axum::{
     Router,
@@ -25,7 +25,7 @@ use super::problem::{FieldError, ProblemDocument, RetrySchema};
     components(schemas(ProblemDocument<'static>, FieldError, RetrySchema)),
     modifiers(&ApiKeyScheme),
     tags(
-        (name = "tokens", description = "A token's life"),
+        (name = "tokens", description = "Mint, refresh and revoke"),
         (name = "keys", description = "Public keys"),
         (name = "health", description = "For load balancers"),
     ),
@@ -70,7 +70,7 @@ pub(super) enum Refusals {
     /// Too many requests
     #[response(status = 429, content_type = "application/problem+json")]
     RateLimited(#[to_schema] ProblemDocument<'static>),
-    /// Overloaded, or something of ours is out of reach; `Retry-After` says when to come back
+    /// Overloaded, or the signer or the store is unavailable; `Retry-After` says when to try again
     #[response(status = 503, content_type = "application/problem+json")]
     Later(#[to_schema] ProblemDocument<'static>),
 }

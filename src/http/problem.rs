@@ -1,4 +1,4 @@
-//! Errors on the wire (RFC 9457), and the only place where an error gets its status.
+//! Problem documents (RFC 9457), and the only place where an error gets its HTTP status.
 
 use std::{
     borrow::Cow,
@@ -25,15 +25,15 @@ use crate::{identity, issue::Refusal};
 #[strum(serialize_all = "snake_case")]
 #[schema(as = Code)]
 pub enum ProblemCode {
-    /// The request is malformed, or asks for what is not there.
+    /// The request is malformed, or asks for something that does not exist.
     ClientError,
     /// The API key was refused; one answer for every cause.
     Unauthorized,
     /// The refresh token is forged, unknown, revoked, or was replaced too long ago; one answer for every cause.
     InvalidToken,
-    /// The refresh token is authentic and past its life.
+    /// The refresh token is authentic, and has expired.
     ExpiredToken,
-    /// The API key, or the page's origin, has no say on that app.
+    /// The API key, or the page's origin, is not allowed for that app.
     Forbidden,
     /// The user is opted out.
     OptedOut,
@@ -41,9 +41,9 @@ pub enum ProblemCode {
     UserMismatch,
     /// Too many requests.
     RateLimited,
-    /// More work than can be done in time.
+    /// Too many requests wait for a signature.
     Overloaded,
-    /// Something of ours is out of reach.
+    /// The signer or the store is unavailable.
     Unavailable,
 }
 
@@ -80,14 +80,14 @@ impl ProblemCode {
     }
 }
 
-/// Advice on asking again.
+/// Advice on repeating the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
-    /// The same request will never be met.
+    /// The same request will never succeed.
     Never,
     /// After the user has logged in again.
     AfterLogin,
-    /// After this long.
+    /// After this time.
     After(Duration),
 }
 
@@ -110,7 +110,7 @@ pub(super) struct FieldError {
     pub message: String,
 }
 
-/// Error, before [`super::middleware`] gives it the request's id and its bytes.
+/// Error, before [`super::middleware`] adds the request id and encodes the document.
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub code: ProblemCode,
@@ -127,11 +127,11 @@ pub struct Problem {
 pub(super) struct ProblemDocument<'a> {
     /// Kind of the problem, e.g. `urn:countersign:problem:invalid_token`.
     r#type: String,
-    /// Summary of the problem, the same for each of its kind.
+    /// Summary of the problem, the same for every problem of its kind.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// The matter this time, and what to do.
+    /// Description of this occurrence, and what to do.
     detail: &'a str,
     /// The stable code.
     code: ProblemCode,
@@ -163,31 +163,31 @@ impl Problem {
         Self { code, status, detail: detail.into(), retry, errors: Vec::new(), headers: Vec::new() }
     }
 
-    /// A request that cannot be met as it stands; any status of the 4xx that has no code of its own.
+    /// Makes the problem of a request that cannot succeed as it is; for each 4xx status that has no code of its own.
     pub fn client(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { status, ..Self::new(ProblemCode::ClientError, Retry::Never, detail) }
     }
 
-    /// A request with a member at fault.
+    /// Makes the problem of a request with a faulty member.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
         let error = FieldError { field: field.chars().take(64).collect(), message: message.into() };
         let problem = Self::client(StatusCode::BAD_REQUEST, format!("{} {}", error.field, error.message));
         Self { errors: vec![error], ..problem }
     }
 
-    /// The credential was refused, whatever the cause.
+    /// Makes the problem of a refused credential, whatever the cause.
     pub fn unauthorized() -> Self {
         let detail = "send a live API key of this service as `Authorization: Bearer <API key>`";
         Self::new(ProblemCode::Unauthorized, Retry::Never, detail)
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
-    /// The page's origin is not in the app's list.
+    /// Makes the problem of a page whose origin is not in the app's list.
     pub fn origin_not_allowed() -> Self {
         Self::new(ProblemCode::Forbidden, Retry::Never, "this origin is not in the app's allowed_origins")
     }
 
-    /// Too many requests; the next one passes after `wait`.
+    /// Makes the problem of too many requests; the next one passes after `wait`.
     pub fn rate_limited(wait: Duration, policy: &'static str, burst: u32, window: Duration) -> Self {
         let seconds = at_least_a_second(wait);
         let number = |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -197,12 +197,12 @@ impl Problem {
             .with(RATE_LIMIT_POLICY, number(format!("\"{policy}\";q={burst};w={}", at_least_a_second(window))))
     }
 
-    /// More work than can be done in time.
+    /// Makes the problem of too many requests that wait for a signature.
     pub fn overloaded(wait: Duration) -> Self {
         Self::later(ProblemCode::Overloaded, wait, "too many requests wait for a signature; try again")
     }
 
-    /// Something of ours is out of reach. The details are in the log, not here.
+    /// Makes the problem of an unavailable signer or store. The details are in the log only.
     pub fn unavailable() -> Self {
         Self::later(
             ProblemCode::Unavailable,
@@ -211,12 +211,12 @@ impl Problem {
         )
     }
 
-    /// A handler panicked.
+    /// Makes the problem of a handler that panicked.
     pub fn panicked() -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::unavailable() }
     }
 
-    /// Makes the problem of a bare status: of an error that did not come from a handler.
+    /// Makes the problem of a status that did not come from a handler.
     pub fn of_status(status: StatusCode) -> Self {
         let detail = match status {
             StatusCode::NOT_FOUND => "there is nothing at this path; /docs shows what there is",
@@ -240,7 +240,7 @@ impl Problem {
         self
     }
 
-    /// Returns the headers that go with it.
+    /// Returns the headers of the response.
     pub(super) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
         self.headers.iter().cloned()
     }
@@ -291,9 +291,11 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::BadRequest { field, message } => Self::field(field, message),
             Refusal::UnknownApp => identity::NotScoped.into(),
-            Refusal::InvalidToken => {
-                Self::new(ProblemCode::InvalidToken, Retry::AfterLogin, "let the user log in again, and mint anew")
-            }
+            Refusal::InvalidToken => Self::new(
+                ProblemCode::InvalidToken,
+                Retry::AfterLogin,
+                "let the user log in again, then mint a new token",
+            ),
             Refusal::ExpiredToken => Self::new(
                 ProblemCode::ExpiredToken,
                 Retry::AfterLogin,

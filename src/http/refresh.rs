@@ -1,4 +1,4 @@
-//! `POST /v1/token/refresh`: the app asks, from the SDK's auth-failure callback or when `refresh_from` has come.
+//! `POST /v1/token/refresh`: the app gets its next token, from the SDK's auth-failure callback or after `refresh_from`.
 
 use std::sync::Arc;
 
@@ -27,9 +27,9 @@ use crate::{
 pub(super) struct RefreshRequest {
     /// The newest refresh token the app has.
     refresh_token: String,
-    /// The user the app believes to be logged in: a guard, not an identity.
+    /// The user the app believes to be logged in. Where it is not the session's user, the refresh is refused.
     user_id: Option<String>,
-    /// The report of the SDK's callback, in the shape that the SDK gives it; it is counted, never believed.
+    /// The report of the SDK's callback, in the SDK's own form. It is counted, and never trusted.
     failure: Option<Value>,
 }
 
@@ -58,11 +58,11 @@ pub(super) async fn refresh(
 ) -> Result<Issued, Problem> {
     let app = presented.app.clone();
     let outcome = state.issuer.refresh(presented, body.user_id.as_deref()).await;
-    count(&state, &app, &outcome);
+    count_decision(&state, &app, &outcome);
     outcome.map(|refreshed| refreshed.issued).map_err(|error| error.refusal.into())
 }
 
-fn count(state: &AppState, app: &AppName, outcome: &Result<Refreshed, RefreshError>) {
+fn count_decision(state: &AppState, app: &AppName, outcome: &Result<Refreshed, RefreshError>) {
     let decision = match outcome {
         Ok(refreshed) => Some(refreshed.decision),
         Err(error) => error.decision,

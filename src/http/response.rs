@@ -18,17 +18,17 @@ pub(super) struct TokenAnswer<'a> {
     status: &'static str,
     /// The JWT to pass to Braze's SDK.
     token: &'a str,
-    /// End of the token's life, Unix milliseconds.
+    /// Time at which the token expires, Unix milliseconds.
     #[schema(value_type = i64, example = 1_795_000_000_000_i64)]
     token_expires: UnixMillis,
-    /// The token to refresh with; a new one each time. Absent where the app's policy has no refreshing.
+    /// The token to refresh with; a new one each time. Absent where the app's policy does not allow refreshing.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
-    /// Time from which on to refresh, Unix milliseconds.
+    /// Time from which the token should be refreshed, Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     refresh_from: Option<UnixMillis>,
-    /// End of the refresh token's life, Unix milliseconds.
+    /// Time at which the refresh token expires, Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     refresh_expires: Option<UnixMillis>,

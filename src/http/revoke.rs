@@ -1,4 +1,4 @@
-//! `POST /v1/token/revoke`: the app asks, at logout (RFC 7009).
+//! `POST /v1/token/revoke`: the app ends its session at logout (RFC 7009).
 
 use std::sync::Arc;
 

@@ -78,7 +78,7 @@ impl Caller {
         if self.apps.contains(app) { Ok(()) } else { Err(NotScoped) }
     }
 
-    /// Vouches that this is the logged-in user.
+    /// Makes the [`AppUser`] that this backend vouches for.
     ///
     /// # Errors
     /// [`NotScoped`] if the caller may not act for this app.

@@ -17,13 +17,13 @@ use crate::{
 };
 
 impl Issuer {
-    /// Mints the first token for a user who just logged in, and begins a session where the app's policy has
+    /// Mints the first token for a user who just logged in, and begins a session where the app's policy allows
     /// refreshing.
     ///
-    /// `shorten` asks for a life shorter than the app's, for this token and the session's later ones.
+    /// `shorten` asks for a lifetime shorter than the app's, for this token and the session's later ones.
     ///
     /// # Errors
-    /// [`Refusal`]; for an opted-out user nothing is kept.
+    /// [`Refusal`]; no session is created for an opted-out user.
     pub async fn mint(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
         let policy = self.policy(app_user.app()).ok_or(Refusal::UnknownApp)?;
         let lifetime = shortened(&policy, shorten)?;
@@ -105,7 +105,7 @@ fn new_session(
     }
 }
 
-/// Returns the life of the token: the app's, or the shorter one that was asked for.
+/// Returns the lifetime of the token: the app's, or the shorter one that was asked for.
 fn shortened(policy: &AppPolicy, asked: Option<Duration>) -> Result<Duration, Refusal> {
     let refused = |message| Err(Refusal::BadRequest { field: "ttl", message });
     match asked {

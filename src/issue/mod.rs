@@ -1,6 +1,5 @@
-//! The service's verbs: [`mint`](Issuer::mint) at login, [`refresh`](Issuer::refresh) from the auth-failure callback,
-//! [`revoke`](Issuer::revoke) at logout.
-//! `token` and `refresh_token` are what mint and refresh share.
+//! Operations on tokens: [`mint`](Issuer::mint) at login, [`refresh`](Issuer::refresh) from the auth-failure callback,
+//! [`revoke`](Issuer::revoke) at logout. Mint and refresh share `token` and `refresh_token`.
 
 mod mint;
 mod refresh;
@@ -33,19 +32,19 @@ pub use token::Issued;
 /// Policies of the apps, by name.
 pub type Policies = HashMap<AppName, Arc<AppPolicy>>;
 
-/// Rooms that an [`Issuer`] works with.
+/// Dependencies of an [`Issuer`].
 pub struct Parts {
     pub keyring: Arc<Keyring>,
     /// Sessions and opt-outs.
     pub store: Arc<dyn Store>,
-    /// Hashes the user ids that stand in the store.
+    /// Key that hashes user ids for the store.
     pub user_hash: Arc<UserHashKey>,
     pub clock: Arc<dyn Clock>,
     /// Randomness for token ids, session ids, nonces and jitter.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Mints, refreshes and revokes.
+/// Issuer: mints, refreshes and revokes tokens.
 pub struct Issuer {
     parts: Parts,
     sealing: ArcSwap<SealingKeys>,
@@ -58,7 +57,7 @@ impl Issuer {
         Self { parts, sealing: ArcSwap::from_pointee(sealing), policies: ArcSwap::from_pointee(policies) }
     }
 
-    /// Replaces policies and sealing keys; requests under way end with those they began with.
+    /// Replaces policies and sealing keys. A request in progress may still use the old ones.
     pub fn reload(&self, policies: Policies, sealing: SealingKeys) {
         self.sealing.store(Arc::new(sealing));
         self.policies.store(Arc::new(policies));
@@ -69,12 +68,12 @@ impl Issuer {
         self.policies.load().get(app).cloned()
     }
 
-    /// Tells whether any app lists this origin; a browser asks before it is known for which app.
+    /// Returns true where any app lists this origin. A CORS preflight does not name the app.
     pub fn knows_origin(&self, origin: &str) -> bool {
         self.policies.load().values().any(|policy| policy.allowed_origins.iter().any(|allowed| allowed == origin))
     }
 
-    /// Returns the time for which a new request should stay away, where it could not be signed in time.
+    /// Returns the time after which a client should try again, where a new signature would wait too long.
     pub fn overloaded(&self) -> Option<Duration> {
         self.parts.keyring.overloaded()
     }

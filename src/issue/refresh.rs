@@ -43,10 +43,10 @@ impl From<StoreError> for RefreshError {
     }
 }
 
-/// Signed token and the end of its life, kept while the store is asked a second time.
+/// Signed token and its expiry, kept for a second attempt.
 type Signed = (SignedToken, UnixMillis);
 
-/// Refresh under way.
+/// Everything about a refresh but the session, which may be read twice.
 struct Attempt {
     app_user: AppUser,
     presented: Presented,
@@ -59,17 +59,18 @@ struct Attempt {
 impl Issuer {
     /// Trades a refresh token for the next token and its refresh token.
     ///
-    /// `guard` is the user the app believes to be logged in: where it differs, nothing changes.
+    /// `guard` is the user that the app believes to be logged in: where it is not the session's user, nothing changes.
     ///
     /// # Errors
-    /// [`RefreshError`]; a fault of ours leaves the refresh token as good as it was.
+    /// [`RefreshError`]; after a fault of the service the refresh token is still valid.
     pub async fn refresh(&self, presented: Presented, guard: Option<&str>) -> Result<Refreshed, RefreshError> {
         if guard.is_some_and(|user| user != presented.user.as_str()) {
             return Err(Refusal::UserMismatch.into());
         }
         let attempt = self.attempt(presented)?;
         let mut signed = None;
-        // The loser of the race for the counter reads the session again, once: the winner's successor is there then.
+        // Where another request advanced the counter first, the session is read again, once: it has the new counter
+        // then.
         for _ in 0..2 {
             if let Some(refreshed) = self.try_once(&attempt, &mut signed).await? {
                 return Ok(refreshed);
@@ -102,13 +103,13 @@ impl Issuer {
             }
             Decision::Repeat => {
                 let (token, expires) = self.signed(attempt, signed).await?;
-                let issued = self.answer(attempt, (token, expires), &attempt.link(&session))?;
+                let issued = self.issued(attempt, (token, expires), &attempt.newest_contents(&session))?;
                 Ok(Some(Refreshed { issued, decision }))
             }
             Decision::Reused => {
                 self.parts.store.end_session(session.id, Ended::Reused, attempt.now).await?;
                 let (session, app) = (session.id, &session.app);
-                tracing::warn!(%session, %app, "a replaced refresh token came back: session ended");
+                tracing::warn!(%session, %app, "a replaced refresh token was presented again: the session is ended");
                 Err(refused(Refusal::InvalidToken, decision))
             }
             Decision::Expired => Err(refused(Refusal::ExpiredToken, decision)),
@@ -117,7 +118,7 @@ impl Issuer {
         }
     }
 
-    /// Signs first, then advances the session: a signer out of reach must use up no refresh token.
+    /// Signs first, then advances the session: an unavailable signer must not use up the refresh token.
     async fn rotate(
         &self,
         attempt: &Attempt,
@@ -137,7 +138,7 @@ impl Issuer {
                 "a refresh token is newer than the store: the store lost writes");
         }
         let next = Session { counter: to, rotated: step.rotated, idle_expires: step.idle_expires, ..session.clone() };
-        Ok(Some(Refreshed { issued: self.answer(attempt, token, &attempt.link(&next))?, decision }))
+        Ok(Some(Refreshed { issued: self.issued(attempt, token, &attempt.newest_contents(&next))?, decision }))
     }
 
     async fn signed(&self, attempt: &Attempt, signed: &mut Option<Signed>) -> Result<Signed, Refusal> {
@@ -147,14 +148,14 @@ impl Issuer {
         }
     }
 
-    fn answer(&self, attempt: &Attempt, (token, expires): Signed, link: &Contents) -> Result<Issued, Refusal> {
-        let refresh = self.issue_refresh_token(link, attempt.now, attempt.lifetime)?;
+    fn issued(&self, attempt: &Attempt, (token, expires): Signed, contents: &Contents) -> Result<Issued, Refusal> {
+        let refresh = self.issue_refresh_token(contents, attempt.now, attempt.lifetime)?;
         Ok(Issued { token, now: attempt.now, expires, refresh: Some(refresh) })
     }
 }
 
 impl Attempt {
-    /// Refuses where the session is not in the store: it ended and was purged, or was never there.
+    /// Refuses a refresh whose session is not in the store: it ended and was purged, or the store lost it.
     fn unknown(&self) -> RefreshError {
         let over = self.now >= self.presented.expires || self.now >= self.presented.idle_expires;
         if over {
@@ -171,7 +172,7 @@ impl Attempt {
     }
 
     /// Returns the contents of the newest refresh token of the session's chain.
-    fn link(&self, session: &Session) -> Contents {
+    fn newest_contents(&self, session: &Session) -> Contents {
         Contents {
             session: session.id,
             app: session.app.clone(),

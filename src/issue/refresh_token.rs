@@ -13,17 +13,17 @@ use crate::{
 #[derive(Debug)]
 pub struct IssuedRefreshToken {
     pub token: RefreshToken,
-    /// Time from which on the app should use it: some time before the token expires, different for each.
+    /// Time from which the app should use it: some time before the token expires, with jitter.
     pub from: UnixMillis,
-    /// End of its life.
+    /// Time at which it expires.
     pub expires: UnixMillis,
 }
 
 impl Issuer {
-    /// Opens a refresh token that an app presents. Asks neither store nor signer: junk costs next to nothing.
+    /// Opens a refresh token that an app presents. It uses neither store nor signer, so that forged tokens cost little.
     ///
     /// # Errors
-    /// [`Refusal::InvalidToken`] where it is forged, mistyped, or of an app that is not configured (any more).
+    /// [`Refusal::InvalidToken`] where it is forged, mistyped, or of an app that is not configured.
     pub fn unseal(&self, token: &str) -> Result<Presented, Refusal> {
         let presented = refresh_token::unseal(token, &self.sealing.load()).map_err(|_| Refusal::InvalidToken)?;
         if self.policies.load().contains_key(&presented.app) { Ok(presented) } else { Err(Refusal::InvalidToken) }
@@ -46,8 +46,8 @@ impl Issuer {
         Ok(RefreshToken::seal(contents, &self.sealing.load(), nonce))
     }
 
-    /// Returns the time from which on a token that lives `lifetime` from `now` should be refreshed: somewhere between
-    /// half and three quarters of its life, so that apps which logged in together do not come back together.
+    /// Returns the time from which a token that lives `lifetime` from `now` should be refreshed: somewhere between
+    /// half and three quarters of its life, so that apps that logged in together do not refresh together.
     fn refresh_from(&self, now: UnixMillis, lifetime: Duration) -> Result<UnixMillis, Refusal> {
         let jitter = u16::from_be_bytes(random(&*self.parts.entropy)?);
         let share = 0.5 + 0.25 * f64::from(jitter) / f64::from(u16::MAX);

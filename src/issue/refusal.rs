@@ -1,13 +1,14 @@
-//! Refusal of a token.
+//! Reasons why no token is issued.
 
 use std::time::Duration;
 
 use crate::{domain::jws::SignError, secret::NoEntropy, store::StoreError};
 
-/// Reason for giving no token. `http` gives each its status; a fault of ours is never a reason to log in again.
+/// Reason why no token is issued. `http` gives each its status; a fault of the service never makes the user log in
+/// again.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// A request that cannot be met as it stands.
+    /// The request cannot succeed as it is.
     #[error("{field}: {message}")]
     BadRequest {
         /// Member of the request that is at fault.
@@ -21,7 +22,7 @@ pub enum Refusal {
     /// The refresh token is forged, unknown, revoked, of another app, or was replaced too long ago.
     #[error("the refresh token is not valid")]
     InvalidToken,
-    /// The refresh token is authentic, and past its idle or absolute life.
+    /// The refresh token is authentic, and its idle or absolute lifetime is over.
     #[error("the refresh token has expired")]
     ExpiredToken,
     /// The user is opted out.
@@ -33,7 +34,7 @@ pub enum Refusal {
     /// Too many signatures wait.
     #[error("too many requests wait for a signature")]
     Overloaded(Duration),
-    /// The signer, the store or the system's randomness is out of reach.
+    /// The signer, the store or the system's randomness is unavailable.
     #[error("{0}")]
     Unavailable(String),
 }

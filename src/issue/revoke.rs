@@ -4,10 +4,10 @@ use super::{Issuer, Refusal};
 use crate::domain::{refresh_token::Presented, session::Ended};
 
 impl Issuer {
-    /// Ends the session of a refresh token, old or new. It may be ended twice.
+    /// Ends the session of a refresh token, old or new. A session that has ended already is no error.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] only: then it may still be alive, and the app should ask again.
+    /// [`Refusal::Unavailable`] only: the session may still be live, and the app should try again.
     pub async fn revoke(&self, presented: &Presented) -> Result<(), Refusal> {
         let now = self.parts.clock.now();
         self.parts.store.end_session(presented.session, Ended::Logout, now).await?;

@@ -20,14 +20,14 @@ pub struct Issued {
     pub token: SignedToken,
     /// Time of the issue, by this service's clock.
     pub now: UnixMillis,
-    /// End of the token's life.
+    /// Time at which the token expires.
     pub expires: UnixMillis,
-    /// `None`: the app's policy has no refreshing.
+    /// `None`: the app's policy does not allow refreshing.
     pub refresh: Option<IssuedRefreshToken>,
 }
 
 impl Issuer {
-    /// Signs a token for `app_user`, good for `lifetime` from `now`. Returns it with the end of its life.
+    /// Signs a token for `app_user` that lives `lifetime` from `now`. Returns it with its expiry.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`], [`Refusal::Overloaded`].

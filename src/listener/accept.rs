@@ -24,8 +24,8 @@ use super::{
     socket::BACKLOG,
 };
 
-/// Time between attempts where the system has no descriptor or memory for another connection. They come back only
-/// when one of ours closes; to ask again at once would keep a processor busy.
+/// Time between attempts where the system has no descriptor or memory for another connection. Both become available
+/// only when a connection closes; a retry at once would keep a processor busy.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// State that all connections of a running listener share.
@@ -36,7 +36,7 @@ struct Server {
 }
 
 /// Serves until `shutdown` becomes true (or its sender is gone), then drains: no new connection, no new request on an
-/// old one, the requests in flight end; whatever is left at the deadline is cut off.
+/// old one, the requests in flight end; connections that are still open at the deadline are closed.
 pub async fn serve(listener: Listener, config: Config, service: Service, shutdown: watch::Receiver<bool>) {
     let address = listener.local_addr();
     let limiter = ConnectionLimiter::new(
@@ -47,7 +47,7 @@ pub async fn serve(listener: Listener, config: Config, service: Service, shutdow
     let server = Arc::new(Server { protocol: Protocol::new(&config, service), limiter, shutdown });
     let mut connections = JoinSet::new();
     server.accept(&listener, &mut connections).await;
-    // This ends with the error `WouldBlock` when none is left.
+    // It ends with the error `WouldBlock` when no connection is left.
     let _ = server.admit_waiting(listener, &mut connections);
     info!(%address, open = connections.len(), "draining");
     drain(&mut connections, config.drain).await;
@@ -79,7 +79,7 @@ impl Server {
     }
 
     /// Admits the connections that the kernel has accepted already: they would be reset with the socket. The kernel
-    /// is asked directly, since the runtime may not have heard of them yet.
+    /// is asked directly, because the runtime may not know of them yet.
     fn admit_waiting(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) -> io::Result<()> {
         let listener = listener.tcp.into_std()?;
         for _ in 0..BACKLOG {
@@ -103,7 +103,7 @@ impl Server {
         });
     }
 
-    /// Answers 503, as far as the socket takes the answer at once, and closes.
+    /// Answers 503 and closes. Bytes that the socket does not take at once are dropped.
     fn reject(&self, stream: TcpStream, peer: SocketAddr) {
         debug!(%peer, "refused: too many connections");
         let answer = self.protocol.refusal(StatusCode::SERVICE_UNAVAILABLE);
@@ -111,7 +111,7 @@ impl Server {
     }
 }
 
-/// Tells whether the client ended the connection; other errors are shortages of ours.
+/// Returns true where the client ended the connection; other errors are shortages of this system.
 fn ended_by_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
@@ -131,7 +131,7 @@ async fn drain(connections: &mut JoinSet<()>, deadline: Duration) {
         }
     };
     if timeout(deadline, all).await.is_err() {
-        warn!(open = connections.len(), "the drain took too long: cutting off what is left");
+        warn!(open = connections.len(), "the drain took too long: the remaining connections are closed");
         connections.shutdown().await;
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Protocol {
 
 /// End of a connection's exchange.
 enum Ending {
-    /// hyper is done with it.
+    /// hyper has finished it.
     Http(hyper::Result<()>),
     /// The phase took too long.
     TooLong(Phase),
@@ -64,7 +64,7 @@ struct ClosingResponse {
 impl Protocol {
     pub(super) fn new(config: &Config, service: Service) -> Self {
         let mut http = http1::Builder::new();
-        // The watchdog keeps the time: hyper's own timer would be registered anew for every request.
+        // The watchdog keeps the time: hyper's own timer would be registered again for every request.
         http.header_read_timeout(None);
         http.max_header_size(MAX_HEAD).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS).half_close(false);
         // `with_state` finishes the router once; otherwise every request would.
@@ -74,7 +74,7 @@ impl Protocol {
         Self { http, router, raw_refusal: service.raw_refusal, limits }
     }
 
-    /// Returns the bytes of an answer that the router is not asked for.
+    /// Encodes an answer that does not come from the router.
     pub(super) fn refusal(&self, status: StatusCode) -> Vec<u8> {
         refusal::encode(&self.raw_refusal, status)
     }
@@ -134,7 +134,7 @@ impl Protocol {
             (Ending::Http(Ok(())), None) if !wire.ended() => {
                 Some(ClosingResponse { bytes: Vec::new(), linger: LINGER })
             }
-            // It has used up its time: the answer goes out if the socket takes it at once.
+            // The time is used up: the answer is sent only if the socket takes it at once.
             (Ending::TooLong(Phase::Header), _) => refuse(StatusCode::REQUEST_TIMEOUT, Duration::ZERO),
             (Ending::Http(_) | Ending::TooLong(_), _) => None,
         }

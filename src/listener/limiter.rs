@@ -41,21 +41,21 @@ impl ConnectionLimiter {
 
     fn count(&self, network: IpAddr) -> bool {
         let mut taken = self.taken();
-        let here = taken.by_address.get(&network).copied().unwrap_or(0);
-        if taken.all >= self.max || here >= self.max_per_address {
+        let of_network = taken.by_address.get(&network).copied().unwrap_or(0);
+        if taken.all >= self.max || of_network >= self.max_per_address {
             return false;
         }
         taken.all += 1;
-        taken.by_address.insert(network, here + 1);
+        taken.by_address.insert(network, of_network + 1);
         true
     }
 
     fn release(&self, network: IpAddr) {
         let mut taken = self.taken();
         taken.all = taken.all.saturating_sub(1);
-        if let Some(here) = taken.by_address.get_mut(&network) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
+        if let Some(of_network) = taken.by_address.get_mut(&network) {
+            *of_network = of_network.saturating_sub(1);
+            if *of_network == 0 {
                 taken.by_address.remove(&network);
             }
         }
@@ -66,7 +66,7 @@ impl ConnectionLimiter {
     }
 }
 
-/// Permit of one connection; given back on drop.
+/// Permit of one connection; released on drop.
 pub(super) struct Permit {
     limiter: Arc<ConnectionLimiter>,
     network: IpAddr,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_take_every_place() {
+    fn one_address_cannot_take_every_permit() {
         let limiter = ConnectionLimiter::new(3, 2, None);
         let first = limiter.acquire(ip("192.0.2.1"));
         let second = limiter.acquire(ip("::ffff:192.0.2.1"));
@@ -98,7 +98,7 @@ mod tests {
         assert!(other.is_some());
         assert!(limiter.acquire(ip("192.0.2.3")).is_none(), "all are taken");
         drop(first);
-        assert!(limiter.acquire(ip("192.0.2.1")).is_some(), "one was given back");
+        assert!(limiter.acquire(ip("192.0.2.1")).is_some(), "one was released");
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn remembers_nobody_who_left() {
+    fn forgets_clients_without_connections() {
         let limiter = ConnectionLimiter::new(usize::MAX, usize::MAX, None);
         for host in 0..1000_u32 {
             drop(limiter.acquire(IpAddr::from(host.to_be_bytes())));

@@ -30,8 +30,8 @@
 //!   `it::what_is_not_http_1_is_refused_with_a_problem`.
 //! - `unread`: where a service does not read a request's body, hyper reads what is there and otherwise closes the
 //!   connection, without `Connection: close` in the answer: hyperium/hyper issues 3241 and 2384 (both closed). Test:
-//!   `tests::a_body_that_comes_after_its_refusal_does_not_spoil_the_connection`.
-//! - `service`: tells `progress` and `unread` when a request and its answer begin and end. It goes with them.
+//!   `tests::a_body_that_arrives_after_its_refusal_leaves_the_connection_usable`.
+//! - `service`: tells `progress` and `unread` when a request and its answer begin and end. It can be deleted together with them.
 
 mod accept;
 mod connection;
@@ -75,9 +75,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address for metrics and health.
     pub ops_listen: SocketAddr,
-    /// Allows plain HTTP beyond loopback: something in front ends TLS.
+    /// Allows plain HTTP beyond loopback, because TLS is terminated in front of this service.
     pub allow_plaintext: bool,
-    /// Proxies whose `X-Forwarded-For` the routes believe.
+    /// Proxies whose `X-Forwarded-For` the routes trust.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Largest number of open connections. A connection beyond it is answered 503 and closed.
@@ -92,7 +92,7 @@ pub struct Config {
     #[serde(skip)]
     pub timeouts: Timeouts,
     /// Longest time, while draining, for a connection without a request, since its client may just be sending one.
-    /// That one is answered, with `Connection: close`. Zero closes at once.
+    /// Such a request is answered, with `Connection: close`. Zero closes at once.
     #[serde(skip)]
     pub drain_idle: Duration,
 }
@@ -149,15 +149,15 @@ impl Default for Timeouts {
     }
 }
 
-/// Router of a listener, and what the listener must know of it.
+/// Router of a listener, with its deadline, its refusals and its metrics.
 #[derive(Clone)]
 pub struct Service {
-    /// Answers the requests. It finds the peer as `axum::extract::ConnectInfo<SocketAddr>`.
+    /// Router of the requests. It gets the peer's address as `axum::extract::ConnectInfo<SocketAddr>`.
     pub router: Router,
     /// Longest time that the router takes for a request. The listener closes the connection [`BACKSTOP`] later.
     pub deadline: Duration,
-    /// Makes the answers that are given before the router is asked.
+    /// Makes the answers that do not come from the router.
     pub raw_refusal: RawRefusal,
-    /// Counters of connections; the public listener has them only.
+    /// Metrics of connections; only the public listener has them.
     pub metrics: Option<Arc<Metrics>>,
 }

@@ -64,43 +64,43 @@ impl Progress {
         })
     }
 
-    /// Bytes came in.
+    /// Records that bytes arrived.
     pub(super) fn received(&self) {
         if matches!(self.phase(), Phase::FirstByte | Phase::Idle) {
             self.enter(Phase::Header);
         }
     }
 
-    /// The service was given a request.
+    /// Records that the service got a request.
     pub(super) fn called(&self) {
         self.enter(Phase::Request);
     }
 
-    /// The service answered; its body may still be to come.
+    /// Records that the service answered; the answer's body may not be complete.
     pub(super) fn answering(&self) {
         self.enter(Phase::Answer);
     }
 
-    /// The answer's body is complete.
+    /// Records that the answer's body is complete.
     pub(super) fn answered(&self) {
         self.set(Phase::Flush, self.since());
     }
 
-    /// The client took another piece of a long answer.
+    /// Records that the client took another piece of a long answer.
     pub(super) fn took_a_piece(&self) {
         if matches!(self.phase(), Phase::Answer | Phase::Flush) {
             self.enter(self.phase());
         }
     }
 
-    /// Everything that was written has gone out.
+    /// Records that everything that was written was sent.
     pub(super) fn flushed(&self) {
         if self.phase() == Phase::Flush {
             self.enter(Phase::Idle);
         }
     }
 
-    /// The process was told to stop.
+    /// Records that the process was told to stop.
     pub(super) fn drain(&self) {
         self.draining.store(self.now(), Relaxed);
     }
@@ -109,8 +109,8 @@ impl Progress {
         self.draining.load(Relaxed) != NOT_DRAINING
     }
 
-    /// Tells whether the service has, or had, the request that is being answered. Where it has not, hyper itself
-    /// writes the bytes that go out.
+    /// Returns true where the service has, or had, the request that is being answered. Otherwise hyper itself writes
+    /// the bytes that are sent.
     pub(super) fn in_service(&self) -> bool {
         matches!(self.phase(), Phase::Request | Phase::Answer | Phase::Flush)
     }

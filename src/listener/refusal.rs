@@ -1,4 +1,4 @@
-//! Answers that are given before the router is asked: to a malformed or oversized head, to one connection too many.
+//! Answers that do not come from the router: to a malformed or oversized head, and to one connection too many.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use axum::{
     },
 };
 
-/// Returns headers and body of such an answer, for its status. The listener adds `Connection` and `Content-Length`,
-/// and `Retry-After` to a 503.
+/// Function that makes headers and body of such an answer for its status. The listener adds `Connection` and
+/// `Content-Length`, and `Retry-After` to a 503.
 pub type RawRefusal = Arc<dyn Fn(StatusCode) -> (HeaderMap, Bytes) + Send + Sync>;
 
 /// Returns the whole answer as it goes over the wire (RFC 9112 §4). The connection closes after it.
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn is_one_whole_answer_and_the_last_of_its_connection() {
+    fn is_one_complete_answer_and_closes_the_connection() {
         let answer = encoded(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         assert!(answer.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{answer}");
         assert!(answer.ends_with("\r\n\r\n[431]"), "{answer}");
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn says_when_to_come_back() {
+    fn a_503_says_when_to_try_again() {
         assert!(encoded(StatusCode::SERVICE_UNAVAILABLE).contains("retry-after: 1\r\n"));
     }
 }

@@ -1,5 +1,5 @@
-//! Router as hyper sees it: records the call, the answer and the end of the answer's body, and takes the rest of a
-//! request off the wire before its answer goes out.
+//! Router as hyper sees it: records the call, the answer and the end of the answer's body, and reads the rest of a
+//! request's body before the answer is sent.
 
 use std::{
     convert::Infallible,
@@ -54,7 +54,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     }
 }
 
-/// Answer to one request, in the making.
+/// Future of the answer to one request.
 pub(super) struct Answering {
     step: Step,
     progress: Arc<Progress>,
@@ -66,7 +66,7 @@ pub(super) struct Answering {
 enum Step {
     /// The router makes the answer.
     Router(RouteFuture<Infallible>),
-    /// The answer waits until the rest of the request is off the wire.
+    /// The answer waits until the rest of the request is read.
     Draining(Response<Body>, Draining),
     Answered,
 }

@@ -1,4 +1,4 @@
-//! Listening sockets: bound here, or inherited from whoever started the process.
+//! Listening sockets: bound here, or inherited from the process that started this one.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket};
 /// Number of connections that the kernel may keep waiting to be accepted (it lowers this to its own limit).
 pub(super) const BACKLOG: u32 = 1024;
 
-/// Socket that listens.
+/// Listening socket.
 #[derive(Debug)]
 pub struct Listener {
     pub(super) tcp: TcpListener,
@@ -24,7 +24,7 @@ impl Listener {
         Ok(Self { tcp, address })
     }
 
-    /// Returns the address it listens on, with the port that was chosen where 0 was asked for.
+    /// Returns the address that it listens on, with the chosen port where port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
@@ -46,12 +46,12 @@ pub enum ListenError {
     /// Not an address of this machine.
     #[error("{0} is not an address of this machine: `listen` must name one of its own, or 0.0.0.0 or [::] for all")]
     NotOurs(SocketAddr),
-    /// Anything else.
+    /// Any other error.
     #[error("cannot listen on {address}: {source}")]
     Other { address: SocketAddr, source: io::Error },
-    /// A socket that was handed over is not one that can be used.
+    /// An inherited socket cannot be used.
     #[error(
-        "socket {index} of LISTEN_FDS cannot be used ({source}): hand over listening TCP sockets, the public one first, then ops"
+        "socket {index} of LISTEN_FDS cannot be used ({source}): pass listening TCP sockets, the public one first, then ops"
     )]
     Inherited {
         /// Position of the socket in `LISTEN_FDS`, from 0.
@@ -60,7 +60,7 @@ pub enum ListenError {
     },
 }
 
-/// Listens on this address. To be called within the runtime.
+/// Listens on this address. Call it within the runtime.
 ///
 /// # Errors
 /// [`ListenError`].
@@ -81,11 +81,11 @@ fn try_bind(address: SocketAddr) -> io::Result<Listener> {
     Listener::new(socket.listen(BACKLOG)?)
 }
 
-/// Returns the sockets that were handed over (`LISTEN_FDS`, `sd_listen_fds(3)`), in order. They can be taken once. To
-/// be called within the runtime, before other threads read the environment: it clears the variables.
+/// Returns the inherited sockets (`LISTEN_FDS`, `sd_listen_fds(3)`), in order. A second call returns none. Call it
+/// within the runtime, before other threads read the environment: it clears the variables.
 ///
 /// # Errors
-/// [`ListenError::Inherited`] where one is no listening TCP socket.
+/// [`ListenError::Inherited`] where one is not a listening TCP socket.
 pub fn inherited() -> Result<Vec<Listener>, ListenError> {
     let mut sockets = listenfd::ListenFd::from_env();
     let mut taken = Vec::new();

@@ -60,7 +60,7 @@ impl Client {
         self.io.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// One byte a second until the server has had enough.
+    /// Sends one byte a second until the server closes.
     async fn trickle(&mut self, text: &str) {
         for byte in text.bytes().cycle() {
             if self.io.write_all(&[byte]).await.is_err() {
@@ -87,8 +87,8 @@ impl Client {
         String::from_utf8(seen).unwrap()
     }
 
-    /// Everything until the server closes.
-    async fn rest(&mut self) -> String {
+    /// Reads everything until the server closes.
+    async fn remaining(&mut self) -> String {
         let mut seen = Vec::new();
         self.io.read_to_end(&mut seen).await.unwrap();
         String::from_utf8(seen).unwrap()
@@ -111,9 +111,9 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_not_waited_for() {
+async fn a_silent_connection_is_closed() {
     let mut client = connect();
-    assert_eq!(client.rest().await, "");
+    assert_eq!(client.remaining().await, "");
     client.took(seconds(5));
 }
 
@@ -123,12 +123,12 @@ async fn a_head_that_trickles_is_cut_off() {
     sleep(seconds(3)).await;
     client.trickle("GET / HTTP/1.1\r\nx-endless: ").await;
     client.took(seconds(3 + 5));
-    let answer = client.rest().await;
+    let answer = client.remaining().await;
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.ends_with("[408]"), "{answer}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn empty_lines_are_no_sign_of_life() {
+async fn empty_lines_do_not_extend_the_time() {
     let mut client = connect();
     client.trickle("\r\n").await;
     client.took(seconds(5));
@@ -142,17 +142,17 @@ async fn the_next_head_has_as_long_as_the_first() {
     sleep(seconds(20)).await;
     client.restart();
     client.send("GET / HT").await;
-    assert!(client.rest().await.ends_with("[408]"));
+    assert!(client.remaining().await.ends_with("[408]"));
     client.took(seconds(5));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_closed_without_a_word() {
+async fn an_idle_connection_is_closed_without_an_answer() {
     let mut client = connect();
     client.send(GET).await;
     client.hello().await;
     client.restart();
-    assert_eq!(client.rest().await, "");
+    assert_eq!(client.remaining().await, "");
     client.took(seconds(30));
 }
 
@@ -160,13 +160,13 @@ async fn an_idle_connection_is_closed_without_a_word() {
 async fn an_answer_without_a_body_leaves_the_connection_idle_too() {
     let mut client = connect();
     client.send("HEAD / HTTP/1.1\r\nhost: a\r\n\r\nPOST /nowhere HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    let answers = client.rest().await;
+    let answers = client.remaining().await;
     assert!(answers.starts_with("HTTP/1.1 200 ") && answers.contains("\r\n\r\nHTTP/1.1 404 "), "{answers}");
     client.took(seconds(30));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_connection_lives_on() {
+async fn a_busy_connection_stays_open() {
     let mut client = connect();
     for pause in [4, 29, 0, 12, 29, 1, 29] {
         sleep(seconds(pause)).await;
@@ -196,7 +196,7 @@ async fn a_body_that_trickles_is_cut_off_behind_a_service_that_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_comes_after_its_refusal_does_not_spoil_the_connection() {
+async fn a_body_that_arrives_after_its_refusal_leaves_the_connection_usable() {
     let mut client = connect();
     for _ in 0..3 {
         client.send("POST /refuses HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n").await;
@@ -215,7 +215,7 @@ async fn a_body_that_comes_after_its_refusal_does_not_spoil_the_connection() {
 async fn a_refused_body_that_does_not_come_ends_the_connection_and_the_answer_says_so() {
     let mut client = connect();
     client.send("POST /refuses HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nxx").await;
-    let answer = client.rest().await;
+    let answer = client.remaining().await;
     assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("connection: close\r\n"), "{answer}");
     client.took(seconds(1));
 }
@@ -224,7 +224,7 @@ async fn a_refused_body_that_does_not_come_ends_the_connection_and_the_answer_sa
 async fn a_client_that_asked_before_sending_is_refused_at_once() {
     let mut client = connect();
     client.send("POST /refuses HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
-    let answer = client.rest().await;
+    let answer = client.remaining().await;
     assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("connection: close\r\n"), "{answer}");
     client.took(seconds(0));
 }
@@ -233,7 +233,7 @@ async fn a_client_that_asked_before_sending_is_refused_at_once() {
 async fn a_service_that_hangs_is_cut_off() {
     let mut client = connect();
     client.send("GET /never HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert_eq!(client.rest().await, "");
+    assert_eq!(client.remaining().await, "");
     client.took(seconds(15 + 5));
 }
 
@@ -246,7 +246,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_sips_is_cut_off() {
+async fn a_client_that_reads_too_slowly_is_cut_off() {
     let mut client = connect();
     client.send("GET /long HTTP/1.1\r\nhost: a\r\n\r\n").await;
     while !client.server.is_finished() {
@@ -275,7 +275,7 @@ async fn draining_closes_what_is_idle() {
     client.hello().await;
     client.restart();
     client.stop.send_replace(true);
-    assert_eq!(client.rest().await, "");
+    assert_eq!(client.remaining().await, "");
     client.took(Duration::ZERO);
 }
 
@@ -288,7 +288,7 @@ async fn draining_answers_a_request_that_was_on_its_way() {
     client.stop.send_replace(true);
     sleep(Duration::from_millis(100)).await;
     client.send(GET).await;
-    let answer = client.rest().await;
+    let answer = client.remaining().await;
     assert!(answer.contains("connection: close\r\n") && answer.ends_with("hello"), "{answer}");
     client.took(Duration::from_millis(100));
 }
@@ -299,13 +299,13 @@ async fn draining_lets_a_request_finish() {
     client.send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
     sleep(seconds(1)).await;
     client.stop.send_replace(true);
-    let answer = client.rest().await;
+    let answer = client.remaining().await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close\r\n"), "{answer}");
     client.took(seconds(10));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closing_server_hears_its_client_out_but_not_for_ever() {
+async fn a_closing_server_reads_on_for_a_limited_time() {
     let mut client = connect();
     client.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
     client.hello().await;
@@ -315,7 +315,7 @@ async fn a_closing_server_hears_its_client_out_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_span_that_no_clock_can_show_is_no_panic() {
+async fn a_timeout_that_no_clock_can_represent_does_not_panic() {
     let mut client = connect_with(|config| config.timeouts.first_byte = Duration::MAX);
     sleep(seconds(60)).await;
     client.send(GET).await;

@@ -1,8 +1,8 @@
 //! Part of a request's body that the service leaves unread.
 //!
-//! A service may refuse a request before it has read the body. Where the body is still on its way then, hyper answers
-//! and closes the connection without announcing it, and the client's next request on it is lost. So the rest is taken
-//! off the wire before the answer goes out, if it is small and comes soon; otherwise the answer announces the close
+//! A service may refuse a request before it has read the body. Where the body has not arrived then, hyper answers and
+//! closes the connection without announcing it, and the client's next request on it is lost. So the rest is read and
+//! discarded before the answer is sent, if it is small and arrives soon; otherwise the answer announces the close
 //! (RFC 9112 §9.6).
 
 use std::{
@@ -16,7 +16,7 @@ use axum::body::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-/// Largest number of bytes that is taken off the wire so that the connection can be used again.
+/// Largest number of bytes that are read and discarded so that the connection can be used again.
 const MAX_DRAINED: u64 = 64 * 1024;
 /// Longest time for those bytes to arrive.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -76,11 +76,11 @@ pub(super) fn take(leftover: &Leftover) -> Option<Draining> {
 pub(super) struct Draining {
     body: Incoming,
     taken: u64,
-    /// Runs from the first time that the rest was not there yet.
+    /// Starts when the rest has not arrived at the first attempt.
     timeout: Option<Pin<Box<Sleep>>>,
 }
 
-/// State of the connection after the rest of a body was taken.
+/// State of the connection after the rest of a body was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Drained {
     /// Nothing is left of the body.

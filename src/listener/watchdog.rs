@@ -24,7 +24,7 @@ impl Watchdog {
         Self { progress, limits, timer }
     }
 
-    /// Becomes ready with the phase that took too long. It is to be called after every step of the connection.
+    /// Becomes ready with the phase that took too long. Call it after every step of the connection.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Phase> {
         let due = self.progress.due(&self.limits);
         if due < self.timer.deadline() {

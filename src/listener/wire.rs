@@ -2,8 +2,8 @@
 //!
 //! hyper answers a malformed or oversized head without asking the service, with no body. Such an answer is recognised
 //! by its time: hyper writes it while the service has no request. One case is not recognised: an answer to garbage
-//! that follows a request whose answer the client has not taken yet. Both answers stand in one buffer then, and go
-//! out.
+//! that follows a request whose answer the client has not taken yet. Both answers are in one buffer then, and are
+//! sent.
 
 use std::{
     io::{self, IoSlice},
@@ -20,7 +20,7 @@ use super::progress::Progress;
 /// Number of bytes that a client takes of an answer before its time to take the rest starts again.
 const PIECE: usize = 64 * 1024;
 
-/// Connection's byte stream, watched.
+/// Byte stream of a connection, whose progress is recorded.
 pub(super) struct Wire<I> {
     io: I,
     progress: Arc<Progress>,
@@ -39,7 +39,7 @@ impl<I> Wire<I> {
         self.withheld
     }
 
-    /// Tells whether the client has ended its side.
+    /// Returns true where the client has ended its side.
     pub(super) fn ended(&self) -> bool {
         self.ended
     }

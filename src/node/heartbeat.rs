@@ -1,4 +1,4 @@
-//! Heartbeat: the node tells the others that it lives, which keys it has loaded, and until when tokens may be signed.
+//! Heartbeat: the node reports that it is alive, the keys that it has loaded, and the latest expiry of its tokens.
 
 use super::{Config, NodeAgent};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     rotate::HEARTBEAT,
 };
 
-/// The report that was sent last.
+/// Last report that was sent.
 #[derive(Default)]
 pub(super) struct Heartbeat(Option<NodeReport>);
 
@@ -22,7 +22,7 @@ impl NodeAgent {
             let known = config.rings.iter().find(|(name, _)| name == ring);
             known.map(|(_, life)| *life).unwrap_or_default()
         };
-        // Until the next report, and once more should that be late.
+        // Until the next report, and one interval more in case that report is late.
         let until = |ring: &RingName| now.plus(longest_life(ring)).plus(2 * HEARTBEAT);
         let signing = self.node.keyring.kids().into_iter().map(|(ring, kid)| (kid, until(&ring))).collect();
         let report = NodeReport { node: self.node.name.clone(), seen: now, loaded };

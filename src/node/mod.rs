@@ -1,7 +1,7 @@
-//! One process among several that share a store: it says that it lives, follows changes of keys and API keys, looks
-//! after the store, and finds out whether it is ready.
+//! One process among several that share a store: it sends heartbeats, reloads changed keys and API keys, maintains the
+//! store, and determines its readiness.
 //!
-//! [`Node`] is what requests need of it, shared; [`NodeAgent`] is the task that looks every second.
+//! [`Node`] has the parts that it shares with the requests; [`NodeAgent`] is the task that runs every second.
 
 mod heartbeat;
 mod readiness;
@@ -22,7 +22,7 @@ use crate::{
     telemetry::{Metrics, Readiness},
 };
 
-/// Time between two looks at the records: a change of keys or API keys must be noticed within 2 s.
+/// Interval of the background task: a change of keys or API keys must be noticed within 2 s.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Rings that apps use, each with the longest life of a token that its keys sign.
@@ -31,16 +31,16 @@ pub struct Config {
     pub rings: Vec<(RingName, Duration)>,
 }
 
-/// A part of the process that serves copies of the records, or keeps state that must be tidied. `app` wires it.
+/// Part of the process that serves copies of the records, or has entries that become idle. `app` implements it.
 pub trait Subscriber: Send + Sync {
-    /// Takes key records and API key records after each load.
+    /// Receives key records and API key records after each load.
     fn on_records(&self, keys: &[KeyRecord], api_keys: Vec<ApiKeyRecord>);
 
-    /// Forgets what has been idle for long; called every 30 s.
-    fn on_tidy(&self);
+    /// Drops entries that have been idle for long; called every 30 s.
+    fn evict_idle(&self);
 }
 
-/// A node: the parts of this process that its background work keeps up to date.
+/// Parts of this process that its background work keeps up to date.
 pub struct Node {
     /// Name of the process among others of the service, new at each start.
     pub name: String,
@@ -53,7 +53,7 @@ pub struct Node {
     pub subscriber: Arc<dyn Subscriber>,
 }
 
-/// Keys or API keys could not be loaded; the ones loaded before stay in use.
+/// Reason why keys or API keys could not be loaded; the ones loaded before stay in use.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     #[error(transparent)]
@@ -63,16 +63,16 @@ pub enum ReloadError {
 }
 
 impl Node {
-    /// Forgets the node in the store, so that no rotation waits for it. Where this fails, it is taken for gone after
-    /// [`NODE_LIVENESS`](crate::rotate::NODE_LIVENESS).
-    pub async fn leave(&self) {
+    /// Deletes the node's report from the store, so that no rotation waits for it. Where this fails, the node counts as
+    /// live until [`NODE_LIVENESS`](crate::rotate::NODE_LIVENESS) has passed.
+    pub async fn deregister(&self) {
         if let Err(error) = self.store.forget_node(&self.name).await {
             tracing::debug!(%error, "the store still lists this node");
         }
     }
 }
 
-/// The task that does a node's background work.
+/// Task that does a node's background work.
 pub struct NodeAgent {
     node: Arc<Node>,
     heartbeat: Heartbeat,
@@ -82,7 +82,7 @@ pub struct NodeAgent {
     faults: Faults,
 }
 
-/// Faults that keep the node from being ready, in words.
+/// Faults that keep the node from being ready, as texts.
 #[derive(Default)]
 struct Faults {
     store: Option<String>,
@@ -90,16 +90,16 @@ struct Faults {
 }
 
 impl NodeAgent {
-    /// An agent that has not looked yet.
+    /// Makes an agent that has loaded nothing yet.
     pub fn new(node: Arc<Node>) -> Self {
         let (heartbeat, upkeep) = (Heartbeat::default(), UpkeepState::default());
         Self { node, heartbeat, upkeep, generation: None, faults: Faults::default() }
     }
 
-    /// Looks once, before the first request.
+    /// Loads the records, sends the first heartbeat and determines readiness, before the first request.
     ///
     /// # Errors
-    /// [`ReloadError`]: an active key that does not load is a reason not to start.
+    /// [`ReloadError`] where the store does not answer or an active key does not load.
     pub async fn start(&mut self, config: &Config) -> Result<(), ReloadError> {
         self.node.reload_keys().await?;
         self.send_heartbeat(config).await;
@@ -113,18 +113,18 @@ impl NodeAgent {
         Ok(())
     }
 
-    /// Looks every second, for ever.
+    /// Does the background work every second. It never returns.
     pub async fn run(mut self, config: watch::Receiver<Arc<Config>>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let current = Arc::clone(&config.borrow());
-            self.look(&current).await;
+            self.run_once(&current).await;
         }
     }
 
-    async fn look(&mut self, config: &Config) {
+    async fn run_once(&mut self, config: &Config) {
         self.reload_if_changed().await;
         self.send_heartbeat(config).await;
         self.maintain().await;

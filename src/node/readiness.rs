@@ -4,7 +4,7 @@ use super::{Config, NodeAgent};
 use crate::{domain::ids::RingName, store::CLOCK_TOLERANCE, telemetry::Condition};
 
 impl NodeAgent {
-    /// Conditions as they are now: store, keys, each ring, clock.
+    /// Determines the current conditions: store, keys, each ring, clock.
     pub(super) async fn conditions(&self, config: &Config) -> Vec<Condition> {
         let mut conditions =
             vec![Condition::new("store", self.faults.store.clone()), Condition::new("keys", self.faults.keys.clone())];
@@ -23,6 +23,6 @@ impl NodeAgent {
         let latest = self.node.store.latest_time().await.ok()?;
         let now = self.now();
         let behind = latest.since(now) > CLOCK_TOLERANCE;
-        behind.then(|| format!("the clock says {now}, but the store has seen {latest}: set the clock right"))
+        behind.then(|| format!("the clock says {now}, but the store has seen {latest}: correct the clock"))
     }
 }

@@ -4,10 +4,10 @@ use super::{Node, NodeAgent, ReloadError};
 use crate::telemetry::Alarm;
 
 impl Node {
-    /// Loads keys and API keys as they are on record now, and hands the records to the subscriber.
+    /// Loads keys and API keys as they are on record now, and passes the records to the subscriber.
     ///
     /// # Errors
-    /// [`ReloadError`]; nothing is exchanged then.
+    /// [`ReloadError`]; nothing is replaced then.
     pub async fn reload_keys(&self) -> Result<(), ReloadError> {
         let keys = self.store.keys().await?;
         let api_keys = self.store.api_keys().await?;
@@ -38,7 +38,7 @@ impl NodeAgent {
     fn reload_failed(&mut self, error: &ReloadError) {
         let why = error.to_string();
         if self.faults.keys.as_ref() != Some(&why) {
-            tracing::error!(why, "the keys on record could not be loaded; the ones loaded before stay in use");
+            tracing::error!(why, "the keys on record could not be loaded; those loaded before stay in use");
             self.node.metrics.alarm(Alarm::Key);
         }
         self.faults.keys = Some(why);

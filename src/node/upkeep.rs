@@ -1,4 +1,4 @@
-//! Upkeep: the store proves that it can write, dead sessions are purged, sessions and keys are counted.
+//! Upkeep: checks that the store can be written, purges ended and expired sessions, counts sessions and keys.
 
 use super::NodeAgent;
 use crate::{
@@ -6,31 +6,31 @@ use crate::{
     telemetry::Alarm,
 };
 
-/// Looks between two proofs that the store can write.
+/// Ticks between two checks that the store can be written.
 const CHECK_EVERY: u32 = 10;
-/// Looks between two counts.
+/// Ticks between two counts.
 const COUNT_EVERY: u32 = 30;
-/// Sessions looked at in one round of purging.
+/// Sessions examined by one purge.
 const PURGE_ROWS: u32 = 1000;
 
-/// Number of looks so far.
+/// Number of ticks so far.
 #[derive(Default)]
 pub(super) struct UpkeepState {
-    looks: u32,
+    ticks: u32,
 }
 
 impl NodeAgent {
-    /// Does what is due at this look.
+    /// Does the work that is due at this tick.
     pub(super) async fn maintain(&mut self) {
-        let look = self.upkeep.looks;
-        self.upkeep.looks = look.wrapping_add(1);
-        if look.is_multiple_of(CHECK_EVERY) {
+        let tick = self.upkeep.ticks;
+        self.upkeep.ticks = tick.wrapping_add(1);
+        if tick.is_multiple_of(CHECK_EVERY) {
             self.check_store().await;
             self.purge().await;
         }
-        if look.is_multiple_of(COUNT_EVERY) {
+        if tick.is_multiple_of(COUNT_EVERY) {
             self.count().await;
-            self.node.subscriber.on_tidy();
+            self.node.subscriber.evict_idle();
         }
     }
 
@@ -57,7 +57,7 @@ impl NodeAgent {
     async fn purge(&self) {
         match self.node.store.purge(self.now(), PURGE_ROWS).await {
             Ok(Purged::Rows { deleted: 0, .. }) | Err(_) => {}
-            Ok(Purged::Rows { deleted, .. }) => tracing::debug!(deleted, "dead sessions purged"),
+            Ok(Purged::Rows { deleted, .. }) => tracing::debug!(deleted, "ended and expired sessions purged"),
             Ok(Purged::ClockUntrusted) => {
                 tracing::error!("the clock jumped: nothing is purged until it is plausible again");
                 self.node.metrics.alarm(Alarm::Clock);

@@ -1,4 +1,4 @@
-//! Verbs on API keys of backends: create, list, revoke.
+//! Operations on API keys of backends: create, list, revoke.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Most API keys of one client that may be live: the one in use and the one that takes over.
+/// Maximal number of live API keys of one client: the one in use and its replacement.
 const MAX_LIVE: u32 = 2;
 
-/// Operators' verbs on API keys.
+/// Operators' operations on API keys.
 pub struct Clients {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
@@ -23,8 +23,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Makes an API key for a client; `lives` is the time after which it stops by itself. The key itself is in the answer
-    /// and nowhere else.
+    /// Makes an API key for a client; it expires after `lifetime`. Only the returned [`ApiKey`] has the secret.
     ///
     /// # Errors
     /// [`ClientError::TooManyLive`] where the client has as many live keys as one may have.
@@ -32,7 +31,7 @@ impl Clients {
         &self,
         client: ClientName,
         apps: Vec<AppName>,
-        lives: Option<Duration>,
+        lifetime: Option<Duration>,
     ) -> Result<(ApiKey, ApiKeyRecord), ClientError> {
         let key = ApiKey::new(random(&*self.entropy)?, random(&*self.entropy)?);
         let created = self.clock.now();
@@ -42,7 +41,7 @@ impl Clients {
             apps,
             hash: key.hash(),
             created,
-            expires: lives.map(|span| created.plus(span)),
+            expires: lifetime.map(|span| created.plus(span)),
             revoked: None,
         };
         if !self.store.insert_api_key(record.clone(), MAX_LIVE).await? {
@@ -57,7 +56,7 @@ impl Clients {
         self.store.api_keys().await
     }
 
-    /// Stops an API key for good; running servers follow within 2 s.
+    /// Revokes an API key for good; running servers refuse it within 2 s.
     ///
     /// # Errors
     /// [`ClientError::NotLive`].
@@ -70,7 +69,7 @@ impl Clients {
     }
 }
 
-/// An API key could not be made or stopped.
+/// Reason why an API key could not be made or revoked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The client has as many live keys as one may have: two, so that one can replace the other.

@@ -12,7 +12,7 @@ use crate::{
     store::CLOCK_TOLERANCE,
 };
 
-/// Health of one thing that was checked; the worst one is the greatest.
+/// Result of a check; the worst one is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
@@ -21,10 +21,10 @@ pub enum Health {
     Wrong,
 }
 
-/// One thing that was checked.
+/// Check with its result.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// Name of the thing, e.g. `store` or `key <kid> (active)`.
+    /// Subject of the check, e.g. `store` or `key <kid> (active)`.
     pub what: String,
     pub health: Health,
     /// Finding, and what to do about it.
@@ -32,14 +32,14 @@ pub struct Check {
 }
 
 impl Check {
-    /// A check with its result.
+    /// Makes a check with its result.
     pub fn new(what: impl Into<String>, health: Health, text: impl Into<String>) -> Self {
         Self { what: what.into(), health, text: text.into() }
     }
 }
 
 impl Operator {
-    /// Checks keys, Braze, store and clock. Changes nothing but one row of the store, to prove that it can be written.
+    /// Checks keys, Braze, store and clock. Changes only one row of the store, to check that it can be written.
     ///
     /// # Errors
     /// The store cannot be asked for the keys, or a ring for its apps.
@@ -56,8 +56,9 @@ impl Operator {
         let records = self.store.keys().await?;
         let held = records.iter().filter(|key| key.state.is_held());
         let mut checks: Vec<Check> = held.map(|key| self.check_key(key)).collect();
-        checks.extend(self.custodian.strays(&records)?.into_iter().map(|file| {
-            let text = "no record names it, nothing signs with it: `countersign keys import` takes it in, or delete it";
+        checks.extend(self.custodian.orphans(&records)?.into_iter().map(|file| {
+            let text =
+                "no record names it, and nothing signs with it: import it with `countersign keys import`, or delete it";
             Check::new(format!("key file {file}"), Health::Warning, text)
         }));
         checks.extend(self.rings.iter().filter_map(|ring| without_active_key(&ring.name, &records)));
@@ -110,7 +111,7 @@ impl Operator {
         let now = self.clock.now();
         match self.store.latest_time().await {
             Ok(latest) if latest.since(now) > CLOCK_TOLERANCE => {
-                let text = format!("says {now}, but the store has seen {latest}: set it right");
+                let text = format!("says {now}, but the store has seen {latest}: correct it");
                 Check::new("clock", Health::Wrong, text)
             }
             Ok(_) => Check::new("clock", Health::Ok, format!("{now}; nothing on record is later")),

@@ -1,5 +1,5 @@
-//! Operators' verbs: on keys, rotations, users, API keys, tokens and the store. The command line calls this room and no
-//! other; later the operators' API does too.
+//! Operations of operators on keys, rotations, users, API keys, tokens and the store. The command line calls this
+//! module and no other for them; later the operators' API will too.
 
 mod clients;
 mod doctor;
@@ -32,7 +32,7 @@ pub use store::StoreUpkeep;
 pub use tokens::Tokens;
 pub use users::Users;
 
-/// Everything that operators' verbs work with. `app` gives it.
+/// Dependencies of the operators' operations. `app` provides them.
 pub struct Operator {
     pub store: Arc<dyn Store>,
     pub custodian: Arc<dyn Custodian>,
@@ -49,7 +49,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Verbs on keys: generate, import, list, find.
+    /// Returns the operations on keys: generate, import, list, find.
     pub fn keys(&self) -> KeyCeremony {
         KeyCeremony {
             store: Arc::clone(&self.store),
@@ -59,8 +59,8 @@ impl Operator {
         }
     }
 
-    /// Verbs on rotations; `tell` is called with each step that is done.
-    pub fn rotations(&self, tell: impl Fn(&StepReport) + Send + Sync + 'static) -> Rotations {
+    /// Returns the operations on rotations; `on_step` is called with each step that is done.
+    pub fn rotations(&self, on_step: impl Fn(&StepReport) + Send + Sync + 'static) -> Rotations {
         let steps = rotations::Steps::default();
         let rotator = Rotator {
             store: Arc::clone(&self.store),
@@ -68,22 +68,22 @@ impl Operator {
             directories: Arc::clone(&self.directories),
             clock: Arc::clone(&self.clock),
             actor: self.actor.clone(),
-            observer: steps.observer(tell),
+            observer: steps.observer(on_step),
         };
         Rotations::new(rotator, self.rings.clone(), steps)
     }
 
-    /// Verbs on users and their sessions.
+    /// Returns the operations on users and their sessions.
     pub fn users(&self) -> Users {
         Users { store: Arc::clone(&self.store), user_hash: Arc::clone(&self.user_hash), clock: Arc::clone(&self.clock) }
     }
 
-    /// Verbs on API keys.
+    /// Returns the operations on API keys.
     pub fn clients(&self) -> Clients {
         Clients { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), entropy: Arc::clone(&self.entropy) }
     }
 
-    /// Verbs on the store itself.
+    /// Returns the operations on the store itself.
     pub fn store(&self) -> StoreUpkeep {
         StoreUpkeep { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock) }
     }

@@ -1,4 +1,4 @@
-//! Verbs on the store: its schema, a backup, and what follows a restore.
+//! Operations on the store: its schema, a backup, and the end of every session after a restore.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -7,7 +7,7 @@ use crate::{
     store::{Schema, Store, StoreError},
 };
 
-/// Operators' verbs on the store.
+/// Operators' operations on the store.
 pub struct StoreUpkeep {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
@@ -19,7 +19,7 @@ impl StoreUpkeep {
         self.store.schema().await
     }
 
-    /// Copies the whole store to a file that must not exist yet, beside a running server.
+    /// Copies the whole store to a file that must not exist yet. A server may be running on the store.
     pub async fn backup(&self, to: PathBuf) -> Result<(), StoreError> {
         self.store.backup(to).await
     }

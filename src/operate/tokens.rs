@@ -1,4 +1,4 @@
-//! Verbs on tokens: one minted by hand, to try things out.
+//! Operations on tokens: an operator may mint one, to try things out.
 
 use std::time::Duration;
 
@@ -11,18 +11,19 @@ use crate::{
     issue::{Issuer, Refusal},
 };
 
-/// Operators' verbs on tokens.
+/// Operators' operations on tokens.
 pub struct Tokens {
     issuer: Issuer,
 }
 
 impl Tokens {
-    /// Verbs that mint with this issuer; its keyring must be loaded.
+    /// Makes the operations of this issuer; its keyring must be loaded.
     pub fn new(issuer: Issuer) -> Self {
         Self { issuer }
     }
 
-    /// Mints a token for a user without a session; returns it and its expiry. `ttl` may only shorten the app's lifetime.
+    /// Mints a token for a user without a session; returns it and its expiry. `ttl` may only shorten the app's
+    /// lifetime.
     ///
     /// # Errors
     /// [`Refusal`]: an unknown app, an opted-out user, a `ttl` out of range, no active key.

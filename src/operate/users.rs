@@ -1,4 +1,4 @@
-//! Verbs on users: opt out and in, end sessions, list them.
+//! Operations on users: opt out and in, end sessions, list them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Operators' verbs on users and their sessions.
+/// Operators' operations on users and their sessions.
 pub struct Users {
     pub(super) store: Arc<dyn Store>,
     pub(super) user_hash: Arc<UserHashKey>,
@@ -21,14 +21,14 @@ pub struct Users {
 
 impl Users {
     /// Opts a user out of one app or of all: no token is minted or refreshed until the user is opted in again. A token
-    /// that was given out before lives to its `exp`. Returns `false` where the user was opted out already.
+    /// that was issued before is valid until its `exp`. Returns `false` where the user was opted out already.
     pub async fn opt_out(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, StoreError> {
         let changed = self.store.opt_out(self.user_hash.hash(user), app, self.now()).await?;
         tracing::info!(scope = scope(app), changed, "a user was opted out");
         Ok(changed)
     }
 
-    /// Takes an opt-out back. Returns `false` where there was none of that scope.
+    /// Removes an opt-out. Returns `false` where there was none of that scope.
     pub async fn opt_in(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, StoreError> {
         let changed = self.store.opt_in(self.user_hash.hash(user), app).await?;
         tracing::info!(scope = scope(app), changed, "a user was opted in");

@@ -1,5 +1,5 @@
-//! Execution of operators' commands and confirmations. They change records only, so that none waits for Braze;
-//! reconciling does the steps that follow.
+//! Execution of operators' commands and confirmations. They only change records, so that none waits for Braze;
+//! reconciliation does the steps that follow.
 
 use super::{
     config::Ring,
@@ -18,21 +18,21 @@ use crate::{
     store::KeyTransaction,
 };
 
-/// Number of attempts at a transaction that others' changes make void.
+/// Number of attempts at a transaction that fails because somebody else changed the records.
 const ATTEMPTS: usize = 20;
 
 impl Rotator {
-    /// Begins a rotation, unless one is under way.
+    /// Begins a rotation, unless one is in progress.
     pub async fn begin(&self, ring: &Ring, why: &str) -> Result<(), RotateError> {
         self.execute(ring, &OperatorCommand::Begin, why).await
     }
 
-    /// Gives up the rotation that is under way.
+    /// Aborts the rotation in progress.
     pub async fn abort(&self, ring: &Ring, why: &str) -> Result<(), RotateError> {
         self.execute(ring, &OperatorCommand::Abort, why).await
     }
 
-    /// Lets the key before the active one sign again.
+    /// Activates the previous key again.
     pub async fn roll_back(&self, ring: &Ring, why: &str) -> Result<(), RotateError> {
         self.execute(ring, &OperatorCommand::RollBack, why).await
     }
@@ -43,7 +43,7 @@ impl Rotator {
         self.execute(ring, &OperatorCommand::Compromise(kid.clone()), why).await
     }
 
-    /// Sets the goal that Braze's lists are put right: missing keys, primary, keys that have to go.
+    /// Sets the goal to repair Braze's lists: missing keys, the primary, retired and compromised keys.
     pub async fn repair(&self, ring: &Ring, why: &str) -> Result<(), RotateError> {
         self.execute(ring, &OperatorCommand::Repair, why).await
     }
@@ -54,7 +54,7 @@ impl Rotator {
         self.transact(ring, command.kid(), why, transition).await
     }
 
-    /// Puts on record an operator's confirmation that an app, or every app without a workspace, holds a key. The
+    /// Records an operator's confirmation that an app, or every app without a workspace, holds a key. The
     /// fingerprint of what is at Braze proves it.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Rotator {
         Ok(apps)
     }
 
-    /// Puts on record an operator's confirmation that a key is deleted at an app, or at every app without a workspace.
+    /// Records an operator's confirmation that a key is deleted at an app, or at every app without a workspace.
     ///
     /// # Errors
     /// [`RotateError::NotWaiting`], [`RotateError::ProvenByList`], [`RotateError::NothingByHand`],
@@ -124,7 +124,7 @@ impl Rotator {
         Err(RotateError::Raced(ring.name.clone()))
     }
 
-    /// Puts on record that a pending key is published, where every app holds it now.
+    /// Records that a pending key is published, where every app holds it now.
     async fn prove(&self, ring: &Ring, kid: &Kid) -> Result<(), RotateError> {
         let transition = |snapshot: &Snapshot| {
             let is_pending = snapshot.key(kid).is_some_and(|key| key.record.state == KeyState::Pending);
@@ -137,7 +137,7 @@ impl Rotator {
         self.transact(ring, Some(kid), "every app of the ring is confirmed to hold it", transition).await
     }
 
-    /// Saves the transition that is computed from the records, again where they change meanwhile.
+    /// Computes a transition from the records and saves it. Where the records change meanwhile, it tries again.
     async fn transact(
         &self,
         ring: &Ring,
@@ -146,7 +146,7 @@ impl Rotator {
         transition: impl Fn(&Snapshot) -> Result<Option<Transition>, CommandRefused> + Send,
     ) -> Result<(), RotateError> {
         for _ in 0..ATTEMPTS {
-            let observed = self.load_noted(ring).await?;
+            let observed = self.load_with_observations(ring).await?;
             let transition = match transition(&observed.snapshot) {
                 Ok(Some(transition)) => transition,
                 Ok(None) => return Ok(()),
@@ -162,8 +162,8 @@ impl Rotator {
         Err(RotateError::Raced(ring.name.clone()))
     }
 
-    /// Loads the records, after the observations that follow from them are on record too.
-    async fn load_noted(&self, ring: &Ring) -> Result<Observed, RotateError> {
+    /// Loads the records. The observations that the plan derives from them are saved first.
+    async fn load_with_observations(&self, ring: &Ring) -> Result<Observed, RotateError> {
         for _ in 0..ATTEMPTS {
             let observed = self.load_recorded(ring).await?;
             match plan::next(&observed.snapshot) {
@@ -188,8 +188,12 @@ fn apps_by_hand(ring: &Ring, app: Option<&AppName>) -> Result<Vec<AppName>, Rota
     if let Some(app) = app {
         let known = ring.apps.iter().find(|known| known.app == *app);
         let known = known.ok_or_else(|| RotateError::NotOfRing { app: app.clone(), ring: ring.name.clone() })?;
-        return if known.place.is_none() { Ok(vec![app.clone()]) } else { Err(RotateError::ProvenByList(app.clone())) };
+        return if known.at_braze.is_none() {
+            Ok(vec![app.clone()])
+        } else {
+            Err(RotateError::ProvenByList(app.clone()))
+        };
     }
-    let apps: Vec<AppName> = ring.apps.iter().filter(|app| app.place.is_none()).map(|app| app.app.clone()).collect();
+    let apps: Vec<AppName> = ring.apps.iter().filter(|app| app.at_braze.is_none()).map(|app| app.app.clone()).collect();
     if apps.is_empty() { Err(RotateError::NothingByHand(ring.name.clone())) } else { Ok(apps) }
 }

@@ -1,4 +1,4 @@
-//! Rotation part of the configuration, and the rings that it makes.
+//! Configuration of rotation, and the rings that are made from it.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ pub const ADVISED_SOAK: Duration = Duration::from_mins(5);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// Time that a key signs before its successor is begun; `None`: rotations are begun by operators only.
+    /// Time that a key signs before the next rotation begins; `None`: only operators begin rotations.
     #[serde(with = "human_duration::option", skip_serializing_if = "Option::is_none")]
     pub every: Option<Duration>,
     /// Keeps a published key ready beside the one that signs.
     pub standby: bool,
-    /// Time that every app has listed a key before it signs; [`ADVISED_SOAK`] by default.
+    /// Time for which every app must have listed a key before it signs; [`ADVISED_SOAK`] by default.
     #[serde(with = "human_duration")]
     pub soak: Duration,
     /// Time that a key stays at Braze after the end of its last token.
@@ -30,7 +30,7 @@ pub struct Config {
     /// Time between two comparisons of Braze's lists with the records.
     #[serde(with = "human_duration")]
     pub check_every: Duration,
-    /// Longest lifetime of a token of the ring's apps; it comes from their sections.
+    /// Longest token lifetime of the ring's apps, from their sections.
     #[serde(skip)]
     pub longest_life: Duration,
 }
@@ -56,10 +56,10 @@ pub struct Ring {
     pub apps: Vec<RingApp>,
 }
 
-/// App of a ring, and its place at Braze.
+/// App of a ring, with its workspace and id at Braze.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingApp {
     pub app: AppName,
     /// Workspace and app id at Braze; `None`: operators add and delete its keys by hand.
-    pub place: Option<(String, String)>,
+    pub at_braze: Option<(String, String)>,
 }

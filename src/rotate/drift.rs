@@ -16,17 +16,17 @@ use crate::domain::{
 #[serde(tag = "drift", rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Drift {
-    /// The app lists a key that is none of ours: somebody added it.
+    /// The app lists a key that is not ours: somebody added it.
     Unknown {
         app: AppName,
         /// Braze's id of the key.
         id: String,
     },
-    /// The app does not list a key whose tokens are alive: they are rejected there.
+    /// The app does not list a key that has valid tokens: they are rejected there.
     Missing { app: AppName, kid: Kid },
     /// The app's primary key is not the one that signs, which is `kid`.
     WrongPrimary { app: AppName, kid: Kid },
-    /// The app lists a key that should be gone.
+    /// The app lists a key that should have been deleted.
     Left { app: AppName, kid: Kid },
     /// The app lists more keys than Braze documents.
     TooMany { app: AppName, count: usize },
@@ -35,12 +35,12 @@ pub enum Drift {
 }
 
 impl Drift {
-    /// Returns true where Braze does not tell which keys an app holds.
+    /// Returns true where Braze gives no list for an app.
     pub fn is_silent(&self) -> bool {
         matches!(self, Self::Silent { .. })
     }
 
-    /// Every kind, so that the metric of a kind that is gone is set to 0.
+    /// Every kind, so that the metric of a kind that no longer occurs is set to 0.
     pub const KINDS: &[&str] = Self::VARIANTS;
 
     /// Returns the kind, as metrics and logs have it.
@@ -67,7 +67,7 @@ impl std::fmt::Display for Drift {
     }
 }
 
-/// Returns the drift of a ring. While a rotation is under way, a difference that it is about to remove is no drift.
+/// Returns the drift of a ring. A difference that the rotation in progress is going to remove is no drift.
 pub fn drift(snapshot: &Snapshot) -> Vec<Drift> {
     snapshot.apps.iter().flat_map(|app| of_app(snapshot, app)).collect()
 }
@@ -85,17 +85,17 @@ fn of_app(snapshot: &Snapshot, app: &AppSnapshot) -> Vec<Drift> {
     if entries.len() > SLOTS {
         found.push(Drift::TooMany { app: name(), count: entries.len() });
     }
-    let resting = snapshot.goal == Goal::Idle;
+    let is_idle = snapshot.goal == Goal::Idle;
     for key in &snapshot.keys {
         let kid = || key.record.kid.clone();
         let entry = entries.iter().find(|entry| entry.kid.as_ref() == Some(&key.record.kid));
         match (key.record.state, entry) {
             (KeyState::Active | KeyState::Retiring, None) => found.push(Drift::Missing { app: name(), kid: kid() }),
-            (KeyState::Active, Some(entry)) if !entry.primary && resting => {
+            (KeyState::Active, Some(entry)) if !entry.primary && is_idle => {
                 found.push(Drift::WrongPrimary { app: name(), kid: kid() });
             }
-            (KeyState::Published, None) if resting => found.push(Drift::Missing { app: name(), kid: kid() }),
-            (KeyState::Retired | KeyState::Compromised, Some(_)) if resting => {
+            (KeyState::Published, None) if is_idle => found.push(Drift::Missing { app: name(), kid: kid() }),
+            (KeyState::Retired | KeyState::Compromised, Some(_)) if is_idle => {
                 found.push(Drift::Left { app: name(), kid: kid() });
             }
             _ => {}

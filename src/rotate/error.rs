@@ -7,13 +7,13 @@ use crate::{
     store::StoreError,
 };
 
-/// Reason why a rotation, or an operator's command, does not go on.
+/// Reason why a rotation, or an operator's command, fails.
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
     /// The operator's command is refused.
     #[error(transparent)]
     Refused(#[from] CommandRefused),
-    /// The given fingerprint is another key's.
+    /// The given fingerprint is that of another key.
     #[error(
         "this is not the fingerprint of key {0}: another key is at Braze, or the paste went wrong. Nothing was confirmed; copy the key from the dashboard once more and give it with --public-key"
     )]
@@ -26,8 +26,8 @@ pub enum RotateError {
         "every app of ring {0} has a workspace, so that Braze's lists prove what they hold: there is nothing to confirm by hand"
     )]
     NothingByHand(RingName),
-    /// The app is not of the ring.
-    #[error("app {app} is not of ring {ring}")]
+    /// The app does not use the ring.
+    #[error("app {app} does not use ring {ring}")]
     NotOfRing { app: AppName, ring: RingName },
     /// The key's state needs no confirmation.
     #[error(
@@ -39,13 +39,13 @@ pub enum RotateError {
         "another process works on ring {0} at this moment: try again in a moment, or look with `countersign rotate status`"
     )]
     Busy(RingName),
-    /// Somebody else changed the records meanwhile, again and again.
+    /// Somebody else changed the records at every attempt.
     #[error("somebody else changes the records of ring {0} at the same moment: try again")]
     Raced(RingName),
     /// The public half on record cannot be read.
     #[error("the public half on record of key {0} cannot be read: restore the store")]
     BadRecord(Kid),
-    /// Custody failed.
+    /// A key could not be generated or destroyed.
     #[error(transparent)]
     Custody(#[from] CustodyError),
     /// The store does not answer.

@@ -22,7 +22,7 @@ use crate::{
 /// Apps that Braze is not asked about, each with the reason.
 pub(super) type Unasked = BTreeMap<AppName, String>;
 
-/// State of a ring as it was observed.
+/// Observed state of a ring.
 pub struct Observed {
     /// Input of the plan.
     pub snapshot: Snapshot,

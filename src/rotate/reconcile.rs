@@ -1,4 +1,4 @@
-//! Reconciliation: asks the plan for a step, does it, puts it on record, and asks again. Every step can be done again.
+//! Reconciliation: asks the plan for a step, does it, records it, and asks again. Every step can be done again.
 //!
 //! A change outside the store (at Braze, of a private half) goes into the audit log first and is made then. A change of
 //! records is one transaction, compare-and-set, with its audit events.
@@ -22,7 +22,7 @@ use crate::{
     store::{KeyTransaction, PublicationChange},
 };
 
-/// Time after which the lease of a process that died ends; a living process renews it with each step.
+/// Time after which the lease of a process that died ends; a running process renews it with each step.
 const LEASE: Duration = Duration::from_mins(2);
 /// Upper bound of the steps of one reconciliation; a rotation of ten apps has fewer.
 const MAX_STEPS: usize = 400;
@@ -41,8 +41,8 @@ enum StepOutcome {
 }
 
 impl Rotator {
-    /// Does the steps of a ring until nothing can be done now. Returns the blockers that are left. An app that fails is
-    /// left out until the next reconciliation; the others go on.
+    /// Does the steps of a ring until nothing can be done now. Returns the blockers that are left. An app whose step
+    /// fails is left out until the next reconciliation; the steps of the other apps continue.
     ///
     /// # Errors
     /// [`RotateError::Busy`] where another process reconciles the ring; store and custody.
@@ -113,7 +113,7 @@ impl Rotator {
         Ok(outcome)
     }
 
-    /// Makes a key and puts it on record. A crash between the two leaves a private half that no record names and that
+    /// Makes a key and records it. A crash between the two leaves a private half that no record names and that
     /// nothing uses.
     async fn generate(&self, observed: &Observed, step: &Step, reason: &str) -> Result<StepOutcome, RotateError> {
         let custodian = Arc::clone(&self.custodian);
@@ -133,13 +133,13 @@ impl Rotator {
         };
         let written = self.store.transact(transaction).await?;
         if !written {
-            // No record names the private half: it must not stay.
+            // No record names the private half, so that it must be destroyed.
             self.custodian.destroy(&record)?;
         }
         Ok(step_outcome(written))
     }
 
-    /// Asks Braze once to take a key. The request is on record before; a later list shows its effect.
+    /// Asks Braze once to add a key. The request is recorded first; a later list shows its effect.
     async fn publish(
         &self,
         ring: &Ring,
@@ -170,11 +170,11 @@ impl Rotator {
         match created {
             Ok(_) => Ok(StepOutcome::Done),
             Err(error) if error.is_ambiguous() => {
-                tracing::warn!(%app, %kid, %error, "Braze's answer is not clear: its next list shows whether it took the key");
+                tracing::warn!(%app, %kid, %error, "Braze's answer is not clear: its next list shows whether it added the key");
                 Ok(StepOutcome::Done)
             }
             Err(error) => {
-                // Braze did not take it, so that it may be asked again at any time.
+                // Braze did not add it, so that it may be asked again at any time.
                 let publications = vec![change(Some(asked), before)];
                 self.store.transact(KeyTransaction { publications, ..KeyTransaction::default() }).await?;
                 Ok(StepOutcome::Failed(app.clone(), error))

@@ -1,4 +1,4 @@
-//! Rotator of rings, and the phases that it reports of each step.
+//! Rotator of rings, and the phases of a step that it reports.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub enum StepPhase {
 /// Receiver of each step, its reason, and its phase.
 pub type Observer = Arc<dyn Fn(&Step, &str, StepPhase) + Send + Sync>;
 
-/// Rotator of rings.
+/// Rotator: observes rings, does the steps of their rotations, and executes operators' commands.
 pub struct Rotator {
     pub store: Arc<dyn Store>,
     pub custodian: Arc<dyn Custodian>,
@@ -64,7 +64,7 @@ impl Rotator {
 
     /// Returns the directory that holds an app's keys, and the app's id there.
     pub(super) fn directory<'a>(&'a self, app: &'a RingApp) -> Option<(&'a dyn KeyDirectory, &'a str)> {
-        let (workspace, app_id) = app.place.as_ref()?;
+        let (workspace, app_id) = app.at_braze.as_ref()?;
         Some((&**self.directories.get(workspace)?, app_id))
     }
 }

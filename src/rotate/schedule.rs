@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{clock::UnixMillis, domain::rotation::Goal};
 
-/// Time between two looks at the records: changes of the command line take effect within it.
+/// Interval at which the records are read: commands take effect within it.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 /// Pause before the next reconciliation where the blocker ends within seconds: nodes load a key, Braze's list changes.
 const SOON: Duration = Duration::from_secs(1);
@@ -16,8 +16,8 @@ const SOON: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_secs(2);
 /// Pause after an error, and where Braze does not answer or lacks the key that signs: retries must not add to its load.
 const RETRY: Duration = Duration::from_secs(10);
-/// Longest pause: operators and long waits are looked after so often, which spares Braze's rate limit.
-const SELDOM: Duration = Duration::from_mins(5);
+/// Longest pause, for operators' tasks and long waits: more frequent calls would use up Braze's rate limit.
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// Schedule of one ring. A time that is `None` is now.
 #[derive(Debug)]
@@ -40,16 +40,16 @@ pub(super) struct Due {
 impl RingSchedule {
     /// Schedule of a ring where everything is due now.
     pub(super) fn new(ring: &Ring) -> Self {
-        let has_list = ring.apps.iter().any(|app| app.place.is_some());
+        let has_list = ring.apps.iter().any(|app| app.at_braze.is_some());
         let compare_every = has_list.then_some(ring.config.check_every);
         Self { compare_every, seen: None, reconcile_at: None, compare_at: None }
     }
 
-    /// Returns the work that is due, with the records as they are now. Remembers records that changed and need no work.
+    /// Returns the work that is due for the present records. Remembers records that changed and need no work.
     pub(super) fn due(&mut self, now: UnixMillis, recorded: &Snapshot) -> Due {
         let is_due = |at: Option<UnixMillis>| at.is_none_or(|at| at <= now);
         let is_changed = self.seen.as_ref().is_none_or(|seen| differs(seen, recorded));
-        let reconcile = acts(recorded) && (is_changed || is_due(self.reconcile_at));
+        let reconcile = needs_rotation(recorded) && (is_changed || is_due(self.reconcile_at));
         if is_changed && !reconcile {
             self.seen = Some(recorded.clone());
         }
@@ -66,23 +66,23 @@ impl RingSchedule {
         self.compare_at = self.compare_every.map(|every| now.plus(every));
     }
 
-    /// Puts everything off: another process works on the ring.
+    /// Postpones all work, because another process reconciles the ring.
     pub(super) fn busy(&mut self, now: UnixMillis) {
-        self.put_off(now.plus(BUSY));
+        self.postpone(now.plus(BUSY));
     }
 
-    /// Puts everything off after an error.
+    /// Postpones all work after an error.
     pub(super) fn failed(&mut self, now: UnixMillis) {
-        self.put_off(now.plus(RETRY));
+        self.postpone(now.plus(RETRY));
     }
 
-    fn put_off(&mut self, until: UnixMillis) {
+    fn postpone(&mut self, until: UnixMillis) {
         (self.reconcile_at, self.compare_at) = (Some(until), Some(until));
     }
 }
 
 /// Returns whether the service rotates the ring by itself: an operator began a rotation, or the policy asks for it.
-fn acts(recorded: &Snapshot) -> bool {
+fn needs_rotation(recorded: &Snapshot) -> bool {
     recorded.goal != Goal::Idle || recorded.policy.every.is_some() || recorded.policy.standby
 }
 
@@ -99,15 +99,15 @@ fn differs(seen: &Snapshot, recorded: &Snapshot) -> bool {
 fn pause(next: &Next, now: UnixMillis) -> Duration {
     match next {
         Next::Do { .. } => SOON,
-        Next::Idle { due } => due.map_or(SELDOM, |due| due.since(now)).clamp(SOON, SELDOM),
+        Next::Idle { due } => due.map_or(LONGEST, |due| due.since(now)).clamp(SOON, LONGEST),
         Next::Wait { blockers, .. } => {
             let pauses = blockers.iter().map(|blocker| match blocker {
                 Blocker::Nodes { .. } | Blocker::Settling { .. } => SOON,
                 Blocker::Soak { until, .. } | Blocker::Tokens { until, .. } => until.since(now),
                 Blocker::Silent { .. } | Blocker::Missing { .. } => RETRY,
-                _ => SELDOM,
+                _ => LONGEST,
             });
-            pauses.min().unwrap_or(SELDOM).clamp(SOON, SELDOM)
+            pauses.min().unwrap_or(LONGEST).clamp(SOON, LONGEST)
         }
     }
 }
@@ -145,8 +145,8 @@ mod tests {
     }
 
     fn ring(has_list: bool) -> Ring {
-        let place = has_list.then(|| ("workspace".to_owned(), "app-id".to_owned()));
-        let apps = vec![RingApp { app: "web".parse().unwrap(), place }];
+        let at_braze = has_list.then(|| ("workspace".to_owned(), "app-id".to_owned()));
+        let apps = vec![RingApp { app: "web".parse().unwrap(), at_braze }];
         Ring { name: "main".parse().unwrap(), config: policy(), apps }
     }
 
@@ -190,13 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_at_rest_is_compared_only_unless_its_policy_asks_for_more() {
-        let at_rest = recorded(Goal::Idle);
-        assert_eq!(RingSchedule::new(&ring(true)).due(NOW, &at_rest), Due { reconcile: false, compare: true });
+    fn an_idle_ring_is_only_compared_unless_its_policy_asks_for_more() {
+        let idle = recorded(Goal::Idle);
+        assert_eq!(RingSchedule::new(&ring(true)).due(NOW, &idle), Due { reconcile: false, compare: true });
         let every = Config { every: Some(Duration::from_hours(24)), ..policy() };
         let standby = Config { standby: true, ..policy() };
         for policy in [every, standby] {
-            let snapshot = Snapshot { policy, ..at_rest.clone() };
+            let snapshot = Snapshot { policy, ..idle.clone() };
             assert!(RingSchedule::new(&ring(true)).due(NOW, &snapshot).reconcile);
         }
         for goal in [Goal::Rotating, Goal::CleaningUp] {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_at_rest_needs_no_work_and_is_remembered() {
+    fn a_change_of_an_idle_ring_needs_no_work_and_is_remembered() {
         let mut schedule = RingSchedule::new(&ring(false));
         let mut snapshot = recorded(Goal::Rotating);
         schedule.reconciled(NOW, &Next::Idle { due: None }, snapshot.clone());
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_put_off_for_two_seconds_where_another_works_and_for_ten_after_an_error() {
+    fn work_is_postponed_for_two_seconds_where_another_process_reconciles_and_for_ten_after_an_error() {
         let (mut busy, snapshot) = scheduled(&Next::Idle { due: None });
         let (mut failed, _) = scheduled(&Next::Idle { due: None });
         busy.busy(NOW);

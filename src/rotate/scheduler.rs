@@ -53,7 +53,7 @@ impl RotationScheduler {
         }
     }
 
-    /// Looks at every ring once a second until there is a new setup; a step under way is finished first.
+    /// Does the due work of every ring once a second until there is a new setup. A step in progress is finished first.
     async fn run_setup(&self, setup: &SchedulerSetup, setups: &watch::Receiver<Option<Arc<SchedulerSetup>>>) {
         let mut rings: Vec<(&Ring, RingSchedule)> =
             setup.rings.iter().map(|ring| (ring, RingSchedule::new(ring))).collect();
@@ -65,7 +65,7 @@ impl RotationScheduler {
             for (ring, schedule) in &mut rings {
                 let worked = self.work(&setup.rotator, ring, schedule, &mut last_drift).await;
                 if let Err(error) = worked {
-                    put_off(&setup.rotator, ring, schedule, &error);
+                    postpone(&setup.rotator, ring, schedule, &error);
                 }
             }
         }
@@ -110,13 +110,13 @@ impl RotationScheduler {
     }
 }
 
-fn put_off(rotator: &Rotator, ring: &Ring, schedule: &mut RingSchedule, error: &RotateError) {
+fn postpone(rotator: &Rotator, ring: &Ring, schedule: &mut RingSchedule, error: &RotateError) {
     let now = rotator.clock.now();
     if let RotateError::Busy(_) = error {
-        // Another node, or a command line, works on the ring.
+        // Another node, or a command, reconciles the ring.
         schedule.busy(now);
     } else {
-        tracing::warn!(ring = %ring.name, %error, "the rotation does not go on");
+        tracing::warn!(ring = %ring.name, %error, "the rotation cannot continue");
         schedule.failed(now);
     }
 }

@@ -23,8 +23,8 @@ pub enum Enforcement {
     Required,
 }
 
-fn unknown_enforcement(word: &str) -> String {
-    format!("{word:?} is none of {}", Enforcement::VARIANTS.join(", "))
+fn unknown_enforcement(text: &str) -> String {
+    format!("{text:?} is none of {}", Enforcement::VARIANTS.join(", "))
 }
 
 /// Description of an app to simulate: `NAME` or `NAME=SDK_API_KEY` on the command line.
@@ -32,9 +32,9 @@ fn unknown_enforcement(word: &str) -> String {
 #[serde(deny_unknown_fields)]
 pub struct AppSpec {
     pub name: String,
-    /// Made up if absent.
+    /// Generated if absent.
     pub sdk_api_key: Option<String>,
-    /// The app's id in the REST API; made up if absent.
+    /// The app's id in the REST API; generated if absent.
     pub app_id: Option<String>,
     /// The enforcement at start; `Required` if absent.
     pub enforcement: Option<Enforcement>,
@@ -74,7 +74,7 @@ pub enum BadApp {
     Taken(&'static str),
 }
 
-/// A simulated app.
+/// Simulated app with its identifiers, enforcement and keys.
 #[derive(Debug)]
 pub(super) struct SandboxApp {
     pub(super) name: String,
@@ -87,10 +87,10 @@ pub(super) struct SandboxApp {
 impl SandboxApp {
     /// Makes an app, the `number`th of the sandbox, from its description.
     pub(super) fn new(spec: AppSpec, number: usize) -> Self {
-        let made_up = |kind: &str| format!("00000000-0000-4000-{kind}-{number:012}");
+        let generated = |kind: &str| format!("00000000-0000-4000-{kind}-{number:012}");
         Self {
-            app_id: spec.app_id.unwrap_or_else(|| made_up("9000")),
-            sdk_api_key: spec.sdk_api_key.unwrap_or_else(|| made_up("8000")),
+            app_id: spec.app_id.unwrap_or_else(|| generated("9000")),
+            sdk_api_key: spec.sdk_api_key.unwrap_or_else(|| generated("8000")),
             enforcement: spec.enforcement.unwrap_or_default(),
             name: spec.name,
             keys: AppKeys::default(),

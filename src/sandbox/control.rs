@@ -181,7 +181,7 @@ struct RestKeyToAdd {
 
 async fn add_rest_key(Extract(braze): Extract<Arc<LocalBraze>>, body: Bytes) -> ControlResult {
     let RestKeyToAdd { permissions } = parsed(&body)?;
-    let permissions = permissions.iter().map(|word| verb_of(word)).collect::<Result<_, _>>()?;
+    let permissions = permissions.iter().map(|permission| verb_of(permission)).collect::<Result<_, _>>()?;
     Ok(Json(json!({ "rest_api_key": braze.with(|state, _| state.add_rest_key(permissions)) })))
 }
 

@@ -2,7 +2,7 @@
 
 use axum::{body::Body, response::Response};
 
-/// Marks a response that is never sent: the listener closes the connection instead.
+/// Marker of a response that is never sent: the listener closes the connection instead.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the sandbox was asked to close the connection")]
 pub(super) struct Disconnect;

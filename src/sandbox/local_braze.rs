@@ -1,4 +1,4 @@
-//! The sandbox's whole state, behind one lock that is never held across an `await`.
+//! State of the sandbox, behind one lock that is never held across an `await`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

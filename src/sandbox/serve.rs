@@ -20,7 +20,7 @@ pub struct Sandbox {
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// Other machines could reach it.
-    #[error("the sandbox listens on loopback only, not on {0}: it guards nothing")]
+    #[error("the sandbox listens on loopback only, not on {0}: it protects nothing")]
     NotLoopback(SocketAddr),
     /// The address is in use, or not this machine's.
     #[error("{address}: {why}")]
@@ -28,7 +28,7 @@ pub enum SandboxError {
 }
 
 impl Sandbox {
-    /// Binds a loopback address; port 0 takes a free one.
+    /// Binds a loopback address; port 0 chooses a free one.
     pub async fn bind(address: SocketAddr, braze: Arc<LocalBraze>) -> Result<Self, SandboxError> {
         if !address.ip().is_loopback() {
             return Err(SandboxError::NotLoopback(address));

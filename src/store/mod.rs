@@ -62,10 +62,10 @@ pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, St
     Ok(Arc::new(sqlite::SqliteStore::open(config, metrics)?))
 }
 
-/// Copies a backup to the place of a store that is gone.
+/// Copies a backup to the path of a lost store.
 ///
 /// # Errors
-/// [`StoreError::Exists`] where a store is there still; [`StoreError::Backup`] where the backup cannot be copied.
+/// [`StoreError::Exists`] where a store still exists; [`StoreError::Backup`] where the backup cannot be copied.
 pub fn restore(config: &Config, backup: &Path) -> Result<(), StoreError> {
     if config.path.exists() {
         return Err(StoreError::Exists { path: config.path.display().to_string() });
@@ -176,7 +176,7 @@ pub trait Upkeep: Send + Sync {
     /// to be read every second.
     async fn generation(&self) -> Result<u64, StoreError>;
 
-    /// Returns the sealed key of the hash that stands for user ids in the store; `None` in a new store.
+    /// Returns the sealed key with which user ids are hashed for the store; `None` in a new store.
     async fn user_hash_key(&self) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Replaces the sealed user-hash key, if it still is `from`; `None` means that there must be none. Returns
@@ -233,13 +233,13 @@ pub struct Schema {
 /// Fault of the store. A caller answers it with "try again later" (503), never with a refusal of the user.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A store is in the place where a backup is to be restored.
+    /// A store exists at the path to which a backup is to be restored.
     #[error("{path} exists: stop the service and move that file (and its -wal and -shm) away first")]
     Exists { path: String },
     /// A backup cannot be copied.
     #[error("{path}: {why}")]
     Backup { path: String, why: String },
-    /// The store is out of reach, full, locked, or damaged.
+    /// The store is unavailable, full, locked, or damaged.
     #[error("the store {store} does not answer: {why}")]
     Unavailable {
         /// The store's path.

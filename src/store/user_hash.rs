@@ -1,4 +1,4 @@
-//! The key under which user ids are hashed for the store, kept in the store itself, sealed.
+//! Key with which user ids are hashed for the store. The store itself keeps it, sealed.
 
 use super::{Store, StoreError};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     secret::{Entropy, NoEntropy, random},
 };
 
-/// The user-hash key cannot be opened.
+/// Reason why the user-hash key cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum UserHashError {
     #[error(transparent)]
@@ -18,8 +18,8 @@ pub enum UserHashError {
     Entropy(#[from] NoEntropy),
 }
 
-/// Opens the store's user-hash key. The process that opens a store first makes the key; a key that an older sealing secret
-/// sealed is sealed again with the newest.
+/// Opens the store's user-hash key. The process that opens a store first makes the key. A key that an older sealing
+/// secret sealed is sealed again with the newest.
 ///
 /// # Errors
 /// [`UserHashError`].

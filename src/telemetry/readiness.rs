@@ -1,4 +1,4 @@
-//! Readiness: the conditions that the node observes, kept where the health routes read them.
+//! Readiness: the conditions that the node determines and the health routes report.
 
 use std::sync::{
     Mutex, PoisonError,

@@ -1,13 +1,13 @@
-//! Measurement of real time.
+//! Measurement of elapsed time.
 
 use std::time::{Duration, Instant};
 
-/// Measures real time, for metrics; decisions use [`crate::clock::Clock`].
+/// Stopwatch for metrics; decisions use [`crate::clock::Clock`].
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts to measure.
+    /// Starts a stopwatch.
     #[expect(clippy::disallowed_methods, reason = "the only place that measures")]
     pub fn start() -> Self {
         Self(Instant::now())

@@ -267,7 +267,7 @@ fn what_is_said_of_braze_must_fit_together() {
     assert_eq!(settings.warnings(), [""; 0]);
     let rotation = &settings.rings_to_rotate()[0];
     assert_eq!(rotation.config.every, Some(std::time::Duration::from_hours(24 * 90)));
-    assert_eq!(rotation.apps[0].place, Some(("main".to_owned(), "id-1".to_owned())));
+    assert_eq!(rotation.apps[0].at_braze, Some(("main".to_owned(), "id-1".to_owned())));
     for shown in [settings.dump(true), settings.to_json().to_string()] {
         assert!(!shown.contains("rest-key-of-ours"), "{shown}");
     }

@@ -64,7 +64,7 @@ impl Custodian for Counting {
         Ok(())
     }
 
-    fn strays(&self, _: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
+    fn orphans(&self, _: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
         Ok(Vec::new())
     }
 }

@@ -34,7 +34,7 @@ pub enum Batch {
     /// Batches where this build and this processor can, and the key passes its test.
     #[default]
     Auto,
-    /// No batches.
+    /// Signatures are computed one by one.
     Off,
 }
 
@@ -47,7 +47,7 @@ pub(super) trait Lanes: Send + Sync {
     fn public(&self, from: &[u8], to: &mut [u8]) -> Result<(), String>;
 }
 
-/// Provider of [`Lanes`] for keys, shared with the count of its faults.
+/// Provider of [`Lanes`] for keys. All its keys share one count of faults.
 pub(super) struct Provider {
     faults: Arc<Faults>,
     make: fn(&pkcs1::RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String>,
@@ -201,7 +201,11 @@ impl Faults {
     fn record(&self, why: &str) {
         let count = self.count.fetch_add(1, Relaxed).saturating_add(1);
         self.metrics.signature_fault();
-        tracing::warn!(why, count, "a batch signature was wrong: thrown away, and signed again singly");
+        tracing::warn!(
+            why,
+            count,
+            "a batch signature was wrong: it is discarded, and the message is signed again singly"
+        );
         if count == TOLERATED_FAULTS {
             self.metrics.alarm(Alarm::SignatureFaults);
             tracing::error!(

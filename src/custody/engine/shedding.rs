@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn no_measurement_is_too_long_to_go_on() {
+    fn the_longest_measurements_do_not_overflow_the_average() {
         let shedding = Shedding::new(1, MS);
         for _ in 0..1000 {
             shedding.signed(1, Duration::MAX);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_stopped_for_an_hour_is_soon_itself_again() {
+    fn the_estimate_recovers_after_the_process_was_stopped_for_an_hour() {
         let shedding = Shedding::new(1, 30 * MS);
         shedding.signed(1, Duration::from_hours(1));
         for _ in 0..64 {

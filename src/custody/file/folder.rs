@@ -118,7 +118,7 @@ fn our_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// True for a name that stays in the folder.
+/// Returns true for the name of a file directly in the folder.
 fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])
 }

@@ -127,7 +127,7 @@ impl Custodian for FileCustodian {
         Folder::open(&self.config.dir)?.destroy(&record.locator)
     }
 
-    fn strays(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
+    fn orphans(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
         let shown = self.config.dir.display().to_string();
         let files = std::fs::read_dir(&self.config.dir).map_err(|why| file_error(&shown, &why.to_string()))?;
         let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());

@@ -133,7 +133,7 @@ impl UnsupportedKey {
         match self {
             Self::Several => (
                 "a file with several PEM blocks",
-                "leave the private key alone in it, from its BEGIN line to its END line",
+                "keep only the private key in it, from its BEGIN line to its END line",
             ),
             Self::OtherPem => ("a PEM file of another kind", "give an RSA private key (-----BEGIN PRIVATE KEY-----)"),
             Self::Truncated => {
@@ -146,7 +146,9 @@ impl UnsupportedKey {
                 "a PEM file whose line ends are written as \\n",
                 "put real line ends in, e.g. with: printf '%b' \"$(cat key.txt)\" > key.pem",
             ),
-            Self::Base64OfPem => ("a PEM file in base64 once more", "decode it: base64 -d key.txt > key.pem"),
+            Self::Base64OfPem => {
+                ("a PEM file that is encoded in base64 again", "decode it: base64 -d key.txt > key.pem")
+            }
             Self::BareBase64 => (
                 "base64 without its BEGIN and END lines",
                 "put -----BEGIN PRIVATE KEY----- before it and -----END PRIVATE KEY----- after it",

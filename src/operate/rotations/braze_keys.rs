@@ -1,4 +1,4 @@
-//! Keys that Braze lists for the apps of a ring, beside our records.
+//! Keys that Braze lists for the apps of a ring, compared with our records.
 
 use serde::Serialize;
 
@@ -10,18 +10,18 @@ use crate::{
     },
 };
 
-/// A key at an app of Braze, or one that should be there.
+/// Key at an app of Braze, or one that should be there.
 #[derive(Clone, Debug, Serialize)]
 pub struct BrazeKey {
     pub ring: RingName,
     pub app: AppName,
-    /// Braze's id for it; `None` where it is missing there, or not known.
+    /// Braze's id of the key; `None` where it is missing there, or not known.
     pub id: Option<String>,
-    /// Our key; `None` where it is none of ours.
+    /// Our id of the key; `None`: it is not ours.
     pub kid: Option<Kid>,
     /// `matching`, `missing`, `unknown` or `attested`.
     pub is: &'static str,
-    /// Our state of it.
+    /// State of the key on record.
     pub state: Option<&'static str>,
     pub primary: bool,
     pub description: String,
@@ -51,7 +51,7 @@ pub struct BrazeDiff {
 }
 
 impl BrazeDiff {
-    /// Returns true where Braze does not tell which keys an app holds.
+    /// Returns true where Braze gives no list for an app.
     pub fn is_silent(&self) -> bool {
         self.drift.iter().any(Drift::is_silent)
     }

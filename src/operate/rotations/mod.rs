@@ -1,4 +1,5 @@
-//! Verbs on rotations: plan, run, status, abort, roll back, compromise, confirm; and Braze's lists beside our records.
+//! Operations on rotations: plan, run, status, abort, roll back, compromise, confirm; comparison of Braze's lists with
+//! our records.
 
 mod braze_keys;
 mod report;
@@ -24,28 +25,28 @@ use crate::{
 pub use braze_keys::{BrazeDiff, BrazeKey, BrazeKeys};
 pub use report::{Outcome, RingOutcome, RingPlan, RingStatus, StepReport};
 
-/// Most rounds that [`Patience::Short`] gives a ring.
+/// Maximal number of reconciliations of a ring with [`Patience::Short`].
 const SHORT_ROUNDS: u32 = 12;
 /// Lines of the audit log that a status shows.
 const STATUS_EVENTS: u32 = 10;
 
-/// Operators' verbs on the rotation of rings.
+/// Operators' operations on the rotation of rings.
 pub struct Rotations {
     rotator: Rotator,
     rings: Vec<Ring>,
     steps: Steps,
 }
 
-/// Time for which a verb waits for what goes away by itself.
+/// Time for which an operation waits for blockers that end by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// Until the ring is at rest: the longest token lifetime, and more.
+    /// Until the rotation is finished: longer than the longest token lifetime.
     Endless,
     /// Some seconds, in which nodes load a key.
     Short,
 }
 
-/// A verb on a rotation failed.
+/// Reason why an operation on a rotation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {
     /// No app uses the ring.
@@ -57,7 +58,7 @@ pub enum RingError {
     Store(#[from] StoreError),
 }
 
-/// Apps for which an operator's confirmation was taken.
+/// Apps for which an operator's confirmation was recorded.
 pub type Confirmed = Vec<AppName>;
 
 /// Consequences of a compromise, as they are on record right after it.
@@ -74,13 +75,13 @@ pub struct Consequences {
 pub(super) struct Steps(Arc<Mutex<Vec<StepReport>>>);
 
 impl Steps {
-    /// Observer that collects each step that is done, and passes it on.
-    pub(super) fn observer(&self, tell: impl Fn(&StepReport) + Send + Sync + 'static) -> Observer {
+    /// Makes an observer that collects each step that is done, and passes it to `on_step`.
+    pub(super) fn observer(&self, on_step: impl Fn(&StepReport) + Send + Sync + 'static) -> Observer {
         let steps = Arc::clone(&self.0);
         Arc::new(move |step, reason, phase| {
             if phase == StepPhase::Done {
                 let report = StepReport::new(step, reason);
-                tell(&report);
+                on_step(&report);
                 steps.lock().unwrap_or_else(PoisonError::into_inner).push(report);
             }
         })
@@ -97,7 +98,7 @@ impl Rotations {
         Self { rotator, rings, steps }
     }
 
-    /// Names of the rings that are meant: the given one, or every ring that apps use.
+    /// Returns the names of the selected rings: the given one, or every ring that apps use.
     ///
     /// # Errors
     /// [`RingError::NoSuchRing`].
@@ -121,7 +122,7 @@ impl Rotations {
         Ok(RingPlan { ring: name.clone(), plan: plan::forecast(&snapshot) })
     }
 
-    /// Begins a rotation, or goes on with the one that is under way.
+    /// Begins a rotation, or continues the one in progress.
     pub async fn run(&self, name: &RingName, patience: Patience) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
         if self.rotator.load_recorded(ring).await?.snapshot.goal == Goal::Idle {
@@ -141,7 +142,7 @@ impl Rotations {
     /// Aborts the current rotation; the active key keeps signing.
     pub async fn abort(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
-        self.rotator.abort(ring, "given up at the command line").await?;
+        self.rotator.abort(ring, "aborted at the command line").await?;
         self.work(ring, Patience::Short).await
     }
 
@@ -152,7 +153,7 @@ impl Rotations {
         self.work(ring, Patience::Short).await
     }
 
-    /// Declares a key compromised: nodes stop signing with it within 2 s. [`Rotations::settle`] does what follows.
+    /// Declares a key compromised: nodes stop signing with it within 2 s. [`Rotations::follow_up`] does the next steps.
     pub async fn compromise(&self, key: &KeyRecord, why: &str) -> Result<Consequences, RingError> {
         let ring = self.find(&key.ring)?;
         self.rotator.compromise(ring, &key.kid, why).await?;
@@ -160,12 +161,12 @@ impl Rotations {
         Ok(consequences(&snapshot, key))
     }
 
-    /// Reconciles a ring for some seconds.
-    pub async fn settle(&self, name: &RingName) -> Result<RingOutcome, RingError> {
+    /// Reconciles a ring for some seconds, after a compromise.
+    pub async fn follow_up(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         self.work(self.find(name)?, Patience::Short).await
     }
 
-    /// Takes an operator's confirmation that a key was added in the Braze dashboard, shown by its fingerprint.
+    /// Records an operator's confirmation that a key was added in the Braze dashboard; its fingerprint proves it.
     pub async fn confirm(
         &self,
         key: &KeyRecord,
@@ -175,19 +176,19 @@ impl Rotations {
         Ok(self.rotator.confirm(self.find(&key.ring)?, key, fingerprint, app).await?)
     }
 
-    /// Takes an operator's confirmation that a key was deleted in the Braze dashboard.
+    /// Records an operator's confirmation that a key was deleted in the Braze dashboard.
     pub async fn confirm_deleted(&self, key: &KeyRecord, app: Option<&AppName>) -> Result<Confirmed, RingError> {
         Ok(self.rotator.confirm_deleted(self.find(&key.ring)?, key, app).await?)
     }
 
-    /// Repairs what is ours at Braze: publishes missing keys, sets the primary, deletes keys that have to go.
+    /// Repairs our keys at Braze: publishes missing ones, sets the primary, deletes retired and compromised ones.
     pub async fn repair(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
         self.rotator.repair(ring, "asked for at the command line").await?;
         self.work(ring, Patience::Short).await
     }
 
-    /// Keys that Braze lists for the apps of these rings, beside our records.
+    /// Returns the keys that Braze lists for the apps of these rings, compared with our records.
     pub async fn braze_keys(&self, rings: &[RingName]) -> Result<BrazeKeys, RingError> {
         let mut keys = BrazeKeys::default();
         for ring in rings {
@@ -196,7 +197,7 @@ impl Rotations {
         Ok(keys)
     }
 
-    /// Differences between what Braze holds for the apps of these rings and what it should hold.
+    /// Returns the differences between what Braze holds for the apps of these rings and what it should hold.
     pub async fn braze_diff(&self, rings: &[RingName]) -> Result<BrazeDiff, RingError> {
         let mut diff = BrazeDiff::default();
         for ring in rings {
@@ -211,10 +212,10 @@ impl Rotations {
 
     /// Returns true where any app of the ring has a workspace, so that Braze can be asked about it.
     pub(super) fn has_workspace(&self, name: &RingName) -> bool {
-        self.find(name).is_ok_and(|ring| ring.apps.iter().any(|app| app.place.is_some()))
+        self.find(name).is_ok_and(|ring| ring.apps.iter().any(|app| app.at_braze.is_some()))
     }
 
-    /// Reconciles a ring, beside a service that may do the same.
+    /// Reconciles a ring until nothing is left or the patience ends. A service may do the same at the same time.
     async fn work(&self, ring: &Ring, patience: Patience) -> Result<RingOutcome, RingError> {
         let mut rounds = 0;
         loop {
@@ -230,7 +231,7 @@ impl Rotations {
 
     async fn reconcile(&self, ring: &Ring) -> Result<Next, RotateError> {
         match self.rotator.reconcile(ring).await {
-            // The service, or another operator, works on the ring.
+            // The service, or another operator, reconciles the ring.
             Err(RotateError::Busy(_)) => Ok(plan::next(&self.rotator.observe(ring).await?.snapshot)),
             next => next,
         }

@@ -1,4 +1,4 @@
-//! Answers about rotations, for programs (JSON) and for people.
+//! Reports on rotations, as JSON for programs and as text for people.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -9,13 +9,13 @@ use crate::{
     rotate::plan::{self, Blocker, Forecast, Next, Snapshot, Step},
 };
 
-/// A step that was done.
+/// Step that was done.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepReport {
     done: Step,
-    /// The step in words.
+    /// Text of the step.
     pub what: String,
-    /// Its reason.
+    /// Reason of the step.
     pub why: String,
 }
 
@@ -32,12 +32,12 @@ pub struct RingPlan {
     pub plan: Forecast,
 }
 
-/// State of a ring when a verb ended.
+/// State of a ring at the end of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing is left to do.
     Done,
-    /// Something is waited for.
+    /// A blocker must end first.
     Waiting,
     /// Braze does not answer for an app.
     BrazeSilent,
@@ -55,7 +55,7 @@ impl Outcome {
     }
 }
 
-/// Answer of a verb that reconciled a ring.
+/// Result of an operation that reconciled a ring.
 #[derive(Debug)]
 pub struct RingOutcome {
     ring: RingName,
@@ -98,13 +98,13 @@ pub struct RingStatus {
     pub audit_log: Vec<AuditEvent>,
 }
 
-/// A key of a ring, as a status shows it.
+/// Key of a ring in a status.
 #[derive(Clone, Debug)]
 pub struct KeyStatus {
     pub kid: String,
-    /// Its state, and whether its private half is destroyed.
+    /// State of the key, and `destroyed` where its private half is.
     pub state: String,
-    /// Time at which it came into that state.
+    /// Time at which it entered that state.
     pub since: UnixMillis,
     /// Latest end of a token that a node may have signed with it.
     pub tokens_until: Option<UnixMillis>,
@@ -115,7 +115,7 @@ impl RingStatus {
         Self { next: plan::next(&snapshot), snapshot, audit_log }
     }
 
-    /// State of the ring; [`Outcome::Done`] where no rotation is under way.
+    /// State of the ring; [`Outcome::Done`] where no rotation is in progress.
     pub fn outcome(&self) -> Outcome {
         if self.snapshot.goal == crate::domain::rotation::Goal::Idle { Outcome::Done } else { Outcome::of(&self.next) }
     }
@@ -139,7 +139,7 @@ impl RingStatus {
         })
     }
 
-    /// The next step, or what is waited for, in words.
+    /// Returns the next step, or the blockers, as text.
     pub fn next_as_text(&self) -> String {
         next_as_text(&self.next)
     }

@@ -5,15 +5,15 @@ use crate::domain::{ids::Kid, key::WrongState};
 /// Operator's command on a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorCommand {
-    /// Begin a rotation, unless one is under way.
+    /// Begin a rotation, unless one is in progress.
     Begin,
-    /// Give up the rotation that is under way.
+    /// Abort the rotation in progress.
     Abort,
-    /// Let the key before the active one sign again.
+    /// Activate the previous key again.
     RollBack,
     /// Stop this key for good.
     Compromise(Kid),
-    /// Publish missing keys, set the primary, and delete keys that have to go.
+    /// Publish missing keys, set the primary, and delete retired and compromised keys.
     Repair,
 }
 
@@ -30,7 +30,7 @@ impl OperatorCommand {
 /// Reason why an operator's command is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandRefused {
-    /// No rotation is under way.
+    /// No rotation is in progress.
     #[error("ring {0}: no rotation is under way")]
     NothingToAbort(String),
     /// The rotation's new key signs already.
@@ -41,12 +41,12 @@ pub enum CommandRefused {
     /// No key is retiring.
     #[error("ring {0}: no key is retiring, so there is none to go back to: `countersign rotate run` brings a new one")]
     NothingToRollBack(String),
-    /// Some app is not proven to hold the key to go back to.
+    /// Some app is not proven to hold the previous key.
     #[error(
         "key {0} is not proven to be at Braze for every app of its ring: Braze would reject the tokens that it signs"
     )]
     NotHeld(Kid),
-    /// Some nodes could not sign with the key to go back to.
+    /// Some nodes have not loaded the previous key.
     #[error("key {kid} is not loaded by every node yet ({}): try again in some seconds", .nodes.join(", "))]
     NotLoaded { kid: Kid, nodes: Vec<String> },
     /// The key is not on record in this ring.

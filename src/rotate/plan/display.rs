@@ -15,7 +15,7 @@ pub(super) fn reason(snapshot: &Snapshot, step: &Step) -> String {
         Step::Begin if snapshot.is_emergency() => "no key signs for this ring".to_owned(),
         Step::Begin => "the key that signs has done so for as long as the policy allows".to_owned(),
         Step::Generate => generate(snapshot),
-        Step::Publish { kid, .. } if is_alive(snapshot, kid) => {
+        Step::Publish { kid, .. } if has_valid_tokens(snapshot, kid) => {
             "its tokens are alive, and the app does not list it: they are rejected there".to_owned()
         }
         Step::Publish { .. } => "a key signs only after Braze was shown to hold it".to_owned(),
@@ -54,7 +54,7 @@ fn is_compromised(snapshot: &Snapshot, kid: &Kid) -> bool {
     snapshot.key(kid).is_some_and(|key| key.record.state == KeyState::Compromised)
 }
 
-fn is_alive(snapshot: &Snapshot, kid: &Kid) -> bool {
+fn has_valid_tokens(snapshot: &Snapshot, kid: &Kid) -> bool {
     snapshot.key(kid).is_some_and(|key| matches!(key.record.state, KeyState::Active | KeyState::Retiring))
 }
 

@@ -1,9 +1,9 @@
 //! Pure decision about the next step of one ring: (keys on record, Braze's lists, keys that nodes have loaded, policy,
 //! now) → one step with its reason, or the blockers and the time until which they last.
 //!
-//! The plan depends on the present state only, not on earlier steps. So it may be computed again after a crash, on
-//! another node, or after a change by hand in Braze's dashboard, and goes on from there. It keeps these rules in every
-//! case:
+//! The plan depends on the present state only, not on earlier steps. It may therefore be computed again after a crash,
+//! on another node, or after a change by hand in Braze's dashboard, and continues from there. It keeps these rules in
+//! every case:
 //!
 //! * a key signs only after every app of the ring was shown to hold it and every live node has loaded it;
 //! * no app is ever asked to hold more than [`SLOTS`] keys;

@@ -4,13 +4,13 @@ use super::step::{Blocker, Step};
 
 /// Outcome of one rule.
 pub(super) enum RuleOutcome {
-    /// This step is to be done.
+    /// The step that the rule asks for.
     Do(Step),
-    /// These are in the way; the following rules may still have a step to do.
+    /// Blockers that prevent a step of this rule; the following rules may still have one.
     Blocked(Vec<Blocker>),
 }
 
 impl RuleOutcome {
-    /// Nothing to do, nothing in the way.
+    /// No step and no blocker.
     pub(super) const CLEAR: Self = Self::Blocked(Vec::new());
 }

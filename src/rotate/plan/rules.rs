@@ -1,4 +1,4 @@
-//! Rules, in the order of their urgency. The first that has a step to do decides.
+//! Rules, the most urgent first. The first rule that has a step decides.
 
 use super::{
     braze_rules::{promote, withdraw},
@@ -87,7 +87,7 @@ fn begin(snapshot: &Snapshot) -> RuleOutcome {
     if wanted || stuck { Do(Step::Begin) } else { RuleOutcome::CLEAR }
 }
 
-/// Publishes a key again whose tokens are alive and that somebody deleted at Braze. While no rotation is under way, an
+/// Publishes again a key with valid tokens that somebody deleted at Braze. While no rotation is in progress, an
 /// operator decides that: the deletion may have had a reason.
 fn repair(snapshot: &Snapshot) -> RuleOutcome {
     if snapshot.goal == Goal::Idle {
@@ -130,7 +130,7 @@ fn rotate(snapshot: &Snapshot) -> RuleOutcome {
     Do(Step::Activate { kid: kid.clone(), retiring })
 }
 
-/// Returns the key that signs next: a published one, else a pending one. In an emergency, a key that may sign at once
+/// Returns the key to activate next: a published one, else a pending one. In an emergency, a key that may sign at once
 /// comes first, a retiring one too.
 fn candidate(snapshot: &Snapshot) -> Option<&KeySnapshot> {
     if snapshot.is_emergency()
@@ -142,7 +142,7 @@ fn candidate(snapshot: &Snapshot) -> Option<&KeySnapshot> {
     next(KeyState::Published).or_else(|| next(KeyState::Pending))
 }
 
-/// Publishes a key at every app, then puts on record that every app holds it.
+/// Publishes a key at every app, then records that every app holds it.
 fn publish(snapshot: &Snapshot, key: &KeySnapshot) -> RuleOutcome {
     let kid = &key.record.kid;
     let mut blockers = Vec::new();
@@ -179,27 +179,27 @@ fn publish_at(snapshot: &Snapshot, app: &AppSnapshot, kid: &Kid) -> RuleOutcome 
     }
 }
 
-/// Retires a key whose last token is dead, once Braze was shown to hold its successor.
+/// Retires a key whose last token has expired, once Braze was shown to hold its successor.
 fn retire(snapshot: &Snapshot) -> RuleOutcome {
     let mut blockers = Vec::new();
     for key in snapshot.in_state(KeyState::Retiring) {
         let kid = key.record.kid.clone();
-        let until = tokens_dead(snapshot, key);
+        let until = tokens_expired(snapshot, key);
         if snapshot.now < until {
             blockers.push(Blocker::Tokens { kid, until });
             continue;
         }
-        let in_the_way = without_successor(snapshot, &kid);
-        if in_the_way.is_empty() {
+        let blocking = without_successor(snapshot, &kid);
+        if blocking.is_empty() {
             return Do(Step::Retire { kid });
         }
-        blockers.extend(in_the_way);
+        blockers.extend(blocking);
     }
     Blocked(blockers)
 }
 
-/// Returns the time at which the last token of a retiring key is dead, margin included.
-fn tokens_dead(snapshot: &Snapshot, key: &KeySnapshot) -> UnixMillis {
+/// Returns the time at which the last token of a retiring key has expired, margin included.
+fn tokens_expired(snapshot: &Snapshot, key: &KeySnapshot) -> UnixMillis {
     let by_record = key.record.changed.plus(snapshot.policy.longest_life);
     key.tokens_until.map_or(by_record, |until| until.max(by_record)).plus(snapshot.policy.margin)
 }

@@ -1,4 +1,4 @@
-//! Simulation of the plan on a copy of the snapshot, as if every step went well.
+//! Simulation of the plan on a copy of the snapshot, as if every step succeeded.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
 
 /// Upper bound of a forecast's rounds; three keys and some ten apps need fewer.
 const LONGEST: usize = 400;
-/// Time that a forecast gives nodes and operators for their part.
+/// Time in which, by assumption, nodes and operators do their part.
 const REACTION_TIME: Duration = Duration::from_secs(2);
 
 /// Line of a forecast.
@@ -64,7 +64,7 @@ pub fn forecast(snapshot: &Snapshot) -> Forecast {
                 }
             }
             Next::Wait { blockers, until } => {
-                // Nodes report by themselves within seconds: that is no line of its own.
+                // Nodes load a key within seconds, which needs no line of its own.
                 let shown = blockers.iter().filter(|blocker| !matches!(blocker, Blocker::Nodes { .. }));
                 lines.extend(shown.map(|blocker| line(blocker.to_string(), String::new(), true)));
                 if !simulate_waiting(&mut snapshot, &blockers, until) {
@@ -77,7 +77,7 @@ pub fn forecast(snapshot: &Snapshot) -> Forecast {
     Forecast { lines, due: due(&snapshot), stuck: Vec::new() }
 }
 
-/// Changes the snapshot as a step does that goes well.
+/// Changes the snapshot as a successful step does.
 pub fn simulate(snapshot: &mut Snapshot, step: &Step) {
     match step {
         Step::Note { observations } => observations.iter().for_each(|observation| record(snapshot, observation)),
@@ -161,7 +161,7 @@ fn simulate_key(snapshot: &mut Snapshot) {
     snapshot.keys.push(KeySnapshot { record, destroyed: false, tokens_until: None });
 }
 
-/// Waits, as if nodes and operators had done their part within [`REACTION_TIME`]. Returns `false` where the end of the
+/// Waits, and lets nodes and operators do their part within [`REACTION_TIME`]. Returns `false` where the end of the
 /// wait is unknown.
 fn simulate_waiting(snapshot: &mut Snapshot, blockers: &[Blocker], until: Option<UnixMillis>) -> bool {
     let mut helped = false;

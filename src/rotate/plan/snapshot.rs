@@ -24,7 +24,7 @@ pub const SLOTS: usize = 3;
 /// 100 ms (Braze, "API limits").
 const EMERGENCY_SETTLING: Duration = Duration::from_secs(10);
 
-/// Key of the ring.
+/// Key of the ring, with the facts that the plan needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySnapshot {
     pub record: KeyRecord,
@@ -39,16 +39,16 @@ pub struct KeySnapshot {
 pub struct Entry {
     /// Braze's id of the key.
     pub id: String,
-    /// Our id of the key; `None`: it is none of ours.
+    /// Our id of the key; `None`: it is not ours.
     pub kid: Option<Kid>,
     /// The key is the app's primary key.
     pub primary: bool,
 }
 
-/// Keys of an app at Braze, by the source that tells of them.
+/// Keys of an app at Braze, by their source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listing {
-    /// Braze listed these now.
+    /// Braze's present list.
     Shown(Vec<Entry>),
     /// Braze gave no list, for this reason.
     Silent(String),
@@ -56,7 +56,7 @@ pub enum Listing {
     Attested,
 }
 
-/// App of the ring.
+/// App of the ring, with its keys at Braze and on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppSnapshot {
     pub app: AppName,
@@ -65,7 +65,7 @@ pub struct AppSnapshot {
     pub publications: BTreeMap<Kid, Publication>,
 }
 
-/// Live node.
+/// Live node, with the keys that it has loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSnapshot {
     pub node: String,
@@ -80,7 +80,7 @@ pub struct Snapshot {
     pub now: UnixMillis,
     pub policy: Config,
     pub goal: Goal,
-    /// Key that the rotation under way has made.
+    /// Key that the rotation in progress has made.
     pub new_key: Option<Kid>,
     pub keys: Vec<KeySnapshot>,
     pub apps: Vec<AppSnapshot>,
@@ -176,8 +176,8 @@ impl AppSnapshot {
         }
     }
 
-    /// Returns the number of slots taken. A slot that was asked for after `settled_before` counts, even while it is not
-    /// listed.
+    /// Returns the number of slots in use. A slot that was asked for after `settled_before` counts, even while it is
+    /// not listed.
     pub(super) fn slots_taken(&self, settled_before: UnixMillis) -> usize {
         let counts = |(kid, publication): &(&Kid, &Publication)| match self.listing {
             Listing::Attested => publication.shown.is_some(),

@@ -11,17 +11,17 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
-    /// Put on record the differences that Braze's lists show.
+    /// Record the differences between Braze's lists and the records.
     Note { observations: Vec<Observation> },
-    /// Set the goal that another key signs.
+    /// Set the goal to activate another key.
     Begin,
     /// Make a key.
     Generate,
-    /// Ask Braze to take a key, not as primary.
+    /// Ask Braze to add a key, not as primary.
     Publish { app: AppName, kid: Kid },
-    /// Put on record that every app holds the key, so that nodes load it.
+    /// Record that every app holds the key, so that nodes load it.
     Prove { kid: Kid },
-    /// Let a key sign; the one that signed until now retires.
+    /// Activate a key; the one that was active becomes retiring.
     Activate { kid: Kid, retiring: Option<Kid> },
     /// Make a key the primary of an app.
     Promote {
@@ -30,7 +30,7 @@ pub enum Step {
         /// Braze's id of the key.
         id: String,
     },
-    /// Put on record that the key's tokens are dead, so that it never signs again.
+    /// Record that the key's tokens have expired, so that it never signs again.
     Retire { kid: Kid },
     /// Delete a key at Braze.
     Withdraw {
@@ -41,7 +41,7 @@ pub enum Step {
     },
     /// Destroy a private half.
     Destroy { kid: Kid },
-    /// Set the goal that nothing is left to do.
+    /// Set the goal to idle, because nothing is left to do.
     Finish,
 }
 
@@ -66,11 +66,11 @@ pub enum Observation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "blocker", rename_all = "snake_case")]
 pub enum Blocker {
-    /// The time that Braze advises between publishing and signing is not over.
+    /// The time that Braze advises between publishing and signing has not passed.
     Soak { kid: Kid, until: UnixMillis },
-    /// Braze was asked to take the key, and does not list it yet; from `until` on it is asked again.
+    /// Braze was asked to add the key, and does not list it yet; from `until` on it is asked again.
     Settling { app: AppName, kid: Kid, until: UnixMillis },
-    /// Tokens of the key are alive, margin included.
+    /// Tokens of the key are valid, margin included.
     Tokens { kid: Kid, until: UnixMillis },
     /// Some nodes have not loaded the key.
     Nodes { kid: Kid, nodes: Vec<String> },
@@ -103,7 +103,7 @@ impl Blocker {
 /// Result of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Do this step, then ask again.
+    /// Do this step, then compute the plan again.
     Do { step: Step, reason: String },
     /// Nothing can be done now.
     Wait {
@@ -111,7 +111,7 @@ pub enum Next {
         /// Earliest time at which one of the blockers ends by itself.
         until: Option<UnixMillis>,
     },
-    /// Nothing is to be done.
+    /// Nothing is left to do.
     Idle {
         /// Time at which the next rotation is due by policy.
         due: Option<UnixMillis>,

@@ -1,4 +1,4 @@
-//! Changes of records by steps and by operators' commands: pure, and the same for doing a step and for simulating it.
+//! Changes of records by steps and by operators' commands. They are pure, so that a simulation uses them too.
 
 use super::{
     command::{CommandRefused, OperatorCommand},
@@ -21,7 +21,7 @@ pub struct Transition {
     pub changes: Vec<(KeyState, KeyRecord)>,
     /// Goal after the change.
     pub goal: Goal,
-    /// Key that the rotation under way has made, after the change.
+    /// Key that the rotation in progress has made, after the change.
     pub new_key: Option<Kid>,
     /// Events for the audit log.
     pub actions: Vec<(Option<Kid>, AuditAction)>,
@@ -46,7 +46,7 @@ impl Transition {
     }
 }
 
-/// Returns the change of records by a step; `None` for a step that changes something outside the records only.
+/// Returns the change of records by a step; `None` for a step that changes only something outside the records.
 ///
 /// # Errors
 /// [`CommandRefused::State`], [`CommandRefused::NoSuchKey`] for a step that [`super::next`] did not return.
@@ -58,7 +58,7 @@ pub fn transition(snapshot: &Snapshot, step: &Step) -> Result<Option<Transition>
         Step::Prove { kid } => same.with(find(snapshot, kid)?, KeyRecord::published, AuditAction::Published, now)?,
         Step::Retire { kid } => same.with(find(snapshot, kid)?, KeyRecord::retired, AuditAction::Retired, now)?,
         Step::Activate { kid, .. } => {
-            Transition { goal: Goal::CleaningUp, new_key: None, ..hand_over(snapshot, find(snapshot, kid)?)? }
+            Transition { goal: Goal::CleaningUp, new_key: None, ..switch_active(snapshot, find(snapshot, kid)?)? }
         }
         Step::Note { .. }
         | Step::Generate
@@ -69,7 +69,7 @@ pub fn transition(snapshot: &Snapshot, step: &Step) -> Result<Option<Transition>
     }))
 }
 
-/// Returns the change of records by an operator's command; `None` where the records say so already.
+/// Returns the change of records by an operator's command; `None` where there is nothing to change.
 ///
 /// # Errors
 /// [`CommandRefused`] where the ring's state does not allow the command.
@@ -95,7 +95,7 @@ fn begin(snapshot: &Snapshot) -> Option<Transition> {
     (snapshot.goal != Goal::Rotating).then_some(begun)
 }
 
-/// Ends the rotation: the key that signs goes on, the key that was made for the rotation retires.
+/// Ends the rotation: the active key keeps signing, the key that was made for the rotation retires.
 fn abort(snapshot: &Snapshot) -> Result<Transition, CommandRefused> {
     if snapshot.goal != Goal::Rotating {
         let signs = snapshot.active().filter(|_| snapshot.goal == Goal::CleaningUp);
@@ -116,12 +116,12 @@ fn abort(snapshot: &Snapshot) -> Result<Transition, CommandRefused> {
     }
 }
 
-/// Lets the retiring key sign again, while Braze still has it.
+/// Activates the retiring key again, while Braze still has it.
 fn roll_back(snapshot: &Snapshot) -> Result<Transition, CommandRefused> {
     let key = snapshot.in_state(KeyState::Retiring).pop();
     let key = key.ok_or_else(|| CommandRefused::NothingToRollBack(snapshot.ring.to_string()))?;
     let kid = key.record.kid.clone();
-    // Braze may not answer just when this is needed: the last list counts.
+    // Braze may not answer at this moment, so that its last list counts.
     if snapshot.proven(&kid, true).is_none() {
         return Err(CommandRefused::NotHeld(kid));
     }
@@ -129,13 +129,13 @@ fn roll_back(snapshot: &Snapshot) -> Result<Transition, CommandRefused> {
     if !nodes.is_empty() {
         return Err(CommandRefused::NotLoaded { kid, nodes });
     }
-    let mut transition = Transition { goal: Goal::CleaningUp, ..hand_over(snapshot, key)? };
+    let mut transition = Transition { goal: Goal::CleaningUp, ..switch_active(snapshot, key)? };
     transition.actions.push((Some(kid), AuditAction::RolledBack));
     Ok(transition)
 }
 
-/// Stops a key at once. Where it signed, a key that is ready takes over in the same transaction; without one, the goal
-/// becomes to bring the next key.
+/// Stops a key at once. Where it was active, a key that is ready is activated in the same transaction; without one, the
+/// goal is to rotate to a new key.
 fn compromise(snapshot: &Snapshot, kid: &Kid) -> Result<Transition, CommandRefused> {
     let key = find(snapshot, kid)?;
     if key.record.state == KeyState::Compromised {
@@ -156,7 +156,7 @@ fn compromise(snapshot: &Snapshot, kid: &Kid) -> Result<Transition, CommandRefus
     Ok(transition)
 }
 
-/// Adds the activation of a key that is ready, or else the goal to bring one.
+/// Adds the activation of a key that is ready, or else the goal to rotate to a new key.
 fn add_successor(snapshot: &Snapshot, transition: &mut Transition) -> Result<(), CommandRefused> {
     let Some(next) = snapshot.successor(true) else {
         transition.goal = Goal::Rotating;
@@ -164,19 +164,19 @@ fn add_successor(snapshot: &Snapshot, transition: &mut Transition) -> Result<(),
     };
     transition.changes.push((next.record.state, next.record.clone().activated(snapshot.now)?));
     transition.actions.push((Some(next.record.kid.clone()), AuditAction::Activated));
-    // Another key signs: that ends a rotation that was under way, too.
+    // Another key is active then, which ends a rotation in progress, too.
     (transition.goal, transition.new_key) = (Goal::CleaningUp, None);
     Ok(())
 }
 
-/// Sets the goal by which missing keys are published and keys that have to go are deleted.
+/// Sets the goal in which missing keys are published, and retired and compromised keys are deleted.
 fn repair(snapshot: &Snapshot) -> Option<Transition> {
     let repaired = Transition { goal: Goal::CleaningUp, ..Transition::unchanged(snapshot) };
     (snapshot.goal == Goal::Idle).then_some(repaired)
 }
 
-/// Lets a key sign; the key that signed until now retires.
-fn hand_over(snapshot: &Snapshot, key: &KeySnapshot) -> Result<Transition, CommandRefused> {
+/// Activates a key; the key that was active becomes retiring.
+fn switch_active(snapshot: &Snapshot, key: &KeySnapshot) -> Result<Transition, CommandRefused> {
     let mut transition = Transition::unchanged(snapshot);
     if let Some(active) = snapshot.active() {
         transition.changes.push((KeyState::Active, active.record.clone().superseded(snapshot.now)?));

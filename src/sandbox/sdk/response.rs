@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{super::switches::Switches, endpoint::Endpoint, judgement::Judgement, request::SdkRequest};
 
-/// Returns the response to a request that was read and judgement.
+/// Returns the response to a request that was read and judged.
 pub(super) fn response(
     endpoint: Endpoint,
     request: &SdkRequest,

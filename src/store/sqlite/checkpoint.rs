@@ -27,7 +27,7 @@ const LONG: usize = 1000;
 /// is truncated too. Under steady writes the thread alone may never finish, because each pass finds new pages.
 const TOO_LONG: usize = 16_384;
 /// Greatest number of passes of one checkpoint. Each pass copies what was written during the pass before, which is
-/// less each time. SQLite starts the log anew only once every page is copied.
+/// less each time. SQLite restarts the log only once every page is copied.
 const PASSES: u32 = 8;
 
 /// Handle to the thread. Dropping it waits until the thread has closed its connection.

@@ -35,7 +35,7 @@ impl StoreName {
 /// Returns SQLite's message, followed by advice in the common cases.
 pub(super) fn explain(why: &rusqlite::Error) -> String {
     let advice = match why.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "make room; nothing needs a restart",
+        Some(ErrorCode::DiskFull) => "make room; no restart is needed",
         Some(ErrorCode::DatabaseBusy) => "another process keeps it locked",
         Some(ErrorCode::ReadOnly) => "the file or its folder cannot be written to",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "restore a backup",

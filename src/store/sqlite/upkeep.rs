@@ -80,7 +80,7 @@ impl Upkeep for SqliteStore {
     }
 }
 
-/// Copies the store as of one point in time, without its free pages, while writes go on.
+/// Copies the store as of one point in time, without its free pages, while writes continue.
 fn copy(from: &Path, to: &Path, name: &StoreName) -> Result<(), StoreError> {
     let copy = NewCopy::create(to, name)?;
     let target = copy.path().to_str().ok_or_else(|| name.unavailable("the copy's path must be UTF-8"))?;

@@ -262,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     #[expect(clippy::panic, reason = "the panic is what is tested")]
-    async fn a_job_that_fails_or_panics_takes_no_other_with_it() {
+    async fn a_job_that_fails_or_panics_makes_no_other_fail() {
         let (writer, _dir) = writer();
         let held = hold(&writer);
         let panics = writer.run(None, |c| -> rusqlite::Result<()> {
@@ -297,7 +297,7 @@ mod tests {
         while put(&writer, 1).await.is_err() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(count(&writer).await, 1, "room again, without a restart");
+        assert_eq!(count(&writer).await, 1, "the queue has room again, without a restart");
     }
 
     /// Sends `count` jobs without waiting for their answers. Returns the number of those that were refused.
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_is_done_before_the_end() {
+    async fn a_write_that_nobody_waits_for_is_done_before_the_end() {
         let (writer, dir) = writer();
         let held = hold(&writer);
         let path = dir.path().join("w.db");

@@ -44,7 +44,7 @@ pub(super) struct DriftLabels {
     pub(super) kind: &'static str,
 }
 
-/// Something that an operator must know of, at once or at the next look.
+/// Event that an operator must know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Alarm {
@@ -52,7 +52,7 @@ pub enum Alarm {
     StoreLostWrites,
     /// A refresh token that was replaced long ago was presented: somebody has a copy.
     Reuse,
-    /// A handler panicked; the request was answered with 500, and the process lives on.
+    /// A handler panicked; the request was answered with 500, and the process keeps running.
     Panic,
     /// The store did not answer.
     Store,
@@ -76,6 +76,6 @@ pub enum StoreWork {
     Read,
     /// One write, from asking for it to its durable answer.
     Write,
-    /// Moving the log into the store's file, beside the writes.
+    /// Copying the write-ahead log into the store's file.
     Checkpoint,
 }

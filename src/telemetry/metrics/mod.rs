@@ -23,7 +23,7 @@ use self::labels::{AppLabel, CodeLabel, DecisionLabels, DriftLabels, KeyLabels, 
 /// Declares every metric of the service, each in one place: `name: type, help`, where its type has no default
 /// `name: type = constructor, help`, and with a unit `name: type = constructor, unit, help`.
 ///
-/// In the exposition a metric is called `countersign_<name>`, with its unit behind it; the order is the order here.
+/// In the exposition a metric is called `countersign_<name>`, followed by its unit; the order is the order here.
 macro_rules! metrics {
     ($($name:ident: $type:ty $(= $new:expr)?, $($unit:ident,)? $help:literal;)+) => {
         /// Every metric of the service.
@@ -90,7 +90,7 @@ fn register(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>,
 }
 
 impl Metrics {
-    /// Metrics of a new process.
+    /// Makes the metrics of a new process.
     pub fn new() -> Arc<Self> {
         let mut metrics = Self::registered();
         metrics.registry.register("build", "This build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

@@ -89,7 +89,7 @@ fn inject(with: InjectedFault) {
 }
 
 #[test]
-fn what_is_signed_together_is_what_is_signed_singly() {
+fn signatures_made_together_equal_those_made_singly() {
     let _exclusive = EXCLUSIVE.lock().unwrap();
     inject(InjectedFault::default());
     let pkcs1 = pkcs1();
@@ -109,7 +109,7 @@ fn what_is_signed_together_is_what_is_signed_singly() {
 }
 
 #[test]
-fn a_wrong_signature_never_leaves_and_three_switch_batches_off() {
+fn a_wrong_signature_is_never_returned_and_three_switch_batches_off() {
     let _exclusive = EXCLUSIVE.lock().unwrap();
     inject(InjectedFault::default());
     let (provider, metrics) = provider(slow);
@@ -131,7 +131,7 @@ fn a_wrong_signature_never_leaves_and_three_switch_batches_off() {
 }
 
 #[test]
-fn a_wrong_signature_in_a_lane_that_nobody_needs_is_no_fault() {
+fn a_wrong_signature_in_an_unused_lane_is_no_fault() {
     let _exclusive = EXCLUSIVE.lock().unwrap();
     inject(InjectedFault::default());
     let (provider, metrics) = provider(slow);

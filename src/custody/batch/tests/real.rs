@@ -23,7 +23,7 @@ fn found() -> Provider {
 }
 
 #[test]
-fn the_batch_library_signs_what_is_signed_singly() {
+fn the_batch_library_makes_the_signatures_that_are_made_singly() {
     let provider = found();
     for (bits, pem) in KEYS {
         let key = local(&read(pem), Some(&provider));

@@ -19,7 +19,7 @@ use crate::{
 
 const LONG: Duration = Duration::from_hours(1);
 
-/// Key that reports the begin of each signature, and ends it when the gate is opened.
+/// Key that reports the start of each signature, and finishes it when the gate is opened.
 struct Gated {
     began: mpsc::Sender<()>,
     gate: Mutex<mpsc::Receiver<()>>,
@@ -80,7 +80,7 @@ fn refused(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn what_would_wait_too_long_is_refused_at_once() {
+async fn a_job_that_would_wait_too_long_is_refused_at_once() {
     let engine = engine(1, Duration::ZERO);
     let (key, begun, open) = Gated::new();
     let signer = signer(&engine, key);
@@ -102,7 +102,7 @@ async fn what_would_wait_too_long_is_refused_at_once() {
 }
 
 #[test]
-fn however_patient_the_queue_has_an_end() {
+fn the_queue_is_bounded_however_long_a_job_may_wait() {
     let engine = engine(1, LONG);
     let (key, begun, open) = Gated::new();
     let signer = signer(&engine, key);
@@ -117,7 +117,7 @@ fn however_patient_the_queue_has_an_end() {
 }
 
 #[tokio::test]
-async fn nothing_is_signed_for_whoever_has_gone() {
+async fn nothing_is_signed_for_a_caller_that_has_gone() {
     let engine = engine(1, LONG);
     let ((gated, begun, open), recording) = (Gated::new(), Arc::new(Recording::default()));
     let (first, then) = (signer(&engine, gated), signer(&engine, recording.clone()));
@@ -180,7 +180,7 @@ async fn first_come_first_served() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_answer_and_the_thread_lives_on() {
+async fn a_panic_is_answered_with_an_error_and_the_thread_keeps_running() {
     struct Panics;
     #[expect(clippy::panic, reason = "that is the point")]
     impl PrivateKey for Panics {
@@ -212,7 +212,7 @@ async fn a_signer_keeps_its_threads_alive() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn all_of_many_are_answered() {
+async fn every_one_of_many_jobs_is_answered() {
     let engine = engine(2, LONG);
     let recording = Arc::new(Recording::default());
     let signer = signer(&engine, recording.clone());

@@ -31,7 +31,7 @@ impl PrivateKey for Batching {
     }
 }
 
-/// Engine with one thread, which a key blocks until the gate opens: jobs of that time wait together.
+/// Engine whose only thread is blocked by a key until the gate opens: jobs that arrive meanwhile wait together.
 struct Held {
     engine: Arc<Engine>,
     open: mpsc::Sender<()>,
@@ -70,7 +70,7 @@ impl Held {
 }
 
 #[tokio::test]
-async fn what_waits_is_signed_together_eight_at_a_time_and_few_are_signed_singly() {
+async fn waiting_jobs_are_signed_eight_at_a_time_and_few_are_signed_singly() {
     let key = Batching::new(8);
     let held = Held::new();
     let asked = held.ask(key.clone(), 0..21);
@@ -80,7 +80,7 @@ async fn what_waits_is_signed_together_eight_at_a_time_and_few_are_signed_singly
     }
     assert_eq!(*key.together.lock().unwrap(), [8, 8, 5]);
     let wrong: Vec<_> = ["u0", "u8", "u16"].iter().map(|user| input(user).as_bytes().to_vec()).collect();
-    assert_eq!(*key.alone.0.lock().unwrap(), wrong, "what came out wrong was signed again");
+    assert_eq!(*key.alone.0.lock().unwrap(), wrong, "a message whose signature was wrong is signed again");
     drop(engine);
 
     let (key, held) = (Batching::new(8), Held::new());
@@ -108,7 +108,7 @@ async fn a_caller_who_has_gone_takes_no_lane_of_a_batch() {
 }
 
 #[tokio::test]
-async fn one_keys_crowd_holds_up_no_other_key() {
+async fn many_jobs_of_one_key_delay_no_other_key() {
     /// Key that records how many batches of the other key came before it.
     struct Quiet(Arc<Batching>, Mutex<Option<usize>>);
     impl PrivateKey for Quiet {
@@ -126,7 +126,7 @@ async fn one_keys_crowd_holds_up_no_other_key() {
     for one in asked {
         one.await.unwrap();
     }
-    assert_eq!(*quiet.1.lock().unwrap(), Some(1), "after one batch of the crowd");
+    assert_eq!(*quiet.1.lock().unwrap(), Some(1), "after one batch of the crowded key");
     assert_eq!(*crowded.together.lock().unwrap(), [8; 5]);
     assert_eq!(engine.shared.waiting.load(Relaxed), 0);
 }
