@@ -21,13 +21,8 @@ impl FromRequestParts<Arc<AppState>> for Admitted {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
-        match state.issuer.overloaded() {
-            None => Ok(Self),
-            Some(wait) => {
-                state.metrics.request_shed();
-                Err(Problem::overloaded(wait))
-            }
-        }
+        state.issuer.admit()?;
+        Ok(Self)
     }
 }
 

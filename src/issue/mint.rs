@@ -26,6 +26,12 @@ impl Issuer {
     /// [`Refusal`]; for an opted-out user nothing is kept.
     pub async fn mint(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
         let policy = self.policy(app_user.app()).ok_or(Refusal::UnknownApp)?;
+        let issued = self.reported(self.mint_with_session(app_user, shorten).await)?;
+        self.parts.metrics.minted(app_user.app().as_str());
+        Ok(issued)
+    }
+
+    async fn mint_with_session(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
         let lifetime = shortened(&policy, shorten)?;
         let Some(rules) = policy.refresh() else { return self.mint_alone(app_user, &policy, lifetime).await };
         // The opt-out is looked up with the session's own write, which saves a query.
@@ -45,7 +51,7 @@ impl Issuer {
         let policy = self.policy(app).ok_or(Refusal::UnknownApp)?;
         let app_user = AppUser::named_by_operator(app.clone(), user);
         tracing::warn!(%app, "an operator mints a token by hand");
-        self.mint_alone(&app_user, &policy, shortened(&policy, shorten)?).await
+        self.reported(self.mint_alone(&app_user, &policy, shortened(&policy, shorten)?).await)
     }
 
     async fn mint_alone(&self, app_user: &AppUser, policy: &AppPolicy, lifetime: Duration) -> Result<Issued, Refusal> {

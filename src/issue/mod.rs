@@ -1,6 +1,7 @@
 //! The service's verbs: [`mint`](Issuer::mint) at login, [`refresh`](Issuer::refresh) from the auth-failure callback,
 //! [`revoke`](Issuer::revoke) at logout.
-//! `token` and `refresh_token` are what mint and refresh share.
+//! `token` and `refresh_token` are what mint and refresh share. Each verb counts and logs what becomes of it, so that no
+//! caller has to.
 
 mod mint;
 mod refresh;
@@ -9,7 +10,7 @@ mod refusal;
 mod revoke;
 mod token;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 
@@ -23,9 +24,9 @@ use crate::{
     keyring::Keyring,
     secret::Entropy,
     store::Store,
+    telemetry::Metrics,
 };
 
-pub use refresh::{RefreshError, Refreshed};
 pub use refresh_token::IssuedRefreshToken;
 pub use refusal::Refusal;
 pub use token::Issued;
@@ -43,6 +44,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness for token ids, session ids, nonces and jitter.
     pub entropy: Arc<dyn Entropy>,
+    /// Counters of mints, refreshes and alarms.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Mints, refreshes and revokes.
@@ -74,8 +77,23 @@ impl Issuer {
         self.policies.load().values().any(|policy| policy.allowed_origins.iter().any(|allowed| allowed == origin))
     }
 
-    /// Returns the time for which a new request should stay away, where it could not be signed in time.
-    pub fn overloaded(&self) -> Option<Duration> {
-        self.parts.keyring.overloaded()
+    /// Admits a new request, if a signature asked for now would come in time.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`].
+    pub fn admit(&self) -> Result<(), Refusal> {
+        self.reported(self.parts.keyring.overloaded().map_or(Ok(()), |wait| Err(Refusal::Overloaded(wait))))
+    }
+
+    /// Counts and logs the refusals that are ours to answer for.
+    fn reported<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+        outcome.inspect_err(|refusal| match refusal {
+            Refusal::Overloaded(wait) => {
+                self.parts.metrics.request_shed();
+                tracing::info!(wait_ms = wait.as_millis(), "a signature was shed: too many wait");
+            }
+            Refusal::Unavailable(why) => tracing::error!(why, "a request could not be answered"),
+            _ => {}
+        })
     }
 }

@@ -10,7 +10,7 @@ impl Issuer {
     /// [`Refusal::Unavailable`] only: then it may still be alive, and the app should ask again.
     pub async fn revoke(&self, presented: &Presented) -> Result<(), Refusal> {
         let now = self.parts.clock.now();
-        self.parts.store.end_session(presented.session, Ended::Logout, now).await?;
-        Ok(())
+        let ended = self.parts.store.end_session(presented.session, Ended::Logout, now).await;
+        self.reported(ended.map(drop).map_err(Refusal::from))
     }
 }
