@@ -11,10 +11,10 @@ use tokio::{
 use super::{OpenError, Services, Wiring, process, signals::StopSignal};
 use crate::{
     config::{ConfigErrors, Settings},
-    http,
+    http::{self, RequestObserver},
     listener::{self, Listener},
     ops,
-    telemetry::{Alarm, Metrics},
+    telemetry::{Alarm, Metrics, RequestLog},
 };
 
 /// The sockets to serve on: inherited ones (systemd, `LISTEN_FDS`), or bound by the settings.
@@ -104,7 +104,8 @@ fn serve_public(
     stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let config = wiring.settings().server().clone();
-    listener::serve(listener, config, service(wiring.routes(), Some(Arc::clone(wiring.services().metrics()))), stop)
+    let observer = observer(wiring, Some(Arc::clone(wiring.services().metrics())));
+    listener::serve(listener, config, service(wiring.routes(), observer), stop)
 }
 
 fn serve_ops(
@@ -115,7 +116,12 @@ fn serve_ops(
     let health = http::health_routes(Arc::clone(&wiring.state().readiness));
     let routes = ops::router(Arc::clone(wiring.services().metrics())).merge(health);
     let config = wiring.settings().server().clone();
-    listener::serve(listener, config, service(http::middleware::wrap(routes, None), None), stop)
+    let observer = observer(wiring, None);
+    listener::serve(listener, config, service(http::middleware::wrap(routes, observer.clone()), observer), stop)
+}
+
+fn observer(wiring: &Wiring, metrics: Option<Arc<Metrics>>) -> RequestObserver {
+    RequestObserver { metrics, log: wiring.state().request_log }
 }
 
 /// Listener on a free loopback port, for a service inside another program (the demo).
@@ -138,13 +144,15 @@ impl LoopbackListener {
     /// Serves these routes until dropped.
     pub async fn serve(self, routes: Router) {
         let (_stop, stopped) = watch::channel(false);
-        listener::serve(self.0, listener::Config::default(), service(routes, None), stopped).await;
+        let observer = RequestObserver { metrics: None, log: RequestLog::None };
+        listener::serve(self.0, listener::Config::default(), service(routes, observer), stopped).await;
     }
 }
 
 /// Routes as a listener serves them.
-fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
-    let raw_refusal = Arc::new(http::middleware::refused_unread);
+fn service(router: Router, observer: RequestObserver) -> listener::Service {
+    let metrics = observer.metrics.clone();
+    let raw_refusal = Arc::new(move |status| http::middleware::refused_unread(status, &observer));
     listener::Service { router, raw_refusal, metrics, deadline: http::middleware::REQUEST_DEADLINE }
 }
 

@@ -138,6 +138,7 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
         issuer: services.issuer(settings),
         api_keys: ApiKeyAuthenticator::default(),
         limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
+        request_log: settings.log().requests,
         trusted_proxies: ArcSwap::from_pointee(settings.server().trusted_proxies.clone()),
         jwks: Jwks::default(),
         readiness: Arc::new(Readiness::default()),

@@ -12,7 +12,7 @@ use axum::{
 use ipnet::IpNet;
 
 use super::{AppState, problem::Problem};
-use crate::{domain::policy::AppPolicy, identity::Caller};
+use crate::{domain::policy::AppPolicy, identity::Caller, telemetry::record_client};
 
 /// Proof that a signature asked for now would come in time. Handlers extract it first, since it costs nothing.
 pub(super) struct Admitted;
@@ -74,6 +74,7 @@ impl FromRequestParts<Arc<AppState>> for Authenticated {
             limits.failure(address)?;
             return Err(Problem::unauthorized());
         };
+        record_client(&caller.client);
         limits.client(&caller.key)?;
         Ok(Self(caller))
     }

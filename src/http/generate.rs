@@ -18,6 +18,7 @@ use crate::{
     domain::ids::{AppName, UserId},
     identity::NotScoped,
     issue::Issued,
+    telemetry::record_app,
 };
 
 /// Body of a mint.
@@ -47,6 +48,7 @@ pub(super) async fn generate(
     Authenticated(caller): Authenticated,
     Strict(body): Strict<GenerateRequest>,
 ) -> Result<Issued, Problem> {
+    record_app(&body.app);
     caller.may_use(&body.app)?;
     let policy = state.issuer.policy(&body.app).ok_or(NotScoped)?;
     let user =

@@ -14,6 +14,7 @@ use crate::{
     identity::AppUser,
     secret::random,
     store::Creation,
+    telemetry::record_session,
 };
 
 impl Issuer {
@@ -25,13 +26,13 @@ impl Issuer {
     /// # Errors
     /// [`Refusal`]; for an opted-out user nothing is kept.
     pub async fn mint(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
-        let policy = self.policy(app_user.app()).ok_or(Refusal::UnknownApp)?;
         let issued = self.reported(self.mint_with_session(app_user, shorten).await)?;
         self.parts.metrics.minted(app_user.app().as_str());
         Ok(issued)
     }
 
     async fn mint_with_session(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
+        let policy = self.policy(app_user.app()).ok_or(Refusal::UnknownApp)?;
         let lifetime = shortened(&policy, shorten)?;
         let Some(rules) = policy.refresh() else { return self.mint_alone(app_user, &policy, lifetime).await };
         // The opt-out is looked up with the session's own write, which saves a query.
@@ -73,6 +74,7 @@ impl Issuer {
     ) -> Result<IssuedRefreshToken, Refusal> {
         let user_hash = self.parts.user_hash.hash(app_user.user());
         let session = new_session(SessionId::new(now, random(&*self.parts.entropy)?), app_user, user_hash, rules, now);
+        record_session(&session.id);
         let contents = Contents {
             session: session.id,
             app: app_user.app().clone(),

@@ -38,6 +38,7 @@ mod middleware;
 mod refresh;
 #[cfg(feature = "sandbox")]
 mod rotate;
+mod request_log;
 #[cfg(feature = "sandbox")]
 mod rotate_cli;
 #[cfg(feature = "sandbox")]
