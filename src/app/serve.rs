@@ -8,7 +8,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{OpenError, Services, Wiring, process, signals::StopSignal};
+use super::{Background, BackgroundTask, OpenError, Services, TaskEnded, Wiring, process, signals::StopSignal};
 use crate::{
     config::{ConfigErrors, Settings},
     http::{self, RequestObserver},
@@ -39,6 +39,9 @@ pub enum ServeError {
     Open(#[from] OpenError),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
+    /// The process drained, and must be started again.
+    #[error(transparent)]
+    Task(#[from] TaskEnded),
 }
 
 impl Listeners {
@@ -60,10 +63,11 @@ impl Listeners {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. `reload` is called at SIGHUP; `ready` once the first request may come.
+/// Serves until SIGTERM or SIGINT, or until a background task is gone, then drains. `reload` is called at SIGHUP; `ready`
+/// once the first request may come.
 ///
 /// # Errors
-/// [`ServeError`] where the service cannot start.
+/// [`ServeError`] where the service cannot start, or cannot go on.
 pub async fn serve(
     settings: Settings,
     services: Services,
@@ -77,25 +81,25 @@ pub async fn serve(
     let running = Running { public: listeners.public.local_addr(), ops: listeners.ops.local_addr() };
     let (stop, stopped) = watch::channel(false);
     let (stop_ops, ops_stopped) = watch::channel(false);
-    let public_server = tokio::spawn(serve_public(&wiring, listeners.public, stopped));
-    let ops_server = tokio::spawn(serve_ops(&wiring, listeners.ops, ops_stopped));
-    let background = wiring.start();
+    let mut background = wiring.start();
+    background.spawn(BackgroundTask::PublicListener, serve_public(&wiring, listeners.public, stopped));
+    background.spawn(BackgroundTask::OpsListener, serve_ops(&wiring, listeners.ops, ops_stopped));
     ready(running);
     notify(&[sd_notify::NotifyState::Ready]);
 
-    until_stopped(&wiring, reload).await?;
+    let outcome = until_stopped(&wiring, &mut background, reload).await;
 
     // The ops listener goes last, so that it can tell of the draining.
     wiring.state().readiness.drain();
     notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
-    let _ = public_server.await;
+    background.join(BackgroundTask::PublicListener).await;
     let _ = stop_ops.send(true);
-    let _ = ops_server.await;
+    background.join(BackgroundTask::OpsListener).await;
     drop(background);
     wiring.leave().await;
     tracing::info!("drained");
-    Ok(())
+    outcome
 }
 
 fn serve_public(
@@ -156,13 +160,18 @@ fn service(router: Router, observer: RequestObserver) -> listener::Service {
     listener::Service { router, raw_refusal, metrics, deadline: http::middleware::REQUEST_DEADLINE }
 }
 
-/// Handles SIGHUP until SIGTERM or SIGINT comes.
-async fn until_stopped(wiring: &Wiring, reload: impl Fn() -> Result<Settings, ConfigErrors>) -> Result<(), ServeError> {
+/// Handles SIGHUP until SIGTERM or SIGINT comes, or a background task is gone.
+async fn until_stopped(
+    wiring: &Wiring,
+    background: &mut Background,
+    reload: impl Fn() -> Result<Settings, ConfigErrors>,
+) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let mut stop = StopSignal::listen().map_err(ServeError::Signals)?;
     loop {
         tokio::select! {
             () = stop.received() => return Ok(()),
+            ended = background.ended() => return Err(ended.into()),
             _ = hangup.recv() => {
                 let reloaded = match reload() {
                     Ok(new) => wiring.reload(new).await,

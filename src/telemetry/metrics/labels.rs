@@ -78,6 +78,8 @@ pub enum Alarm {
     Drift,
     /// Signatures that were computed together came out wrong again and again.
     SignatureFaults,
+    /// A background task panicked or ended; the process drains and exits.
+    Task,
 }
 
 /// Kind of work that the store does.

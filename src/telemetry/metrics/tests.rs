@@ -104,6 +104,7 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         r#"countersign_alarms_total{kind="signature_faults"} 0"#,
         r#"countersign_alarms_total{kind="store"} 0"#,
         r#"countersign_alarms_total{kind="store_lost_writes"} 0"#,
+        r#"countersign_alarms_total{kind="task"} 0"#,
         r#"countersign_braze_drift{ring="main",kind="unknown_key"} 1"#,
         &version,
         "countersign_connections 0",
@@ -146,11 +147,11 @@ fn every_histogram_has_its_buckets() {
     assert_eq!(bounds(&exposition, "sign_queue_seconds"), times);
     // One series for each kind of work.
     assert_eq!(bounds(&exposition, "store_seconds"), [times.clone(), times.clone(), times].concat());
-    assert_eq!(bounds(&exposition, "sign_together"), ["1.0", "2.0", "4.0", "8.0", "+Inf"]);
     let requests = exposition.lines().filter(|line| line.starts_with("countersign_http_request_seconds_bucket{"));
     let requests: Vec<&str> = requests.collect();
     assert!(requests.len() == 19 && requests[0].starts_with(r#"countersign_http_request_seconds_bucket{le="0.0001","#));
     assert!(requests[17].contains(r#"le="13.1072","#), "{requests:?}");
+    assert_eq!(bounds(&exposition, "sign_together"), ["1.0", "2.0", "4.0", "8.0", "+Inf"]);
     assert_eq!(
         bounds(&exposition, "store_commit_group"),
         ["1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0", "256.0", "512.0", "+Inf"]
