@@ -1,16 +1,19 @@
 //! Composition: opens every module once, connects them, supervises their tasks, runs until shutdown.
 
+mod background;
 mod bootstrap;
 mod dev;
+mod failpoint;
 mod process;
 mod serve;
 mod services;
 mod signals;
 mod wiring;
 
+pub use background::{Background, BackgroundTask, TaskEnded};
 pub use bootstrap::Layout;
 pub use dev::{Access, Dev, DevError};
 pub use serve::{Listeners, LoopbackListener, Running, ServeError, serve};
 pub use services::{Ambient, OpenError, Services};
 pub use signals::stop_signal;
-pub use wiring::{Background, Wiring};
+pub use wiring::Wiring;

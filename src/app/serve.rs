@@ -8,13 +8,13 @@ use tokio::{
     sync::watch,
 };
 
-use super::{OpenError, Services, Wiring, process, signals::StopSignal};
+use super::{Background, BackgroundTask, OpenError, Services, TaskEnded, Wiring, process, signals::StopSignal};
 use crate::{
     config::{ConfigErrors, Settings},
-    http,
+    http::{self, RequestObserver},
     listener::{self, Listener},
     ops,
-    telemetry::{Alarm, Metrics},
+    telemetry::{Alarm, Metrics, RequestLog},
 };
 
 /// Sockets to serve on: inherited ones (systemd, `LISTEN_FDS`), or bound to the addresses in the settings.
@@ -39,6 +39,9 @@ pub enum ServeError {
     Open(#[from] OpenError),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
+    /// The process drained, and must be started again.
+    #[error(transparent)]
+    Task(#[from] TaskEnded),
 }
 
 impl Listeners {
@@ -60,10 +63,11 @@ impl Listeners {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. `reload` is called at SIGHUP; `ready` once requests are served.
+/// Serves until SIGTERM or SIGINT, or until a background task ends, then drains. `reload` is called at SIGHUP; `ready` once
+/// requests are served.
 ///
 /// # Errors
-/// [`ServeError`] where the service cannot start.
+/// [`ServeError`] where the service cannot start, or a background task ended.
 pub async fn serve(
     settings: Settings,
     services: Services,
@@ -77,25 +81,25 @@ pub async fn serve(
     let running = Running { public: listeners.public.local_addr(), ops: listeners.ops.local_addr() };
     let (stop, stopped) = watch::channel(false);
     let (stop_ops, ops_stopped) = watch::channel(false);
-    let public_server = tokio::spawn(serve_public(&wiring, listeners.public, stopped));
-    let ops_server = tokio::spawn(serve_ops(&wiring, listeners.ops, ops_stopped));
-    let background = wiring.start();
+    let mut background = wiring.start();
+    background.spawn(BackgroundTask::PublicListener, serve_public(&wiring, listeners.public, stopped));
+    background.spawn(BackgroundTask::OpsListener, serve_ops(&wiring, listeners.ops, ops_stopped));
     ready(running);
     notify(&[sd_notify::NotifyState::Ready]);
 
-    until_stopped(&wiring, reload).await?;
+    let outcome = until_stopped(&wiring, &mut background, reload).await;
 
     // The ops listener stops last, so that `/readyz` reports the drain.
     wiring.state().readiness.drain();
     notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
-    let _ = public_server.await;
+    background.join(BackgroundTask::PublicListener).await;
     let _ = stop_ops.send(true);
-    let _ = ops_server.await;
+    background.join(BackgroundTask::OpsListener).await;
     drop(background);
     wiring.deregister().await;
     tracing::info!("drained");
-    Ok(())
+    outcome
 }
 
 fn serve_public(
@@ -104,7 +108,8 @@ fn serve_public(
     stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let config = wiring.settings().server().clone();
-    listener::serve(listener, config, service(wiring.routes(), Some(Arc::clone(wiring.services().metrics()))), stop)
+    let observer = observer(wiring, Some(Arc::clone(wiring.services().metrics())));
+    listener::serve(listener, config, service(wiring.routes(), observer), stop)
 }
 
 fn serve_ops(
@@ -115,7 +120,12 @@ fn serve_ops(
     let health = http::health_routes(Arc::clone(&wiring.state().readiness));
     let routes = ops::router(Arc::clone(wiring.services().metrics())).merge(health);
     let config = wiring.settings().server().clone();
-    listener::serve(listener, config, service(http::middleware::wrap(routes, None), None), stop)
+    let observer = observer(wiring, None);
+    listener::serve(listener, config, service(http::middleware::wrap(routes, observer.clone()), observer), stop)
+}
+
+fn observer(wiring: &Wiring, metrics: Option<Arc<Metrics>>) -> RequestObserver {
+    RequestObserver { metrics, log: wiring.state().request_log }
 }
 
 /// Listener on a free loopback port, for a service inside another program (the demo).
@@ -138,23 +148,30 @@ impl LoopbackListener {
     /// Serves these routes until dropped.
     pub async fn serve(self, routes: Router) {
         let (_stop, stopped) = watch::channel(false);
-        listener::serve(self.0, listener::Config::default(), service(routes, None), stopped).await;
+        let observer = RequestObserver { metrics: None, log: RequestLog::None };
+        listener::serve(self.0, listener::Config::default(), service(routes, observer), stopped).await;
     }
 }
 
 /// Makes the service that a listener runs from its routes.
-fn service(router: Router, metrics: Option<Arc<Metrics>>) -> listener::Service {
-    let raw_refusal = Arc::new(http::middleware::refused_unread);
+fn service(router: Router, observer: RequestObserver) -> listener::Service {
+    let metrics = observer.metrics.clone();
+    let raw_refusal = Arc::new(move |status| http::middleware::refused_unread(status, &observer));
     listener::Service { router, raw_refusal, metrics, deadline: http::middleware::REQUEST_DEADLINE }
 }
 
-/// Handles SIGHUP until SIGTERM or SIGINT arrives.
-async fn until_stopped(wiring: &Wiring, reload: impl Fn() -> Result<Settings, ConfigErrors>) -> Result<(), ServeError> {
+/// Handles SIGHUP until SIGTERM or SIGINT arrives, or a background task ends.
+async fn until_stopped(
+    wiring: &Wiring,
+    background: &mut Background,
+    reload: impl Fn() -> Result<Settings, ConfigErrors>,
+) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let mut stop = StopSignal::listen().map_err(ServeError::Signals)?;
     loop {
         tokio::select! {
             () = stop.received() => return Ok(()),
+            ended = background.ended() => return Err(ended.into()),
             _ = hangup.recv() => {
                 let reloaded = match reload() {
                     Ok(new) => wiring.reload(new).await,

@@ -145,6 +145,7 @@ impl Services {
             user_hash: Arc::clone(&self.user_hash),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
+            metrics: Arc::clone(&self.metrics),
         };
         Issuer::new(parts, settings.policies(), SealingKeys::derive(settings.sealing()))
     }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 
-use super::{OpenError, Services};
+use super::{
+    OpenError, Services,
+    background::{Background, BackgroundTask},
+};
 use crate::{
     config::Settings,
     domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
@@ -25,15 +28,6 @@ pub struct Wiring {
     settings: Arc<ArcSwap<Settings>>,
     node_config: watch::Sender<Arc<node::Config>>,
     scheduler_setup: watch::Sender<Option<Arc<SchedulerSetup>>>,
-}
-
-/// Background tasks of a service; they end when this is dropped.
-pub struct Background(Vec<JoinHandle<()>>);
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
-    }
 }
 
 impl Wiring {
@@ -92,15 +86,17 @@ impl Wiring {
 
     /// Starts the node's background work.
     pub fn start_node(&self) -> Background {
+        let mut background = Background::new(Arc::clone(self.services.metrics()));
         let agent = NodeAgent::new(Arc::clone(&self.node));
-        Background(vec![tokio::spawn(agent.run(self.node_config.subscribe()))])
+        background.spawn(BackgroundTask::Node, agent.run(self.node_config.subscribe()));
+        background
     }
 
     /// Starts the node's background work and the scheduler of key rotation.
     pub fn start(&self) -> Background {
         let scheduler = RotationScheduler::new(Arc::clone(self.services.metrics()), Arc::clone(&self.state.readiness));
         let mut background = self.start_node();
-        background.0.push(tokio::spawn(scheduler.run(self.scheduler_setup.subscribe())));
+        background.spawn(BackgroundTask::Rotation, scheduler.run(self.scheduler_setup.subscribe()));
         background
     }
 
@@ -142,6 +138,7 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
         jwks: Jwks::default(),
         readiness: Arc::new(Readiness::default()),
         metrics: Arc::clone(services.metrics()),
+        request_log: settings.log().requests,
         clock: Arc::clone(services.clock()),
     })
 }

@@ -31,9 +31,11 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async { if self.dev { self.dev(context).await } else { self.real(context).await } })?;
+        let served =
+            runtime.block_on(async { if self.dev { self.dev(context).await } else { self.real(context).await } });
         // Work that is still blocked on a disk must not delay the exit.
         runtime.shutdown_background();
+        served?;
         Ok(ExitCode::SUCCESS)
     }
 

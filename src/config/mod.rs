@@ -1,5 +1,5 @@
 //! The configuration: defaults, one TOML file over them, the environment over that, flags over all. Every error is
-//! reported at once, with its at_braze.
+//! reported at once, with its origin.
 
 mod apps;
 mod braze;

@@ -78,7 +78,7 @@ pub async fn demo(
 
     let operator = services.operator(&settings)?;
     let wiring = Arc::new(Wiring::open(Arc::new(settings), Arc::new(services)).await?);
-    let background = wiring.start_node();
+    let mut background = wiring.start_node();
     let cut = Cut::default();
     let shown = Shown {
         site: format!("http://{site_address}"),
@@ -98,6 +98,7 @@ pub async fn demo(
         never = sandbox::serve(sandbox) => match never {},
         ended = axum::serve(site, site_routes).into_future() => ended.map_err(|why| DemoError::Site(site_address, why))?,
         () = service.serve(routes) => {}
+        ended = background.ended() => return Err(DemoError::Serve(ended.into())),
     }
     drop((background, folder));
     Ok(())

@@ -12,7 +12,7 @@ use axum::{
 use ipnet::IpNet;
 
 use super::{AppState, problem::Problem};
-use crate::{domain::policy::AppPolicy, identity::Caller};
+use crate::{domain::policy::AppPolicy, identity::Caller, telemetry::record_client};
 
 /// Proof that a new signature would not wait too long. Handlers extract it first, because the check costs next to
 /// nothing.
@@ -22,13 +22,8 @@ impl FromRequestParts<Arc<AppState>> for Admitted {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
-        match state.issuer.overloaded() {
-            None => Ok(Self),
-            Some(wait) => {
-                state.metrics.request_shed();
-                Err(Problem::overloaded(wait))
-            }
-        }
+        state.issuer.admit()?;
+        Ok(Self)
     }
 }
 
@@ -80,6 +75,7 @@ impl FromRequestParts<Arc<AppState>> for Authenticated {
             limits.failure(address)?;
             return Err(Problem::unauthorized());
         };
+        record_client(&caller.client);
         limits.client(&caller.key)?;
         Ok(Self(caller))
     }

@@ -17,7 +17,11 @@ pub(super) fn layer(state: &Arc<AppState>) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(listed))
         .allow_methods([Method::POST])
-        .allow_headers([header::CONTENT_TYPE, HeaderName::from_static("x-request-id")])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("traceparent"),
+        ])
         .expose_headers([header::RETRY_AFTER, HeaderName::from_static("x-request-id")])
         .max_age(Duration::from_mins(10))
 }

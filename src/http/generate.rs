@@ -18,6 +18,7 @@ use crate::{
     domain::ids::{AppName, UserId},
     identity::NotScoped,
     issue::Issued,
+    telemetry::record_app,
 };
 
 /// Body of a mint.
@@ -47,12 +48,11 @@ pub(super) async fn generate(
     Authenticated(caller): Authenticated,
     Strict(body): Strict<GenerateRequest>,
 ) -> Result<Issued, Problem> {
+    record_app(&body.app);
     caller.may_use(&body.app)?;
     let policy = state.issuer.policy(&body.app).ok_or(NotScoped)?;
     let user =
         UserId::parse(&body.user_id, policy.user_ids()).map_err(|bad| Problem::field("user_id", bad.to_string()))?;
     let app_user = caller.vouches_for(&body.app, user)?;
-    let issued = state.issuer.mint(&app_user, body.ttl.map(Duration::from_secs)).await?;
-    state.metrics.minted(app_user.app().as_str());
-    Ok(issued)
+    Ok(state.issuer.mint(&app_user, body.ttl.map(Duration::from_secs)).await?)
 }

@@ -1,5 +1,6 @@
 //! The public listener's routes: parse, one call, encode.
 
+mod access;
 mod body;
 mod caller;
 mod cors;
@@ -14,6 +15,7 @@ mod problem;
 mod refresh;
 mod response;
 mod revoke;
+mod traceparent;
 
 use std::sync::Arc;
 
@@ -29,9 +31,10 @@ use crate::{
     clock::Clock,
     identity::ApiKeyAuthenticator,
     issue::Issuer,
-    telemetry::{Metrics, Readiness},
+    telemetry::{Metrics, Readiness, RequestLog},
 };
 
+pub use access::RequestObserver;
 pub use health::routes as health_routes;
 pub use jwks::{Jwks, JwksConfig};
 pub use limits::{LimitConfig, Limits, Quota};
@@ -47,6 +50,8 @@ pub struct AppState {
     pub jwks: Jwks,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
+    /// Requests that have an access line.
+    pub request_log: RequestLog,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -69,5 +74,5 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .routes(routes!(health::readyz))
         .split_for_parts();
     let routes = api.with_state(Arc::clone(state)).merge(openapi::pages(document));
-    middleware::wrap(routes, Some(Arc::clone(&state.metrics)))
+    middleware::wrap(routes, RequestObserver { metrics: Some(Arc::clone(&state.metrics)), log: state.request_log })
 }

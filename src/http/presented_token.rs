@@ -11,7 +11,10 @@ use super::{
     caller::{Address, Origin},
     problem::Problem,
 };
-use crate::domain::refresh_token::Presented;
+use crate::{
+    domain::refresh_token::Presented,
+    telemetry::{record_app, record_session},
+};
 
 /// Request body that has a refresh token.
 pub(super) trait RefreshTokenBody: DeserializeOwned {
@@ -53,6 +56,8 @@ fn open(state: &AppState, address: &Address, origin: &Origin, refresh_token: &st
             return Err(refusal.into());
         }
     };
+    record_app(&presented.app);
+    record_session(&presented.session);
     limits.session(presented.session)?;
     if let Some(policy) = state.issuer.policy(&presented.app) {
         origin.may_use(&policy)?;

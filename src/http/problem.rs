@@ -312,10 +312,8 @@ impl From<Refusal> for Problem {
                 "user_id is not the session's user: the app has switched users, drop this answer",
             ),
             Refusal::Overloaded(wait) => Self::overloaded(wait),
-            Refusal::Unavailable(why) => {
-                tracing::error!(why, "a request could not be answered");
-                Self::unavailable()
-            }
+            // The issuer has logged why.
+            Refusal::Unavailable(_) => Self::unavailable(),
         }
     }
 }

@@ -15,11 +15,7 @@ use super::{
     problem::Problem,
     response::TokenAnswer,
 };
-use crate::{
-    domain::{ids::AppName, session::Decision, verdict::ErrorCode},
-    issue::{Issued, RefreshError, Refreshed},
-    telemetry::Alarm,
-};
+use crate::{domain::verdict::ErrorCode, issue::Issued};
 
 /// Body of a refresh.
 #[derive(Deserialize, ToSchema)]
@@ -56,25 +52,7 @@ pub(super) async fn refresh(
     _: Admitted,
     PresentedToken { presented, body }: PresentedToken<RefreshRequest>,
 ) -> Result<Issued, Problem> {
-    let app = presented.app.clone();
-    let outcome = state.issuer.refresh(presented, body.user_id.as_deref()).await;
-    count_decision(&state, &app, &outcome);
-    outcome.map(|refreshed| refreshed.issued).map_err(|error| error.refusal.into())
-}
-
-fn count_decision(state: &AppState, app: &AppName, outcome: &Result<Refreshed, RefreshError>) {
-    let decision = match outcome {
-        Ok(refreshed) => Some(refreshed.decision),
-        Err(error) => error.decision,
-    };
-    match decision {
-        Some(Decision::Ahead { .. }) => state.metrics.alarm(Alarm::StoreLostWrites),
-        Some(Decision::Reused) => state.metrics.alarm(Alarm::Reuse),
-        _ => {}
-    }
-    if let Some(decision) = decision {
-        state.metrics.refreshed(app.as_str(), decision.as_str());
-    }
+    Ok(state.issuer.refresh(presented, body.user_id.as_deref()).await?)
 }
 
 /// Counts and logs a reported failure by its code, if Braze has such a code. Nothing else of it is kept: a client may

@@ -14,6 +14,7 @@ use crate::{
     identity::AppUser,
     secret::random,
     store::Creation,
+    telemetry::record_session,
 };
 
 impl Issuer {
@@ -25,6 +26,12 @@ impl Issuer {
     /// # Errors
     /// [`Refusal`]; no session is created for an opted-out user.
     pub async fn mint(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
+        let issued = self.reported(self.mint_with_session(app_user, shorten).await)?;
+        self.parts.metrics.minted(app_user.app().as_str());
+        Ok(issued)
+    }
+
+    async fn mint_with_session(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
         let policy = self.policy(app_user.app()).ok_or(Refusal::UnknownApp)?;
         let lifetime = shortened(&policy, shorten)?;
         let Some(rules) = policy.refresh() else { return self.mint_alone(app_user, &policy, lifetime).await };
@@ -45,7 +52,7 @@ impl Issuer {
         let policy = self.policy(app).ok_or(Refusal::UnknownApp)?;
         let app_user = AppUser::named_by_operator(app.clone(), user);
         tracing::warn!(%app, "an operator mints a token by hand");
-        self.mint_alone(&app_user, &policy, shortened(&policy, shorten)?).await
+        self.reported(self.mint_alone(&app_user, &policy, shortened(&policy, shorten)?).await)
     }
 
     async fn mint_alone(&self, app_user: &AppUser, policy: &AppPolicy, lifetime: Duration) -> Result<Issued, Refusal> {
@@ -67,6 +74,7 @@ impl Issuer {
     ) -> Result<IssuedRefreshToken, Refusal> {
         let user_hash = self.parts.user_hash.hash(app_user.user());
         let session = new_session(SessionId::new(now, random(&*self.parts.entropy)?), app_user, user_hash, rules, now);
+        record_session(&session.id);
         let contents = Contents {
             session: session.id,
             app: app_user.app().clone(),

@@ -1,5 +1,6 @@
 //! Operations on tokens: [`mint`](Issuer::mint) at login, [`refresh`](Issuer::refresh) from the auth-failure callback,
-//! [`revoke`](Issuer::revoke) at logout. Mint and refresh share `token` and `refresh_token`.
+//! [`revoke`](Issuer::revoke) at logout. Mint and refresh share `token` and `refresh_token`. Each operation counts and logs
+//! its own outcome, so that no caller has to.
 
 mod mint;
 mod refresh;
@@ -8,7 +9,7 @@ mod refusal;
 mod revoke;
 mod token;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 
@@ -22,9 +23,9 @@ use crate::{
     keyring::Keyring,
     secret::Entropy,
     store::Store,
+    telemetry::Metrics,
 };
 
-pub use refresh::{RefreshError, Refreshed};
 pub use refresh_token::IssuedRefreshToken;
 pub use refusal::Refusal;
 pub use token::Issued;
@@ -42,6 +43,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness for token ids, session ids, nonces and jitter.
     pub entropy: Arc<dyn Entropy>,
+    /// Counters of mints, refreshes and alarms.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Issuer: mints, refreshes and revokes tokens.
@@ -73,8 +76,23 @@ impl Issuer {
         self.policies.load().values().any(|policy| policy.allowed_origins.iter().any(|allowed| allowed == origin))
     }
 
-    /// Returns the time after which a client should try again, where a new signature would wait too long.
-    pub fn overloaded(&self) -> Option<Duration> {
-        self.parts.keyring.overloaded()
+    /// Checks that a signature requested now would be ready in time.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`].
+    pub fn admit(&self) -> Result<(), Refusal> {
+        self.reported(self.parts.keyring.overloaded().map_or(Ok(()), |wait| Err(Refusal::Overloaded(wait))))
+    }
+
+    /// Counts and logs the refusals that the service causes itself.
+    fn reported<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+        outcome.inspect_err(|refusal| match refusal {
+            Refusal::Overloaded(wait) => {
+                self.parts.metrics.request_shed();
+                tracing::info!(wait_ms = wait.as_millis(), "a signature was shed: too many wait");
+            }
+            Refusal::Unavailable(why) => tracing::error!(why, "a request could not be answered"),
+            _ => {}
+        })
     }
 }

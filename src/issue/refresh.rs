@@ -12,36 +12,9 @@ use crate::{
         session::{Decision, Ended, Session, decide},
     },
     identity::AppUser,
-    store::{Advance, StoreError},
+    store::Advance,
+    telemetry::Alarm,
 };
-
-/// Refresh that gave a new token.
-#[derive(Debug)]
-pub struct Refreshed {
-    pub issued: Issued,
-    pub decision: Decision,
-}
-
-/// Refresh that gave no token.
-#[derive(Debug)]
-pub struct RefreshError {
-    /// Answer for the app.
-    pub refusal: Refusal,
-    /// Decision on the session, where the session was read.
-    pub decision: Option<Decision>,
-}
-
-impl From<Refusal> for RefreshError {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, decision: None }
-    }
-}
-
-impl From<StoreError> for RefreshError {
-    fn from(error: StoreError) -> Self {
-        Refusal::from(error).into()
-    }
-}
 
 /// Signed token and its expiry, kept for a second attempt.
 type Signed = (SignedToken, UnixMillis);
@@ -62,21 +35,25 @@ impl Issuer {
     /// `guard` is the user that the app believes to be logged in: where it is not the session's user, nothing changes.
     ///
     /// # Errors
-    /// [`RefreshError`]; after a fault of the service the refresh token is still valid.
-    pub async fn refresh(&self, presented: Presented, guard: Option<&str>) -> Result<Refreshed, RefreshError> {
+    /// [`Refusal`]; after a fault of the service the refresh token is still valid.
+    pub async fn refresh(&self, presented: Presented, guard: Option<&str>) -> Result<Issued, Refusal> {
+        self.reported(self.trade(presented, guard).await)
+    }
+
+    async fn trade(&self, presented: Presented, guard: Option<&str>) -> Result<Issued, Refusal> {
         if guard.is_some_and(|user| user != presented.user.as_str()) {
-            return Err(Refusal::UserMismatch.into());
+            return Err(Refusal::UserMismatch);
         }
         let attempt = self.attempt(presented)?;
         let mut signed = None;
         // Where another request advanced the counter first, the session is read again, once: it has the new counter
         // then.
         for _ in 0..2 {
-            if let Some(refreshed) = self.try_once(&attempt, &mut signed).await? {
-                return Ok(refreshed);
+            if let Some(issued) = self.try_once(&attempt, &mut signed).await? {
+                return Ok(issued);
             }
         }
-        Err(Refusal::Unavailable("the session changes too fast, try again".to_owned()).into())
+        Err(Refusal::Unavailable("the session changes too fast, try again".to_owned()))
     }
 
     fn attempt(&self, presented: Presented) -> Result<Attempt, Refusal> {
@@ -88,13 +65,9 @@ impl Issuer {
     }
 
     /// Reads the session and acts on the decision; `None` where another request advanced the session meanwhile.
-    async fn try_once(
-        &self,
-        attempt: &Attempt,
-        signed: &mut Option<Signed>,
-    ) -> Result<Option<Refreshed>, RefreshError> {
+    async fn try_once(&self, attempt: &Attempt, signed: &mut Option<Signed>) -> Result<Option<Issued>, Refusal> {
         let Some(session) = self.parts.store.session(attempt.presented.session).await? else {
-            return Err(attempt.unknown());
+            return Err(self.refused(attempt, attempt.unknown()));
         };
         let decision = decide(&session, &attempt.presented, attempt.now, attempt.rules);
         match decision {
@@ -104,17 +77,17 @@ impl Issuer {
             Decision::Repeat => {
                 let (token, expires) = self.signed(attempt, signed).await?;
                 let issued = self.issued(attempt, (token, expires), &attempt.newest_contents(&session))?;
-                Ok(Some(Refreshed { issued, decision }))
+                self.decided(attempt, decision);
+                Ok(Some(issued))
             }
             Decision::Reused => {
+                self.alarm_of_reuse(&session);
                 self.parts.store.end_session(session.id, Ended::Reused, attempt.now).await?;
-                let (session, app) = (session.id, &session.app);
-                tracing::warn!(%session, %app, "a replaced refresh token was presented again: the session is ended");
-                Err(refused(Refusal::InvalidToken, decision))
+                Err(self.refused(attempt, decision))
             }
-            Decision::Expired => Err(refused(Refusal::ExpiredToken, decision)),
-            Decision::OptedOut => Err(refused(Refusal::OptedOut, decision)),
-            Decision::Revoked | Decision::Superseded => Err(refused(Refusal::InvalidToken, decision)),
+            Decision::Expired | Decision::OptedOut | Decision::Revoked | Decision::Superseded => {
+                Err(self.refused(attempt, decision))
+            }
         }
     }
 
@@ -126,7 +99,7 @@ impl Issuer {
         decision: Decision,
         to: u64,
         signed: &mut Option<Signed>,
-    ) -> Result<Option<Refreshed>, RefreshError> {
+    ) -> Result<Option<Issued>, Refusal> {
         let token = self.signed(attempt, signed).await?;
         let step = attempt.step(session, to);
         if !self.parts.store.advance_session(step).await? {
@@ -134,11 +107,12 @@ impl Issuer {
             return Ok(None);
         }
         if let Decision::Ahead { .. } = decision {
-            tracing::error!(session = %session.id, app = %session.app, stored = session.counter, to,
-                "a refresh token is newer than the store: the store lost writes");
+            self.alarm_of_lost_writes(session, to);
         }
         let next = Session { counter: to, rotated: step.rotated, idle_expires: step.idle_expires, ..session.clone() };
-        Ok(Some(Refreshed { issued: self.issued(attempt, token, &attempt.newest_contents(&next))?, decision }))
+        let issued = self.issued(attempt, token, &attempt.newest_contents(&next))?;
+        self.decided(attempt, decision);
+        Ok(Some(issued))
     }
 
     async fn signed(&self, attempt: &Attempt, signed: &mut Option<Signed>) -> Result<Signed, Refusal> {
@@ -152,17 +126,40 @@ impl Issuer {
         let refresh = self.issue_refresh_token(contents, attempt.now, attempt.lifetime)?;
         Ok(Issued { token, now: attempt.now, expires, refresh: Some(refresh) })
     }
+
+    /// Counts a decision that was carried out.
+    fn decided(&self, attempt: &Attempt, decision: Decision) {
+        self.parts.metrics.refreshed(attempt.presented.app.as_str(), decision.as_str());
+    }
+
+    /// Counts a decision that gives no token, and returns the app's answer.
+    fn refused(&self, attempt: &Attempt, decision: Decision) -> Refusal {
+        self.decided(attempt, decision);
+        match decision {
+            Decision::Expired => Refusal::ExpiredToken,
+            Decision::OptedOut => Refusal::OptedOut,
+            _ => Refusal::InvalidToken,
+        }
+    }
+
+    /// Raised before the session is ended: the copy of the token is there even if the store does not answer.
+    fn alarm_of_reuse(&self, session: &Session) {
+        self.parts.metrics.alarm(Alarm::Reuse);
+        tracing::warn!(session = %session.id, app = %session.app, "a replaced refresh token came back: its session ends");
+    }
+
+    fn alarm_of_lost_writes(&self, session: &Session, to: u64) {
+        self.parts.metrics.alarm(Alarm::StoreLostWrites);
+        tracing::error!(session = %session.id, app = %session.app, stored = session.counter, to,
+            "a refresh token is newer than the store: the store lost writes");
+    }
 }
 
 impl Attempt {
-    /// Refuses a refresh whose session is not in the store: it ended and was purged, or the store lost it.
-    fn unknown(&self) -> RefreshError {
+    /// Returns the decision where the session is not in the store: it ended and was purged, or was never there.
+    fn unknown(&self) -> Decision {
         let over = self.now >= self.presented.expires || self.now >= self.presented.idle_expires;
-        if over {
-            refused(Refusal::ExpiredToken, Decision::Expired)
-        } else {
-            refused(Refusal::InvalidToken, Decision::Revoked)
-        }
+        if over { Decision::Expired } else { Decision::Revoked }
     }
 
     /// Returns the session's advance to counter `to`.
@@ -184,8 +181,4 @@ impl Attempt {
             shortened: self.presented.shortened,
         }
     }
-}
-
-fn refused(refusal: Refusal, decision: Decision) -> RefreshError {
-    RefreshError { refusal, decision: Some(decision) }
 }

@@ -10,7 +10,7 @@ impl Issuer {
     /// [`Refusal::Unavailable`] only: the session may still be live, and the app should try again.
     pub async fn revoke(&self, presented: &Presented) -> Result<(), Refusal> {
         let now = self.parts.clock.now();
-        self.parts.store.end_session(presented.session, Ended::Logout, now).await?;
-        Ok(())
+        let ended = self.parts.store.end_session(presented.session, Ended::Logout, now).await;
+        self.reported(ended.map(drop).map_err(Refusal::from))
     }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt};
 
+use super::request_span::ALWAYS;
+
 /// Level and form of the logs: `[log]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -11,11 +13,13 @@ pub struct LogConfig {
     pub level: String,
     /// `text` for people, `json` for machines.
     pub format: LogFormat,
+    /// Requests that have an access line.
+    pub requests: RequestLog,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text }
+        Self { level: "info".to_owned(), format: LogFormat::Text, requests: RequestLog::All }
     }
 }
 
@@ -27,6 +31,18 @@ pub enum LogFormat {
     Text,
     /// One JSON object.
     Json,
+}
+
+/// Requests that have an access line, at the level `info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestLog {
+    /// Each request for a token, and each refusal on any route.
+    All,
+    /// Each refusal.
+    Refusals,
+    /// No request.
+    None,
 }
 
 impl LogConfig {
@@ -42,6 +58,11 @@ impl LogConfig {
 /// Starts logging for the process. Changes nothing where a logger is installed already, as in tests.
 pub fn init(config: &LogConfig) {
     let filter = EnvFilter::builder().parse_lossy(&config.level);
+    // An event of any target and level shows the request that it belongs to.
+    let filter = match ALWAYS.parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -49,7 +70,7 @@ pub fn init(config: &LogConfig) {
         .with_ansi(false);
     let started = match config.format {
         LogFormat::Text => lines.finish().try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).finish().try_init(),
     };
     drop(started);
 }

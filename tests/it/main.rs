@@ -9,6 +9,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod architecture;
+#[cfg(debug_assertions)]
+mod background;
 #[cfg(feature = "crypto-mb")]
 mod batch;
 #[cfg(feature = "sandbox")]
@@ -36,6 +38,7 @@ mod limits;
 mod listener;
 mod middleware;
 mod refresh;
+mod request_log;
 #[cfg(feature = "sandbox")]
 mod rotate;
 #[cfg(feature = "sandbox")]

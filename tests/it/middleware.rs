@@ -1,6 +1,7 @@
 //! Common to every answer: problem documents, request ids, security headers, CORS; and the plain routes.
 
 use axum::body::Body;
+use countersign::{http::RequestObserver, telemetry::RequestLog};
 use http::{Method, Request, header};
 use serde_json::{Value, json};
 
@@ -208,12 +209,42 @@ async fn the_page_needs_nothing_from_outside() {
     }
 }
 
+/// Nothing that a client sends makes a label: not a path, not a method.
+#[tokio::test]
+async fn requests_are_counted_by_route_method_and_status() {
+    let service = TestService::new().await;
+    let login = service.login("u-1").await;
+    service.refresh("junk").await.problem(401, "invalid_token");
+    service.revoke(&login.text("refresh_token")).await.ok();
+    for (method, path) in
+        [("GET", "/canary-1"), ("GET", "/v1/token/canary-2"), ("CANARY", "/healthz"), ("CANARY", "/x")]
+    {
+        service.send(request(method, path)).await;
+    }
+    service.send(request("GET", "/docs/swagger-ui.css")).await.ok();
+    let count = |route: &str, method: &str, status: u16| {
+        let labels = format!(r#"{{route="{route}",method="{method}",status="{status}"}}"#);
+        service.metric(&format!("countersign_http_requests_total{labels}"))
+    };
+    assert_eq!(count("/v1/token/generate", "POST", 200), 1.0);
+    assert_eq!(count("/v1/token/refresh", "POST", 401), 1.0);
+    assert_eq!(count("/v1/token/revoke", "POST", 200), 1.0);
+    assert_eq!(count("unmatched", "GET", 404), 2.0);
+    assert_eq!(count("/healthz", "other", 405), 1.0);
+    assert_eq!(count("unmatched", "other", 404), 1.0);
+    let took = |route: &str| service.metric(&format!(r#"countersign_http_request_seconds_count{{route="{route}"}}"#));
+    assert_eq!((took("/v1/token/generate"), took("unmatched")), (1.0, 3.0));
+    let metrics = service.services.metrics().encode();
+    assert!(!metrics.to_lowercase().contains("canary") && !metrics.contains("swagger-ui.css"), "{metrics}");
+}
+
 #[tokio::test]
 async fn a_panic_is_an_answer_and_a_metric() {
     let metrics = countersign::telemetry::Metrics::new();
     let routes =
         axum::Router::new().route("/", axum::routing::get(async || -> &'static str { panic!("a secret in a panic") }));
-    let routes = countersign::http::middleware::wrap(routes, Some(metrics.clone()));
+    let observer = RequestObserver { metrics: Some(metrics.clone()), log: RequestLog::All };
+    let routes = countersign::http::middleware::wrap(routes, observer);
     for _ in 0..2 {
         let response = tower::ServiceExt::oneshot(routes.clone(), request("GET", "/")).await.unwrap();
         assert_eq!(response.status(), 500);

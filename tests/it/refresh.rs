@@ -51,6 +51,19 @@ async fn a_refresh_gives_a_new_token_and_a_new_refresh_token() {
     assert_eq!(service.metric(r#"countersign_refreshes_total{app="web",decision="rotate"}"#), 1.0);
 }
 
+/// No front door has to count: the verb does.
+#[tokio::test]
+async fn the_issuer_counts_its_decisions_and_raises_its_alarms() {
+    let service = TestService::new().await;
+    let first = service.session("u-1").await;
+    let second = service.refresh(&first).await.ok().text("refresh_token");
+    service.refresh(&second).await.ok();
+    service.clock.forward(Duration::from_mins(1));
+    service.state.issuer.refresh(presented(&service, &first), None).await.unwrap_err();
+    assert_eq!(service.metric(r#"countersign_alarms_total{kind="reuse"}"#), 1.0);
+    assert_eq!(service.metric(r#"countersign_refreshes_total{app="web",decision="reused"}"#), 1.0);
+}
+
 #[tokio::test]
 async fn a_refresh_token_knows_its_place_and_its_times() {
     let service = TestService::new().await;

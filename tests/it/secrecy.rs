@@ -80,16 +80,20 @@ async fn every_flow() -> Flows {
         .unwrap()
         .ok();
     answers.push_str(&String::from_utf8(service.refresh(&first).await.unwrap().body).unwrap());
+    // Parts of a request that an access line must not repeat: a path, a query, headers that are not what they should be.
+    let headers = [("x-request-id", "canary id"), ("traceparent", "00-canarytrace-00f067aa0ba902b7-01")];
+    let odd = json!({ "refresh_token": "csr1_canaryjunk" });
+    service.post_with("/v1/token/refresh?token=canaryquery", None, &odd, &headers).await.unwrap();
+    service.get(&format!("{}/v1/token/canarypath", service.url)).await.problem(404, "client_error");
     let metrics = String::from_utf8(service.get(&format!("{}/metrics", service.ops_url)).await.body).unwrap();
     let (_, _, err) = service.stop();
     logs.push_str(&err);
 
     secrets.extend([key[22..].to_owned(), first[5..].to_owned(), refreshed.text("refresh_token")[5..].to_owned()]);
     secrets.extend([login.text("token"), refreshed.text("token")].iter().map(|token| signature(token).to_owned()));
-    secrets.extend(
-        ["canary-bearer", "canary1", "canaryjunk", "canary-reason", "canary-other", "canary-mismatch"]
-            .map(str::to_owned),
-    );
+    let canaries = ["canary-bearer", "canary1", "canaryjunk", "canary-reason", "canary-other", "canary-mismatch"];
+    secrets.extend(canaries.map(str::to_owned));
+    secrets.extend(["canary id", "canarytrace", "canaryquery", "canarypath"].map(str::to_owned));
     secrets.push(user);
     let sealing = fs::read_to_string(path.join("sealing.secret")).unwrap();
     secrets.push(sealing.trim().split(':').nth(1).unwrap().to_owned());
@@ -104,6 +108,7 @@ async fn no_secret_is_written_down() {
         "the logs are at their most talkative: {}",
         flows.logs
     );
+    assert_access_lines(&flows.logs);
     let pem = contents(&flows.folder.path().join("keys"));
     let key_lines: Vec<String> = pem
         .iter()
@@ -124,6 +129,27 @@ async fn no_secret_is_written_down() {
         for secret in &flows.secrets {
             assert!(!holds(bytes, secret), "{secret} is in {path}");
         }
+    }
+}
+
+/// The access lines of every flow are among the logs that are searched.
+fn assert_access_lines(logs: &str) {
+    let events = logs.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let lines = events.filter(|event| event["target"] == "countersign::access");
+    let told: Vec<String> =
+        lines.map(|line| format!("{} {}", line["spans"][0]["route"], line["spans"][0]["status"])).collect();
+    for expected in [
+        "\"/v1/token/generate\" 200",
+        "\"/v1/token/generate\" 400",
+        "\"/v1/token/generate\" 401",
+        "\"/v1/token/generate\" 403",
+        "\"/v1/token/refresh\" 200",
+        "\"/v1/token/refresh\" 401",
+        "\"/v1/token/refresh\" 409",
+        "\"/v1/token/revoke\" 200",
+        "\"unmatched\" 404",
+    ] {
+        assert!(told.iter().any(|line| line == expected), "{expected}: {told:?}");
     }
 }
 

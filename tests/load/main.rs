@@ -22,6 +22,7 @@
     reason = "it measures real time, and rounds for people"
 )]
 
+mod access_line;
 mod client;
 mod compare;
 mod engine_table;
@@ -73,6 +74,7 @@ async fn run() -> ExitCode {
         match part {
             Part::Engines => engine_table::run(),
             Part::Summary => summary::run(&mut figures).await,
+            Part::AccessLine => access_line::run().await,
             Part::LargeStore => large_store::run(&mut figures).await,
             Part::Peers => missing = compare::run(&mut figures).await,
             Part::Grid => grid::run().await,

@@ -62,7 +62,7 @@ fn start(name: &'static str, prepare: Prepare, installation: &Installation) -> R
         .arg(installation.key_file())
         .arg(&installation.kid)
         .env("PEER_API_KEY", &installation.api_key);
-    let (process, _ready) = Process::start(&command).map_err(|why| why.to_string())?;
+    let (process, _ready) = Process::start(&command, None).map_err(|why| why.to_string())?;
     let target = Target { address, api_key: installation.api_key.clone(), app: "web".to_owned() };
     Ok(Peer { name, process, target, _built: built })
 }

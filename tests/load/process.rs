@@ -57,8 +57,8 @@ pub struct Process(Child);
 
 impl Process {
     /// Starts a command on the processor of the measured server, and waits for its first line, the ready line;
-    /// returns both.
-    pub fn start(command: &Command) -> io::Result<(Self, String)> {
+    /// returns both. Its standard error goes to a file, if one is given.
+    pub fn start(command: &Command, log: Option<fs::File>) -> io::Result<(Self, String)> {
         // The process is killed when this program ends, in whatever way.
         let mut pinned = Command::new("setpriv");
         pinned
@@ -66,6 +66,9 @@ impl Process {
             .arg(command.get_program())
             .args(command.get_args());
         pinned.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(log) = log {
+            pinned.stderr(log);
+        }
         let mut process = Self(pinned.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
         let (mut line, output) = (String::new(), process.0.stdout.take());
         BufReader::new(output.ok_or(io::ErrorKind::BrokenPipe)?).read_line(&mut line)?;

@@ -85,13 +85,23 @@ impl Service {
     /// Starts the service of an installation. It sheds requests that would wait longer than `max_wait` for a
     /// signature.
     pub fn start(installation: Installation, max_wait: &str) -> Self {
+        Self::start_with(installation, max_wait, &[("COUNTERSIGN_LOG__LEVEL", "error")], None)
+    }
+
+    /// Starts it with these variables; its log goes to a file, if one is given.
+    pub fn start_with(
+        installation: Installation,
+        max_wait: &str,
+        variables: &[(&str, &str)],
+        log: Option<fs::File>,
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
         command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "-c"]);
         command.arg(installation.config());
         command.env("COUNTERSIGN_LIMITS__ENABLED", "false").env("COUNTERSIGN_CUSTODY__MAX_WAIT", max_wait);
-        command.env("COUNTERSIGN_LOG__LEVEL", "error");
+        command.envs(variables.iter().copied());
         let begun = Instant::now();
-        let (process, line) = Process::start(&command).expect("taskset of util-linux, and the service");
+        let (process, line) = Process::start(&command, log).expect("taskset of util-linux, and the service");
         let start_to_ready = begun.elapsed();
         let ready: Value = serde_json::from_str(&line).expect("a ready line");
         let address = ready["url"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();

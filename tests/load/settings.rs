@@ -12,6 +12,8 @@ pub enum Part {
     Engines,
     /// The figures that have targets.
     Summary,
+    /// The cost of the access line.
+    AccessLine,
     /// Refreshes in a large store beside a small one.
     LargeStore,
     /// Comparable servers with the same contract.
@@ -20,9 +22,10 @@ pub enum Part {
     Grid,
 }
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("engines", Part::Engines),
     ("summary", Part::Summary),
+    ("log", Part::AccessLine),
     ("refresh2m", Part::LargeStore),
     ("peers", Part::Peers),
     ("grid", Part::Grid),
@@ -33,7 +36,7 @@ pub fn parts() -> Vec<Part> {
     let Ok(chosen) = env::var("LOAD_PARTS") else { return PARTS.map(|(_, part)| part).to_vec() };
     let known = |name: &str| PARTS.iter().any(|(known, _)| *known == name);
     let names: Vec<&str> = chosen.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    assert!(names.iter().all(|name| known(name)), "LOAD_PARTS knows engines, summary, refresh2m, peers, grid");
+    assert!(names.iter().all(|name| known(name)), "LOAD_PARTS knows engines, summary, log, refresh2m, peers, grid");
     PARTS.iter().filter(|(name, _)| names.contains(name)).map(|(_, part)| *part).collect()
 }
 

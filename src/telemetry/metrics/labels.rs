@@ -44,6 +44,18 @@ pub(super) struct DriftLabels {
     pub(super) kind: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct RequestLabels {
+    pub(super) route: String,
+    pub(super) method: &'static str,
+    pub(super) status: u32,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct RouteLabel {
+    pub(super) route: String,
+}
+
 /// Event that an operator must know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
@@ -66,6 +78,8 @@ pub enum Alarm {
     Drift,
     /// Signatures that were computed together came out wrong again and again.
     SignatureFaults,
+    /// A background task panicked or ended; the process drains and exits.
+    Task,
 }
 
 /// Kind of work that the store does.

@@ -18,7 +18,9 @@ use prometheus_client::{
 use strum::VariantArray;
 
 pub use self::labels::{Alarm, StoreWork};
-use self::labels::{AppLabel, CodeLabel, DecisionLabels, DriftLabels, KeyLabels, KindLabel, WorkLabel};
+use self::labels::{
+    AppLabel, CodeLabel, DecisionLabels, DriftLabels, KeyLabels, KindLabel, RequestLabels, RouteLabel, WorkLabel,
+};
 
 /// Declares every metric of the service, each in one place: `name: type, help`, where its type has no default
 /// `name: type = constructor, help`, and with a unit `name: type = constructor, unit, help`.
@@ -69,12 +71,19 @@ metrics! {
     braze_drift: Family<DriftLabels, Gauge>, "What is not as it should be at Braze, by kind, at the last look";
     connections: Gauge, "Open connections on the public listener";
     connections_refused: Counter, "Connections closed at a cap";
-    http_requests: Counter, "Requests on the public listener";
+    http_requests: Family<RequestLabels, Counter>, "Requests on the public listener, by matched route, method and status";
+    http_request: Family<RouteLabel, Histogram, fn() -> Histogram> = Family::new_with_constructor(request_times), Seconds,
+        "Requests on the public listener, from their headers to their answer, by matched route";
 }
 
 /// Buckets of 10 µs to about 1.3 s, each twice the one before.
 fn times() -> Histogram {
     Histogram::new(exponential_buckets(0.000_01, 2.0, 18))
+}
+
+/// Buckets of 100 µs to about 13 s, each twice the one before.
+fn request_times() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_1, 2.0, 18))
 }
 
 /// Buckets of 1, 2, 4 and so on, `length` of them.
@@ -211,9 +220,11 @@ impl Metrics {
         self.connections_refused.inc();
     }
 
-    /// Counts a request on the public listener.
-    pub fn request(&self) {
-        self.http_requests.inc();
+    /// Counts a request on the public listener, and observes its time. `route` and `method` come from closed sets.
+    pub fn request(&self, route: &str, method: &'static str, status: u16, took: Duration) {
+        let labels = RequestLabels { route: route.to_owned(), method, status: status.into() };
+        self.http_requests.get_or_create(&labels).inc();
+        self.http_request.get_or_create(&RouteLabel { route: route.to_owned() }).observe(took.as_secs_f64());
     }
 }
 

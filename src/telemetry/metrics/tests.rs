@@ -44,8 +44,11 @@ const DESCRIPTIONS: &str = "\
 # TYPE countersign_connections gauge
 # HELP countersign_connections_refused Connections closed at a cap.
 # TYPE countersign_connections_refused counter
-# HELP countersign_http_requests Requests on the public listener.
+# HELP countersign_http_requests Requests on the public listener, by matched route, method and status.
 # TYPE countersign_http_requests counter
+# HELP countersign_http_request_seconds Requests on the public listener, from their headers to their answer, by matched route.
+# TYPE countersign_http_request_seconds histogram
+# UNIT countersign_http_request_seconds seconds
 # HELP countersign_build This build.
 # TYPE countersign_build info
 # EOF";
@@ -63,6 +66,7 @@ fn with_every_series() -> Arc<Metrics> {
     metrics.live_sessions("web", 3);
     metrics.keys(std::iter::once(("main".to_owned(), "kid".to_owned(), "active", Duration::from_secs(7))));
     metrics.drift("main", [("unknown_key", 1)]);
+    metrics.request("/v1/token/generate", "POST", 200, Duration::from_millis(1));
     metrics
 }
 
@@ -100,11 +104,14 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         r#"countersign_alarms_total{kind="signature_faults"} 0"#,
         r#"countersign_alarms_total{kind="store"} 0"#,
         r#"countersign_alarms_total{kind="store_lost_writes"} 0"#,
+        r#"countersign_alarms_total{kind="task"} 0"#,
         r#"countersign_braze_drift{ring="main",kind="unknown_key"} 1"#,
         &version,
         "countersign_connections 0",
         "countersign_connections_refused_total 0",
-        "countersign_http_requests_total 0",
+        r#"countersign_http_request_seconds_count{route="/v1/token/generate"} 1"#,
+        r#"countersign_http_request_seconds_sum{route="/v1/token/generate"} 0.001"#,
+        r#"countersign_http_requests_total{route="/v1/token/generate",method="POST",status="200"} 1"#,
         r#"countersign_key_age_seconds{ring="main",kid="kid",state="active"} 7"#,
         r#"countersign_mints_total{app="web"} 1"#,
         r#"countersign_refreshes_total{app="web",decision="rotate"} 1"#,
@@ -140,6 +147,10 @@ fn every_histogram_has_its_buckets() {
     assert_eq!(bounds(&exposition, "sign_queue_seconds"), times);
     // One series for each kind of work.
     assert_eq!(bounds(&exposition, "store_seconds"), [times.clone(), times.clone(), times].concat());
+    let requests = exposition.lines().filter(|line| line.starts_with("countersign_http_request_seconds_bucket{"));
+    let requests: Vec<&str> = requests.collect();
+    assert!(requests.len() == 19 && requests[0].starts_with(r#"countersign_http_request_seconds_bucket{le="0.0001","#));
+    assert!(requests[17].contains(r#"le="13.1072","#), "{requests:?}");
     assert_eq!(bounds(&exposition, "sign_together"), ["1.0", "2.0", "4.0", "8.0", "+Inf"]);
     assert_eq!(
         bounds(&exposition, "store_commit_group"),

@@ -24,7 +24,7 @@ const TABLE: &[Row] = &[
     ("identity", &["domain", "clock"]),
     ("listener", &["address", "clock", "telemetry"]),
     ("keyring", &["custody", "domain"]),
-    ("issue", &["keyring", "store", "identity", "domain", "clock", "secret"]),
+    ("issue", &["keyring", "store", "identity", "domain", "clock", "secret", "telemetry"]),
     ("rotate", &["custody", "store", "braze", "domain", "clock", "telemetry"]),
     ("node", &["keyring", "custody", "store", "rotate", "domain", "clock", "telemetry"]),
     ("operate", &["rotate", "issue", "store", "custody", "braze", "domain", "clock", "secret"]),

@@ -3,7 +3,8 @@
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    thread::JoinHandle,
 };
 
 use serde_json::{Value, json};
@@ -29,7 +30,8 @@ pub struct Service {
     /// The line it printed when it was ready.
     pub ready: Value,
     stdout: BufReader<ChildStdout>,
-    stderr: Option<ChildStderr>,
+    /// Reads the log, which would otherwise fill its pipe and stop the service.
+    log: Option<JoinHandle<String>>,
     client: reqwest::Client,
 }
 
@@ -63,17 +65,20 @@ impl Service {
     fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut stderr = child.stderr.take();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        });
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let Ok(ready) = serde_json::from_str::<Value>(&line) else {
-            let mut why = String::new();
-            stderr.take().unwrap().read_to_string(&mut why).unwrap();
-            panic!("the service did not start: {line}{why}");
+            panic!("the service did not start: {line}{}", log.join().unwrap());
         };
         let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { child, url: text("url"), ops_url: text("ops_url"), ready, stdout, stderr, client }
+        Self { child, url: text("url"), ops_url: text("ops_url"), ready, stdout, log: Some(log), client }
     }
 
     /// The API key that `--dev` made.
@@ -95,15 +100,10 @@ impl Service {
 
     /// Waits for its end; everything it said on stdout and stderr.
     pub fn wait(&mut self) -> (ExitStatus, String, String) {
-        let mut stderr = self.stderr.take().unwrap();
-        let errors = std::thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).unwrap();
-            text
-        });
+        let log = self.log.take().unwrap();
         let mut out = String::new();
         self.stdout.read_to_string(&mut out).unwrap();
-        (self.child.wait().unwrap(), out, errors.join().unwrap())
+        (self.child.wait().unwrap(), out, log.join().unwrap())
     }
 
     pub async fn get(&self, url: &str) -> Answer {
@@ -111,9 +111,23 @@ impl Service {
     }
 
     pub async fn post(&self, path: &str, bearer: Option<&str>, body: &Value) -> Result<Answer, reqwest::Error> {
+        self.post_with(path, bearer, body, &[]).await
+    }
+
+    /// Posts with further headers.
+    pub async fn post_with(
+        &self,
+        path: &str,
+        bearer: Option<&str>,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, reqwest::Error> {
         let mut request = self.client.post(format!("{}{path}", self.url)).json(body);
         if let Some(bearer) = bearer {
             request = request.bearer_auth(bearer);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         Ok(read(request.send().await?).await)
     }

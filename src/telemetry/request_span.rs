@@ -1,0 +1,43 @@
+//! Span of one request: every event of the request carries its fields. Rooms add to it what they learn.
+
+use std::fmt::Display;
+
+use tracing::{
+    Span,
+    field::{Empty, display},
+};
+
+/// Directive of a filter that lets the span through whatever else is filtered.
+pub(super) const ALWAYS: &str = "countersign::request=error";
+
+/// Makes the span of a request. `method` and `route` come from closed sets: what a client sends may be secret.
+pub fn request_span(request_id: &str, trace_id: Option<&str>, method: &str, route: &str) -> Span {
+    tracing::error_span!(
+        target: "countersign::request",
+        "request",
+        request_id = %request_id,
+        trace_id = trace_id.map(display),
+        %method,
+        %route,
+        client = Empty,
+        app = Empty,
+        session = Empty,
+        status = Empty,
+        latency_ms = Empty,
+    )
+}
+
+/// Adds the authenticated client to the span of the current request.
+pub fn record_client(client: &impl Display) {
+    Span::current().record("client", display(client));
+}
+
+/// Adds the app to the span of the current request.
+pub fn record_app(app: &impl Display) {
+    Span::current().record("app", display(app));
+}
+
+/// Adds the session to the span of the current request.
+pub fn record_session(session: &impl Display) {
+    Span::current().record("session", display(session));
+}
