@@ -79,14 +79,18 @@ impl Services {
     }
 
     /// Restores a backup in place of a lost store, and ends every session in it: some of them may have been ended after
-    /// the backup was made.
+    /// the backup was made. Where this fails, no store is left: a second try begins anew, and no session came back.
     ///
     /// # Errors
-    /// [`OpenError::Store`] where a store still exists, or the backup cannot be copied.
+    /// [`OpenError`] where a store still exists, the backup cannot be copied, or the sealing secrets are not its own.
     pub async fn restore(settings: &Settings, backup: &Path) -> Result<(), OpenError> {
-        store::restore(&settings.store(), backup)?;
-        let services = Self::open(settings, Ambient::system()).await?;
-        Ok(services.operator(settings)?.store().end_every_session().await?)
+        let restoration = store::restore(&settings.store(), backup)?;
+        let Ambient { clock, entropy } = Ambient::system();
+        let copy = store::open(restoration.config(), Metrics::new())?;
+        store::open_user_hash_key(&*copy, &SealingKeys::derive(settings.sealing()), &*entropy).await?;
+        copy.end_sessions_of_app(None, clock.now()).await?;
+        drop(copy);
+        Ok(restoration.put_in_place()?)
     }
 
     /// Checks that new sealing secrets open the user-hash key, and seals that key again with their newest version.

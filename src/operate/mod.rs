@@ -85,6 +85,6 @@ impl Operator {
 
     /// Returns the operations on the store itself.
     pub fn store(&self) -> StoreUpkeep {
-        StoreUpkeep { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock) }
+        StoreUpkeep { store: Arc::clone(&self.store) }
     }
 }

@@ -1,16 +1,12 @@
-//! Operations on the store: its schema, a backup, and the end of every session after a restore.
+//! Operations on the store: its schema and a backup.
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::{
-    clock::Clock,
-    store::{Schema, Store, StoreError},
-};
+use crate::store::{Schema, Store, StoreError};
 
 /// Operators' operations on the store.
 pub struct StoreUpkeep {
     pub(super) store: Arc<dyn Store>,
-    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl StoreUpkeep {
@@ -22,11 +18,5 @@ impl StoreUpkeep {
     /// Copies the whole store to a file that must not exist yet. A server may be running on the store.
     pub async fn backup(&self, to: PathBuf) -> Result<(), StoreError> {
         self.store.backup(to).await
-    }
-
-    /// Ends every session of every app. A restored backup needs this: some of its sessions may have been ended after it
-    /// was made.
-    pub async fn end_every_session(&self) -> Result<(), StoreError> {
-        self.store.end_sessions_of_app(None, self.clock.now()).await
     }
 }

@@ -32,6 +32,7 @@ use crate::{
 };
 
 pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
+pub use sqlite::Restoration;
 pub use user_hash::{UserHashError, open_user_hash_key};
 
 /// The section `[store]` of the configuration.
@@ -62,16 +63,13 @@ pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, St
     Ok(Arc::new(sqlite::SqliteStore::open(config, metrics)?))
 }
 
-/// Copies a backup to the path of a lost store.
+/// Begins to restore a backup in place of a lost store: copies it beside the store's path. The copy is used only once
+/// it is put [in place](Restoration::put_in_place).
 ///
 /// # Errors
-/// [`StoreError::Exists`] where a store still exists; [`StoreError::Backup`] where the backup cannot be copied.
-pub fn restore(config: &Config, backup: &Path) -> Result<(), StoreError> {
-    if config.path.exists() {
-        return Err(StoreError::Exists { path: config.path.display().to_string() });
-    }
-    let failed = |why: std::io::Error| StoreError::Backup { path: backup.display().to_string(), why: why.to_string() };
-    std::fs::copy(backup, &config.path).map(drop).map_err(failed)
+/// [`StoreError::Exists`] where a file of a store still exists; [`StoreError`] where the backup cannot be copied.
+pub fn restore(config: &Config, backup: &Path) -> Result<Restoration, StoreError> {
+    Restoration::begin(config, backup)
 }
 
 /// All operations of a store.
@@ -234,9 +232,9 @@ pub struct Schema {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A store exists at the path to which a backup is to be restored.
-    #[error("{path} exists: stop the service and move that file (and its -wal and -shm) away first")]
+    #[error("{path} exists: stop the service and move the store's file, and its -wal and -shm, away first")]
     Exists { path: String },
-    /// A backup cannot be copied.
+    /// A backup cannot be read or written.
     #[error("{path}: {why}")]
     Backup { path: String, why: String },
     /// The store is unavailable, full, locked, or damaged.

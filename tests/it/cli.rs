@@ -274,6 +274,44 @@ async fn a_backup_is_restored_and_ends_every_session_in_it() {
     service.refresh(&new).await.unwrap().ok();
 }
 
+#[tokio::test]
+async fn a_failed_restore_leaves_no_store_and_no_session() {
+    let (folder, _) = init(&[]);
+    let path = folder.path();
+    let key = run_json(&["clients", "create", "backend", "--app", "web"], path)["api_key"].as_str().unwrap().to_owned();
+    let service = Service::of(&path.join("countersign.toml"));
+    let old = service.generate(&key, "u-1").await.ok().text("refresh_token");
+    run_json(&["db", "backup", "--to", "backup.db"], path);
+    service.stop();
+    for end in ["", "-shm"] {
+        let _ = fs::remove_file(path.join(format!("countersign.db{end}")));
+    }
+    // The log of the lost store would be replayed on the restored one.
+    fs::write(path.join("countersign.db-wal"), "of the lost store").unwrap();
+    let (code, _, err) = run(&["db", "restore", "--from", "backup.db"], path);
+    assert!(code == 1 && err.contains("countersign.db-wal exists"), "{err}");
+    fs::remove_file(path.join("countersign.db-wal")).unwrap();
+
+    let secret = fs::read(path.join("sealing.secret")).unwrap();
+    fs::write(path.join("sealing.secret"), format!("1:{}\n", "0123456789abcdef".repeat(4))).unwrap();
+    let (code, _, err) = run(&["db", "restore", "--from", "backup.db"], path);
+    assert!(code == 1 && err.contains("sealing secret"), "{err}");
+    assert_eq!(store_files(path), Vec::<String>::new());
+
+    fs::write(path.join("sealing.secret"), secret).unwrap();
+    run_json(&["db", "restore", "--from", "backup.db"], path);
+    assert_eq!(store_files(path), ["countersign.db"]);
+    assert_eq!(mode(&path.join("countersign.db")), 0o600);
+    let service = Service::of(&path.join("countersign.toml"));
+    service.refresh(&old).await.unwrap().problem(401, "invalid_token");
+}
+
+/// Names of the store's files in a folder, with those beside it.
+fn store_files(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("countersign.db")).collect()
+}
+
 #[test]
 fn another_sealing_secret_is_noticed() {
     let (folder, _) = init(&[]);
@@ -329,6 +367,11 @@ fn dev_is_for_this_machine_only() {
     };
     let (code, _, err) = run_with(&["serve", "--dev"], folder.path(), elsewhere);
     assert!(code != 0 && err.contains("embedded"), "{err}");
+    let mistaken = |command: &mut std::process::Command| {
+        command.env("COUNTERSIGN_LOG__LEVEL", "loud=&");
+    };
+    let (code, _, err) = run_with(&["serve", "--dev"], folder.path(), mistaken);
+    assert!(code == 78 && err.contains("log.level"), "{code}: {err}");
     assert_eq!(json!(fs::read_dir(folder.path()).unwrap().count()), 0, "nothing is left behind");
 }
 

@@ -55,7 +55,7 @@ impl StoreFile {
 }
 
 /// Like [`Path::try_exists`], but true for a symlink whose target does not exist.
-fn exists(path: &Path) -> io::Result<bool> {
+pub(super) fn exists(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -65,7 +65,7 @@ fn exists(path: &Path) -> io::Result<bool> {
 
 /// Resolves the folder of a path, and fails where others could replace files in it. The folder itself may be reached
 /// through symlinks.
-fn resolve(path: &Path, name: &StoreName) -> Result<PathBuf, StoreError> {
+pub(super) fn resolve(path: &Path, name: &StoreName) -> Result<PathBuf, StoreError> {
     let file = path.file_name().ok_or_else(|| name.unavailable("this is not the path of a file"))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|why| name.unavailable(format!("its folder: {why}")))?;
@@ -93,7 +93,7 @@ fn create_owner_only(path: &Path) -> io::Result<File> {
 }
 
 /// Syncs the folder of a file, so that the file's name is durable.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
@@ -125,7 +125,7 @@ fn loose(path: &Path, mode: u32, wanted: u32) -> StoreError {
     StoreError::LooseMode { path: path.display().to_string(), mode, wanted }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -147,7 +147,7 @@ impl NewCopy {
     pub(super) fn create(path: &Path, name: &StoreName) -> Result<Self, StoreError> {
         let path = resolve(path, name)?;
         let file = create_owner_only(&path)
-            .map_err(|why| name.unavailable(format!("cannot create the copy {}: {why}", path.display())))?;
+            .map_err(|why| StoreError::Backup { path: path.display().to_string(), why: cannot_create(&why) })?;
         Ok(Self { path, file, kept: false })
     }
 
@@ -156,12 +156,24 @@ impl NewCopy {
         &self.path
     }
 
+    /// Returns the file, to write to.
+    pub(super) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
     /// Makes the copy durable.
     pub(super) fn keep(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         sync_folder(&self.path)?;
         self.kept = true;
         Ok(())
+    }
+}
+
+fn cannot_create(why: &io::Error) -> String {
+    match why.kind() {
+        io::ErrorKind::AlreadyExists => "exists: name another file, or move this one away".to_owned(),
+        _ => why.to_string(),
     }
 }
 

@@ -38,6 +38,7 @@ mod migrations;
 mod nodes;
 mod purge;
 mod readers;
+mod restoration;
 mod rows;
 mod sessions;
 mod upkeep;
@@ -48,6 +49,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
+pub use self::restoration::Restoration;
 use self::{
     checkpoint::Checkpointer, errors::StoreName, file::StoreFile, purge::Sweep, readers::Readers, writer::Writer,
 };
