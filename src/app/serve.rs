@@ -3,12 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::Router;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::sync::watch;
 
-use super::{Background, BackgroundTask, OpenError, Services, TaskEnded, Wiring, process, signals::StopSignal};
+use super::{Background, BackgroundTask, OpenError, Services, TaskEnded, Wiring, process, signals::Signals};
 use crate::{
     config::{ConfigErrors, Settings},
     http::{self, RequestObserver},
@@ -84,10 +81,12 @@ pub async fn serve(
     let mut background = wiring.start();
     background.spawn(BackgroundTask::PublicListener, serve_public(&wiring, listeners.public, stopped));
     background.spawn(BackgroundTask::OpsListener, serve_ops(&wiring, listeners.ops, ops_stopped));
+    // A signal may arrive as soon as somebody knows that the service is ready.
+    let signals = Signals::listen().map_err(ServeError::Signals)?;
     ready(running);
     notify(&[sd_notify::NotifyState::Ready]);
 
-    let outcome = until_stopped(&wiring, &mut background, reload).await;
+    let outcome = until_stopped(&wiring, &mut background, signals, reload).await;
 
     // The ops listener stops last, so that `/readyz` reports the drain.
     wiring.state().readiness.drain();
@@ -164,15 +163,14 @@ fn service(router: Router, observer: RequestObserver) -> listener::Service {
 async fn until_stopped(
     wiring: &Wiring,
     background: &mut Background,
+    mut signals: Signals,
     reload: impl Fn() -> Result<Settings, ConfigErrors>,
 ) -> Result<(), ServeError> {
-    let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
-    let mut stop = StopSignal::listen().map_err(ServeError::Signals)?;
     loop {
         tokio::select! {
-            () = stop.received() => return Ok(()),
+            () = signals.stop.received() => return Ok(()),
             ended = background.ended() => return Err(ended.into()),
-            _ = hangup.recv() => {
+            _ = signals.hangup.recv() => {
                 let reloaded = match reload() {
                     Ok(new) => wiring.reload(new).await,
                     Err(errors) => Err(errors.to_string()),

@@ -1,8 +1,22 @@
-//! Signals that stop the process.
+//! Signals to the process: reload, and stop.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Signals that a running service handles.
+pub(super) struct Signals {
+    /// SIGHUP: asks the process to reload its configuration and keys.
+    pub(super) hangup: Signal,
+    pub(super) stop: StopSignal,
+}
+
+impl Signals {
+    /// Installs the signal handlers. Before that, each of these signals kills the process.
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self { hangup: signal(SignalKind::hangup())?, stop: StopSignal::listen()? })
+    }
+}
 
 /// SIGTERM and SIGINT: each asks the process to drain and stop.
 pub(super) struct StopSignal {

@@ -74,6 +74,18 @@ async fn sigterm_lets_the_work_under_way_finish() {
     assert!(err.contains("drained"), "{err}");
 }
 
+/// Who waits for the ready line, such as a supervisor, may send a signal at once.
+#[test]
+fn a_signal_right_after_the_ready_line_is_handled() {
+    for _ in 0..8 {
+        let mut service = Service::dev();
+        service.signal(Signal::HUP);
+        service.signal(Signal::TERM);
+        let (status, _, err) = service.wait();
+        assert!(status.success() && err.contains("drained"), "{status}: {err}");
+    }
+}
+
 #[tokio::test]
 async fn sighup_reloads_all_or_nothing() {
     let folder = tempfile::tempdir().unwrap();
