@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::{
     context::{Context, EXIT_NOT_READY, EXIT_WARNINGS},
     output::table,
-    rotate::{RingFilter, finish, rotations},
+    rotate::{RingFilter, exit_code, rotations},
 };
 use crate::{
     domain::ids::Kid,
@@ -99,12 +99,8 @@ fn apply(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
         }
         Ok(outcomes)
     })?;
-    let mut worst = ExitCode::SUCCESS;
     for outcome in &outcomes {
-        let code = finish(context, outcome)?;
-        if code != ExitCode::SUCCESS {
-            worst = code;
-        }
+        context.output.answer(outcome, outcome)?;
     }
-    Ok(worst)
+    Ok(exit_code(outcomes.iter().map(RingOutcome::outcome).max()))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::output::Output;
 use crate::{
-    app::{Ambient, Services},
+    app::{Ambient, DevError, Services},
     config::{ConfigErrors, Environment, Settings},
     operate::Operator,
 };
@@ -63,7 +63,8 @@ impl Context {
     /// Prints the error of a command; returns its exit code.
     pub(super) fn report_error(&self, error: &anyhow::Error) -> ExitCode {
         self.output.error(error);
-        if error.is::<ConfigErrors>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+        let in_dev = matches!(error.downcast_ref(), Some(DevError::Settings(_)));
+        if in_dev || error.is::<ConfigErrors>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
     }
 }
 

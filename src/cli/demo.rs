@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{context::Context, output::announce};
-use crate::demo::{DemoConfig, Shown, demo};
+use crate::demo::{DemoConfig, DemoError, Shown, demo};
 
 /// Try it all in a browser: service, local Braze, and a page that logs in with the real Web SDK
 ///
@@ -28,7 +28,11 @@ impl Demo {
         let config = DemoConfig { listen: self.listen, modules: self.modules };
         let ready = |shown: &Shown| announce(&if json { as_json(shown) } else { banner(shown) });
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(demo(config, &context.environment, ready))?;
+        runtime.block_on(demo(config, &context.environment, ready)).map_err(|error| match error {
+            // A wrong setting has an exit code of its own.
+            DemoError::Dev(error) => anyhow::Error::from(error),
+            error => error.into(),
+        })?;
         runtime.shutdown_background();
         Ok(ExitCode::SUCCESS)
     }

@@ -132,14 +132,15 @@ fn rollback(context: &Context, ring: &RingName) -> anyhow::Result<ExitCode> {
 /// Prints the outcome of a command that reconciled a ring; returns its exit code.
 pub(super) fn finish(context: &Context, outcome: &RingOutcome) -> anyhow::Result<ExitCode> {
     context.output.answer(outcome, outcome)?;
-    Ok(exit_code(outcome.outcome()))
+    Ok(exit_code(Some(outcome.outcome())))
 }
 
-fn exit_code(outcome: Outcome) -> ExitCode {
-    match outcome {
-        Outcome::Done => ExitCode::SUCCESS,
-        Outcome::Waiting => ExitCode::from(EXIT_WARNINGS),
-        Outcome::BrazeSilent => ExitCode::from(EXIT_NOT_READY),
+/// Returns the exit code for the worst outcome of some rings; `None`: there is no ring.
+pub(super) fn exit_code(worst: Option<Outcome>) -> ExitCode {
+    match worst {
+        None | Some(Outcome::Done) => ExitCode::SUCCESS,
+        Some(Outcome::Waiting) => ExitCode::from(EXIT_WARNINGS),
+        Some(Outcome::BrazeSilent) => ExitCode::from(EXIT_NOT_READY),
     }
 }
 
@@ -154,6 +155,5 @@ fn status(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
     })?;
     let texts: Vec<String> = rings.iter().map(status_text).collect();
     context.output.answer(&rings, texts.join("\n\n"))?;
-    let unfinished = rings.iter().map(RingStatus::outcome).rfind(|outcome| *outcome != Outcome::Done);
-    Ok(exit_code(unfinished.unwrap_or(Outcome::Done)))
+    Ok(exit_code(rings.iter().map(RingStatus::outcome).max()))
 }

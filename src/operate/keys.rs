@@ -51,7 +51,7 @@ impl KeyCeremony {
     /// [`CeremonyError::NoSuchKey`], [`CeremonyError::Ambiguous`].
     pub async fn find(&self, id: &str) -> Result<KeyRecord, CeremonyError> {
         let mut matching: Vec<KeyRecord> = self.list().await?;
-        matching.retain(|key| key.kid.as_str().starts_with(id));
+        matching.retain(|key| !id.is_empty() && key.kid.as_str().starts_with(id));
         match matching.len() {
             0 => Err(CeremonyError::NoSuchKey(id.to_owned())),
             1 => Ok(matching.remove(0)),

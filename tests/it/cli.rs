@@ -42,6 +42,8 @@ fn init_makes_a_service_that_passes_its_own_doctor() {
     assert!(answer["public_key"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----"));
     let keys = run_json(&["keys", "list"], folder.path());
     assert_eq!(keys[0]["state"], "active");
+    let (code, _, err) = run(&["keys", "compromise", ""], folder.path());
+    assert!(code == 1 && err.contains("no key"), "no id is not the only key's: {code}: {err}");
     assert_eq!(keys[0]["kid"], answer["kid"]);
     let doctor = run_json(&["doctor"], folder.path());
     assert_eq!(doctor["health"], "ok", "{doctor}");

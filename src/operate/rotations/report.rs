@@ -33,7 +33,9 @@ pub struct RingPlan {
 }
 
 /// State of a ring at the end of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// The order is from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// Nothing is left to do.
     Done,
