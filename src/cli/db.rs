@@ -13,9 +13,11 @@ use crate::app::Services;
 
 #[derive(Subcommand)]
 pub(super) enum Db {
-    /// Migrate the store's tables to this version; `serve` does it too
+    /// Migrate the store's tables to this version; every command that opens the store does it too
     Migrate,
     /// Copy the whole store, consistently, also while a server is running
+    ///
+    /// A store of an older version is migrated first: to be able to go back, make the backup with the older version.
     Backup {
         /// File to write; it must not exist
         #[arg(long)]

@@ -13,7 +13,7 @@ use crate::{
 
 /// Check configuration, keys, store and clock, and say what to do
 ///
-/// Changes only one row of the store, to check that it can be written. Exit code 0: all well; 3: warnings; 1:
+/// Changes only one row of the store, to check that it can be written; migrates a store of an older version. Exit code 0: all well; 3: warnings; 1:
 /// something is wrong.
 #[derive(Args)]
 pub(super) struct Doctor {}

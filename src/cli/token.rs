@@ -38,7 +38,8 @@ pub(super) enum Token {
 
 /// Decode a JWT and explain what is wrong with it by Braze's rules
 ///
-/// Exit code 0: Braze would accept it; 1: Braze would reject it.
+/// Exit code 0: nothing was found that Braze would reject; 1: Braze would reject it. The signature is checked where a
+/// public key is given.
 #[derive(Args)]
 pub(super) struct Inspect {
     /// JWT to inspect; - reads stdin

@@ -12,7 +12,12 @@ pub(super) fn type_error(setting: &str, message: &str) -> String {
     if SECRET_SECTIONS.contains(&section) && !NEVER_SECRET.contains(&setting) {
         return "does not fit: `countersign config default` shows how it is written; write text in quotes".to_owned();
     }
-    message.lines().next().unwrap_or_default().trim().to_owned()
+    let reason = message.lines().next().unwrap_or_default().trim();
+    // The name of a type of this program says nothing to an operator.
+    match reason.split_once("expected struct ") {
+        Some((found, _)) => format!("{found}expected a table: write its settings below [{setting}]"),
+        None => reason.to_owned(),
+    }
 }
 
 /// Returns the text for a setting that does not exist, with the closest one that does.

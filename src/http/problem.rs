@@ -221,8 +221,11 @@ impl Problem {
         let detail = match status {
             StatusCode::NOT_FOUND => "there is nothing at this path; /docs shows what there is",
             StatusCode::METHOD_NOT_ALLOWED => "this path does not take that method; `Allow` says which it takes",
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the headers are too large or too many",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                "the headers are too large or too many: send fewer or shorter ones; cookies are the usual cause"
+            }
             StatusCode::BAD_REQUEST => "this is not an HTTP/1.1 request",
+            StatusCode::REQUEST_TIMEOUT => "the request did not arrive in time; send it again",
             _ if status.is_server_error() => return Self { status, ..Self::unavailable() },
             _ => "the request cannot be met",
         };
