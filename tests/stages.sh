@@ -1,0 +1,27 @@
+# shellcheck shell=bash disable=SC2034
+# What tests/run.sh and tests/provision.sh share: the lists of stages, and the folder of tools.
+
+# The full test run. Those that need no service come first; `check` builds what the others use.
+STAGES=(scripts check deny build package test without_sandbox batch openssl rotation judges shapes openapi timing slow
+  durable disk client browser fuzz unit container manual)
+# Minutes to hours, each for its own reason (docs/testing.md).
+NIGHTLY=(load ifma long_fuzz mutants)
+
+TOOLS=${CARGO_TARGET_DIR:-$PWD/target}/tools
+
+# Sets LISTED to the stages that the arguments name: none are all of the full test run, `nightly` is that list.
+list_stages() {
+  LISTED=()
+  local name
+  [ $# -gt 0 ] || LISTED=("${STAGES[@]}")
+  for name in "$@"; do
+    case " ${STAGES[*]} ${NIGHTLY[*]} nightly " in
+      *" $name "*) ;;
+      *) echo "no such stage: $name (${STAGES[*]}; nightly: ${NIGHTLY[*]})"; exit 2 ;;
+    esac
+    if [ "$name" = nightly ]; then LISTED+=("${NIGHTLY[@]}"); else LISTED+=("$name"); fi
+  done
+}
+
+# Tells whether the folder's node_modules is as its lock file says.
+npm_current() { [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ]; }
