@@ -170,7 +170,7 @@ stage_package() {
   if grep '^warning' "$WORK/package.err"; then return 1; fi
   if grep -E '^(tests|benches|clients|\.ci|\.github)/|\.(pem|der|key|secret|db)$' "$WORK/package.txt"; then return 1; fi
   grep -qx deploy/countersign.toml "$WORK/package.txt"
-  cargo package --no-verify --locked --allow-dirty
+  cargo package --no-verify --locked --offline --allow-dirty
   tar -x -C "$WORK" -f "$TARGET"/package/countersign-*.crate
   (cd "$WORK"/countersign-*/ && CARGO_TARGET_DIR=$TARGET cargo check --locked --bin countersign --examples)
 }
