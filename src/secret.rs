@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use rand::{RngCore, rngs::OsRng};
+use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -75,7 +75,7 @@ pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
-        OsRng.try_fill_bytes(bytes).map_err(|_| NoEntropy)
+        SysRng.try_fill_bytes(bytes).map_err(|_| NoEntropy)
     }
 }
 

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rsa::{
-    RsaPublicKey,
+    PublicKey,
     pkcs1::DecodeRsaPublicKey,
     pkcs8::{DecodePublicKey, EncodePublicKey},
 };
@@ -28,8 +28,8 @@ impl Spki {
         let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
         let der = STANDARD.decode(body).map_err(|_| NotAPublicKey)?;
         let key = match label {
-            "PUBLIC KEY" => RsaPublicKey::from_public_key_der(&der).map_err(|_| NotAPublicKey)?,
-            "RSA PUBLIC KEY" => RsaPublicKey::from_pkcs1_der(&der).map_err(|_| NotAPublicKey)?,
+            "PUBLIC KEY" => PublicKey::from_public_key_der(&der).map_err(|_| NotAPublicKey)?,
+            "RSA PUBLIC KEY" => PublicKey::from_pkcs1_der(&der).map_err(|_| NotAPublicKey)?,
             _ => return Err(NotAPublicKey),
         };
         let der = key.to_public_key_der().map_err(|_| NotAPublicKey)?;

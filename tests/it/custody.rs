@@ -120,7 +120,7 @@ pub(crate) fn input(user: &str) -> SigningInput {
 }
 
 /// Subject of a token, after another library has verified it.
-fn verified_user(token: &str, public_key: &str) -> String {
+pub(crate) fn verified_user(token: &str, public_key: &str) -> String {
     let key = DecodingKey::from_rsa_pem(public_key.as_bytes()).unwrap();
     let token = jsonwebtoken::decode::<serde_json::Value>(token, &key, &Validation::new(Algorithm::RS256)).unwrap();
     token.claims["sub"].as_str().unwrap().to_owned()

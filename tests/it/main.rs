@@ -19,6 +19,7 @@ mod cli;
 mod config;
 mod custody;
 mod custody_import;
+mod custody_kept;
 mod custody_memory;
 #[cfg(feature = "sandbox")]
 mod demo;

@@ -9,7 +9,8 @@ use aws_lc_rs::{
     rsa::{KeyPair, KeySize},
     signature::RSA_PKCS1_SHA256,
 };
-use rsa::{Pkcs1v15Sign, pkcs8::DecodePrivateKey, rand_core::OsRng};
+use rand::rngs::SysRng;
+use rsa::{Pkcs1v15Sign, pkcs8::DecodePrivateKey};
 
 /// Permitted key sizes, in bits.
 pub const SIZES: [u32; 3] = [2048, 3072, 4096];
@@ -83,10 +84,10 @@ fn ring(key: &[u8]) -> Engine {
 /// Signs with blinding, as a server must (RUSTSEC-2023-0071).
 #[allow(clippy::disallowed_types, reason = "measured, not used: nothing is signed with it")]
 fn rsa(key: &[u8]) -> Engine {
-    let key = rsa::RsaPrivateKey::from_pkcs8_der(key).unwrap();
+    let key = rsa::PrivateKey::from_pkcs8_der(key).unwrap();
     Engine::single("rsa, blinded", move |message| {
         let scheme = Pkcs1v15Sign { hash_len: Some(32), prefix: SHA256_PREFIX.into() };
-        key.sign_with_rng(&mut OsRng, scheme, digest::digest(&digest::SHA256, message).as_ref()).unwrap()
+        key.sign_with_rng(&mut SysRng, scheme, digest::digest(&digest::SHA256, message).as_ref()).unwrap()
     })
 }
 

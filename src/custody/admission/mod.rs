@@ -65,15 +65,15 @@ pub(super) fn admit(pkcs1: &[u8], entropy: &dyn Entropy) -> Result<AdmittedKey, 
     Ok(key)
 }
 
-fn load(pkcs1: &[u8]) -> Result<(AdmittedKey, pkcs1::RsaPublicKey<'_>), ImportError> {
-    let key = pkcs1::RsaPrivateKey::from_der(pkcs1).map_err(|_| ImportError::Malformed)?;
+fn load(pkcs1: &[u8]) -> Result<(AdmittedKey, pkcs1::RsaPublicKeyRef<'_>), ImportError> {
+    let key = pkcs1::RsaPrivateKeyRef::from_der(pkcs1).map_err(|_| ImportError::Malformed)?;
     rsa_params::check(&key)?;
     let pair = KeyPair::from_der(pkcs1).map_err(|_| ImportError::Refused)?;
-    let public = public_half(&pair, key.public_key())?;
-    Ok((AdmittedKey { public, pair }, key.public_key()))
+    let public = pkcs1::RsaPublicKey { modulus: key.modulus, public_exponent: key.public_exponent };
+    Ok((AdmittedKey { public: public_half(&pair, &public)?, pair }, public))
 }
 
-fn public_half(pair: &KeyPair, public: pkcs1::RsaPublicKey<'_>) -> Result<PublicHalf, ImportError> {
+fn public_half(pair: &KeyPair, public: &pkcs1::RsaPublicKeyRef<'_>) -> Result<PublicHalf, ImportError> {
     let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| ImportError::Refused)?;
     let pem = encode_string("PUBLIC KEY", LineEnding::LF, spki.as_ref()).map_err(|_| ImportError::Refused)?;
     let (n, e) = (public.modulus.as_bytes(), public.public_exponent.as_bytes());

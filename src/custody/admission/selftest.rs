@@ -5,7 +5,7 @@ use aws_lc_rs::{
     rsa::KeyPair,
     signature::{self, KeyPair as _, UnparsedPublicKey},
 };
-use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey, pkcs1};
+use rsa::{BoxedUint, Pkcs1v15Sign, pkcs1};
 
 use crate::{
     custody::{emsa::SHA256_PREFIX, error::ImportError, signer::sign},
@@ -13,7 +13,11 @@ use crate::{
 };
 
 /// Signs random bytes; verifies with the library that signed, and with another library that shares no code with it.
-pub(super) fn prove(key: &KeyPair, public: &pkcs1::RsaPublicKey<'_>, entropy: &dyn Entropy) -> Result<(), ImportError> {
+pub(super) fn prove(
+    key: &KeyPair,
+    public: &pkcs1::RsaPublicKeyRef<'_>,
+    entropy: &dyn Entropy,
+) -> Result<(), ImportError> {
     let message = random::<32>(entropy).map_err(|_| ImportError::SelfTest("there is no randomness"))?;
     let signature = sign(key, &message).map_err(|_| ImportError::SelfTest("it does not sign"))?;
     UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, key.public_key())
@@ -23,9 +27,9 @@ pub(super) fn prove(key: &KeyPair, public: &pkcs1::RsaPublicKey<'_>, entropy: &d
         .map_err(|_| ImportError::SelfTest("its signature does not verify independently"))
 }
 
-fn verify_independently(public: &pkcs1::RsaPublicKey<'_>, message: &[u8], signature: &[u8]) -> rsa::Result<()> {
-    let n = BigUint::from_bytes_be(public.modulus.as_bytes());
-    let e = BigUint::from_bytes_be(public.public_exponent.as_bytes());
+fn verify_independently(public: &pkcs1::RsaPublicKeyRef<'_>, message: &[u8], signature: &[u8]) -> rsa::Result<()> {
+    let n = BoxedUint::from_be_slice_vartime(public.modulus.as_bytes());
+    let e = BoxedUint::from_be_slice_vartime(public.public_exponent.as_bytes());
     let scheme = Pkcs1v15Sign { hash_len: Some(32), prefix: Box::new(SHA256_PREFIX) };
-    RsaPublicKey::new(n, e)?.verify(scheme, digest::digest(&digest::SHA256, message).as_ref(), signature)
+    rsa::PublicKey::new(n, e)?.verify(scheme, digest::digest(&digest::SHA256, message).as_ref(), signature)
 }

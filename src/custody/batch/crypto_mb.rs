@@ -105,7 +105,7 @@ pub(super) fn time_stamp() -> u64 {
 ///
 /// # Errors
 /// The reason, as text, where the library has no operation for a key of this size.
-pub(super) fn lanes(key: &pkcs1::RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String> {
+pub(super) fn lanes(key: &pkcs1::RsaPrivateKeyRef<'_>) -> Result<Box<dyn Lanes>, String> {
     let length = key.modulus.as_bytes().len();
     let bits = match length {
         256 => 2048,

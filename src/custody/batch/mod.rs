@@ -50,7 +50,7 @@ pub(super) trait Lanes: Send + Sync {
 /// Provider of [`Lanes`] for keys. All its keys share one count of faults.
 pub(super) struct Provider {
     faults: Arc<Faults>,
-    make: fn(&pkcs1::RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String>,
+    make: fn(&pkcs1::RsaPrivateKeyRef<'_>) -> Result<Box<dyn Lanes>, String>,
 }
 
 impl Provider {
@@ -79,7 +79,7 @@ impl Provider {
     /// Makes the lanes of a key and tests each: its signature must equal that of `single`. Returns `None`, and logs the
     /// reason, where the key must sign one by one.
     pub(super) fn key(&self, pkcs1: &[u8], single: &dyn PrivateKey) -> Option<BatchKey> {
-        let made = pkcs1::RsaPrivateKey::try_from(pkcs1).map_err(|why| why.to_string()).and_then(|key| {
+        let made = pkcs1::RsaPrivateKeyRef::try_from(pkcs1).map_err(|why| why.to_string()).and_then(|key| {
             let lanes = (self.make)(&key)?;
             let made = BatchKey { lanes, length: key.modulus.as_bytes().len(), faults: Arc::clone(&self.faults) };
             made.prove(single).map(|()| made)
@@ -88,7 +88,7 @@ impl Provider {
     }
 }
 
-type Found = (String, fn(&pkcs1::RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String>);
+type Found = (String, fn(&pkcs1::RsaPrivateKeyRef<'_>) -> Result<Box<dyn Lanes>, String>);
 
 #[cfg(feature = "crypto-mb")]
 fn available() -> Result<Found, String> {
@@ -112,7 +112,7 @@ pub type SignTogether = Box<dyn Fn(&[&[u8]]) -> Vec<Option<Signature>>>;
 pub fn batch_signer(pkcs8: &[u8]) -> Result<SignTogether, String> {
     available()?;
     let pkcs1 = super::format::pkcs8::from_pkcs8(pkcs8).map_err(|why| why.to_string())?;
-    let key = pkcs1::RsaPrivateKey::try_from(pkcs1.as_slice()).map_err(|why| why.to_string())?;
+    let key = pkcs1::RsaPrivateKeyRef::try_from(pkcs1.as_slice()).map_err(|why| why.to_string())?;
     let key = BatchKey {
         lanes: crypto_mb::lanes(&key)?,
         length: key.modulus.as_bytes().len(),

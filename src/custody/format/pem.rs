@@ -3,7 +3,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use pkcs8::{
-    ObjectIdentifier, PrivateKeyInfo, SubjectPublicKeyInfoRef,
+    ObjectIdentifier, PrivateKeyInfoRef, SubjectPublicKeyInfoRef,
     der::{Decode, SliceReader, asn1::AnyRef},
 };
 use rsa::pkcs1;
@@ -154,7 +154,7 @@ pub(in crate::custody) fn check_algorithm(pkcs8: &[u8]) -> Result<(), Unsupporte
     const EDWARDS: &str = "1.3.101.11";
 
     // The parser refuses bytes that are not PKCS#8.
-    let Ok(info) = PrivateKeyInfo::from_der(pkcs8) else { return Ok(()) };
+    let Ok(info) = PrivateKeyInfoRef::from_der(pkcs8) else { return Ok(()) };
     match info.algorithm.oid {
         pkcs1::ALGORITHM_OID => Ok(()),
         EC => Err(UnsupportedKey::EcKey),
@@ -187,7 +187,7 @@ fn without_pem(bytes: &[u8]) -> UnsupportedKey {
 /// Identifies a DER SEQUENCE by its first elements.
 fn der(bytes: &[u8]) -> Option<UnsupportedKey> {
     let content = sequence(bytes)?;
-    if SubjectPublicKeyInfoRef::from_der(bytes).is_ok() || pkcs1::RsaPublicKey::from_der(bytes).is_ok() {
+    if SubjectPublicKeyInfoRef::from_der(bytes).is_ok() || pkcs1::RsaPublicKeyRef::from_der(bytes).is_ok() {
         return Some(UnsupportedKey::PublicKey);
     }
     match content {

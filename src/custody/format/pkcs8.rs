@@ -1,7 +1,7 @@
 //! PKCS#8, plain or encrypted: decodes the key of others, and encodes the key that custody keeps.
 
 use pkcs8::{
-    AlgorithmIdentifierRef, EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument,
+    AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument,
     der::{Decode, Reader, SliceReader, asn1::OctetStringRef},
     pkcs5::{self, pbes2, scrypt},
 };
@@ -31,13 +31,13 @@ pub(in crate::custody) fn unwrap(block: Block, passphrase: Option<&str>) -> Resu
 /// Extracts the PKCS#1 from PKCS#8.
 pub(in crate::custody) fn from_pkcs8(der: &[u8]) -> Result<Zeroizing<Vec<u8>>, ImportError> {
     pem::check_algorithm(der)?;
-    let info = PrivateKeyInfo::from_der(der).map_err(|_| ImportError::Malformed)?;
-    Ok(Zeroizing::new(info.private_key.to_vec()))
+    let info = PrivateKeyInfoRef::from_der(der).map_err(|_| ImportError::Malformed)?;
+    Ok(Zeroizing::new(info.private_key.as_bytes().to_vec()))
 }
 
 /// Parses the parameters and checks that they are supported, before anybody is asked for a passphrase.
-fn readable(der: &[u8]) -> Result<EncryptedPrivateKeyInfo<'_>, ImportError> {
-    let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|_| unreadable(der))?;
+fn readable(der: &[u8]) -> Result<EncryptedPrivateKeyInfoRef<'_>, ImportError> {
+    let info = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|_| unreadable(der))?;
     let params = info.encryption_algorithm.pbes2().ok_or(ImportError::OldEncryption)?;
     match &params.kdf {
         pbes2::Kdf::Pbkdf2(kdf) if kdf.prf == pbes2::Pbkdf2Prf::HmacWithSha1 => Err(ImportError::OldEncryption),
@@ -49,14 +49,14 @@ fn readable(der: &[u8]) -> Result<EncryptedPrivateKeyInfo<'_>, ImportError> {
 /// Error for bytes that the parser refused: an unknown algorithm, or no encrypted PKCS#8.
 fn unreadable(der: &[u8]) -> ImportError {
     let parts = SliceReader::new(der).and_then(|mut reader| {
-        reader.sequence(|inside| Ok((AlgorithmIdentifierRef::decode(inside)?, OctetStringRef::decode(inside)?)))
+        reader.sequence(|inside| Ok((AlgorithmIdentifierRef::decode(inside)?, <&OctetStringRef>::decode(inside)?)))
     });
     if parts.is_ok() { ImportError::OldEncryption } else { ImportError::Malformed }
 }
 
 /// True for a key derivation that takes at most 256 MiB and some ten seconds: the parameters come from the file, and
 /// the file may be hostile.
-fn affordable(kdf: &pbes2::Kdf<'_>) -> bool {
+fn affordable(kdf: &pbes2::Kdf) -> bool {
     match kdf {
         pbes2::Kdf::Pbkdf2(params) => params.iteration_count <= 10_000_000,
         pbes2::Kdf::Scrypt(params) => {
@@ -71,13 +71,13 @@ fn affordable(kdf: &pbes2::Kdf<'_>) -> bool {
 
 fn decrypt<'b>(der: &[u8], passphrase: &str, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], ImportError> {
     let info = readable(der)?;
-    buffer.extend_from_slice(info.encrypted_data);
+    buffer.extend_from_slice(info.encrypted_data.as_bytes());
     let plain = info.encryption_algorithm.decrypt_in_place(passphrase, buffer).map_err(|why| match why {
         pkcs5::Error::UnsupportedAlgorithm { .. } | pkcs5::Error::NoPbes1CryptSupport => ImportError::OldEncryption,
         _ => ImportError::PassphraseWrong,
     })?;
     // About one wrong passphrase in 256 yields a valid padding.
-    PrivateKeyInfo::from_der(plain).map_err(|_| ImportError::PassphraseWrong)?;
+    PrivateKeyInfoRef::from_der(plain).map_err(|_| ImportError::PassphraseWrong)?;
     Ok(plain)
 }
 
@@ -87,7 +87,7 @@ pub(in crate::custody) fn seal(
     passphrase: Option<&str>,
     entropy: &dyn Entropy,
 ) -> Result<Zeroizing<String>, SealError> {
-    let info = PrivateKeyInfo::new(pkcs1::ALGORITHM_ID, pkcs1);
+    let info = PrivateKeyInfoRef::new(pkcs1::ALGORITHM_ID, OctetStringRef::new(pkcs1)?);
     let pem = match passphrase {
         None => SecretDocument::encode_msg(&info)?.to_pem("PRIVATE KEY", LineEnding::LF)?,
         Some(passphrase) => encrypt(&info, passphrase, entropy)?.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)?,
@@ -95,11 +95,11 @@ pub(in crate::custody) fn seal(
     Ok(pem)
 }
 
-fn encrypt(info: &PrivateKeyInfo<'_>, passphrase: &str, entropy: &dyn Entropy) -> Result<SecretDocument, SealError> {
+fn encrypt(info: &PrivateKeyInfoRef<'_>, passphrase: &str, entropy: &dyn Entropy) -> Result<SecretDocument, SealError> {
     let (salt, iv) = (random::<16>(entropy)?, random::<16>(entropy)?);
-    // N = 2^14 takes 16 MiB: OpenSSL reads no more than 32 MiB, which the default here (2^17) exceeds.
-    let cost = scrypt::Params::new(14, 8, 1, 32).map_err(|_| SealError::Encoding)?;
-    let params = pbes2::Parameters::scrypt_aes256cbc(cost, &salt, &iv).map_err(|_| SealError::Encoding)?;
+    // N = 2^14 takes 16 MiB, and OpenSSL reads no more than 32 MiB; the default of the library has changed before.
+    let cost = scrypt::Params::new(14, 8, 1).map_err(|_| SealError::Encoding)?;
+    let params = pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).map_err(|_| SealError::Encoding)?;
     Ok(info.encrypt_with_params(params, passphrase)?)
 }
 
@@ -130,9 +130,10 @@ mod tests {
 
     #[test]
     fn a_file_cannot_ask_for_any_amount_of_work() {
+        let salt = || pbes2::Salt::new([0; 16]).unwrap();
         let scrypt = |cost_parameter, block_size, parallelization| {
             pbes2::Kdf::Scrypt(pbes2::ScryptParams {
-                salt: &[0; 16],
+                salt: salt(),
                 cost_parameter,
                 block_size,
                 parallelization,
@@ -148,7 +149,7 @@ mod tests {
         assert!(!affordable(&scrypt(1 << 14, 0, 1)));
         let pbkdf2 = |iteration_count| {
             pbes2::Kdf::Pbkdf2(pbes2::Pbkdf2Params {
-                salt: &[0; 16],
+                salt: salt(),
                 iteration_count,
                 key_length: None,
                 prf: pbes2::Pbkdf2Prf::HmacWithSha256,

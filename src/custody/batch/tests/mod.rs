@@ -4,7 +4,8 @@ use aws_lc_rs::{
     encoding::AsDer,
     rsa::{KeyPair, KeySize},
 };
-use rsa::{BigUint, pkcs1::RsaPrivateKey};
+use crypto_bigint::{BoxedUint, Odd};
+use rsa::pkcs1::RsaPrivateKeyRef;
 
 use super::*;
 use crate::{
@@ -14,9 +15,9 @@ use crate::{
 
 /// Lanes by the slow library, computed one by one, with faults where a test injects them.
 struct Slow {
-    n: BigUint,
-    e: BigUint,
-    d: BigUint,
+    n: Odd<BoxedUint>,
+    e: BoxedUint,
+    d: BoxedUint,
     length: usize,
 }
 
@@ -33,11 +34,10 @@ static INJECTED: Mutex<InjectedFault> = Mutex::new(InjectedFault { flip: None, r
 static EXCLUSIVE: Mutex<()> = Mutex::new(());
 
 impl Slow {
-    fn raise(&self, exponent: &BigUint, from: &[u8], to: &mut [u8]) {
+    fn raise(&self, exponent: &BoxedUint, from: &[u8], to: &mut [u8]) {
         for (from, to) in from.chunks(self.length).zip(to.chunks_mut(self.length)) {
-            let power = BigUint::from_bytes_be(from).modpow(exponent, &self.n).to_bytes_be();
-            to.fill(0);
-            to[self.length - power.len()..].copy_from_slice(&power);
+            let power = number(from).pow_mod(exponent, &self.n).to_be_bytes();
+            to.copy_from_slice(&power[power.len() - self.length..]);
         }
     }
 }
@@ -59,10 +59,14 @@ impl Lanes for Slow {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as the library's, which may have none")]
-fn slow(key: &RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String> {
-    let number = |integer: rsa::pkcs1::UintRef<'_>| BigUint::from_bytes_be(integer.as_bytes());
-    let (n, e, d) = (number(key.modulus), number(key.public_exponent), number(key.private_exponent));
+fn slow(key: &RsaPrivateKeyRef<'_>) -> Result<Box<dyn Lanes>, String> {
+    let [n, e, d] = [key.modulus, key.public_exponent, key.private_exponent].map(|it| number(it.as_bytes()));
+    let n = Odd::new(n).into_option().unwrap();
     Ok(Box::new(Slow { n, e, d, length: key.modulus.as_bytes().len() }))
+}
+
+fn number(bytes: &[u8]) -> BoxedUint {
+    BoxedUint::from_be_slice_vartime(bytes)
 }
 
 fn pkcs1() -> Zeroizing<Vec<u8>> {
@@ -71,7 +75,7 @@ fn pkcs1() -> Zeroizing<Vec<u8>> {
     format::pkcs8::from_pkcs8(pkcs8.as_ref()).unwrap()
 }
 
-fn provider(make: fn(&RsaPrivateKey<'_>) -> Result<Box<dyn Lanes>, String>) -> (Provider, Arc<Metrics>) {
+fn provider(make: fn(&RsaPrivateKeyRef<'_>) -> Result<Box<dyn Lanes>, String>) -> (Provider, Arc<Metrics>) {
     let metrics = Metrics::new();
     (Provider { faults: Arc::new(Faults::new(Arc::clone(&metrics))), make }, metrics)
 }
