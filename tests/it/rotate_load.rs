@@ -166,8 +166,8 @@ fn now() -> i64 {
     countersign::clock::Clock::now(&SystemClock).seconds()
 }
 
-/// Waits until the services have brought the ring to rest.
-async fn at_rest(folder: &Path) -> Duration {
+/// Waits until the services have done all steps of the ring.
+async fn until_idle(folder: &Path) -> Duration {
     let begun = Instant::now();
     loop {
         let folder = folder.to_owned();
@@ -175,10 +175,10 @@ async fn at_rest(folder: &Path) -> Duration {
         let status: Value = serde_json::from_str(&asked.1).unwrap_or_else(|_| panic!("{asked:?}"));
         let keys = status[0]["keys"].as_array().unwrap();
         let ready = keys.iter().any(|key| key["state"] == "published");
-        if status[0]["goal"] == "rest" && status[0]["done"] == true && ready {
+        if status[0]["goal"] == "idle" && status[0]["done"] == true && ready {
             return begun.elapsed();
         }
-        assert!(begun.elapsed() < Duration::from_mins(5), "no rest: {}", asked.1);
+        assert!(begun.elapsed() < Duration::from_mins(5), "not idle: {}", asked.1);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -202,7 +202,7 @@ async fn no_token_is_rejected_while_keys_are_rotated() {
         run_json(&["clients", "create", "backend", "--app", "web"], path)["api_key"].as_str().unwrap().to_owned();
     let config = path.join("countersign.toml");
     let nodes = [Service::of(&config), Service::of(&config)];
-    at_rest(path).await;
+    until_idle(path).await;
     tokio::time::sleep(size.propagation).await;
 
     let seen = Arc::new(Seen::default());
@@ -227,7 +227,7 @@ async fn no_token_is_rejected_while_keys_are_rotated() {
         let before = run_json(&["keys", "list"], path).to_string();
         let (code, out, err) = command(&["rotate", "run", "--yes"], path).await;
         assert!(code == 3 || code == 0, "{code} {out}{err}");
-        let took = at_rest(path).await;
+        let took = until_idle(path).await;
         assert_ne!(run_json(&["keys", "list"], path).to_string(), before);
         println!("rotation {n} took {took:?}");
     }
