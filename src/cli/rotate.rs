@@ -157,3 +157,17 @@ fn status(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
     context.output.answer(&rings, texts.join("\n\n"))?;
     Ok(exit_code(rings.iter().map(RingStatus::outcome).max()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_is_that_of_the_worst_ring_in_any_order() {
+        let worst = |outcomes: &[Outcome]| exit_code(outcomes.iter().copied().max());
+        assert_eq!(worst(&[]), ExitCode::SUCCESS);
+        assert_eq!(worst(&[Outcome::Waiting, Outcome::Done]), ExitCode::from(EXIT_WARNINGS));
+        assert_eq!(worst(&[Outcome::Waiting, Outcome::BrazeSilent, Outcome::Done]), ExitCode::from(EXIT_NOT_READY));
+        assert_eq!(worst(&[Outcome::BrazeSilent, Outcome::Waiting]), ExitCode::from(EXIT_NOT_READY));
+    }
+}

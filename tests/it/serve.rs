@@ -207,7 +207,7 @@ os.environ["LISTEN_FDS"] = "2"; os.environ["LISTEN_PID"] = str(os.getpid())
 os.execv(sys.argv[1], sys.argv[1:])
 "#;
     if Command::new("python3").arg("--version").output().is_err() {
-        // tests/run.sh installs Python; without it there is nothing here that could hand sockets over.
+        // tests/provision.sh installs Python; without it there is nothing here that could hand sockets over.
         return;
     }
     let service = Service::dev_with(|command| {
