@@ -13,6 +13,7 @@ mod openapi;
 mod presented_token;
 mod problem;
 mod refresh;
+mod reported_failure;
 mod response;
 mod revoke;
 mod traceparent;

@@ -133,7 +133,7 @@ impl Metrics {
         self.refusals.get_or_create(&CodeLabel { code: code.into() }).inc();
     }
 
-    /// Counts a failure that an app reported; `code` is one of Braze's numbers, or `other`.
+    /// Counts a failure that an app reported; `code` is one of Braze's numbers, `other` or `unauthenticated`.
     pub fn failure_reported(&self, code: &str) {
         self.reported_failures.get_or_create(&CodeLabel { code: code.to_owned().into() }).inc();
     }
