@@ -76,7 +76,7 @@ async fn browsers_may_ask_from_listed_origins_only() {
         request.headers_mut().insert("access-control-request-headers", "content-type".parse().unwrap());
         service.send(request).await
     };
-    for path in ["/v1/token/refresh", "/v1/token/revoke"] {
+    for path in ["/v1/token/refresh", "/v1/token/revoke", "/v1/failures"] {
         let allowed = preflight(path, "https://app.example.com").await;
         assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.com");
         assert_eq!(allowed.header("access-control-allow-methods"), "POST");
@@ -184,6 +184,7 @@ async fn the_document_describes_every_route() {
         "/.well-known/jwks.json",
         "/healthz",
         "/readyz",
+        "/v1/failures",
         "/v1/token/generate",
         "/v1/token/refresh",
         "/v1/token/revoke",
