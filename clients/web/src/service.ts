@@ -13,17 +13,18 @@ export interface Answer extends Partial<Identity> {
 }
 
 /** A longer wait would overflow browsers' timers, which then fire at once. */
-const LONGEST_WAIT = 864e5;
+export const LONGEST_WAIT = 864e5;
 
 /** Posts to the server. Never throws: a proxy's error page, a captive portal and a dead network are all empty answers. */
-export async function ask(env: Environment, url: string, body: object, signal?: AbortSignal): Promise<Answer> {
+export async function ask(env: Environment, url: string, body: object, signal: AbortSignal | null = null): Promise<Answer> {
   try {
     const response = await env.fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
       // A page may go away while it revokes; a refresh that has a signal goes with its page.
-      ...(signal ? { signal } : { keepalive: true }),
+      signal,
+      keepalive: !signal,
     });
     const answer: Answer = { ...(await response.json().catch(() => 0)) };
     const seconds = +response.headers.get("Retry-After")! || 0;
