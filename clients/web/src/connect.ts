@@ -18,10 +18,19 @@ export interface Options {
   onReloginNeeded?(code: string): void;
 }
 
+/** Why a login failed: your `login`'s own error, or one with the members of the problem document that it gave. */
+export interface LoginError extends Error {
+  /** The server's code, e.g. `opted_out`. */
+  code?: string;
+  /** The HTTP status that goes with it. */
+  status?: number;
+}
+
 export interface BrazeAuth {
   /**
    * Makes the SDK this user's: call it at login, and on each page load where a user is logged in. A saved session is used
-   * if it can be; `options.login` is asked only otherwise, and its error is passed on. False: another login overtook it.
+   * if it can be; `options.login` is asked only otherwise, and its error is passed on. Where that gives no token, rejects
+   * with a {@link LoginError}. False: another login overtook it.
    */
   login(userId: string | number): Promise<boolean>;
   /** Ends the session at the server, and is quiet until the next login. */
@@ -52,7 +61,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   const tell = env.join(name, () => env.setTimer(settle, Limit.Lag));
   /** Tokens that were refused or replaced: never set again, and their failures are old news. */
   const spent = new Set<string>();
-  const base = options.endpoint + "/v1/";
+  const base = options.endpoint.replace(/\/*$/, "/v1/");
   /** Nobody: quiet. */
   let user: string | undefined;
   /** Counts users coming and going: what was begun in an earlier turn is dropped. */
@@ -208,6 +217,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     if (minting) {
       const minted = await options.login();
       if (here === turn && minted?.token) keep(minted, true);
+      else answer = { ...minted };
     }
     return answer;
   }
@@ -276,7 +286,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
         const answer = await attempt(true);
         if (here !== turn) return false;
         const session = mine();
-        if (!session) throw new Error("no token");
+        if (!session) throw Object.assign(new Error("no token"), answer);
         const { token } = session;
         hold(token);
         braze.changeUser(user!, spent.has(token) ? undefined : token);

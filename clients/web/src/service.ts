@@ -6,6 +6,8 @@ import type { SdkFailure } from "./sdk.js";
 export interface Answer extends Partial<Identity> {
   /** A problem's stable code. */
   code?: string;
+  /** A problem's HTTP status. */
+  status?: number;
   /** `"never"`, `"after_login"`, or milliseconds. */
   retry?: unknown;
   /** How long the server wants to be left alone, milliseconds; absent where no answer came. */
@@ -29,6 +31,8 @@ export async function ask(env: Environment, url: string, body: object, signal: A
     const answer: Answer = { ...(await response.json().catch(() => 0)) };
     const seconds = +response.headers.get("Retry-After")! || 0;
     answer.wait = Math.min(Math.max(+(answer.retry as number) || 0, seconds * 1e3), LONGEST_WAIT);
+    // Other refusals say nothing of the session: a path that is not there, a method, a request cut short on its way.
+    if (![401, 403, 409].includes(response.status)) answer.retry = 0;
     return answer;
   } catch {
     return {};
