@@ -256,3 +256,15 @@ async fn a_panic_is_an_answer_and_a_metric() {
     }
     assert!(metrics.encode().contains("countersign_alarms_total{kind=\"panic\"} 2"));
 }
+
+/// Clients may end a session where `retry` is `never`.
+#[test]
+fn a_request_that_came_too_slowly_may_be_sent_again() {
+    let observer = RequestObserver { metrics: None, log: RequestLog::None };
+    let refused = |status: http::StatusCode| {
+        let (_, body) = countersign::http::middleware::refused_unread(status, &observer);
+        serde_json::from_slice::<Value>(&body).unwrap()["retry"].clone()
+    };
+    assert_eq!(refused(http::StatusCode::REQUEST_TIMEOUT), 1000);
+    assert_eq!(refused(http::StatusCode::BAD_REQUEST), "never");
+}
