@@ -37,6 +37,7 @@ mod identity;
 mod keyring;
 mod limits;
 mod listener;
+mod log_output;
 mod middleware;
 mod refresh;
 mod request_log;

@@ -17,6 +17,8 @@ use prometheus_client::{
 };
 use strum::VariantArray;
 
+use super::log_writer::dropped_lines;
+
 pub use self::labels::{Alarm, StoreWork};
 use self::labels::{
     AppLabel, CodeLabel, DecisionLabels, DriftLabels, KeyLabels, KindLabel, RequestLabels, RouteLabel, WorkLabel,
@@ -102,6 +104,8 @@ impl Metrics {
     /// Makes the metrics of a new process.
     pub fn new() -> Arc<Self> {
         let mut metrics = Self::registered();
+        let dropped = "Log lines that could not be written";
+        metrics.registry.register("log_lines_dropped", dropped, dropped_lines());
         metrics.registry.register("build", "This build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         // Alerts need each alarm's series from the start, as a zero.
         for &alarm in Alarm::VARIANTS {

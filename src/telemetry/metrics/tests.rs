@@ -49,6 +49,8 @@ const DESCRIPTIONS: &str = "\
 # HELP countersign_http_request_seconds Requests on the public listener, from their headers to their answer, by matched route.
 # TYPE countersign_http_request_seconds histogram
 # UNIT countersign_http_request_seconds seconds
+# HELP countersign_log_lines_dropped Log lines that could not be written.
+# TYPE countersign_log_lines_dropped counter
 # HELP countersign_build This build.
 # TYPE countersign_build info
 # EOF";
@@ -113,6 +115,7 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         r#"countersign_http_request_seconds_sum{route="/v1/token/generate"} 0.001"#,
         r#"countersign_http_requests_total{route="/v1/token/generate",method="POST",status="200"} 1"#,
         r#"countersign_key_age_seconds{ring="main",kid="kid",state="active"} 7"#,
+        "countersign_log_lines_dropped_total 0",
         r#"countersign_mints_total{app="web"} 1"#,
         r#"countersign_refreshes_total{app="web",decision="rotate"} 1"#,
         r#"countersign_refusals_total{code="forbidden"} 1"#,
