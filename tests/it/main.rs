@@ -21,6 +21,7 @@ mod custody;
 mod custody_import;
 mod custody_kept;
 mod custody_memory;
+mod dead_sessions;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod domain_api_key;

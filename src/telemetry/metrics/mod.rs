@@ -69,6 +69,7 @@ metrics! {
         "The store, by kind of work";
     store_commit_group: Histogram = counts(10), "Writes that shared one commit";
     sessions_live: Family<AppLabel, Gauge>, "Live sessions, counted now and then";
+    sessions_evicted: Family<AppLabel, Counter>, "Live sessions ended because their user began too many newer ones";
     key_age: Family<KeyLabels, Gauge>, Seconds, "Since the key came into its state";
     braze_drift: Family<DriftLabels, Gauge>, "What is not as it should be at Braze, by kind, at the last look";
     connections: Gauge, "Open connections on the public listener";
@@ -183,6 +184,13 @@ impl Metrics {
     /// Observes the number of writes that shared one commit.
     pub fn committed(&self, writes: usize) {
         self.store_commit_group.observe(f64::from(u32::try_from(writes).unwrap_or(u32::MAX)));
+    }
+
+    /// Counts live sessions that were ended because their user began too many newer ones.
+    pub fn sessions_evicted(&self, app: &str, sessions: u64) {
+        if sessions > 0 {
+            self.sessions_evicted.get_or_create(&AppLabel { app: app.to_owned() }).inc_by(sessions);
+        }
     }
 
     /// Sets the number of an app's live sessions.
