@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use countersign::{
-    app::Wiring,
     clock::Clock,
     domain::{ids::UserId, session::Ended},
     store::Purged,
@@ -103,9 +102,8 @@ async fn gauge_becomes(service: &TestService, sessions: f64) {
 #[tokio::test]
 async fn the_count_of_live_sessions_falls_to_zero() {
     let service = service().await;
-    let wiring = Wiring::open(service.settings.clone(), service.services.clone()).await.unwrap();
     let token = service.session("u-1").await;
-    let _background = wiring.start_node();
+    let _background = service.wiring.start_node();
     gauge_becomes(&service, 1.0).await;
     service.revoke(&token).await.ok();
     gauge_becomes(&service, 0.0).await;

@@ -40,6 +40,7 @@ mod limits;
 mod listener;
 mod log_output;
 mod middleware;
+mod readiness;
 mod refresh;
 mod request_log;
 #[cfg(feature = "sandbox")]

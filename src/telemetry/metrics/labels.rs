@@ -68,7 +68,7 @@ pub enum Alarm {
     Panic,
     /// The store did not answer.
     Store,
-    /// A key could not be loaded or could not sign.
+    /// A key could not be loaded or could not sign, or a ring that apps use has no active key.
     Key,
     /// The clock went back, or far ahead.
     Clock,
