@@ -43,6 +43,7 @@ mod middleware;
 mod readiness;
 mod refresh;
 mod request_log;
+mod revocation;
 #[cfg(feature = "sandbox")]
 mod rotate;
 #[cfg(feature = "sandbox")]
