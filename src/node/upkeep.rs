@@ -74,7 +74,9 @@ impl NodeAgent {
         let now = self.now();
         if let Ok(apps) = self.node.store.live_sessions(now).await {
             let counts = &mut self.upkeep.live_sessions;
-            counts.values_mut().for_each(|sessions| *sessions = 0);
+            for sessions in counts.values_mut() {
+                *sessions = 0;
+            }
             counts.extend(apps);
             for (app, sessions) in counts {
                 self.node.metrics.live_sessions(app.as_str(), *sessions);

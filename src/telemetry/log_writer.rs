@@ -133,12 +133,15 @@ mod tests {
     use super::*;
 
     /// Output that shows each text, waits for a permission, and then takes or refuses it.
-    struct Gate(Receiver<bool>, Sender<String>);
+    struct Gate {
+        permits: Receiver<bool>,
+        shown: Sender<String>,
+    }
 
     impl Write for Gate {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            let _ = self.1.send(String::from_utf8_lossy(text).into_owned());
-            let open = self.0.recv().unwrap_or(false);
+            let _ = self.shown.send(String::from_utf8_lossy(text).into_owned());
+            let open = self.permits.recv().unwrap_or(false);
             if open { Ok(text.len()) } else { Err(io::ErrorKind::StorageFull.into()) }
         }
 
@@ -151,14 +154,16 @@ mod tests {
         queue: Arc<LineQueue>,
         dropped: Counter,
         permit: Sender<bool>,
-        tried: Receiver<String>,
+        texts: Receiver<String>,
     }
 
     impl Fixture {
         fn new() -> Self {
-            let ((permit, permits), (tries, tried), dropped) = (channel(), channel(), Counter::default());
-            let queue = LineQueue::start(Gate(permits, tries), dropped.clone()).unwrap();
-            Self { queue, dropped, permit, tried }
+            let (permit, permits) = channel();
+            let (shown, texts) = channel();
+            let dropped = Counter::default();
+            let queue = LineQueue::start(Gate { permits, shown }, dropped.clone()).unwrap();
+            Self { queue, dropped, permit, texts }
         }
 
         fn log(&self, line: &str) {
@@ -171,16 +176,16 @@ mod tests {
         let log = Fixture::new();
         log.log("a\n");
         log.permit.send(true).unwrap();
-        assert_eq!(log.tried.recv().unwrap(), "a\n");
+        assert_eq!(log.texts.recv().unwrap(), "a\n");
         log.queue.flush();
         log.log("b\n");
         log.permit.send(false).unwrap();
-        assert_eq!(log.tried.recv().unwrap(), "b\n");
+        assert_eq!(log.texts.recv().unwrap(), "b\n");
         log.queue.flush();
         assert_eq!(log.dropped.get(), 1);
         log.log("c\n");
         log.permit.send(true).unwrap();
-        assert_eq!(log.tried.recv().unwrap(), "c\n", "a disk that has space again is written again");
+        assert_eq!(log.texts.recv().unwrap(), "c\n", "a disk that has space again is written again");
         assert_eq!(log.dropped.get(), 1);
     }
 
@@ -188,7 +193,7 @@ mod tests {
     fn a_reader_that_stands_still_costs_lines_and_no_time() {
         let log = Fixture::new();
         log.log("taken\n");
-        assert_eq!(log.tried.recv().unwrap(), "taken\n");
+        assert_eq!(log.texts.recv().unwrap(), "taken\n");
         let line = "x".repeat(1 << 20);
         for _ in 0..10 {
             log.log(&line);

@@ -64,7 +64,7 @@ pub enum Alarm {
     StoreLostWrites,
     /// A refresh token that was replaced long ago was presented: somebody has a copy.
     Reuse,
-    /// A handler panicked; the request was answered with 500, and the process keeps running.
+    /// A handler panicked, and its request was answered with 500; or a thread panicked, and runs again.
     Panic,
     /// The store did not answer.
     Store,
