@@ -8,7 +8,7 @@ mod readiness;
 mod reload;
 mod upkeep;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -82,11 +82,13 @@ pub struct NodeAgent {
     faults: Faults,
 }
 
-/// Faults that keep the node from being ready, as texts.
+/// Faults that are reported already, so that each is reported once.
 #[derive(Default)]
 struct Faults {
     store: Option<String>,
     keys: Option<String>,
+    /// Rings that apps use and that have no active key.
+    rings: BTreeSet<RingName>,
 }
 
 impl NodeAgent {
@@ -104,7 +106,7 @@ impl NodeAgent {
         self.node.reload_keys().await?;
         self.send_heartbeat(config).await;
         let conditions = self.conditions(config).await;
-        for condition in &conditions {
+        for condition in conditions.iter().filter(|condition| condition.required) {
             if let Some(why) = &condition.reason {
                 tracing::error!(condition = condition.name, why, "not ready");
             }
@@ -128,6 +130,7 @@ impl NodeAgent {
         self.reload_if_changed().await;
         self.send_heartbeat(config).await;
         self.maintain().await;
+        self.report_rings(config);
         let conditions = self.conditions(config).await;
         self.node.readiness.set(conditions);
     }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::Operator;
 use crate::{
     domain::{
-        ids::RingName,
         key::{KeyRecord, KeyState},
+        missing_key,
     },
     rotate::Drift,
     store::CLOCK_TOLERANCE,
@@ -61,7 +61,11 @@ impl Operator {
                 "no record names it, and nothing signs with it: import it with `countersign keys import`, or delete it";
             Check::new(format!("key file {file}"), Health::Warning, text)
         }));
-        checks.extend(self.rings.iter().filter_map(|ring| without_active_key(&ring.name, &records)));
+        let active = || records.iter().filter(|key| key.state == KeyState::Active).map(|key| &key.ring);
+        let keyless = self.rings.iter().filter(|ring| active().all(|keyed| *keyed != ring.name));
+        checks.extend(keyless.map(|ring| {
+            Check::new(format!("ring {}", ring.name), Health::Wrong, missing_key::advice(&ring.name, active()))
+        }));
         Ok(checks)
     }
 
@@ -118,10 +122,4 @@ impl Operator {
             Err(error) => Check::new("clock", Health::Warning, error.to_string()),
         }
     }
-}
-
-fn without_active_key(ring: &RingName, records: &[KeyRecord]) -> Option<Check> {
-    let active = records.iter().any(|key| key.ring == *ring && key.state == KeyState::Active);
-    let text = format!("has no active key: `countersign rotate run --ring {ring}` brings one");
-    (!active).then(|| Check::new(format!("ring {ring}"), Health::Wrong, text))
 }

@@ -41,7 +41,7 @@ pub use user_hash::{UserHashError, open_user_hash_key};
 pub struct Config {
     /// The SQLite file; its folder must exist.
     pub path: PathBuf,
-    /// Greatest number of live sessions of one user on one app. A new session beyond it evicts the one that was
+    /// Greatest number of live sessions of one user on one app. A new session beyond it ends the one that was
     /// refreshed longest ago.
     pub max_sessions_per_user: NonZeroU32,
 }
@@ -81,8 +81,8 @@ impl<T: Sessions + Users + Keys + Nodes + ApiKeys + Upkeep> Store for T {}
 #[async_trait]
 pub trait Sessions: Send + Sync {
     /// Creates a session, unless its user is opted out of its app. Where the user then has more than
-    /// [`Config::max_sessions_per_user`] rows on the app, the surplus is deleted: first sessions that ended or
-    /// expired, then those that were refreshed longest ago.
+    /// [`Config::max_sessions_per_user`] live sessions on the app, the ones that were refreshed longest ago end as
+    /// [`Ended::Evicted`].
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError>;
 
     /// Returns a session; `None` where there is none. [`Session::ended`] is [`Ended::OptedOut`] while its user is
@@ -117,7 +117,7 @@ pub struct Advance {
 pub enum Creation {
     /// The session is on record.
     Created {
-        /// Number of the user's live sessions that were deleted for it.
+        /// Number of the user's live sessions that were ended for it.
         evicted: u64,
     },
     /// The user is opted out; nothing was written.
@@ -149,7 +149,7 @@ pub trait Users: Send + Sync {
     /// however many sessions there are.
     async fn end_sessions_of_app(&self, app: Option<&AppName>, now: UnixMillis) -> Result<(), StoreError>;
 
-    /// Returns a user's sessions, newest first, with those that ended or expired until a purge deletes them.
+    /// Returns a user's sessions, newest first, also those that ended or expired, until a purge deletes them.
     async fn sessions_of_user(&self, user: UserHash) -> Result<Vec<Session>, StoreError>;
 }
 
@@ -181,8 +181,8 @@ pub trait Upkeep: Send + Sync {
     /// `false` where it is another.
     async fn replace_user_hash_key(&self, from: Option<Vec<u8>>, to: Vec<u8>) -> Result<bool, StoreError>;
 
-    /// Examines the next `limit` sessions, from the first again after the last, and deletes those that ended or
-    /// expired at least 7 days before `now`. Nothing is deleted while the clock is suspect: more than
+    /// Examines the next `limit` sessions, from the first again after the last, and deletes those whose absolute expiry
+    /// was at least 7 days before `now`: a session that ended earlier stays on record while its tokens can open. Nothing is deleted while the clock is suspect: more than
     /// [`CLOCK_TOLERANCE`] behind the latest time on record, or more than 48 hours ahead of it. A suspect clock is
     /// accepted once it has run for an hour without another jump.
     async fn purge(&self, now: UnixMillis, limit: u32) -> Result<Purged, StoreError>;

@@ -22,6 +22,7 @@ mod custody;
 mod custody_import;
 mod custody_kept;
 mod custody_memory;
+mod dead_sessions;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod domain_api_key;
@@ -39,9 +40,12 @@ mod identity;
 mod keyring;
 mod limits;
 mod listener;
+mod log_output;
 mod middleware;
+mod readiness;
 mod refresh;
 mod request_log;
+mod revocation;
 #[cfg(feature = "sandbox")]
 mod rotate;
 #[cfg(feature = "sandbox")]

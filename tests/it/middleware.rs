@@ -157,21 +157,19 @@ async fn the_key_set_verifies_our_tokens_and_is_cached() {
     }
 }
 
+/// Rings, files and commands are nobody's business on the public listener.
 #[tokio::test]
-async fn readiness_says_what_is_missing() {
-    let service = TestService::with("[apps.web]\n[apps.other]\nring = \"second\"\n").await;
-    let answer = service.send(request("GET", "/readyz")).await;
-    assert_eq!(answer.status, 503);
-    let report = answer.json();
-    assert_eq!(report["ready"], false);
-    let conditions = report["conditions"].as_array().unwrap();
-    let condition = |name: &str| conditions.iter().find(|condition| condition["name"] == name).unwrap();
-    assert_eq!(condition("ring main")["ok"], true);
-    assert_eq!(condition("store")["ok"], true);
-    assert_eq!(condition("ring second")["ok"], false);
-    assert!(condition("ring second")["reason"].as_str().unwrap().contains("countersign rotate run"));
-    service.generate(&json!({ "app": "other", "user_id": "u-1" })).await.problem(503, "unavailable");
-    assert_eq!(TestService::new().await.send(request("GET", "/readyz")).await.ok().json()["ready"], true);
+async fn public_readiness_says_ready_or_not_and_nothing_else() {
+    for (ring, status) in [("main", 200), ("second", 503)] {
+        let service = TestService::with(&format!("[apps.web]\nring = \"{ring}\"\n")).await;
+        for path in ["/readyz", "/readyz?verbose", "/readyz?verbose=true"] {
+            let answer = service.send(request("GET", path)).await;
+            assert_eq!((answer.status, answer.json()), (status, json!({ "ready": status == 200 })), "{path}");
+        }
+        let document = service.send(request("GET", "/openapi.json")).await.ok().json();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        assert!(schemas.contains_key("Ready") && !schemas.contains_key("ReadinessReport"), "{schemas:?}");
+    }
 }
 
 #[tokio::test]

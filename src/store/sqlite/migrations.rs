@@ -19,10 +19,11 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration { version: 1, readable_from: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") },
     Migration { version: 2, readable_from: 1, sql: include_str!("../migrations/sqlite/0002_rotation.sql") },
     Migration { version: 3, readable_from: 3, sql: include_str!("../migrations/sqlite/0003_audit_log.sql") },
+    Migration { version: 4, readable_from: 4, sql: include_str!("../migrations/sqlite/0004_live_sessions.sql") },
 ];
 
 /// Newest schema version that this build knows.
@@ -73,6 +74,12 @@ fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()>
     meta::raise_readable_from(connection, migration.readable_from)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", migration.version)
+}
+
+/// Makes the tables in an empty database.
+#[cfg(test)]
+pub(super) fn apply_all(connection: &Connection) -> rusqlite::Result<()> {
+    MIGRATIONS.iter().try_for_each(|migration| apply(connection, migration))
 }
 
 /// Returns whether the file is empty, or was made by some version of this program.

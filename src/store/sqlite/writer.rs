@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     store::StoreError,
-    telemetry::{Metrics, Stopwatch, StoreWork},
+    telemetry::{Metrics, Stopwatch, StoreWork, run_again_after_panics},
 };
 
 /// Greatest number of waiting writes; further ones are refused at once.
@@ -53,7 +53,7 @@ impl Writer {
             WriterThread { log, connection, name: name.clone(), metrics, latest_time: LatestTimeRecorder::default() };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || worker.serve(&waiting))
+            .spawn(move || run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&waiting)))
             .map_err(|why| name.unavailable(why))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), name })
     }
@@ -85,7 +85,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // The panic hook has reported a panic of the thread.
+            // The thread catches its own panics.
             let _ = thread.join();
         }
     }

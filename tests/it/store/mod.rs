@@ -141,8 +141,8 @@ conformance! {
     sessions:
         a_session_is_kept_as_it_was_given, a_session_moves_on_by_compare_and_set,
         of_200_parallel_steps_one_is_taken, an_ended_session_stays_ended, what_is_not_there_is_not_found,
-        beyond_the_limit_the_longest_unrefreshed_goes, the_dead_go_before_the_living, the_limit_is_of_one_user_on_one_app,
-        ten_thousand_logins_leave_no_more_than_the_limit, counters_go_to_the_end_of_i64,
+        beyond_the_limit_the_longest_unrefreshed_goes, ended_sessions_do_not_count, expired_sessions_go_before_live_ones, the_limit_is_of_one_user_on_one_app,
+        ten_thousand_logins_leave_no_more_live_ones_than_the_limit, counters_go_to_the_end_of_i64,
         everything_survives_a_restart, two_processes_see_each_other_at_once;
     users:
         an_opt_out_of_one_app_is_of_that_app, an_opt_out_of_all_is_of_all, opting_out_and_in_is_exact,
@@ -165,7 +165,7 @@ conformance! {
         a_known_id_is_not_replaced, a_revoked_key_stays_revoked, every_change_is_a_new_generation;
     upkeep:
         the_user_hash_key_is_replaced_by_compare_and_set, of_racing_first_keys_one_wins,
-        the_dead_are_kept_for_seven_days, every_way_to_die_counts, a_purge_goes_round_in_pieces,
+        the_dead_are_kept_while_their_tokens_can_open, no_way_to_die_makes_it_earlier, a_purge_goes_round_in_pieces,
         nothing_is_purged_by_a_clock_that_is_wrong, a_clock_that_goes_on_is_believed,
         a_write_from_the_far_future_is_not_on_record, the_latest_time_goes_with_the_writes,
         live_sessions_are_counted_by_app, a_check_passes_and_the_schema_is_known, a_backup_can_be_opened,

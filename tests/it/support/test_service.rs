@@ -52,6 +52,7 @@ pub struct TestService {
     pub services: Arc<Services>,
     pub operator: Operator,
     pub state: Arc<AppState>,
+    pub wiring: Wiring,
     pub settings: Arc<Settings>,
     pub clock: Arc<TestClock>,
     /// An API key for `web` and `ios`.
@@ -98,6 +99,7 @@ impl TestService {
         Self {
             state: Arc::clone(wiring.state()),
             routes: wiring.routes(),
+            wiring,
             services,
             operator,
             settings,
