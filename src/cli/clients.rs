@@ -83,13 +83,8 @@ fn create(
     apps: Vec<AppName>,
     expires: Option<std::time::Duration>,
 ) -> anyhow::Result<()> {
-    let (key, record) = context.with_operator(async |operator, settings| {
-        let policies = settings.policies();
-        if let Some(unknown) = apps.iter().find(|app| !policies.contains_key(app)) {
-            anyhow::bail!("there is no [apps.{unknown}] in the configuration");
-        }
-        Ok(operator.clients().create(client, apps, expires).await?)
-    })?;
+    let (key, record) =
+        context.with_operator(async |operator, _| Ok(operator.clients().create(client, apps, expires).await?))?;
     let shown = key.reveal();
     context.output.answer(&ClientEntry::of(&record, Some(&shown)), &*shown)?;
     context.output.remark("This is the only time the key is shown: put it into the backend's secrets now.");

@@ -180,6 +180,9 @@ fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Resu
         }
         let mut keys = ceremony.list().await?;
         keys.retain(|key| key.ring == *ring && key.state == KeyState::Active);
+        if keys.is_empty() {
+            rotations(context, &operator).rings(Some(ring))?;
+        }
         keys.pop().with_context(|| format!("ring {ring} has no active key (`countersign keys list`)"))
     })?;
     context.output.answer(&serde_json::json!({ "kid": key.kid, "public_key": key.public_key }), &key.public_key)

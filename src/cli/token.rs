@@ -17,6 +17,7 @@ use crate::{
         ids::AppName,
         verdict::{Against, ErrorCode, Finding, Unverified, examine},
     },
+    operate::UnknownApp,
 };
 
 #[derive(Subcommand)]
@@ -67,9 +68,7 @@ impl Token {
 fn mint(context: &Context, app: &AppName, user: &str, ttl: Option<Duration>) -> anyhow::Result<ExitCode> {
     let user = user_id(user)?;
     let settings = context.settings(&[])?;
-    if !settings.policies().contains_key(app) {
-        anyhow::bail!("there is no [apps.{app}] in the configuration");
-    }
+    UnknownApp::check(app, settings.policies().keys())?;
     let (token, expires) = block_on(async {
         let services = Services::open(&settings, Ambient::system()).await?;
         Ok(services.tokens(&settings).await?.mint(app, user, ttl).await?)
@@ -115,7 +114,7 @@ impl Inspect {
         };
         let (ours, sdk_api_key) = context.with_operator(async |operator, settings| {
             let policies = settings.policies();
-            let policy = policies.get(app).with_context(|| format!("there is no [apps.{app}] in the configuration"))?;
+            let policy = policies.get(app).ok_or_else(|| UnknownApp::new(app, policies.keys()))?;
             let mut ours = operator.keys().list().await?;
             ours.retain(|key| key.ring == policy.ring && key.state.is_verifiable());
             Ok((ours, policy.sdk_api_key.clone()))

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::{UnknownApp, names::KnownApps};
 use crate::{
     clock::Clock,
     domain::{
@@ -20,19 +21,21 @@ pub struct Clients {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) apps: KnownApps,
 }
 
 impl Clients {
     /// Makes an API key for a client; it expires after `lifetime`. Only the returned [`ApiKey`] has the secret.
     ///
     /// # Errors
-    /// [`ClientError::TooManyLive`] where the client has as many live keys as one may have.
+    /// [`ClientError::UnknownApp`]; [`ClientError::TooManyLive`] where the client has as many live keys as one may have.
     pub async fn create(
         &self,
         client: ClientName,
         apps: Vec<AppName>,
         lifetime: Option<Duration>,
     ) -> Result<(ApiKey, ApiKeyRecord), ClientError> {
+        self.apps.check_configured(&apps)?;
         let key = ApiKey::new(random(&*self.entropy)?, random(&*self.entropy)?);
         let created = self.clock.now();
         let record = ApiKeyRecord {
@@ -80,6 +83,8 @@ pub enum ClientError {
     /// No live key has this id.
     #[error("there is no live API key {id} (`countersign clients list` shows them)")]
     NotLive { id: ApiKeyId },
+    #[error(transparent)]
+    UnknownApp(#[from] UnknownApp),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use super::{UnknownApp, UnknownRing};
 use crate::{
     domain::{
         ids::{AppName, Kid, RingName},
@@ -50,8 +51,11 @@ pub enum Patience {
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {
     /// No app uses the ring.
-    #[error("no app of the configuration uses ring {0}")]
-    NoSuchRing(RingName),
+    #[error(transparent)]
+    UnknownRing(#[from] UnknownRing),
+    /// The configuration does not have the app.
+    #[error(transparent)]
+    UnknownApp(#[from] UnknownApp),
     #[error(transparent)]
     Rotate(#[from] RotateError),
     #[error(transparent)]
@@ -101,7 +105,7 @@ impl Rotations {
     /// Returns the names of the selected rings: the given one, or every ring that apps use.
     ///
     /// # Errors
-    /// [`RingError::NoSuchRing`].
+    /// [`RingError::UnknownRing`].
     pub fn rings(&self, only: Option<&RingName>) -> Result<Vec<RingName>, RingError> {
         match only {
             Some(name) => Ok(vec![self.find(name)?.name.clone()]),
@@ -110,7 +114,8 @@ impl Rotations {
     }
 
     fn find(&self, name: &RingName) -> Result<&Ring, RingError> {
-        self.rings.iter().find(|ring| ring.name == *name).ok_or_else(|| RingError::NoSuchRing(name.clone()))
+        let ring = self.rings.iter().find(|ring| ring.name == *name);
+        ring.ok_or_else(|| UnknownRing::new(name, self.rings.iter().map(|ring| &ring.name)).into())
     }
 
     /// Forecast of [`Rotations::run`]; changes nothing.
@@ -173,12 +178,19 @@ impl Rotations {
         fingerprint: &str,
         app: Option<&AppName>,
     ) -> Result<Confirmed, RingError> {
+        self.check_app(app)?;
         Ok(self.rotator.confirm(self.find(&key.ring)?, key, fingerprint, app).await?)
     }
 
     /// Records an operator's confirmation that a key was deleted in the Braze dashboard.
     pub async fn confirm_deleted(&self, key: &KeyRecord, app: Option<&AppName>) -> Result<Confirmed, RingError> {
+        self.check_app(app)?;
         Ok(self.rotator.confirm_deleted(self.find(&key.ring)?, key, app).await?)
+    }
+
+    fn check_app(&self, app: Option<&AppName>) -> Result<(), UnknownApp> {
+        let configured = || self.rings.iter().flat_map(|ring| ring.apps.iter().map(|app| &app.app));
+        app.map_or(Ok(()), |app| UnknownApp::check(app, configured()))
     }
 
     /// Repairs our keys at Braze: publishes missing ones, sets the primary, deletes retired and compromised ones.

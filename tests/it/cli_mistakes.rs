@@ -1,0 +1,114 @@
+//! What operators mistype: names that nothing knows, empty variables, short ids, ids that look like options, pasted
+//! text around a value; and commands that cannot be undone, which ask.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use super::support::{
+    service::{Service, run, run_json},
+    terminal::on_terminal,
+};
+
+/// A new service in a folder of its own, and the id of its key.
+fn init() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let kid = run_json(&["init"], folder.path())["kid"].as_str().unwrap().to_owned();
+    (folder, kid)
+}
+
+fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/keys/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a line in a shell; exit code, stdout and stderr together.
+fn shell(line: &str, folder: &Path) -> (i32, String) {
+    let program = Path::new(env!("CARGO_BIN_EXE_countersign")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.args(["-c", line]).current_dir(folder).env("PATH", path).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    (output.status.code().unwrap_or(-1), text)
+}
+
+fn append(folder: &Path, text: &str) {
+    let config = folder.join("countersign.toml");
+    fs::write(&config, format!("{}\n{text}", fs::read_to_string(&config).unwrap())).unwrap();
+}
+
+#[test]
+fn an_unknown_app_is_refused_everywhere_with_the_closest() {
+    let (folder, kid) = init();
+    let path = folder.path();
+    let (_, token, _) = run(&["token", "mint", "--app", "web", "--user", "u-1"], path);
+    let public = run_json(&["keys", "public"], path)["public_key"].as_str().unwrap().to_owned();
+    fs::write(path.join("public.pem"), public).unwrap();
+    for command in [
+        &["users", "opt-out", "u-1", "--app", "wbe"][..],
+        &["users", "opt-in", "u-1", "--app", "wbe"],
+        &["users", "revoke", "u-1", "--app", "wbe"],
+        &["users", "revoke", "--everyone", "--app", "wbe"],
+        &["users", "revoke", "--everyone", "--app", "wbe", "--yes"],
+        &["clients", "create", "backend", "--app", "web", "--app", "wbe"],
+        &["keys", "confirm", &kid, "--public-key", "public.pem", "--app", "wbe"],
+        &["keys", "confirm", &kid, "--deleted", "--app", "wbe"],
+        &["token", "mint", "--user", "u-1", "--app", "wbe"],
+        &["token", "inspect", token.trim(), "--app", "wbe"],
+    ] {
+        let (code, out, err) = run(command, path);
+        assert_eq!((code, out.as_str()), (1, ""), "{command:?}: {err}");
+        assert!(err.contains("there is no [apps.wbe]") && err.contains("did you mean web?"), "{command:?}: {err}");
+    }
+    let (code, _, err) = run(&["users", "opt-out", "u-1", "--app", "android"], path);
+    assert!(code == 1 && err.contains("it has web"), "nothing is close: {err}");
+    assert_eq!(run_json(&["clients", "list"], path), Value::Array(Vec::new()), "no API key was made");
+}
+
+#[test]
+fn an_unknown_ring_is_refused_everywhere_with_the_closest() {
+    let (folder, _) = init();
+    let path = folder.path();
+    let key = fixture("rsa-2048.pkcs8.pem");
+    for command in [
+        &["keys", "generate", "--ring", "mian"][..],
+        &["keys", "import", &key, "--ring", "mian"],
+        &["keys", "public", "--ring", "mian"],
+        &["rotate", "plan", "--ring", "mian"],
+        &["rotate", "run", "--ring", "mian", "--yes"],
+        &["rotate", "status", "--ring", "mian"],
+        &["rotate", "abort", "--ring", "mian"],
+        &["rotate", "rollback", "--ring", "mian"],
+        &["braze", "keys", "list", "--ring", "mian"],
+        &["braze", "keys", "diff", "--ring", "mian"],
+        &["braze", "keys", "apply", "--ring", "mian"],
+    ] {
+        let (code, _, err) = run(command, path);
+        assert!(code == 1 && err.contains("did you mean main?"), "{command:?}: {code} {err}");
+    }
+    assert_eq!(run_json(&["keys", "list"], path).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn records_of_an_app_that_left_the_configuration_can_be_ended_and_undone() {
+    let (folder, _) = init();
+    let path = folder.path();
+    append(path, "[apps.old]\nsdk_api_key = \"old\"\n");
+    let config = path.join("countersign.toml");
+    let with_both = fs::read_to_string(&config).unwrap();
+    let key = run_json(&["clients", "create", "backend", "--app", "old"], path)["api_key"].as_str().unwrap().to_owned();
+    let service = Service::of(&config);
+    let body = serde_json::json!({ "app": "old", "user_id": "u-1" });
+    let session = service.post("/v1/token/generate", Some(&key), &body).await.unwrap().ok().text("refresh_token");
+    service.stop();
+
+    fs::write(&config, with_both.replace("[apps.old]\nsdk_api_key = \"old\"\n", "")).unwrap();
+    assert_eq!(run_json(&["users", "revoke", "u-1", "--app", "old"], path)["ended"], 1);
+    assert_eq!(run_json(&["users", "opt-out", "u-1", "--app", "old"], path)["changed"], true);
+    run_json(&["users", "revoke", "--everyone", "--app", "old", "--yes"], path);
+
+    fs::write(&config, with_both).unwrap();
+    let service = Service::of(&config);
+    service.post("/v1/token/generate", Some(&key), &body).await.unwrap().problem(403, "opted_out");
+    assert_eq!(run_json(&["users", "opt-in", "u-1", "--app", "old"], path)["changed"], true);
+    service.refresh(&session).await.unwrap().problem(401, "invalid_token");
+}
