@@ -6,18 +6,11 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use zeroize::Zeroizing;
 
-use super::{
-    context::Context,
-    output::table,
-    rotate::{finish, rotations},
-};
-use crate::{
-    domain::{
-        ids::{AppName, RingName},
-        key::{KeyRecord, KeyState},
-        spki::Spki,
-    },
-    operate::Consequences,
+use super::{compromise::Compromise, context::Context, output::table, rotate::rotations};
+use crate::domain::{
+    ids::{AppName, RingName},
+    key::{KeyRecord, KeyState},
+    spki::Spki,
 };
 
 #[derive(Subcommand)]
@@ -79,24 +72,13 @@ pub(super) enum KeysCommand {
         #[arg(long)]
         app: Option<AppName>,
     },
-    /// Declare a key compromised: stop it at once, because somebody else may have it
-    ///
-    /// Every node stops signing with it within 2 s. A published key takes over in the same moment; without one, a new
-    /// key is published as fast as possible. The key is deleted at Braze, which ends its tokens, and its private half
-    /// is destroyed.
-    Compromise {
-        /// Id of the key, or a beginning of it that no other key has
-        kid: String,
-        /// Reason, for the audit log
-        #[arg(long, default_value = "declared at the command line")]
-        why: String,
-    },
+    Compromise(Compromise),
 }
 
 impl KeysCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Compromise { kid, why } => return compromise(context, &kid, &why),
+            Self::Compromise(compromise) => return compromise.run(context),
             Self::Generate { ring, bits } => generate(context, ring, bits),
             Self::Import { file, ring, passphrase_file } => import(context, &file, ring, passphrase_file.as_deref()),
             Self::List => list(context),
@@ -211,7 +193,7 @@ fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName
 
 fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyhow::Result<()> {
     let (key, apps) = context.with_operator(async |operator, _| {
-        let key = operator.keys().find(kid).await?;
+        let key = operator.keys().find_for_good(kid).await?;
         let apps = rotations(context, &operator).confirm_deleted(&key, app).await?;
         Ok((key, apps))
     })?;
@@ -221,37 +203,6 @@ fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyho
 
 fn names(apps: &[AppName]) -> String {
     apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ")
-}
-
-fn compromise(context: &Context, kid: &str, why: &str) -> anyhow::Result<ExitCode> {
-    let outcome = context.with_operator(async |operator, _| {
-        let key = operator.keys().find(kid).await?;
-        let rotations = rotations(context, &operator);
-        let consequences = rotations.compromise(&key, why).await?;
-        context.output.remark(consequences_text(&consequences, &key));
-        Ok(rotations.follow_up(&key.ring).await?)
-    })?;
-    finish(context, &outcome)
-}
-
-/// Describes the tokens that are rejected, and when clients recover.
-fn consequences_text(consequences: &Consequences, key: &KeyRecord) -> String {
-    let tokens = match consequences.tokens_until {
-        Some(until) => format!(
-            "Its tokens (some may live until {until}) are rejected as soon as Braze has deleted the key; each client \
-             recovers at its next request to Braze, through its auth-failure callback, with one refresh."
-        ),
-        None => "No token of it is alive: clients notice nothing.".to_owned(),
-    };
-    let next = match &consequences.active {
-        Some(active) => format!("Key {active} signs for ring {}.", key.ring),
-        None => format!(
-            "No key signs for ring {} now: requests for tokens are answered 503 until a new key is published, which is \
-             done as fast as possible.",
-            key.ring
-        ),
-    };
-    format!("Key {} signs no more; nodes follow within 2 s. {next}\n{tokens}", key.kid)
 }
 
 /// Reads a file that holds a secret, or stdin.

@@ -2,7 +2,9 @@
 
 mod braze;
 mod clients;
+mod compromise;
 mod config;
+mod confirmation;
 mod context;
 mod db;
 #[cfg(feature = "sandbox")]

@@ -15,6 +15,9 @@ use crate::{
     store::{KeyChange, KeyTransaction, Store, StoreError},
 };
 
+/// Least number of characters of a key id that are enough for an operation that cannot be undone.
+const SHORTEST_PREFIX: usize = 8;
+
 /// Operators' operations on keys.
 pub struct KeyCeremony {
     pub(super) store: Arc<dyn Store>,
@@ -53,15 +56,30 @@ impl KeyCeremony {
     /// Finds the key with this id, or with the only id that begins with it.
     ///
     /// # Errors
-    /// [`CeremonyError::NoSuchKey`], [`CeremonyError::Ambiguous`].
+    /// [`CeremonyError::EmptyId`], [`CeremonyError::NoSuchKey`], [`CeremonyError::Ambiguous`].
     pub async fn find(&self, id: &str) -> Result<KeyRecord, CeremonyError> {
+        if id.is_empty() {
+            return Err(CeremonyError::EmptyId);
+        }
         let mut matching: Vec<KeyRecord> = self.list().await?;
-        matching.retain(|key| !id.is_empty() && key.kid.as_str().starts_with(id));
+        matching.retain(|key| key.kid.as_str().starts_with(id));
         match matching.len() {
             0 => Err(CeremonyError::NoSuchKey(id.to_owned())),
             1 => Ok(matching.remove(0)),
-            _ => Err(CeremonyError::Ambiguous(id.to_owned())),
+            _ => Err(CeremonyError::Ambiguous { given: id.to_owned(), candidates: matching }),
         }
+    }
+
+    /// Finds a key for an operation that cannot be undone: by its whole id, or by at least [`SHORTEST_PREFIX`]
+    /// characters of it.
+    ///
+    /// # Errors
+    /// [`CeremonyError::TooShort`], and those of [`KeyCeremony::find`].
+    pub async fn find_for_good(&self, id: &str) -> Result<KeyRecord, CeremonyError> {
+        if (1..SHORTEST_PREFIX).contains(&id.len()) {
+            return Err(CeremonyError::TooShort(id.to_owned()));
+        }
+        self.find(id).await
     }
 
     /// Activates a key at once, without proof that Braze holds it; the key that was active retires. This is for the
@@ -146,15 +164,29 @@ pub struct Activated {
     pub retiring: Option<KeyRecord>,
 }
 
+fn listed(keys: &[KeyRecord]) -> String {
+    let line = |key: &KeyRecord| format!("\n  {} ({}, ring {})", key.kid, key.state.as_str(), key.ring);
+    keys.iter().map(line).collect::<Vec<_>>().concat()
+}
+
 /// Reason why a step of the key ceremony failed; nothing changed.
 #[derive(Debug, thiserror::Error)]
 pub enum CeremonyError {
     /// No key has this id.
     #[error("there is no key {0} (`countersign keys list` shows them)")]
     NoSuchKey(String),
+    /// The id is empty, as that of an unset variable.
+    #[error("no key id is given: if it comes from a variable, that is not set (`countersign keys list` shows the ids)")]
+    EmptyId,
+    /// The beginning is too short for an operation that cannot be undone.
+    #[error(
+        "{0} is too short: this cannot be undone, give the whole key id, or at least {SHORTEST_PREFIX} characters of it \
+         (`countersign keys list`)"
+    )]
+    TooShort(String),
     /// Several key ids begin with this text.
-    #[error("several keys begin with {0}: give more of the id")]
-    Ambiguous(String),
+    #[error("several keys begin with {given}: give more of the id{}", listed(.candidates))]
+    Ambiguous { given: String, candidates: Vec<KeyRecord> },
     /// The key is on record already.
     #[error("key {0} is on record already: nothing to do (`countersign keys list` shows its state)")]
     Known(Kid),

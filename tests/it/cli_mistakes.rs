@@ -112,3 +112,93 @@ async fn records_of_an_app_that_left_the_configuration_can_be_ended_and_undone()
     assert_eq!(run_json(&["users", "opt-in", "u-1", "--app", "old"], path)["changed"], true);
     service.refresh(&session).await.unwrap().problem(401, "invalid_token");
 }
+
+#[test]
+fn a_key_is_stopped_by_enough_of_its_id_only() {
+    let (folder, kid) = init();
+    let path = folder.path();
+    for (given, text) in [("", "no key id is given"), (&kid[..6], "at least 8 characters"), (&kid[..1], "8 characters")]
+    {
+        for command in [&["keys", "compromise", given, "--yes"][..], &["keys", "confirm", given, "--deleted"]] {
+            let (code, _, err) = run(command, path);
+            assert!(code == 1 && err.contains(text), "{command:?}: {code} {err}");
+        }
+    }
+    for command in ["show", "public"] {
+        let (code, _, err) = run(&["keys", command, ""], path);
+        assert!(code == 1 && err.contains("no key id is given"), "{command}: {err}");
+    }
+    assert_eq!(run_json(&["keys", "show", &kid[..6]], path)["kid"], kid, "nothing is lost by a look");
+    assert_eq!(run_json(&["keys", "list"], path)[0]["state"], "active");
+    let (code, _, err) = run(&["keys", "compromise", &kid[..8], "--yes"], path);
+    assert!(code == 3 && err.contains("signs no more"), "{code} {err}");
+}
+
+#[test]
+fn an_ambiguous_beginning_lists_the_candidates() {
+    let (folder, _) = init();
+    let path = folder.path();
+    let mut kids: Vec<String> = Vec::new();
+    // 64 first characters: of 9 keys, and often fewer, two begin alike; a stored key is far quicker than a new one.
+    let shared = loop {
+        let kid = run_json(&["keys", "generate"], path)["kid"].as_str().unwrap().to_owned();
+        let twin = kids.iter().find(|other| other[..1] == kid[..1]).cloned();
+        kids.push(kid.clone());
+        if let Some(twin) = twin {
+            break [twin, kid];
+        }
+    };
+    let (code, _, err) = run(&["keys", "show", &shared[0][..1]], path);
+    assert_eq!(code, 1);
+    for kid in &shared {
+        assert!(err.contains(&format!("{kid} (pending, ring main)")), "{err}");
+    }
+}
+
+#[test]
+fn what_cannot_be_undone_asks_and_says_what_happens() {
+    let (folder, kid) = init();
+    let path = folder.path();
+    let compromise = &["keys", "compromise", &kid][..];
+    let everyone = &["users", "revoke", "--everyone"][..];
+    let all = &["users", "revoke", "--everyone", "--app", "web"][..];
+    let no_key = ["NO KEY IS READY", "answered 503, until somebody has added a new key at Braze for web"];
+    for (command, texts) in [
+        (compromise, &no_key[..]),
+        (everyone, &["Every session of all apps is ended, 0 of them live", "must log in again"]),
+        (all, &["Every session of app web is ended"]),
+    ] {
+        let (code, out, err) = run(command, path);
+        assert_eq!((code, out.as_str()), (2, ""), "{command:?}: {err}");
+        assert!(err.contains("no terminal to ask on") && err.contains("add --yes"), "{err}");
+        assert!(texts.iter().all(|text| err.contains(text)), "{err}");
+        let (code, _, err) = run(&[command, &["--json"]].concat(), path);
+        let error: Value = serde_json::from_str(&err).unwrap();
+        assert!(code == 2 && error["error"].as_str().unwrap().contains("--yes"), "{err}");
+        for typed in ["n\n", "\n", "yes please\n", "\u{4}"] {
+            let (code, shown) = on_terminal(command, path, typed);
+            assert!(code == 1 && shown.contains("nothing was changed"), "{command:?} {typed:?}: {shown}");
+            assert!(texts.iter().all(|text| shown.contains(text)) && shown.contains("Continue? [y/N]"), "{shown}");
+        }
+    }
+    assert_eq!(run_json(&["keys", "list"], path)[0]["state"], "active", "nothing was changed");
+    let (code, shown) = on_terminal(everyone, path, "y\n");
+    assert!(code == 0 && shown.contains("Every session up to now is ended"), "{shown}");
+    let (code, shown) = on_terminal(compromise, path, "yes\n");
+    assert!(code == 3 && shown.contains("signs no more"), "{code} {shown}");
+    assert_eq!(run_json(&["keys", "list"], path)[0]["state"], "compromised");
+    let (code, _, err) = run(compromise, path);
+    assert!(code == 1 && err.contains("compromised already"), "nothing is left to ask: {err}");
+}
+
+#[test]
+fn a_rotation_asks_on_a_terminal_only() {
+    let (folder, _) = init();
+    let path = folder.path();
+    let (code, shown) = on_terminal(&["rotate", "run"], path, "n\n");
+    assert!(code == 1 && shown.contains("nothing was changed") && shown.contains("make a new key"), "{shown}");
+    assert_eq!(run(&["rotate", "run"], path).0, 3, "a timer needs no --yes");
+    let (code, out, _) = run(&["rotate", "abort"], path);
+    assert!(code == 0 && out.starts_with("The rotation of ring main is aborted"), "{code} {out}");
+    assert_eq!(run_json(&["rotate", "status"], path)[0]["goal"], "idle");
+}

@@ -2,6 +2,7 @@
 //! our records.
 
 mod braze_keys;
+mod compromise;
 mod report;
 
 use std::{
@@ -12,18 +13,19 @@ use std::{
 use super::{UnknownApp, UnknownRing};
 use crate::{
     domain::{
-        ids::{AppName, Kid, RingName},
-        key::{KeyRecord, KeyState},
+        ids::{AppName, RingName},
+        key::KeyRecord,
         rotation::Goal,
     },
     rotate::{
         Drift, Observer, Ring, RotateError, Rotator, StepPhase, drift,
-        plan::{self, Blocker, Next, Snapshot},
+        plan::{self, Blocker, Next},
     },
     store::StoreError,
 };
 
 pub use braze_keys::{BrazeDiff, BrazeKey, BrazeKeys};
+pub use compromise::{CompromiseForecast, Consequences};
 pub use report::{Outcome, RingOutcome, RingPlan, RingStatus, StepReport};
 
 /// Maximal number of reconciliations of a ring with [`Patience::Short`].
@@ -64,15 +66,6 @@ pub enum RingError {
 
 /// Apps for which an operator's confirmation was recorded.
 pub type Confirmed = Vec<AppName>;
-
-/// Consequences of a compromise, as they are on record right after it.
-#[derive(Debug)]
-pub struct Consequences {
-    /// Latest end of a token that the key may have signed; `None` where no token of it is alive.
-    pub tokens_until: Option<crate::clock::UnixMillis>,
-    /// Key that is active in its ring now.
-    pub active: Option<Kid>,
-}
 
 /// Steps that were done, collected while a ring is reconciled.
 #[derive(Clone, Default)]
@@ -156,14 +149,6 @@ impl Rotations {
         let ring = self.find(name)?;
         self.rotator.roll_back(ring, "rolled back at the command line").await?;
         self.work(ring, Patience::Short).await
-    }
-
-    /// Declares a key compromised: nodes stop signing with it within 2 s. [`Rotations::follow_up`] does the next steps.
-    pub async fn compromise(&self, key: &KeyRecord, why: &str) -> Result<Consequences, RingError> {
-        let ring = self.find(&key.ring)?;
-        self.rotator.compromise(ring, &key.kid, why).await?;
-        let snapshot = self.rotator.load_recorded(ring).await?.snapshot;
-        Ok(consequences(&snapshot, key))
     }
 
     /// Reconciles a ring for some seconds, after a compromise.
@@ -264,13 +249,5 @@ impl Rotations {
                 Some(span.clamp(SHORTEST, Duration::from_secs(if quick { 1 } else { 30 })))
             }
         }
-    }
-}
-
-fn consequences(snapshot: &Snapshot, key: &KeyRecord) -> Consequences {
-    let signed = matches!(key.state, KeyState::Active | KeyState::Retiring);
-    Consequences {
-        tokens_until: snapshot.key(&key.kid).and_then(|key| key.tokens_until).filter(|_| signed),
-        active: snapshot.active().map(|active| active.record.kid.clone()),
     }
 }
