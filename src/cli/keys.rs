@@ -40,11 +40,13 @@ pub(super) enum KeysCommand {
     /// Show one key
     Show {
         /// Id of the key, or a beginning of it that no other key has
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
     /// Print the public key to paste into Braze
     Public {
         /// Id of the key, or a beginning of it that no other key has [default: the active key of the ring]
+        #[arg(allow_hyphen_values = true)]
         kid: Option<String>,
         /// Ring whose active key is printed
         #[arg(long, default_value = "main", conflicts_with = "kid")]
@@ -57,6 +59,7 @@ pub(super) enum KeysCommand {
     /// own list proves that; for the others this confirmation is the proof.
     Confirm {
         /// Id of the key, or a beginning of it that no other key has
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Fingerprint of the key in the dashboard: copy the public key from there, then
         /// `openssl pkey -pubin -in COPY -outform DER | sha256sum`

@@ -21,6 +21,7 @@ mod rotate_show;
 mod sandbox;
 mod serve;
 mod token;
+mod user_argument;
 mod users;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};

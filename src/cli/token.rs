@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     context::{Context, block_on},
-    users::user_id,
+    user_argument::user_id,
 };
 use crate::{
     app::{Ambient, Services},
@@ -28,7 +28,7 @@ pub(super) enum Token {
         #[arg(long)]
         app: AppName,
         /// User id, as given to changeUser
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         user: String,
         /// Lifetime shorter than the app's, e.g. 5m
         #[arg(long, value_parser = crate::clock::parse_duration)]
@@ -52,7 +52,7 @@ pub(super) struct Inspect {
     #[arg(long)]
     app: Option<AppName>,
     /// User id that the app gives to changeUser
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     user: Option<String>,
 }
 

@@ -62,6 +62,13 @@ impl Users {
         Ok(())
     }
 
+    /// Number of live sessions of one app, or of all apps.
+    pub async fn live_sessions(&self, app: Option<&AppName>) -> Result<u64, UserError> {
+        self.apps.check_known(app).await?;
+        let live = self.store.live_sessions(self.now()).await?;
+        Ok(live.into_iter().filter(|(of, _)| app.is_none_or(|app| app == of)).map(|(_, sessions)| sessions).sum())
+    }
+
     /// Sessions of a user, newest first.
     pub async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, StoreError> {
         self.store.sessions_of_user(self.user_hash.hash(user)).await

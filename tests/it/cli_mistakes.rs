@@ -202,3 +202,45 @@ fn a_rotation_asks_on_a_terminal_only() {
     assert!(code == 0 && out.starts_with("The rotation of ring main is aborted"), "{code} {out}");
     assert_eq!(run_json(&["rotate", "status"], path)[0]["goal"], "idle");
 }
+
+#[test]
+fn ids_that_look_like_options_are_ids() {
+    let (folder, _) = init();
+    let path = folder.path();
+    let imported = run_json(&["keys", "import", &fixture("rsa-2048.hyphen-kid.pem")], path);
+    let kid = imported["kid"].as_str().unwrap();
+    assert!(kid.starts_with("-c"), "like the option of the configuration: {kid}");
+    let copy = path.join("copy.pem");
+    fs::write(&copy, imported["public_key"].as_str().unwrap()).unwrap();
+    for end in [8, kid.len()] {
+        assert_eq!(run_json(&["keys", "show", &kid[..end]], path)["kid"], kid);
+        assert_eq!(run_json(&["keys", "public", &kid[..end]], path)["kid"], kid);
+    }
+    // The command that the rotation prints, as it prints it.
+    let (code, out, _) = run(&["rotate", "run"], path);
+    let printed = out.split('`').find(|part| part.starts_with("countersign keys confirm")).unwrap();
+    let line = printed.replace("--fingerprint …", "--public-key copy.pem");
+    assert!(code == 3 && line.contains(&kid[..8]), "{out}");
+    let (code, said) = shell(&line, path);
+    assert!(code == 0 && said.contains("is confirmed for web"), "{line}: {said}");
+    let (code, _, err) = run(&["keys", "compromise", kid, "--yes"], path);
+    assert!((code == 0 || code == 3) && err.contains("signs no more"), "{code} {err}");
+    let (code, out, _) = run(&["keys", "confirm", &kid[..8], "--deleted"], path);
+    assert!(code == 0 && out.contains("deleted at Braze"), "{out}");
+
+    for user in ["-Nabc", "-c", "--everyone", "-", "-h"] {
+        let given = format!("--user={user}");
+        assert_eq!(run_json(&["users", "opt-out", &given], path)["changed"], true);
+        run_json(&["users", "sessions", &given], path);
+        run_json(&["users", "revoke", &given, "--app", "web"], path);
+        let (code, _, err) = run(&["token", "mint", "--app", "web", "--user", user], path);
+        assert!(code == 1 && err.contains("opted out"), "{user}: {err}");
+        let plain: Value = serde_json::from_str(&run(&["users", "opt-in", "--json", &given], path).1).unwrap();
+        assert_eq!(plain["changed"], true);
+    }
+    assert_eq!(run_json(&["users", "opt-out", "-Nabc", "--app", "web"], path)["changed"], true, "without --user");
+    for command in [&["users", "opt-out", "--everyone"][..], &["users", "opt-in", "-a"], &["users", "revoke", "--al"]] {
+        let (code, _, err) = run(command, path);
+        assert!(code == 2 && err.contains("--user="), "a mistyped option is no user: {err}");
+    }
+}
