@@ -10,7 +10,7 @@ use super::{compromise::Compromise, context::Context, output::table, rotate::rot
 use crate::domain::{
     ids::{AppName, RingName},
     key::{KeyRecord, KeyState},
-    spki::Spki,
+    spki::{Fingerprint, Spki},
 };
 
 #[derive(Subcommand)]
@@ -62,9 +62,9 @@ pub(super) enum KeysCommand {
         #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Fingerprint of the key in the dashboard: copy the public key from there, then
-        /// `openssl pkey -pubin -in COPY -outform DER | sha256sum`
+        /// --fingerprint "$(openssl pkey -pubin -in COPY -outform DER | sha256sum)"
         #[arg(long, value_name = "SHA256", required_unless_present_any = ["public_key", "deleted"])]
-        fingerprint: Option<String>,
+        fingerprint: Option<Fingerprint>,
         /// The copy itself, in a file, instead of its fingerprint
         #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
         public_key: Option<PathBuf>,
@@ -89,7 +89,7 @@ impl KeysCommand {
             Self::Public { kid, ring } => public(context, kid.as_deref(), &ring),
             Self::Confirm { kid, app, deleted: true, .. } => confirm_deleted(context, &kid, app.as_ref()),
             Self::Confirm { kid, fingerprint, public_key, app, .. } => {
-                confirm(context, &kid, &given_fingerprint(fingerprint, public_key)?, app.as_ref())
+                confirm(context, &kid, given_fingerprint(fingerprint, public_key)?, app.as_ref())
             }
         }?;
         Ok(ExitCode::SUCCESS)
@@ -142,8 +142,10 @@ fn list(context: &Context) -> anyhow::Result<()> {
 
 fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
     let key = context.with_operator(async |operator, _| Ok(operator.keys().find(kid).await?))?;
+    let fingerprint = Spki::from_pem(&key.public_key).with_context(|| format!("key {}", key.kid))?.fingerprint();
     let text = format!(
-        "kid      {}\nring     {}\nstate    {}, since {}\nbits     {}\ncustody  {} ({})\ncreated  {}\n\n{}",
+        "kid      {}\nSHA-256  {fingerprint}\nring     {}\nstate    {}, since {}\nbits     {}\ncustody  {} ({})\ncreated  {}\n\n{}\n\
+         `countersign keys public {} | openssl pkey -pubin -outform DER | sha256sum` prints the same SHA-256.",
         key.kid,
         key.ring,
         key.state.as_str(),
@@ -152,9 +154,12 @@ fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
         key.custody,
         key.locator,
         key.created,
-        key.public_key
+        key.public_key,
+        key.kid
     );
-    context.output.answer(&key, text)
+    let mut value = serde_json::to_value(&key)?;
+    value["fingerprint"] = fingerprint.to_string().into();
+    context.output.answer(&value, text)
 }
 
 fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Result<()> {
@@ -174,13 +179,13 @@ fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Resu
 }
 
 /// Returns the fingerprint that was given, or that of the copy.
-fn given_fingerprint(fingerprint: Option<String>, copy: Option<PathBuf>) -> anyhow::Result<String> {
-    let Some(copy) = copy else { return Ok(fingerprint.unwrap_or_default()) };
+fn given_fingerprint(fingerprint: Option<Fingerprint>, copy: Option<PathBuf>) -> anyhow::Result<Fingerprint> {
+    let Some(copy) = copy else { return fingerprint.context("give --fingerprint, or --public-key") };
     let pem = std::fs::read_to_string(&copy).with_context(|| copy.display().to_string())?;
     Ok(Spki::from_pem(&pem).with_context(|| copy.display().to_string())?.fingerprint())
 }
 
-fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName>) -> anyhow::Result<()> {
+fn confirm(context: &Context, kid: &str, fingerprint: Fingerprint, app: Option<&AppName>) -> anyhow::Result<()> {
     let (key, apps) = context.with_operator(async |operator, _| {
         let key = operator.keys().find(kid).await?;
         let apps = rotations(context, &operator).confirm(&key, fingerprint, app).await?;

@@ -244,3 +244,32 @@ fn ids_that_look_like_options_are_ids() {
         assert!(code == 2 && err.contains("--user="), "a mistyped option is no user: {err}");
     }
 }
+
+#[test]
+fn a_fingerprint_is_confirmed_as_the_help_says() {
+    let (folder, first) = init();
+    let path = folder.path();
+    let help = run(&["keys", "confirm", "--help"], path).1.split_whitespace().collect::<Vec<_>>().join(" ");
+    let flag = help.split_once("--fingerprint \"$(").unwrap().1.split_once(")\"").unwrap().0;
+    let flag = format!("--fingerprint \"$({flag})\"").replace("COPY", "copy.pem");
+    for pipe in [None, Some("openssl dgst -sha256"), Some("openssl dgst -sha256 -c"), Some("openssl dgst -r -sha256")] {
+        let (folder, _) = init();
+        let path = folder.path();
+        let new = run_json(&["keys", "generate"], path);
+        fs::write(path.join("copy.pem"), new["public_key"].as_str().unwrap()).unwrap();
+        let flag = pipe.map_or_else(|| flag.clone(), |pipe| flag.replace("sha256sum", pipe));
+        let (code, said) = shell(&format!("countersign keys confirm {} {flag}", new["kid"].as_str().unwrap()), path);
+        assert!(code == 0 && said.contains("is confirmed for web"), "{flag}: {said}");
+    }
+    let shown = run(&["keys", "show", &first], path).1;
+    let fingerprint = run_json(&["keys", "show", &first], path)["fingerprint"].as_str().unwrap().to_owned();
+    assert!(shown.contains(&fingerprint), "{shown}");
+    let command = shown.split('`').nth(1).unwrap();
+    assert_eq!(shell(command, path).1, format!("{fingerprint}  -\n"), "{command}");
+
+    let (code, said) =
+        shell(&format!("countersign keys confirm {first} --fingerprint \"$(cat nowhere | sha256sum)\""), path);
+    assert!(code == 2 && said.contains("SHA-256 of no data"), "{said}");
+    let (code, _, err) = run(&["keys", "confirm", &first, "--fingerprint", ""], path);
+    assert!(code == 2 && err.contains("64 hexadecimal digits"), "{err}");
+}

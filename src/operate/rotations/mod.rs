@@ -16,6 +16,7 @@ use crate::{
         ids::{AppName, RingName},
         key::KeyRecord,
         rotation::Goal,
+        spki::Fingerprint,
     },
     rotate::{
         Drift, Observer, Ring, RotateError, Rotator, StepPhase, drift,
@@ -160,7 +161,7 @@ impl Rotations {
     pub async fn confirm(
         &self,
         key: &KeyRecord,
-        fingerprint: &str,
+        fingerprint: Fingerprint,
         app: Option<&AppName>,
     ) -> Result<Confirmed, RingError> {
         self.check_app(app)?;
