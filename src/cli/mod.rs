@@ -21,6 +21,7 @@ mod rotate_show;
 mod sandbox;
 mod serve;
 mod token;
+mod token_text;
 mod user_argument;
 mod users;
 

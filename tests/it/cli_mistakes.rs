@@ -273,3 +273,50 @@ fn a_fingerprint_is_confirmed_as_the_help_says() {
     let (code, _, err) = run(&["keys", "confirm", &first, "--fingerprint", ""], path);
     assert!(code == 2 && err.contains("64 hexadecimal digits"), "{err}");
 }
+
+#[test]
+fn a_token_is_inspected_as_people_have_it() {
+    let (folder, kid) = init();
+    let path = folder.path();
+    let answer = run(&["token", "mint", "--app", "web", "--user", "u-1", "--json"], path).1;
+    let token = serde_json::from_str::<Value>(&answer).unwrap()["token"].as_str().unwrap().to_owned();
+    let refresh = answer.replace("\"token\"", "\"refresh_token\":\"csr1_x\",\"token\"");
+    for text in [
+        format!("Bearer {token}"),
+        format!("\"{token}\""),
+        format!("'Authorization: Bearer {token}'"),
+        format!("{token}\n"),
+        answer.clone(),
+        refresh,
+    ] {
+        let inspected = run_json(&["token", "inspect", &text, "--app", "web", "--user", "u-1"], path);
+        assert_eq!((&inspected["accepted"], &inspected["claims"]["sub"]), (&true.into(), &"u-1".into()), "{text}");
+        fs::write(path.join("text"), &text).unwrap();
+        let (code, said) = shell("countersign token inspect - --app web < text", path);
+        assert!(code == 0 && said.contains(&format!("verified with key {kid}")), "{said}");
+    }
+    for (text, expected) in [("csr1_abc", "refresh token"), ("Bearer csk1_abc", "API key"), ("{}", "\"token\"")] {
+        let (code, out, err) = run(&["token", "inspect", text], path);
+        assert!(code == 1 && out.is_empty() && err.contains(expected), "{text}: {err}");
+    }
+}
+
+#[test]
+fn the_fitting_one_of_several_keys_in_a_file_is_found() {
+    let (folder, _) = init();
+    let path = folder.path();
+    let token = run(&["token", "mint", "--app", "web", "--user", "u-1"], path).1;
+    let ours = run_json(&["keys", "public"], path)["public_key"].as_str().unwrap().to_owned();
+    let other = fs::read_to_string(fixture("rsa-2048.public.pem")).unwrap();
+    fs::write(path.join("keys.pem"), format!("of Braze:\n{other}{other}\n{ours}")).unwrap();
+    let (code, out, _) = run(&["token", "inspect", &token, "--public-key", "keys.pem"], path);
+    assert!(code == 0 && out.contains("verified with key 3 of keys.pem"), "{out}");
+    let found = run_json(&["token", "inspect", &token, "--public-key", "keys.pem"], path);
+    assert_eq!(found["verified_with"], "key 3 of keys.pem");
+    fs::write(path.join("keys.pem"), format!("{other}{other}")).unwrap();
+    let (code, out, _) = run(&["token", "inspect", &token, "--public-key", "keys.pem"], path);
+    assert!(code == 1 && out.contains("none of the 2 public keys"), "{out}");
+    fs::write(path.join("keys.pem"), "a note").unwrap();
+    let (code, _, err) = run(&["token", "inspect", &token, "--public-key", "keys.pem"], path);
+    assert!(code == 1 && err.contains("keys.pem: no key in PEM"), "{err}");
+}
