@@ -320,3 +320,25 @@ fn the_fitting_one_of_several_keys_in_a_file_is_found() {
     let (code, _, err) = run(&["token", "inspect", &token, "--public-key", "keys.pem"], path);
     assert!(code == 1 && err.contains("keys.pem: no key in PEM"), "{err}");
 }
+
+#[test]
+fn wrong_usage_is_json_for_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    for (command, text) in [
+        (&["--json", "frobnicate"][..], "frobnicate"),
+        (&["keys", "confirm", "--json"], "--fingerprint"),
+        (&["users", "revoke", "u-1", "--session", "zz", "--json"], "not a session id"),
+        (&["keys", "--json"], "subcommand"),
+        (&["healthcheck", "https://127.0.0.1/readyz", "--json"], "plain HTTP"),
+    ] {
+        let (code, out, err) = run(command, folder.path());
+        let error: Value = serde_json::from_str(&err).unwrap_or_else(|_| panic!("{command:?}: not JSON: {err}"));
+        let error = error["error"].as_str().unwrap();
+        assert!(code == 2 && out.is_empty() && error.contains(text), "{command:?}: {error}");
+        assert!(!error.contains('\n') && !error.contains("Usage"), "{error}");
+    }
+    let (code, out, _) = run(&["--json", "--help"], folder.path());
+    assert!(code == 0 && out.contains("Usage"), "help is help");
+    let (code, _, err) = run(&["frobnicate"], folder.path());
+    assert!(code == 2 && err.contains("Usage"), "people get the usage too: {err}");
+}
