@@ -100,13 +100,17 @@ fn run(context: &Context, ring: &RingName, wait: bool, confirmation: &Confirmati
 
 fn abort(context: &Context, ring: &RingName) -> anyhow::Result<ExitCode> {
     let outcome = context.with_operator(async |operator, _| Ok(rotations(context, &operator).abort(ring).await?))?;
-    finish(context, &outcome)
+    let text = format!("The rotation of ring {ring} is aborted; the active key keeps signing.\n{outcome}");
+    context.output.answer(&outcome, text)?;
+    Ok(exit_code(Some(outcome.outcome())))
 }
 
 fn rollback(context: &Context, ring: &RingName) -> anyhow::Result<ExitCode> {
     let outcome =
         context.with_operator(async |operator, _| Ok(rotations(context, &operator).roll_back(ring).await?))?;
-    finish(context, &outcome)
+    let text = format!("Ring {ring} is rolled back: the previous key signs again.\n{outcome}");
+    context.output.answer(&outcome, text)?;
+    Ok(exit_code(Some(outcome.outcome())))
 }
 
 /// Prints the outcome of a command that reconciled a ring; returns its exit code.

@@ -59,16 +59,21 @@ impl Clients {
         self.store.api_keys().await
     }
 
-    /// Revokes an API key for good; running servers refuse it within 2 s.
+    /// Revokes an API key for good; running servers refuse it within 2 s. Returns its client, where that has no live
+    /// key any more.
     ///
     /// # Errors
     /// [`ClientError::NotLive`].
-    pub async fn revoke(&self, id: &ApiKeyId) -> Result<(), ClientError> {
-        if !self.store.revoke_api_key(id, self.clock.now()).await? {
+    pub async fn revoke(&self, id: &ApiKeyId) -> Result<Option<ClientName>, ClientError> {
+        let now = self.clock.now();
+        if !self.store.revoke_api_key(id, now).await? {
             return Err(ClientError::NotLive { id: id.clone() });
         }
         tracing::info!(key = %id, "an API key was revoked");
-        Ok(())
+        let keys = self.list().await?;
+        let client = keys.iter().find(|key| key.id == *id).map(|key| &key.client);
+        let is_locked_out = |client: &&ClientName| !keys.iter().any(|key| key.client == **client && key.is_live(now));
+        Ok(client.filter(is_locked_out).cloned())
     }
 }
 

@@ -342,3 +342,43 @@ fn wrong_usage_is_json_for_programs() {
     let (code, _, err) = run(&["frobnicate"], folder.path());
     assert!(code == 2 && err.contains("Usage"), "people get the usage too: {err}");
 }
+
+#[test]
+fn no_configuration_at_all_names_init() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [&["keys", "list"][..], &["serve"], &["healthcheck"], &["-c", "nowhere.toml", "doctor"]] {
+        let (code, _, err) = run(command, folder.path());
+        assert!(code == 78 && err.contains("`countersign init`"), "{command:?}: {code} {err}");
+    }
+}
+
+#[test]
+fn a_check_with_warnings_exits_with_3() {
+    let (folder, _) = init();
+    assert_eq!(run(&["config", "check"], folder.path()).0, 0);
+    append(folder.path(), "[rings.spare]\n");
+    let (code, out, _) = run(&["config", "check"], folder.path());
+    assert!(code == 3 && out.contains("warning: no app uses [rings.spare]"), "{code} {out}");
+    let (code, out, _) = run(&["config", "check", "--json"], folder.path());
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &answer["ok"], answer["warnings"].as_array().unwrap().len()), (3, &true.into(), 1));
+}
+
+#[test]
+fn small_answers_say_what_is_not_obvious() {
+    let (folder, _) = init();
+    let path = folder.path();
+    let (_, key, err) = run(&["clients", "create", "backend", "--app", "web"], path);
+    assert!(err.contains("within 2 s"), "{err}");
+    let (_, out, err) = run(&["clients", "revoke", &key[5..21]], path);
+    assert!(out.contains("within 2 s") && err.contains("backend has no live API key now"), "{out}{err}");
+    run_json(&["db", "backup", "--to", "backup.db"], path);
+    let (code, _, err) = run(&["db", "backup", "--to", "backup.db"], path);
+    assert!(code == 1 && err.contains("backup.db") && err.contains("is not overwritten"), "{err}");
+    let spaced = path.join("my services");
+    fs::create_dir(&spaced).unwrap();
+    let (_, _, err) = run(&["init", "--dir", "my services"], path);
+    let line = err.lines().find_map(|line| line.trim().strip_prefix("3. ")).unwrap().replace("   (", " # (");
+    let (code, said) = shell(&line, path);
+    assert!(code == 0 && said.contains("csk1_"), "{line}: {said}");
+}
