@@ -57,14 +57,15 @@ fn forecast_text(forecast: &CompromiseForecast, key: &KeyRecord) -> String {
         (true, Some(next)) => format!("Key {next} takes over in the same moment: signing for ring {ring} goes on."),
         (true, None) => format!(
             "NO KEY IS READY TO TAKE OVER: nothing can be signed for ring {ring}, and requests for tokens are answered \
-             503, until {}.",
-            until_next_key(&forecast.by_hand)
+             503, until {}. Live sessions that cannot be refreshed until then: {}.",
+            until_next_key(&forecast.by_hand),
+            forecast.live_sessions
         ),
     };
     let tokens = match forecast.tokens_until {
         Some(until) => format!(
-            "Its tokens (some may live until {until}) are rejected as soon as Braze has deleted the key; {} live \
-             sessions then need one refresh each.",
+            "Its tokens (some may live until {until}) are rejected as soon as Braze has deleted the key. Live sessions \
+             that then need one refresh each: {}.",
             forecast.live_sessions
         ),
         None => "No token of it is alive.".to_owned(),
