@@ -43,7 +43,10 @@ impl Compromise {
             let consequences = rotations.compromise(&key, &self.why).await?;
             context.output.remark(consequences_text(&consequences, &key));
             let followed = rotations.follow_up(&key.ring).await;
-            followed.context("the key is stopped; what is left to do was interrupted, `countersign rotate run` goes on")
+            followed.with_context(|| {
+                let (program, ring) = (context.program(), &key.ring);
+                format!("the key is stopped; the rest was interrupted, `{program} rotate run --ring {ring}` goes on")
+            })
         })?;
         finish(context, &outcome)
     }

@@ -10,6 +10,7 @@ use super::output::Output;
 use crate::{
     app::{Ambient, DevError, Services},
     config::{ConfigErrors, Environment, Settings},
+    domain::shell::quoted_path,
     operate::Operator,
 };
 
@@ -54,6 +55,14 @@ impl Context {
     pub(super) fn file(&self) -> Option<PathBuf> {
         let default = || DEFAULT_FILES.iter().map(Path::new).find(|file| file.is_file()).map(Path::to_owned);
         self.file.clone().or_else(default)
+    }
+
+    /// Returns the beginning of commands that are printed: the program, with the configuration file that was named.
+    pub(super) fn program(&self) -> String {
+        match &self.file {
+            Some(file) => format!("countersign -c {}", quoted_path(file)),
+            None => "countersign".to_owned(),
+        }
     }
 
     /// Loads the settings, with these flags over everything else.

@@ -116,10 +116,11 @@ fn import(
 
 fn print_new_key(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
     context.output.answer(key, &key.public_key)?;
+    let program = context.program();
     context.output.remark(format_args!(
         "Key {} is on record for ring {}. Next:\n  1. add the public key above to every app of the ring at Braze\n  \
-         2. countersign keys confirm {} --fingerprint …   (of what is at Braze; not for apps that have a workspace)\n  \
-         3. countersign rotate run --ring {}\n\
+         2. {program} keys confirm {} --fingerprint …   (of what is at Braze; not for apps that have a workspace)\n  \
+         3. {program} rotate run --ring {}\n\
          For apps that have a workspace, step 3 does everything.",
         key.kid, key.ring, key.kid, key.ring
     ));
@@ -145,7 +146,7 @@ fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
     let fingerprint = Spki::from_pem(&key.public_key).with_context(|| format!("key {}", key.kid))?.fingerprint();
     let text = format!(
         "kid      {}\nSHA-256  {fingerprint}\nring     {}\nstate    {}, since {}\nbits     {}\ncustody  {} ({})\ncreated  {}\n\n{}\n\
-         `countersign keys public {} | openssl pkey -pubin -outform DER | sha256sum` prints the same SHA-256.",
+         `{} keys public {} | openssl pkey -pubin -outform DER | sha256sum` prints the same SHA-256.",
         key.kid,
         key.ring,
         key.state.as_str(),
@@ -155,6 +156,7 @@ fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
         key.locator,
         key.created,
         key.public_key,
+        context.program(),
         key.kid
     );
     let mut value = serde_json::to_value(&key)?;
@@ -194,7 +196,8 @@ fn confirm(context: &Context, kid: &str, fingerprint: Fingerprint, app: Option<&
     let value = serde_json::json!({ "key": key, "apps": apps });
     context.output.answer(&value, format!("Key {} is confirmed for {}.", key.kid, names(&apps)))?;
     if key.state == KeyState::Published {
-        context.output.remark(format_args!("`countersign rotate run --ring {}` lets it sign.", key.ring));
+        let program = context.program();
+        context.output.remark(format_args!("`{program} rotate run --ring {}` lets it sign.", key.ring));
     }
     Ok(())
 }

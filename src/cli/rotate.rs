@@ -82,7 +82,7 @@ fn plan(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
         }
         Ok(plans)
     })?;
-    let texts: Vec<String> = plans.iter().map(plan_text).collect();
+    let texts: Vec<String> = plans.iter().map(|plan| plan_text(plan, &context.program())).collect();
     context.output.answer(&plans, texts.join("\n\n"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -91,7 +91,8 @@ fn run(context: &Context, ring: &RingName, wait: bool, confirmation: &Confirmati
     let outcome = context.with_operator(async |operator, _| {
         let rotations = rotations(context, &operator);
         if confirmation.is_possible(context.output) {
-            confirmation.require(context.output, plan_text(&rotations.plan(ring).await?))?;
+            let plan = plan_text(&rotations.plan(ring).await?, &context.program());
+            confirmation.require(context.output, plan)?;
         }
         Ok(rotations.run(ring, if wait { Patience::Endless } else { Patience::Short }).await?)
     })?;

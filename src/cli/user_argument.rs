@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use crate::domain::ids::{BRAZE_MAX_USER_ID_BYTES, UserId, UserIdRules};
+use crate::domain::{
+    ids::{BRAZE_MAX_USER_ID_BYTES, UserId, UserIdRules},
+    shell::quoted,
+};
 
 /// User that a command concerns.
 #[derive(Args)]
@@ -29,6 +32,7 @@ impl UserArgument {
 /// Refuses a mistyped option, which would otherwise be the id of a user whom nobody knows.
 pub(super) fn not_an_option(text: &str) -> Result<String, String> {
     if text.starts_with("--") || (text.starts_with('-') && text.chars().count() == 2) {
+        let text = quoted(text);
         return Err(format!("there is no such option; a user id that looks like one is given as --user={text}"));
     }
     Ok(text.to_owned())

@@ -1,14 +1,17 @@
 //! Operands of commands that are printed for people to copy into a shell.
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
-/// Quotes a path for a POSIX shell, where it needs quotes. One that begins with `-` gets `./`, so that no command takes
-/// it for an option.
-pub fn quoted(path: &Path) -> String {
+/// Quotes a text for a POSIX shell, where it needs quotes.
+pub fn quoted(text: &str) -> String {
+    // Only a NUL cannot be quoted, and no argument of a program has one.
+    shlex::try_quote(text).map_or_else(|_| text.to_owned(), Cow::into_owned)
+}
+
+/// Quotes a path as [`quoted`] does. One that begins with `-` gets `./`, so that no command takes it for an option.
+pub fn quoted_path(path: &Path) -> String {
     let text = path.to_string_lossy();
-    let text = if text.starts_with('-') { format!("./{text}") } else { text.into_owned() };
-    // No path contains the NUL that cannot be quoted.
-    shlex::try_quote(&text).map_or_else(|_| text.clone(), std::borrow::Cow::into_owned)
+    if text.starts_with('-') { quoted(&format!("./{text}")) } else { quoted(&text) }
 }
 
 #[cfg(test)]
@@ -24,7 +27,7 @@ mod tests {
             ("$(reboot)", "'$(reboot)'"),
             ("it's", "\"it's\""),
         ] {
-            assert_eq!(quoted(Path::new(path)), operand);
+            assert_eq!(quoted_path(Path::new(path)), operand);
             assert_eq!(shlex::split(operand).unwrap().len(), 1);
         }
     }

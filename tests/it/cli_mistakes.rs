@@ -375,10 +375,20 @@ fn small_answers_say_what_is_not_obvious() {
     run_json(&["db", "backup", "--to", "backup.db"], path);
     let (code, _, err) = run(&["db", "backup", "--to", "backup.db"], path);
     assert!(code == 1 && err.contains("backup.db") && err.contains("is not overwritten"), "{err}");
+    let (code, _, err) = run(&["users", "opt-out", "--a b"], path);
+    assert!(code == 2 && err.contains("--user='--a b'"), "{err}");
     let spaced = path.join("my services");
     fs::create_dir(&spaced).unwrap();
     let (_, _, err) = run(&["init", "--dir", "my services"], path);
     let line = err.lines().find_map(|line| line.trim().strip_prefix("3. ")).unwrap().replace("   (", " # (");
     let (code, said) = shell(&line, path);
     assert!(code == 0 && said.contains("csk1_"), "{line}: {said}");
+    let (_, new, err) = run(&["-c", "my services/countersign.toml", "keys", "generate"], path);
+    fs::write(path.join("copy.pem"), new).unwrap();
+    let line = err.lines().find_map(|line| line.trim().strip_prefix("2. ")).unwrap();
+    let line = line.replace("--fingerprint …", "--public-key copy.pem").replace("   (", " # (");
+    let (code, said) = shell(&line, path);
+    assert!(code == 0 && said.contains("is confirmed for web"), "{line}: {said}");
+    let next = said.split('`').nth(1).unwrap();
+    assert_eq!(shell(next, path).0, 3, "{next}");
 }

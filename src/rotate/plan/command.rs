@@ -39,7 +39,9 @@ pub enum CommandRefused {
     )]
     SignsAlready(Kid),
     /// No key is retiring.
-    #[error("ring {0}: no key is retiring, so there is none to go back to: `countersign rotate run` brings a new one")]
+    #[error(
+        "ring {0}: no key is retiring, so there is none to go back to: `countersign rotate run --ring {0}` brings a new one"
+    )]
     NothingToRollBack(String),
     /// Some app is not proven to hold the previous key.
     #[error(
