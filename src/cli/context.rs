@@ -10,11 +10,14 @@ use super::output::Output;
 use crate::{
     app::{Ambient, DevError, Services},
     config::{ConfigErrors, Environment, Settings},
+    domain::shell::quoted_path,
     operate::Operator,
 };
 
 /// Exit code of an invalid configuration (`EX_CONFIG` of sysexits.h).
 pub(super) const EXIT_CONFIG: u8 = 78;
+/// Exit code: wrong usage.
+pub(super) const EXIT_USAGE: u8 = 2;
 /// Exit code: done, with warnings.
 pub(super) const EXIT_WARNINGS: u8 = 3;
 /// Exit code: not reachable, or not ready.
@@ -22,6 +25,17 @@ pub(super) const EXIT_NOT_READY: u8 = 4;
 
 /// Default paths of the configuration file.
 const DEFAULT_FILES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];
+
+/// Error in the use of a command; the exit code is that of a mistyped option.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(String);
+
+impl UsageError {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
 
 /// Settings, environment and output of a command.
 pub(super) struct Context {
@@ -41,6 +55,14 @@ impl Context {
     pub(super) fn file(&self) -> Option<PathBuf> {
         let default = || DEFAULT_FILES.iter().map(Path::new).find(|file| file.is_file()).map(Path::to_owned);
         self.file.clone().or_else(default)
+    }
+
+    /// Returns the beginning of commands that are printed: the program, with the configuration file that was named.
+    pub(super) fn program(&self) -> String {
+        match &self.file {
+            Some(file) => format!("countersign -c {}", quoted_path(file)),
+            None => "countersign".to_owned(),
+        }
     }
 
     /// Loads the settings, with these flags over everything else.
@@ -63,6 +85,9 @@ impl Context {
     /// Prints the error of a command; returns its exit code.
     pub(super) fn report_error(&self, error: &anyhow::Error) -> ExitCode {
         self.output.error(error);
+        if error.is::<UsageError>() {
+            return ExitCode::from(EXIT_USAGE);
+        }
         let in_dev = matches!(error.downcast_ref(), Some(DevError::Settings(_)));
         if in_dev || error.is::<ConfigErrors>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
     }

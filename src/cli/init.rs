@@ -16,7 +16,7 @@ use super::{
 use crate::{
     app::{Ambient, Layout, Services},
     config::{SAMPLE, Settings},
-    domain::key::KeyRecord,
+    domain::{key::KeyRecord, shell::quoted_path},
 };
 
 /// Set up a service: configuration, sealing secret, first key
@@ -63,7 +63,7 @@ impl Init {
 }
 
 fn next_steps(layout: &Layout, key: &KeyRecord) -> String {
-    let config = display(&layout.config);
+    let config = quoted_path(layout.config.strip_prefix(".").unwrap_or(&layout.config));
     format!(
         "\nKey {} is ready. Next:\n  \
          1. paste the public key above into Braze: Settings > App Settings > SDK Authentication, for each of your apps\n  \

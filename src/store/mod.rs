@@ -151,6 +151,9 @@ pub trait Users: Send + Sync {
 
     /// Returns a user's sessions, newest first, also those that ended or expired, until a purge deletes them.
     async fn sessions_of_user(&self, user: UserHash) -> Result<Vec<Session>, StoreError>;
+
+    /// Returns whether a session or an opt-out of the app is on record. It may read the whole store.
+    async fn has_records_of_app(&self, app: &AppName) -> Result<bool, StoreError>;
 }
 
 /// Operations on the records of API keys. A record holds the hash of the secret, never the secret.

@@ -353,7 +353,10 @@ async fn healthcheck_tells_ready_from_not() {
     let gone = format!("{}/readyz", service.url);
     service.stop();
     assert_eq!(run(&["healthcheck", &gone], folder.path()).0, 4);
-    assert_eq!(run(&["healthcheck", "ftp://x"], folder.path()).0, 4);
+    for url in ["ftp://x", "https://127.0.0.1:1/readyz", "127.0.0.1"] {
+        let (code, _, err) = run(&["healthcheck", url], folder.path());
+        assert!(code == 2 && err.contains("http://127.0.0.1:9090/readyz"), "{url}: {code} {err}");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod batch;
 mod braze_rest;
 mod cli;
 mod client_paths;
+mod cli_mistakes;
 mod config;
 mod custody;
 mod custody_import;

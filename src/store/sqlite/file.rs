@@ -172,7 +172,9 @@ impl NewCopy {
 
 fn cannot_create(why: &io::Error) -> String {
     match why.kind() {
-        io::ErrorKind::AlreadyExists => "exists: name another file, or move this one away".to_owned(),
+        io::ErrorKind::AlreadyExists => {
+            "exists, and is not overwritten: name another file, or move this one away".to_owned()
+        }
         _ => why.to_string(),
     }
 }

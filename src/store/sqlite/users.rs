@@ -80,6 +80,16 @@ impl Users for SqliteStore {
         })
         .await
     }
+
+    async fn has_records_of_app(&self, app: &AppName) -> Result<bool, StoreError> {
+        let app = app.clone();
+        self.read_long(move |c| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM opt_outs WHERE app = ?1) \
+                       OR EXISTS (SELECT 1 FROM sessions WHERE app = ?1)";
+            c.prepare_cached(sql)?.query_row([app.as_str()], |row| row.get(0))
+        })
+        .await
+    }
 }
 
 /// Ends a user's sessions. Returns the number of those that were live.

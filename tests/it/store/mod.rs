@@ -146,6 +146,7 @@ conformance! {
         everything_survives_a_restart, two_processes_see_each_other_at_once;
     users:
         an_opt_out_of_one_app_is_of_that_app, an_opt_out_of_all_is_of_all, opting_out_and_in_is_exact,
+        an_app_has_records_while_it_has_a_session_or_an_opt_out,
         an_opt_out_hides_and_an_opt_in_shows_again, a_logout_counts_while_opted_out,
         ending_a_users_sessions_counts_the_live_ones, ending_an_apps_sessions_ends_the_older_ones,
         an_end_of_all_apps_ends_all, the_end_of_an_app_never_goes_back, the_reasons_have_an_order,
