@@ -241,8 +241,7 @@ impl RotationSetup {
                 key.state.as_str()
             );
         }
-        let files = std::fs::read_dir(self.folder.path().join("keys")).unwrap().count();
-        assert_eq!(files, 1, "no private half without a record");
+        assert_eq!(super::key_files(self.folder.path()).len(), 1, "no private half without a record");
     }
 }
 
@@ -276,7 +275,7 @@ pub async fn install(folder: &Path, braze: &LocalBraze, url: &str, rotation: &st
     )
     .unwrap();
     let settings = Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap();
-    let services = Services::open(&settings, Ambient::system()).await.unwrap();
+    let services = Services::create(&settings, Ambient::system()).await.unwrap();
     let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();
     for app in APPS {
         braze.add_key(app, &key.public_key, "the first").unwrap();
