@@ -142,7 +142,7 @@ fn print_new_key(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    let keys = context.with_operator(async |operator, _| Ok(operator.keys().list().await?))?;
+    let keys = context.with_reader(async |operator, _| Ok(operator.keys().list().await?))?;
     let rows = keys.iter().map(|key| {
         [
             key.kid.to_string(),
@@ -156,7 +156,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
 }
 
 fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
-    let key = context.with_operator(async |operator, _| Ok(operator.keys().find(kid).await?))?;
+    let key = context.with_reader(async |operator, _| Ok(operator.keys().find(kid).await?))?;
     let text = format!(
         "kid      {}\nring     {}\nstate    {}, since {}\nbits     {}\ncustody  {} ({})\ncreated  {}\n\n{}",
         key.kid,
@@ -173,7 +173,7 @@ fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
 }
 
 fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Result<()> {
-    let key = context.with_operator(async |operator, _| {
+    let key = context.with_reader(async |operator, _| {
         let ceremony = operator.keys();
         if let Some(kid) = kid {
             return Ok(ceremony.find(kid).await?);

@@ -110,7 +110,7 @@ fn revoke(context: &Context, what: &Revoke) -> anyhow::Result<()> {
 
 fn sessions(context: &Context, user: &str) -> anyhow::Result<()> {
     let user = user_id(user)?;
-    let sessions = context.with_operator(async |operator, _| Ok(operator.users().sessions(&user).await?))?;
+    let sessions = context.with_reader(async |operator, _| Ok(operator.users().sessions(&user).await?))?;
     let values: Vec<_> = sessions.iter().map(as_json).collect();
     let rows = sessions.iter().map(|session| {
         let state = session.ended.map_or("", Ended::as_str).to_owned();

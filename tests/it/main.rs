@@ -21,6 +21,7 @@ mod custody;
 mod custody_import;
 mod custody_kept;
 mod custody_memory;
+mod db_restore;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod domain_api_key;
@@ -58,5 +59,6 @@ mod sandbox_sdk;
 mod secrecy;
 mod serve;
 mod store;
+mod store_lost;
 mod store_sqlite;
 mod support;

@@ -78,12 +78,16 @@ pub fn write_files(folder: &Path, url: &str, more: &str) -> Layout {
     layout
 }
 
-/// Opens the services of an installed folder, with this clock.
+/// Opens the services of a folder, with this clock; creates the store where there is none yet.
 pub async fn services(folder: &Path, clock: &Arc<TestClock>) -> (Services, Settings) {
     let settings = Settings::load(Some(&Layout::of(folder).config), &Environment::empty(), &[]).unwrap();
     let ambient = Ambient { clock: Arc::clone(clock) as Arc<dyn Clock>, ..Ambient::system() };
-    let services = Services::open(&settings, ambient).await.unwrap();
-    (services, settings)
+    let services = if settings.store().path.exists() {
+        Services::open(&settings, ambient).await
+    } else {
+        Services::create(&settings, ambient).await
+    };
+    (services.unwrap(), settings)
 }
 
 impl RotationSetup {
