@@ -86,7 +86,7 @@ enum Command {
     Sandbox(sandbox::SandboxCommand),
     #[cfg(feature = "sandbox")]
     Demo(demo::Demo),
-    /// Migrate, back up or restore the store
+    /// Create, migrate, back up or restore the store
     #[command(subcommand)]
     Db(db::Db),
     Healthcheck(healthcheck::Healthcheck),

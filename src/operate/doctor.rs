@@ -48,6 +48,7 @@ impl Operator {
         checks.extend(self.check_keys().await?);
         checks.extend(self.check_braze().await?);
         checks.extend(self.check_store().await);
+        checks.push(self.check_installation().await?);
         checks.push(self.check_clock().await);
         Ok(checks)
     }
@@ -109,6 +110,24 @@ impl Operator {
             Err(error) => Check::new("schema", Health::Wrong, error.to_string()),
         };
         [written, schema]
+    }
+
+    /// Checks that another store in the place of this one would be noticed.
+    async fn check_installation(&self) -> anyhow::Result<Check> {
+        let (store, keys) = (self.store.installation_id().await?, self.custodian.installation_id()?);
+        Ok(match (store, keys) {
+            (Some(store), Some(keys)) if store == keys => {
+                Check::new("installation", Health::Ok, format!("{store}, of the store and of the key folder"))
+            }
+            (store, _) => {
+                let id = store.map_or_else(|| "none".to_owned(), |id| id.to_string());
+                let text = format!(
+                    "the store's id is {id}, and the key folder has none: let the service write to the folder once, so \
+                     that it notices another store"
+                );
+                Check::new("installation", Health::Warning, text)
+            }
+        })
     }
 
     async fn check_clock(&self) -> Check {

@@ -24,6 +24,7 @@ mod custody_import;
 mod custody_kept;
 mod custody_memory;
 mod dead_sessions;
+mod db_restore;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod domain_api_key;
@@ -65,5 +66,6 @@ mod sandbox_sdk;
 mod secrecy;
 mod serve;
 mod store;
+mod store_lost;
 mod store_sqlite;
 mod support;

@@ -111,7 +111,9 @@ async fn what_cannot_be_a_store_is_refused_by_name() {
         other.execute_batch(&format!("CREATE TABLE theirs (n); PRAGMA user_version = {version}")).unwrap();
         drop(other);
         set_mode(&sqlite.path(), 0o600);
+        let theirs = fs::read(sqlite.path()).unwrap();
         assert!(refusal(sqlite.try_open()).to_string().contains("not one of countersign's"), "{version}");
+        assert_eq!(fs::read(sqlite.path()).unwrap(), theirs, "and is not changed");
         fs::remove_file(sqlite.path()).unwrap();
     }
 }
@@ -369,6 +371,7 @@ async fn two_real_processes_share_one_store() {
 async fn work_is_measured_and_commits_are_shared() {
     let sqlite = Sqlite::new();
     let metrics = Metrics::new();
+    drop(sqlite.open());
     let store = store::open(
         &Config { path: sqlite.path(), max_sessions_per_user: NonZeroU32::new(500).unwrap() },
         metrics.clone(),

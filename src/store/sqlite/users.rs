@@ -53,6 +53,10 @@ impl Users for SqliteStore {
         .await
     }
 
+    async fn count_opt_outs(&self) -> Result<u64, StoreError> {
+        self.read_long(|c| c.query_row("SELECT count(*) FROM opt_outs", [], |row| rows::unsigned(row, 0))).await
+    }
+
     async fn end_sessions_of_user(
         &self,
         user: UserHash,

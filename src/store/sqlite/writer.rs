@@ -21,6 +21,7 @@ use super::{
     checkpoint::Checkpointer,
     clock_rules::LatestTimeRecorder,
     errors::{StoreName, explain},
+    file::StoreFile,
 };
 use crate::{
     clock::UnixMillis,
@@ -45,12 +46,13 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         log: Checkpointer,
+        file: Arc<StoreFile>,
         name: StoreName,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let mut worker =
-            WriterThread { log, connection, name: name.clone(), metrics, latest_time: LatestTimeRecorder::default() };
+        let latest_time = LatestTimeRecorder::default();
+        let mut worker = WriterThread { log, connection, file, name: name.clone(), metrics, latest_time };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&waiting)))
@@ -132,7 +134,7 @@ impl<T: Send, W: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Job for T
 
 /// Reason for which a batch was not committed.
 enum Failure {
-    /// A transaction could not be begun or committed: nothing can be written.
+    /// A transaction could not be begun or committed, or was committed to a file that is gone: nothing can be written.
     Store(String),
     /// One of the jobs failed; the others may succeed.
     Job(String),
@@ -143,6 +145,7 @@ struct WriterThread {
     // Dropped before `connection`, which closes last and so copies the rest of the log into the file.
     log: Checkpointer,
     connection: Connection,
+    file: Arc<StoreFile>,
     name: StoreName,
     metrics: Arc<Metrics>,
     latest_time: LatestTimeRecorder,
@@ -187,14 +190,14 @@ impl WriterThread {
 
     /// Commits the whole batch in one transaction: all of it is durable, or nothing was done.
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
-        let outcome = self.try_commit(batch);
-        if outcome.is_err() {
+        if let Err(failure) = self.try_commit(batch) {
             self.roll_back();
-        } else {
-            self.metrics.committed(batch.len());
-            self.log.committed(&self.connection);
+            return Err(failure);
         }
-        outcome
+        self.metrics.committed(batch.len());
+        self.log.committed(&self.connection);
+        // Only now: a write is lost too where the file was removed just before the commit.
+        self.file.still_there().map_err(Failure::Store)
     }
 
     fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
@@ -228,16 +231,18 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::file, *};
 
     fn writer() -> (Writer, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.db");
+        drop(file::create_owner_only(&path).unwrap());
         let mut connection = Connection::open(&path).unwrap();
         connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY); CREATE TABLE meta (name, value);").unwrap();
         let name = StoreName::new(&path);
         let log = Checkpointer::start(&path, &mut connection, &name, Metrics::new()).unwrap();
-        (Writer::start(connection, log, name, Metrics::new()).unwrap(), dir)
+        let file = Arc::new(StoreFile::existing(&path, &name).unwrap());
+        (Writer::start(connection, log, file, name, Metrics::new()).unwrap(), dir)
     }
 
     async fn put(writer: &Writer, n: i64) -> Result<usize, StoreError> {

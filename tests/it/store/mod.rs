@@ -20,7 +20,7 @@ use std::{
 use countersign::{
     clock::UnixMillis,
     domain::{
-        ids::{AppName, SessionId, UserHash},
+        ids::{AppName, InstallationId, SessionId, UserHash},
         session::Session,
     },
     store::{self, Advance, Config, Creation, Store, StoreError},
@@ -64,8 +64,18 @@ impl Sqlite {
 }
 
 pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    let config = Config { path: path.to_owned(), max_sessions_per_user: NonZeroU32::new(MAX_SESSIONS).unwrap() };
-    store::open(&config, Metrics::new())
+    open_or_create(&Config { path: path.to_owned(), max_sessions_per_user: NonZeroU32::new(MAX_SESSIONS).unwrap() })
+}
+
+/// Opens the store, or creates it where there is none.
+pub(crate) fn open_or_create(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    match store::open(config, Metrics::new()) {
+        Err(StoreError::Missing { .. }) => match store::create(config, InstallationId::new([7; 16]), Metrics::new()) {
+            Err(StoreError::Exists { .. }) => store::open(config, Metrics::new()),
+            created => created,
+        },
+        opened => opened,
+    }
 }
 
 impl Engine for Sqlite {

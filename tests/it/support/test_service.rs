@@ -90,7 +90,7 @@ impl TestService {
         let settings = Arc::new(Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap());
         let clock = Arc::new(TestClock::at(UnixMillis(1_795_000_000_500)));
         let ambient = Ambient { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Ambient::system() };
-        let services = Arc::new(Services::open(&settings, ambient).await.unwrap());
+        let services = Arc::new(Services::create(&settings, ambient).await.unwrap());
         let operator = services.operator(&settings).unwrap();
         let public_key = operator.keys().first_key("main".parse().unwrap()).await.unwrap().public_key;
         let apps = settings.policies().keys().cloned().collect();
