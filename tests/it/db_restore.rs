@@ -273,7 +273,7 @@ fn a_key_that_was_compromised_after_the_backup_is_not_called_for() {
     let path = folder.path();
     run_json(&["db", "backup", "--to", "backup.db"], path);
     let kid = made["kid"].as_str().unwrap();
-    run(&["keys", "compromise", kid, "--why", "stolen", "--json"], path);
+    run(&["keys", "compromise", kid, "--why", "stolen", "--yes", "--json"], path);
     lose_store(path);
     let restored = run_json(&["db", "restore", "--from", "backup.db"], path);
     assert!(restored["age_seconds"].as_u64().unwrap() < 120, "{restored}");

@@ -16,15 +16,15 @@ mod batch;
 #[cfg(feature = "sandbox")]
 mod braze_rest;
 mod cli;
-mod client_paths;
 mod cli_mistakes;
+mod client_paths;
 mod config;
 mod custody;
 mod custody_import;
 mod custody_kept;
 mod custody_memory;
-mod dead_sessions;
 mod db_restore;
+mod dead_sessions;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod domain_api_key;

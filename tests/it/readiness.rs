@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::support::{
     Answer,
     service::{Service, run, run_json},
-    test_service::TestService,
+    test_service::{CONFIG, TestService},
 };
 
 /// An installation with a key on ring `main`, an API key for `web` and `ios`, and this configuration of apps.
@@ -144,11 +144,11 @@ async fn a_store_that_is_lost_later_leaves_the_node_in_service() {
 /// A key file that is gone holds up no revocation of an API key.
 #[tokio::test]
 async fn an_api_key_is_revoked_although_a_key_does_not_load() {
-    let service = TestService::new().await;
+    let service = TestService::with(&format!("{CONFIG}\n[apps.tv]\nring = \"tv\"\n")).await;
     let kept = |folder: &Path| fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect::<BTreeSet<_>>();
     let folder = service.settings.custody().dir;
     let before = kept(&folder);
-    service.operator.keys().first_key("ios".parse().unwrap()).await.unwrap();
+    service.operator.keys().first_key("tv".parse().unwrap()).await.unwrap();
     for file in kept(&folder).difference(&before) {
         fs::remove_file(file).unwrap();
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rusqlite::Connection;
+use serde_json::Value;
 
 use crate::{
     cli::{eventually, init},
@@ -277,7 +278,10 @@ async fn a_store_that_vanishes_in_use_is_noticed_before_the_next_answer() {
     }
     fs::rename(path.join("countersign.db"), path.join("elsewhere")).unwrap();
     let ready = format!("{}/readyz", service.ops_url);
-    eventually(async || service.get(&ready).await.status == 503).await;
+    let noticed = |report: &Value| {
+        report["conditions"].as_array().unwrap().iter().any(|c| c["name"] == "store" && c["ok"] == false)
+    };
+    eventually(async || noticed(&service.get(&ready).await.ok().json())).await;
     let metrics = service.get(&format!("{}/metrics", service.ops_url)).await.ok().body;
     assert!(String::from_utf8(metrics).unwrap().contains("countersign_alarms_total{kind=\"store\"} 1"));
     let log = service.stop().2;
