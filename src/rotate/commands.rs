@@ -43,8 +43,14 @@ impl Rotator {
         self.execute(ring, &OperatorCommand::Compromise(kid.clone()), why).await
     }
 
-    /// Sets the goal to repair Braze's lists: missing keys, the primary, retired and compromised keys.
+    /// Sets the goal to repair Braze's lists: missing keys, the primary, retired and compromised keys. Keys that Braze
+    /// gave an id and never listed are asked for again.
     pub async fn repair(&self, ring: &Ring, why: &str) -> Result<(), RotateError> {
+        let observed = self.load_recorded(ring).await?;
+        let unlisted = observed.snapshot.unlisted();
+        if !unlisted.is_empty() && !self.save_observations(&observed, &unlisted).await? {
+            return Err(RotateError::Raced(ring.name.clone()));
+        }
         self.execute(ring, &OperatorCommand::Repair, why).await
     }
 

@@ -104,7 +104,7 @@ fn pause(next: &Next, now: UnixMillis) -> Duration {
             let pauses = blockers.iter().map(|blocker| match blocker {
                 Blocker::Nodes { .. } | Blocker::Settling { .. } => SOON,
                 Blocker::Soak { until, .. } | Blocker::Tokens { until, .. } => until.since(now),
-                Blocker::Silent { .. } | Blocker::Missing { .. } => RETRY,
+                Blocker::Silent { .. } | Blocker::Missing { .. } | Blocker::Unlisted { .. } => RETRY,
                 _ => LONGEST,
             });
             pauses.min().unwrap_or(LONGEST).clamp(SOON, LONGEST)

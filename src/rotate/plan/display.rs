@@ -108,6 +108,11 @@ impl fmt::Display for Blocker {
                 "Braze was asked to add key {} for app {app} and does not list it yet; it may appear until {until}",
                 short(kid)
             ),
+            Self::Unlisted { app, kid, id, asked } => write!(
+                f,
+                "Braze answered at {asked} that it added key {} for app {app} (Braze's id {id}), and has not listed it since; look in the dashboard: `countersign braze keys apply` asks again, and withdraws what is there twice",
+                short(kid)
+            ),
             Self::Tokens { kid, until } => write!(f, "tokens of key {} are alive until {until}", short(kid)),
             Self::Nodes { kid, nodes } => {
                 write!(f, "these nodes have not loaded key {} yet: {}", short(kid), nodes.join(", "))
@@ -125,7 +130,7 @@ impl fmt::Display for Blocker {
                 short(kid),
                 short(kid)
             ),
-            Self::Silent { app, why } => write!(f, "Braze does not answer for app {app}: {why}"),
+            Self::Silent { app, why } => write!(f, "app {app} waits for Braze: {why}"),
             Self::Full { app } => write!(
                 f,
                 "app {app} holds three keys, as many as Braze takes: delete one there that is not ours (`countersign braze keys diff`)"

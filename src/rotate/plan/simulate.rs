@@ -98,8 +98,13 @@ pub fn simulate(snapshot: &mut Snapshot, step: &Step) {
                 }
             });
         }
-        Step::Withdraw { app, id, .. } => {
+        Step::Withdraw { app, kid, id } => {
             change_list(snapshot, app, |entries| entries.retain(|entry| entry.id != *id));
+            if let Some(app) = snapshot.apps.iter_mut().find(|known| known.app == *app)
+                && app.unlisted_id(kid) == Some(id)
+            {
+                app.publications.remove(kid);
+            }
         }
         Step::Destroy { kid } => {
             snapshot.keys.iter_mut().filter(|key| key.record.kid == *kid).for_each(|key| key.destroyed = true);
@@ -120,17 +125,12 @@ pub fn simulate(snapshot: &mut Snapshot, step: &Step) {
 
 /// Changes the publications as an observation says.
 pub fn record(snapshot: &mut Snapshot, observation: &Observation) {
-    let now = snapshot.now;
-    let (Observation::Shown { app, kid, .. } | Observation::Assumed { app, kid } | Observation::Gone { app, kid }) =
-        observation;
+    let after = snapshot.publication_after(observation);
+    let (app, kid) = observation.subject();
     let Some(app) = snapshot.apps.iter_mut().find(|known| known.app == *app) else { return };
-    match observation {
-        Observation::Shown { id, .. } => {
-            let known = app.publications.entry(kid.clone()).or_default();
-            (known.shown, known.braze_id) = (Some(now), Some(id.clone()));
-        }
-        Observation::Assumed { .. } => app.publications.entry(kid.clone()).or_default().shown = Some(now),
-        Observation::Gone { .. } => drop(app.publications.remove(kid)),
+    match after {
+        Some(after) => drop(app.publications.insert(kid.clone(), after)),
+        None => drop(app.publications.remove(kid)),
     }
 }
 

@@ -62,6 +62,15 @@ pub enum Observation {
     Gone { app: AppName, kid: Kid },
 }
 
+impl Observation {
+    /// Returns the app and the key that the observation is about.
+    pub fn subject(&self) -> (&AppName, &Kid) {
+        match self {
+            Self::Shown { app, kid, .. } | Self::Assumed { app, kid } | Self::Gone { app, kid } => (app, kid),
+        }
+    }
+}
+
 /// Reason why nothing can be done now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "blocker", rename_all = "snake_case")]
@@ -70,6 +79,15 @@ pub enum Blocker {
     Soak { kid: Kid, until: UnixMillis },
     /// Braze was asked to add the key, and does not list it yet; from `until` on it is asked again.
     Settling { app: AppName, kid: Kid, until: UnixMillis },
+    /// Braze answered that it added the key, and has not listed it for the soak; an operator has it asked for again.
+    Unlisted {
+        app: AppName,
+        kid: Kid,
+        /// Braze's id of the key.
+        id: String,
+        /// Time of the request.
+        asked: UnixMillis,
+    },
     /// Tokens of the key are valid, margin included.
     Tokens { kid: Kid, until: UnixMillis },
     /// Some nodes have not loaded the key.

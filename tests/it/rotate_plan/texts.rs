@@ -228,7 +228,7 @@ fn a_forecast_ends_at_what_nobody_can_tell_the_end_of() {
     let [Blocker::Silent { app, why }] = &forecast.stuck[..] else { panic!("{forecast:#?}") };
     assert_eq!((app.as_str(), why.as_str()), ("app-1", "down"));
     let last = forecast.lines.last().unwrap();
-    assert!(last.waits && last.what.contains("does not answer"), "{last:?}");
+    assert!(last.waits && last.what.contains("waits for Braze"), "{last:?}");
     assert!(!forecast.lines.iter().any(|line| line.what.starts_with("sign")), "{forecast:#?}");
     assert_eq!(forecast.due, None);
 }
