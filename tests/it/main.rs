@@ -46,6 +46,7 @@ mod rotate;
 mod rotate_cli;
 #[cfg(feature = "sandbox")]
 mod rotate_kill;
+mod rotate_lag;
 #[cfg(feature = "sandbox")]
 mod rotate_load;
 mod rotate_plan;
