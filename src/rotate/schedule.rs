@@ -40,8 +40,7 @@ pub(super) struct Due {
 impl RingSchedule {
     /// Schedule of a ring where everything is due now.
     pub(super) fn new(ring: &Ring) -> Self {
-        let has_list = ring.apps.iter().any(|app| app.at_braze.is_some());
-        let compare_every = has_list.then_some(ring.config.check_every);
+        let compare_every = ring.has_list().then_some(ring.config.check_every);
         Self { compare_every, seen: None, reconcile_at: None, compare_at: None }
     }
 
