@@ -40,11 +40,17 @@ impl Rotator {
         for observation in observations {
             let (app, kid) = observation.subject();
             let to = observed.snapshot.publication_after(observation);
-            if !matches!(observation, Observation::Gone { .. }) {
-                let why = observation.to_string();
-                let ring = &observed.snapshot.ring;
-                transaction.events.push(self.event(ring, Some(kid), Some(app), AuditAction::Published, &why));
-            }
+            let action = match observation {
+                Observation::Shown { .. } | Observation::Assumed { .. } | Observation::Attested { .. } => {
+                    Some(AuditAction::Published)
+                }
+                Observation::Removed { .. } => Some(AuditAction::Withdrawn),
+                // Our own deletion has its event already.
+                Observation::Gone { .. } => None,
+            };
+            let (ring, why) = (&observed.snapshot.ring, observation.to_string());
+            let event = action.map(|action| self.event(ring, Some(kid), Some(app), action, &why));
+            transaction.events.extend(event);
             let from = observed.publication(app, kid).cloned();
             transaction.publications.push(PublicationChange { app: app.clone(), kid: kid.clone(), from, to });
         }

@@ -45,10 +45,16 @@ async fn a_plan_is_shown_followed_given_up_and_taken_back() {
     let path = folder.path();
     let (code, out, _) = command(&["rotate", "plan"], path).await;
     assert_eq!(code, 0);
-    for part in ["make a new key: there is no published key", "publish key", "sign with key", "alive until", "destroy"]
-    {
+    for part in [
+        "make a new key: there is no published key",
+        "publish the new key",
+        "sign with the new key",
+        "alive until",
+        "destroy",
+    ] {
         assert!(out.contains(part), "{part} is not in {out}");
     }
+    assert!(!out.contains("_v7"), "no id is invented: {out}");
     let (code, plan) = asked(&["rotate", "plan"], path).await;
     assert!(code == 0 && plan[0]["plan"]["lines"].as_array().unwrap().len() > 10, "{plan}");
     assert_eq!(asked(&["rotate", "status"], path).await.1[0]["goal"], "idle", "a plan changes nothing");

@@ -149,11 +149,17 @@ impl Snapshot {
     pub fn publication_after(&self, observation: &Observation) -> Option<Publication> {
         let (app, kid) = observation.subject();
         let app = self.apps.iter().find(|known| known.app == *app);
-        let asked = app.and_then(|app| app.publications.get(kid)).and_then(|known| known.asked);
+        let known = app.and_then(|app| app.publications.get(kid));
+        let asked = known.and_then(|known| known.asked);
         let shown = Some(self.now);
         match observation {
             Observation::Shown { id, .. } => Some(Publication { asked, shown, braze_id: Some(id.clone()) }),
             Observation::Assumed { .. } => Some(Publication { asked: None, shown, braze_id: None }),
+            Observation::Attested { .. } => {
+                let shown = known.and_then(|known| known.shown).or(shown);
+                Some(Publication { asked: None, shown, braze_id: None })
+            }
+            Observation::Removed { .. } => None,
             // Lists of Braze may differ for a while, so that the request still counts.
             Observation::Gone { .. } => asked
                 .filter(|asked| self.now < self.settled(*asked) && !self.must_be_withdrawn(kid))
@@ -212,12 +218,12 @@ impl AppSnapshot {
     /// Returns the number of slots in use. A slot that was asked for after `settled_before`, or that Braze gave an id,
     /// counts, even while it is not listed.
     pub(super) fn slots_taken(&self, settled_before: UnixMillis) -> usize {
-        let counts = |(kid, publication): &(&Kid, &Publication)| match self.listing {
-            Listing::Attested => publication.shown.is_some(),
-            _ => {
-                let may_appear = publication.asked.is_some_and(|asked| asked > settled_before);
-                self.unlisted_id(kid).is_some() || (self.entry(kid).is_none() && may_appear)
+        let counts = |(kid, publication): &(&Kid, &Publication)| {
+            if self.listing == Listing::Attested {
+                return publication.shown.is_some();
             }
+            let may_appear = publication.asked.is_some_and(|asked| asked > settled_before);
+            self.unlisted_id(kid).is_some() || (self.entry(kid).is_none() && may_appear)
         };
         self.entries().len() + self.publications.iter().filter(counts).count()
     }

@@ -56,17 +56,25 @@ pub enum Observation {
         /// Braze's id of the key.
         id: String,
     },
-    /// The app holds the key, because it signs or because an operator attests it; no list proves it.
+    /// The app is taken to hold the key, because it signs; nothing proves it.
     Assumed { app: AppName, kid: Kid },
+    /// An operator attests by the key's fingerprint that the app holds it.
+    Attested { app: AppName, kid: Kid },
     /// The app does not list the key any more.
     Gone { app: AppName, kid: Kid },
+    /// An operator attests that the key is deleted at the app.
+    Removed { app: AppName, kid: Kid },
 }
 
 impl Observation {
     /// Returns the app and the key that the observation is about.
     pub fn subject(&self) -> (&AppName, &Kid) {
         match self {
-            Self::Shown { app, kid, .. } | Self::Assumed { app, kid } | Self::Gone { app, kid } => (app, kid),
+            Self::Shown { app, kid, .. }
+            | Self::Assumed { app, kid }
+            | Self::Attested { app, kid }
+            | Self::Gone { app, kid }
+            | Self::Removed { app, kid } => (app, kid),
         }
     }
 }
