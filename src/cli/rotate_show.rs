@@ -3,8 +3,9 @@
 use super::output::{table, time_or_dash};
 use crate::operate::{RingPlan, RingStatus};
 
-pub(super) fn plan_text(RingPlan { ring, plan }: &RingPlan) -> String {
-    let mut lines = vec![format!("Ring {ring}: `countersign rotate run --ring {ring}` would")];
+pub(super) fn plan_text(RingPlan { ring, plan, sources }: &RingPlan) -> String {
+    let mut lines: Vec<String> = sources.iter().map(ToString::to_string).collect();
+    lines.push(format!("Ring {ring}: `countersign rotate run --ring {ring}` would, at these times at the earliest,"));
     for line in &plan.lines {
         let (at, what, why) = (line.at, &line.what, &line.why);
         lines.push(if line.waits { format!("  {at}  … {what}") } else { format!("  {at}  {what}: {why}") });

@@ -25,8 +25,8 @@ pub use clients::{ClientError, Clients};
 pub use doctor::{Check, Health};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
 pub use rotations::{
-    BrazeDiff, BrazeKey, BrazeKeys, Confirmed, Consequences, Outcome, Patience, RingError, RingOutcome, RingPlan,
-    RingStatus, Rotations, StepReport,
+    BrazeDiff, BrazeKey, BrazeKeys, Confirmed, Consequences, KeySource, Outcome, Patience, RecordedKey, RingError,
+    RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;

@@ -18,7 +18,7 @@ use countersign::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    domain::{NOW, OURS, THEIRS},
+    domain::{NOW, OURS, THEIRS, just_before},
     test_service::TestClock,
 };
 
@@ -179,7 +179,7 @@ async fn no_limit_silences_us_for_more_than_an_hour() {
         let directory = directory(&url, REST_API_KEY, &braze.clock);
         let until = NOW.plus(hour);
         assert_eq!(directory.list("id-1").await, Err(BrazeError::RateLimited { until }), "{name}");
-        braze.clock.forward(hour - Duration::from_millis(1));
+        braze.clock.forward(just_before(hour));
         assert_eq!(directory.list("id-1").await, Err(BrazeError::RateLimited { until }), "{name}");
         assert_eq!(*calls.lock().unwrap(), 1);
         braze.clock.forward(Duration::from_millis(1));

@@ -43,6 +43,7 @@ mod request_log;
 #[cfg(feature = "sandbox")]
 mod rotate;
 #[cfg(feature = "sandbox")]
+mod rotate_by_hand;
 mod rotate_cli;
 #[cfg(feature = "sandbox")]
 mod rotate_kill;

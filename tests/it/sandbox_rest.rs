@@ -56,7 +56,7 @@ async fn a_key_is_created_listed_promoted_and_deleted() {
 async fn a_list_that_lags_shows_what_was() {
     let braze = TestBraze::new();
     let first = create(&braze).await.text("id");
-    braze.clock.forward(Duration::from_secs(60));
+    braze.clock.forward(Duration::from_mins(1));
     braze.control("PATCH", "switches", json!({ "list_lag_s": 14 })).await.ok();
     let second = braze.rest("POST", "create", new_key(&THEIRS.public_pem())).await.text("id");
     let ids = async || {

@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::sources::KeySource;
 use crate::{
     clock::UnixMillis,
     domain::{ids::RingName, rotation::AuditEvent},
@@ -30,6 +31,8 @@ impl StepReport {
 pub struct RingPlan {
     pub ring: RingName,
     pub plan: Forecast,
+    /// Source of what is known about the keys of each app at Braze.
+    pub sources: Vec<KeySource>,
 }
 
 /// State of a ring at the end of an operation.
