@@ -92,6 +92,11 @@ fn apply(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
         let mut outcomes: Vec<RingOutcome> = Vec::new();
         for ring in rotations.rings(filter.ring.as_ref())? {
             outcomes.push(rotations.repair(&ring).await?);
+            for app in rotations.apps_by_hand(&ring)? {
+                context.output.remark(format_args!(
+                    "App {app} has no workspace, so that nothing was changed for it at Braze: change its keys in the dashboard, and attest that with `countersign keys confirm`."
+                ));
+            }
         }
         Ok(outcomes)
     })?;

@@ -56,6 +56,8 @@ async fn without_a_workspace_commands_say_what_is_known_from_whom_and_since_when
     }
     assert!(!plan.contains("list") && !plan.contains("_v7"), "{plan}");
 
+    let (_, applied) = command(&["braze", "keys", "apply"], path).await;
+    assert!(applied.contains("App web has no workspace, so that nothing was changed for it at Braze"), "{applied}");
     let key = run_json(&["keys", "public"], path);
     let (kid, public) = (key["kid"].as_str().unwrap(), key["public_key"].as_str().unwrap());
     let fingerprint = Spki::from_pem(public).unwrap().fingerprint();

@@ -58,6 +58,8 @@ pub struct BrazeDiff {
     pub drift: Vec<Drift>,
     /// Source of what is known about each app.
     pub sources: Vec<KeySource>,
+    /// Rings whose rotation is in progress: what it is going to change is no difference.
+    pub rotating: Vec<RingName>,
 }
 
 impl Serialize for BrazeDiff {
@@ -86,6 +88,10 @@ impl std::fmt::Display for BrazeDiff {
         if self.drift.is_empty() && !listed.is_empty() {
             lines.push(format!("Braze lists what it should list for {}.", listed.join(", ")));
         }
+        let rotating = self.rotating.iter().map(|ring| {
+            format!("A rotation of ring {ring} is in progress, and what it is going to change is no difference: `countersign rotate status --ring {ring}`.")
+        });
+        lines.extend(rotating);
         let recorded = self.sources.iter().filter(|source| matches!(source, KeySource::Recorded { .. }));
         lines.extend(recorded.map(ToString::to_string));
         f.write_str(&lines.join("\n"))

@@ -210,9 +210,16 @@ impl Rotations {
         for ring in rings {
             let snapshot = self.rotator.observe(self.find(ring)?).await?.snapshot;
             diff.drift.extend(drift(&snapshot));
+            diff.rotating.extend((snapshot.goal != Goal::Idle).then(|| ring.clone()));
             diff.sources.extend(self.sources(&snapshot).await?);
         }
         Ok(diff)
+    }
+
+    /// Returns the apps of a ring that have no workspace, so that operators add and delete their keys.
+    pub fn apps_by_hand(&self, name: &RingName) -> Result<Vec<AppName>, RingError> {
+        let by_hand = self.find(name)?.apps.iter().filter(|app| app.at_braze.is_none());
+        Ok(by_hand.map(|app| app.app.clone()).collect())
     }
 
     async fn sources(&self, snapshot: &Snapshot) -> Result<Vec<KeySource>, StoreError> {

@@ -19,7 +19,7 @@ pub(super) fn reason(snapshot: &Snapshot, step: &Step) -> String {
             "its tokens are alive, and the app does not list it: they are rejected there".to_owned()
         }
         Step::Publish { .. } => "a key signs only after Braze was shown to hold it".to_owned(),
-        Step::Prove { .. } => "every app of the ring is shown to hold it: nodes may load it".to_owned(),
+        Step::Prove { .. } => "every app of the ring is shown or attested to hold it: nodes may load it".to_owned(),
         Step::Activate { .. } if snapshot.is_emergency() => {
             "no key signs: every app holds this one and every node has loaded it; the usual soak is left out".to_owned()
         }
