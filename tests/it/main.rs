@@ -51,9 +51,11 @@ mod revocation;
 #[cfg(feature = "sandbox")]
 mod rotate;
 #[cfg(feature = "sandbox")]
+mod rotate_by_hand;
 mod rotate_cli;
 #[cfg(feature = "sandbox")]
 mod rotate_kill;
+mod rotate_lag;
 #[cfg(feature = "sandbox")]
 mod rotate_load;
 mod rotate_plan;
