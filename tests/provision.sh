@@ -41,6 +41,11 @@ needs_judges() {
 }
 needs_shapes() { rust; python; }
 needs_openapi() { rust; after python_packages openapi schemathesis==4.32.5; }
+needs_documents() {
+  rust; python; node; apt curl:curl
+  after npm_ci tests/documents/express
+  after python_packages documents Flask==3.1.3 requests==2.34.2
+}
 needs_timing() { rust; python; }
 needs_slow() { rust; python; apt slowhttptest:slowhttptest; }
 needs_durable() { rust; python; apt strace:strace; }

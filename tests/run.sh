@@ -254,6 +254,16 @@ stage_openapi() {
   stop_service
 }
 
+# The code of the guides, as their readers would run it: with the service up, down, silent, and answering each problem code.
+# The shell commands of the documents are run by `cargo test` (tests/it/documents.rs).
+stage_documents() {
+  tools python3 curl
+  node_modules tests/documents/express
+  files "$TOOLS/documents/venv/bin/python"
+  build_binary
+  python3 tests/documents/backend.py "$(binary)" "$TOOLS/documents/venv/bin/python"
+}
+
 # R64: every acknowledged write is preceded by a flush to disk.
 stage_durable() {
   tools strace python3
