@@ -24,6 +24,8 @@ mod custody_kept;
 mod custody_memory;
 #[cfg(feature = "sandbox")]
 mod demo;
+#[cfg(feature = "sandbox")]
+mod documents;
 mod domain_api_key;
 mod domain_claims_jws;
 mod domain_ids;
