@@ -63,7 +63,8 @@ class Route:
         assert response.status not in (401, 403), text
         body = json.loads(text)
         if response.status != 200:
-            assert set(body) == {"code", "retry"}, body
+            assert set(body) == {"status", "code", "retry"}, body
+            assert body.pop("status") == response.status, body
         if isinstance(body.get("retry"), int):
             assert headers["Retry-After"] == str(-(-body["retry"] // 1000)), (headers["Retry-After"], body)
         return response.status, body
