@@ -29,10 +29,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("IFMA_CPU=", "stage ifma"),
     ("ROTATION_LOAD=full cargo test", "stage rotation, with fewer calls"),
     ("cargo bench", "stage load"),
-    ("LOAD_PYTHON=", "stage load"),
-    ("apt-get install golang-go", "stage load"),
-    ("(cd tests/load/peers/node", "stage load"),
-    ("python3 -m venv VENV", "stage load"),
     ("journalctl -u countersign", "request_log.rs: the same lines, from stderr"),
     ("curl -sS --fail-with-body --max-time 5 \"$COUNTERSIGN", "stage documents"),
     ("install -m 0755 countersign", "stage unit"),
@@ -123,6 +119,38 @@ fn every_command_has_a_test() {
     }
 }
 
+/// The anchor that a heading gets.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn links_lead_to_what_exists() {
+    let mut checked = 0;
+    for (name, text) in documents() {
+        for target in text.split("](").skip(1).filter_map(|behind| behind.split(')').next()) {
+            if target.starts_with("http") {
+                continue;
+            }
+            let (file, section) = target.split_once('#').unwrap_or((target, ""));
+            let page = root().join(&name);
+            let path = if file.is_empty() { page } else { page.parent().unwrap().join(file) };
+            assert!(path.exists(), "{name}: {target}");
+            if !section.is_empty() {
+                let page = fs::read_to_string(&path).unwrap();
+                let mut headings = page.lines().filter(|line| line.starts_with('#'));
+                assert!(
+                    headings.any(|line| anchor(line.trim_start_matches('#').trim()) == section),
+                    "{name}: {target}"
+                );
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 40, "{checked} links");
+}
+
 #[test]
 fn stages_that_documents_name_exist() {
     let stages = document("tests/stages.sh").replace(['(', ')', '\n'], " ");
@@ -195,7 +223,7 @@ fn the_table_of_commands_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs curl"]
+#[ignore = "needs curl; tests/run.sh runs it"]
 async fn an_installation_by_the_commands_of_the_readme() {
     let folder = tempfile::tempdir().unwrap();
     let mut api_key = String::new();
@@ -258,7 +286,7 @@ async fn an_installation_by_the_commands_of_the_operator_guide() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs curl"]
+#[ignore = "needs curl; tests/run.sh runs it"]
 async fn the_curl_command_of_serve_dev_works_as_printed() {
     for name in ["README.md", "docs/backend.md"] {
         assert!(commands_with(name, "serve --dev")[0].starts_with("cargo run -- serve --dev"), "{name}");
