@@ -45,6 +45,9 @@ needs_documents() {
   rust; python; node; apt curl:curl
   after npm_ci tests/documents/express
   after python_packages documents Flask==3.1.3 requests==2.34.2
+  # Android's own JSON, and a Kotlin compiler: the only one that Debian, npm and PyPI have in a version of these years.
+  apt java:default-jdk-headless libandroid-json-java
+  after python_packages kotlin --no-deps kotlin-jupyter-kernel==0.19.0.944
 }
 needs_timing() { rust; python; }
 needs_slow() { rust; python; apt slowhttptest:slowhttptest; }

@@ -257,11 +257,16 @@ stage_openapi() {
 # The code of the guides, as their readers would run it: with the service up, down, silent, and answering each problem code.
 # The shell commands of the documents are run by `cargo test` (tests/it/documents.rs).
 stage_documents() {
-  tools python3 curl
+  tools python3 curl java
   node_modules tests/documents/express
   files "$TOOLS/documents/venv/bin/python"
   build_binary
+  local kotlin
+  kotlin=$(echo "$TOOLS"/kotlin/venv/lib/python3*/site-packages/run_kotlin_kernel/jars)
+  files "$kotlin" /usr/share/java/com.android.json.jar
   python3 tests/documents/backend.py "$(binary)" "$TOOLS/documents/venv/bin/python"
+  mkdir "$WORK/android"
+  python3 tests/documents/android.py "$(binary)" "$kotlin" /usr/share/java/com.android.json.jar "$WORK/android"
 }
 
 # R64: every acknowledged write is preceded by a flush to disk.

@@ -20,7 +20,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo test", "stage test"),
     ("cargo run -- demo", "demo.rs, and stage browser with the real SDK"),
     ("cargo install --locked --profile dist --path .", "the workflow release builds this profile"),
-    ("npm ", "the client's own installation: stages client and browser"),
+    ("npm ", "stages client and browser; install.mjs follows the commands of clients/web/README.md"),
+    ("cd clients/web", "stage client"),
+    ("cd ../../../my-app", "stage client"),
     ("tests/batch/library.sh", "stage batch"),
     ("tests/provision.sh", "every stage"),
     ("tests/run.sh", "itself"),
@@ -48,7 +50,12 @@ fn root() -> &'static Path {
 
 /// README.md and the pages of docs/, with their text.
 fn documents() -> Vec<(String, String)> {
-    let mut paths = vec![root().join("README.md"), root().join("SECURITY.md"), root().join("clients/README.md")];
+    let mut paths = vec![
+        root().join("README.md"),
+        root().join("SECURITY.md"),
+        root().join("clients/README.md"),
+        root().join("clients/web/README.md"),
+    ];
     for folder in ["docs", "docs/clients"] {
         paths.extend(fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()));
     }
@@ -116,6 +123,36 @@ fn every_command_has_a_test() {
     }
     for (used, (words, _)) in used.iter().zip(ELSEWHERE) {
         assert!(used, "no document has: {words}");
+    }
+}
+
+/// Languages of blocks in each document, of which docs/testing.md says who runs them.
+const LANGUAGES: &[(&str, &[&str])] = &[
+    ("README.md", &["console", "json", "js"]),
+    ("clients/web/README.md", &["console", "ts"]),
+    ("docs/backend.md", &["console", "js", "python"]),
+    ("docs/clients.md", &["json"]),
+    ("docs/clients/android.md", &["kotlin"]),
+    ("docs/clients/flutter.md", &["dart"]),
+    ("docs/clients/ios.md", &["swift"]),
+    ("docs/clients/react-native.md", &["ts"]),
+    ("docs/clients/web.md", &["js"]),
+    ("docs/operator.md", &["console", "ini"]),
+    ("docs/performance.md", &["console"]),
+    ("docs/sandbox.md", &["console", "js"]),
+    ("docs/testing.md", &["console"]),
+];
+
+#[test]
+fn every_block_is_in_a_language_that_is_run_or_named() {
+    for (name, text) in documents() {
+        let expected =
+            LANGUAGES.iter().find(|(document, _)| *document == name).map_or(&[][..], |(_, languages)| languages);
+        // Every second fence opens a block.
+        for fence in text.lines().filter(|line| line.trim_start().starts_with("```")).step_by(2) {
+            let language = fence.trim_start().trim_start_matches('`');
+            assert!(expected.contains(&language), "{name} has a block in {language:?}, which nothing runs");
+        }
     }
 }
 
