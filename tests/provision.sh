@@ -44,6 +44,7 @@ needs_openapi() { rust; after python_packages openapi schemathesis==4.32.5; }
 needs_documents() {
   rust; python; node; apt curl:curl
   after npm_ci tests/documents/express
+  after readme_demo
   after python_packages documents Flask==3.1.3 requests==2.34.2
   # Android's own JSON, and a Kotlin compiler: the only one that Debian, npm and PyPI have in a version of these years.
   apt java:default-jdk-headless libandroid-json-java
@@ -139,6 +140,19 @@ npm_ci() {
   (cd "$1" && npm ci --silent --no-audit --no-fund)
   # A mark that is newer than the lock file, whatever npm wrote last.
   touch "$1/node_modules/.package-lock.json"
+}
+
+# What the README's demo needs, by the README's commands, in a folder that has of a checkout only what they need.
+readme_demo() {
+  local folder=$TOOLS/demo
+  if [ "$folder/done" -nt README.md ] && [ "$folder/done" -nt clients/web/package-lock.json ]; then return; fi
+  echo "npm: the README's demo"
+  rm -rf "$folder"
+  mkdir -p "$folder/clients"
+  tar -c --exclude node_modules --exclude dist clients/web | tar -x -C "$folder"
+  sed -n 's/^\$ \(npm .*\)/\1/p' README.md >"$folder/commands"
+  (cd "$folder" && bash -e commands >/dev/null 2>&1)
+  touch "$folder/done"
 }
 
 npm_package() {

@@ -261,7 +261,16 @@ stage_documents() {
   node_modules tests/documents/express
   files "$TOOLS/documents/venv/bin/python"
   build_binary
-  local kotlin
+  # The README's demo finds what tests/provision.sh has installed by the README's commands.
+  files "$TOOLS/demo/done"
+  "$(binary)" demo --json --listen 127.0.0.1:0 --modules "$TOOLS/demo/node_modules" >"$WORK/demo.json" &
+  local kotlin demo=$!
+  for _ in $(seq 100); do
+    if [ -s "$WORK/demo.json" ]; then break; fi
+    sleep 0.1
+  done
+  kill "$demo"
+  grep -q '"missing":\[\]' "$WORK/demo.json"
   kotlin=$(echo "$TOOLS"/kotlin/venv/lib/python3*/site-packages/run_kotlin_kernel/jars)
   files "$kotlin" /usr/share/java/com.android.json.jar
   python3 tests/documents/backend.py "$(binary)" "$TOOLS/documents/venv/bin/python"

@@ -18,9 +18,11 @@ use crate::{
 /// Documents with `console` blocks, and the first words of commands that this file does not run: who does.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo test", "stage test"),
-    ("cargo run -- demo", "demo.rs, and stage browser with the real SDK"),
+    ("cargo run -- demo", "stage documents, and stage browser with the real SDK"),
     ("cargo install --locked --profile dist --path .", "the workflow release builds this profile"),
-    ("npm ", "stages client and browser; install.mjs follows the commands of clients/web/README.md"),
+    ("npm --prefix clients/web", "stage documents, at its provisioning"),
+    ("npm install --no-save @braze/web-sdk", "stage documents, at its provisioning"),
+    ("npm ", "stage client: install.mjs follows clients/web/README.md"),
     ("cd clients/web", "stage client"),
     ("cd ../../../my-app", "stage client"),
     ("tests/batch/library.sh", "stage batch"),
