@@ -205,7 +205,7 @@ fn stages_that_documents_name_exist() {
         }
     }
     for (words, by) in ELSEWHERE {
-        for stage in by.split("stage ").skip(1).filter_map(|behind| behind.split([',', ' ']).next()) {
+        for stage in by.split("stage ").skip(1).filter_map(|behind| behind.split([',', ':', ' ']).next()) {
             assert!(exists(stage), "{words}: {by}");
         }
     }
