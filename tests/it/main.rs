@@ -27,6 +27,8 @@ mod db_restore;
 mod dead_sessions;
 #[cfg(feature = "sandbox")]
 mod demo;
+#[cfg(feature = "sandbox")]
+mod documents;
 mod domain_api_key;
 mod domain_claims_jws;
 mod domain_ids;
