@@ -2,7 +2,7 @@
 
 mod folder;
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     domain::{ids::Kid, key::KeyRecord},
+    files::{Breaches, Rule, Use},
     secret::{Entropy, Secret, random},
     telemetry::Metrics,
 };
@@ -41,7 +42,7 @@ pub(super) struct FileCustodian {
 impl FileCustodian {
     pub(super) fn open(config: Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Result<Self, CustodyError> {
         // Each use checks the folder again; this check keeps a service from starting that could never load a key.
-        Folder::open(&config.dir)?;
+        Folder::open(&config)?;
         let batch = Provider::find(config.batch, &metrics);
         let engine = Engine::start(config.thread_count(), config.max_wait, metrics)
             .map_err(|why| CustodyError::Threads(why.to_string()))?;
@@ -55,7 +56,7 @@ impl FileCustodian {
     /// Writes the key's file. A file that holds the same key already is a success: an import may be repeated after a
     /// crash.
     fn keep(&self, key: AdmittedKey, pkcs1: &[u8]) -> Result<HeldKey, CustodyError> {
-        let folder = Folder::open(&self.config.dir)?;
+        let folder = Folder::open(&self.config)?;
         let locator = format!("{}.pem", key.public.kid);
         let shown = folder.show(&locator);
         let sealed = format::pkcs8::seal(pkcs1, self.passphrase(), &*self.entropy)
@@ -110,7 +111,7 @@ impl Custodian for FileCustodian {
     }
 
     fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
-        let folder = Folder::open(&self.config.dir)?;
+        let folder = Folder::open(&self.config)?;
         let path = folder.show(&record.locator);
         let (key, pkcs1) = self.load(&folder, &record.locator, &folder.read(&record.locator)?)?;
         if key.public.kid != record.kid {
@@ -124,17 +125,33 @@ impl Custodian for FileCustodian {
     }
 
     fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {
-        Folder::open(&self.config.dir)?.destroy(&record.locator)
+        Folder::open(&self.config)?.destroy(&record.locator)
     }
 
     fn orphans(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
         let shown = self.config.dir.display().to_string();
-        let files = std::fs::read_dir(&self.config.dir).map_err(|why| file_error(&shown, &why.to_string()))?;
-        let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
-        let is_key = |name: &String| name.strip_suffix(".pem").is_some_and(|kid| kid.parse::<Kid>().is_ok());
+        let names = key_files(&self.config.dir).map_err(|why| file_error(&shown, &why.to_string()))?;
         let is_known = |name: &String| records.iter().any(|record| record.locator == *name);
-        Ok(names.filter(|name| is_key(name) && !is_known(name)).collect())
+        Ok(names.into_iter().filter(|name| !is_known(name)).collect())
     }
+}
+
+/// Names of the key files in a folder.
+fn key_files(folder: &Path) -> io::Result<Vec<String>> {
+    let names = std::fs::read_dir(folder)?.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let is_key = |name: &String| name.strip_suffix(".pem").is_some_and(|kid| kid.parse::<Kid>().is_ok());
+    Ok(names.filter(is_key).collect())
+}
+
+/// Breaches of the rule for owners and modes, in the folder of the keys and all key files.
+pub(super) fn breaches(config: &Config, rule: &Rule) -> Breaches {
+    let mut breaches = rule.judge_path(&config.dir, Use::KeyFolder);
+    if !breaches.are_of_owner() {
+        for name in key_files(&config.dir).unwrap_or_default() {
+            breaches.extend(rule.judge_path(&config.dir.join(name), Use::Secret));
+        }
+    }
+    breaches
 }
 
 /// Generates a key, as PKCS#1.
@@ -153,6 +170,7 @@ fn generate(bits: u32) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
 fn not_kept(error: CustodyError) -> ImportError {
     match error {
         CustodyError::File { path, why } => ImportError::Keep { path, why },
+        CustodyError::Access(breaches) => ImportError::Access(breaches),
         CustodyError::Unfit { source, .. } => source,
         other => ImportError::Keep { path: NAME.to_owned(), why: other.to_string() },
     }
