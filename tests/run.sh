@@ -214,7 +214,7 @@ test_binary() {
 
 # Ignored tests, which need installed programs.
 stage_openssl() {
-  tools cc openssl
+  tools cc openssl jq
   cargo test --locked --test it -- --ignored --skip rotate_load
 }
 
