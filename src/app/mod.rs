@@ -11,7 +11,7 @@ mod signals;
 mod wiring;
 
 pub use background::{Background, BackgroundTask, TaskEnded};
-pub use bootstrap::Layout;
+pub use bootstrap::{Bootstrap, Layout};
 pub use dev::{Access, Dev, DevError};
 pub use serve::{Listeners, LoopbackListener, Running, ServeError, serve};
 pub use services::{Ambient, OpenError, Services};

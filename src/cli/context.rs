@@ -10,6 +10,7 @@ use super::output::Output;
 use crate::{
     app::{Ambient, DevError, Services},
     config::{ConfigErrors, Environment, Settings},
+    files::{User, replaced_user},
     operate::Operator,
 };
 
@@ -43,8 +44,16 @@ impl Context {
         self.file.clone().or_else(default)
     }
 
-    /// Loads the settings, with these flags over everything else.
-    pub(super) fn settings(&self, flags: &[(String, String)]) -> Result<Settings, ConfigErrors> {
+    /// Loads the settings, with these flags over everything else. A process of root becomes the owner of the store then,
+    /// so that the service can use every file that it makes.
+    pub(super) fn settings(&self, flags: &[(String, String)]) -> anyhow::Result<Settings> {
+        let settings = self.read_settings(flags)?;
+        settings.user().assume()?;
+        Ok(settings)
+    }
+
+    /// Loads the settings, for a command that makes no file.
+    pub(super) fn read_settings(&self, flags: &[(String, String)]) -> Result<Settings, ConfigErrors> {
         Settings::load(self.file().as_deref(), &self.environment, flags)
     }
 
@@ -63,6 +72,10 @@ impl Context {
     /// Prints the error of a command; returns its exit code.
     pub(super) fn report_error(&self, error: &anyhow::Error) -> ExitCode {
         self.output.error(error);
+        if replaced_user() == Some(0) {
+            let user = User::of_process().uid();
+            self.output.remark(format_args!("(This ran as user {user}, the owner of the store, not as root.)"));
+        }
         let in_dev = matches!(error.downcast_ref(), Some(DevError::Settings(_)));
         if in_dev || error.is::<ConfigErrors>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
     }

@@ -4,10 +4,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use zeroize::Zeroizing;
 
 use super::{
     context::Context,
+    given,
     output::table,
     rotate::{finish, rotations},
 };
@@ -122,8 +122,8 @@ fn import(
     ring: RingName,
     passphrase: Option<&std::path::Path>,
 ) -> anyhow::Result<()> {
-    let pem = read_secret(file)?;
-    let passphrase = passphrase.map(read_passphrase).transpose()?;
+    let pem = given::secret(context, file)?;
+    let passphrase = passphrase.map(|file| given::passphrase(context, file)).transpose()?;
     let key = context
         .with_operator(async |operator, _| Ok(operator.keys().import(ring, &pem, passphrase.as_ref()).await?))?;
     print_new_key(context, &key)
@@ -188,7 +188,7 @@ fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Resu
 /// Returns the fingerprint that was given, or that of the copy.
 fn given_fingerprint(fingerprint: Option<String>, copy: Option<PathBuf>) -> anyhow::Result<String> {
     let Some(copy) = copy else { return Ok(fingerprint.unwrap_or_default()) };
-    let pem = std::fs::read_to_string(&copy).with_context(|| copy.display().to_string())?;
+    let pem = given::public_text(&copy)?;
     Ok(Spki::from_pem(&pem).with_context(|| copy.display().to_string())?.fingerprint())
 }
 
@@ -249,28 +249,4 @@ fn consequences_text(consequences: &Consequences, key: &KeyRecord) -> String {
         ),
     };
     format!("Key {} signs no more; nodes follow within 2 s. {next}\n{tokens}", key.kid)
-}
-
-/// Reads a file that holds a secret, or stdin.
-pub(super) fn read_secret(file: &std::path::Path) -> anyhow::Result<crate::secret::Secret<Vec<u8>>> {
-    use std::io::Read;
-    let mut bytes = Vec::with_capacity(64 * 1024 + 1);
-    let limit = 64 * 1024 + 1;
-    let read = if file == std::path::Path::new("-") {
-        std::io::stdin().take(limit).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(file).and_then(|open| open.take(limit).read_to_end(&mut bytes))
-    };
-    let secret = crate::secret::Secret::new(bytes);
-    read.with_context(|| file.display().to_string())?;
-    Ok(secret)
-}
-
-/// Reads a passphrase: the file's first line.
-pub(super) fn read_passphrase(file: &std::path::Path) -> anyhow::Result<crate::secret::Secret<String>> {
-    let bytes = read_secret(file)?;
-    let text = Zeroizing::new(String::from_utf8(bytes.expose().clone()).with_context(|| file.display().to_string())?);
-    let line = text.lines().next().filter(|line| !line.is_empty());
-    let line = line.with_context(|| format!("{}: holds no passphrase", file.display()))?;
-    Ok(crate::secret::Secret::new(line.to_owned()))
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{
     context::{Context, block_on},
+    given,
     users::user_id,
 };
 use crate::{
@@ -108,7 +109,7 @@ impl Inspect {
     fn expected(&self, context: &Context) -> anyhow::Result<(Option<Vec<String>>, Option<String>)> {
         let mut keys = Vec::new();
         for file in &self.public_keys {
-            keys.push(std::fs::read_to_string(file).with_context(|| file.display().to_string())?);
+            keys.push(given::public_text(file)?);
         }
         let Some(app) = &self.app else {
             return Ok(((!keys.is_empty()).then_some(keys), None));

@@ -32,6 +32,7 @@ mod domain_session;
 mod domain_session_races;
 mod domain_session_theft;
 mod domain_verdict;
+mod files;
 mod generate;
 mod identity;
 mod keyring;
