@@ -47,6 +47,11 @@ impl Context {
     /// Loads the settings, with these flags over everything else. A process of root becomes the owner of the store then,
     /// so that the service can use every file that it makes.
     pub(super) fn settings(&self, flags: &[(String, String)]) -> anyhow::Result<Settings> {
+        // The settings of somebody else name files that only root may read, and places to send them to: that user reads
+        // them.
+        if let Some(file) = self.file() {
+            User::owner_of(&file).assume()?;
+        }
         let settings = self.read_settings(flags)?;
         settings.user().assume()?;
         Ok(settings)

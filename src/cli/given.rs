@@ -6,14 +6,14 @@ use anyhow::{Context as _, bail};
 
 use super::context::Context;
 use crate::{
-    files::{MAX_SECRET_BYTES, Rule, Use, read_given, text},
+    files::{MAX_SECRET_BYTES, Rule, Use, User, read_given, text},
     secret::Secret,
 };
 
 /// Reads a file that holds a secret, or stdin for `-`. A file that others may open is a warning: they may have the
 /// secret already.
 pub(super) fn secret(context: &Context, file: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
-    let (bytes, breaches) = read_given(file, MAX_SECRET_BYTES, &Rule::of_process(false), Use::Secret)
+    let (bytes, breaches) = read_given(file, MAX_SECRET_BYTES, &Rule::new(User::owner_of(file), false), Use::Secret)
         .with_context(|| file.display().to_string())?;
     for breach in breaches.0 {
         context.output.remark(format_args!("warning: {breach} (who could read it may have the secret)"));

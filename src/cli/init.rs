@@ -40,7 +40,7 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let user = User::for_folder(&self.dir);
+        let user = User::owner_of(&self.dir);
         let configuration = self.configuration(context)?;
         user.assume()?;
         let breaches = Rule::new(user, false).judge_path(&self.dir, Use::Folder);

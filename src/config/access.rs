@@ -22,8 +22,7 @@ pub(super) fn custody(sections: &Sections, folder: &Path) -> custody::Config {
 
 /// Rule for the user that works on the store.
 pub(super) fn rule(sections: &Sections, folder: &Path) -> Rule {
-    let store = store(sections, folder).path;
-    Rule::new(User::for_folder(parent(&store)), sections.secrets.allow_world_readable)
+    Rule::new(User::owner_of(&store(sections, folder).path), sections.secrets.allow_world_readable)
 }
 
 /// Adds every breach of the rule: in the configuration file, secret files, key files, the store, and their folders.

@@ -25,16 +25,16 @@ impl User {
         Self { uid: geteuid().as_raw(), groups }
     }
 
-    /// User that works on the files of a folder: for root the folder's owner, for everybody else the own user. Where the
-    /// folder does not exist, the next one above it counts.
-    pub fn for_folder(folder: &Path) -> Self {
+    /// User that works on a file or folder: for root its owner, for everybody else the own user. Where it does not exist,
+    /// the next folder above it counts.
+    pub fn owner_of(path: &Path) -> Self {
         let us = Self::of_process();
         if us.uid != 0 {
             return us;
         }
-        let found = folder.ancestors().find_map(|folder| {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            rustix::fs::stat(folder).ok()
+        let found = path.ancestors().find_map(|path| {
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            rustix::fs::stat(path).ok()
         });
         match found {
             Some(found) if found.st_uid != 0 => Self { uid: found.st_uid, groups: vec![found.st_gid] },

@@ -243,6 +243,24 @@ fn commands_of_root_and_the_unit_share_an_installation() {
     assert_eq!(code, 0, "{said}");
 }
 
+#[test]
+fn the_configuration_of_somebody_else_opens_no_file_of_root() {
+    if !is_root() {
+        return;
+    }
+    let folder = installation();
+    let path = folder.path();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    fs::copy(path.join("sealing.secret"), secret.path()).unwrap();
+    set_mode(secret.path(), 0o600);
+    let config = fs::read_to_string(path.join("countersign.toml")).unwrap();
+    let named = config.replace("# secret_file = \"sealing.secret\"", &format!("secret_file = {:?}", secret.path()));
+    fs::write(path.join("countersign.toml"), named).unwrap();
+    let (code, _, err) = run(&["keys", "list"], path);
+    assert!(code == 78 && err.contains(&format!("cannot be read by user {SERVICE}: Permission denied")), "{err}");
+    assert!(err.contains(&format!("(This ran as user {SERVICE}")), "{err}");
+}
+
 /// Gives this user the right to read a file, by an access control list.
 fn set_list(file: &Path, user: u32) {
     let mut list = vec![2, 0, 0, 0];
