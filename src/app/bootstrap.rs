@@ -54,24 +54,35 @@ impl Layout {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
         let mut bootstrap =
-            Bootstrap { layout: self.clone(), draft: draft(&self.config), made: Vec::new(), kept: false };
+            Bootstrap { layout: self.clone(), draft: unfinished(&self.config), made: Vec::new(), kept: false };
         if let Some(folder) = self.config.parent() {
             bootstrap.make_folders(folder, DirBuilder::new().mode(0o777))?;
         }
         bootstrap.make_folders(&self.keys, DirBuilder::new().mode(0o700))?;
         if self.sealing_secret.symlink_metadata().is_err() {
             let secret = Secret::new(random::<32>(&SystemEntropy).map_err(io::Error::other)?);
-            bootstrap.write_new(&self.sealing_secret, SealingSecrets::line(1, &secret).as_bytes())?;
+            let unfinished = unfinished(&self.sealing_secret);
+            bootstrap.write(&unfinished, SealingSecrets::line(1, &secret).as_bytes())?;
+            put_in_place(&unfinished, &self.sealing_secret)?;
+            bootstrap.made.push(Made::File(self.sealing_secret.clone()));
         }
-        let _ = fs::remove_file(&bootstrap.draft);
-        bootstrap.write_new(&draft(&self.config), config.as_bytes())?;
+        bootstrap.write(&unfinished(&self.config), config.as_bytes())?;
         Ok(bootstrap)
     }
 }
 
-/// Path of the configuration until the installation is complete.
-fn draft(config: &Path) -> PathBuf {
-    config.with_extension("toml.new")
+/// Path of a file until it is complete.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".new");
+    path.into()
+}
+
+/// Gives a complete file its name.
+fn put_in_place(unfinished: &Path, path: &Path) -> io::Result<()> {
+    // Unlike a rename, a link never replaces an existing file.
+    fs::hard_link(unfinished, path).map_err(|why| at(path, &why))?;
+    fs::remove_file(unfinished).map_err(|why| at(unfinished, &why))
 }
 
 /// Installation that is not complete yet. When it is dropped, everything that it made is removed, unless it was
@@ -118,10 +129,10 @@ impl Bootstrap {
     /// # Errors
     /// Somebody else made a configuration meanwhile, or the error of the operating system.
     pub fn finish(mut self) -> io::Result<()> {
-        // Unlike a rename, a link never replaces an existing file.
-        fs::hard_link(&self.draft, &self.layout.config).map_err(|why| at(&self.layout.config, &why))?;
-        self.kept = true;
-        fs::remove_file(&self.draft).map_err(|why| at(&self.draft, &why))?;
+        let placed = put_in_place(&self.draft, &self.layout.config);
+        // Where only the draft could not be removed, the installation is complete.
+        self.kept = self.layout.config.symlink_metadata().is_ok();
+        placed?;
         let folder = self.layout.config.parent().filter(|folder| !folder.as_os_str().is_empty());
         fs::File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all())
     }
@@ -139,11 +150,15 @@ impl Bootstrap {
         Ok(())
     }
 
-    fn write_new(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let options = OpenOptions::new().write(true).create_new(true).mode(0o600).to_owned();
-        let mut file = options.open(path).map_err(|why| at(path, &why))?;
+    /// Writes an unfinished file, in place of one that a killed bootstrap left.
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(path, &why)),
+            _ => {}
+        }
         self.made.push(Made::File(path.to_owned()));
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|why| at(path, &why))
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all())).map_err(|why| at(path, &why))
     }
 }
 

@@ -371,6 +371,12 @@ fn an_init_that_was_killed_can_be_repeated() {
     run_json(&["init"], path);
     assert_eq!(fs::read(path.join("sealing.secret")).unwrap(), secret);
     assert_eq!(run_json(&["doctor"], path)["health"], "ok");
+    // Killed while it wrote the secret.
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("sealing.secret.new"), "1:01").unwrap();
+    run_json(&["init"], folder.path());
+    assert_eq!(run_json(&["doctor"], folder.path())["health"], "ok");
+    assert!(!folder.path().join("sealing.secret.new").exists());
 }
 
 #[test]
