@@ -32,7 +32,7 @@ needs_build() { rust; }
 needs_test() { rust; python; }
 needs_without_sandbox() { rust; }
 needs_batch() { rust; apt ar:binutils; after batch_library crypto_mb emulate; }
-needs_openssl() { rust; apt openssl:openssl curl:curl; }
+needs_openssl() { rust; apt openssl:openssl curl:curl jq:jq; }
 needs_rotation() { rust; }
 needs_judges() {
   rust; node; apt java:default-jdk-headless javac:default-jdk-headless openssl:openssl

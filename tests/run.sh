@@ -214,7 +214,7 @@ test_binary() {
 
 # Ignored tests, which need installed programs.
 stage_openssl() {
-  tools cc curl openssl
+  tools cc curl openssl jq
   cargo test --locked --test it -- --ignored --skip rotate_load
 }
 

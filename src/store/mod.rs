@@ -28,6 +28,7 @@ use crate::{
         ids::{AppName, InstallationId, SessionId, UserHash},
         session::{Ended, Session},
     },
+    files::{Breaches, Rule},
     telemetry::Metrics,
 };
 
@@ -54,6 +55,11 @@ impl Default for Config {
 
 /// Greatest lag of a clock behind the store's latest time ([`Upkeep::latest_time`]); a clock further behind is wrong.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
+
+/// Breaches of the rule for owners and modes, in the store's files and their folder.
+pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
+    sqlite::breaches(&config.path, rule)
+}
 
 /// Creates an empty store of this installation. No other function creates one: in place of a store that is lost or not
 /// mounted, an empty one would log everybody out.
@@ -317,13 +323,7 @@ pub enum StoreError {
         /// The newest schema version that this build knows.
         known: u32,
     },
-    /// Users other than the owner can read or write the file, or replace files in its folder.
-    #[error("{path} has mode {mode:04o}: others could read or change it; run `chmod {wanted:o} {path}`")]
-    LooseMode {
-        /// The file or folder.
-        path: String,
-        mode: u32,
-        /// The mode that it should have.
-        wanted: u32,
-    },
+    /// Owner or mode of the file or its folder breaks the rule.
+    #[error("{0}")]
+    Access(Breaches),
 }

@@ -39,6 +39,7 @@ mod domain_session_races;
 mod domain_session_theft;
 mod domain_verdict;
 mod failures;
+mod files;
 mod generate;
 mod identity;
 mod keyring;
