@@ -18,6 +18,8 @@ use rustix::fs::FileType;
 
 use attributes::{Attributes, READ, WRITE};
 
+use crate::domain::shell::quoted_path;
+
 pub use read::{MAX_SECRET_BYTES, read_given};
 pub use text::{NotText, text};
 pub use user::{AssumeError, User, replaced_user};
@@ -47,6 +49,7 @@ impl Use {
 
     /// Command that takes the permissions of others away.
     fn remedy(self, path: &str) -> String {
+        let path = quoted_path(Path::new(path));
         match self {
             Self::Secret => format!("chmod 600 {path}"),
             Self::Configuration | Self::KeyFolder | Self::Folder => format!("chmod go-w {path}"),
@@ -159,7 +162,10 @@ impl Rule {
             // A new owner of the folder would take it away from the service.
             format!("belongs to user {owner}, and this is user {us}: run this as user {owner} or as root")
         } else {
-            format!("belongs to user {owner}; only root and user {us} may own it: chown {us} {path}")
+            format!(
+                "belongs to user {owner}; only root and user {us} may own it: chown {us} {}",
+                quoted_path(Path::new(path))
+            )
         })
     }
 
@@ -199,6 +205,12 @@ mod tests {
 
     fn verdict(rule: &Rule, found: &Attributes, purpose: Use) -> String {
         rule.judge(found, Path::new("f"), purpose).to_string()
+    }
+
+    #[test]
+    fn printed_commands_take_any_path() {
+        let loose = rule().judge(&attributes(998, 998, 0o644), Path::new("my keys/a.pem"), Use::Secret).to_string();
+        assert!(loose.ends_with("chmod 600 'my keys/a.pem'"), "{loose}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ const TABLE: &[Row] = &[
     ("secret", &[]),
     ("telemetry", &[]),
     ("address", &[]),
-    ("files", &["secret"]),
+    ("files", &["domain", "secret"]),
     ("domain", &["clock", "secret"]),
     ("custody", &["domain", "files", "clock", "secret", "telemetry"]),
     ("store", &["domain", "files", "clock", "secret", "telemetry"]),
