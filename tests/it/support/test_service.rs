@@ -93,9 +93,10 @@ impl TestService {
         let ambient = Ambient { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Ambient::system() };
         let services = Arc::new(Services::create(&settings, ambient).await.unwrap());
         let operator = services.operator(&settings).unwrap();
-        let public_key = match operator.rings.iter().any(|ring| ring.name.as_str() == "main") {
-            true => operator.keys().first_key("main".parse().unwrap()).await.unwrap().public_key,
-            false => String::new(),
+        let public_key = if operator.rings.iter().any(|ring| ring.name.as_str() == "main") {
+            operator.keys().first_key("main".parse().unwrap()).await.unwrap().public_key
+        } else {
+            String::new()
         };
         let apps = settings.policies().keys().cloned().collect();
         let (api_key, _) = operator.clients().create("backend".parse().unwrap(), apps, None).await.unwrap();
