@@ -56,7 +56,11 @@ pub use accept::serve;
 pub use refusal::RawRefusal;
 pub use socket::{ListenError, Listener, bind, inherited};
 
-use crate::{clock::human_duration, telemetry::Metrics};
+use crate::{
+    address::{ForwardedHeader, TrustedProxies},
+    clock::human_duration,
+    telemetry::Metrics,
+};
 
 /// Largest size of a request's line and headers together, in bytes.
 pub const MAX_HEAD: usize = 16 * 1024;
@@ -77,15 +81,25 @@ pub struct Config {
     pub ops_listen: SocketAddr,
     /// Allows plain HTTP beyond loopback, because TLS is terminated in front of this service.
     pub allow_plaintext: bool,
-    /// Proxies whose `X-Forwarded-For` the routes trust.
+    /// Proxies whose [`forwarded_header`](Self::forwarded_header) the routes trust.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Header from which the client's address is taken behind trusted proxies.
+    pub forwarded_header: ForwardedHeader,
+    /// Longest time from an answer to the next request's first byte. A proxy in front must close first: a request
+    /// that it sends while this listener closes gets no answer.
+    #[serde(with = "human_duration")]
+    pub keep_alive: Duration,
     /// Largest number of open connections. A connection beyond it is answered 503 and closed.
     pub max_connections: NonZeroUsize,
     /// Largest number of open connections of one [client network](crate::address::client_network). A proxy in front
     /// is one address.
     pub max_connections_per_address: NonZeroUsize,
-    /// Longest time for requests in flight to end, once the process is told to stop.
+    /// Time between the request to stop and the drain, in which the service still takes requests, but reports that it
+    /// is not ready: load balancers notice that with a delay.
+    #[serde(with = "human_duration")]
+    pub shutdown_delay: Duration,
+    /// Longest time for requests in flight to end, once the listener drains.
     #[serde(with = "human_duration")]
     pub drain: Duration,
     /// Longest time of each step of a connection.
@@ -104,12 +118,22 @@ impl Default for Config {
             ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
             allow_plaintext: false,
             trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+            keep_alive: Duration::from_secs(75),
+            shutdown_delay: Duration::ZERO,
             max_connections: const { NonZeroUsize::new(10_000).unwrap() },
             max_connections_per_address: const { NonZeroUsize::new(2000).unwrap() },
             drain: Duration::from_secs(20),
             timeouts: Timeouts::default(),
             drain_idle: Duration::from_millis(500),
         }
+    }
+}
+
+impl Config {
+    /// Returns the trusted proxies, with the header that they set.
+    pub fn proxies(&self) -> TrustedProxies {
+        TrustedProxies { networks: self.trusted_proxies.clone(), header: self.forwarded_header }
     }
 }
 
