@@ -173,7 +173,8 @@ impl Settings {
 
     /// Returns warnings: settings that are allowed, but probably not intended.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = braze::warnings(&self.sections);
+        let mut warnings = check::server_warnings(&self.sections);
+        warnings.extend(braze::warnings(&self.sections));
         for ring in self.rings() {
             let apps: Vec<&str> =
                 self.apps_of(ring).filter(|(_, policy)| !policy.claims.iss).map(|(app, _)| app.as_str()).collect();

@@ -40,6 +40,7 @@ mod keyring;
 mod limits;
 mod listener;
 mod middleware;
+mod proxies;
 mod refresh;
 mod request_log;
 #[cfg(feature = "sandbox")]
