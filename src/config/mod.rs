@@ -206,6 +206,7 @@ impl Settings {
                 "server.max_connections_per_address",
                 old.server.max_connections_per_address != new.server.max_connections_per_address,
             ),
+            ("server.keep_alive", old.server.keep_alive != new.server.keep_alive),
             ("server.drain", old.server.drain != new.server.drain),
             ("store", old.store != new.store),
             ("custody", !old.custody.is_same(&new.custody)),

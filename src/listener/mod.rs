@@ -6,7 +6,7 @@
 //! # Reasons for a listener of our own
 //!
 //! The files below do what `axum::serve` (0.8) and hyper (1.12) do not do today. A file may be deleted once the named
-//! issue or pull request is released and the named tests pass without the file (`tests` is the file beside this one,
+//! issue or pull request is released and the named tests pass without the file (`tests` is the folder beside this file,
 //! `it` is `tests/it/listener.rs`). Open or closed is the state when this was written.
 //!
 //! - `accept`, `limiter`: `axum::serve` has no limit on connections, in all or by address; a limit in all is proposed
@@ -18,7 +18,9 @@
 //!   lose the answer: hyperium/hyper issues 3078 (closed) and 3944 (open; the maintainers expect this). hyper's
 //!   graceful shutdown closes an idle connection at once, even where a request is on its way: hyperium/hyper pull
 //!   request 3808 (open). Tests: `it::a_body_that_nobody_reads_ends_the_connection_and_the_answer_arrives`,
-//!   `tests::draining_answers_a_request_that_was_on_its_way`.
+//!   `tests::closing::draining_answers_a_request_that_was_on_its_way`.
+//! - `transport`: hyper closes an idle connection without a look at what has just arrived on it. Test:
+//!   `tests::closing::a_request_that_arrives_while_an_idle_connection_closes_is_answered`.
 //! - `progress`, `watchdog`: hyper has one timeout, for a request's head, and uses it for idle connections too. It
 //!   has no timeout of its own for an idle connection, nor for a client that does not read: hyperium/hyper issues
 //!   1628 and 2355 (both open). No issue was found on the cost of hyper's timer: `Conn::poll_read_head` in hyper's
@@ -42,6 +44,7 @@ mod service;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod unread;
 mod watchdog;
 mod wire;
@@ -156,20 +159,13 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// From a request's first byte to the end of its headers.
     pub header: Duration,
-    /// From an answer to the next request's first byte.
-    pub idle: Duration,
     /// For the client to take an answer; for each 64 KB of it, where it is longer.
     pub write: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            first_byte: Duration::from_secs(5),
-            header: Duration::from_secs(5),
-            idle: Duration::from_secs(30),
-            write: Duration::from_secs(15),
-        }
+        Self { first_byte: Duration::from_secs(5), header: Duration::from_secs(5), write: Duration::from_secs(15) }
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use axum::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::progress::Progress;
+use super::{progress::Progress, transport::Transport};
 
 /// Number of bytes that a client takes of an answer before its time to take the rest starts again.
 const PIECE: usize = 64 * 1024;
@@ -60,6 +60,13 @@ impl<I> Wire<I> {
             self.taken = 0;
             self.progress.took_a_piece();
         }
+    }
+}
+
+impl<I: Transport> Wire<I> {
+    /// Returns true where bytes have arrived that hyper has not read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.io.has_unread()
     }
 }
 
