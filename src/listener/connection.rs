@@ -121,6 +121,7 @@ impl Protocol {
     fn service(&self, peer: SocketAddr, progress: &Arc<Progress>) -> ConnectionService {
         ConnectionService {
             router: self.router.clone(),
+            raw_refusal: Arc::clone(&self.raw_refusal),
             peer,
             progress: Arc::clone(progress),
             leftover: Leftover::default(),

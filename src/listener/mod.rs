@@ -21,6 +21,9 @@
 //!   `tests::closing::draining_answers_a_request_that_was_on_its_way`.
 //! - `transport`: hyper closes an idle connection without a look at what has just arrived on it. Test:
 //!   `tests::closing::a_request_that_arrives_while_an_idle_connection_closes_is_answered`.
+//! - `head`: hyper serves a request without `Host`, or with two, or with a transfer coding before `chunked`. Tests:
+//!   `it::a_host_that_is_missing_doubled_or_malformed_is_refused`,
+//!   `it::a_coding_that_is_not_read_and_a_length_beyond_reason_are_refused`.
 //! - `progress`, `watchdog`: hyper has one timeout, for a request's head, and uses it for idle connections too. It
 //!   has no timeout of its own for an idle connection, nor for a client that does not read: hyperium/hyper issues
 //!   1628 and 2355 (both open). No issue was found on the cost of hyper's timer: `Conn::poll_read_head` in hyper's
@@ -37,6 +40,7 @@
 
 mod accept;
 mod connection;
+mod head;
 mod limiter;
 mod progress;
 mod refusal;
