@@ -43,6 +43,7 @@ needs_shapes() { rust; python; }
 needs_openapi() { rust; after python_packages openapi schemathesis==4.32.5; }
 needs_timing() { rust; python; }
 needs_slow() { rust; python; apt slowhttptest:slowhttptest; }
+needs_proxy() { rust; python; apt nginx:nginx-light; }
 needs_durable() { rust; python; apt strace:strace; }
 needs_disk() { rust; python; apt mount:mount; }
 needs_client() { node; after npm_ci clients/web; }

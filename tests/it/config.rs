@@ -140,7 +140,12 @@ idle = "1s"
 [apps.Bad]
 "#;
     let folder = folder(config);
-    let environment = [("COUNTERSIGN_SERVER__LISTN", "x"), ("COUNTERSIGN_SERVER__DRAIN", "soon")];
+    let environment = [
+        ("COUNTERSIGN_SERVER__LISTN", "x"),
+        ("COUNTERSIGN_SERVER__DRAIN", "soon"),
+        ("COUNTERSIGN_SERVER__KEEP_ALIVE", "10ms"),
+        ("COUNTERSIGN_SERVER__FORWARDED_HEADER", "via"),
+    ];
     let mistakes = load(folder.path(), &environment, &[]).err().unwrap().to_string();
     let expected = [
         "countersign.toml:3:1: server.listen: 0.0.0.0:8080 can be reached",
