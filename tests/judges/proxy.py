@@ -1,13 +1,11 @@
 """Behind Debian's nginx: idle gaps around its keep-alive time, and rolling restarts of two nodes under load.
 
-Usage: proxy.py BINARY FOLDER [KEEP_ALIVE]
+Usage: proxy.py BINARY FOLDER
 
 1. IDLE POSTs open as many connections to the service, which then stay idle. As many POSTs reuse them 59 to 61 seconds
    later, while nginx (keepalive_timeout 60) closes its own. None is answered 502.
 2. Meanwhile two nodes of one store are stopped and started ROUNDS times each, with POSTs on their way all the time.
    None fails.
-
-KEEP_ALIVE is the service's server.keep_alive, "75s" by default; "60s" shows the failures that this default prevents.
 """
 
 import asyncio
@@ -29,11 +27,9 @@ ROUNDS = 10
 CLIENTS = 4
 
 BINARY, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2])
-KEEP_ALIVE = sys.argv[3] if len(sys.argv) > 3 else "75s"
 
-CONFIG = f"""
+CONFIG = """
 [server]
-keep_alive = "{KEEP_ALIVE}"
 shutdown_delay = "300ms"
 trusted_proxies = ["127.0.0.1"]
 [limits]
