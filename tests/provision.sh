@@ -52,6 +52,7 @@ needs_documents() {
 }
 needs_timing() { rust; python; }
 needs_slow() { rust; python; apt slowhttptest:slowhttptest; }
+needs_proxy() { rust; python; apt nginx:nginx-light; }
 needs_durable() { rust; python; apt strace:strace; }
 needs_disk() { rust; python; apt mount:mount; }
 needs_client() { node; after npm_ci clients/web; }

@@ -312,6 +312,14 @@ stage_slow() {
   stop_service
 }
 
+# R37, R67: behind nginx no idle gap of 59 to 61 s ends in a 502, and no rolling restart of two nodes fails a request.
+stage_proxy() {
+  tools nginx python3
+  build_binary
+  mkdir -m 700 "$WORK/proxy"
+  timeout 180 python3 tests/judges/proxy.py "$(binary)" "$WORK/proxy"
+}
+
 # R65 in part: with a full disk the service answers 503, health checks continue, and it recovers without a restart.
 stage_disk() {
   tools python3 mount

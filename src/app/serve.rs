@@ -1,11 +1,14 @@
 //! The running service: two listeners, background tasks, signals; from start to drained.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::sync::watch;
 
-use super::{Background, BackgroundTask, OpenError, Services, TaskEnded, Wiring, process, signals::Signals};
+use super::{
+    Background, BackgroundTask, OpenError, Services, TaskEnded, Wiring, process,
+    signals::{Signals, StopSignal},
+};
 use crate::{
     config::{ConfigErrors, Settings},
     http::{self, RequestObserver},
@@ -82,15 +85,16 @@ pub async fn serve(
     background.spawn(BackgroundTask::PublicListener, serve_public(&wiring, listeners.public, stopped));
     background.spawn(BackgroundTask::OpsListener, serve_ops(&wiring, listeners.ops, ops_stopped));
     // A signal may arrive as soon as somebody knows that the service is ready.
-    let signals = Signals::listen().map_err(ServeError::Signals)?;
+    let mut signals = Signals::listen().map_err(ServeError::Signals)?;
     ready(running);
     notify(&[sd_notify::NotifyState::Ready]);
 
-    let outcome = until_stopped(&wiring, &mut background, signals, reload).await;
+    let outcome = until_stopped(&wiring, &mut background, &mut signals, reload).await;
 
-    // The ops listener stops last, so that `/readyz` reports the drain.
     wiring.state().readiness.drain();
     notify(&[sd_notify::NotifyState::Stopping]);
+    delay_shutdown(wiring.settings().server().shutdown_delay, &mut signals.stop).await;
+    // The ops listener stops last, so that `/readyz` reports the drain.
     let _ = stop.send(true);
     background.join(BackgroundTask::PublicListener).await;
     let _ = stop_ops.send(true);
@@ -159,11 +163,23 @@ fn service(router: Router, observer: RequestObserver) -> listener::Service {
     listener::Service { router, raw_refusal, metrics, deadline: http::middleware::REQUEST_DEADLINE }
 }
 
+/// Serves on for this time, in which load balancers notice that the service is not ready. A second signal ends it.
+async fn delay_shutdown(delay: Duration, stop: &mut StopSignal) {
+    if delay.is_zero() {
+        return;
+    }
+    tracing::info!(?delay, "stopping: not ready, and still serving");
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        () = stop.received() => tracing::info!("a second signal: the delay ends"),
+    }
+}
+
 /// Handles SIGHUP until SIGTERM or SIGINT arrives, or a background task ends.
 async fn until_stopped(
     wiring: &Wiring,
     background: &mut Background,
-    mut signals: Signals,
+    signals: &mut Signals,
     reload: impl Fn() -> Result<Settings, ConfigErrors>,
 ) -> Result<(), ServeError> {
     loop {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::Settings,
     domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
-    http::{self, AppState, Jwks, Limits},
+    http::{self, AppState, Jwks, Limits, Proxies},
     identity::ApiKeyAuthenticator,
     node::{self, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
@@ -117,7 +117,7 @@ impl Wiring {
         self.state.issuer.reload(new.policies(), sealing);
         self.state.limits.store(Arc::new(Limits::new(new.limits())));
         self.state.jwks.set_max_age(new.jwks_max_age());
-        self.state.trusted_proxies.store(Arc::new(new.server().trusted_proxies.clone()));
+        self.state.proxies.replace(new.server().proxies());
         self.node_config.send_replace(Arc::new(new.node()));
         self.scheduler_setup.send_replace(scheduler_setup(&self.services, &new));
         self.settings.store(Arc::new(new));
@@ -134,7 +134,7 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
         issuer: services.issuer(settings),
         api_keys: ApiKeyAuthenticator::default(),
         limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
-        trusted_proxies: ArcSwap::from_pointee(settings.server().trusted_proxies.clone()),
+        proxies: Proxies::new(settings.server().proxies()),
         jwks: Jwks::default(),
         readiness: Arc::new(Readiness::default()),
         metrics: Arc::clone(services.metrics()),

@@ -1,6 +1,8 @@
 //! Rules that go beyond a single value's type: between settings, and for names.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use ipnet::IpNet;
 
 use super::{apps, braze, notes::Notes, sections::Sections};
 use crate::domain::{
@@ -10,6 +12,12 @@ use crate::domain::{
 
 /// Maximal number of signing threads: more than a machine has processors.
 const MAX_THREADS: usize = 1024;
+
+/// Shortest time for which an idle connection is kept: a shorter one would close between an answer and the next request.
+const MIN_KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// Widest networks of proxies that somebody may own: `10.0.0.0/8` and `fc00::/7`.
+const WIDEST_PROXIES: (u8, u8) = (8, 7);
 
 /// Checks all sections; returns the apps that have a valid name.
 pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppName, AppPolicy> {
@@ -40,6 +48,23 @@ fn server(sections: &Sections, notes: &mut Notes<'_>) {
     if server.listen == server.ops_listen && server.listen.port() != 0 {
         notes.at("server.ops_listen", "is the same as listen: operators' routes need an address of their own");
     }
+    if server.keep_alive < MIN_KEEP_ALIVE {
+        notes.at("server.keep_alive", "at least \"1s\"; it must be above the proxy's own, \"75s\" suits most");
+    }
+}
+
+/// Returns warnings of `[server]`.
+pub(super) fn server_warnings(sections: &Sections) -> Vec<String> {
+    let is_too_wide = |network: &&IpNet| match network {
+        IpNet::V4(network) => network.prefix_len() < WIDEST_PROXIES.0,
+        IpNet::V6(network) => network.prefix_len() < WIDEST_PROXIES.1,
+    };
+    let warning = |network: &IpNet| {
+        format!(
+            "server.trusted_proxies: {network} trusts everybody, so that each client can choose the address that its limits count: list the proxies' own networks, e.g. [\"10.0.0.0/8\"]"
+        )
+    };
+    sections.server.trusted_proxies.iter().filter(is_too_wide).map(warning).collect()
 }
 
 fn store(sections: &Sections, notes: &mut Notes<'_>) {

@@ -185,7 +185,8 @@ impl Settings {
 
     /// Returns warnings: settings that are allowed, but probably not intended.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = braze::warnings(&self.sections);
+        let mut warnings = check::server_warnings(&self.sections);
+        warnings.extend(braze::warnings(&self.sections));
         for ring in self.rings() {
             let apps: Vec<&str> =
                 self.apps_of(ring).filter(|(_, policy)| !policy.claims.iss).map(|(app, _)| app.as_str()).collect();
@@ -229,6 +230,7 @@ impl Settings {
                 "server.max_connections_per_address",
                 old.server.max_connections_per_address != new.server.max_connections_per_address,
             ),
+            ("server.keep_alive", old.server.keep_alive != new.server.keep_alive),
             ("server.drain", old.server.drain != new.server.drain),
             ("store", old.store != new.store),
             ("custody", !old.custody.is_same(&new.custody)),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{
+    body::HttpBody,
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
@@ -27,6 +28,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Strict<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         must_be_json(request.headers())?;
+        // A body that will be too large is not waited for.
+        if request.body().size_hint().lower() > MAX_BYTES as u64 {
+            return Err(too_large());
+        }
         let bytes = tokio::time::timeout(BODY_DEADLINE, read(request)).await.map_err(|_| too_slow())??;
         decode(&bytes).map(Self)
     }

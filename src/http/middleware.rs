@@ -41,7 +41,7 @@ pub fn wrap(routes: Router, observer: RequestObserver) -> Router {
     routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(observer, respond))
 }
 
-/// Makes the response to a request that the listener refuses (400, 408, 431, 503), for the listener to send.
+/// Makes the response to a request that the listener refuses (400, 408, 413, 431, 501, 503), for the listener to send.
 pub fn refused_unread(status: StatusCode, observer: &RequestObserver) -> (HeaderMap, Bytes) {
     let id = new_request_id();
     let record = observer.begin_unread(id.to_str().unwrap_or_default());

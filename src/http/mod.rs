@@ -13,6 +13,7 @@ pub mod middleware;
 mod openapi;
 mod presented_token;
 mod problem;
+mod proxies;
 mod refresh;
 mod reported_failure;
 mod response;
@@ -23,7 +24,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use ipnet::IpNet;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt},
     routes,
@@ -41,14 +41,14 @@ pub use health::routes as health_routes;
 pub use jwks::{Jwks, JwksConfig};
 pub use limits::{LimitConfig, Limits, Quota};
 pub use problem::{Problem, ProblemCode};
+pub use proxies::Proxies;
 
 /// State that the handlers share.
 pub struct AppState {
     pub issuer: Issuer,
     pub api_keys: ApiKeyAuthenticator,
     pub limits: ArcSwap<Limits>,
-    /// Networks of the proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: ArcSwap<Vec<IpNet>>,
+    pub proxies: Proxies,
     pub jwks: Jwks,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,

@@ -227,7 +227,11 @@ impl Problem {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
                 "the headers are too large or too many: send fewer or shorter ones; cookies are the usual cause"
             }
-            StatusCode::BAD_REQUEST => "this is not an HTTP/1.1 request",
+            StatusCode::BAD_REQUEST => "this is not a well-formed HTTP/1.1 request with exactly one valid `Host`",
+            StatusCode::PAYLOAD_TOO_LARGE => "the body is too large",
+            StatusCode::NOT_IMPLEMENTED => {
+                "`chunked` is the only `Transfer-Encoding` that is read; send the body without others"
+            }
             StatusCode::REQUEST_TIMEOUT => "the request did not arrive in time; send it again",
             _ if status.is_server_error() => return Self { status, ..Self::unavailable() },
             _ => "the request cannot be met",

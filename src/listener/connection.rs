@@ -25,6 +25,7 @@ use super::{
     progress::{Phase, PhaseLimits, Progress},
     refusal,
     service::ConnectionService,
+    transport::Transport,
     unread::Leftover,
     watchdog::Watchdog,
     wire::Wire,
@@ -53,6 +54,13 @@ enum Ending {
     TooLong(Phase),
 }
 
+impl Ending {
+    /// Returns true where no request had begun.
+    fn is_idle(&self) -> bool {
+        matches!(self, Self::TooLong(Phase::FirstByte | Phase::Idle))
+    }
+}
+
 /// Last bytes of a connection.
 struct ClosingResponse {
     /// An answer, or nothing where hyper has written everything.
@@ -66,11 +74,19 @@ impl Protocol {
         let mut http = http1::Builder::new();
         // The watchdog keeps the time: hyper's own timer would be registered again for every request.
         http.header_read_timeout(None);
-        http.max_header_size(MAX_HEAD).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS).half_close(false);
+        http.max_header_size(MAX_HEAD).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
+        // A client may end its side once it has sent its request, and still waits for the answer (RFC 9112 §9.6). One
+        // that went away looks the same; its request ends soon, at its deadline at the latest.
+        http.half_close(true);
         // `with_state` finishes the router once; otherwise every request would.
         let router = service.router.with_state(());
         let request = service.deadline.saturating_add(BACKSTOP);
-        let limits = PhaseLimits { timeouts: config.timeouts, request, drain_idle: config.drain_idle };
+        let limits = PhaseLimits {
+            timeouts: config.timeouts,
+            keep_alive: config.keep_alive,
+            request,
+            drain_idle: config.drain_idle,
+        };
         Self { http, router, raw_refusal: service.raw_refusal, limits }
     }
 
@@ -80,34 +96,44 @@ impl Protocol {
     }
 
     /// Serves a connection until it ends. Once `shutdown` is true it ends after the request in flight.
-    pub(super) async fn run<I>(&self, io: I, peer: SocketAddr, shutdown: watch::Receiver<bool>)
-    where
-        I: AsyncRead + AsyncWrite + Unpin,
-    {
+    pub(super) async fn run(&self, io: impl Transport, peer: SocketAddr, shutdown: watch::Receiver<bool>) {
         let progress = Progress::start();
-        let service = ConnectionService {
-            router: self.router.clone(),
-            peer,
-            progress: Arc::clone(&progress),
-            leftover: Leftover::default(),
+        let mut wire = Wire::new(io, Arc::clone(&progress));
+        let ending = loop {
+            let mut http = self.http.serve_connection(TokioIo::new(wire), self.service(peer, &progress));
+            let ending = self.watch_over(&mut http, &progress, shutdown.clone()).await;
+            wire = http.into_parts().io.into_inner();
+            if !(ending.is_idle() && wire.has_unread()) {
+                break ending;
+            }
+            // A request arrived just now: it is answered, with `Connection: close`.
+            progress.drain();
         };
-        let io = TokioIo::new(Wire::new(io, Arc::clone(&progress)));
-        let mut http = self.http.serve_connection(io, service);
-        let ending = self.watch_over(&mut http, &progress, shutdown).await;
         if let Ending::TooLong(phase) = ending {
             debug!(%peer, ?phase, "took too long");
         }
-        let wire = http.into_parts().io.into_inner();
         if let Some(closing_response) = self.closing_response(&ending, &wire, &progress) {
             // The connection ends here, whether or not the client takes the bytes.
             let _ = timeout(closing_response.linger, close(wire.into_inner(), &closing_response.bytes)).await;
         }
     }
 
-    async fn watch_over<I>(&self, http: &mut Http<I>, progress: &Arc<Progress>, stop: watch::Receiver<bool>) -> Ending
-    where
-        I: AsyncRead + AsyncWrite + Unpin,
-    {
+    fn service(&self, peer: SocketAddr, progress: &Arc<Progress>) -> ConnectionService {
+        ConnectionService {
+            router: self.router.clone(),
+            raw_refusal: Arc::clone(&self.raw_refusal),
+            peer,
+            progress: Arc::clone(progress),
+            leftover: Leftover::default(),
+        }
+    }
+
+    async fn watch_over(
+        &self,
+        http: &mut Http<impl Transport>,
+        progress: &Arc<Progress>,
+        stop: watch::Receiver<bool>,
+    ) -> Ending {
         let mut watchdog = Watchdog::new(Arc::clone(progress), self.limits);
         let mut stop = pin!(stopped(stop));
         poll_fn(|cx| {
@@ -131,7 +157,9 @@ impl Protocol {
             (Ending::Http(Err(error)), None) if error.is_parse() && !progress.in_service() => {
                 refuse(StatusCode::BAD_REQUEST, LINGER)
             }
-            (Ending::Http(Ok(())), None) if !wire.ended() => {
+            // A request that crosses the close is read, so that its client sees an end and no reset: it may send such
+            // a request again (RFC 9112 §9.3.1).
+            (Ending::Http(Ok(())) | Ending::TooLong(Phase::FirstByte | Phase::Idle), None) if !wire.ended() => {
                 Some(ClosingResponse { bytes: Vec::new(), linger: LINGER })
             }
             // The time is used up: the answer is sent only if the socket takes it at once.

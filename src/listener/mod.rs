@@ -6,7 +6,7 @@
 //! # Reasons for a listener of our own
 //!
 //! The files below do what `axum::serve` (0.8) and hyper (1.12) do not do today. A file may be deleted once the named
-//! issue or pull request is released and the named tests pass without the file (`tests` is the file beside this one,
+//! issue or pull request is released and the named tests pass without the file (`tests` is the folder beside this file,
 //! `it` is `tests/it/listener.rs`). Open or closed is the state when this was written.
 //!
 //! - `accept`, `limiter`: `axum::serve` has no limit on connections, in all or by address; a limit in all is proposed
@@ -18,7 +18,12 @@
 //!   lose the answer: hyperium/hyper issues 3078 (closed) and 3944 (open; the maintainers expect this). hyper's
 //!   graceful shutdown closes an idle connection at once, even where a request is on its way: hyperium/hyper pull
 //!   request 3808 (open). Tests: `it::a_body_that_nobody_reads_ends_the_connection_and_the_answer_arrives`,
-//!   `tests::draining_answers_a_request_that_was_on_its_way`.
+//!   `tests::closing::draining_answers_a_request_that_was_on_its_way`.
+//! - `transport`: hyper closes an idle connection without a look at what has just arrived on it. Test:
+//!   `tests::closing::a_request_that_arrives_while_an_idle_connection_closes_is_answered`.
+//! - `head`: hyper serves a request without `Host`, or with two, or with a transfer coding before `chunked`. Tests:
+//!   `it::a_host_that_is_missing_doubled_or_malformed_is_refused`,
+//!   `it::a_coding_that_is_not_read_and_a_length_beyond_reason_are_refused`.
 //! - `progress`, `watchdog`: hyper has one timeout, for a request's head, and uses it for idle connections too. It
 //!   has no timeout of its own for an idle connection, nor for a client that does not read: hyperium/hyper issues
 //!   1628 and 2355 (both open). No issue was found on the cost of hyper's timer: `Conn::poll_read_head` in hyper's
@@ -35,6 +40,7 @@
 
 mod accept;
 mod connection;
+mod head;
 mod limiter;
 mod progress;
 mod refusal;
@@ -42,6 +48,7 @@ mod service;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod unread;
 mod watchdog;
 mod wire;
@@ -56,7 +63,11 @@ pub use accept::serve;
 pub use refusal::RawRefusal;
 pub use socket::{ListenError, Listener, bind, inherited};
 
-use crate::{clock::human_duration, telemetry::Metrics};
+use crate::{
+    address::{ForwardedHeader, TrustedProxies},
+    clock::human_duration,
+    telemetry::Metrics,
+};
 
 /// Largest size of a request's line and headers together, in bytes.
 pub const MAX_HEAD: usize = 16 * 1024;
@@ -77,15 +88,25 @@ pub struct Config {
     pub ops_listen: SocketAddr,
     /// Allows plain HTTP beyond loopback, because TLS is terminated in front of this service.
     pub allow_plaintext: bool,
-    /// Proxies whose `X-Forwarded-For` the routes trust.
+    /// Proxies whose [`forwarded_header`](Self::forwarded_header) the routes trust.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Header from which the client's address is taken behind trusted proxies.
+    pub forwarded_header: ForwardedHeader,
+    /// Longest time from an answer to the next request's first byte. A proxy in front must close first: a request
+    /// that it sends while this listener closes gets no answer.
+    #[serde(with = "human_duration")]
+    pub keep_alive: Duration,
     /// Largest number of open connections. A connection beyond it is answered 503 and closed.
     pub max_connections: NonZeroUsize,
     /// Largest number of open connections of one [client network](crate::address::client_network). A proxy in front
     /// is one address.
     pub max_connections_per_address: NonZeroUsize,
-    /// Longest time for requests in flight to end, once the process is told to stop.
+    /// Time between the request to stop and the drain, in which the service still takes requests, but reports that it
+    /// is not ready: load balancers notice that with a delay.
+    #[serde(with = "human_duration")]
+    pub shutdown_delay: Duration,
+    /// Longest time for requests in flight to end, once the listener drains.
     #[serde(with = "human_duration")]
     pub drain: Duration,
     /// Longest time of each step of a connection.
@@ -104,12 +125,22 @@ impl Default for Config {
             ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
             allow_plaintext: false,
             trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+            keep_alive: Duration::from_secs(75),
+            shutdown_delay: Duration::ZERO,
             max_connections: const { NonZeroUsize::new(10_000).unwrap() },
             max_connections_per_address: const { NonZeroUsize::new(2000).unwrap() },
             drain: Duration::from_secs(20),
             timeouts: Timeouts::default(),
             drain_idle: Duration::from_millis(500),
         }
+    }
+}
+
+impl Config {
+    /// Returns the trusted proxies, with the header that they set.
+    pub fn proxies(&self) -> TrustedProxies {
+        TrustedProxies { networks: self.trusted_proxies.clone(), header: self.forwarded_header }
     }
 }
 
@@ -132,20 +163,13 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// From a request's first byte to the end of its headers.
     pub header: Duration,
-    /// From an answer to the next request's first byte.
-    pub idle: Duration,
     /// For the client to take an answer; for each 64 KB of it, where it is longer.
     pub write: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            first_byte: Duration::from_secs(5),
-            header: Duration::from_secs(5),
-            idle: Duration::from_secs(30),
-            write: Duration::from_secs(15),
-        }
+        Self { first_byte: Duration::from_secs(5), header: Duration::from_secs(5), write: Duration::from_secs(15) }
     }
 }
 

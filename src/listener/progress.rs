@@ -34,6 +34,8 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PhaseLimits {
     pub(super) timeouts: Timeouts,
+    /// For the next request to begin.
+    pub(super) keep_alive: Duration,
     /// For the service to answer a request.
     pub(super) request: Duration,
     /// For the next request to begin, while draining.
@@ -134,7 +136,7 @@ impl Progress {
                 (since.max(self.draining.load(Relaxed)), limits.drain_idle)
             }
             Phase::FirstByte => (since, timeouts.first_byte),
-            Phase::Idle => (since, timeouts.idle),
+            Phase::Idle => (since, limits.keep_alive),
             Phase::Header => (since, timeouts.header),
             Phase::Request => (since, limits.request),
             Phase::Answer | Phase::Flush => (since, timeouts.write),

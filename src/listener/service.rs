@@ -14,7 +14,7 @@ use axum::{
     body::{Body, Bytes},
     extract::ConnectInfo,
     http::{
-        HeaderValue, Request, Response,
+        HeaderValue, Request, Response, StatusCode,
         header::{CONNECTION, EXPECT},
     },
     routing::future::RouteFuture,
@@ -23,6 +23,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tower::Service as _;
 
 use super::{
+    RawRefusal, head,
     progress::Progress,
     unread::{Drained, Draining, Leftover, TrackedBody, take},
 };
@@ -30,6 +31,7 @@ use super::{
 /// Router, for one connection.
 pub(super) struct ConnectionService {
     pub(super) router: Router,
+    pub(super) raw_refusal: RawRefusal,
     pub(super) peer: SocketAddr,
     pub(super) progress: Arc<Progress>,
     pub(super) leftover: Leftover,
@@ -44,13 +46,23 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
         self.progress.called();
         request.extensions_mut().insert(ConnectInfo(self.peer));
         let expects_continue = request.headers().contains_key(EXPECT);
-        let request = request.map(|body| TrackedBody::new(body, &self.leftover));
-        Answering {
-            step: Step::Router(self.router.clone().call(request)),
-            progress: Arc::clone(&self.progress),
-            leftover: Arc::clone(&self.leftover),
-            expects_continue,
-        }
+        let step = if let Some(status) = head::fault(&request) {
+            Step::Refused(self.refuse(status))
+        } else {
+            let request = request.map(|body| TrackedBody::new(body, &self.leftover));
+            Step::Router(self.router.clone().call(request))
+        };
+        Answering { step, progress: Arc::clone(&self.progress), leftover: Arc::clone(&self.leftover), expects_continue }
+    }
+}
+
+impl ConnectionService {
+    fn refuse(&self, status: StatusCode) -> Response<Body> {
+        let (headers, body) = (self.raw_refusal)(status);
+        let mut answer = Response::new(Body::from(body));
+        *answer.status_mut() = status;
+        *answer.headers_mut() = headers;
+        answer
     }
 }
 
@@ -64,6 +76,8 @@ pub(super) struct Answering {
 }
 
 enum Step {
+    /// The head must not be served. The next request's beginning is in doubt then: the connection ends.
+    Refused(Response<Body>),
     /// The router makes the answer.
     Router(RouteFuture<Infallible>),
     /// The answer waits until the rest of the request is read.
@@ -85,10 +99,11 @@ impl Future for Answering {
         }
         let drained = match &mut self.step {
             Step::Draining(_, rest) => ready!(rest.poll(cx)),
+            Step::Refused(_) => Drained::NotReusable,
             Step::Router(_) | Step::Answered => return Poll::Pending,
         };
         match std::mem::replace(&mut self.step, Step::Answered) {
-            Step::Draining(answer, _) => Poll::Ready(Ok(self.answer(answer, drained))),
+            Step::Draining(answer, _) | Step::Refused(answer) => Poll::Ready(Ok(self.answer(answer, drained))),
             Step::Router(_) | Step::Answered => Poll::Pending,
         }
     }

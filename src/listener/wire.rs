@@ -15,7 +15,11 @@ use std::{
 use axum::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::progress::Progress;
+use super::{
+    head::has_boundless_length,
+    progress::{Phase, Progress},
+    transport::Transport,
+};
 
 /// Number of bytes that a client takes of an answer before its time to take the rest starts again.
 const PIECE: usize = 64 * 1024;
@@ -27,11 +31,12 @@ pub(super) struct Wire<I> {
     withheld: Option<StatusCode>,
     taken: usize,
     ended: bool,
+    boundless_length: bool,
 }
 
 impl<I> Wire<I> {
     pub(super) fn new(io: I, progress: Arc<Progress>) -> Self {
-        Self { io, progress, withheld: None, taken: 0, ended: false }
+        Self { io, progress, withheld: None, taken: 0, ended: false, boundless_length: false }
     }
 
     /// Returns the status of the answer that hyper made by itself; none of it was written.
@@ -51,7 +56,13 @@ impl<I> Wire<I> {
     /// Records the status of `HTTP/1.1 431 …`; the rest is not needed.
     fn withhold(&mut self, head: &[u8]) {
         let status = head.get(9..12).and_then(|code| StatusCode::from_bytes(code).ok());
-        self.withheld.get_or_insert(status.unwrap_or(StatusCode::BAD_REQUEST));
+        let status = match status {
+            // hyper takes such a length for no number (400), or for a head that is too large (431).
+            _ if self.boundless_length => StatusCode::PAYLOAD_TOO_LARGE,
+            Some(status) => status,
+            None => StatusCode::BAD_REQUEST,
+        };
+        self.withheld.get_or_insert(status);
     }
 
     fn wrote(&mut self, bytes: usize) {
@@ -63,12 +74,22 @@ impl<I> Wire<I> {
     }
 }
 
+impl<I: Transport> Wire<I> {
+    /// Returns true where bytes have arrived that hyper has not read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.io.has_unread()
+    }
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         if buf.filled().len() > before {
             self.progress.received();
+            if self.progress.phase() == Phase::Header {
+                self.boundless_length = has_boundless_length(&buf.filled()[before..]);
+            }
         } else {
             self.ended = true;
         }

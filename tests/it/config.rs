@@ -140,10 +140,17 @@ idle = "1s"
 [apps.Bad]
 "#;
     let folder = folder(config);
-    let environment = [("COUNTERSIGN_SERVER__LISTN", "x"), ("COUNTERSIGN_SERVER__DRAIN", "soon")];
+    let environment = [
+        ("COUNTERSIGN_SERVER__LISTN", "x"),
+        ("COUNTERSIGN_SERVER__DRAIN", "soon"),
+        ("COUNTERSIGN_SERVER__KEEP_ALIVE", "10ms"),
+        ("COUNTERSIGN_SERVER__FORWARDED_HEADER", "via"),
+    ];
     let mistakes = load(folder.path(), &environment, &[]).err().unwrap().to_string();
     let expected = [
         "countersign.toml:3:1: server.listen: 0.0.0.0:8080 can be reached",
+        "environment COUNTERSIGN_SERVER__KEEP_ALIVE: server.keep_alive: at least \"1s\"",
+        "environment COUNTERSIGN_SERVER__FORWARDED_HEADER: server.forwarded_header: unknown variant `via`, expected `x-forwarded-for` or `forwarded`",
         "countersign.toml:4:1: server.max_connections:",
         "countersign.toml:5:1: server.trusted_proxies: \"nowhere\" is neither",
         "countersign.toml:7:1: store.path: is a URL",

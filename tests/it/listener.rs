@@ -169,12 +169,63 @@ async fn what_is_not_http_1_is_refused_with_a_problem() {
         b"POST /body HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
         b"POST /body HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
         b"POST /body HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\n",
+        b"POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: ten\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
         b"GET / HTTP/1.1\r\nx: \0\r\n\r\n",
         &tls_hello,
     ] {
         listener.refuses(bytes, 400).await;
     }
+}
+
+#[tokio::test]
+async fn a_host_that_is_missing_doubled_or_malformed_is_refused() {
+    let listener = TestListener::open(|_| ());
+    for hosts in ["", "host: a\r\nhost: a\r\n", "host: a b\r\n", "host:\r\n", "host: a:99999\r\n", "host: http://a\r\n"]
+    {
+        listener.refuses(format!("GET / HTTP/1.1\r\n{hosts}\r\n").as_bytes(), 400).await;
+        // The next request's beginning is in doubt: it is not served.
+        let answer = listener.answer_to(format!("GET / HTTP/1.1\r\n{hosts}\r\n{GET}").as_bytes()).await;
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+    assert!(listener.answer_to(b"GET / HTTP/1.0\r\n\r\n").await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_coding_that_is_not_read_and_a_length_beyond_reason_are_refused() {
+    let listener = TestListener::open(|_| ());
+    let post = |header: &str| format!("POST /body HTTP/1.1\r\nhost: a\r\n{header}\r\n\r\n");
+    listener.refuses(post("transfer-encoding: gzip, chunked").as_bytes(), 501).await;
+    listener.refuses(post("transfer-encoding: chunked, chunked").as_bytes(), 400).await;
+    for length in ["18446744073709551615", "18446744073709551616", "99999999999999999999999999999999"] {
+        listener.refuses(post(&format!("content-length: {length}")).as_bytes(), 413).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_ended_its_side_gets_its_answer() {
+    let listener = TestListener::open(|_| ());
+    for _ in 0..100 {
+        let mut stream = listener.connect().await;
+        stream.write_all(GET.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert!(rest(&mut stream).await.ends_with("hello"));
+    }
+    listener.no_connection_is_left().await;
+}
+
+#[tokio::test]
+async fn a_request_that_arrives_in_the_last_moment_of_keep_alive_is_answered() {
+    let listener = TestListener::open(|config| config.keep_alive = Duration::from_millis(200));
+    let mut stream = listener.connect().await;
+    ask(&mut stream).await;
+    // On this one-threaded runtime the listener does not run while the thread sleeps: its time is up when it sees the
+    // request.
+    let mut stream = stream.into_std().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    std::io::Write::write_all(&mut stream, GET.as_bytes()).unwrap();
+    let answer = rest(&mut TcpStream::from_std(stream).unwrap()).await;
+    assert!(answer.ends_with("hello"), "{answer:?}");
 }
 
 #[tokio::test]

@@ -48,6 +48,7 @@ mod listener;
 mod log_output;
 mod middleware;
 mod readiness;
+mod proxies;
 mod refresh;
 mod request_log;
 mod revocation;

@@ -94,6 +94,40 @@ async fn browsers_may_ask_from_listed_origins_only() {
     assert_eq!(generate.status, 405);
 }
 
+/// Tracing libraries add these to every request of a page.
+#[tokio::test]
+async fn a_preflight_allows_tracing_headers_and_nothing_else() {
+    let service = TestService::new().await;
+    let allowed = async |asked: &str| {
+        let mut request = request("OPTIONS", "/v1/token/refresh");
+        let headers = request.headers_mut();
+        headers.insert(header::ORIGIN, "https://app.example.com".parse().unwrap());
+        headers.insert("access-control-request-method", "POST".parse().unwrap());
+        headers.insert("access-control-request-headers", asked.parse().unwrap());
+        service.send(request).await.header("access-control-allow-headers").to_owned()
+    };
+    for name in [
+        "content-type",
+        "x-request-id",
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+        "x-datadog-trace-id",
+        "x-datadog-parent-id",
+        "x-datadog-origin",
+        "x-datadog-sampling-priority",
+        "x-datadog-some-new-one",
+        "Traceparent",
+    ] {
+        assert_eq!(allowed(name).await, name);
+    }
+    assert_eq!(allowed("baggage, content-type,sentry-trace , x-evil").await, "baggage,content-type,sentry-trace");
+    for name in ["authorization", "cookie", "*", "x-datadog", "x-datadog-", "x-datadog-a b", "x-traceparent", ""] {
+        assert_eq!(allowed(name).await, "", "{name}");
+    }
+}
+
 #[tokio::test]
 async fn an_app_is_used_from_its_own_origins() {
     let service = TestService::new().await;

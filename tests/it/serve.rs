@@ -74,6 +74,56 @@ async fn sigterm_lets_the_work_under_way_finish() {
     assert!(err.contains("drained"), "{err}");
 }
 
+/// Load balancers need time to notice that a service is not ready.
+#[tokio::test]
+async fn a_stopping_service_is_not_ready_before_it_closes_its_listener() {
+    let with_delay = |delay: &'static str| {
+        Service::dev_with(move |command| {
+            command.env("COUNTERSIGN_SERVER__SHUTDOWN_DELAY", delay);
+        })
+    };
+    let mut service = with_delay("1h");
+    service.signal(Signal::TERM);
+    for url in [&service.url, &service.ops_url] {
+        while service.get(&format!("{url}/readyz")).await.status != 503 {}
+    }
+    for user in 0..5 {
+        // A new connection each.
+        std::net::TcpStream::connect(service.url.trim_start_matches("http://")).unwrap();
+        service.generate(service.api_key(), &format!("u-{user}")).await.ok();
+    }
+    service.signal(Signal::TERM);
+    let (status, _, err) = service.wait();
+    assert!(status.success() && err.contains("drained"), "{err}");
+
+    let service = with_delay("700ms");
+    let begun = std::time::Instant::now();
+    assert!(service.stop().0.success());
+    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+}
+
+/// A length that no body has is refused at once.
+#[tokio::test]
+async fn a_body_that_will_be_too_large_is_not_waited_for() {
+    use std::io::{Read, Write};
+    let service = Service::dev();
+    for length in ["16385", "99999999999", "18446744073709551615", "99999999999999999999999999"] {
+        let mut stream = std::net::TcpStream::connect(service.url.trim_start_matches("http://")).unwrap();
+        let head = format!(
+            "POST /v1/token/refresh HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("connection: close\r\n"), "{length}: {answer}");
+        assert!(
+            answer.contains("problem+json") && answer.contains("too large") || answer.contains("larger"),
+            "{answer}"
+        );
+    }
+}
+
 /// Who waits for the ready line, such as a supervisor, may send a signal at once.
 #[test]
 fn a_signal_right_after_the_ready_line_is_handled() {

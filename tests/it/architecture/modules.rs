@@ -32,6 +32,8 @@ pub struct Trace {
     /// Names behind `crate::` that are no module and no item of the root.
     pub unknown: BTreeSet<String>,
     seen: BTreeSet<(String, String)>,
+    /// Globs that are being followed, by module and path: two in one module lead to each other.
+    globs: BTreeSet<(String, String)>,
 }
 
 impl<'a> Modules<'a> {
@@ -146,14 +148,17 @@ impl<'a> Modules<'a> {
     }
 
     fn glob_targets(&self, module: &str, trace: &mut Trace) -> BTreeSet<String> {
-        let mut inner = Trace::default();
+        let mut inner = Trace { globs: std::mem::take(&mut trace.globs), ..Trace::default() };
         let uses = self.by_name.get(module).map_or(&[][..], |module| &module.uses);
         for glob in uses.iter().filter(|named| named.glob) {
             let path: Vec<&str> = glob.path.iter().map(String::as_str).collect();
-            if trace.seen.insert((module.to_owned(), path.join("::"))) {
+            let at = (module.to_owned(), path.join("::"));
+            if trace.seen.insert(at.clone()) && inner.globs.insert(at.clone()) {
                 self.follow(module, &path, &mut inner);
+                inner.globs.remove(&at);
             }
         }
+        trace.globs = inner.globs;
         inner.ends
     }
 

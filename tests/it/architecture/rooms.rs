@@ -196,6 +196,11 @@ mod tests {
     }
 
     #[test]
+    fn two_globs_of_one_module_do_not_lead_in_a_circle() {
+        assert_eq!(imported("mod tests { use super::*; use proptest::prelude::*; use crate::b::X; }"), ["b"]);
+    }
+
+    #[test]
     fn what_is_no_import_is_not_seen() {
         let text = "//! [`crate::b`]\nuse b::X; use ::c::Y; mod b {} // crate::c\nconst E: &str = \"crate::c\";";
         assert!(imported(text).is_empty());

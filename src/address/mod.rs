@@ -1,6 +1,10 @@
-//! Client networks: the unit in which connections and requests are counted.
+//! Addresses of clients: the network in which they are counted, and the client's address behind proxies.
+
+mod forwarded;
 
 use std::net::{IpAddr, Ipv6Addr};
+
+pub use forwarded::{ForwardedHeader, TrustedProxies};
 
 /// Bits of an IPv6 address that name the network; the other half names the interface (RFC 4291 §2.5.1).
 const IPV6_NETWORK_BITS: u32 = 64;
