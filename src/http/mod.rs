@@ -2,6 +2,7 @@
 
 mod access;
 mod body;
+mod body_faults;
 mod caller;
 mod cors;
 mod failures;

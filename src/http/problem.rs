@@ -110,6 +110,13 @@ pub(super) struct FieldError {
     pub message: String,
 }
 
+impl FieldError {
+    /// Makes the error of a member; a client may have named it.
+    pub(super) fn new(field: &str, message: impl Into<String>) -> Self {
+        Self { field: field.chars().take(64).collect(), message: message.into() }
+    }
+}
+
 /// Error, before [`super::middleware`] adds the request id and encodes the document.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -173,9 +180,13 @@ impl Problem {
 
     /// Makes the problem of a request with a faulty member.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
-        let error = FieldError { field: field.chars().take(64).collect(), message: message.into() };
-        let problem = Self::client(StatusCode::BAD_REQUEST, format!("{} {}", error.field, error.message));
-        Self { errors: vec![error], ..problem }
+        Self::fields(vec![FieldError::new(field, message)])
+    }
+
+    /// Makes the problem of a request with these faulty members.
+    pub(super) fn fields(errors: Vec<FieldError>) -> Self {
+        let faults: Vec<String> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        Self { errors, ..Self::client(StatusCode::BAD_REQUEST, faults.join("; ")) }
     }
 
     /// Makes the problem of a refused credential, whatever the cause.

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     AppState,
+    body_faults::RequestBody,
     openapi::Refusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::{Problem, ProblemCode},
@@ -15,11 +16,14 @@ use super::{
 
 /// Body of a revocation.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "refresh_token": "csr1_…" }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevokeRequest {
     /// Any refresh token of the session.
     refresh_token: String,
 }
+
+impl RequestBody for RevokeRequest {}
 
 impl RefreshTokenBody for RevokeRequest {
     fn refresh_token(&self) -> &str {

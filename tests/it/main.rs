@@ -16,8 +16,8 @@ mod batch;
 #[cfg(feature = "sandbox")]
 mod braze_rest;
 mod cli;
-mod client_paths;
 mod cli_mistakes;
+mod client_paths;
 mod config;
 mod custody;
 mod custody_import;
@@ -42,6 +42,7 @@ mod keyring;
 mod limits;
 mod listener;
 mod log_output;
+mod messages;
 mod middleware;
 mod readiness;
 mod refresh;
