@@ -78,6 +78,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .split_for_parts();
-    let routes = api.with_state(Arc::clone(state)).merge(openapi::pages(document));
+    let nothing = || async { Problem::not_found("/docs shows what there is") };
+    let routes = api.with_state(Arc::clone(state)).merge(openapi::pages(document)).fallback(nothing);
     middleware::wrap(routes, RequestObserver { metrics: Some(Arc::clone(&state.metrics)), log: state.request_log })
 }

@@ -230,10 +230,15 @@ impl Problem {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::unavailable() }
     }
 
+    /// Makes the problem of a path at which a listener has nothing; `hint` says what it has.
+    pub fn not_found(hint: &str) -> Self {
+        Self::client(StatusCode::NOT_FOUND, format!("there is nothing at this path; {hint}"))
+    }
+
     /// Makes the problem of a status that did not come from a handler.
     pub fn of_status(status: StatusCode) -> Self {
         let detail = match status {
-            StatusCode::NOT_FOUND => "there is nothing at this path; /docs shows what there is",
+            StatusCode::NOT_FOUND => "there is nothing at this path",
             StatusCode::METHOD_NOT_ALLOWED => "this path does not take that method; `Allow` says which it takes",
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
                 "the headers are too large or too many: send fewer or shorter ones; cookies are the usual cause"

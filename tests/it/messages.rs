@@ -1,6 +1,7 @@
 //! Sentences that people read when a request is wrong: a table of bodies, and all that the answer says about each.
 
-use http::header;
+use axum::body::Body;
+use http::{Request, header};
 use serde_json::{Value, json};
 
 use super::support::{
@@ -229,4 +230,11 @@ async fn no_sentence_is_a_programs() {
             assert!(!detail.contains(word), "{word}: {detail}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_there_is_told_from_the_page_that_lists_them() {
+    let service = TestService::new().await;
+    let nowhere = service.send(Request::get("/nowhere").body(Body::empty()).unwrap()).await;
+    assert_eq!(nowhere.text("detail"), "there is nothing at this path; /docs shows what there is");
 }

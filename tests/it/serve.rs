@@ -21,7 +21,9 @@ async fn dev_mode_says_all_a_developer_needs() {
     let text = String::from_utf8(metrics.body).unwrap();
     assert!(text.contains("countersign_mints_total{app=\"web\"} 1") && text.ends_with("# EOF\n"), "{text}");
     service.get(&format!("{}/readyz", service.ops_url)).await.ok();
-    service.get(&format!("{}/v1/token/generate", service.ops_url)).await.problem(404, "client_error");
+    let nothing = service.get(&format!("{}/docs", service.ops_url)).await.problem(404, "client_error");
+    let detail = "there is nothing at this path; this listener has /metrics, /healthz and /readyz";
+    assert_eq!(nothing.text("detail"), detail);
     let (status, _, _) = service.stop();
     assert!(status.success());
 }
