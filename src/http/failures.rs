@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     body_faults::RequestBody,
-    openapi::BodyRefusals,
+    openapi_refusals::BodyRefusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::{Problem, ProblemCode},
     reported_failure::ReportedFailure,

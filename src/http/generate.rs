@@ -11,7 +11,7 @@ use super::{
     body::Strict,
     body_faults::RequestBody,
     caller::{Admitted, Authenticated},
-    openapi::Refusals,
+    openapi_refusals::Refusals,
     problem::{FieldError, Problem},
     response::TokenAnswer,
 };

@@ -12,6 +12,7 @@ mod jwks;
 mod limits;
 pub mod middleware;
 mod openapi;
+mod openapi_refusals;
 mod presented_token;
 mod problem;
 mod refresh;

@@ -10,7 +10,7 @@ use super::{
     AppState,
     body_faults::RequestBody,
     caller::Admitted,
-    openapi::Refusals,
+    openapi_refusals::Refusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::Problem,
     reported_failure::ReportedFailure,

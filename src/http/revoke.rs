@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{
     AppState,
     body_faults::RequestBody,
-    openapi::Refusals,
+    openapi_refusals::Refusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::{Problem, ProblemCode},
 };

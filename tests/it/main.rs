@@ -44,6 +44,7 @@ mod listener;
 mod log_output;
 mod messages;
 mod middleware;
+mod openapi;
 mod readiness;
 mod refresh;
 mod request_log;
