@@ -24,7 +24,8 @@ pub(super) struct TokenAnswer<'a> {
     /// The token to refresh with; a new one each time. Absent where the app's policy does not allow refreshing.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
-    /// Time from which the token should be refreshed, Unix milliseconds.
+    /// Time from which the token should be refreshed, Unix milliseconds: at random between half and three quarters of
+    /// its life, so that apps that logged in together do not refresh together.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     refresh_from: Option<UnixMillis>,
@@ -37,7 +38,8 @@ pub(super) struct TokenAnswer<'a> {
     server_time: UnixMillis,
     /// Seconds until the token expires: independent of the device's clock.
     expires_in: u64,
-    /// Seconds until it is time to refresh.
+    /// Seconds until it is time to refresh, at random between half and three quarters of `expires_in`: 1800 to 2700
+    /// where that is 3600.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_in: Option<u64>,
 }

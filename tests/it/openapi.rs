@@ -96,3 +96,13 @@ async fn the_promised_headers_are_sent() {
     }
     assert_eq!(promised("TooManyRequests"), ["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"]);
 }
+
+#[tokio::test]
+async fn the_spread_of_the_time_to_refresh_is_said() {
+    let document = document(&TestService::new().await).await;
+    let members = &document["components"]["schemas"]["TokenAnswer"]["properties"];
+    for member in ["refresh_in", "refresh_from"] {
+        let text = members[member]["description"].as_str().unwrap().replace('\n', " ");
+        assert!(text.contains("at random between half and three quarters of"), "{text}");
+    }
+}
