@@ -1,11 +1,11 @@
-//! Metrics in OpenMetrics. Labels come from closed sets only: nothing that a client sends makes a new series.
+//! Metrics in OpenMetrics and in Prometheus' text format. Labels come from closed sets only: nothing that a client sends makes a new series.
 
 mod labels;
 
 use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::{prometheus_text, text},
     metrics::{
         counter::Counter,
         family::Family,
@@ -115,11 +115,19 @@ impl Metrics {
         Arc::new(metrics)
     }
 
-    /// Encodes every metric as `/metrics` answers.
+    /// Encodes every metric in OpenMetrics 1.0.
     pub fn encode(&self) -> String {
         let mut text = String::with_capacity(16 * 1024);
         // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = text::encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Encodes every metric in Prometheus' text format 0.0.4.
+    pub fn encode_prometheus_text(&self) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        // Writing to a String does not fail.
+        let _ = prometheus_text::encode(&mut text, &self.registry);
         text
     }
 
