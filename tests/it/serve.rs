@@ -23,7 +23,7 @@ async fn dev_mode_says_all_a_developer_needs() {
         text.contains("# TYPE countersign_mints_total counter\ncountersign_mints_total{app=\"web\"} 1\n"),
         "{text}"
     );
-    assert!(!text.contains("# EOF"), "{text}");
+    assert!(text.contains("process_start_time_seconds ") && !text.contains("# EOF"), "{text}");
     service.get(&format!("{}/readyz", service.ops_url)).await.ok();
     let nothing = service.get(&format!("{}/docs", service.ops_url)).await.problem(404, "client_error");
     let detail = "there is nothing at this path; this listener has /metrics, /healthz and /readyz";

@@ -177,3 +177,31 @@ fn the_text_format_has_the_same_series() {
     assert!(text.contains("# TYPE countersign_build_info gauge\n"), "{text}");
     assert!(!text.contains("# UNIT") && !text.contains("# EOF"), "{text}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_has_the_metrics_that_every_process_has() {
+    let metrics = Metrics::new();
+    let value = |name: &str| -> f64 {
+        let text = metrics.encode_prometheus_text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        line.expect(name).parse().unwrap()
+    };
+    let started = value("process_start_time_seconds");
+    let booted = Duration::from_secs(procfs::boot_time_secs().unwrap()).as_secs_f64();
+    assert!(started > booted && (started - value("process_start_time_seconds")).abs() < f64::EPSILON, "{started}");
+    assert!(value("process_resident_memory_bytes") > 1e6);
+    assert!(value("process_virtual_memory_bytes") >= value("process_resident_memory_bytes"));
+    assert!(value("process_cpu_seconds_total") >= 0.0);
+    assert!(value("process_max_fds") > 0.0);
+    let before = value("process_open_fds");
+    let files = [(); 50].map(|()| std::fs::File::open("/dev/null").unwrap());
+    // Other tests of this process open and close files too.
+    assert!(value("process_open_fds") > before + 10.0);
+    drop(files);
+    for name in
+        ["# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n", "# TYPE process_open_fds gauge\n"]
+    {
+        assert!(metrics.encode().contains(name), "{}", metrics.encode());
+    }
+}
