@@ -130,7 +130,16 @@ pub struct Problem {
 
 /// Problem document, with the members that RFC 9457 §3.1 names, and our own.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Problem)]
+#[schema(as = Problem, example = json!({
+    "type": "urn:countersign:problem:client_error",
+    "title": "The request cannot be met",
+    "status": 400,
+    "detail": "user_id must be a string: \"123\"",
+    "code": "client_error",
+    "retry": "never",
+    "request_id": "0ccddde8cc44cd9b",
+    "errors": [{ "field": "user_id", "message": "must be a string: \"123\"" }],
+}))]
 pub(super) struct ProblemDocument<'a> {
     /// Kind of the problem, e.g. `urn:countersign:problem:invalid_token`.
     r#type: String,

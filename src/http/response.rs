@@ -11,7 +11,17 @@ use crate::{clock::UnixMillis, issue::Issued};
 
 /// Token, and the times and the refresh token for the next one.
 #[derive(Serialize, ToSchema)]
-#[schema(as = TokenAnswer)]
+#[schema(as = TokenAnswer, example = json!({
+    "status": "success",
+    "token": "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9…",
+    "token_expires": 1_795_000_000_000_i64,
+    "refresh_token": "csr1_…",
+    "refresh_from": 1_794_998_200_000_i64,
+    "refresh_expires": 1_797_592_000_000_i64,
+    "server_time": 1_794_996_400_000_i64,
+    "expires_in": 3600,
+    "refresh_in": 1800,
+}))]
 pub(super) struct TokenAnswer<'a> {
     /// Always `success`.
     #[schema(value_type = String, example = "success")]

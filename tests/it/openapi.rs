@@ -67,6 +67,20 @@ async fn the_examples_work_as_they_are() {
     }
 }
 
+/// Examples of answers are answers: of the same members, and of the same text where it does not change.
+#[tokio::test]
+async fn the_examples_of_answers_are_as_answers_are() {
+    let service = TestService::new().await;
+    let document = document(&service).await;
+    let example = |name: &str| document["components"]["schemas"][name]["example"].clone();
+    let members = |value: &Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(members(&example("TokenAnswer")), members(&service.login("u-1").await.json()));
+    let mut problem =
+        service.generate(&json!({ "app": "web", "user_id": 123 })).await.problem(400, "client_error").json();
+    problem["request_id"] = example("Problem")["request_id"].clone();
+    assert_eq!(problem, example("Problem"));
+}
+
 #[tokio::test]
 async fn the_promised_headers_are_sent() {
     let strict = "[limits]\nper_client = { per_second = 1, burst = 1 }\n";
