@@ -40,7 +40,11 @@ needs_judges() {
   after npm_package jose@6
 }
 needs_shapes() { rust; python; }
-needs_openapi() { rust; after python_packages openapi schemathesis==4.32.5; }
+needs_openapi() {
+  rust; apt curl:curl promtool:prometheus
+  after python_packages openapi schemathesis==4.32.5
+  after python_packages openapi_client openapi-python-client==0.29.1
+}
 needs_documents() {
   rust; python; node; apt curl:curl
   after npm_ci tests/documents/express

@@ -246,11 +246,22 @@ stage_shapes() {
 
 # R47: the running server conforms to the OpenAPI document. An app's policy restricts user ids more than a schema can express,
 # so a well-formed request may be refused (400): the check positive_data_acceptance is excluded.
+# Before that, a client is generated from the document: it has one class for problems, and none for each refusal. After it,
+# the metrics of all those requests are clean by Prometheus' own linter, in the text format.
 stage_openapi() {
-  files "$TOOLS/openapi/venv/bin/schemathesis"
+  tools curl promtool
+  files "$TOOLS/openapi/venv/bin/schemathesis" "$TOOLS/openapi_client/venv/bin/openapi-python-client"
   start_service
+  curl -sSf "$(ready url)/openapi.json" >"$WORK/openapi.json"
+  "$TOOLS/openapi_client/venv/bin/openapi-python-client" generate --path "$WORK/openapi.json" --output-path "$WORK/generated" --meta none
+  grep -hoE '^class [A-Za-z0-9]+' "$WORK"/generated/models/*.py | sort >"$WORK/classes"
+  grep -q '^class Problem$' "$WORK/classes"
+  if grep -E 'Response|[0-9]{3}$' "$WORK/classes"; then return 1; fi
   (cd "$WORK" && "$TOOLS/openapi/venv/bin/schemathesis" run "$(ready url)/openapi.json" --header "Authorization: Bearer $(ready api_key)" \
     --max-examples 60 --seed 7 --phases examples,coverage,fuzzing --exclude-checks positive_data_acceptance)
+  curl -sSf "$(ready ops_url)/metrics" >"$WORK/metrics"
+  grep -q '^countersign_http_requests_total{' "$WORK/metrics"
+  promtool check metrics <"$WORK/metrics"
   stop_service
 }
 

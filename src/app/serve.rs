@@ -121,7 +121,8 @@ fn serve_ops(
     stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let health = http::health_routes(Arc::clone(&wiring.state().readiness));
-    let routes = ops::router(Arc::clone(wiring.services().metrics())).merge(health);
+    let nothing = || async { http::Problem::not_found("this listener has /metrics, /healthz and /readyz") };
+    let routes = ops::router(Arc::clone(wiring.services().metrics())).merge(health).fallback(nothing);
     let config = wiring.settings().server().clone();
     let observer = observer(wiring, None);
     listener::serve(listener, config, service(http::middleware::wrap(routes, observer.clone()), observer), stop)

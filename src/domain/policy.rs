@@ -59,6 +59,18 @@ impl AppPolicy {
         shortened.map_or(self.lifetime, |ttl| ttl.min(self.lifetime))
     }
 
+    /// Lifetime of a token, where the caller may ask for this one.
+    ///
+    /// # Errors
+    /// [`BadTtl`] names the limit that it breaks.
+    pub fn may_shorten(&self, asked: Option<Duration>) -> Result<Duration, BadTtl> {
+        match asked {
+            Some(ttl) if ttl < *LIFETIMES.start() => Err(BadTtl::TooShort),
+            Some(ttl) if ttl > self.lifetime => Err(BadTtl::TooLong(self.lifetime)),
+            _ => Ok(asked.unwrap_or(self.lifetime)),
+        }
+    }
+
     /// Rules of the refresh; `None` where tokens cannot be refreshed.
     pub fn refresh(&self) -> Option<RefreshPolicy> {
         self.refresh.enabled.then_some(self.refresh)
@@ -68,6 +80,17 @@ impl AppPolicy {
     pub fn user_ids(&self) -> UserIdRules {
         UserIdRules { max_bytes: self.max_user_id_bytes.get(), allow_invisible: self.allow_invisible_characters }
     }
+}
+
+/// Reason why a caller may not ask for a lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadTtl {
+    /// Shorter than any token's.
+    #[error("must be at least {} s", LIFETIMES.start().as_secs())]
+    TooShort,
+    /// Longer than the app's.
+    #[error("may only shorten the app's lifetime of {} s", .0.as_secs())]
+    TooLong(Duration),
 }
 
 /// Lifetimes of a session, and its tolerance for lost answers.

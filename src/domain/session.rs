@@ -68,8 +68,8 @@ impl Ended {
 pub enum Decision {
     /// The token is the newest: the session advances to counter `to`.
     Rotate { to: u64 },
-    /// The token's successor was issued and never used (its answer was lost, or two tabs raced): the same successor
-    /// counter is issued again, and the session does not change.
+    /// A token of the next generation was issued and none was used (the answer was lost, or two tabs raced): another
+    /// one of that same generation is issued, and the session does not change.
     Repeat,
     /// The token is authentic and newer than the store's counter: the store lost writes. The session advances to
     /// counter `to`, and an alarm is raised.

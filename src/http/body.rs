@@ -9,9 +9,12 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::IgnoredAny;
 
-use super::problem::Problem;
+use super::{
+    body_faults::{RequestBody, example, faults},
+    problem::Problem,
+};
 
 /// Largest body, in bytes.
 const MAX_BYTES: usize = 16 * 1024;
@@ -23,7 +26,7 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// JSON body of exactly this form: no duplicate, unknown or mistyped members, and nothing after it.
 pub(super) struct Strict<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Strict<T> {
+impl<T: RequestBody, S: Sync> FromRequest<S> for Strict<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -74,19 +77,43 @@ fn too_deep() -> Problem {
 }
 
 /// Reads strict JSON.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let malformed = || Problem::client(StatusCode::BAD_REQUEST, "the body is not one JSON value in UTF-8 (RFC 8259)");
+pub(super) fn decode<T: RequestBody>(bytes: &[u8]) -> Result<T, Problem> {
     if nesting(bytes) > MAX_DEPTH {
         return Err(too_deep());
     }
     if std::str::from_utf8(bytes).is_err() {
         return Err(malformed());
     }
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| if error.inner().is_data() { at_fault(&error) } else { malformed() })?;
-    json.end().map_err(|_| malformed())?;
-    Ok(value)
+    // serde would read an array as the members of an object, in their order.
+    let is_object = bytes.trim_ascii_start().starts_with(b"{");
+    match serde_json::from_slice(bytes) {
+        Ok(value) if is_object => Ok(value),
+        Ok(_) => Err(not_an_object::<T>()),
+        Err(error) if error.is_data() => Err(at_fault::<T>(bytes, is_object)),
+        Err(_) => Err(malformed()),
+    }
+}
+
+/// Makes the problem that names every member at fault. serde stops at the first, and its own message may hold what the
+/// client sent.
+fn at_fault<T: RequestBody>(bytes: &[u8], is_object: bool) -> Problem {
+    match faults::<T>(bytes) {
+        _ if serde_json::from_slice::<IgnoredAny>(bytes).is_err() => malformed(),
+        _ if !is_object => not_an_object::<T>(),
+        faults if faults.is_empty() => {
+            Problem::client(StatusCode::BAD_REQUEST, "the body is not what this request needs: see /openapi.json")
+        }
+        faults => Problem::fields(faults),
+    }
+}
+
+fn malformed() -> Problem {
+    Problem::client(StatusCode::BAD_REQUEST, "the body is not one JSON value in UTF-8 (RFC 8259)")
+}
+
+fn not_an_object<T: RequestBody>() -> Problem {
+    let such = example::<T>().map(|example| format!(", such as {example}")).unwrap_or_default();
+    Problem::client(StatusCode::BAD_REQUEST, format!("the body must be a JSON object{such}"))
 }
 
 /// Returns the depth of nesting of a JSON text: exact for valid JSON, some number for anything else.
@@ -108,25 +135,11 @@ fn nesting(bytes: &[u8]) -> usize {
     deepest
 }
 
-/// Makes the problem that names the member at fault. serde's own message may hold what the client sent.
-fn at_fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
-    let text = error.inner().to_string();
-    let named = text.split('`').nth(1).unwrap_or_default();
-    let path = error.path().to_string();
-    match () {
-        () if text.starts_with("missing field") => Problem::field(named, "is missing"),
-        () if text.starts_with("unknown field") => Problem::field(named, "is not a member of this request"),
-        () if text.starts_with("duplicate field") => Problem::field(named, "is there twice"),
-        () if path == "." => Problem::client(StatusCode::BAD_REQUEST, "the body is not a JSON object"),
-        () => Problem::field(&path, "has the wrong type or value"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[derive(serde::Deserialize)]
+    #[derive(serde::Deserialize, utoipa::ToSchema)]
     #[serde(deny_unknown_fields)]
     struct Body {
         #[expect(dead_code, reason = "only its type matters")]
@@ -134,6 +147,8 @@ mod tests {
         #[expect(dead_code, reason = "only its type matters")]
         ttl: Option<u64>,
     }
+
+    impl RequestBody for Body {}
 
     fn accepts(text: &[u8]) -> bool {
         decode::<Body>(text).is_ok()
@@ -143,10 +158,11 @@ mod tests {
     fn accepts_exactly_its_members() {
         assert!(accepts(br#" {"app":"web"} "#));
         assert!(accepts(br#"{"ttl":null,"app":"web"}"#));
-        let refused: [&[u8]; 12] = [
+        let refused: [&[u8]; 13] = [
             b"",
             b"null",
             b"[]",
+            br#"["web",60]"#,
             br#""app""#,
             br#"{"app":1}"#,
             br#"{"app":"web","ttl":"60"}"#,

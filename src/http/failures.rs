@@ -5,7 +5,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    openapi::BodyRefusals,
+    body_faults::RequestBody,
+    openapi_refusals::BodyRefusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::{Problem, ProblemCode},
     reported_failure::ReportedFailure,
@@ -13,6 +14,7 @@ use super::{
 
 /// Body of a report.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "refresh_token": "csr1_…", "failure": { "error_code": 25 } }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct FailureRequest {
     /// Any refresh token of the session.
@@ -21,6 +23,8 @@ pub(super) struct FailureRequest {
     #[schema(value_type = serde_json::Value)]
     failure: ReportedFailure,
 }
+
+impl RequestBody for FailureRequest {}
 
 impl RefreshTokenBody for FailureRequest {
     fn refresh_token(&self) -> &str {

@@ -9,13 +9,17 @@ use utoipa::ToSchema;
 use super::{
     AppState,
     body::Strict,
+    body_faults::RequestBody,
     caller::{Admitted, Authenticated},
-    openapi::Refusals,
-    problem::Problem,
+    openapi_refusals::Refusals,
+    problem::{FieldError, Problem},
     response::TokenAnswer,
 };
 use crate::{
-    domain::ids::{AppName, UserId},
+    domain::{
+        ids::{AppName, BRAZE_MAX_USER_ID_BYTES, UserId, UserIdRules},
+        policy::AppPolicy,
+    },
     identity::NotScoped,
     issue::Issued,
     telemetry::record_app,
@@ -23,17 +27,40 @@ use crate::{
 
 /// Body of a mint.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "app": "web", "user_id": "u-1" }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct GenerateRequest {
     /// The app, by its name in the configuration.
-    #[schema(value_type = String, example = "web", pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
+    #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     app: AppName,
     /// The user id, exactly as the app gives it to `changeUser`.
-    #[schema(example = "u-1", min_length = 1, max_length = 997)]
+    #[schema(min_length = 1, max_length = 997)]
     user_id: String,
     /// A lifetime shorter than the app's, in seconds.
-    #[schema(minimum = 60, maximum = 86_400)]
+    #[schema(minimum = 60, maximum = 86_400, example = 3600)]
     ttl: Option<u64>,
+}
+
+impl RequestBody for GenerateRequest {
+    fn fault_of_text(member: &str, text: &str) -> Option<String> {
+        match member {
+            "app" if text.parse::<AppName>().is_err() => Some(not_a_name(text)),
+            "user_id" => UserId::parse(text, ANY_APPS_RULES).err().map(|bad| bad.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// Rules for user ids that the policy of every app contains.
+const ANY_APPS_RULES: UserIdRules = UserIdRules { max_bytes: BRAZE_MAX_USER_ID_BYTES, allow_invisible: true };
+
+fn not_a_name(text: &str) -> String {
+    let rule = "must be the app's name in the configuration: a-z, 0-9, '-' and '_', at most 63, such as \"web\"";
+    let similar = text.trim().to_lowercase().replace(' ', "-");
+    match similar.parse::<AppName>() {
+        Ok(name) => format!("{rule}; did you mean \"{}\"?", name.as_str()),
+        Err(_) => rule.to_owned(),
+    }
 }
 
 /// Mints the first token for a user who just logged in.
@@ -51,8 +78,21 @@ pub(super) async fn generate(
     record_app(&body.app);
     caller.may_use(&body.app)?;
     let policy = state.issuer.policy(&body.app).ok_or(NotScoped)?;
-    let user =
-        UserId::parse(&body.user_id, policy.user_ids()).map_err(|bad| Problem::field("user_id", bad.to_string()))?;
+    let (user, ttl) = by_policy(&policy, &body)?;
     let app_user = caller.vouches_for(&body.app, user)?;
-    Ok(state.issuer.mint(&app_user, body.ttl.map(Duration::from_secs)).await?)
+    Ok(state.issuer.mint(&app_user, ttl).await?)
+}
+
+/// Checks the members by the policy of their app, and names all at fault.
+fn by_policy(policy: &AppPolicy, body: &GenerateRequest) -> Result<(UserId, Option<Duration>), Problem> {
+    let user = UserId::parse(&body.user_id, policy.user_ids()).map_err(|bad| bad.to_string());
+    let ttl = body.ttl.map(Duration::from_secs);
+    match (user, policy.may_shorten(ttl)) {
+        (Ok(user), Ok(_)) => Ok((user, ttl)),
+        (user, ttl) => {
+            let faults = [("user_id", user.err()), ("ttl", ttl.err().map(|bad| bad.to_string()))];
+            let faults = faults.into_iter().filter_map(|(member, fault)| Some(FieldError::new(member, fault?)));
+            Err(Problem::fields(faults.collect()))
+        }
+    }
 }

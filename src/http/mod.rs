@@ -2,6 +2,7 @@
 
 mod access;
 mod body;
+mod body_faults;
 mod caller;
 mod cors;
 mod failures;
@@ -11,6 +12,7 @@ mod jwks;
 mod limits;
 pub mod middleware;
 mod openapi;
+mod openapi_refusals;
 mod presented_token;
 mod problem;
 mod proxies;
@@ -77,6 +79,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .split_for_parts();
-    let routes = api.with_state(Arc::clone(state)).merge(openapi::pages(document));
+    let nothing = || async { Problem::not_found("/docs shows what there is") };
+    let routes = api.with_state(Arc::clone(state)).merge(openapi::pages(document)).fallback(nothing);
     middleware::wrap(routes, RequestObserver { metrics: Some(Arc::clone(&state.metrics)), log: state.request_log })
 }

@@ -6,12 +6,15 @@ use axum::{
 };
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{
-    IntoResponses, Modify, OpenApi,
+    Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::problem::{FieldError, ProblemDocument, RetrySchema};
+use super::{
+    openapi_refusals::RefusalComponents,
+    problem::{FieldError, ProblemDocument, RetrySchema},
+};
 
 /// OpenAPI document without paths; the handlers add them.
 #[derive(OpenApi)]
@@ -23,7 +26,8 @@ use super::problem::{FieldError, ProblemDocument, RetrySchema};
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(ProblemDocument<'static>, FieldError, RetrySchema)),
-    modifiers(&ApiKeyScheme),
+    modifiers(&ApiKeyScheme, &RefusalComponents),
+    servers((url = "/", description = "The server that this document came from")),
     tags(
         (name = "tokens", description = "Mint, refresh and revoke"),
         (name = "failures", description = "Reports from the SDKs"),
@@ -41,63 +45,6 @@ impl Modify for ApiKeyScheme {
             HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key of this service")).build();
         openapi.components.get_or_insert_default().add_security_scheme("api_key", SecurityScheme::Http(scheme));
     }
-}
-
-/// Refusals that any of the token routes may give.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only describes")]
-pub(super) enum Refusals {
-    /// Malformed request
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] ProblemDocument<'static>),
-    /// Credential or refresh token refused
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] ProblemDocument<'static>),
-    /// Not allowed for this app, or the user is opted out
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(#[to_schema] ProblemDocument<'static>),
-    /// The body took too long to arrive
-    #[response(status = 408, content_type = "application/problem+json")]
-    Timeout(#[to_schema] ProblemDocument<'static>),
-    /// The session belongs to another user
-    #[response(status = 409, content_type = "application/problem+json")]
-    Mismatch(#[to_schema] ProblemDocument<'static>),
-    /// Body too large
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] ProblemDocument<'static>),
-    /// Not `application/json`
-    #[response(status = 415, content_type = "application/problem+json")]
-    MediaType(#[to_schema] ProblemDocument<'static>),
-    /// Too many requests
-    #[response(status = 429, content_type = "application/problem+json")]
-    RateLimited(#[to_schema] ProblemDocument<'static>),
-    /// Overloaded, or the signer or the store is unavailable; `Retry-After` says when to try again
-    #[response(status = 503, content_type = "application/problem+json")]
-    Later(#[to_schema] ProblemDocument<'static>),
-}
-
-/// Refusals of a route that answers the same whatever the credential is worth.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "only describes")]
-pub(super) enum BodyRefusals {
-    /// Malformed request
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] ProblemDocument<'static>),
-    /// The body took too long to arrive
-    #[response(status = 408, content_type = "application/problem+json")]
-    Timeout(#[to_schema] ProblemDocument<'static>),
-    /// Body too large
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] ProblemDocument<'static>),
-    /// Not `application/json`
-    #[response(status = 415, content_type = "application/problem+json")]
-    MediaType(#[to_schema] ProblemDocument<'static>),
-    /// Too many requests
-    #[response(status = 429, content_type = "application/problem+json")]
-    RateLimited(#[to_schema] ProblemDocument<'static>),
-    /// The service cannot answer now; `Retry-After` says when to try again
-    #[response(status = 503, content_type = "application/problem+json")]
-    Later(#[to_schema] ProblemDocument<'static>),
 }
 
 /// Returns the OpenAPI document without paths.

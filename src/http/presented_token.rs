@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use serde::de::DeserializeOwned;
 
 use super::{
     AppState,
     body::Strict,
+    body_faults::RequestBody,
     caller::{Address, Origin},
     problem::Problem,
     reported_failure::ReportedFailure,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Request body that has a refresh token.
-pub(super) trait RefreshTokenBody: DeserializeOwned {
+pub(super) trait RefreshTokenBody: RequestBody {
     /// Returns the refresh token, still sealed.
     fn refresh_token(&self) -> &str;
 

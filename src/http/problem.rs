@@ -110,6 +110,13 @@ pub(super) struct FieldError {
     pub message: String,
 }
 
+impl FieldError {
+    /// Makes the error of a member; a client may have named it.
+    pub(super) fn new(field: &str, message: impl Into<String>) -> Self {
+        Self { field: field.chars().take(64).collect(), message: message.into() }
+    }
+}
+
 /// Error, before [`super::middleware`] adds the request id and encodes the document.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -123,7 +130,16 @@ pub struct Problem {
 
 /// Problem document, with the members that RFC 9457 §3.1 names, and our own.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Problem)]
+#[schema(as = Problem, example = json!({
+    "type": "urn:countersign:problem:client_error",
+    "title": "The request cannot be met",
+    "status": 400,
+    "detail": "user_id must be a string: \"123\"",
+    "code": "client_error",
+    "retry": "never",
+    "request_id": "0ccddde8cc44cd9b",
+    "errors": [{ "field": "user_id", "message": "must be a string: \"123\"" }],
+}))]
 pub(super) struct ProblemDocument<'a> {
     /// Kind of the problem, e.g. `urn:countersign:problem:invalid_token`.
     r#type: String,
@@ -173,9 +189,13 @@ impl Problem {
 
     /// Makes the problem of a request with a faulty member.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
-        let error = FieldError { field: field.chars().take(64).collect(), message: message.into() };
-        let problem = Self::client(StatusCode::BAD_REQUEST, format!("{} {}", error.field, error.message));
-        Self { errors: vec![error], ..problem }
+        Self::fields(vec![FieldError::new(field, message)])
+    }
+
+    /// Makes the problem of a request with these faulty members.
+    pub(super) fn fields(errors: Vec<FieldError>) -> Self {
+        let faults: Vec<String> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        Self { errors, ..Self::client(StatusCode::BAD_REQUEST, faults.join("; ")) }
     }
 
     /// Makes the problem of a refused credential, whatever the cause.
@@ -219,10 +239,15 @@ impl Problem {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::unavailable() }
     }
 
+    /// Makes the problem of a path at which a listener has nothing; `hint` says what it has.
+    pub fn not_found(hint: &str) -> Self {
+        Self::client(StatusCode::NOT_FOUND, format!("there is nothing at this path; {hint}"))
+    }
+
     /// Makes the problem of a status that did not come from a handler.
     pub fn of_status(status: StatusCode) -> Self {
         let detail = match status {
-            StatusCode::NOT_FOUND => "there is nothing at this path; /docs shows what there is",
+            StatusCode::NOT_FOUND => "there is nothing at this path",
             StatusCode::METHOD_NOT_ALLOWED => "this path does not take that method; `Allow` says which it takes",
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
                 "the headers are too large or too many: send fewer or shorter ones; cookies are the usual cause"

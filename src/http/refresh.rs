@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 
 use super::{
     AppState,
+    body_faults::RequestBody,
     caller::Admitted,
-    openapi::Refusals,
+    openapi_refusals::Refusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::Problem,
     reported_failure::ReportedFailure,
@@ -19,16 +20,20 @@ use crate::issue::Issued;
 
 /// Body of a refresh.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "refresh_token": "csr1_…" }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RefreshRequest {
     /// The newest refresh token the app has.
     refresh_token: String,
     /// The user the app believes to be logged in. Where it is not the session's user, the refresh is refused.
+    #[schema(example = "u-1")]
     user_id: Option<String>,
     /// The report of the SDK's callback, in the SDK's own form. It is counted, and never trusted.
     #[schema(value_type = Option<serde_json::Value>)]
     failure: Option<ReportedFailure>,
 }
+
+impl RequestBody for RefreshRequest {}
 
 impl RefreshTokenBody for RefreshRequest {
     fn refresh_token(&self) -> &str {

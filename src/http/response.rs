@@ -11,7 +11,17 @@ use crate::{clock::UnixMillis, issue::Issued};
 
 /// Token, and the times and the refresh token for the next one.
 #[derive(Serialize, ToSchema)]
-#[schema(as = TokenAnswer)]
+#[schema(as = TokenAnswer, example = json!({
+    "status": "success",
+    "token": "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9…",
+    "token_expires": 1_795_000_000_000_i64,
+    "refresh_token": "csr1_…",
+    "refresh_from": 1_794_998_200_000_i64,
+    "refresh_expires": 1_797_592_000_000_i64,
+    "server_time": 1_794_996_400_000_i64,
+    "expires_in": 3600,
+    "refresh_in": 1800,
+}))]
 pub(super) struct TokenAnswer<'a> {
     /// Always `success`.
     #[schema(value_type = String, example = "success")]
@@ -24,7 +34,8 @@ pub(super) struct TokenAnswer<'a> {
     /// The token to refresh with; a new one each time. Absent where the app's policy does not allow refreshing.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
-    /// Time from which the token should be refreshed, Unix milliseconds.
+    /// Time from which the token should be refreshed, Unix milliseconds: at random between half and three quarters of
+    /// its life, so that apps that logged in together do not refresh together.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     refresh_from: Option<UnixMillis>,
@@ -37,7 +48,8 @@ pub(super) struct TokenAnswer<'a> {
     server_time: UnixMillis,
     /// Seconds until the token expires: independent of the device's clock.
     expires_in: u64,
-    /// Seconds until it is time to refresh.
+    /// Seconds until it is time to refresh, at random between half and three quarters of `expires_in`: 1800 to 2700
+    /// where that is 3600.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_in: Option<u64>,
 }

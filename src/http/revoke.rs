@@ -8,18 +8,22 @@ use utoipa::ToSchema;
 
 use super::{
     AppState,
-    openapi::Refusals,
+    body_faults::RequestBody,
+    openapi_refusals::Refusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::{Problem, ProblemCode},
 };
 
 /// Body of a revocation.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "refresh_token": "csr1_…" }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevokeRequest {
     /// Any refresh token of the session.
     refresh_token: String,
 }
+
+impl RequestBody for RevokeRequest {}
 
 impl RefreshTokenBody for RevokeRequest {
     fn refresh_token(&self) -> &str {

@@ -7,7 +7,7 @@ use crate::{
     clock::UnixMillis,
     domain::{
         ids::{AppName, SessionId, UserHash, UserId},
-        policy::{AppPolicy, LIFETIMES, RefreshPolicy},
+        policy::{AppPolicy, RefreshPolicy},
         refresh_token::Contents,
         session::Session,
     },
@@ -118,13 +118,5 @@ fn new_session(
 
 /// Returns the lifetime of the token: the app's, or the shorter one that was asked for.
 fn shortened(policy: &AppPolicy, asked: Option<Duration>) -> Result<Duration, Refusal> {
-    let refused = |message| Err(Refusal::BadRequest { field: "ttl", message });
-    match asked {
-        None => Ok(policy.lifetime),
-        Some(ttl) if ttl < *LIFETIMES.start() => refused(format!("must be at least {} s", LIFETIMES.start().as_secs())),
-        Some(ttl) if ttl > policy.lifetime => {
-            refused(format!("may only shorten the app's lifetime of {} s", policy.lifetime.as_secs()))
-        }
-        Some(ttl) => Ok(ttl),
-    }
+    policy.may_shorten(asked).map_err(|bad| Refusal::BadRequest { field: "ttl", message: bad.to_string() })
 }

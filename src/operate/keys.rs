@@ -70,7 +70,7 @@ impl KeyCeremony {
         }
     }
 
-    /// Finds a key for an operation that cannot be undone: by its whole id, or by at least [`SHORTEST_PREFIX`]
+    /// Finds a key for an operation that cannot be undone: by its whole id, or by at least eight
     /// characters of it.
     ///
     /// # Errors

@@ -1,21 +1,26 @@
 //! Routes of the second listener, for operators' machines: metrics. Its address must not be public.
 
+mod exposition;
+
 use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     response::IntoResponse,
     routing::get,
 };
 
+use self::exposition::Exposition;
 use crate::telemetry::Metrics;
-
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// Returns every route of the ops listener except health, which `app` adds.
 pub fn router(metrics: Arc<Metrics>) -> Router {
-    let scrape = move || async move { ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.encode()).into_response() };
+    let scrape = move |headers: HeaderMap| async move {
+        let exposition = Exposition::asked_for(&headers);
+        let own =
+            [(header::CONTENT_TYPE, exposition.content_type()), (header::VARY, HeaderValue::from_static("accept"))];
+        (own, exposition.encode(&metrics)).into_response()
+    };
     Router::new().route("/metrics", get(scrape))
 }

@@ -1,4 +1,4 @@
-//! Observability of the service: metrics in OpenMetrics, logs as text or JSON lines, readiness.
+//! Observability of the service: metrics, logs as text or JSON lines, readiness.
 
 mod log_writer;
 mod logs;

@@ -225,7 +225,7 @@ proptest! {
 
     /// However many tabs present the same token at once: one of them moves the session on, all get the same counter.
     #[test]
-    fn racing_tabs_all_get_the_same_successor(order in Just(vec![0, 0, 0, 1, 1, 1, 2, 2, 2]).prop_shuffle()) {
+    fn racing_tabs_all_get_the_same_generation(order in Just(vec![0, 0, 0, 1, 1, 1, 2, 2, 2]).prop_shuffle()) {
         let mut model = SessionModel::new(REFRESH, Storage::KeepNewest);
         (0..3).for_each(|tab| model.send(tab));
         let mut steps = [0; 3];

@@ -98,7 +98,7 @@ async fn refresh_from_is_spread() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_repeated_with_the_same_successor() {
+async fn a_lost_answer_is_repeated_with_the_same_generation() {
     let service = TestService::new().await;
     let first = service.session("u-1").await;
     let lost = service.refresh(&first).await.ok().text("refresh_token");
@@ -106,7 +106,7 @@ async fn a_lost_answer_is_repeated_with_the_same_successor() {
     let again = service.refresh(&first).await.ok().text("refresh_token");
     assert_eq!(counter(&service, &again), counter(&service, &lost));
     assert_eq!(service.metric(r#"countersign_refreshes_total{app="web",decision="repeat"}"#), 1.0);
-    // Both copies of the successor are the same link: either goes on, and then the other repeats.
+    // Both are of the same generation: either goes on, and then the other repeats.
     let next = service.refresh(&lost).await.ok().text("refresh_token");
     assert_eq!(counter(&service, &service.refresh(&again).await.ok().text("refresh_token")), counter(&service, &next));
 }
@@ -160,7 +160,7 @@ async fn a_straggler_of_the_same_moment_is_no_reuse() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_at_once_get_one_successor() {
+async fn many_at_once_get_one_generation() {
     let service = std::sync::Arc::new(TestService::new().await);
     let first = service.session("u-1").await;
     let mut racing = tokio::task::JoinSet::new();

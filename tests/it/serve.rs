@@ -17,11 +17,17 @@ async fn dev_mode_says_all_a_developer_needs() {
     verified_claims(&token, service.ready["public_key"].as_str().unwrap());
     assert_eq!(service.ready["app"], "web");
     let metrics = service.get(&format!("{}/metrics", service.ops_url)).await.ok();
-    assert_eq!(metrics.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     let text = String::from_utf8(metrics.body).unwrap();
-    assert!(text.contains("countersign_mints_total{app=\"web\"} 1") && text.ends_with("# EOF\n"), "{text}");
+    assert!(
+        text.contains("# TYPE countersign_mints_total counter\ncountersign_mints_total{app=\"web\"} 1\n"),
+        "{text}"
+    );
+    assert!(text.contains("process_start_time_seconds ") && !text.contains("# EOF"), "{text}");
     service.get(&format!("{}/readyz", service.ops_url)).await.ok();
-    service.get(&format!("{}/v1/token/generate", service.ops_url)).await.problem(404, "client_error");
+    let nothing = service.get(&format!("{}/docs", service.ops_url)).await.problem(404, "client_error");
+    let detail = "there is nothing at this path; this listener has /metrics, /healthz and /readyz";
+    assert_eq!(nothing.text("detail"), detail);
     let (status, _, _) = service.stop();
     assert!(status.success());
 }

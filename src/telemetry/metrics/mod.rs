@@ -1,11 +1,13 @@
-//! Metrics in OpenMetrics. Labels come from closed sets only: nothing that a client sends makes a new series.
+//! Metrics in OpenMetrics and in Prometheus' text format. Labels come from closed sets only: nothing that a client sends makes a new series.
 
 mod labels;
+#[cfg(target_os = "linux")]
+mod process;
 
 use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::{prometheus_text, text},
     metrics::{
         counter::Counter,
         family::Family,
@@ -33,6 +35,8 @@ macro_rules! metrics {
         /// Every metric of the service.
         pub struct Metrics {
             registry: Registry,
+            /// Metrics with the names that every process has.
+            process: Registry,
             $($name: $type,)+
         }
 
@@ -43,7 +47,7 @@ macro_rules! metrics {
                     let $name: $type = metrics!(@new $($new)?);
                     register(&mut registry, stringify!($name), $help, metrics!(@unit $($unit)?), $name.clone());
                 )+
-                Self { registry, $($name,)+ }
+                Self { registry, process: Registry::default(), $($name,)+ }
             }
         }
     };
@@ -108,6 +112,8 @@ impl Metrics {
         let dropped = "Log lines that could not be written";
         metrics.registry.register("log_lines_dropped", dropped, dropped_lines());
         metrics.registry.register("build", "This build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        #[cfg(target_os = "linux")]
+        metrics.process.register_collector(Box::new(process::ProcessCollector::new()));
         // Alerts need each alarm's series from the start, as a zero.
         for &alarm in Alarm::VARIANTS {
             drop(metrics.alarms.get_or_create(&KindLabel { kind: alarm.into() }));
@@ -115,11 +121,19 @@ impl Metrics {
         Arc::new(metrics)
     }
 
-    /// Encodes every metric as `/metrics` answers.
+    /// Encodes every metric in OpenMetrics 1.0.
     pub fn encode(&self) -> String {
         let mut text = String::with_capacity(16 * 1024);
         // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = text::encode_registry(&mut text, &self.process).and_then(|()| text::encode(&mut text, &self.registry));
+        text
+    }
+
+    /// Encodes every metric in Prometheus' text format 0.0.4.
+    pub fn encode_prometheus_text(&self) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        // Writing to a String does not fail.
+        let _ = [&self.process, &self.registry].map(|registry| prometheus_text::encode(&mut text, registry));
         text
     }
 

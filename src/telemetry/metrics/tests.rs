@@ -80,7 +80,8 @@ fn with_every_series() -> Arc<Metrics> {
 
 /// Lines of series without `_bucket` lines, sorted: families are hash maps.
 fn series(exposition: &str) -> Vec<&str> {
-    let lines = exposition.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket{"));
+    let ours = |line: &&str| line.starts_with("countersign_") && !line.contains("_bucket{");
+    let lines = exposition.lines().filter(ours);
     let mut series: Vec<&str> = lines.collect();
     series.sort_unstable();
     series
@@ -95,7 +96,8 @@ fn bounds<'a>(exposition: &'a str, histogram: &str) -> Vec<&'a str> {
 #[test]
 fn every_metric_is_described_as_dashboards_know_it() {
     let exposition = with_every_series().encode();
-    let described: Vec<&str> = exposition.lines().filter(|line| line.starts_with('#')).collect();
+    let ours = |line: &&str| line.starts_with('#') && !line.contains(" process_");
+    let described: Vec<&str> = exposition.lines().filter(ours).collect();
     assert_eq!(described.join("\n"), DESCRIPTIONS);
 }
 
@@ -166,4 +168,43 @@ fn every_histogram_has_its_buckets() {
         bounds(&exposition, "store_commit_group"),
         ["1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0", "256.0", "512.0", "+Inf"]
     );
+}
+
+/// Prometheus' text format has a type for each series by its whole name, and neither units nor an end.
+#[test]
+fn the_text_format_has_the_same_series() {
+    let metrics = with_every_series();
+    let (open, text) = (metrics.encode(), metrics.encode_prometheus_text());
+    assert_eq!(series(&text), series(&open));
+    assert!(text.contains("# TYPE countersign_mints_total counter\n"), "{text}");
+    assert!(text.contains("# TYPE countersign_build_info gauge\n"), "{text}");
+    assert!(!text.contains("# UNIT") && !text.contains("# EOF"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_has_the_metrics_that_every_process_has() {
+    let metrics = Metrics::new();
+    let value = |name: &str| -> f64 {
+        let text = metrics.encode_prometheus_text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        line.expect(name).parse().unwrap()
+    };
+    let started = value("process_start_time_seconds");
+    let booted = Duration::from_secs(procfs::boot_time_secs().unwrap()).as_secs_f64();
+    assert!(started > booted && (started - value("process_start_time_seconds")).abs() < f64::EPSILON, "{started}");
+    assert!(value("process_resident_memory_bytes") > 1e6);
+    assert!(value("process_virtual_memory_bytes") >= value("process_resident_memory_bytes"));
+    assert!(value("process_cpu_seconds_total") >= 0.0);
+    assert!(value("process_max_fds") > 0.0);
+    let before = value("process_open_fds");
+    let files = [(); 50].map(|()| std::fs::File::open("/dev/null").unwrap());
+    // Other tests of this process open and close files too.
+    assert!(value("process_open_fds") > before + 10.0);
+    drop(files);
+    for name in
+        ["# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n", "# TYPE process_open_fds gauge\n"]
+    {
+        assert!(metrics.encode().contains(name), "{}", metrics.encode());
+    }
 }
