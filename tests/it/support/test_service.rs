@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, body::Body};
 use countersign::{
     app::{Ambient, Layout, Services, Wiring},
-    clock::{Clock, UnixMillis},
+    clock::{BootId, Clock, UnixMillis},
     config::{Environment, Settings},
     http::AppState,
     operate::Operator,
@@ -23,27 +23,46 @@ use tower::ServiceExt;
 
 use super::Answer;
 
-/// A clock that stands still until it is moved.
+/// Clocks that stand still until they are moved.
 #[derive(Debug)]
-pub struct TestClock(AtomicI64);
+pub struct TestClock {
+    wall: AtomicI64,
+    /// Milliseconds since boot.
+    boot: AtomicU64,
+    boot_id: BootId,
+}
 
 impl TestClock {
+    /// Clocks of a machine of their own.
     pub fn at(now: UnixMillis) -> Self {
-        Self(AtomicI64::new(now.0))
+        static MACHINES: AtomicU64 = AtomicU64::new(0);
+        let machine = format!("{}-{}", std::process::id(), MACHINES.fetch_add(1, Ordering::Relaxed));
+        Self { wall: AtomicI64::new(now.0), boot: AtomicU64::new(3_600_000), boot_id: BootId(Some(machine)) }
     }
 
+    /// Passes time, as both clocks see it.
     pub fn forward(&self, span: Duration) {
-        self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
+        self.boot.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
+        self.wall.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
-    pub fn back(&self, span: Duration) {
-        self.0.fetch_sub(i64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
+    /// Sets the wall clock, by so many seconds.
+    pub fn set_by(&self, seconds: i64) {
+        self.wall.fetch_add(seconds * 1000, Ordering::Relaxed);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> UnixMillis {
-        UnixMillis(self.0.load(Ordering::Relaxed))
+        UnixMillis(self.wall.load(Ordering::Relaxed))
+    }
+
+    fn since_boot(&self) -> Duration {
+        Duration::from_millis(self.boot.load(Ordering::Relaxed))
+    }
+
+    fn boot_id(&self) -> BootId {
+        self.boot_id.clone()
     }
 }
 
