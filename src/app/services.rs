@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::process;
 use crate::{
     braze::{self, BrazeError},
-    clock::{Clock, SystemClock},
+    clock::{Clock, ClockGuard, SystemClock},
     config::Settings,
     custody::{self, Custodian, CustodyError},
     domain::sealing::{SealingKeys, UserHashKey},
@@ -39,7 +39,9 @@ pub struct Services {
     keyring: Arc<Keyring>,
     user_hash: Arc<UserHashKey>,
     metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
+    /// Clock for waits that others ask for; nothing else is judged by it.
+    wall_clock: Arc<dyn Clock>,
+    clock: Arc<ClockGuard>,
     entropy: Arc<dyn Entropy>,
     node: String,
 }
@@ -68,14 +70,19 @@ impl Services {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
-        let Ambient { clock, entropy } = ambient;
+        let Ambient { clock: wall_clock, entropy } = ambient;
         let metrics = Metrics::new();
         let store = store::open(&settings.store(), Arc::clone(&metrics))?;
+        let clock = Arc::new(ClockGuard::new(Arc::clone(&wall_clock), settings.clock().patience));
+        if let Some(floor) = store.clock_record().await?.floor {
+            clock.set_floor(&floor);
+        }
         let sealing = SealingKeys::derive(settings.sealing());
         let user_hash = Arc::new(store::open_user_hash_key(&*store, &sealing, &*entropy).await?);
         let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&entropy))?;
         let node = process::node_name(random::<2>(&*entropy)?);
-        Ok(Self { store, custodian, keyring: Arc::new(Keyring::new()), user_hash, metrics, clock, entropy, node })
+        let keyring = Arc::new(Keyring::new());
+        Ok(Self { store, custodian, keyring, user_hash, metrics, wall_clock, clock, entropy, node })
     }
 
     /// Restores a backup in place of a lost store, and ends every session in it: some of them may have been ended after
@@ -107,7 +114,7 @@ impl Services {
         Ok(Rotator {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custodian),
-            directories: Arc::new(braze::open(settings.braze(), &self.clock)?),
+            directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             clock: Arc::clone(&self.clock),
             actor,
             observer,
@@ -125,7 +132,7 @@ impl Services {
             user_hash: Arc::clone(&self.user_hash),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
-            directories: Arc::new(braze::open(settings.braze(), &self.clock)?),
+            directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             rings: settings.rings_to_rotate(),
             actor: process::operator_name(),
         })
@@ -179,8 +186,8 @@ impl Services {
         &self.metrics
     }
 
-    /// Clock of every module.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
+    /// Guard of the clock, for every module.
+    pub fn clock(&self) -> &Arc<ClockGuard> {
         &self.clock
     }
 

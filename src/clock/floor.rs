@@ -43,6 +43,7 @@ impl ClockFloor {
     }
 
     /// Returns the floor at a later moment: with the time since, where both are of one boot.
+    #[must_use]
     pub fn rebased(&self, reading: Reading, boot_id: &BootId) -> Self {
         let time = self.time.plus(self.confirmed(reading, boot_id).unwrap_or_default());
         Self { time, wall: reading.wall, boot_ms: boot_ms(reading), boot_id: boot_id.clone() }

@@ -21,7 +21,7 @@ pub use floor::{ClockAcceptance, ClockFloor};
 pub use guard::{ClockGuard, ClockStopped};
 pub use human_duration::parse_duration;
 pub use peers::{Peers, Votes};
-pub use state::{AGREEMENT, ClockState, Evidence, MAX_STEP, Resumption, StopReason};
+pub use state::{ClockState, Evidence, MAX_STEP, Resumption, StopReason};
 
 /// Point in time: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Reading, UnixMillis, millis, state::AGREEMENT};
+use super::{Reading, UnixMillis, millis};
+
+/// Greatest difference of two clocks that agree.
+pub(super) const AGREEMENT: Duration = Duration::from_secs(10);
 
 /// Clocks of the other running nodes. Only a report that changed while this process watched counts, because the age of
 /// any other is known by a wall clock only. A node whose clock is stopped sends no report.

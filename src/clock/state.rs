@@ -6,12 +6,15 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Reading, UnixMillis, human_duration::HumanDuration, millis, peers::Votes};
+use super::{
+    Reading, UnixMillis,
+    human_duration::HumanDuration,
+    millis,
+    peers::{AGREEMENT, Votes},
+};
 
 /// Greatest step of a wall clock that is trusted, and its greatest lag behind the store's floor.
 pub const MAX_STEP: Duration = Duration::from_mins(1);
-/// Greatest difference of two clocks that agree.
-pub const AGREEMENT: Duration = Duration::from_secs(10);
 /// Greatest step forward that is trusted after a while; others need an independent clock or an operator.
 const MAX_FORWARD: Duration = Duration::from_hours(24);
 /// The anchor follows by one part of this many: 1 s a minute.

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use proptest::prelude::*;
+use proptest::{collection, prop_assert, prop_assert_eq, proptest};
 
 use super::{
-    BootId, Clock, ClockState, Evidence, Reading, Resumption, StopReason, SystemClock, UnixMillis, Votes,
-    state::MAX_STEP,
+    BootId, Clock, ClockState, Evidence, MAX_STEP, Reading, Resumption, StopReason, SystemClock, UnixMillis, Votes,
 };
 
 const T: i64 = 1_795_000_000_000;
@@ -284,7 +283,7 @@ proptest! {
     /// Without patience, witnesses and operators, a time that is trusted is never further from the time before than a
     /// step and what the anchor may follow, whatever is done to the clock; and a clock that is set back goes on.
     #[test]
-    fn a_trusted_time_is_near_the_truth(acts in prop::collection::vec((-100_000_i64..100_000, 0_i64..300, 0_i64..3), 0..60)) {
+    fn a_trusted_time_is_near_the_truth(acts in collection::vec((-100_000_i64..100_000, 0_i64..300, 0_i64..3), 0..60)) {
         let mut machine = Machine::trusted();
         for (set_ms, seconds, small) in acts {
             machine.error += if small == 0 { set_ms } else { set_ms / 10 };

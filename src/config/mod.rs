@@ -21,7 +21,7 @@ use std::{
 };
 
 use crate::{
-    custody,
+    clock, custody,
     domain::{
         ids::{AppName, RingName},
         policy::AppPolicy,
@@ -118,6 +118,11 @@ impl Settings {
         self.sections.jwks.max_age
     }
 
+    /// `[clock]`.
+    pub fn clock(&self) -> clock::Config {
+        self.sections.clock
+    }
+
     /// `[store]`, its path resolved against the folder of the configuration file.
     pub fn store(&self) -> store::Config {
         let store = &self.sections.store;
@@ -206,6 +211,7 @@ impl Settings {
                 old.server.max_connections_per_address != new.server.max_connections_per_address,
             ),
             ("server.drain", old.server.drain != new.server.drain),
+            ("clock", old.clock != new.clock),
             ("store", old.store != new.store),
             ("custody", !old.custody.is_same(&new.custody)),
             ("log", old.log != new.log),

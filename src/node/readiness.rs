@@ -1,15 +1,15 @@
 //! Readiness: the conditions under which this node should get requests.
 
 use super::{Config, NodeAgent};
-use crate::{domain::ids::RingName, store::CLOCK_TOLERANCE, telemetry::Condition};
+use crate::{domain::ids::RingName, telemetry::Condition};
 
 impl NodeAgent {
     /// Determines the current conditions: store, keys, each ring, clock.
-    pub(super) async fn conditions(&self, config: &Config) -> Vec<Condition> {
+    pub(super) fn conditions(&self, config: &Config) -> Vec<Condition> {
         let mut conditions =
             vec![Condition::new("store", self.faults.store.clone()), Condition::new("keys", self.faults.keys.clone())];
         conditions.extend(config.rings.iter().map(|(ring, _)| self.ring_condition(ring)));
-        conditions.push(Condition::new("clock", self.clock_fault().await));
+        conditions.push(Condition::new("clock", self.node.clock_fault()));
         conditions
     }
 
@@ -17,12 +17,5 @@ impl NodeAgent {
         let missing = self.node.keyring.signer(ring).is_none();
         let reason = missing.then(|| format!("has no active key: `countersign rotate run --ring {ring}` brings one"));
         Condition::new(format!("ring {ring}"), reason)
-    }
-
-    async fn clock_fault(&self) -> Option<String> {
-        let latest = self.node.store.latest_time().await.ok()?;
-        let now = self.now();
-        let behind = latest.since(now) > CLOCK_TOLERANCE;
-        behind.then(|| format!("the clock says {now}, but the store has seen {latest}: correct the clock"))
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    clock::Clock,
+    clock::{ClockGuard, ClockStopped},
     domain::{
         api_key::{ApiKey, ApiKeyId, ApiKeyRecord},
         ids::{AppName, ClientName},
@@ -18,7 +18,7 @@ const MAX_LIVE: u32 = 2;
 /// Operators' operations on API keys.
 pub struct Clients {
     pub(super) store: Arc<dyn Store>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<ClockGuard>,
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
@@ -34,7 +34,7 @@ impl Clients {
         lifetime: Option<Duration>,
     ) -> Result<(ApiKey, ApiKeyRecord), ClientError> {
         let key = ApiKey::new(random(&*self.entropy)?, random(&*self.entropy)?);
-        let created = self.clock.now();
+        let created = self.clock.trusted_now()?;
         let record = ApiKeyRecord {
             id: key.id.clone(),
             client,
@@ -61,7 +61,7 @@ impl Clients {
     /// # Errors
     /// [`ClientError::NotLive`].
     pub async fn revoke(&self, id: &ApiKeyId) -> Result<(), ClientError> {
-        if !self.store.revoke_api_key(id, self.clock.now()).await? {
+        if !self.store.revoke_api_key(id, self.clock.untrusted_now()).await? {
             return Err(ClientError::NotLive { id: id.clone() });
         }
         tracing::info!(key = %id, "an API key was revoked");
@@ -80,6 +80,8 @@ pub enum ClientError {
     /// No live key has this id.
     #[error("there is no live API key {id} (`countersign clients list` shows them)")]
     NotLive { id: ApiKeyId },
+    #[error(transparent)]
+    Clock(#[from] ClockStopped),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

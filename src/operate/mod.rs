@@ -2,6 +2,7 @@
 //! module and no other for them; later the operators' API will too.
 
 mod clients;
+mod clock;
 mod doctor;
 mod keys;
 mod rotations;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use crate::{
     braze::Directories,
-    clock::Clock,
+    clock::ClockGuard,
     custody::Custodian,
     domain::sealing::UserHashKey,
     rotate::{self, Rotator},
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use clients::{ClientError, Clients};
+pub use clock::Clocks;
 pub use doctor::{Check, Health};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
 pub use rotations::{
@@ -30,7 +32,7 @@ pub use rotations::{
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;
-pub use users::Users;
+pub use users::{UserError, Users};
 
 /// Dependencies of the operators' operations. `app` provides them.
 pub struct Operator {
@@ -38,7 +40,7 @@ pub struct Operator {
     pub custodian: Arc<dyn Custodian>,
     /// Key under which user ids are hashed for the store.
     pub user_hash: Arc<UserHashKey>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClockGuard>,
     pub entropy: Arc<dyn Entropy>,
     /// Workspaces of Braze by name.
     pub directories: Arc<Directories>,
@@ -81,6 +83,11 @@ impl Operator {
     /// Returns the operations on API keys.
     pub fn clients(&self) -> Clients {
         Clients { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), entropy: Arc::clone(&self.entropy) }
+    }
+
+    /// Returns the operations on the clock.
+    pub fn clocks(&self) -> Clocks {
+        Clocks { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.clone() }
     }
 
     /// Returns the operations on the store itself.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    clock::{Clock, UnixMillis},
+    clock::{ClockGuard, ClockStopped, UnixMillis},
     domain::{
         ids::{AppName, SessionId, UserId},
         sealing::UserHashKey,
@@ -16,7 +16,7 @@ use crate::{
 pub struct Users {
     pub(super) store: Arc<dyn Store>,
     pub(super) user_hash: Arc<UserHashKey>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<ClockGuard>,
 }
 
 impl Users {
@@ -50,8 +50,11 @@ impl Users {
     }
 
     /// Ends every session of one app, or of all apps.
-    pub async fn revoke_everyone(&self, app: Option<&AppName>) -> Result<(), StoreError> {
-        self.store.end_sessions_of_app(app, self.now()).await?;
+    ///
+    /// # Errors
+    /// [`UserError::Clock`]: the time decides which sessions began before, so that it must be right.
+    pub async fn revoke_everyone(&self, app: Option<&AppName>) -> Result<(), UserError> {
+        self.store.end_sessions_of_app(app, self.clock.trusted_now()?).await?;
         tracing::warn!(scope = scope(app), "every session was ended");
         Ok(())
     }
@@ -61,9 +64,19 @@ impl Users {
         self.store.sessions_of_user(self.user_hash.hash(user)).await
     }
 
+    /// Time of an act that ends something for one user. It decides nothing, and must not wait for a clock.
     fn now(&self) -> UnixMillis {
-        self.clock.now()
+        self.clock.untrusted_now()
     }
+}
+
+/// Reason why an operation on users failed.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    #[error(transparent)]
+    Clock(#[from] ClockStopped),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Name of the app, or `all apps`, for the log.

@@ -16,6 +16,7 @@ mod batch;
 #[cfg(feature = "sandbox")]
 mod braze_rest;
 mod cli;
+mod clock;
 mod config;
 mod custody;
 mod custody_import;

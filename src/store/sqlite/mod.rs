@@ -27,7 +27,7 @@ macro_rules! app_ended {
 mod api_keys;
 mod audit_log;
 mod checkpoint;
-mod clock_rules;
+mod clock_floor;
 mod connect;
 mod errors;
 mod file;
@@ -54,10 +54,7 @@ use self::{
     checkpoint::Checkpointer, errors::StoreName, file::StoreFile, purge::Sweep, readers::Readers, writer::Writer,
 };
 use super::{Config, StoreError};
-use crate::{
-    clock::UnixMillis,
-    telemetry::{Metrics, Stopwatch, StoreWork},
-};
+use crate::telemetry::{Metrics, Stopwatch, StoreWork};
 
 /// Number of connections for point reads. Such a read takes microseconds, so that it rarely has to wait for another.
 const POINT_READERS: usize = 4;
@@ -121,9 +118,8 @@ impl SqliteStore {
     /// Runs a write, and returns when it is durable; see [`Writer::run`].
     async fn write<T: Send + 'static>(
         &self,
-        now: Option<UnixMillis>,
         work: impl FnMut(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.run(now, work).await
+        self.writer.run(work).await
     }
 }

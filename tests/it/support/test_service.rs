@@ -14,7 +14,8 @@ use countersign::{
     clock::{BootId, Clock, UnixMillis},
     config::{Environment, Settings},
     http::AppState,
-    operate::Operator,
+    node::NodeAgent,
+    operate::{ClientError, Operator},
 };
 use http::{Request, header};
 use http_body_util::BodyExt;
@@ -77,7 +78,9 @@ pub struct TestService {
     pub api_key: String,
     pub public_key: String,
     routes: Router,
-    _folder: tempfile::TempDir,
+    /// Does the node's background work, when the test says so.
+    agent: tokio::sync::Mutex<NodeAgent>,
+    folder: Arc<tempfile::TempDir>,
 }
 
 /// Two apps on one ring; no limits, and patience on a slow machine.
@@ -102,29 +105,59 @@ impl TestService {
 
     /// A service of this configuration.
     pub async fn with(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::of(folder.path());
-        layout.create(config).unwrap();
-        let settings = Arc::new(Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap());
-        let clock = Arc::new(TestClock::at(UnixMillis(1_795_000_000_500)));
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Layout::of(folder.path()).create(config).unwrap();
+        Self::in_folder(folder, Arc::new(TestClock::at(UnixMillis(1_795_000_000_500)))).await
+    }
+
+    /// Another node on the same store and keys, with this clock.
+    pub async fn beside(&self, clock: Arc<TestClock>) -> Self {
+        Self::in_folder(Arc::clone(&self.folder), clock).await
+    }
+
+    async fn in_folder(folder: Arc<tempfile::TempDir>, clock: Arc<TestClock>) -> Self {
+        let config = Layout::of(folder.path()).config;
+        let settings = Arc::new(Settings::load(Some(&config), &Environment::empty(), &[]).unwrap());
         let ambient = Ambient { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Ambient::system() };
         let services = Arc::new(Services::open(&settings, ambient).await.unwrap());
         let operator = services.operator(&settings).unwrap();
-        let public_key = operator.keys().first_key("main".parse().unwrap()).await.unwrap().public_key;
+        let public_key = match operator.keys().list().await.unwrap().into_iter().next() {
+            Some(key) => key.public_key,
+            None => operator.keys().first_key("main".parse().unwrap()).await.unwrap().public_key,
+        };
         let apps = settings.policies().keys().cloned().collect();
-        let (api_key, _) = operator.clients().create("backend".parse().unwrap(), apps, None).await.unwrap();
+        let client = format!("backend-{}", operator.clients().list().await.unwrap().len());
+        let api_key = match operator.clients().create(client.parse().unwrap(), apps, None).await {
+            Ok((api_key, _)) => api_key.reveal().to_string(),
+            Err(ClientError::Clock(_)) => String::new(),
+            Err(error) => panic!("{error}"),
+        };
         let wiring = Wiring::open(Arc::clone(&settings), Arc::clone(&services)).await.unwrap();
         Self {
             state: Arc::clone(wiring.state()),
+            agent: tokio::sync::Mutex::new(wiring.agent()),
             routes: wiring.routes(),
             services,
             operator,
             settings,
             clock,
-            api_key: api_key.reveal().to_string(),
+            api_key,
             public_key,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Passes this many seconds, with the node's background work in each.
+    pub async fn run(&self, seconds: u32) {
+        for _ in 0..seconds {
+            self.clock.forward(Duration::from_secs(1));
+            self.tick().await;
+        }
+    }
+
+    /// Does the background work of one second, in no time.
+    pub async fn tick(&self) {
+        self.agent.lock().await.tick(&self.settings.node()).await;
     }
 
     /// Sends any request.
