@@ -187,7 +187,8 @@ pub trait Upkeep: Send + Sync {
     /// Returns the floor of the time, and the last acceptance of a clock.
     async fn clock_record(&self) -> Result<ClockRecord, StoreError>;
 
-    /// Records a floor, unless the one on record is later.
+    /// Records a floor, unless the one on record is later. A store that has a clock of its own records that clock's
+    /// time, where it is earlier.
     async fn raise_clock_floor(&self, floor: ClockFloor) -> Result<(), StoreError>;
 
     /// Records an operator's acceptance of a clock. Its floor replaces the one on record, also a later one.

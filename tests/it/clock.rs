@@ -270,3 +270,47 @@ async fn an_acceptance_releases_only_nodes_that_have_its_time() {
     one.refresh(&token).await.ok();
     stopped(other.refresh(&token).await);
 }
+
+#[tokio::test]
+async fn running_nodes_confirm_a_corrected_clock_at_once() {
+    let right = TestService::new().await;
+    right.run(15).await;
+    let token = right.session("u-1").await;
+    let two_hours_ahead = right.clock.now().plus(Duration::from_hours(2));
+    let other = right.beside(Arc::new(TestClock::at(two_hours_ahead))).await;
+    let both = async |seconds| {
+        for _ in 0..seconds {
+            right.run(1).await;
+            other.run(1).await;
+        }
+    };
+    both(25).await;
+    other.clock.set_by(-2 * HOUR);
+    stopped(other.refresh(&token).await);
+    other.run(1).await;
+    assert_eq!(readiness(&other).await.0, 200);
+    other.refresh(&token).await.ok();
+}
+
+#[tokio::test]
+async fn stopped_nodes_do_not_confirm_each_other() {
+    let one = TestService::new().await;
+    let other = one.beside(Arc::new(TestClock::at(one.clock.now()))).await;
+    let token = one.session("u-1").await;
+    let both = async |seconds| {
+        for _ in 0..seconds {
+            one.run(1).await;
+            other.run(1).await;
+        }
+    };
+    both(25).await;
+    one.clock.set_by(-2 * HOUR);
+    other.clock.set_by(-2 * HOUR);
+    both(70).await;
+    stopped(one.refresh(&token).await);
+    stopped(other.refresh(&token).await);
+    one.clock.set_by(2 * HOUR);
+    both(1).await;
+    one.refresh(&token).await.ok();
+    stopped(other.refresh(&token).await);
+}
