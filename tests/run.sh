@@ -299,6 +299,18 @@ stage_disk() {
   return $result
 }
 
+# R66: the wall clock of running servers is set, forward and back. Nothing is issued or judged by it, no session is lost, no token
+# lives too long, and no node stops another. CLOCK_PAUSE is the length of the stop before a start, in seconds.
+stage_clock() {
+  tools faketime python3
+  build_binary
+  mkdir -m 700 "$WORK/clock"
+  python3 tests/judges/clock.py "$(binary)" "$WORK/clock" "$(faketime_library)"
+}
+
+# Prints the path of faketime's library for programs with threads.
+faketime_library() { dpkg-query -L libfaketime | grep '/libfaketimeMT\.so\.1$'; }
+
 # The targets of tests/fuzz, ten seconds each. Only this repository's crates get the counters of coverage (instrument.sh),
 # and dependencies are those of the other stages; `long_fuzz` instruments everything.
 FUZZ_TARGETS=(bodies refresh_token pem config)
