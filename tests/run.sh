@@ -17,6 +17,9 @@ source tests/stages.sh
 ROOT=$PWD
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 WORK=$(mktemp -d)
+# The program refuses variables of its own prefix that are no settings.
+BINARY=${COUNTERSIGN_BINARY:-}
+unset COUNTERSIGN_BINARY
 PASSED=()
 FAILED=()
 
@@ -91,10 +94,10 @@ path_without_cmake() {
 # The program as the stages use it: the one that Cargo builds for the tests. With `--examples`, of which there are none,
 # Cargo chooses the features of dependencies as for tests, so that one build of them serves the program and the tests.
 build_binary() {
-  [ -n "${COUNTERSIGN_BINARY:-}" ] || cargo build --locked --bin countersign --examples
+  [ -n "$BINARY" ] || cargo build --locked --bin countersign --examples
 }
 
-binary() { echo "${COUNTERSIGN_BINARY:-$TARGET/debug/countersign}"; }
+binary() { echo "${BINARY:-$TARGET/debug/countersign}"; }
 
 # Starts a development service, which writes its ready line to $WORK/ready.json.
 start_service() {
