@@ -257,11 +257,13 @@ stage_openapi() {
   stop_service
 }
 
-# R64: every acknowledged write is preceded by a flush to disk.
+# R64: every acknowledged write is preceded by a flush to disk. R68: a restore is killed before each call that changes files,
+# and repeated.
 stage_durable() {
   tools strace python3
   build_binary
   python3 tests/judges/durable.py "$(binary)" "$WORK"
+  python3 tests/judges/restore.py "$(binary)" "$WORK"
 }
 
 # R35, R45: refusals take the same time and have the same answer for every reason.

@@ -18,6 +18,8 @@ use crate::domain::{
 pub(super) enum ClientsCommand {
     /// Make an API key for a backend; it is shown only once
     ///
+    /// Running servers accept it within 2 s; until then they answer 401.
+    ///
     /// A backend may have two live keys, so that one can replace the other without a gap: make the second, configure
     /// the backend with it, revoke the first.
     Create {
@@ -83,21 +85,19 @@ fn create(
     apps: Vec<AppName>,
     expires: Option<std::time::Duration>,
 ) -> anyhow::Result<()> {
-    let (key, record) = context.with_operator(async |operator, settings| {
-        let policies = settings.policies();
-        if let Some(unknown) = apps.iter().find(|app| !policies.contains_key(app)) {
-            anyhow::bail!("there is no [apps.{unknown}] in the configuration");
-        }
-        Ok(operator.clients().create(client, apps, expires).await?)
-    })?;
+    let (key, record) =
+        context.with_operator(async |operator, _| Ok(operator.clients().create(client, apps, expires).await?))?;
     let shown = key.reveal();
     context.output.answer(&ClientEntry::of(&record, Some(&shown)), &*shown)?;
-    context.output.remark("This is the only time the key is shown: put it into the backend's secrets now.");
+    context.output.remark(
+        "This is the only time the key is shown: put it into the backend's secrets now.\n\
+         Running servers accept it within 2 s; until then they answer 401.",
+    );
     Ok(())
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    let records = context.with_operator(async |operator, _| Ok(operator.clients().list().await?))?;
+    let records = context.with_reader(async |operator, _| Ok(operator.clients().list().await?))?;
     let entries: Vec<ClientEntry<'_>> = records.iter().map(|record| ClientEntry::of(record, None)).collect();
     let rows = records.iter().map(|record| {
         let apps: Vec<&str> = record.apps.iter().map(AppName::as_str).collect();
@@ -114,6 +114,11 @@ fn list(context: &Context) -> anyhow::Result<()> {
 }
 
 fn revoke(context: &Context, id: &ApiKeyId) -> anyhow::Result<()> {
-    context.with_operator(async |operator, _| Ok(operator.clients().revoke(id).await?))?;
-    context.output.answer(&serde_json::json!({ "revoked": id }), format_args!("API key {id} is revoked."))
+    let locked_out = context.with_operator(async |operator, _| Ok(operator.clients().revoke(id).await?))?;
+    let text = format!("API key {id} is revoked; running servers refuse it within 2 s.");
+    context.output.answer(&serde_json::json!({ "revoked": id }), text)?;
+    if let Some(client) = locked_out {
+        context.output.remark(format_args!("Client {client} has no live API key now: its requests are answered 401."));
+    }
+    Ok(())
 }

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, EXIT_WARNINGS};
 use crate::config::SAMPLE;
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
     /// Check the configuration, and list every error with its file and line; changes nothing
+    ///
+    /// Exit code 0: all well; 3: warnings; 78: errors.
     Check,
     /// Print the commented sample: every setting at its default
     Default,
@@ -25,7 +27,7 @@ pub(super) enum ConfigCommand {
 impl ConfigCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Check => check(context),
+            Self::Check => return check(context),
             Self::Default => context.output.answer(&json!({ "toml": SAMPLE }), SAMPLE),
             Self::Dump { show_origin } => dump(context, show_origin),
         }?;
@@ -33,7 +35,7 @@ impl ConfigCommand {
     }
 }
 
-fn check(context: &Context) -> anyhow::Result<()> {
+fn check(context: &Context) -> anyhow::Result<ExitCode> {
     let settings = context.settings(&[])?;
     let warnings = settings.warnings();
     let mut text = "The configuration is good.".to_owned();
@@ -41,7 +43,8 @@ fn check(context: &Context) -> anyhow::Result<()> {
         text.push_str("\nwarning: ");
         text.push_str(warning);
     }
-    context.output.answer(&json!({ "ok": true, "warnings": warnings }), text)
+    context.output.answer(&json!({ "ok": true, "warnings": warnings }), text)?;
+    Ok(if warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_WARNINGS) })
 }
 
 fn dump(context: &Context, show_origin: bool) -> anyhow::Result<()> {

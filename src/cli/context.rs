@@ -10,11 +10,14 @@ use super::output::Output;
 use crate::{
     app::{Ambient, DevError, Services},
     config::{ConfigErrors, Environment, Settings},
+    domain::shell::quoted_path,
     operate::Operator,
 };
 
 /// Exit code of an invalid configuration (`EX_CONFIG` of sysexits.h).
 pub(super) const EXIT_CONFIG: u8 = 78;
+/// Exit code: wrong usage.
+pub(super) const EXIT_USAGE: u8 = 2;
 /// Exit code: done, with warnings.
 pub(super) const EXIT_WARNINGS: u8 = 3;
 /// Exit code: not reachable, or not ready.
@@ -22,6 +25,17 @@ pub(super) const EXIT_NOT_READY: u8 = 4;
 
 /// Default paths of the configuration file.
 const DEFAULT_FILES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];
+
+/// Error in the use of a command; the exit code is that of a mistyped option.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(String);
+
+impl UsageError {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
 
 /// Settings, environment and output of a command.
 pub(super) struct Context {
@@ -43,9 +57,30 @@ impl Context {
         self.file.clone().or_else(default)
     }
 
+    /// Returns the beginning of commands that are printed: the program, with the configuration file that was named.
+    pub(super) fn program(&self) -> String {
+        match &self.file {
+            Some(file) => format!("countersign -c {}", quoted_path(file)),
+            None => "countersign".to_owned(),
+        }
+    }
+
     /// Loads the settings, with these flags over everything else.
     pub(super) fn settings(&self, flags: &[(String, String)]) -> Result<Settings, ConfigErrors> {
         Settings::load(self.file().as_deref(), &self.environment, flags)
+    }
+
+    /// Runs `work`, which only reads, with the operators' operations on the configured store and keys. The store is
+    /// open for reading only, so that nothing is migrated and no file is made.
+    pub(super) fn with_reader<T, F>(&self, work: impl FnOnce(Operator, Settings) -> F) -> anyhow::Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let settings = self.settings(&[])?;
+        block_on(async {
+            let services = Services::open_read_only(&settings, Ambient::system()).await?;
+            work(services.operator(&settings)?, settings).await
+        })
     }
 
     /// Runs `work` with the operators' operations on the configured store and keys. A server may be running on them.
@@ -63,6 +98,9 @@ impl Context {
     /// Prints the error of a command; returns its exit code.
     pub(super) fn report_error(&self, error: &anyhow::Error) -> ExitCode {
         self.output.error(error);
+        if error.is::<UsageError>() {
+            return ExitCode::from(EXIT_USAGE);
+        }
         let in_dev = matches!(error.downcast_ref(), Some(DevError::Settings(_)));
         if in_dev || error.is::<ConfigErrors>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
     }

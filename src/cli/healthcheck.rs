@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use axum::http::Uri;
 use bytes::Bytes;
 use clap::Args;
@@ -18,6 +18,7 @@ use super::context::{Context, EXIT_NOT_READY, block_on};
 #[derive(Args)]
 pub(super) struct Healthcheck {
     /// URL to ask, e.g. `http://127.0.0.1:9090/readyz` [default: the ops listener of the configuration]
+    #[arg(value_parser = plain_http)]
     url: Option<Uri>,
 }
 
@@ -40,11 +41,20 @@ impl Healthcheck {
     }
 }
 
+/// Parses a URL that this command can ask.
+fn plain_http(text: &str) -> Result<Uri, String> {
+    const EXAMPLE: &str = "give the ops listener's, like http://127.0.0.1:9090/readyz";
+    let url: Uri = text.parse().map_err(|_| format!("not a URL: {EXAMPLE}"))?;
+    match (url.scheme_str(), url.authority()) {
+        (Some("http"), Some(_)) => Ok(url),
+        (Some("https"), _) => Err(format!("the service speaks plain HTTP, TLS ends in front of it: {EXAMPLE}")),
+        _ => Err(format!("not a URL of plain HTTP: {EXAMPLE}")),
+    }
+}
+
 /// Sends the request; returns whether the answer is a success, and its text.
 async fn ask(url: &Uri) -> anyhow::Result<(bool, String)> {
-    let Some(authority) = url.authority().filter(|_| url.scheme_str() == Some("http")) else {
-        bail!("give a URL like http://127.0.0.1:9090/readyz");
-    };
+    let authority = url.authority().context("the URL has no host")?;
     let stream =
         TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80))).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;

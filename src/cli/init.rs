@@ -16,7 +16,7 @@ use super::{
 use crate::{
     app::{Ambient, Layout, Services},
     config::{SAMPLE, Settings},
-    domain::key::KeyRecord,
+    domain::{key::KeyRecord, shell::quoted_path},
 };
 
 /// Set up a service: configuration, sealing secret, first key
@@ -41,7 +41,7 @@ impl Init {
         layout.create(&self.configuration()?)?;
         let settings = Settings::load(Some(&layout.config), &context.environment, &[])?;
         let key = block_on(async {
-            let services = Services::open(&settings, Ambient::system()).await?;
+            let services = Services::create(&settings, Ambient::system()).await?;
             Ok(services.operator(&settings)?.keys().first_key("main".parse()?).await?)
         })?;
         let value = json!({ "config": layout.config, "kid": key.kid, "public_key": key.public_key });
@@ -63,7 +63,7 @@ impl Init {
 }
 
 fn next_steps(layout: &Layout, key: &KeyRecord) -> String {
-    let config = display(&layout.config);
+    let config = quoted_path(layout.config.strip_prefix(".").unwrap_or(&layout.config));
     format!(
         "\nKey {} is ready. Next:\n  \
          1. paste the public key above into Braze: Settings > App Settings > SDK Authentication, for each of your apps\n  \

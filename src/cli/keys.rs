@@ -6,18 +6,11 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use zeroize::Zeroizing;
 
-use super::{
-    context::Context,
-    output::table,
-    rotate::{finish, rotations},
-};
-use crate::{
-    domain::{
-        ids::{AppName, RingName},
-        key::{KeyRecord, KeyState},
-        spki::Spki,
-    },
-    operate::Consequences,
+use super::{compromise::Compromise, context::Context, output::table, rotate::rotations};
+use crate::domain::{
+    ids::{AppName, RingName},
+    key::{KeyRecord, KeyState},
+    spki::{Fingerprint, Spki},
 };
 
 #[derive(Subcommand)]
@@ -47,11 +40,13 @@ pub(super) enum KeysCommand {
     /// Show one key
     Show {
         /// Id of the key, or a beginning of it that no other key has
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
     /// Print the public key to paste into Braze
     Public {
         /// Id of the key, or a beginning of it that no other key has [default: the active key of the ring]
+        #[arg(allow_hyphen_values = true)]
         kid: Option<String>,
         /// Ring whose active key is printed
         #[arg(long, default_value = "main", conflicts_with = "kid")]
@@ -64,11 +59,12 @@ pub(super) enum KeysCommand {
     /// own list proves that; for the others this confirmation is the proof.
     Confirm {
         /// Id of the key, or a beginning of it that no other key has
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Fingerprint of the key in the dashboard: copy the public key from there, then
-        /// `openssl pkey -pubin -in COPY -outform DER | sha256sum`
+        /// --fingerprint "$(openssl pkey -pubin -in COPY -outform DER | sha256sum)"
         #[arg(long, value_name = "SHA256", required_unless_present_any = ["public_key", "deleted"])]
-        fingerprint: Option<String>,
+        fingerprint: Option<Fingerprint>,
         /// The copy itself, in a file, instead of its fingerprint
         #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
         public_key: Option<PathBuf>,
@@ -79,24 +75,13 @@ pub(super) enum KeysCommand {
         #[arg(long)]
         app: Option<AppName>,
     },
-    /// Declare a key compromised: stop it at once, because somebody else may have it
-    ///
-    /// Every node stops signing with it within 2 s. A published key takes over in the same moment; without one, a new
-    /// key is published as fast as possible. The key is deleted at Braze, which ends its tokens, and its private half
-    /// is destroyed.
-    Compromise {
-        /// Id of the key, or a beginning of it that no other key has
-        kid: String,
-        /// Reason, for the audit log
-        #[arg(long, default_value = "declared at the command line")]
-        why: String,
-    },
+    Compromise(Compromise),
 }
 
 impl KeysCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Compromise { kid, why } => return compromise(context, &kid, &why),
+            Self::Compromise(compromise) => return compromise.run(context),
             Self::Generate { ring, bits } => generate(context, ring, bits),
             Self::Import { file, ring, passphrase_file } => import(context, &file, ring, passphrase_file.as_deref()),
             Self::List => list(context),
@@ -104,7 +89,7 @@ impl KeysCommand {
             Self::Public { kid, ring } => public(context, kid.as_deref(), &ring),
             Self::Confirm { kid, app, deleted: true, .. } => confirm_deleted(context, &kid, app.as_ref()),
             Self::Confirm { kid, fingerprint, public_key, app, .. } => {
-                confirm(context, &kid, &given_fingerprint(fingerprint, public_key)?, app.as_ref())
+                confirm(context, &kid, given_fingerprint(fingerprint, public_key)?, app.as_ref())
             }
         }?;
         Ok(ExitCode::SUCCESS)
@@ -131,10 +116,11 @@ fn import(
 
 fn print_new_key(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
     context.output.answer(key, &key.public_key)?;
+    let program = context.program();
     context.output.remark(format_args!(
         "Key {} is on record for ring {}. Next:\n  1. add the public key above to every app of the ring at Braze\n  \
-         2. countersign keys confirm {} --fingerprint …   (of what is at Braze; not for apps that have a workspace)\n  \
-         3. countersign rotate run --ring {}\n\
+         2. {program} keys confirm {} --fingerprint …   (of what is at Braze; not for apps that have a workspace)\n  \
+         3. {program} rotate run --ring {}\n\
          For apps that have a workspace, step 3 does everything.",
         key.kid, key.ring, key.kid, key.ring
     ));
@@ -142,7 +128,7 @@ fn print_new_key(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    let keys = context.with_operator(async |operator, _| Ok(operator.keys().list().await?))?;
+    let keys = context.with_reader(async |operator, _| Ok(operator.keys().list().await?))?;
     let rows = keys.iter().map(|key| {
         [
             key.kid.to_string(),
@@ -156,9 +142,11 @@ fn list(context: &Context) -> anyhow::Result<()> {
 }
 
 fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
-    let key = context.with_operator(async |operator, _| Ok(operator.keys().find(kid).await?))?;
+    let key = context.with_reader(async |operator, _| Ok(operator.keys().find(kid).await?))?;
+    let fingerprint = Spki::from_pem(&key.public_key).with_context(|| format!("key {}", key.kid))?.fingerprint();
     let text = format!(
-        "kid      {}\nring     {}\nstate    {}, since {}\nbits     {}\ncustody  {} ({})\ncreated  {}\n\n{}",
+        "kid      {}\nSHA-256  {fingerprint}\nring     {}\nstate    {}, since {}\nbits     {}\ncustody  {} ({})\ncreated  {}\n\n{}\n\
+         `{} keys public {} | openssl pkey -pubin -outform DER | sha256sum` prints the same SHA-256.",
         key.kid,
         key.ring,
         key.state.as_str(),
@@ -167,32 +155,39 @@ fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
         key.custody,
         key.locator,
         key.created,
-        key.public_key
+        key.public_key,
+        context.program(),
+        key.kid
     );
-    context.output.answer(&key, text)
+    let mut value = serde_json::to_value(&key)?;
+    value["fingerprint"] = fingerprint.to_string().into();
+    context.output.answer(&value, text)
 }
 
 fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Result<()> {
-    let key = context.with_operator(async |operator, _| {
+    let key = context.with_reader(async |operator, _| {
         let ceremony = operator.keys();
         if let Some(kid) = kid {
             return Ok(ceremony.find(kid).await?);
         }
         let mut keys = ceremony.list().await?;
         keys.retain(|key| key.ring == *ring && key.state == KeyState::Active);
+        if keys.is_empty() {
+            rotations(context, &operator).rings(Some(ring))?;
+        }
         keys.pop().with_context(|| format!("ring {ring} has no active key (`countersign keys list`)"))
     })?;
     context.output.answer(&serde_json::json!({ "kid": key.kid, "public_key": key.public_key }), &key.public_key)
 }
 
 /// Returns the fingerprint that was given, or that of the copy.
-fn given_fingerprint(fingerprint: Option<String>, copy: Option<PathBuf>) -> anyhow::Result<String> {
-    let Some(copy) = copy else { return Ok(fingerprint.unwrap_or_default()) };
+fn given_fingerprint(fingerprint: Option<Fingerprint>, copy: Option<PathBuf>) -> anyhow::Result<Fingerprint> {
+    let Some(copy) = copy else { return fingerprint.context("give --fingerprint, or --public-key") };
     let pem = std::fs::read_to_string(&copy).with_context(|| copy.display().to_string())?;
     Ok(Spki::from_pem(&pem).with_context(|| copy.display().to_string())?.fingerprint())
 }
 
-fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName>) -> anyhow::Result<()> {
+fn confirm(context: &Context, kid: &str, fingerprint: Fingerprint, app: Option<&AppName>) -> anyhow::Result<()> {
     let (key, apps) = context.with_operator(async |operator, _| {
         let key = operator.keys().find(kid).await?;
         let apps = rotations(context, &operator).confirm(&key, fingerprint, app).await?;
@@ -201,14 +196,15 @@ fn confirm(context: &Context, kid: &str, fingerprint: &str, app: Option<&AppName
     let value = serde_json::json!({ "key": key, "apps": apps });
     context.output.answer(&value, format!("Key {} is confirmed for {}.", key.kid, names(&apps)))?;
     if key.state == KeyState::Published {
-        context.output.remark(format_args!("`countersign rotate run --ring {}` lets it sign.", key.ring));
+        let program = context.program();
+        context.output.remark(format_args!("`{program} rotate run --ring {}` lets it sign.", key.ring));
     }
     Ok(())
 }
 
 fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyhow::Result<()> {
     let (key, apps) = context.with_operator(async |operator, _| {
-        let key = operator.keys().find(kid).await?;
+        let key = operator.keys().find_for_good(kid).await?;
         let apps = rotations(context, &operator).confirm_deleted(&key, app).await?;
         Ok((key, apps))
     })?;
@@ -218,37 +214,6 @@ fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyho
 
 fn names(apps: &[AppName]) -> String {
     apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ")
-}
-
-fn compromise(context: &Context, kid: &str, why: &str) -> anyhow::Result<ExitCode> {
-    let outcome = context.with_operator(async |operator, _| {
-        let key = operator.keys().find(kid).await?;
-        let rotations = rotations(context, &operator);
-        let consequences = rotations.compromise(&key, why).await?;
-        context.output.remark(consequences_text(&consequences, &key));
-        Ok(rotations.follow_up(&key.ring).await?)
-    })?;
-    finish(context, &outcome)
-}
-
-/// Describes the tokens that are rejected, and when clients recover.
-fn consequences_text(consequences: &Consequences, key: &KeyRecord) -> String {
-    let tokens = match consequences.tokens_until {
-        Some(until) => format!(
-            "Its tokens (some may live until {until}) are rejected as soon as Braze has deleted the key; each client \
-             recovers at its next request to Braze, through its auth-failure callback, with one refresh."
-        ),
-        None => "No token of it is alive: clients notice nothing.".to_owned(),
-    };
-    let next = match &consequences.active {
-        Some(active) => format!("Key {active} signs for ring {}.", key.ring),
-        None => format!(
-            "No key signs for ring {} now: requests for tokens are answered 503 until a new key is published, which is \
-             done as fast as possible.",
-            key.ring
-        ),
-    };
-    format!("Key {} signs no more; nodes follow within 2 s. {next}\n{tokens}", key.kid)
 }
 
 /// Reads a file that holds a secret, or stdin.

@@ -3,7 +3,9 @@
 mod braze;
 mod clients;
 mod clock;
+mod compromise;
 mod config;
+mod confirmation;
 mod context;
 mod db;
 #[cfg(feature = "sandbox")]
@@ -20,6 +22,8 @@ mod rotate_show;
 mod sandbox;
 mod serve;
 mod token;
+mod token_text;
+mod user_argument;
 mod users;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -27,7 +31,8 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::config::Environment;
-use context::Context;
+use context::{Context, EXIT_USAGE};
+use output::Output;
 
 /// The signing server for Braze SDK authentication.
 ///
@@ -85,7 +90,7 @@ enum Command {
     Sandbox(sandbox::SandboxCommand),
     #[cfg(feature = "sandbox")]
     Demo(demo::Demo),
-    /// Migrate, back up or restore the store
+    /// Create, migrate, back up or restore the store
     #[command(subcommand)]
     Db(db::Db),
     Healthcheck(healthcheck::Healthcheck),
@@ -96,19 +101,43 @@ enum Command {
 
 /// Runs a command; returns the exit code of the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(help) => {
-            // Where stdout or stderr is closed there is nobody to tell.
-            let _ = help.print();
-            return ExitCode::from(if help.use_stderr() { 2 } else { 0 });
-        }
+        Err(help) => return usage(&help, json),
     };
     let context = Context::new(cli.config, cli.json, environment);
     match cli.command.run(&context) {
         Ok(code) => code,
         Err(error) => context.report_error(&error),
     }
+}
+
+/// Prints help that was asked for, or the error of mistyped arguments; returns the exit code.
+fn usage(help: &clap::Error, json: bool) -> ExitCode {
+    if !help.use_stderr() {
+        // Where stdout is closed there is nobody to tell.
+        let _ = help.print();
+        return ExitCode::SUCCESS;
+    }
+    if json {
+        Output { json }.error(&anyhow::anyhow!(sentence(help)));
+    } else {
+        let _ = help.print();
+    }
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// Returns the text of an error without the usage that follows it.
+fn sentence(help: &clap::Error) -> String {
+    if help.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "a command or an argument is missing: --help lists them".to_owned();
+    }
+    let text = help.to_string();
+    let text = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let text = text.split("\n\nFor more information").next().unwrap_or(text);
+    text.strip_prefix("error: ").unwrap_or(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl Command {

@@ -1,14 +1,11 @@
 //! `countersign rotate`: replace keys without one rejected token.
 
-use std::{
-    io::{BufRead, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 
 use super::{
+    confirmation::Confirmation,
     context::{Context, EXIT_NOT_READY, EXIT_WARNINGS},
     rotate_show::{plan_text, status_text},
 };
@@ -31,9 +28,8 @@ pub(super) enum Rotate {
         /// Wait until the rotation is done, which takes longer than the longest token lifetime
         #[arg(long)]
         wait: bool,
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        confirmation: Confirmation,
     },
     /// Show each ring: keys, nodes, blockers, latest steps. Exit code 3: a rotation is in progress
     Status(RingFilter),
@@ -63,7 +59,7 @@ impl Rotate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::Plan(filter) => plan(context, &filter),
-            Self::Run { ring, wait, yes } => run(context, &ring.ring, wait, yes),
+            Self::Run { ring, wait, confirmation } => run(context, &ring.ring, wait, &confirmation),
             Self::Status(filter) => status(context, &filter),
             Self::Abort(arg) => abort(context, &arg.ring),
             Self::Rollback(arg) => rollback(context, &arg.ring),
@@ -78,7 +74,7 @@ pub(super) fn rotations(context: &Context, operator: &Operator) -> Rotations {
 }
 
 fn plan(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let plans = context.with_operator(async |operator, _| {
+    let plans = context.with_reader(async |operator, _| {
         let rotations = rotations(context, &operator);
         let mut plans: Vec<RingPlan> = Vec::new();
         for ring in rotations.rings(filter.ring.as_ref())? {
@@ -86,47 +82,36 @@ fn plan(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
         }
         Ok(plans)
     })?;
-    let texts: Vec<String> = plans.iter().map(plan_text).collect();
+    let texts: Vec<String> = plans.iter().map(|plan| plan_text(plan, &context.program())).collect();
     context.output.answer(&plans, texts.join("\n\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(context: &Context, ring: &RingName, wait: bool, yes: bool) -> anyhow::Result<ExitCode> {
-    if context.output.json && !yes {
-        context.output.error(&anyhow::anyhow!("--json asks no questions: add --yes"));
-        return Ok(ExitCode::from(2));
-    }
+fn run(context: &Context, ring: &RingName, wait: bool, confirmation: &Confirmation) -> anyhow::Result<ExitCode> {
     let outcome = context.with_operator(async |operator, _| {
         let rotations = rotations(context, &operator);
-        if !yes {
-            context.output.remark(plan_text(&rotations.plan(ring).await?));
-            if !confirmed("Continue? [y/N] ")? {
-                bail!("nothing was changed");
-            }
+        if confirmation.is_possible(context.output) {
+            let plan = plan_text(&rotations.plan(ring).await?, &context.program());
+            confirmation.require(context.output, plan)?;
         }
         Ok(rotations.run(ring, if wait { Patience::Endless } else { Patience::Short }).await?)
     })?;
     finish(context, &outcome)
 }
 
-fn confirmed(question: &str) -> anyhow::Result<bool> {
-    let mut stderr = std::io::stderr().lock();
-    write!(stderr, "{question}")?;
-    stderr.flush()?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    Ok(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()))
-}
-
 fn abort(context: &Context, ring: &RingName) -> anyhow::Result<ExitCode> {
     let outcome = context.with_operator(async |operator, _| Ok(rotations(context, &operator).abort(ring).await?))?;
-    finish(context, &outcome)
+    let text = format!("The rotation of ring {ring} is aborted; the active key keeps signing.\n{outcome}");
+    context.output.answer(&outcome, text)?;
+    Ok(exit_code(Some(outcome.outcome())))
 }
 
 fn rollback(context: &Context, ring: &RingName) -> anyhow::Result<ExitCode> {
     let outcome =
         context.with_operator(async |operator, _| Ok(rotations(context, &operator).roll_back(ring).await?))?;
-    finish(context, &outcome)
+    let text = format!("Ring {ring} is rolled back: the previous key signs again.\n{outcome}");
+    context.output.answer(&outcome, text)?;
+    Ok(exit_code(Some(outcome.outcome())))
 }
 
 /// Prints the outcome of a command that reconciled a ring; returns its exit code.
@@ -145,7 +130,7 @@ pub(super) fn exit_code(worst: Option<Outcome>) -> ExitCode {
 }
 
 fn status(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let rings = context.with_operator(async |operator, _| {
+    let rings = context.with_reader(async |operator, _| {
         let rotations = rotations(context, &operator);
         let mut rings: Vec<RingStatus> = Vec::new();
         for ring in rotations.rings(filter.ring.as_ref())? {

@@ -3,8 +3,9 @@
 use super::output::{table, time_or_dash};
 use crate::operate::{RingPlan, RingStatus};
 
-pub(super) fn plan_text(RingPlan { ring, plan }: &RingPlan) -> String {
-    let mut lines = vec![format!("Ring {ring}: `countersign rotate run --ring {ring}` would")];
+/// Describes a plan; `program` begins the command that carries it out.
+pub(super) fn plan_text(RingPlan { ring, plan }: &RingPlan, program: &str) -> String {
+    let mut lines = vec![format!("Ring {ring}: `{program} rotate run --ring {ring}` would")];
     for line in &plan.lines {
         let (at, what, why) = (line.at, &line.what, &line.why);
         lines.push(if line.waits { format!("  {at}  … {what}") } else { format!("  {at}  {what}: {why}") });

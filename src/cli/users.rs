@@ -5,9 +5,14 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{context::Context, output::table};
+use super::{
+    confirmation::Confirmation,
+    context::Context,
+    output::table,
+    user_argument::{UserArgument, not_an_option, user_id},
+};
 use crate::domain::{
-    ids::{AppName, BRAZE_MAX_USER_ID_BYTES, SessionId, UserId, UserIdRules},
+    ids::{AppName, SessionId, UserId},
     session::{Ended, Session},
 };
 
@@ -26,15 +31,16 @@ pub(super) enum UsersCommand {
     Revoke(Revoke),
     /// List a user's sessions, newest first
     Sessions {
-        /// The user id, as given to changeUser
-        user: String,
+        #[command(flatten)]
+        user: UserArgument,
     },
 }
 
 #[derive(Args)]
+#[group(skip)]
 pub(super) struct UserArg {
-    /// The user id, as given to changeUser
-    user: String,
+    #[command(flatten)]
+    user: UserArgument,
     /// This app only [default: all apps]
     #[arg(long)]
     app: Option<AppName>,
@@ -43,18 +49,31 @@ pub(super) struct UserArg {
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Revoke {
-    /// The user id, as given to changeUser
-    #[arg(required_unless_present_any = ["session", "everyone"], conflicts_with_all = ["session", "everyone"])]
+    #[command(flatten)]
+    whose: Whose,
+    /// This app only [default: all apps]
+    #[arg(long, conflicts_with = "session")]
+    app: Option<AppName>,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+/// Sessions that are ended.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Whose {
+    /// User id, as given to changeUser
+    #[arg(value_name = "USER", allow_hyphen_values = true, value_parser = not_an_option)]
+    positional: Option<String>,
+    /// The same, for a user id that looks like an option: --user=--id
+    #[arg(long, value_name = "USER", allow_hyphen_values = true)]
     user: Option<String>,
     /// Id of a single session
-    #[arg(long, conflicts_with_all = ["app", "everyone"])]
+    #[arg(long)]
     session: Option<SessionId>,
-    /// Sessions of every user
+    /// Sessions of every user; this cannot be undone, so that it asks first
     #[arg(long)]
     everyone: bool,
-    /// This app only [default: all apps]
-    #[arg(long)]
-    app: Option<AppName>,
 }
 
 impl UsersCommand {
@@ -63,20 +82,14 @@ impl UsersCommand {
             Self::OptOut(arg) => opt_out(context, &arg),
             Self::OptIn(arg) => opt_in(context, &arg),
             Self::Revoke(what) => revoke(context, &what),
-            Self::Sessions { user } => sessions(context, &user),
+            Self::Sessions { user } => sessions(context, &user.parse()?),
         }?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Parses a user id that an operator gives, by the most permissive rules that an app may have.
-pub(super) fn user_id(text: &str) -> anyhow::Result<UserId> {
-    let rules = UserIdRules { max_bytes: BRAZE_MAX_USER_ID_BYTES, allow_invisible: true };
-    UserId::parse(text, rules).map_err(|bad| anyhow::anyhow!("the user id {bad}"))
-}
-
 fn opt_out(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
-    let user = user_id(&arg.user)?;
+    let user = arg.user.parse()?;
     let changed =
         context.with_operator(async |operator, _| Ok(operator.users().opt_out(&user, arg.app.as_ref()).await?))?;
     let text = if changed { "The user is opted out." } else { "The user was opted out already." };
@@ -84,7 +97,7 @@ fn opt_out(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
 }
 
 fn opt_in(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
-    let user = user_id(&arg.user)?;
+    let user = arg.user.parse()?;
     let changed =
         context.with_operator(async |operator, _| Ok(operator.users().opt_in(&user, arg.app.as_ref()).await?))?;
     let text = if changed { "The user is opted in." } else { "There was no opt-out of that scope." };
@@ -92,13 +105,18 @@ fn opt_in(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
 }
 
 fn revoke(context: &Context, what: &Revoke) -> anyhow::Result<()> {
-    let app = what.app.as_ref();
+    let (app, whose) = (what.app.as_ref(), &what.whose);
+    let user = whose.positional.as_deref().or(whose.user.as_deref()).map(user_id).transpose()?;
     let ended = context.with_operator(async |operator, _| {
         let users = operator.users();
-        match (&what.user, what.session) {
-            (Some(user), _) => Ok(Some(users.revoke(&user_id(user)?, app).await?)),
+        match (&user, whose.session) {
+            (Some(user), _) => Ok(Some(users.revoke(user, app).await?)),
             (None, Some(session)) => Ok(Some(u64::from(users.revoke_session(session).await?))),
-            (None, None) => users.revoke_everyone(app).await.map(|()| None).map_err(Into::into),
+            (None, None) => {
+                let live = users.live_sessions(app).await?;
+                what.confirmation.require(context.output, everyone_text(live, app))?;
+                users.revoke_everyone(app).await.map(|()| None).map_err(Into::into)
+            }
         }
     })?;
     let text = match ended {
@@ -108,9 +126,17 @@ fn revoke(context: &Context, what: &Revoke) -> anyhow::Result<()> {
     context.output.answer(&json!({ "ended": ended }), text)
 }
 
-fn sessions(context: &Context, user: &str) -> anyhow::Result<()> {
-    let user = user_id(user)?;
-    let sessions = context.with_operator(async |operator, _| Ok(operator.users().sessions(&user).await?))?;
+/// Describes the end of every session, before it is confirmed.
+fn everyone_text(live: u64, app: Option<&AppName>) -> String {
+    let scope = app.map_or_else(|| "all apps".to_owned(), |app| format!("app {app}"));
+    format!(
+        "Every session of {scope} is ended, {live} of them live: their refresh tokens are refused at once, and these \
+         users must log in again. Tokens that were issued are valid at Braze until their exp.\nThis cannot be undone."
+    )
+}
+
+fn sessions(context: &Context, user: &UserId) -> anyhow::Result<()> {
+    let sessions = context.with_reader(async |operator, _| Ok(operator.users().sessions(user).await?))?;
     let values: Vec<_> = sessions.iter().map(as_json).collect();
     let rows = sessions.iter().map(|session| {
         let state = session.ended.map_or("", Ended::as_str).to_owned();

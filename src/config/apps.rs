@@ -15,8 +15,10 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppN
     }
     let mut apps = BTreeMap::new();
     for (name, policy) in &sections.apps {
-        let isolated = sections.rings.get(policy.ring.as_str()).is_some_and(|ring| ring.isolate_apps);
         let setting = |setting: &str| format!("apps.{name}.{setting}");
+        // An app whose `ring` is wrong is not on the default ring, and that ring's rules are not its own.
+        let ring = sections.rings.get(policy.ring.as_str()).filter(|_| !notes.has(&setting("ring")));
+        let isolated = ring.is_some_and(|ring| ring.isolate_apps);
         tokens(policy, &setting, notes);
         origins(policy, &setting, notes);
         issuer(name, policy, isolated, notes);

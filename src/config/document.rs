@@ -23,6 +23,16 @@ pub(super) struct Document {
     texts: HashMap<Setting, Zeroizing<String>>,
 }
 
+const MAKE_ONE: &str =
+    "make one with `countersign init`, give its path with --config, or try `countersign serve --dev`";
+
+fn unreadable(why: &std::io::Error) -> String {
+    match why.kind() {
+        std::io::ErrorKind::NotFound => format!("does not exist: {MAKE_ONE}"),
+        _ => format!("cannot be read: {why}"),
+    }
+}
+
 impl Drop for Document {
     fn drop(&mut self) {
         erase(&mut self.values);
@@ -36,14 +46,14 @@ impl Document {
     /// The file cannot be read, or is not TOML.
     pub(super) fn read(file: Option<&Path>) -> Result<Self, ConfigErrors> {
         let Some(file) = file else {
-            let text = "not found: make one with `countersign init`, give its path with --config, or try `countersign serve --dev`";
+            let text = format!("neither here nor in /etc/countersign: {MAKE_ONE}");
             return Err(ConfigErrors::one("countersign.toml", text));
         };
         let name =
             file.file_name().map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
         let text = std::fs::read_to_string(file)
             .map(Zeroizing::new)
-            .map_err(|why| ConfigErrors::one(file.display().to_string(), format!("cannot be read: {why}")))?;
+            .map_err(|why| ConfigErrors::one(file.display().to_string(), unreadable(&why)))?;
         Self::parse(&name, &text)
     }
 

@@ -24,6 +24,7 @@ use crate::{
     clock, custody,
     domain::{
         ids::{AppName, RingName},
+        missing_key,
         policy::AppPolicy,
         sealing::SealingSecrets,
     },
@@ -189,6 +190,7 @@ impl Settings {
                 ));
             }
         }
+        warnings.extend(self.rings().filter_map(|ring| self.mistyped(ring)));
         let unused = self.sections.rings.keys().filter(|name| !self.rings().any(|ring| ring.as_str() == *name));
         warnings.extend(unused.map(|name| format!("no app uses [rings.{name}]; its settings are ignored")));
         warnings.extend(self.apps.iter().filter(|(_, policy)| !policy.claims.jti).map(|(app, _)| {
@@ -197,6 +199,17 @@ impl Settings {
             )
         }));
         warnings
+    }
+
+    /// Returns a warning for a ring of one app, without a table, whose name is nearly that of another ring.
+    fn mistyped(&self, ring: &RingName) -> Option<String> {
+        let mut apps = self.apps_of(ring).map(|(app, _)| app);
+        let (Some(app), None) = (apps.next(), apps.next()) else { return None };
+        let is_known = |ring: &RingName| self.sections.rings.contains_key(ring.as_str());
+        let others = self.rings().filter(|other| is_known(other) || self.apps_of(other).count() > 1);
+        let main = RingName::default();
+        let meant = missing_key::similar(ring, others.chain([&main])).filter(|_| !is_known(ring))?;
+        Some(format!("apps.{app}.ring: only app {app} uses ring {ring}; did you mean {meant}?"))
     }
 
     /// Returns the settings that differ in `new` and take effect at the next start only.

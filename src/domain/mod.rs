@@ -6,6 +6,7 @@
 //! - [`key`], [`rotation`]: states of a signing key, and records of its replacement
 //! - [`spki`], [`jwk`]: public keys as bytes and as a JWK Set
 //! - [`api_key`]: a backend's credential
+//! - [`shell`]: operands of commands that are printed
 //! - [`verdict`]: Braze's answer to a token
 
 pub mod api_key;
@@ -14,10 +15,12 @@ pub mod ids;
 pub mod jwk;
 pub mod jws;
 pub mod key;
+pub mod missing_key;
 pub mod policy;
 pub mod refresh_token;
 pub mod rotation;
 pub mod sealing;
 pub mod session;
+pub mod shell;
 pub mod spki;
 pub mod verdict;

@@ -4,6 +4,7 @@ mod access;
 mod body;
 mod caller;
 mod cors;
+mod failures;
 mod generate;
 mod health;
 mod jwks;
@@ -13,6 +14,7 @@ mod openapi;
 mod presented_token;
 mod problem;
 mod refresh;
+mod reported_failure;
 mod response;
 mod revoke;
 mod traceparent;
@@ -60,6 +62,7 @@ pub fn accepts_body(bytes: &[u8]) -> bool {
     body::decode::<generate::GenerateRequest>(bytes).is_ok()
         || body::decode::<refresh::RefreshRequest>(bytes).is_ok()
         || body::decode::<revoke::RevokeRequest>(bytes).is_ok()
+        || body::decode::<failures::FailureRequest>(bytes).is_ok()
 }
 
 /// Returns every public route.
@@ -68,7 +71,8 @@ pub fn router(state: &Arc<AppState>) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(generate::generate))
         .routes(routes!(refresh::refresh).layer(cors.clone()))
-        .routes(routes!(revoke::revoke).layer(cors))
+        .routes(routes!(revoke::revoke).layer(cors.clone()))
+        .routes(routes!(failures::report).layer(cors))
         .routes(routes!(jwks::jwks))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

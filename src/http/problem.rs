@@ -166,9 +166,12 @@ impl Problem {
         Self { code, status, detail: detail.into(), retry, errors: Vec::new(), headers: Vec::new() }
     }
 
-    /// Makes the problem of a request that cannot succeed as it is; for each 4xx status that has no code of its own.
+    /// Makes the problem of a request that cannot succeed as it is; for each 4xx status that has no code of its own. One
+    /// that did not arrive in time (408) may be sent again.
     pub fn client(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, ..Self::new(ProblemCode::ClientError, Retry::Never, detail) }
+        let is_late = status == StatusCode::REQUEST_TIMEOUT;
+        let retry = if is_late { Retry::After(Duration::from_secs(1)) } else { Retry::Never };
+        Self { status, ..Self::new(ProblemCode::ClientError, retry, detail) }
     }
 
     /// Makes the problem of a request with a faulty member.

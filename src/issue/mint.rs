@@ -87,7 +87,10 @@ impl Issuer {
         };
         match self.parts.store.create_session(session).await? {
             Creation::OptedOut => Err(Refusal::OptedOut),
-            Creation::Created { .. } => self.issue_refresh_token(&contents, now, lifetime),
+            Creation::Created { evicted } => {
+                self.parts.metrics.sessions_evicted(app_user.app().as_str(), evicted);
+                self.issue_refresh_token(&contents, now, lifetime)
+            }
         }
     }
 }

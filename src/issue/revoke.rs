@@ -7,7 +7,8 @@ impl Issuer {
     /// Ends the session of a refresh token, old or new. A session that has ended already is no error.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] and [`Refusal::ClockStopped`] only: the session may still be live, and the app should try again.
+    /// [`Refusal::Unavailable`] and [`Refusal::ClockStopped`] only: the session may still be live, and the app should try
+    /// again.
     pub async fn revoke(&self, presented: &Presented) -> Result<(), Refusal> {
         self.reported(self.end(presented).await)
     }

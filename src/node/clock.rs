@@ -29,13 +29,11 @@ impl Default for ClockWatch {
 }
 
 impl NodeAgent {
-    /// Compares the clock with the store's floor and with independent clocks. A stopped clock goes on where it may.
+    /// Compares the clock as [`Self::compare_clock`] does, and reports what is wrong. A stopped clock goes on where it
+    /// may.
     pub(super) async fn check_clock(&mut self) {
-        let evidence = self.evidence().await;
-        if let Ok(record) = self.node.store.clock_record().await {
-            self.learn(record).await;
-        }
-        self.report_database(self.node.clock.compare(&evidence));
+        let (evidence, database_is_wrong) = self.compare_clock().await;
+        self.report_database(database_is_wrong);
         let Some(stopped) = self.node.clock.check() else {
             self.clock_watch.stop_logged = false;
             return;
@@ -52,6 +50,17 @@ impl NodeAgent {
             tracing::warn!(%ground, "the clock is trusted again");
             self.clock_watch.stop_logged = false;
         }
+    }
+
+    /// Compares the clock with the store's floor and with independent clocks. Returns these, and true where the
+    /// database's clock is the wrong one.
+    pub(super) async fn compare_clock(&mut self) -> (Evidence, bool) {
+        let evidence = self.evidence().await;
+        if let Ok(record) = self.node.store.clock_record().await {
+            self.learn(record).await;
+        }
+        let database_is_wrong = self.node.clock.compare(&evidence);
+        (evidence, database_is_wrong)
     }
 
     /// Records the floor, which the time since the last heartbeat raises. To be called while the clock is trusted.

@@ -9,7 +9,7 @@ mod readiness;
 mod reload;
 mod upkeep;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -84,11 +84,13 @@ pub struct NodeAgent {
     faults: Faults,
 }
 
-/// Faults that keep the node from being ready, as texts.
+/// Faults that are reported already, so that each is reported once.
 #[derive(Default)]
 struct Faults {
     store: Option<String>,
     keys: Option<String>,
+    /// Rings that apps use and that have no active key.
+    rings: BTreeSet<RingName>,
 }
 
 impl NodeAgent {
@@ -110,10 +112,11 @@ impl NodeAgent {
     /// [`ReloadError`] where the store does not answer or an active key does not load.
     pub async fn start(&mut self, config: &Config) -> Result<(), ReloadError> {
         self.node.reload_keys().await?;
-        self.check_clock().await;
+        // The agent that runs reports a stop, once.
+        self.compare_clock().await;
         self.send_heartbeat(config).await;
         let conditions = self.conditions(config);
-        for condition in &conditions {
+        for condition in conditions.iter().filter(|condition| condition.required) {
             if let Some(why) = &condition.reason {
                 tracing::error!(condition = condition.name, why, "not ready");
             }
@@ -139,6 +142,7 @@ impl NodeAgent {
         self.reload_if_changed().await;
         self.send_heartbeat(config).await;
         self.maintain().await;
+        self.report_rings(config);
         let conditions = self.conditions(config);
         self.node.readiness.set(conditions);
     }

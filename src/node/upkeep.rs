@@ -1,7 +1,9 @@
 //! Upkeep: checks that the store can be written, purges ended and expired sessions, counts sessions and keys.
 
+use std::collections::BTreeMap;
+
 use super::NodeAgent;
-use crate::{clock::UnixMillis, store::StoreError, telemetry::Alarm};
+use crate::{clock::UnixMillis, domain::ids::AppName, store::StoreError, telemetry::Alarm};
 
 /// Ticks between two checks that the store can be written.
 const CHECK_EVERY: u32 = 10;
@@ -10,10 +12,12 @@ const COUNT_EVERY: u32 = 30;
 /// Sessions examined by one purge.
 const PURGE_ROWS: u32 = 1000;
 
-/// Number of ticks so far.
+/// Number of ticks so far, and the last counts.
 #[derive(Default)]
 pub(super) struct UpkeepState {
     ticks: u32,
+    /// Live sessions of each app that had any since the start. The store names only apps that have some now.
+    live_sessions: BTreeMap<AppName, u64>,
 }
 
 impl NodeAgent {
@@ -62,10 +66,15 @@ impl NodeAgent {
         }
     }
 
-    async fn count(&self, now: UnixMillis) {
+    async fn count(&mut self, now: UnixMillis) {
         if let Ok(apps) = self.node.store.live_sessions(now).await {
-            for (app, sessions) in apps {
-                self.node.metrics.live_sessions(app.as_str(), sessions);
+            let counts = &mut self.upkeep.live_sessions;
+            for sessions in counts.values_mut() {
+                *sessions = 0;
+            }
+            counts.extend(apps);
+            for (app, sessions) in counts {
+                self.node.metrics.live_sessions(app.as_str(), *sessions);
             }
         }
         if let Ok(keys) = self.node.store.keys().await {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::{UnknownApp, names::KnownApps};
 use crate::{
     clock::{ClockGuard, ClockStopped},
     domain::{
@@ -20,19 +21,21 @@ pub struct Clients {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<ClockGuard>,
     pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) apps: KnownApps,
 }
 
 impl Clients {
     /// Makes an API key for a client; it expires after `lifetime`. Only the returned [`ApiKey`] has the secret.
     ///
     /// # Errors
-    /// [`ClientError::TooManyLive`] where the client has as many live keys as one may have.
+    /// [`ClientError::UnknownApp`]; [`ClientError::TooManyLive`] where the client has as many live keys as one may have.
     pub async fn create(
         &self,
         client: ClientName,
         apps: Vec<AppName>,
         lifetime: Option<Duration>,
     ) -> Result<(ApiKey, ApiKeyRecord), ClientError> {
+        self.apps.check_configured(&apps)?;
         let key = ApiKey::new(random(&*self.entropy)?, random(&*self.entropy)?);
         let created = self.clock.trusted_now()?;
         let record = ApiKeyRecord {
@@ -56,16 +59,21 @@ impl Clients {
         self.store.api_keys().await
     }
 
-    /// Revokes an API key for good; running servers refuse it within 2 s.
+    /// Revokes an API key for good; running servers refuse it within 2 s. Returns its client, where that has no live
+    /// key any more.
     ///
     /// # Errors
     /// [`ClientError::NotLive`].
-    pub async fn revoke(&self, id: &ApiKeyId) -> Result<(), ClientError> {
-        if !self.store.revoke_api_key(id, self.clock.untrusted_now()).await? {
+    pub async fn revoke(&self, id: &ApiKeyId) -> Result<Option<ClientName>, ClientError> {
+        let now = self.clock.untrusted_now();
+        if !self.store.revoke_api_key(id, now).await? {
             return Err(ClientError::NotLive { id: id.clone() });
         }
         tracing::info!(key = %id, "an API key was revoked");
-        Ok(())
+        let keys = self.list().await?;
+        let client = keys.iter().find(|key| key.id == *id).map(|key| &key.client);
+        let is_locked_out = |client: &&ClientName| !keys.iter().any(|key| key.client == **client && key.is_live(now));
+        Ok(client.filter(is_locked_out).cloned())
     }
 }
 
@@ -82,6 +90,8 @@ pub enum ClientError {
     NotLive { id: ApiKeyId },
     #[error(transparent)]
     Clock(#[from] ClockStopped),
+    #[error(transparent)]
+    UnknownApp(#[from] UnknownApp),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

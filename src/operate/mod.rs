@@ -5,12 +5,15 @@ mod clients;
 mod clock;
 mod doctor;
 mod keys;
+mod names;
 mod rotations;
 mod store;
 mod tokens;
 mod users;
 
 use std::sync::Arc;
+
+use names::KnownApps;
 
 use crate::{
     braze::Directories,
@@ -26,13 +29,14 @@ pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
 pub use doctor::{Check, Health};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
+pub use names::{UnknownApp, UnknownRing, UserError};
 pub use rotations::{
-    BrazeDiff, BrazeKey, BrazeKeys, Confirmed, Consequences, Outcome, Patience, RingError, RingOutcome, RingPlan,
-    RingStatus, Rotations, StepReport,
+    BrazeDiff, BrazeKey, BrazeKeys, CompromiseForecast, Confirmed, Consequences, Outcome, Patience, RingError,
+    RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;
-pub use users::{UserError, Users};
+pub use users::Users;
 
 /// Dependencies of the operators' operations. `app` provides them.
 pub struct Operator {
@@ -58,7 +62,12 @@ impl Operator {
             custodian: Arc::clone(&self.custodian),
             clock: Arc::clone(&self.clock),
             actor: self.actor.clone(),
+            rings: self.rings.iter().map(|ring| ring.name.clone()).collect(),
         }
+    }
+
+    fn apps(&self) -> KnownApps {
+        KnownApps::new(&self.rings, &self.store)
     }
 
     /// Returns the operations on rotations; `on_step` is called with each step that is done.
@@ -77,12 +86,22 @@ impl Operator {
 
     /// Returns the operations on users and their sessions.
     pub fn users(&self) -> Users {
-        Users { store: Arc::clone(&self.store), user_hash: Arc::clone(&self.user_hash), clock: Arc::clone(&self.clock) }
+        Users {
+            store: Arc::clone(&self.store),
+            user_hash: Arc::clone(&self.user_hash),
+            clock: Arc::clone(&self.clock),
+            apps: self.apps(),
+        }
     }
 
     /// Returns the operations on API keys.
     pub fn clients(&self) -> Clients {
-        Clients { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), entropy: Arc::clone(&self.entropy) }
+        Clients {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            apps: self.apps(),
+        }
     }
 
     /// Returns the operations on the clock.

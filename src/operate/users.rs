@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::{UserError, names::KnownApps};
 use crate::{
-    clock::{ClockGuard, ClockStopped, UnixMillis},
+    clock::{ClockGuard, UnixMillis},
     domain::{
         ids::{AppName, SessionId, UserId},
         sealing::UserHashKey,
@@ -17,26 +18,30 @@ pub struct Users {
     pub(super) store: Arc<dyn Store>,
     pub(super) user_hash: Arc<UserHashKey>,
     pub(super) clock: Arc<ClockGuard>,
+    pub(super) apps: KnownApps,
 }
 
 impl Users {
     /// Opts a user out of one app or of all: no token is minted or refreshed until the user is opted in again. A token
     /// that was issued before is valid until its `exp`. Returns `false` where the user was opted out already.
-    pub async fn opt_out(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, StoreError> {
+    pub async fn opt_out(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, UserError> {
+        self.apps.check_known(app).await?;
         let changed = self.store.opt_out(self.user_hash.hash(user), app, self.now()).await?;
         tracing::info!(scope = scope(app), changed, "a user was opted out");
         Ok(changed)
     }
 
     /// Removes an opt-out. Returns `false` where there was none of that scope.
-    pub async fn opt_in(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, StoreError> {
+    pub async fn opt_in(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, UserError> {
+        self.apps.check_known(app).await?;
         let changed = self.store.opt_in(self.user_hash.hash(user), app).await?;
         tracing::info!(scope = scope(app), changed, "a user was opted in");
         Ok(changed)
     }
 
     /// Ends a user's sessions on one app or on all; returns the number of those that were live.
-    pub async fn revoke(&self, user: &UserId, app: Option<&AppName>) -> Result<u64, StoreError> {
+    pub async fn revoke(&self, user: &UserId, app: Option<&AppName>) -> Result<u64, UserError> {
+        self.apps.check_known(app).await?;
         let ended = self.store.end_sessions_of_user(self.user_hash.hash(user), app, self.now()).await?;
         tracing::info!(scope = scope(app), ended, "a user's sessions were ended");
         Ok(ended)
@@ -54,9 +59,20 @@ impl Users {
     /// # Errors
     /// [`UserError::Clock`]: the time decides which sessions began before, so that it must be right.
     pub async fn revoke_everyone(&self, app: Option<&AppName>) -> Result<(), UserError> {
+        self.apps.check_known(app).await?;
         self.store.end_sessions_of_app(app, self.clock.trusted_now()?).await?;
         tracing::warn!(scope = scope(app), "every session was ended");
         Ok(())
+    }
+
+    /// Number of live sessions of one app, or of all apps.
+    ///
+    /// # Errors
+    /// [`UserError::Clock`]: the time decides which sessions are live.
+    pub async fn live_sessions(&self, app: Option<&AppName>) -> Result<u64, UserError> {
+        self.apps.check_known(app).await?;
+        let live = self.store.live_sessions(self.clock.trusted_now()?).await?;
+        Ok(live.into_iter().filter(|(of, _)| app.is_none_or(|app| app == of)).map(|(_, sessions)| sessions).sum())
     }
 
     /// Sessions of a user, newest first.
@@ -68,15 +84,6 @@ impl Users {
     fn now(&self) -> UnixMillis {
         self.clock.untrusted_now()
     }
-}
-
-/// Reason why an operation on users failed.
-#[derive(Debug, thiserror::Error)]
-pub enum UserError {
-    #[error(transparent)]
-    Clock(#[from] ClockStopped),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Name of the app, or `all apps`, for the log.

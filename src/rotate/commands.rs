@@ -13,7 +13,7 @@ use crate::{
         ids::{AppName, Kid},
         key::{KeyRecord, KeyState},
         rotation::AuditAction,
-        spki::Spki,
+        spki::{Fingerprint, Spki},
     },
     store::KeyTransaction,
 };
@@ -68,11 +68,11 @@ impl Rotator {
         &self,
         ring: &Ring,
         key: &KeyRecord,
-        fingerprint: &str,
+        fingerprint: Fingerprint,
         app: Option<&AppName>,
     ) -> Result<Vec<AppName>, RotateError> {
         let spki = Spki::from_pem(&key.public_key).map_err(|_| RotateError::BadRecord(key.kid.clone()))?;
-        if !spki.has_fingerprint(fingerprint) {
+        if spki.fingerprint() != fingerprint {
             self.record_refusal(ring, Some(&key.kid), "a wrong fingerprint was given for it").await?;
             return Err(RotateError::WrongFingerprint(key.kid.clone()));
         }

@@ -104,7 +104,7 @@ impl RotationScheduler {
         let count = |kind: &str| found.iter().filter(|drift| drift.kind() == kind).count();
         self.metrics.drift(ring.name.as_str(), Drift::KINDS.iter().map(|kind| (*kind, count(kind))));
         let all = last_drift.iter().flat_map(|(ring, found)| found.iter().map(move |drift| (ring, drift)));
-        let advice = all.map(|(ring, drift)| Condition::new(format!("braze {ring}"), Some(drift.to_string())));
+        let advice = all.map(|(ring, drift)| Condition::shared(format!("braze {ring}"), Some(drift.to_string())));
         self.readiness.advise(advice.collect());
         Ok(())
     }

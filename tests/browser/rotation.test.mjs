@@ -53,7 +53,7 @@ it('a compromise gives a failure and heals by itself', async (visit) => {
   await call(page, 'event', 'before');
   await visit.delivered('before');
   const compromised = await activeKey(visit);
-  await visit.service.run('keys', 'compromise', compromised, '--why', 'a test');
+  await visit.service.run('keys', 'compromise', compromised, '--yes', '--why', 'a test');
   await eventually(async () => assert(!(await visit.sandbox.keys()).includes(compromised)));
   await call(page, 'event', 'after');
   await visit.delivered('before', 'after');

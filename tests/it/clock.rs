@@ -27,11 +27,13 @@ fn stopped(answer: Answer) {
     assert!((10_000..=11_000).contains(&retry) && (10..=11).contains(&retry_after), "{answer}");
 }
 
-/// The condition `clock` of `/readyz`, and its status.
+/// The condition `clock` of the ops listener, and the status of `/readyz`.
 async fn readiness(service: &TestService) -> (u16, Value) {
     let answer = service.send(Request::get("/readyz").body(axum::body::Body::empty()).unwrap()).await;
-    let conditions = answer.json()["conditions"].as_array().unwrap().clone();
-    (answer.status, conditions.into_iter().find(|condition| condition["name"] == "clock").unwrap())
+    let conditions = service.state.readiness.report(false).conditions;
+    let clock = conditions.into_iter().find(|condition| condition.name == "clock").unwrap();
+    assert!(clock.required);
+    (answer.status, serde_json::to_value(clock).unwrap())
 }
 
 /// A service that trusts a clock a minute after it was set forward.
@@ -159,6 +161,7 @@ async fn a_process_that_starts_behind_the_floor_is_stopped_until_the_clock_is_se
     let again = service.beside(Arc::clone(&service.clock)).await;
     check_behind(&again, &token).await;
     again.run(20).await;
+    assert_eq!(again.metric("countersign_alarms_total{kind=\"clock\"}"), 1.0, "one stop, one alarm");
     service.clock.set_by(2 * HOUR);
     again.tick().await;
     again.refresh(&token).await.ok();

@@ -231,6 +231,22 @@ fn what_is_allowed_and_probably_not_meant_is_a_warning() {
     let isolated =
         "[rings.main]\nisolate_apps = true\n[apps.web]\nsdk_api_key = \"a\"\n[apps.ios]\nsdk_api_key = \"b\"\n";
     assert!(warnings(isolated).is_empty());
+    let mistyped = warnings("[apps.web]\n[apps.ios]\nring = \"mian\"\n");
+    assert_eq!(mistyped, ["apps.ios.ring: only app ios uses ring mian; did you mean main?"]);
+    assert!(warnings("[apps.web]\n[apps.ios]\nring = \"ios\"\n").is_empty());
+    assert!(warnings("[apps.web]\n[apps.ios]\nring = \"main2\"\n").is_empty());
+}
+
+/// An app whose ring is wrong is not on the default ring: that ring's rules are no second mistake.
+#[test]
+fn a_wrong_ring_is_one_mistake() {
+    for ring in ["\"Main Ring\"", "5"] {
+        let config =
+            format!("[rings.main]\nisolate_apps = true\n[apps.web]\nsdk_api_key = \"a\"\n[apps.ios]\nring = {ring}\n");
+        let Err(errors) = load(folder(&config).path(), &[], &[]) else { panic!("{ring} is no ring") };
+        let texts: Vec<&str> = errors.iter().map(|error| error.text.as_str()).collect();
+        assert!(matches!(texts[..], [text] if text.starts_with("apps.ios.ring: ")), "{texts:?}");
+    }
 }
 
 #[test]

@@ -16,12 +16,16 @@ mod batch;
 #[cfg(feature = "sandbox")]
 mod braze_rest;
 mod cli;
+mod cli_mistakes;
+mod client_paths;
 mod clock;
 mod config;
 mod custody;
 mod custody_import;
 mod custody_kept;
 mod custody_memory;
+mod db_restore;
+mod dead_sessions;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod domain_api_key;
@@ -33,14 +37,18 @@ mod domain_session;
 mod domain_session_races;
 mod domain_session_theft;
 mod domain_verdict;
+mod failures;
 mod generate;
 mod identity;
 mod keyring;
 mod limits;
 mod listener;
+mod log_output;
 mod middleware;
+mod readiness;
 mod refresh;
 mod request_log;
+mod revocation;
 #[cfg(feature = "sandbox")]
 mod rotate;
 #[cfg(feature = "sandbox")]
@@ -59,5 +67,6 @@ mod sandbox_sdk;
 mod secrecy;
 mod serve;
 mod store;
+mod store_lost;
 mod store_sqlite;
 mod support;

@@ -247,7 +247,7 @@ async fn a_rollback_and_an_abort_go_back_to_what_was() {
     setup.settle().await;
     assert_eq!(setup.active().await.kid, first.kid);
     assert_eq!(setup.held("web").await, [(first.public_key.clone(), true)]);
-    assert_eq!(std::fs::read_dir(setup.folder.path().join("keys")).unwrap().count(), 1);
+    assert_eq!(crate::support::key_files(setup.folder.path()).len(), 1);
 
     rotator.begin(&config, "the test wants it").await.unwrap();
     while setup.active().await.kid == first.kid {

@@ -240,7 +240,7 @@ async fn no_token_is_rejected_while_keys_are_rotated() {
     *seen.compromised.lock().unwrap() = Some(Instant::now());
     let bad = run_json(&["keys", "public"], path)["kid"].as_str().unwrap().to_owned();
     let folder_of_command = path.to_owned();
-    let compromise = move || run(&["keys", "compromise", &bad], &folder_of_command);
+    let compromise = move || run(&["keys", "compromise", &bad, "--yes"], &folder_of_command);
     let (code, out, err) = tokio::task::spawn_blocking(compromise).await.unwrap();
     assert!(code == 0 || code == 3, "{code} {out}{err}");
     // Every token of the bad key is rejected once its deletion has spread; every client holds some.

@@ -2,6 +2,7 @@
 //! our records.
 
 mod braze_keys;
+mod compromise;
 mod report;
 
 use std::{
@@ -9,20 +10,23 @@ use std::{
     time::Duration,
 };
 
+use super::{UnknownApp, UnknownRing};
 use crate::{
     domain::{
-        ids::{AppName, Kid, RingName},
-        key::{KeyRecord, KeyState},
+        ids::{AppName, RingName},
+        key::KeyRecord,
         rotation::Goal,
+        spki::Fingerprint,
     },
     rotate::{
         Drift, Observer, Ring, RotateError, Rotator, StepPhase, drift,
-        plan::{self, Blocker, Next, Snapshot},
+        plan::{self, Blocker, Next},
     },
     store::StoreError,
 };
 
 pub use braze_keys::{BrazeDiff, BrazeKey, BrazeKeys};
+pub use compromise::{CompromiseForecast, Consequences};
 pub use report::{Outcome, RingOutcome, RingPlan, RingStatus, StepReport};
 
 /// Maximal number of reconciliations of a ring with [`Patience::Short`].
@@ -50,8 +54,11 @@ pub enum Patience {
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {
     /// No app uses the ring.
-    #[error("no app of the configuration uses ring {0}")]
-    NoSuchRing(RingName),
+    #[error(transparent)]
+    UnknownRing(#[from] UnknownRing),
+    /// The configuration does not have the app.
+    #[error(transparent)]
+    UnknownApp(#[from] UnknownApp),
     #[error(transparent)]
     Rotate(#[from] RotateError),
     #[error(transparent)]
@@ -60,15 +67,6 @@ pub enum RingError {
 
 /// Apps for which an operator's confirmation was recorded.
 pub type Confirmed = Vec<AppName>;
-
-/// Consequences of a compromise, as they are on record right after it.
-#[derive(Debug)]
-pub struct Consequences {
-    /// Latest end of a token that the key may have signed; `None` where no token of it is alive.
-    pub tokens_until: Option<crate::clock::UnixMillis>,
-    /// Key that is active in its ring now.
-    pub active: Option<Kid>,
-}
 
 /// Steps that were done, collected while a ring is reconciled.
 #[derive(Clone, Default)]
@@ -101,7 +99,7 @@ impl Rotations {
     /// Returns the names of the selected rings: the given one, or every ring that apps use.
     ///
     /// # Errors
-    /// [`RingError::NoSuchRing`].
+    /// [`RingError::UnknownRing`].
     pub fn rings(&self, only: Option<&RingName>) -> Result<Vec<RingName>, RingError> {
         match only {
             Some(name) => Ok(vec![self.find(name)?.name.clone()]),
@@ -110,7 +108,8 @@ impl Rotations {
     }
 
     fn find(&self, name: &RingName) -> Result<&Ring, RingError> {
-        self.rings.iter().find(|ring| ring.name == *name).ok_or_else(|| RingError::NoSuchRing(name.clone()))
+        let ring = self.rings.iter().find(|ring| ring.name == *name);
+        ring.ok_or_else(|| UnknownRing::new(name, self.rings.iter().map(|ring| &ring.name)).into())
     }
 
     /// Forecast of [`Rotations::run`]; changes nothing.
@@ -153,14 +152,6 @@ impl Rotations {
         self.work(ring, Patience::Short).await
     }
 
-    /// Declares a key compromised: nodes stop signing with it within 2 s. [`Rotations::follow_up`] does the next steps.
-    pub async fn compromise(&self, key: &KeyRecord, why: &str) -> Result<Consequences, RingError> {
-        let ring = self.find(&key.ring)?;
-        self.rotator.compromise(ring, &key.kid, why).await?;
-        let snapshot = self.rotator.load_recorded(ring).await?.snapshot;
-        Ok(consequences(&snapshot, key))
-    }
-
     /// Reconciles a ring for some seconds, after a compromise.
     pub async fn follow_up(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         self.work(self.find(name)?, Patience::Short).await
@@ -170,15 +161,22 @@ impl Rotations {
     pub async fn confirm(
         &self,
         key: &KeyRecord,
-        fingerprint: &str,
+        fingerprint: Fingerprint,
         app: Option<&AppName>,
     ) -> Result<Confirmed, RingError> {
+        self.check_app(app)?;
         Ok(self.rotator.confirm(self.find(&key.ring)?, key, fingerprint, app).await?)
     }
 
     /// Records an operator's confirmation that a key was deleted in the Braze dashboard.
     pub async fn confirm_deleted(&self, key: &KeyRecord, app: Option<&AppName>) -> Result<Confirmed, RingError> {
+        self.check_app(app)?;
         Ok(self.rotator.confirm_deleted(self.find(&key.ring)?, key, app).await?)
+    }
+
+    fn check_app(&self, app: Option<&AppName>) -> Result<(), UnknownApp> {
+        let configured = || self.rings.iter().flat_map(|ring| ring.apps.iter().map(|app| &app.app));
+        app.map_or(Ok(()), |app| UnknownApp::check(app, configured()))
     }
 
     /// Repairs our keys at Braze: publishes missing ones, sets the primary, deletes retired and compromised ones.
@@ -253,13 +251,5 @@ impl Rotations {
                 Some(span.clamp(SHORTEST, Duration::from_secs(if quick { 1 } else { 30 })))
             }
         }
-    }
-}
-
-fn consequences(snapshot: &Snapshot, key: &KeyRecord) -> Consequences {
-    let signed = matches!(key.state, KeyState::Active | KeyState::Retiring);
-    Consequences {
-        tokens_until: snapshot.key(&key.kid).and_then(|key| key.tokens_until).filter(|_| signed),
-        active: snapshot.active().map(|active| active.record.kid.clone()),
     }
 }

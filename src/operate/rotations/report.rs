@@ -87,7 +87,7 @@ impl Serialize for RingOutcome {
 
 impl std::fmt::Display for RingOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&next_as_text(&self.next))
+        f.write_str(&next_as_text(&self.ring, &self.next))
     }
 }
 
@@ -143,7 +143,7 @@ impl RingStatus {
 
     /// Returns the next step, or the blockers, as text.
     pub fn next_as_text(&self) -> String {
-        next_as_text(&self.next)
+        next_as_text(&self.snapshot.ring, &self.next)
     }
 }
 
@@ -178,7 +178,7 @@ fn next_as_json(next: &Next) -> Value {
     }
 }
 
-fn next_as_text(next: &Next) -> String {
+fn next_as_text(ring: &RingName, next: &Next) -> String {
     match next {
         Next::Idle { due: None } => "Idle: nothing is left to do.".to_owned(),
         Next::Idle { due: Some(due) } => format!("Idle. The next rotation is due at {due}."),
@@ -187,7 +187,9 @@ fn next_as_text(next: &Next) -> String {
             let mut lines = vec!["Waiting:".to_owned()];
             lines.extend(blockers.iter().map(|blocker| format!("  {blocker}")));
             lines.extend(until.map(|until| {
-                format!("A running service goes on by itself; or run `countersign rotate run` again from {until}.")
+                format!(
+                    "A running service goes on by itself; or run `countersign rotate run --ring {ring}` again from {until}."
+                )
             }));
             lines.join("\n")
         }

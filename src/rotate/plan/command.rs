@@ -35,11 +35,13 @@ pub enum CommandRefused {
     NothingToAbort(String),
     /// The rotation's new key signs already.
     #[error(
-        "key {0} signs already, there is nothing to abort: `countersign rotate rollback` lets the key before it sign again"
+        "key {kid} signs already, there is nothing to abort: `countersign rotate rollback --ring {ring}` lets the key before it sign again"
     )]
-    SignsAlready(Kid),
+    SignsAlready { ring: String, kid: Kid },
     /// No key is retiring.
-    #[error("ring {0}: no key is retiring, so there is none to go back to: `countersign rotate run` brings a new one")]
+    #[error(
+        "ring {0}: no key is retiring, so there is none to go back to: `countersign rotate run --ring {0}` brings a new one"
+    )]
     NothingToRollBack(String),
     /// Some app is not proven to hold the previous key.
     #[error(

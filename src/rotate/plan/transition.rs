@@ -101,7 +101,7 @@ fn abort(snapshot: &Snapshot) -> Result<Transition, CommandRefused> {
         let signs = snapshot.active().filter(|_| snapshot.goal == Goal::CleaningUp);
         return Err(signs.map_or_else(
             || CommandRefused::NothingToAbort(snapshot.ring.to_string()),
-            |key| CommandRefused::SignsAlready(key.record.kid.clone()),
+            |key| CommandRefused::SignsAlready { ring: snapshot.ring.to_string(), kid: key.record.kid.clone() },
         ));
     }
     let aborted = Transition {

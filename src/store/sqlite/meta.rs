@@ -3,10 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, ToSql, params, types::FromSql};
 
 use super::rows;
-use crate::clock::UnixMillis;
+use crate::{clock::UnixMillis, domain::ids::InstallationId};
 
 const CHECK: &str = "check";
 const GENERATION: &str = "generation";
+const INSTALLATION_ID: &str = "installation_id";
 const LATEST_TIME: &str = "latest_time";
 const READABLE_FROM: &str = "readable_from";
 const USER_HASH_KEY: &str = "user_hash_key";
@@ -38,6 +39,18 @@ pub(super) fn next_generation(c: &Connection, changed: bool) -> rusqlite::Result
 /// Returns the latest time that an older version put on record; `None` in a store that none wrote to.
 pub(super) fn latest_time(c: &Connection) -> rusqlite::Result<Option<UnixMillis>> {
     Ok(get(c, LATEST_TIME)?.map(UnixMillis))
+}
+
+/// Returns the id of the store's installation; `None` in a store of an older version.
+pub(super) fn installation_id(c: &Connection) -> rusqlite::Result<Option<InstallationId>> {
+    let sql = "SELECT value FROM meta WHERE name = ?1";
+    c.prepare_cached(sql)?.query_row([INSTALLATION_ID], |row| rows::parsed(row, 0)).optional()
+}
+
+/// Puts the id of the store's installation on record, if there is none. Returns whether it was put there.
+pub(super) fn adopt_installation_id(c: &Connection, id: &InstallationId) -> rusqlite::Result<bool> {
+    let sql = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    Ok(c.execute(sql, params![INSTALLATION_ID, id.to_string()])? == 1)
 }
 
 /// Returns the sealed user-hash key.

@@ -1,5 +1,8 @@
-//! Deletion of sessions that ended or expired long ago: a bounded number at a time, in the order of their ids, and
-//! from the first id again after the last.
+//! Deletion of sessions that expired long ago: a bounded number at a time, in the order of their ids, and from the
+//! first id again after the last.
+//!
+//! A session that ended, or was not refreshed in time, stays until its absolute expiry and [`RETENTION`] have passed:
+//! until then one of its refresh tokens may still open, and the row says that the session is over.
 
 use std::time::Duration;
 
@@ -7,15 +10,12 @@ use rusqlite::{Connection, params};
 
 use crate::{clock::UnixMillis, store::Purged};
 
-/// Time for which a session is kept after it ended or expired.
+/// Time for which a session is kept after its absolute expiry.
 const RETENTION: Duration = Duration::from_hours(7 * 24);
 
 const NEXT_RANGE: &str = "SELECT count(*), max(id) FROM (SELECT id FROM sessions WHERE id > ?1 ORDER BY id LIMIT ?2)";
 
-const DELETE_OLD: &str = "DELETE FROM sessions WHERE id > ?1 AND id <= ?2 AND ( \
-    ended_at <= ?3 OR idle_expires <= ?3 OR expires <= ?3 \
-    OR (SELECT a.ended_at FROM app_ends a WHERE a.app = '') BETWEEN created AND ?3 \
-    OR (SELECT e.ended_at FROM app_ends e WHERE e.app = sessions.app) BETWEEN created AND ?3)";
+const DELETE_OLD: &str = "DELETE FROM sessions WHERE id > ?1 AND id <= ?2 AND expires <= ?3";
 
 /// Position of the sweep. It is kept in memory only: after a restart the sweep begins at the first id.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::{ClockAcceptance, ClockFloor, UnixMillis},
-    domain::ids::AppName,
+    domain::ids::{AppName, InstallationId},
     store::{ClockRecord, Purged, Schema, StoreError, Upkeep},
     telemetry::{Stopwatch, StoreWork},
 };
@@ -28,7 +28,16 @@ const COUNT_LIVE: &str = concat!(
 #[async_trait]
 impl Upkeep for SqliteStore {
     async fn generation(&self) -> Result<u64, StoreError> {
+        self.check_files()?;
         self.read(meta::generation)
+    }
+
+    async fn installation_id(&self) -> Result<Option<InstallationId>, StoreError> {
+        self.read(meta::installation_id)
+    }
+
+    async fn adopt_installation_id(&self, id: InstallationId) -> Result<bool, StoreError> {
+        self.write(move |c| meta::adopt_installation_id(c, &id)).await
     }
 
     async fn user_hash_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -74,7 +83,7 @@ impl Upkeep for SqliteStore {
     }
 
     async fn check(&self, now: UnixMillis) -> Result<(), StoreError> {
-        self.file.still_there(&self.name)?;
+        self.check_files()?;
         self.write(move |c| meta::put_check_value(c, now)).await?;
         let read = self.read(meta::check_value)?;
         read.map(drop).ok_or_else(|| self.name.unavailable("what was written cannot be read"))
@@ -90,6 +99,13 @@ impl Upkeep for SqliteStore {
         let done = tokio::task::spawn_blocking(move || copy(&from, &to, &name)).await;
         self.metrics.store_worked(StoreWork::Read, watch.elapsed());
         done.map_err(|why| self.name.unavailable(why))?
+    }
+}
+
+impl SqliteStore {
+    /// Fails where one of the store's files was removed or replaced.
+    fn check_files(&self) -> Result<(), StoreError> {
+        self.file.still_there().map_err(|why| self.name.unavailable(why))
     }
 }
 

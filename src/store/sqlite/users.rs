@@ -53,6 +53,10 @@ impl Users for SqliteStore {
         .await
     }
 
+    async fn count_opt_outs(&self) -> Result<u64, StoreError> {
+        self.read_long(|c| c.query_row("SELECT count(*) FROM opt_outs", [], |row| rows::unsigned(row, 0))).await
+    }
+
     async fn end_sessions_of_user(
         &self,
         user: UserHash,
@@ -77,6 +81,16 @@ impl Users for SqliteStore {
         self.read_long(move |c| {
             let sql = select_session!("WHERE user = ?1 ORDER BY created DESC, id DESC");
             c.prepare_cached(sql)?.query_map([user.0], session_of)?.collect()
+        })
+        .await
+    }
+
+    async fn has_records_of_app(&self, app: &AppName) -> Result<bool, StoreError> {
+        let app = app.clone();
+        self.read_long(move |c| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM opt_outs WHERE app = ?1) \
+                       OR EXISTS (SELECT 1 FROM sessions WHERE app = ?1)";
+            c.prepare_cached(sql)?.query_row([app.as_str()], |row| row.get(0))
         })
         .await
     }

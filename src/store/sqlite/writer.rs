@@ -20,10 +20,11 @@ use tokio::sync::oneshot;
 use super::{
     checkpoint::Checkpointer,
     errors::{StoreName, explain},
+    file::StoreFile,
 };
 use crate::{
     store::StoreError,
-    telemetry::{Metrics, Stopwatch, StoreWork},
+    telemetry::{Metrics, Stopwatch, StoreWork, run_again_after_panics},
 };
 
 /// Greatest number of waiting writes; further ones are refused at once.
@@ -43,14 +44,15 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         log: Checkpointer,
+        file: Arc<StoreFile>,
         name: StoreName,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let mut worker = WriterThread { log, connection, name: name.clone(), metrics };
+        let mut worker = WriterThread { log, connection, file, name: name.clone(), metrics };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || worker.serve(&waiting))
+            .spawn(move || run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&waiting)))
             .map_err(|why| name.unavailable(why))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), name })
     }
@@ -80,7 +82,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // The panic hook has reported a panic of the thread.
+            // The thread catches its own panics.
             let _ = thread.join();
         }
     }
@@ -121,7 +123,7 @@ impl<T: Send, W: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Job for T
 
 /// Reason for which a batch was not committed.
 enum Failure {
-    /// A transaction could not be begun or committed: nothing can be written.
+    /// A transaction could not be begun or committed, or was committed to a file that is gone: nothing can be written.
     Store(String),
     /// One of the jobs failed; the others may succeed.
     Job(String),
@@ -132,6 +134,7 @@ struct WriterThread {
     // Dropped before `connection`, which closes last and so copies the rest of the log into the file.
     log: Checkpointer,
     connection: Connection,
+    file: Arc<StoreFile>,
     name: StoreName,
     metrics: Arc<Metrics>,
 }
@@ -175,14 +178,14 @@ impl WriterThread {
 
     /// Commits the whole batch in one transaction: all of it is durable, or nothing was done.
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
-        let outcome = self.try_commit(batch);
-        if outcome.is_err() {
+        if let Err(failure) = self.try_commit(batch) {
             self.roll_back();
-        } else {
-            self.metrics.committed(batch.len());
-            self.log.committed(&self.connection);
+            return Err(failure);
         }
-        outcome
+        self.metrics.committed(batch.len());
+        self.log.committed(&self.connection);
+        // Only now: a write is lost too where the file was removed just before the commit.
+        self.file.still_there().map_err(Failure::Store)
     }
 
     fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
@@ -211,16 +214,18 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::file, *};
 
     fn writer() -> (Writer, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.db");
+        drop(file::create_owner_only(&path).unwrap());
         let mut connection = Connection::open(&path).unwrap();
         connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY); CREATE TABLE meta (name, value);").unwrap();
         let name = StoreName::new(&path);
         let log = Checkpointer::start(&path, &mut connection, &name, Metrics::new()).unwrap();
-        (Writer::start(connection, log, name, Metrics::new()).unwrap(), dir)
+        let file = Arc::new(StoreFile::existing(&path, &name).unwrap());
+        (Writer::start(connection, log, file, name, Metrics::new()).unwrap(), dir)
     }
 
     async fn put(writer: &Writer, n: i64) -> Result<usize, StoreError> {

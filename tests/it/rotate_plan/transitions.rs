@@ -103,7 +103,7 @@ fn an_abort_is_told_with_the_key_that_was_made_and_refused_once_it_signs() {
     steps(&mut simulation);
     let new = simulation.snapshot().active().unwrap().record.kid.clone();
     assert_ne!(new, old);
-    assert_eq!(abort(&simulation.snapshot()), Err(CommandRefused::SignsAlready(new)));
+    assert_eq!(abort(&simulation.snapshot()), Err(CommandRefused::SignsAlready { ring: "main".to_owned(), kid: new }));
     simulation.settle();
     assert!(matches!(abort(&simulation.snapshot()), Err(CommandRefused::NothingToAbort(ring)) if ring == "main"));
 }

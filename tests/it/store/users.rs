@@ -44,6 +44,20 @@ pub(super) async fn opting_out_and_in_is_exact(engine: &dyn Engine) {
     assert!(!store.is_opted_out(user(1), &web).await.unwrap());
 }
 
+pub(super) async fn an_app_has_records_while_it_has_a_session_or_an_opt_out(engine: &dyn Engine) {
+    let store = engine.open();
+    let has = async |name: &str| store.has_records_of_app(&app(name)).await.unwrap();
+    store.opt_out(user(1), None, T).await.unwrap();
+    store.end_sessions_of_app(Some(&app("wbe")), T).await.unwrap();
+    assert!(!has("web").await && !has("wbe").await, "an end of no session is no record");
+    store.opt_out(user(1), Some(&app("ios")), T).await.unwrap();
+    store.opt_in(user(1), None).await.unwrap();
+    keep(&store, &session(2, T)).await;
+    assert!(has("web").await && has("ios").await);
+    store.opt_in(user(1), Some(&app("ios"))).await.unwrap();
+    assert!(has("web").await && !has("ios").await);
+}
+
 pub(super) async fn an_opt_out_hides_and_an_opt_in_shows_again(engine: &dyn Engine) {
     let store = engine.open();
     let kept = session(1, T);

@@ -7,6 +7,7 @@ pub mod rotation;
 pub mod sandbox;
 pub mod service;
 pub mod session_model;
+pub mod terminal;
 pub mod test_service;
 
 use serde_json::Value;
@@ -75,4 +76,10 @@ pub fn verified_claims(token: &str, public_key: &str) -> Value {
     let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
     (rules.validate_exp, rules.validate_aud) = (false, false);
     jsonwebtoken::decode::<Value>(token, &key, &rules).unwrap().claims
+}
+
+/// Files of private keys in the key folder of an installation.
+pub fn key_files(installation: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let files = std::fs::read_dir(installation.join("keys")).unwrap().map(|file| file.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|ending| ending == "pem")).collect()
 }

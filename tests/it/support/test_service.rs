@@ -72,10 +72,12 @@ pub struct TestService {
     pub services: Arc<Services>,
     pub operator: Operator,
     pub state: Arc<AppState>,
+    pub wiring: Wiring,
     pub settings: Arc<Settings>,
     pub clock: Arc<TestClock>,
     /// An API key for `web` and `ios`.
     pub api_key: String,
+    /// Of the active key of ring `main`; empty where no app uses that ring.
     pub public_key: String,
     routes: Router,
     /// Does the node's background work, when the test says so.
@@ -119,11 +121,19 @@ impl TestService {
         let config = Layout::of(folder.path()).config;
         let settings = Arc::new(Settings::load(Some(&config), &Environment::empty(), &[]).unwrap());
         let ambient = Ambient { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Ambient::system() };
-        let services = Arc::new(Services::open(&settings, ambient).await.unwrap());
+        let services = if settings.store().path.exists() {
+            Services::open(&settings, ambient).await
+        } else {
+            Services::create(&settings, ambient).await
+        };
+        let services = Arc::new(services.unwrap());
         let operator = services.operator(&settings).unwrap();
         let public_key = match operator.keys().list().await.unwrap().into_iter().next() {
             Some(key) => key.public_key,
-            None => operator.keys().first_key("main".parse().unwrap()).await.unwrap().public_key,
+            None if operator.rings.iter().any(|ring| ring.name.as_str() == "main") => {
+                operator.keys().first_key("main".parse().unwrap()).await.unwrap().public_key
+            }
+            None => String::new(),
         };
         let apps = settings.policies().keys().cloned().collect();
         let client = format!("backend-{}", operator.clients().list().await.unwrap().len());
@@ -137,6 +147,7 @@ impl TestService {
             state: Arc::clone(wiring.state()),
             agent: tokio::sync::Mutex::new(wiring.agent()),
             routes: wiring.routes(),
+            wiring,
             services,
             operator,
             settings,
