@@ -6,7 +6,7 @@
 //! calls Braze through [`braze`]. [`node`] is the background work of one process, [`operate`] the operations of
 //! operators, [`ops`] the second listener. [`domain`] has the pure rules that all of them share. [`app`] opens the
 //! modules and connects them, [`config`] reads the configuration, [`cli`] is the command line. Every module may use
-//! [`telemetry`], [`clock`], [`secret`] and [`address`].
+//! [`telemetry`], [`clock`], [`secret`] and [`address`]. [`files`] has the rule for owners and modes of files.
 //!
 //! The feature `sandbox` (on by default) adds a local Braze and a demo. The container image is built without it: a
 //! binary that signs for real users contains no simulation of Braze.
@@ -23,6 +23,7 @@ pub mod custody;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod domain;
+pub mod files;
 pub mod http;
 pub mod identity;
 pub mod issue;

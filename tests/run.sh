@@ -217,7 +217,7 @@ test_binary() {
 
 # Ignored tests, which need installed programs.
 stage_openssl() {
-  tools cc openssl
+  tools cc curl openssl jq
   cargo test --locked --test it -- --ignored --skip rotate_load
 }
 
@@ -255,6 +255,30 @@ stage_openapi() {
   (cd "$WORK" && "$TOOLS/openapi/venv/bin/schemathesis" run "$(ready url)/openapi.json" --header "Authorization: Bearer $(ready api_key)" \
     --max-examples 60 --seed 7 --phases examples,coverage,fuzzing --exclude-checks positive_data_acceptance)
   stop_service
+}
+
+# The code of the guides, as their readers would run it: with the service up, down, silent, and answering each problem code.
+# The shell commands of the documents are run by `cargo test` (tests/it/documents.rs).
+stage_documents() {
+  tools python3 curl java
+  node_modules tests/documents/express
+  files "$TOOLS/documents/venv/bin/python"
+  build_binary
+  # The README's demo finds what tests/provision.sh has installed by the README's commands.
+  files "$TOOLS/demo/done"
+  "$(binary)" demo --json --listen 127.0.0.1:0 --modules "$TOOLS/demo/node_modules" >"$WORK/demo.json" &
+  local kotlin demo=$!
+  for _ in $(seq 100); do
+    if [ -s "$WORK/demo.json" ]; then break; fi
+    sleep 0.1
+  done
+  kill "$demo"
+  grep -q '"missing":\[\]' "$WORK/demo.json"
+  kotlin=$(echo "$TOOLS"/kotlin/venv/lib/python3*/site-packages/run_kotlin_kernel/jars)
+  files "$kotlin" /usr/share/java/com.android.json.jar
+  python3 tests/documents/backend.py "$(binary)" "$TOOLS/documents/venv/bin/python"
+  mkdir "$WORK/android"
+  python3 tests/documents/android.py "$(binary)" "$kotlin" /usr/share/java/com.android.json.jar "$WORK/android"
 }
 
 # R64: every acknowledged write is preceded by a flush to disk. R68: a restore is killed before each call that changes files,
@@ -357,17 +381,39 @@ stage_browser() {
   (cd tests/browser && TEST_BINARY=$(binary) npm test)
 }
 
+# Runs tests/documents/deploy.py in namespaces of its own: what it mounts and the ports it uses are not the machine's.
+follow_deploy_guide() {
+  tools python3 unshare ip
+  [ "$(id -u)" -eq 0 ] || { echo "the stage $STAGE mounts folders: run it as root"; return 1; }
+  build_binary
+  unshare --mount --net --propagation private bash -c 'ip link set lo up; exec python3 tests/documents/deploy.py "$@"' \
+    deploy "$1" "$(realpath "$(binary)")"
+}
+
+# The systemd unit, and the commands that the operator guide has for it.
 stage_unit() {
-  tools systemd-analyze python3
+  tools systemd-analyze python3 useradd runuser
   local exposure
   exposure=$(systemd-analyze security --offline=true deploy/countersign.service | sed -n 's/.*exposure level for countersign.service: \([0-9.]*\).*/\1/p')
   echo "exposure $exposure"
   python3 -c 'import sys; sys.exit(float(sys.argv[1]) > 1.5)' "$exposure"
+  follow_deploy_guide unit
 }
 
+# The container file, whose files alone must build the program, and the commands that the operator guide has for it. No
+# container engine is needed.
 stage_container() {
   files "$TOOLS/container/venv/bin/hadolint"
   "$TOOLS/container/venv/bin/hadolint" --ignore DL3008 deploy/Containerfile
+  local path
+  sed -n '/^COPY --from/d; s/^COPY \(.*\) .*/\1/p' deploy/Containerfile | tr ' ' '\n' >"$WORK/copied"
+  while read -r path; do
+    grep -qx "!$path" .dockerignore || grep -qx "!${path#./}" .dockerignore || { echo "ignored: $path"; return 1; }
+    mkdir -p "$WORK/source/$(dirname "$path")"
+    cp -r "$path" "$WORK/source/$path"
+  done <"$WORK/copied"
+  (cd "$WORK/source" && CARGO_TARGET_DIR=$TARGET cargo check --locked --no-default-features --bin countersign --examples)
+  follow_deploy_guide container
 }
 
 stage_manual() {

@@ -2,7 +2,7 @@
 # What tests/run.sh and tests/provision.sh share: the lists of stages, and the folder of tools.
 
 # The full test run. Those that need no service come first; `check` builds what the others use.
-STAGES=(scripts check deny build package test without_sandbox batch openssl rotation judges shapes openapi timing slow
+STAGES=(scripts check deny build package test without_sandbox batch openssl rotation judges shapes openapi documents timing slow
   durable disk clock client browser fuzz unit container manual)
 # Minutes to hours, each for its own reason (docs/testing.md).
 NIGHTLY=(load ifma long_fuzz mutants)

@@ -1,13 +1,16 @@
-//! Bootstrap of a new installation: folder, configuration, sealing secret. Nothing is ever overwritten.
+//! Bootstrap of a new installation: folder, configuration, sealing secret. Nothing is ever overwritten. One that fails
+//! removes what it made, and one that was killed can be repeated.
 
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    collections::BTreeSet,
+    fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use crate::{
+    config::Settings,
     domain::sealing::SealingSecrets,
     secret::{Secret, SystemEntropy, random},
 };
@@ -31,30 +34,158 @@ impl Layout {
         }
     }
 
-    /// Creates the configuration with this text, a new sealing secret and an empty key folder. Only their owner can
-    /// read them.
+    /// Creates the configuration with this text, a sealing secret and an empty key folder.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] where one of the files exists already: nothing is written then. Otherwise the
-    /// error of the operating system.
+    /// As [`Layout::begin`] and [`Bootstrap::finish`].
     pub fn create(&self, config: &str) -> io::Result<()> {
-        for file in [&self.config, &self.sealing_secret] {
-            if file.symlink_metadata().is_ok() {
-                let text = format!("{} exists already; nothing was written", file.display());
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
-            }
+        self.begin(config)?.finish()
+    }
+
+    /// Makes a draft of the configuration with this text, a sealing secret and a key folder. Only their owner can read
+    /// them. A secret and a folder that a killed bootstrap left are kept.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] where the configuration exists already: nothing is written then. Otherwise the
+    /// error of the operating system, with the path.
+    pub fn begin(&self, config: &str) -> io::Result<Bootstrap> {
+        if self.config.symlink_metadata().is_ok() {
+            let text = format!("{} exists already; nothing was written", self.config.display());
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
-        if !self.keys.is_dir() {
-            DirBuilder::new().mode(0o700).create(&self.keys)?;
+        let mut bootstrap =
+            Bootstrap { layout: self.clone(), draft: unfinished(&self.config), made: Vec::new(), kept: false };
+        if let Some(folder) = self.config.parent() {
+            bootstrap.make_folders(folder, DirBuilder::new().mode(0o777))?;
         }
-        let secret = Secret::new(random::<32>(&SystemEntropy).map_err(io::Error::other)?);
-        write_new(&self.sealing_secret, SealingSecrets::line(1, &secret).as_bytes())?;
-        write_new(&self.config, config.as_bytes())
+        bootstrap.make_folders(&self.keys, DirBuilder::new().mode(0o700))?;
+        if self.sealing_secret.symlink_metadata().is_err() {
+            let secret = Secret::new(random::<32>(&SystemEntropy).map_err(io::Error::other)?);
+            let unfinished = unfinished(&self.sealing_secret);
+            bootstrap.write(&unfinished, SealingSecrets::line(1, &secret).as_bytes())?;
+            put_in_place(&unfinished, &self.sealing_secret)?;
+            bootstrap.made.push(Made::File(self.sealing_secret.clone()));
+        }
+        bootstrap.write(&unfinished(&self.config), config.as_bytes())?;
+        Ok(bootstrap)
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Path of a file until it is complete.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".new");
+    path.into()
+}
+
+/// Gives a complete file its name.
+fn put_in_place(unfinished: &Path, path: &Path) -> io::Result<()> {
+    // Unlike a rename, a link never replaces an existing file.
+    fs::hard_link(unfinished, path).map_err(|why| at(path, &why))?;
+    fs::remove_file(unfinished).map_err(|why| at(unfinished, &why))
+}
+
+/// Installation that is not complete yet. When it is dropped, everything that it made is removed, unless it was
+/// finished.
+pub struct Bootstrap {
+    layout: Layout,
+    draft: PathBuf,
+    /// Files and folders that did not exist before.
+    made: Vec<Made>,
+    kept: bool,
+}
+
+/// File or folder to remove.
+enum Made {
+    File(PathBuf),
+    Folder(PathBuf),
+    /// Files in a folder, except those that were there.
+    FilesIn(PathBuf, BTreeSet<PathBuf>),
+}
+
+impl Bootstrap {
+    /// Path of the configuration, to load it.
+    pub fn draft(&self) -> &Path {
+        &self.draft
+    }
+
+    /// Takes note of the store and the keys that the next steps make.
+    pub fn expect(&mut self, settings: &Settings) {
+        let store = settings.store().path;
+        for suffix in ["-shm", "-wal", ""] {
+            let mut file = store.clone().into_os_string();
+            file.push(suffix);
+            if fs::symlink_metadata(&file).is_err() {
+                self.made.push(Made::File(file.into()));
+            }
+        }
+        let keys = settings.custody().dir;
+        let present = files_in(&keys).collect();
+        self.made.push(Made::FilesIn(keys, present));
+    }
+
+    /// Makes the draft the configuration, and keeps everything.
+    ///
+    /// # Errors
+    /// Somebody else made a configuration meanwhile, or the error of the operating system.
+    pub fn finish(mut self) -> io::Result<()> {
+        let placed = put_in_place(&self.draft, &self.layout.config);
+        // Where only the draft could not be removed, the installation is complete.
+        self.kept = self.layout.config.symlink_metadata().is_ok();
+        placed?;
+        let folder = self.layout.config.parent().filter(|folder| !folder.as_os_str().is_empty());
+        fs::File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all())
+    }
+
+    /// Makes a folder and those above it that do not exist.
+    fn make_folders(&mut self, folder: &Path, builder: &DirBuilder) -> io::Result<()> {
+        if folder.as_os_str().is_empty() || folder.is_dir() {
+            return Ok(());
+        }
+        if let Some(above) = folder.parent() {
+            self.make_folders(above, builder)?;
+        }
+        builder.create(folder).map_err(|why| at(folder, &why))?;
+        self.made.push(Made::Folder(folder.to_owned()));
+        Ok(())
+    }
+
+    /// Writes an unfinished file, in place of one that a killed bootstrap left.
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(path, &why)),
+            _ => {}
+        }
+        self.made.push(Made::File(path.to_owned()));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all())).map_err(|why| at(path, &why))
+    }
+}
+
+impl Drop for Bootstrap {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        // The error that led here is reported already; a folder with other files stays.
+        for made in self.made.iter().rev() {
+            match made {
+                Made::File(path) => drop(fs::remove_file(path)),
+                Made::Folder(path) => drop(fs::remove_dir(path)),
+                Made::FilesIn(folder, present) => {
+                    for file in files_in(folder).filter(|file| !present.contains(file)) {
+                        drop(fs::remove_file(file));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().filter_map(|file| Some(file.ok()?.path()))
+}
+
+fn at(path: &Path, why: &io::Error) -> io::Error {
+    io::Error::new(why.kind(), format!("{}: {why}", path.display()))
 }

@@ -13,7 +13,7 @@ mod signals;
 mod wiring;
 
 pub use background::{Background, BackgroundTask, TaskEnded};
-pub use bootstrap::Layout;
+pub use bootstrap::{Bootstrap, Layout};
 pub use dev::{Access, Dev, DevError};
 pub use installation::InstallationError;
 pub use restore::{LiveClients, Restored};

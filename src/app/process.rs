@@ -5,6 +5,8 @@ use rustix::{
     process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
 };
 
+use crate::files::replaced_user;
+
 /// Keeps memory private: other processes of the same user cannot read it, and there are no core dumps. Memory is
 /// locked, so that it is never swapped, where `RLIMIT_MEMLOCK` is unlimited. A measure that fails is logged; the
 /// process starts without it.
@@ -30,7 +32,8 @@ pub(super) fn raise_open_files_limit() {
 
 /// Name of the operator at the command line, for the audit log.
 pub(super) fn operator_name() -> String {
-    format!("operator (uid {}, process {})", rustix::process::getuid().as_raw(), std::process::id())
+    let uid = replaced_user().unwrap_or_else(|| rustix::process::getuid().as_raw());
+    format!("operator (uid {uid}, process {})", std::process::id())
 }
 
 /// Name of this process among the nodes: host name, process id and two random bytes, because two containers may have

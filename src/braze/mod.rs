@@ -88,13 +88,16 @@ pub enum BrazeError {
     /// The HTTP client cannot be made.
     #[error("the HTTP client cannot be made: {0}")]
     Setup(String),
-    /// No connection, no answer in time, or an unreadable answer. The call may have taken effect.
+    /// No connection. The call was not sent.
+    #[error("no connection: {0}")]
+    NoConnection(String),
+    /// No answer in time, or an unreadable answer. The call may have taken effect.
     #[error("no answer: {0}")]
     NoAnswer(String),
-    /// An error of Braze (5xx). The call may have taken effect.
+    /// An error of Braze (5xx), or of a proxy before it (408). The call may have taken effect.
     #[error("Braze answered {status}: {message}")]
     Fault { status: u16, message: String },
-    /// A refusal (any other status than 2xx, 429 or 5xx). The call had no effect.
+    /// A refusal (any other status than 2xx, 408, 429 or 5xx). The call had no effect.
     #[error("Braze refused ({status}): {message}{}", advice(*.status))]
     Refused { status: u16, message: String },
     /// The rate limit is used up. The call had no effect.
@@ -119,5 +122,10 @@ impl BrazeError {
     /// Returns true if the call may have taken effect in spite of the error.
     pub fn is_ambiguous(&self) -> bool {
         matches!(self, Self::NoAnswer(_) | Self::Fault { .. })
+    }
+
+    /// Returns true if an idempotent call may succeed when it is sent again at once.
+    fn is_transient(&self) -> bool {
+        self.is_ambiguous() || matches!(self, Self::NoConnection(_))
     }
 }

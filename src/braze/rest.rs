@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     BrazeError, KeyDirectory, Listed,
-    response::{Created, KeyList, no_answer, read},
+    response::{Created, KeyList, LONGEST_PAUSE, no_answer, read},
 };
 use crate::{
     clock::{Clock, UnixMillis},
@@ -61,7 +61,9 @@ impl RestDirectory {
 
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, BrazeError> {
         let limited = *self.limited_until.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(until) = limited.filter(|until| self.clock.now() < *until) {
+        let now = self.clock.now();
+        // A limit that lies further ahead is from before a step of the clock.
+        if let Some(until) = limited.filter(|until| now < *until && *until <= now.plus(LONGEST_PAUSE)) {
             return Err(BrazeError::RateLimited { until });
         }
         let response = request.send().await.map_err(|error| no_answer(&error))?;
@@ -72,12 +74,12 @@ impl RestDirectory {
         result
     }
 
-    /// Sends an idempotent call, again after each ambiguous error until its tries are used up.
+    /// Sends an idempotent call, again after each transient error until its tries are used up.
     async fn repeat<T: DeserializeOwned>(&self, request: impl Fn() -> RequestBuilder) -> Result<T, BrazeError> {
         let mut pause = PAUSE;
         for _ in 1..TRIES {
             match self.send(request()).await {
-                Err(error) if error.is_ambiguous() => tracing::debug!(%error, "repeating the call to Braze"),
+                Err(error) if error.is_transient() => tracing::debug!(%error, "repeating the call to Braze"),
                 done => return done,
             }
             tokio::time::sleep(pause).await;

@@ -1,12 +1,12 @@
 //! `countersign braze`: what Braze holds, compared with our records.
 
-use std::{fmt::Display, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Subcommand;
 
 use super::{
     context::{Context, EXIT_NOT_READY, EXIT_WARNINGS},
-    output::table,
+    output::{table, time_or_dash},
     rotate::{RingFilter, exit_code, rotations},
 };
 use crate::{
@@ -25,7 +25,9 @@ pub(super) enum Braze {
 pub(super) enum BrazeKeysCommand {
     /// List the keys that Braze holds for each app. Exit code 4: Braze does not answer
     List(RingFilter),
-    /// Show differences: unknown and missing keys, wrong primary. Exit code 3: there are some
+    /// Show differences: unknown and missing keys, duplicates, wrong primary. Exit code 3: there are some
+    ///
+    /// Braze is not asked about an app without a workspace: for such an app the command shows what operators attested.
     Diff(RingFilter),
     /// Repair our keys: publish missing ones, set the primary, delete retired and compromised ones
     ///
@@ -48,15 +50,15 @@ fn list(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
         let rotations = rotations(context, &operator);
         Ok(rotations.braze_keys(&rotations.rings(filter.ring.as_ref())?).await?)
     })?;
-    let header = ["APP", "BRAZE'S ID", "IS", "KID", "STATE", "", "DESCRIPTION"];
+    let header = ["APP", "BRAZE'S ID", "IS", "KID", "STATE", "SINCE", "", "DESCRIPTION"];
     context.output.answer(&found.keys, table(&header, found.keys.iter().map(row)))?;
-    for drift in &found.silent {
-        context.output.remark(drift);
+    for source in &found.sources {
+        context.output.remark(source);
     }
     Ok(if found.silent.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_READY) })
 }
 
-fn row(key: &BrazeKey) -> [String; 7] {
+fn row(key: &BrazeKey) -> [String; 8] {
     let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let primary = if key.primary { "primary" } else { "" };
     [
@@ -65,6 +67,7 @@ fn row(key: &BrazeKey) -> [String; 7] {
         key.is.to_owned(),
         text(key.kid.as_ref().map(Kid::as_str)),
         text(key.state),
+        time_or_dash(key.since),
         primary.to_owned(),
         key.description.clone(),
     ]
@@ -75,19 +78,12 @@ fn diff(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
         let rotations = rotations(context, &operator);
         Ok(rotations.braze_diff(&rotations.rings(filter.ring.as_ref())?).await?)
     })?;
-    context.output.answer(&diff, lines(&diff.drift))?;
+    context.output.answer(&diff, &diff)?;
     Ok(match () {
         () if diff.is_silent() => ExitCode::from(EXIT_NOT_READY),
         () if diff.drift.is_empty() => ExitCode::SUCCESS,
         () => ExitCode::from(EXIT_WARNINGS),
     })
-}
-
-fn lines(drift: &[impl Display]) -> String {
-    match drift {
-        [] => "Braze holds what it should hold.".to_owned(),
-        drift => drift.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-    }
 }
 
 fn apply(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
@@ -96,6 +92,11 @@ fn apply(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
         let mut outcomes: Vec<RingOutcome> = Vec::new();
         for ring in rotations.rings(filter.ring.as_ref())? {
             outcomes.push(rotations.repair(&ring).await?);
+            for app in rotations.apps_by_hand(&ring)? {
+                context.output.remark(format_args!(
+                    "App {app} has no workspace, so that nothing was changed for it at Braze: change its keys in the dashboard, and attest that with `countersign keys confirm`."
+                ));
+            }
         }
         Ok(outcomes)
     })?;

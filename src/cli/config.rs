@@ -36,7 +36,7 @@ impl ConfigCommand {
 }
 
 fn check(context: &Context) -> anyhow::Result<ExitCode> {
-    let settings = context.settings(&[])?;
+    let settings = context.read_settings(&[])?;
     let warnings = settings.warnings();
     let mut text = "The configuration is good.".to_owned();
     for warning in &warnings {
@@ -48,6 +48,6 @@ fn check(context: &Context) -> anyhow::Result<ExitCode> {
 }
 
 fn dump(context: &Context, show_origin: bool) -> anyhow::Result<()> {
-    let settings = context.settings(&[])?;
+    let settings = context.read_settings(&[])?;
     context.output.answer(&settings.to_json(), settings.dump(show_origin))
 }

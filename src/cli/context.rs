@@ -11,6 +11,7 @@ use crate::{
     app::{Ambient, DevError, Services},
     config::{ConfigErrors, Environment, Settings},
     domain::shell::quoted_path,
+    files::{User, replaced_user},
     operate::Operator,
 };
 
@@ -65,8 +66,21 @@ impl Context {
         }
     }
 
-    /// Loads the settings, with these flags over everything else.
-    pub(super) fn settings(&self, flags: &[(String, String)]) -> Result<Settings, ConfigErrors> {
+    /// Loads the settings, with these flags over everything else. A process of root becomes the owner of the store then,
+    /// so that the service can use every file that it makes.
+    pub(super) fn settings(&self, flags: &[(String, String)]) -> anyhow::Result<Settings> {
+        // The settings of somebody else name files that only root may read, and places to send them to: that user reads
+        // them.
+        if let Some(file) = self.file() {
+            User::owner_of(&file).assume()?;
+        }
+        let settings = self.read_settings(flags)?;
+        settings.user().assume()?;
+        Ok(settings)
+    }
+
+    /// Loads the settings, for a command that makes no file.
+    pub(super) fn read_settings(&self, flags: &[(String, String)]) -> Result<Settings, ConfigErrors> {
         Settings::load(self.file().as_deref(), &self.environment, flags)
     }
 
@@ -98,6 +112,10 @@ impl Context {
     /// Prints the error of a command; returns its exit code.
     pub(super) fn report_error(&self, error: &anyhow::Error) -> ExitCode {
         self.output.error(error);
+        if replaced_user() == Some(0) {
+            let user = User::of_process().uid();
+            self.output.remark(format_args!("(This ran as user {user}, the owner of the store, not as root.)"));
+        }
         if error.is::<UsageError>() {
             return ExitCode::from(EXIT_USAGE);
         }

@@ -26,7 +26,7 @@ impl Healthcheck {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let url = match self.url {
             Some(url) => url,
-            None => format!("http://{}/readyz", context.settings(&[])?.server().ops_listen).parse()?,
+            None => format!("http://{}/readyz", context.read_settings(&[])?.server().ops_listen).parse()?,
         };
         let asked = block_on(async {
             let answer = tokio::time::timeout(Duration::from_secs(5), ask(&url)).await;

@@ -11,12 +11,17 @@ use serde_json::json;
 
 use super::{
     context::{Context, block_on},
-    keys::read_passphrase,
+    given,
 };
 use crate::{
     app::{Ambient, Layout, Services},
     config::{SAMPLE, Settings},
-    domain::{key::KeyRecord, shell::quoted_path},
+    domain::{
+        ids::RingName,
+        key::{KeyRecord, KeyState},
+        shell::quoted_path,
+    },
+    files::{Rule, Use, User},
 };
 
 /// Set up a service: configuration, sealing secret, first key
@@ -36,14 +41,19 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        std::fs::create_dir_all(&self.dir).with_context(|| self.dir.display().to_string())?;
+        let user = User::owner_of(&self.dir);
+        let configuration = self.configuration(context)?;
+        user.assume()?;
+        let breaches = Rule::new(user, false).judge_path(&self.dir, Use::Folder);
+        if !breaches.is_empty() {
+            anyhow::bail!("{breaches}");
+        }
         let layout = Layout::of(&self.dir);
-        layout.create(&self.configuration()?)?;
-        let settings = Settings::load(Some(&layout.config), &context.environment, &[])?;
-        let key = block_on(async {
-            let services = Services::create(&settings, Ambient::system()).await?;
-            Ok(services.operator(&settings)?.keys().first_key("main".parse()?).await?)
-        })?;
+        let mut bootstrap = layout.begin(&configuration)?;
+        let settings = Settings::load(Some(bootstrap.draft()), &context.environment, &[])?;
+        bootstrap.expect(&settings);
+        let key = block_on(first_key(&settings))?;
+        bootstrap.finish()?;
         let value = json!({ "config": layout.config, "kid": key.kid, "public_key": key.public_key });
         context.output.answer(&value, &key.public_key)?;
         context.output.remark(next_steps(&layout, &key));
@@ -51,14 +61,30 @@ impl Init {
     }
 
     /// Returns the sample configuration, with the path of the passphrase file.
-    fn configuration(&self) -> anyhow::Result<String> {
+    fn configuration(&self, context: &Context) -> anyhow::Result<String> {
         let Some(file) = &self.passphrase_file else { return Ok(SAMPLE.to_owned()) };
-        read_passphrase(file)?;
+        given::passphrase(context, file)?;
         let file = file.canonicalize().with_context(|| file.display().to_string())?;
         let setting = format!("passphrase_file = {}\n", toml::Value::from(file.display().to_string()));
         let commented = SAMPLE.lines().find(|line| line.starts_with("# passphrase_file = "));
         let commented = commented.context("the sample has no passphrase_file")?;
         Ok(SAMPLE.replacen(&format!("{commented}\n"), &setting, 1))
+    }
+}
+
+/// Makes the first key of the ring `main`, or returns the one that a killed `init` has made.
+async fn first_key(settings: &Settings) -> anyhow::Result<KeyRecord> {
+    let services = if settings.store().path.symlink_metadata().is_ok() {
+        Services::open(settings, Ambient::system()).await?
+    } else {
+        Services::create(settings, Ambient::system()).await?
+    };
+    let keys = services.operator(settings)?.keys();
+    let ring: RingName = "main".parse()?;
+    let is_first = |key: &KeyRecord| key.ring == ring && key.state == KeyState::Active;
+    match keys.list().await?.into_iter().find(is_first) {
+        Some(key) => Ok(key),
+        None => Ok(keys.first_key(ring).await?),
     }
 }
 

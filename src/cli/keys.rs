@@ -4,9 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use zeroize::Zeroizing;
 
-use super::{compromise::Compromise, context::Context, output::table, rotate::rotations};
+use super::{compromise::Compromise, context::Context, given, output::table, rotate::rotations};
 use crate::domain::{
     ids::{AppName, RingName},
     key::{KeyRecord, KeyState},
@@ -107,8 +106,8 @@ fn import(
     ring: RingName,
     passphrase: Option<&std::path::Path>,
 ) -> anyhow::Result<()> {
-    let pem = read_secret(file)?;
-    let passphrase = passphrase.map(read_passphrase).transpose()?;
+    let pem = given::secret(context, file)?;
+    let passphrase = passphrase.map(|file| given::passphrase(context, file)).transpose()?;
     let key = context
         .with_operator(async |operator, _| Ok(operator.keys().import(ring, &pem, passphrase.as_ref()).await?))?;
     print_new_key(context, &key)
@@ -183,7 +182,7 @@ fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Resu
 /// Returns the fingerprint that was given, or that of the copy.
 fn given_fingerprint(fingerprint: Option<Fingerprint>, copy: Option<PathBuf>) -> anyhow::Result<Fingerprint> {
     let Some(copy) = copy else { return fingerprint.context("give --fingerprint, or --public-key") };
-    let pem = std::fs::read_to_string(&copy).with_context(|| copy.display().to_string())?;
+    let pem = given::public_text(&copy)?;
     Ok(Spki::from_pem(&pem).with_context(|| copy.display().to_string())?.fingerprint())
 }
 
@@ -214,28 +213,4 @@ fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyho
 
 fn names(apps: &[AppName]) -> String {
     apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ")
-}
-
-/// Reads a file that holds a secret, or stdin.
-pub(super) fn read_secret(file: &std::path::Path) -> anyhow::Result<crate::secret::Secret<Vec<u8>>> {
-    use std::io::Read;
-    let mut bytes = Vec::with_capacity(64 * 1024 + 1);
-    let limit = 64 * 1024 + 1;
-    let read = if file == std::path::Path::new("-") {
-        std::io::stdin().take(limit).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(file).and_then(|open| open.take(limit).read_to_end(&mut bytes))
-    };
-    let secret = crate::secret::Secret::new(bytes);
-    read.with_context(|| file.display().to_string())?;
-    Ok(secret)
-}
-
-/// Reads a passphrase: the file's first line.
-pub(super) fn read_passphrase(file: &std::path::Path) -> anyhow::Result<crate::secret::Secret<String>> {
-    let bytes = read_secret(file)?;
-    let text = Zeroizing::new(String::from_utf8(bytes.expose().clone()).with_context(|| file.display().to_string())?);
-    let line = text.lines().next().filter(|line| !line.is_empty());
-    let line = line.with_context(|| format!("{}: holds no passphrase", file.display()))?;
-    Ok(crate::secret::Secret::new(line.to_owned()))
 }

@@ -11,6 +11,7 @@ mod db;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod doctor;
+mod given;
 mod healthcheck;
 mod init;
 mod keys;

@@ -16,7 +16,8 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum Rotate {
-    /// Show what a rotation would do and when, each step with its reason; changes nothing
+    /// Show what a rotation would do and when, each step with its reason; changes nothing. Exit code 4: Braze does not
+    /// answer, so that nobody knows
     Plan(RingFilter),
     /// Begin a rotation to a new key, or continue the one in progress
     ///
@@ -84,7 +85,7 @@ fn plan(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
     })?;
     let texts: Vec<String> = plans.iter().map(|plan| plan_text(plan, &context.program())).collect();
     context.output.answer(&plans, texts.join("\n\n"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if plans.iter().any(RingPlan::is_silent) { ExitCode::from(EXIT_NOT_READY) } else { ExitCode::SUCCESS })
 }
 
 fn run(context: &Context, ring: &RingName, wait: bool, confirmation: &Confirmation) -> anyhow::Result<ExitCode> {

@@ -3,14 +3,18 @@
 use super::output::{table, time_or_dash};
 use crate::operate::{RingPlan, RingStatus};
 
-/// Describes a plan; `program` begins the command that carries it out.
-pub(super) fn plan_text(RingPlan { ring, plan }: &RingPlan, program: &str) -> String {
-    let mut lines = vec![format!("Ring {ring}: `{program} rotate run --ring {ring}` would")];
+/// Describes a plan, with the sources of what it says about Braze; `program` begins the command that carries it out.
+pub(super) fn plan_text(ring_plan: &RingPlan, program: &str) -> String {
+    let RingPlan { ring, plan, sources } = ring_plan;
+    let mut lines: Vec<String> = sources.iter().map(ToString::to_string).collect();
+    lines.push(format!("Ring {ring}: `{program} rotate run --ring {ring}` would, at these times at the earliest,"));
     for line in &plan.lines {
         let (at, what, why) = (line.at, &line.what, &line.why);
         lines.push(if line.waits { format!("  {at}  … {what}") } else { format!("  {at}  {what}: {why}") });
     }
-    if !plan.stuck.is_empty() {
+    if ring_plan.is_silent() {
+        lines.push("  … and go on when Braze answers".to_owned());
+    } else if !plan.stuck.is_empty() {
         lines.push("  … and wait for an operator".to_owned());
     }
     if let Some(due) = plan.due {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{context::Context, output::announce};
+use super::{context::Context, given, output::announce};
 use crate::{
     clock::SystemClock,
     sandbox::{self, AppSpec, Enforcement, LocalBraze, REST_API_KEY, Switches},
@@ -78,7 +78,7 @@ impl SandboxCommand {
             apps.push(braze.add_app(spec).with_context(|| format!("--app {name}"))?);
         }
         for (app, file) in &self.public_keys {
-            let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            let pem = given::public_text(file)?;
             braze
                 .add_key(app, &pem, "given at start")
                 .map_err(|why| anyhow::anyhow!("--public-key {app}={}: {why}", file.display()))?;

@@ -30,18 +30,23 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        // A process of root becomes the owner of the store here, before there are threads.
+        let settings = if self.dev { None } else { Some(context.settings(&self.flags())?) };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let served =
-            runtime.block_on(async { if self.dev { self.dev(context).await } else { self.real(context).await } });
+        let served = runtime.block_on(async {
+            match settings {
+                None => self.dev(context).await,
+                Some(settings) => self.real(context, settings).await,
+            }
+        });
         // Work that is still blocked on a disk must not delay the exit.
         runtime.shutdown_background();
         served?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn real(&self, context: &Context) -> anyhow::Result<()> {
+    async fn real(&self, context: &Context, settings: Settings) -> anyhow::Result<()> {
         let flags = self.flags();
-        let settings = context.settings(&flags)?;
         let _log = init_logs(settings.log())?;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
@@ -55,7 +60,7 @@ impl Serve {
                 announce(&json!({ "url": url(running.public), "ops_url": url(running.ops) }).to_string());
             }
         };
-        Ok(app::serve(settings, services, listeners, || context.settings(&flags), ready).await?)
+        Ok(app::serve(settings, services, listeners, || context.read_settings(&flags), ready).await?)
     }
 
     async fn dev(&self, context: &Context) -> anyhow::Result<()> {

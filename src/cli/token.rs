@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
     context::{Context, block_on},
+    given,
     token_text::token_of,
     user_argument::user_id,
 };
@@ -144,7 +145,7 @@ struct KnownKey {
 impl KnownKey {
     /// Reads every key of a file.
     fn of_file(file: &Path) -> anyhow::Result<Vec<Self>> {
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let text = given::public_text(file)?;
         let blocks = pem_blocks(&text);
         if blocks.is_empty() {
             bail!("{}: no key in PEM (`-----BEGIN PUBLIC KEY-----`)", file.display());

@@ -13,6 +13,10 @@ use super::{
     origins::{Origins, Setting, position},
     sections::Sections,
 };
+use crate::files::{Rule, Use, read_given, text};
+
+/// Largest configuration file.
+const MAX_BYTES: usize = 1 << 20;
 
 /// Values as they were given, before they are converted to sections. Some may be secrets: they are erased on drop.
 pub(super) struct Document {
@@ -51,10 +55,15 @@ impl Document {
         };
         let name =
             file.file_name().map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
-        let text = std::fs::read_to_string(file)
-            .map(Zeroizing::new)
-            .map_err(|why| ConfigErrors::one(file.display().to_string(), unreadable(&why)))?;
-        Self::parse(&name, &text)
+        let failed = |why: String| ConfigErrors::one(file.display().to_string(), why);
+        let rule = Rule::of_process(false);
+        // The file may hold secrets.
+        let (bytes, _) =
+            read_given(file, MAX_BYTES, &rule, Use::Configuration).map_err(|why| failed(unreadable(&why)))?;
+        if bytes.expose().len() > MAX_BYTES {
+            return Err(failed("is larger than 1 MiB: this is no configuration file".to_owned()));
+        }
+        Self::parse(&name, text(bytes.expose()).map_err(|why| failed(why.to_string()))?)
     }
 
     /// Parses a text as the content of a file of this name.

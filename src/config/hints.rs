@@ -24,13 +24,27 @@ pub(super) fn type_error(setting: &str, message: &str) -> String {
 pub(super) fn unknown_setting(setting: &str) -> String {
     let known = known_settings();
     let general = generalised(setting);
-    let closest = known.iter().map(|name| (strsim::damerau_levenshtein(name, &general), name)).min();
+    let closest = known.iter().map(|name| (distance(name, &general), name)).min();
     match closest {
         Some((distance, name)) if distance <= 3 => format!("there is no setting {setting}; did you mean {name}?"),
         _ => format!(
             "there is no setting {setting} (`countersign config default` shows them all; in the environment {PREFIX}SECTION__SETTING)"
         ),
     }
+}
+
+/// Number of wrong letters; one for a name whose last word is missing or abbreviated, as in `allow_invisible`.
+fn distance(known: &str, given: &str) -> usize {
+    let missing = known.strip_prefix(given).is_some_and(|rest| rest.starts_with('_'));
+    let abbreviated = given.rsplit_once('_').is_some_and(|(most, last)| {
+        known.strip_prefix(most).and_then(|rest| rest.strip_prefix('_')).is_some_and(|word| shortens(last, word))
+    });
+    if missing || abbreviated { 1 } else { strsim::damerau_levenshtein(known, given) }
+}
+
+/// Returns true for the beginning of a word, with or without the `s` of the plural.
+fn shortens(short: &str, word: &str) -> bool {
+    short.len() > 2 && (word.starts_with(short) || short.strip_suffix('s').is_some_and(|short| word.starts_with(short)))
 }
 
 /// Replaces a name that operators choose by `<name>`: `apps.web.ring` becomes `apps.<name>.ring`.

@@ -1,6 +1,7 @@
 //! The configuration: defaults, one TOML file over them, the environment over that, flags over all. Every error is
 //! reported at once, with its origin.
 
+mod access;
 mod apps;
 mod braze;
 mod check;
@@ -28,6 +29,7 @@ use crate::{
         policy::AppPolicy,
         sealing::SealingSecrets,
     },
+    files::User,
     http::LimitConfig,
     listener, node, rotate, store,
     telemetry::LogConfig,
@@ -39,6 +41,7 @@ pub use errors::{ConfigError, ConfigErrors};
 use document::Document;
 use notes::Notes;
 use origins::Origins;
+use secret_files::SecretFiles;
 use sections::Sections;
 
 /// The commented sample: every setting at its default.
@@ -49,6 +52,7 @@ pub struct Settings {
     sections: Sections,
     origins: Origins,
     folder: PathBuf,
+    user: User,
     sealing: SealingSecrets,
     apps: BTreeMap<AppName, Arc<AppPolicy>>,
 }
@@ -82,13 +86,16 @@ impl Settings {
         let folder = file.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         let mut notes = Notes::new(&origins, &mut errors);
         let apps = check::check(&sections, &mut notes);
-        let sealing = secret_files::sealing(&mut sections, &folder, &mut notes);
-        secret_files::passphrase(&mut sections, &folder, &mut notes);
-        secret_files::rest_keys(&mut sections.braze, &folder, &mut notes);
+        let mut secrets = SecretFiles::new(&folder, access::rule(&sections, &folder));
+        let sealing = secrets.sealing(&mut sections, &mut notes);
+        secrets.passphrase(&mut sections, &mut notes);
+        secrets.rest_keys(&mut sections.braze, &mut notes);
+        let user = secrets.rule().user().clone();
+        access::check(&sections, file, &folder, &secrets, &mut errors);
         match sealing {
             Some(sealing) if errors.is_empty() => {
                 let apps = apps.into_iter().map(|(app, policy)| (app, Arc::new(policy))).collect();
-                Ok(Self { sections, origins, folder, sealing, apps })
+                Ok(Self { sections, origins, folder, user, sealing, apps })
             }
             _ => Err(errors),
         }
@@ -126,13 +133,17 @@ impl Settings {
 
     /// `[store]`, its path resolved against the folder of the configuration file.
     pub fn store(&self) -> store::Config {
-        let store = &self.sections.store;
-        store::Config { path: self.folder.join(&store.path), ..store.clone() }
+        access::store(&self.sections, &self.folder)
     }
 
     /// `[custody]`, its folder resolved against the folder of the configuration file.
     pub fn custody(&self) -> custody::Config {
-        self.sections.custody.at(&self.folder)
+        access::custody(&self.sections, &self.folder)
+    }
+
+    /// User that works on the store and the keys: their owner, where this process is root's.
+    pub fn user(&self) -> &User {
+        &self.user
     }
 
     /// `[braze.<workspace>]`, by name.
@@ -227,6 +238,7 @@ impl Settings {
             ("clock", old.clock != new.clock),
             ("store", old.store != new.store),
             ("custody", !old.custody.is_same(&new.custody)),
+            ("secrets", old.secrets != new.secrets),
             ("log", old.log != new.log),
         ];
         differs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()

@@ -2,93 +2,126 @@
 
 use std::{
     collections::BTreeMap,
-    os::unix::fs::PermissionsExt,
+    io,
     path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
 
 use super::{notes::Notes, sections::Sections};
-use crate::{braze, domain::sealing::SealingSecrets, secret::Secret};
+use crate::{
+    braze,
+    domain::sealing::SealingSecrets,
+    files::{MAX_SECRET_BYTES, Rule, Use, read_given, text},
+    secret::Secret,
+};
 
-/// Largest secret file.
-const MAX_BYTES: u64 = 64 * 1024;
+/// Remedies for a file that does not exist.
+const RESTORE_SEALING: &str = "restore it from the backup, without it every user has to log in again; only a new \
+                               installation gets one from `countersign init`";
+const WRITE_PASSPHRASE: &str = "write the passphrase of the key files there, as its first line";
+const WRITE_REST_KEY: &str = "write the REST API key there, from Braze: Settings > APIs and Identifiers > API Keys";
 
-/// Reads the sealing secrets.
-pub(super) fn sealing(sections: &mut Sections, folder: &Path, notes: &mut Notes<'_>) -> Option<SealingSecrets> {
-    let sealing = &mut sections.sealing;
-    let (setting, text) = match sealing.secret.take() {
-        Some(secret) => ("sealing.secret", Zeroizing::new(secret.expose().clone())),
-        None => ("sealing.secret_file", secret_file(&folder.join(&sealing.secret_file), "sealing.secret_file", notes)?),
-    };
-    SealingSecrets::parse(&text).map_err(|bad| notes.at(setting, bad)).ok()
+/// Reader of the secret files, which remembers what it read.
+pub(super) struct SecretFiles<'a> {
+    folder: &'a Path,
+    rule: Rule,
+    read: Vec<PathBuf>,
 }
 
-/// Reads the passphrase of the key files into custody's section.
-pub(super) fn passphrase(sections: &mut Sections, folder: &Path, notes: &mut Notes<'_>) {
-    let custody = &mut sections.custody;
-    let (setting, text) = match (custody.passphrase.take(), &custody.passphrase_file) {
-        (Some(passphrase), _) => ("custody.passphrase", Zeroizing::new(passphrase.expose().clone())),
-        (None, Some(file)) => match secret_file(&folder.join(file), "custody.passphrase_file", notes) {
-            Some(text) => ("custody.passphrase_file", text),
-            None => return,
-        },
-        (None, None) => return,
-    };
-    match text.lines().next().filter(|line| !line.is_empty()) {
-        Some(line) => custody.passphrase = Some(Secret::new(line.to_owned())),
-        None => notes.at(setting, "holds no passphrase: the first line must be the passphrase"),
+impl<'a> SecretFiles<'a> {
+    /// Reader of files that are named from this folder.
+    pub(super) fn new(folder: &'a Path, rule: Rule) -> Self {
+        Self { folder, rule, read: Vec::new() }
     }
-}
 
-/// Reads the REST API keys into the workspaces' sections.
-pub(super) fn rest_keys(workspaces: &mut BTreeMap<String, braze::Config>, folder: &Path, notes: &mut Notes<'_>) {
-    for (name, workspace) in workspaces {
-        workspace.api_key = rest_key(name, workspace, folder, notes);
+    /// Rule for owners and modes.
+    pub(super) fn rule(&self) -> &Rule {
+        &self.rule
     }
-}
 
-fn rest_key(name: &str, workspace: &mut braze::Config, folder: &Path, notes: &mut Notes<'_>) -> Option<Secret<String>> {
-    let (setting, text) = match (workspace.api_key.take(), &workspace.api_key_file) {
-        (Some(key), _) => (format!("braze.{name}.api_key"), Zeroizing::new(key.expose().clone())),
-        (None, Some(file)) => {
-            let setting = format!("braze.{name}.api_key_file");
-            let text = secret_file(&folder.join(file), &setting, notes)?;
-            (setting, text)
+    /// Files that were read. Their owners and modes are still to be judged.
+    pub(super) fn read(&self) -> impl Iterator<Item = &Path> {
+        self.read.iter().map(PathBuf::as_path)
+    }
+
+    /// Reads the sealing secrets.
+    pub(super) fn sealing(&mut self, sections: &mut Sections, notes: &mut Notes<'_>) -> Option<SealingSecrets> {
+        let sealing = &mut sections.sealing;
+        let (setting, text) = if let Some(secret) = sealing.secret.take() {
+            ("sealing.secret", Zeroizing::new(secret.expose().clone()))
+        } else {
+            let setting = "sealing.secret_file";
+            (setting, self.file(&sealing.secret_file, setting, RESTORE_SEALING, notes)?)
+        };
+        SealingSecrets::parse(&text).map_err(|bad| notes.at(setting, bad)).ok()
+    }
+
+    /// Reads the passphrase of the key files into custody's section.
+    pub(super) fn passphrase(&mut self, sections: &mut Sections, notes: &mut Notes<'_>) {
+        let custody = &mut sections.custody;
+        let (setting, text) = match (custody.passphrase.take(), &custody.passphrase_file) {
+            (Some(passphrase), _) => ("custody.passphrase", Zeroizing::new(passphrase.expose().clone())),
+            (None, Some(file)) => {
+                let setting = "custody.passphrase_file";
+                let Some(text) = self.file(file, setting, WRITE_PASSPHRASE, notes) else { return };
+                (setting, text)
+            }
+            (None, None) => return,
+        };
+        match text.lines().next().filter(|line| !line.is_empty()) {
+            Some(line) => custody.passphrase = Some(Secret::new(line.to_owned())),
+            None => notes.at(setting, "holds no passphrase: the first line must be the passphrase"),
         }
-        (None, None) => return None,
-    };
-    let key = text.trim();
-    if key.is_empty() || !key.bytes().all(|b| b.is_ascii_graphic()) {
-        notes.at(&setting, "holds no REST API key: one line, without spaces");
-        return None;
     }
-    Some(Secret::new(key.to_owned()))
+
+    /// Reads the REST API keys into the workspaces' sections.
+    pub(super) fn rest_keys(&mut self, workspaces: &mut BTreeMap<String, braze::Config>, notes: &mut Notes<'_>) {
+        for (name, workspace) in workspaces {
+            workspace.api_key = self.rest_key(name, workspace, notes);
+        }
+    }
+
+    fn rest_key(&mut self, name: &str, workspace: &mut braze::Config, notes: &mut Notes<'_>) -> Option<Secret<String>> {
+        let (setting, text) = match (workspace.api_key.take(), &workspace.api_key_file) {
+            (Some(key), _) => (format!("braze.{name}.api_key"), Zeroizing::new(key.expose().clone())),
+            (None, Some(file)) => {
+                let setting = format!("braze.{name}.api_key_file");
+                let text = self.file(file, &setting, WRITE_REST_KEY, notes)?;
+                (setting, text)
+            }
+            (None, None) => return None,
+        };
+        let key = text.trim();
+        if key.is_empty() || !key.bytes().all(|b| b.is_ascii_graphic()) {
+            notes.at(&setting, "holds no REST API key: one line, without spaces");
+            return None;
+        }
+        Some(Secret::new(key.to_owned()))
+    }
+
+    /// Reads a file that holds a secret.
+    fn file(&mut self, file: &Path, setting: &str, remedy: &str, notes: &mut Notes<'_>) -> Option<Zeroizing<String>> {
+        if file.file_name().is_some_and(|name| SealingSecrets::parse(&name.to_string_lossy()).is_ok()) {
+            notes.at(setting, "holds the secret itself: it must name the file that holds it");
+            return None;
+        }
+        let path = self.folder.join(file);
+        let read = read_text(&path, &self.rule, remedy);
+        self.read.push(path.clone());
+        read.map_err(|why| notes.at(setting, format_args!("{} {why}", path.display()))).ok()
+    }
 }
 
-/// Reads a file that holds a secret. Its group may read it, because containers mount secrets so; others may not read
-/// it, and nobody but its owner may write it.
-fn secret_file(path: &PathBuf, setting: &str, notes: &mut Notes<'_>) -> Option<Zeroizing<String>> {
-    if path.file_name().is_some_and(|name| SealingSecrets::parse(&name.to_string_lossy()).is_ok()) {
-        notes.at(setting, "holds the secret itself: it must name the file that holds it");
-        return None;
+/// Reads the text of a file; the error is the reason, and what to do.
+fn read_text(path: &Path, rule: &Rule, remedy: &str) -> Result<Zeroizing<String>, String> {
+    let (bytes, _) = read_given(path, MAX_SECRET_BYTES, rule, Use::Secret).map_err(|why| match why.kind() {
+        io::ErrorKind::NotFound => format!("does not exist: {remedy}"),
+        _ if why.raw_os_error().is_some() => format!("cannot be read by user {}: {why}", rule.user().uid()),
+        _ => why.to_string(),
+    })?;
+    if bytes.expose().len() > MAX_SECRET_BYTES {
+        return Err("is larger than 64 KiB: this is no file of a secret".to_owned());
     }
-    let hint = if setting == "sealing.secret_file" { "; `countersign init` makes one" } else { "" };
-    let metadata = std::fs::metadata(path)
-        .map_err(|why| notes.at(setting, format_args!("{}: {why}{hint}", path.display())))
-        .ok()?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        notes.at(setting, format_args!("{} is not a small file", path.display()));
-        return None;
-    }
-    if mode & 0o027 != 0 {
-        notes.at(
-            setting,
-            format_args!("{0} has mode {mode:04o}: others could read it; run `chmod 600 {0}`", path.display()),
-        );
-        return None;
-    }
-    let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    text.map_err(|why| notes.at(setting, format_args!("{}: {why}", path.display()))).ok()
+    text(bytes.expose()).map(|text| Zeroizing::new(text.to_owned())).map_err(|why| why.to_string())
 }

@@ -18,6 +18,7 @@ pub(super) struct Sections {
     pub(super) store: store::Config,
     pub(super) sealing: Sealing,
     pub(super) custody: custody::Config,
+    pub(super) secrets: Secrets,
     pub(super) limits: http::LimitConfig,
     pub(super) log: LogConfig,
     pub(super) jwks: http::JwksConfig,
@@ -43,6 +44,14 @@ impl Default for Sealing {
     fn default() -> Self {
         Self { secret_file: "sealing.secret".into(), secret: None }
     }
+}
+
+/// Rule for files of secrets, beyond what always holds. `[secrets]` in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Secrets {
+    /// Accepts a file that everybody may read, where its mount is read-only.
+    pub(super) allow_world_readable: bool,
 }
 
 /// Settings of a key ring.

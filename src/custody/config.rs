@@ -24,6 +24,9 @@ pub struct Config {
     /// from the file.
     #[serde(skip_serializing)]
     pub passphrase: Option<Secret<String>>,
+    /// `secrets.allow_world_readable`, which `config` sets.
+    #[serde(skip)]
+    pub allow_world_readable: bool,
     /// Threads that sign; `None`: one for each processor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<NonZeroUsize>,
@@ -39,6 +42,7 @@ impl Default for Config {
             dir: "keys".into(),
             passphrase_file: None,
             passphrase: None,
+            allow_world_readable: false,
             threads: None,
             batch: Batch::Auto,
             max_wait: Duration::from_millis(30),
@@ -71,7 +75,14 @@ impl Config {
             _ => false,
         };
         same_passphrase
-            && (&self.dir, &self.passphrase_file, self.threads, self.batch, self.max_wait)
-                == (&other.dir, &other.passphrase_file, other.threads, other.batch, other.max_wait)
+            && (&self.dir, &self.passphrase_file, self.allow_world_readable, self.threads, self.batch, self.max_wait)
+                == (
+                    &other.dir,
+                    &other.passphrase_file,
+                    other.allow_world_readable,
+                    other.threads,
+                    other.batch,
+                    other.max_wait,
+                )
     }
 }

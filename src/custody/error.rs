@@ -1,7 +1,7 @@
 //! Errors of custody: a key that is not admitted, and a key that cannot be kept or loaded.
 
 use super::format::unsupported::UnsupportedKey;
-use crate::domain::ids::Kid;
+use crate::{domain::ids::Kid, files::Breaches};
 
 /// Reason why a key is not admitted. It names what was given and the remedy, and shows none of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +66,9 @@ pub enum ImportError {
         /// Error and remedy.
         why: String,
     },
+    /// The key is admitted, but the owner or mode of its file or folder breaks the rule.
+    #[error("{0}")]
+    Access(Breaches),
 }
 
 const MAKE_ONE: &str = "make a suitable one with `countersign keys generate`";
@@ -80,6 +83,9 @@ pub enum CustodyError {
         /// Error and remedy.
         why: String,
     },
+    /// Owner or mode of a file or folder breaks the rule.
+    #[error("{0}")]
+    Access(Breaches),
     /// The file's key is not admitted.
     #[error("{path}: {source}")]
     Unfit { path: String, source: ImportError },

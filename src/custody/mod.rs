@@ -26,6 +26,7 @@ use crate::{
         ids::{InstallationId, Kid, RingName},
         key::{KeyRecord, KeyState},
     },
+    files::{Breaches, Rule},
     secret::{Entropy, Secret},
     telemetry::Metrics,
 };
@@ -50,6 +51,11 @@ pub fn open(
     entropy: Arc<dyn Entropy>,
 ) -> Result<Arc<dyn Custodian>, CustodyError> {
     Ok(Arc::new(file::FileCustodian::open(config, metrics, entropy)?))
+}
+
+/// Breaches of the rule for owners and modes, in the configured folder and its key files.
+pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
+    file::breaches(config, rule)
 }
 
 /// Custodian of keys: generates, imports, opens and destroys them.

@@ -104,7 +104,7 @@ pub enum BadUserId {
     #[error("has the control character U+{:04X}", *.0 as u32)]
     Control(char),
     /// Zero-width or bidirectional control character.
-    #[error("has the invisible character U+{:04X}; set allow_invisible on the app if it is meant", *.0 as u32)]
+    #[error("has the invisible character U+{:04X}; if it is meant, set allow_invisible_characters = true on the app", *.0 as u32)]
     Invisible(char),
 }
 

@@ -24,10 +24,14 @@ impl SealingSecrets {
     /// # Errors
     /// [`BadSealingSecret`] names the entry, never its contents.
     pub fn parse(text: &str) -> Result<Self, BadSealingSecret> {
-        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        // Text from the environment may have the byte order mark of the file that it was read from.
+        let lines = text.trim_start_matches('\u{FEFF}').lines().filter(|line| !line.trim_start().starts_with('#'));
         let entries = lines.flat_map(|line| line.split([',', ' ', '\t', '\r'])).filter(|entry| !entry.is_empty());
         let mut secrets = BTreeMap::new();
         for (index, entry) in entries.enumerate() {
+            if entry.contains(QUOTES) {
+                return Err(BadSealingSecret::Quotes { entry: index + 1 });
+            }
             let (version, digits) = entry.split_once(':').ok_or(BadSealingSecret::Form { entry: index + 1 })?;
             let version: u32 = version.parse().map_err(|_| BadSealingSecret::Form { entry: index + 1 })?;
             let secret = from_hex(digits).ok_or(BadSealingSecret::Form { entry: index + 1 })?;
@@ -61,6 +65,9 @@ impl SealingSecrets {
     }
 }
 
+/// Quotes of shells, editors and word processors.
+const QUOTES: [char; 7] = ['"', '\'', '`', '\u{2018}', '\u{2019}', '\u{201C}', '\u{201D}'];
+
 fn from_hex(digits: &str) -> Option<Secret<[u8; 32]>> {
     let mut secret = Secret::new([0; 32]);
     hex::decode_to_slice(digits, secret.expose_mut()).ok()?;
@@ -72,14 +79,22 @@ fn from_hex(digits: &str) -> Option<Secret<[u8; 32]>> {
 pub enum BadSealingSecret {
     /// The text has no entry.
     #[error(
-        "holds no secret: write one line `1:<64 hexadecimal digits>`, e.g. with `echo \"1:$(openssl rand -hex 32)\"`"
+        "holds no secret: restore it from the backup; a new installation writes `1:<64 hexadecimal digits>`, e.g. with \
+         `echo \"1:$(openssl rand -hex 32)\"`"
     )]
     Empty,
     /// Entry without the form `<version>:<64 hexadecimal digits>`.
     #[error(
-        "entry {entry} is not `<version>:<64 hexadecimal digits>`; make one with `echo \"1:$(openssl rand -hex 32)\"`"
+        "entry {entry} is not `<version>:<64 hexadecimal digits>`: correct it, or restore it from the backup; with a new \
+         secret every user has to log in again"
     )]
     Form {
+        /// Number of the entry, from 1.
+        entry: usize,
+    },
+    /// Entry in quotes.
+    #[error("entry {entry} has quotes: take them away, and leave the rest as it is")]
+    Quotes {
         /// Number of the entry, from 1.
         entry: usize,
     },

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Operator;
+use super::{Operator, rotations::KeySource};
 use crate::{
     domain::{
         key::{KeyRecord, KeyState},
@@ -79,17 +79,32 @@ impl Operator {
         }
     }
 
-    /// Compares Braze's lists with our records, for the rings that have a workspace.
+    /// Compares Braze's lists with our records; Braze is not asked about apps without a workspace.
     async fn check_braze(&self) -> anyhow::Result<Vec<Check>> {
+        if self.clock.check().is_some() {
+            return Ok(vec![Check::new(
+                "braze",
+                Health::Warning,
+                "not compared with the records while the clock is wrong",
+            )]);
+        }
         let rotations = self.rotations(|_| {});
         let mut checks = Vec::new();
-        for ring in rotations.rings(None)?.iter().filter(|ring| rotations.has_workspace(ring)) {
+        for ring in rotations.rings(None)? {
             let what = format!("braze, ring {ring}");
-            let drift = rotations.drift(ring).await?;
-            if drift.is_empty() {
-                checks.push(Check::new(what.clone(), Health::Ok, "holds what it should hold"));
-            }
-            checks.extend(drift.iter().map(|drift| {
+            let diff = rotations.braze_diff(&[ring]).await?;
+            checks.extend(diff.sources.iter().filter_map(|source| match source {
+                KeySource::Listed { app, at } if diff.drift.is_empty() => {
+                    let text = format!("Braze lists for app {app} what it should list, at {at}");
+                    Some(Check::new(what.clone(), Health::Ok, text))
+                }
+                KeySource::Recorded { app, .. } => {
+                    let text = "has no workspace, so that Braze was not asked; `countersign braze keys list` shows what is on record";
+                    Some(Check::new(what.clone(), Health::Ok, format!("app {app} {text}")))
+                }
+                KeySource::Listed { .. } | KeySource::Silent { .. } => None,
+            }));
+            checks.extend(diff.drift.iter().map(|drift| {
                 let health = if matches!(drift, Drift::Missing { .. }) { Health::Wrong } else { Health::Warning };
                 Check::new(what.clone(), health, drift.to_string())
             }));

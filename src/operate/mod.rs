@@ -31,8 +31,8 @@ pub use doctor::{Check, Health};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
 pub use names::{UnknownApp, UnknownRing, UserError};
 pub use rotations::{
-    BrazeDiff, BrazeKey, BrazeKeys, CompromiseForecast, Confirmed, Consequences, Outcome, Patience, RingError,
-    RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
+    BrazeDiff, BrazeKey, BrazeKeys, CompromiseForecast, Confirmed, Consequences, KeySource, Outcome, Patience,
+    RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;

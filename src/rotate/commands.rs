@@ -43,8 +43,14 @@ impl Rotator {
         self.execute(ring, &OperatorCommand::Compromise(kid.clone()), why).await
     }
 
-    /// Sets the goal to repair Braze's lists: missing keys, the primary, retired and compromised keys.
+    /// Sets the goal to repair Braze's lists: missing keys, the primary, retired and compromised keys. Keys that Braze
+    /// gave an id and never listed are asked for again.
     pub async fn repair(&self, ring: &Ring, why: &str) -> Result<(), RotateError> {
+        let observed = self.load_recorded(ring).await?;
+        let unlisted = observed.snapshot.unlisted();
+        if !unlisted.is_empty() && !self.save_observations(&observed, &unlisted).await? {
+            return Err(RotateError::Raced(ring.name.clone()));
+        }
         self.execute(ring, &OperatorCommand::Repair, why).await
     }
 
@@ -80,8 +86,8 @@ impl Rotator {
             return Err(RotateError::NotWaiting(key.kid.clone(), key.state.as_str()));
         }
         let apps = apps_by_hand(ring, app)?;
-        let assumed = |app: &AppName| Observation::Assumed { app: app.clone(), kid: key.kid.clone() };
-        self.record_confirmation(ring, key, &apps, assumed, false).await?;
+        let attested = |app: &AppName| Observation::Attested { app: app.clone(), kid: key.kid.clone() };
+        self.record_confirmation(ring, &apps, |_, app| Some(attested(app))).await?;
         self.prove(ring, &key.kid).await?;
         Ok(apps)
     }
@@ -101,26 +107,24 @@ impl Rotator {
             return Err(RotateError::NotWaiting(key.kid.clone(), key.state.as_str()));
         }
         let apps = apps_by_hand(ring, app)?;
-        let gone = |app: &AppName| Observation::Gone { app: app.clone(), kid: key.kid.clone() };
-        self.record_confirmation(ring, key, &apps, gone, true).await?;
+        let removed = |observed: &Observed, app: &AppName| {
+            observed.publication(app, &key.kid).and_then(|known| known.shown)?;
+            Some(Observation::Removed { app: app.clone(), kid: key.kid.clone() })
+        };
+        self.record_confirmation(ring, &apps, removed).await?;
         Ok(apps)
     }
 
-    /// Saves the observation for the apps whose record holds the key (`when_held`) or does not.
+    /// Saves the observation for each app that has one.
     async fn record_confirmation(
         &self,
         ring: &Ring,
-        key: &KeyRecord,
         apps: &[AppName],
-        observation: impl Fn(&AppName) -> Observation,
-        when_held: bool,
+        observation: impl Fn(&Observed, &AppName) -> Option<Observation>,
     ) -> Result<(), RotateError> {
         for _ in 0..ATTEMPTS {
             let observed = self.load_recorded(ring).await?;
-            let is_held =
-                |app: &AppName| observed.publication(app, &key.kid).is_some_and(|known| known.shown.is_some());
-            let observations: Vec<Observation> =
-                apps.iter().filter(|app| is_held(app) == when_held).map(&observation).collect();
+            let observations: Vec<Observation> = apps.iter().filter_map(|app| observation(&observed, app)).collect();
             if self.save_observations(&observed, &observations).await? {
                 return Ok(());
             }

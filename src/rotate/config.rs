@@ -56,6 +56,13 @@ pub struct Ring {
     pub apps: Vec<RingApp>,
 }
 
+impl Ring {
+    /// Returns true where any app of the ring has a list at Braze.
+    pub(super) fn has_list(&self) -> bool {
+        self.apps.iter().any(|app| app.at_braze.is_some())
+    }
+}
+
 /// App of a ring, with its workspace and id at Braze.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingApp {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use strum::VariantNames;
 
-use super::plan::{AppSnapshot, Listing, SLOTS, Snapshot};
+use super::plan::{AppSnapshot, Entry, Listing, Observation, SLOTS, Snapshot};
 use crate::domain::{
     ids::{AppName, Kid},
     key::KeyState,
@@ -24,10 +24,24 @@ pub enum Drift {
     },
     /// The app does not list a key that has valid tokens: they are rejected there.
     Missing { app: AppName, kid: Kid },
+    /// Braze answered that it added a key to the app, and has not listed it for the soak.
+    Unlisted {
+        app: AppName,
+        kid: Kid,
+        /// Braze's id of the key.
+        id: String,
+    },
     /// The app's primary key is not the one that signs, which is `kid`.
     WrongPrimary { app: AppName, kid: Kid },
     /// The app lists a key that should have been deleted.
     Left { app: AppName, kid: Kid },
+    /// The app lists a key of ours more than once.
+    Duplicate {
+        app: AppName,
+        kid: Kid,
+        /// Braze's ids of the copies.
+        ids: Vec<String>,
+    },
     /// The app lists more keys than Braze documents.
     TooMany { app: AppName, count: usize },
     /// Braze gives no list for the app: no connection, no permission.
@@ -59,8 +73,18 @@ impl std::fmt::Display for Drift {
                 )
             }
             Self::Missing { app, kid } => write!(f, "app {app} does not hold key {kid}: its tokens are rejected there"),
+            Self::Unlisted { app, kid, id } => write!(
+                f,
+                "Braze answered that it added key {kid} for app {app} (Braze's id {id}) and does not list it: look in the dashboard; `countersign braze keys apply` asks again"
+            ),
             Self::WrongPrimary { app, kid } => write!(f, "app {app}'s primary key is not {kid}, which signs"),
             Self::Left { app, kid } => write!(f, "app {app} still holds key {kid}, which should be gone"),
+            Self::Duplicate { app, kid, ids } => write!(
+                f,
+                "app {app} holds key {kid} {} times (Braze's ids {}): `countersign braze keys apply` withdraws the copies that are not primary",
+                ids.len(),
+                ids.join(", ")
+            ),
             Self::TooMany { app, count } => write!(f, "app {app} lists {count} keys, more than Braze documents"),
             Self::Silent { app, why } => write!(f, "Braze does not tell what app {app} holds: {why}"),
         }
@@ -85,10 +109,18 @@ fn of_app(snapshot: &Snapshot, app: &AppSnapshot) -> Vec<Drift> {
     if entries.len() > SLOTS {
         found.push(Drift::TooMany { app: name(), count: entries.len() });
     }
-    let is_idle = snapshot.goal == Goal::Idle;
+    let (is_idle, unlisted) = (snapshot.goal == Goal::Idle, snapshot.unlisted());
+    let late: Vec<_> = unlisted.iter().map(Observation::subject).collect();
     for key in &snapshot.keys {
         let kid = || key.record.kid.clone();
-        let entry = entries.iter().find(|entry| entry.kid.as_ref() == Some(&key.record.kid));
+        let copies: Vec<&Entry> = entries.iter().filter(|entry| entry.kid.as_ref() == Some(&key.record.kid)).collect();
+        if is_idle && copies.len() > 1 {
+            let ids = copies.iter().map(|entry| entry.id.clone()).collect();
+            found.push(Drift::Duplicate { app: name(), kid: kid(), ids });
+        }
+        let unlisted = app.unlisted_id(&key.record.kid).filter(|_| late.contains(&(&app.app, &key.record.kid)));
+        found.extend(unlisted.map(|id| Drift::Unlisted { app: name(), kid: kid(), id: id.clone() }));
+        let entry = copies.iter().find(|entry| entry.primary).or(copies.first());
         match (key.record.state, entry) {
             (KeyState::Active | KeyState::Retiring, None) => found.push(Drift::Missing { app: name(), kid: kid() }),
             (KeyState::Active, Some(entry)) if !entry.primary && is_idle => {

@@ -55,6 +55,7 @@ impl Rotator {
 
     async fn reconcile_steps(&self, ring: &Ring) -> Result<Next, RotateError> {
         let mut failed = Unasked::new();
+        let mut requested = Vec::new();
         let mut races = 0;
         for _ in 0..MAX_STEPS {
             let observed = self.observe_except(ring, &failed).await?;
@@ -62,6 +63,14 @@ impl Rotator {
                 Next::Do { step, reason } => (step, reason),
                 next => return Ok(next),
             };
+            if let Step::Promote { app, .. } | Step::Withdraw { app, .. } = &step {
+                if requested.contains(&step) {
+                    let why = format!("its list does not show yet that Braze was asked to {step}");
+                    failed.insert(app.clone(), why);
+                    continue;
+                }
+                requested.push(step.clone());
+            }
             // The observation may have taken long.
             self.lease(&ring.name).await?;
             match self.do_step(ring, &observed, &step, &reason).await? {
@@ -140,7 +149,8 @@ impl Rotator {
         Ok(step_outcome(written))
     }
 
-    /// Asks Braze once to add a key. The request is recorded first; a later list shows its effect.
+    /// Asks Braze once to add a key. The request is recorded first, and Braze's id of the key when Braze has answered; a
+    /// later list shows its effect.
     async fn publish(
         &self,
         ring: &Ring,
@@ -169,7 +179,13 @@ impl Rotator {
         let created = directory.create(app_id, &key.record.public_key, &description).await;
         (self.observer)(step, reason, StepPhase::Effected);
         match created {
-            Ok(_) => Ok(StepOutcome::Done),
+            Ok(id) => {
+                let known = Publication { braze_id: Some(id), ..asked.clone() };
+                let publications = vec![change(Some(asked), Some(known))];
+                // Somebody who changed the record meanwhile knows more.
+                self.store.transact(KeyTransaction { publications, ..KeyTransaction::default() }).await?;
+                Ok(StepOutcome::Done)
+            }
             Err(error) if error.is_ambiguous() => {
                 tracing::warn!(%app, %kid, %error, "Braze's answer is not clear: its next list shows whether it added the key");
                 Ok(StepOutcome::Done)
@@ -207,7 +223,17 @@ impl Rotator {
             _ => directory.delete(app_id, id).await,
         };
         (self.observer)(step, reason, StepPhase::Effected);
-        Ok(done.map_or_else(|error| StepOutcome::Failed(app.clone(), error), |()| StepOutcome::Done))
+        if let Err(error) = done {
+            return Ok(StepOutcome::Failed(app.clone(), error));
+        }
+        let known = observed.publication(app, kid).filter(|known| known.shown.is_none());
+        if let (Step::Withdraw { .. }, Some(known)) = (step, known) {
+            // No list has shown the key, so that none will show its end.
+            let from = Some(known.clone());
+            let publications = vec![PublicationChange { app: app.clone(), kid: kid.clone(), from, to: None }];
+            self.store.transact(KeyTransaction { publications, ..KeyTransaction::default() }).await?;
+        }
+        Ok(StepOutcome::Done)
     }
 
     async fn destroy(

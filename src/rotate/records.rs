@@ -8,11 +8,7 @@ use super::{
     rotator::Rotator,
 };
 use crate::{
-    clock::UnixMillis,
-    domain::{
-        ids::{AppName, Kid},
-        rotation::{AuditAction, Progress, Publication},
-    },
+    domain::rotation::{AuditAction, Progress},
     store::{KeyChange, KeyTransaction, PublicationChange},
 };
 
@@ -42,31 +38,24 @@ impl Rotator {
     ) -> Result<bool, RotateError> {
         let mut transaction = KeyTransaction::default();
         for observation in observations {
-            let (app, kid, to) = publication_after(observed, observation, self.clock.trusted_now()?);
-            if to.is_some() {
-                let why = observation.to_string();
-                let ring = &observed.snapshot.ring;
-                transaction.events.push(self.event(ring, Some(kid), Some(app), AuditAction::Published, &why));
-            }
+            // A wrong time of publication would end a soak early.
+            self.clock.trusted_now()?;
+            let (app, kid) = observation.subject();
+            let to = observed.snapshot.publication_after(observation);
+            let action = match observation {
+                Observation::Shown { .. } | Observation::Assumed { .. } | Observation::Attested { .. } => {
+                    Some(AuditAction::Published)
+                }
+                Observation::Removed { .. } => Some(AuditAction::Withdrawn),
+                // Our own deletion has its event already.
+                Observation::Gone { .. } => None,
+            };
+            let (ring, why) = (&observed.snapshot.ring, observation.to_string());
+            let event = action.map(|action| self.event(ring, Some(kid), Some(app), action, &why));
+            transaction.events.extend(event);
             let from = observed.publication(app, kid).cloned();
             transaction.publications.push(PublicationChange { app: app.clone(), kid: kid.clone(), from, to });
         }
         Ok(self.store.transact(transaction).await?)
-    }
-}
-
-fn publication_after<'a>(
-    observed: &Observed,
-    observation: &'a Observation,
-    now: UnixMillis,
-) -> (&'a AppName, &'a Kid, Option<Publication>) {
-    let shown = Some(now);
-    match observation {
-        Observation::Shown { app, kid, id } => {
-            let asked = observed.publication(app, kid).and_then(|known| known.asked);
-            (app, kid, Some(Publication { asked, shown, braze_id: Some(id.clone()) }))
-        }
-        Observation::Assumed { app, kid } => (app, kid, Some(Publication { asked: None, shown, braze_id: None })),
-        Observation::Gone { app, kid } => (app, kid, None),
     }
 }

@@ -40,8 +40,7 @@ pub(super) struct Due {
 impl RingSchedule {
     /// Schedule of a ring where everything is due now.
     pub(super) fn new(ring: &Ring) -> Self {
-        let has_list = ring.apps.iter().any(|app| app.at_braze.is_some());
-        let compare_every = has_list.then_some(ring.config.check_every);
+        let compare_every = ring.has_list().then_some(ring.config.check_every);
         Self { compare_every, seen: None, reconcile_at: None, compare_at: None }
     }
 
@@ -104,7 +103,7 @@ fn pause(next: &Next, now: UnixMillis) -> Duration {
             let pauses = blockers.iter().map(|blocker| match blocker {
                 Blocker::Nodes { .. } | Blocker::Settling { .. } => SOON,
                 Blocker::Soak { until, .. } | Blocker::Tokens { until, .. } => until.since(now),
-                Blocker::Silent { .. } | Blocker::Missing { .. } => RETRY,
+                Blocker::Silent { .. } | Blocker::Missing { .. } | Blocker::Unlisted { .. } => RETRY,
                 _ => LONGEST,
             });
             pauses.min().unwrap_or(LONGEST).clamp(SOON, LONGEST)

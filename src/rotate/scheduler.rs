@@ -42,10 +42,13 @@ impl RotationScheduler {
 
     /// Runs until the sender of setups is dropped. `None`: no ring is rotated until the next setup.
     pub async fn run(self, mut setups: watch::Receiver<Option<Arc<SchedulerSetup>>>) {
+        let mut last_drift = LastDrift::new();
         loop {
             let setup = setups.borrow_and_update().clone();
-            if let Some(setup) = setup {
-                self.run_setup(&setup, &setups).await;
+            let rings = setup.as_ref().map(|setup| setup.rings.as_slice()).unwrap_or_default();
+            self.forget_dropped(rings, &mut last_drift);
+            if let Some(setup) = &setup {
+                self.run_setup(setup, &setups, &mut last_drift).await;
             }
             if setups.changed().await.is_err() {
                 return;
@@ -54,16 +57,20 @@ impl RotationScheduler {
     }
 
     /// Does the due work of every ring once a second until there is a new setup. A step in progress is finished first.
-    async fn run_setup(&self, setup: &SchedulerSetup, setups: &watch::Receiver<Option<Arc<SchedulerSetup>>>) {
+    async fn run_setup(
+        &self,
+        setup: &SchedulerSetup,
+        setups: &watch::Receiver<Option<Arc<SchedulerSetup>>>,
+        last_drift: &mut LastDrift,
+    ) {
         let mut rings: Vec<(&Ring, RingSchedule)> =
             setup.rings.iter().map(|ring| (ring, RingSchedule::new(ring))).collect();
-        let mut last_drift = LastDrift::new();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !setups.has_changed().unwrap_or(true) {
             ticks.tick().await;
             for (ring, schedule) in &mut rings {
-                let worked = self.work(&setup.rotator, ring, schedule, &mut last_drift).await;
+                let worked = self.work(&setup.rotator, ring, schedule, last_drift).await;
                 if let Err(error) = worked {
                     postpone(&setup.rotator, ring, schedule, &error);
                 }
@@ -103,10 +110,24 @@ impl RotationScheduler {
         }
         let count = |kind: &str| found.iter().filter(|drift| drift.kind() == kind).count();
         self.metrics.drift(ring.name.as_str(), Drift::KINDS.iter().map(|kind| (*kind, count(kind))));
+        self.advise(last_drift);
+        Ok(())
+    }
+
+    /// Removes the drift of rings that are dropped, or have no list any more: they are never compared again.
+    fn forget_dropped(&self, rings: &[Ring], last_drift: &mut LastDrift) {
+        let is_compared = |name: &RingName| rings.iter().any(|ring| ring.name == *name && ring.has_list());
+        for (name, _) in last_drift.extract_if(.., |name, _| !is_compared(name)) {
+            self.metrics.forget_drift(name.as_str(), Drift::KINDS);
+        }
+        self.advise(last_drift);
+    }
+
+    /// Shows the drift of every ring that is compared as advice.
+    fn advise(&self, last_drift: &LastDrift) {
         let all = last_drift.iter().flat_map(|(ring, found)| found.iter().map(move |drift| (ring, drift)));
         let advice = all.map(|(ring, drift)| Condition::shared(format!("braze {ring}"), Some(drift.to_string())));
         self.readiness.advise(advice.collect());
-        Ok(())
     }
 }
 

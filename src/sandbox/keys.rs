@@ -1,6 +1,6 @@
 //! Public keys of an app, at most three.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use serde::Serialize;
 
@@ -8,6 +8,8 @@ use crate::{clock::UnixMillis, domain::verdict};
 
 /// Number of keys that Braze holds for one app, at most.
 pub(super) const MAX_KEYS: usize = 3;
+/// Number of earlier lists that are kept for a list that lags.
+const KEPT_LISTS: usize = 100;
 
 /// A public key as Braze holds it.
 #[derive(Clone, Debug, Serialize)]
@@ -23,6 +25,8 @@ pub(super) struct AppKey {
 #[derive(Debug, Default)]
 pub(super) struct AppKeys {
     keys: Vec<AppKey>,
+    /// Earlier lists, oldest first, each with the time until which it was right.
+    earlier: VecDeque<(UnixMillis, Vec<AppKey>)>,
     /// Deleted keys with the time of their deletion; they verify until the deletion has propagated.
     deleted: Vec<(String, UnixMillis)>,
     /// Number of keys that were ever created.
@@ -58,17 +62,19 @@ impl AppKeys {
         }
         self.created += 1;
         let id = format!("{namespace}-key-{}", self.created);
+        self.keep_list(now);
         let NewKey { rsa_public_key, description, make_primary } = key;
         self.keys.push(AppKey { id: id.clone(), description, rsa_public_key, is_primary: false, created: now });
         if make_primary {
-            self.make_primary(&id)?;
+            self.make_primary(&id, now)?;
         }
         Ok(id)
     }
 
     /// Makes a key the only primary one.
-    pub(super) fn make_primary(&mut self, id: &str) -> Result<(), KeyError> {
+    pub(super) fn make_primary(&mut self, id: &str, now: UnixMillis) -> Result<(), KeyError> {
         self.find(id)?;
+        self.keep_list(now);
         for key in &mut self.keys {
             key.is_primary = key.id == id;
         }
@@ -81,6 +87,7 @@ impl AppKeys {
         if self.keys[at].is_primary {
             return Err(KeyError::Primary);
         }
+        self.keep_list(now);
         self.deleted.push((self.keys.remove(at).rsa_public_key, now));
         Ok(())
     }
@@ -88,6 +95,19 @@ impl AppKeys {
     /// Returns every key, oldest first.
     pub(super) fn list(&self) -> &[AppKey] {
         &self.keys
+    }
+
+    /// Returns every key as the list was at a time.
+    pub(super) fn list_at(&self, at: UnixMillis) -> &[AppKey] {
+        self.earlier.iter().find(|(until, _)| at < *until).map_or(&self.keys, |(_, keys)| keys)
+    }
+
+    /// Keeps the present list, which changes now.
+    fn keep_list(&mut self, now: UnixMillis) {
+        if self.earlier.len() == KEPT_LISTS {
+            self.earlier.pop_front();
+        }
+        self.earlier.push_back((now, self.keys.clone()));
     }
 
     /// Returns the public keys that verify now, if a change takes effect after `propagation`.

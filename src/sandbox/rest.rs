@@ -4,7 +4,7 @@
 //! `sdk_authentication/create`, `keys`, `primary`, `delete`). Not documented, and assumed here: `create` succeeds
 //! with 201, a missing permission is 401, an unknown app id is 400, an unknown key id is 404.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -138,7 +138,7 @@ impl RestResponse {
 /// Returns the time at which the limit resets, in Unix seconds, rounded up.
 fn reset(response: &RestResponse, now: UnixMillis) -> i64 {
     match response.reset {
-        Some(at) => at.plus(std::time::Duration::from_millis(999)).seconds(),
+        Some(at) => at.plus(Duration::from_millis(999)).seconds(),
         None => (now.seconds() / 3600 + 1) * 3600,
     }
 }
@@ -185,12 +185,15 @@ fn perform(braze: &LocalBraze, verb: Verb, headers: &HeaderMap, arguments: Resul
                 };
             }
             Verb::Keys => Ok(()),
-            Verb::Primary => state.apps[app].keys.make_primary(&key_id),
+            Verb::Primary => state.apps[app].keys.make_primary(&key_id, now),
             Verb::Delete => state.apps[app].keys.delete(&key_id, now),
         };
         match done {
             Ok(()) => {
-                RestResponse::ok(StatusCode::OK, listed(state.apps[app].keys.list(), state.switches.reformat_pem))
+                // A change answers with its own effect; only the list lags.
+                let lag = if verb == Verb::Keys { state.switches.list_lag() } else { Duration::ZERO };
+                let keys = state.apps[app].keys.list_at(now.minus(lag));
+                RestResponse::ok(StatusCode::OK, listed(keys, state.switches.reformat_pem))
             }
             Err(error) => key_error(&error),
         }

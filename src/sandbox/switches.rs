@@ -29,6 +29,8 @@ pub struct Switches {
     /// Seconds until a new or deleted key takes effect on verification; the list shows it at once. Not documented;
     /// Braze advises 5 minutes between dependent calls.
     pub propagation_s: f64,
+    /// Seconds by which the list of public keys lags behind their changes. Not documented.
+    pub list_lag_s: f64,
     /// Tell SDKs to retry after 0.1–1 s instead of their own 10–300 s, and lift their rate limit: for short tests.
     pub fast_retries: bool,
     /// Make an app's first key primary. Not documented.
@@ -66,6 +68,7 @@ impl Default for Switches {
             outage: None,
             retry_after_s: None,
             propagation_s: 0.0,
+            list_lag_s: 0.0,
             fast_retries: false,
             first_key_is_primary: true,
             reformat_pem: false,
@@ -94,8 +97,10 @@ impl Switches {
         if let Some(bad) = statuses.into_iter().flatten().find(|status| !(200..=599).contains(status)) {
             return Err(format!("{bad} is no HTTP status between 200 and 599"));
         }
-        if Duration::try_from_secs_f64(new.propagation_s).is_err() {
-            return Err("propagation_s is a number of seconds, 0 or more".to_owned());
+        for (name, seconds) in [("propagation_s", new.propagation_s), ("list_lag_s", new.list_lag_s)] {
+            if Duration::try_from_secs_f64(seconds).is_err() {
+                return Err(format!("{name} is a number of seconds, 0 or more"));
+            }
         }
         Ok(new)
     }
@@ -103,6 +108,11 @@ impl Switches {
     /// Returns the time until a new or deleted key takes effect.
     pub(super) fn propagation(&self) -> Duration {
         Duration::try_from_secs_f64(self.propagation_s).unwrap_or_default()
+    }
+
+    /// Returns the time by which the list of public keys lags behind.
+    pub(super) fn list_lag(&self) -> Duration {
+        Duration::try_from_secs_f64(self.list_lag_s).unwrap_or_default()
     }
 
     /// Returns the time that a token's `exp` must exceed.

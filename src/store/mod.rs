@@ -27,6 +27,7 @@ use crate::{
         ids::{AppName, InstallationId, SessionId, UserHash},
         session::{Ended, Session},
     },
+    files::{Breaches, Rule},
     telemetry::Metrics,
 };
 
@@ -49,6 +50,11 @@ impl Default for Config {
     fn default() -> Self {
         Self { path: "countersign.db".into(), max_sessions_per_user: const { NonZeroU32::new(50).unwrap() } }
     }
+}
+
+/// Breaches of the rule for owners and modes, in the store's files and their folder.
+pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
+    sqlite::breaches(&config.path, rule)
 }
 
 /// Creates an empty store of this installation. No other function creates one: in place of a store that is lost or not
@@ -324,13 +330,7 @@ pub enum StoreError {
         /// The newest schema version that this build knows.
         known: u32,
     },
-    /// Users other than the owner can read or write the file, or replace files in its folder.
-    #[error("{path} has mode {mode:04o}: others could read or change it; run `chmod {wanted:o} {path}`")]
-    LooseMode {
-        /// The file or folder.
-        path: String,
-        mode: u32,
-        /// The mode that it should have.
-        wanted: u32,
-    },
+    /// Owner or mode of the file or its folder breaks the rule.
+    #[error("{0}")]
+    Access(Breaches),
 }

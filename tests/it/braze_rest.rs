@@ -18,7 +18,7 @@ use countersign::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    domain::{NOW, OURS, THEIRS},
+    domain::{NOW, OURS, THEIRS, just_before},
     test_service::TestClock,
 };
 
@@ -155,6 +155,40 @@ async fn nothing_is_sent_while_the_limit_is_used_up() {
     assert_eq!(directory.list("id-1").await.unwrap(), []);
 }
 
+/// A reset in milliseconds once silenced the service for tens of thousands of years.
+#[tokio::test]
+async fn no_limit_silences_us_for_more_than_an_hour() {
+    let hour = Duration::from_hours(1);
+    for (name, value) in [
+        ("x-ratelimit-reset", NOW.plus(Duration::from_hours(48)).0.to_string()),
+        ("x-ratelimit-reset", "9223372036854775807".to_owned()),
+        ("retry-after", "31536000".to_owned()),
+        ("retry-after", "Tue, 20 Nov 2096 09:07:40 GMT".to_owned()),
+    ] {
+        let braze = BrazeServer::new(Switches::default()).await;
+        let calls = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&calls);
+        let answer = any(async move || {
+            *counted.lock().unwrap() += 1;
+            (http::StatusCode::TOO_MANY_REQUESTS, [(name, value)])
+        });
+        let limited = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", limited.local_addr().unwrap());
+        let routes = Router::new().fallback(answer);
+        let serving = tokio::spawn(async move { axum::serve(limited, routes).await.unwrap() });
+        let directory = directory(&url, REST_API_KEY, &braze.clock);
+        let until = NOW.plus(hour);
+        assert_eq!(directory.list("id-1").await, Err(BrazeError::RateLimited { until }), "{name}");
+        braze.clock.forward(just_before(hour));
+        assert_eq!(directory.list("id-1").await, Err(BrazeError::RateLimited { until }), "{name}");
+        assert_eq!(*calls.lock().unwrap(), 1);
+        braze.clock.forward(Duration::from_millis(1));
+        assert!(directory.list("id-1").await.is_err());
+        assert_eq!(*calls.lock().unwrap(), 2, "{name}: it asks again after an hour");
+        serving.abort();
+    }
+}
+
 /// The API key goes to Braze only, never to the target of a redirect.
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
@@ -169,5 +203,6 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(braze.calls(), [""; 0]);
     let gone = directory("http://127.0.0.1:1", REST_API_KEY, &braze.clock).list("id-1").await.unwrap_err();
     assert!(gone.to_string().contains("no connection"), "{gone}");
+    assert!(!gone.is_ambiguous(), "nothing was sent");
     serving.abort();
 }

@@ -51,6 +51,7 @@ fn init_makes_a_service_that_passes_its_own_doctor() {
     run_json(&["config", "check"], folder.path());
     let stray = at("keys").join(format!("{}.pem", "A".repeat(43)));
     fs::write(&stray, "left behind").unwrap();
+    fs::set_permissions(&stray, fs::Permissions::from_mode(0o600)).unwrap();
     let (code, out, _) = run(&["doctor"], folder.path());
     assert!(code == 3 && out.contains("no record names it"), "{out}");
 }

@@ -188,7 +188,7 @@ fn secret_files_are_looked_at_closely() {
     };
     let mode = |mode: u32| move |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     assert!(told(&mode(0o644)).contains("chmod 600"));
-    assert!(told(&mode(0o620)).contains("chmod 600"));
+    assert!(told(&mode(0o602)).contains("chmod 600"));
     assert!(told(&|path| fs::remove_file(path).unwrap()).contains("countersign init"));
     assert!(told(&|path| fs::write(path, "").unwrap()).contains("holds no secret"));
     let shown = told(&|path| fs::write(path, "1:canary").unwrap());
@@ -208,6 +208,85 @@ fn secret_files_are_looked_at_closely() {
     let folder = folder("[apps.web]\n");
     mode(0o440)(&folder.path().join("sealing.secret"));
     assert!(load(folder.path(), &[], &[]).is_ok(), "as containers mount secrets");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_text() {
+    let config = "[custody]\npassphrase_file = \"passphrase\"\n[braze.main]\nrest_url = \"https://rest.iad-01.braze.com\"\n\
+        api_key_file = \"braze.key\"\n[apps.web]\n";
+    let folder = folder(&format!("\u{FEFF}{config}"));
+    let write = |name: &str, bytes: &[u8]| {
+        fs::write(folder.path().join(name), bytes).unwrap();
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let secret = format!("1:{}", "0123456789abcdef".repeat(4));
+    let texts = [("sealing.secret", secret.as_str()), ("passphrase", "pw"), ("braze.key", "rest-key")];
+    for (name, text) in texts {
+        write(name, format!("\u{FEFF}{text}\r\n").as_bytes());
+    }
+    let settings = load(folder.path(), &[], &[]).unwrap();
+    assert_eq!(settings.custody().passphrase.unwrap().expose(), "pw");
+    assert_eq!(settings.braze()["main"].api_key.as_ref().unwrap().expose(), "rest-key");
+    load(folder.path(), &[("COUNTERSIGN_SEALING__SECRET", &format!("\u{FEFF}{secret}"))], &[]).unwrap();
+
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    for (name, text) in texts.into_iter().chain([("countersign.toml", config)]) {
+        let before = fs::read(folder.path().join(name)).unwrap();
+        for bytes in [utf16(text), [&[0xFF, 0xFE][..], &utf16(text)].concat()] {
+            write(name, &bytes);
+            let told = load(folder.path(), &[], &[]).err().unwrap().to_string();
+            assert!(told.contains(name) && told.contains("is text in UTF-16: save it as UTF-8"), "{told}");
+        }
+        write(name, b"1:\xE9\n");
+        let told = load(folder.path(), &[], &[]).err().unwrap().to_string();
+        assert!(told.contains("is not text in UTF-8 (byte 3)"), "{told}");
+        write(name, &before);
+    }
+}
+
+#[test]
+fn a_damaged_sealing_secret_is_not_to_be_replaced() {
+    let digits = "0123456789abcdef".repeat(4);
+    for (text, told) in [
+        (format!("\"1:{digits}\"\n"), "entry 1 has quotes: take them away"),
+        (format!("1:'{digits}'\n"), "entry 1 has quotes: take them away"),
+        (format!("\u{201C}1:{digits}\u{201D}\n"), "entry 1 has quotes: take them away"),
+        (format!("1:{}\n", &digits[1..]), "entry 1 is not `<version>:<64 hexadecimal digits>`: correct it, or restore"),
+        (format!("{digits}\n"), "entry 1 is not `<version>:<64 hexadecimal digits>`: correct it, or restore"),
+    ] {
+        let folder = folder("[apps.web]\n");
+        fs::write(folder.path().join("sealing.secret"), &text).unwrap();
+        let mistakes = load(folder.path(), &[], &[]).err().unwrap().to_string();
+        assert!(mistakes.contains(told), "{mistakes}");
+        assert!(!mistakes.contains("openssl rand") && !mistakes.contains("init"), "{mistakes}");
+        assert!(!mistakes.contains(&digits[1..]), "{mistakes}");
+    }
+}
+
+#[test]
+fn a_missing_file_has_the_remedy_of_its_kind() {
+    let config = "[custody]\npassphrase_file = \"passphrase\"\n[braze.main]\nrest_url = \"https://rest.iad-01.braze.com\"\n\
+        api_key_file = \"braze.key\"\n[apps.web]\n";
+    let folder = folder(config);
+    fs::remove_file(folder.path().join("sealing.secret")).unwrap();
+    let told = load(folder.path(), &[], &[]).err().unwrap().to_string();
+    for (name, remedy, of_init) in [
+        ("sealing.secret ", "restore it from the backup", true),
+        ("passphrase ", "write the passphrase of the key files there", false),
+        ("braze.key ", "write the REST API key there, from Braze", false),
+    ] {
+        let line = told.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {told}"));
+        assert!(line.contains(remedy) && line.contains("does not exist"), "{line}");
+        assert_eq!(line.contains("init"), of_init, "{line}");
+    }
+}
+
+#[test]
+fn the_setting_for_invisible_characters_is_named() {
+    for wrong in ["allow_invisible", "allow_invisible_chars", "allow_invisible_character"] {
+        let told = load(folder(&format!("[apps.web]\n{wrong} = true\n")).path(), &[], &[]).err().unwrap().to_string();
+        assert!(told.contains("did you mean apps.<name>.allow_invisible_characters?"), "{told}");
+    }
 }
 
 #[test]

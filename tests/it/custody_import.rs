@@ -56,6 +56,87 @@ fn what_is_no_rsa_private_key_is_refused_by_name_with_the_next_step() {
     }
 }
 
+/// Base64 of a PEM file, as one line.
+fn bare(name: &str) -> Vec<u8> {
+    text(name).lines().filter(|line| !line.starts_with('-')).collect::<String>().into_bytes()
+}
+
+/// JSON with a key in it, as a cloud gives it.
+fn service_account(pem: &str) -> Vec<u8> {
+    serde_json::json!({ "type": "service_account", "keys": [{ "private_key": pem }] }).to_string().into_bytes()
+}
+
+#[test]
+fn a_label_that_does_not_fit_is_corrected_by_the_body() {
+    let key = inspected(&fixture("rsa-2048.pkcs8.pem")).unwrap();
+    let bodies = [fixture("rsa-2048.pkcs8.der"), fixture("rsa-2048.pkcs1.der")];
+    for label in
+        ["RSA PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY", "PUBLIC KEY", "RSA PUBLIC KEY"]
+    {
+        for body in &bodies {
+            assert_eq!(inspected(&armoured(label, body)).unwrap(), key, "{label}");
+        }
+        let custody = Custody::plain();
+        let encrypted = armoured(label, &fixture("rsa-2048.encrypted.der"));
+        let held = custody.import(&encrypted, Some(PASSPHRASE));
+        if label.ends_with("PRIVATE KEY") {
+            assert_eq!(held.unwrap().kid, key.kid, "{label}");
+        }
+    }
+    for (label, body, unsupported) in [
+        ("PRIVATE KEY", "rsa-2048.public.der", UnsupportedKey::PublicKey),
+        ("RSA PRIVATE KEY", "certificate.der", UnsupportedKey::Certificate),
+        ("PRIVATE KEY", "bundle.p12", UnsupportedKey::Pkcs12),
+    ] {
+        assert_eq!(refusal(&armoured(label, &fixture(body))), ImportError::Unsupported(unsupported), "{label}");
+    }
+    let sec1 = text("ec-p256.sec1.pem");
+    let sec1 = &sec1[sec1.find("-----BEGIN EC PRIVATE").unwrap()..];
+    let mislabelled = sec1.replace("EC PRIVATE", "PRIVATE");
+    assert_eq!(refusal(mislabelled.as_bytes()), ImportError::Unsupported(UnsupportedKey::EcKey));
+}
+
+/// Runs the command of a hint in a folder in which these bytes are the file that it reads; the file that it writes.
+fn follow(hint: &str, read: &str, bytes: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(read), bytes).unwrap();
+    let command = hint.rsplit(": ").next().unwrap();
+    let done = std::process::Command::new("sh").args(["-c", command]).current_dir(folder.path()).status().unwrap();
+    assert!(done.success(), "{command}");
+    std::fs::read(folder.path().join("key.pem")).unwrap()
+}
+
+#[test]
+#[ignore = "needs openssl and jq; tests/run.sh runs it"]
+fn a_hint_that_is_followed_leads_to_a_key() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let pem = text("rsa-2048.pkcs8.pem");
+    let key = inspected(pem.as_bytes()).unwrap();
+    let utf16: Vec<u8> = format!("\u{FEFF}{pem}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (read, bytes) in [
+        ("key.txt", pem.replace('\n', "\\n").into_bytes()),
+        ("key.txt", format!("\"{}\"", pem.replace('\n', "\\n")).into_bytes()),
+        ("key.txt", STANDARD.encode(&pem).into_bytes()),
+        ("key.txt", STANDARD.encode(format!("\u{FEFF}{pem}")).into_bytes()),
+        ("key.txt", pem.replace("-----", "----").into_bytes()),
+        ("key.txt", pem.replace("KEY-----", "KEY----").into_bytes()),
+        ("key.txt", pem.replace("-----", "\u{2014}").into_bytes()),
+        ("key.txt", utf16),
+        ("key.json", service_account(&pem)),
+    ] {
+        let hint = refusal(&bytes).to_string();
+        assert_eq!(inspected(&follow(&hint, read, &bytes)).unwrap(), key, "{hint}");
+    }
+    for name in ["rsa-2048.pkcs8.pem", "rsa-2048.pkcs1.pem"] {
+        let bare = bare(name);
+        let hint = refusal(&bare).to_string();
+        let (begin, end) = ("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----");
+        assert!(hint.contains(begin) && hint.contains(end), "{hint}");
+        let followed = [begin.as_bytes(), b"\n", &bare, b"\n", end.as_bytes(), b"\n"].concat();
+        assert_eq!(inspected(&followed).unwrap(), key, "{name}");
+    }
+}
+
 #[test]
 fn what_was_damaged_on_the_way_is_refused_by_name_with_the_next_step() {
     use base64::{Engine, engine::general_purpose::STANDARD};
@@ -78,6 +159,17 @@ fn what_was_damaged_on_the_way_is_refused_by_name_with_the_next_step() {
         (pem.replace("MII", "M\u{2026}").into_bytes(), UnsupportedKey::BadBase64, "copy it again"),
         (pem.replace('\n', "\\n").into_bytes(), UnsupportedKey::EscapedNewlines, "printf"),
         (STANDARD.encode(&pem).into_bytes(), UnsupportedKey::Base64OfPem, "base64 -d"),
+        (STANDARD.encode(format!("\u{FEFF}{pem}")).into_bytes(), UnsupportedKey::Base64OfPem, "base64 -d"),
+        (STANDARD.encode(format!("Bag\n{pem}")).into_bytes(), UnsupportedKey::Base64OfPem, "base64 -d"),
+        (pem.replace("-----", "----").into_bytes(), UnsupportedKey::WrongDashes, "sed -E"),
+        (pem.replace("KEY-----", "KEY----").into_bytes(), UnsupportedKey::WrongDashes, "sed -E"),
+        (pem.replace("-----END", "----END").into_bytes(), UnsupportedKey::WrongDashes, "sed -E"),
+        (pem.replace("-----", "\u{2014}").into_bytes(), UnsupportedKey::WrongDashes, "sed -E"),
+        (service_account(&pem), UnsupportedKey::JsonWithPem, "jq -r"),
+        (bare("ec-p256.pkcs8.pem"), UnsupportedKey::EcKey, "keys generate"),
+        (bare("rsa-2048.public.pem"), UnsupportedKey::PublicKey, "BEGIN PRIVATE KEY"),
+        (bare("certificate.pem"), UnsupportedKey::Certificate, "BEGIN PRIVATE KEY"),
+        (b"MIIEogIBAAKCAQ".to_vec(), UnsupportedKey::BadBase64, "copy it again"),
         (inside.into_bytes(), UnsupportedKey::BareBase64, "put -----BEGIN PRIVATE KEY-----"),
         (utf16(u16::to_le_bytes), UnsupportedKey::Utf16, "iconv"),
         ([&[0xFF, 0xFE][..], &utf16(u16::to_le_bytes)].concat(), UnsupportedKey::Utf16, "iconv"),

@@ -263,3 +263,36 @@ async fn authorized(service: &TestService, mut request: Request<axum::body::Body
     request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {}", service.api_key).parse().unwrap());
     service.send(request).await
 }
+
+/// The value of a case: `x*513` is 513 times `x`.
+fn expanded(text: &str) -> String {
+    match text.split_once('*').and_then(|(part, times)| Some(part.repeat(times.parse().ok()?))) {
+        Some(text) => text,
+        None => text.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn user_ids_of_many_scripts_are_minted_or_refused_with_the_setting() {
+    let strict = TestService::new().await;
+    let wide = TestService::with(&CONFIG.replace("[apps.ios]", "allow_invisible_characters = true\n[apps.ios]")).await;
+    let cases: Vec<(String, String)> = serde_json::from_str(include_str!("../fixtures/user-ids.json")).unwrap();
+    for (name, id) in cases {
+        let user = expanded(&id);
+        let body = json!({ "app": "web", "user_id": user });
+        let invisible = name.contains("U+FE0F") || name.contains("ZW") || name == "keycap" || name.starts_with("RTL");
+        let answer = strict.generate(&body).await;
+        if invisible {
+            let problem = answer.problem(400, "client_error").json();
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("set allow_invisible_characters = true on the app"), "{name}: {detail}");
+        } else if name == "trailing space" || name == "513 bytes" {
+            answer.problem(400, "client_error");
+            continue;
+        } else {
+            answer.ok();
+        }
+        let token = wide.generate(&body).await.ok().text("token");
+        assert_eq!(claims(&token)["sub"], user, "{name}");
+    }
+}

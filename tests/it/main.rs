@@ -28,6 +28,8 @@ mod db_restore;
 mod dead_sessions;
 #[cfg(feature = "sandbox")]
 mod demo;
+#[cfg(feature = "sandbox")]
+mod documents;
 mod domain_api_key;
 mod domain_claims_jws;
 mod domain_ids;
@@ -38,6 +40,7 @@ mod domain_session_races;
 mod domain_session_theft;
 mod domain_verdict;
 mod failures;
+mod files;
 mod generate;
 mod identity;
 mod keyring;
@@ -52,9 +55,11 @@ mod revocation;
 #[cfg(feature = "sandbox")]
 mod rotate;
 #[cfg(feature = "sandbox")]
+mod rotate_by_hand;
 mod rotate_cli;
 #[cfg(feature = "sandbox")]
 mod rotate_kill;
+mod rotate_lag;
 #[cfg(feature = "sandbox")]
 mod rotate_load;
 mod rotate_plan;

@@ -45,10 +45,16 @@ async fn a_plan_is_shown_followed_given_up_and_taken_back() {
     let path = folder.path();
     let (code, out, _) = command(&["rotate", "plan"], path).await;
     assert_eq!(code, 0);
-    for part in ["make a new key: there is no published key", "publish key", "sign with key", "alive until", "destroy"]
-    {
+    for part in [
+        "make a new key: there is no published key",
+        "publish the new key",
+        "sign with the new key",
+        "alive until",
+        "destroy",
+    ] {
         assert!(out.contains(part), "{part} is not in {out}");
     }
+    assert!(!out.contains("_v7"), "no id is invented: {out}");
     let (code, plan) = asked(&["rotate", "plan"], path).await;
     assert!(code == 0 && plan[0]["plan"]["lines"].as_array().unwrap().len() > 10, "{plan}");
     assert_eq!(asked(&["rotate", "status"], path).await.1[0]["goal"], "idle", "a plan changes nothing");
@@ -63,6 +69,8 @@ async fn a_plan_is_shown_followed_given_up_and_taken_back() {
     assert_eq!((code, &ran["waiting"][0]["blocker"]), (3, &json!("tokens")), "{ran}");
     let (code, status) = asked(&["rotate", "status"], path).await;
     assert_eq!((code, &status[0]["goal"]), (3, &json!("cleaning_up")), "{status}");
+    let (code, diff, _) = command(&["braze", "keys", "diff"], path).await;
+    assert!(code == 0 && diff.contains("A rotation of ring main is in progress"), "two keys are there: {diff}");
     assert_eq!(status[0]["audit_log"][0]["action"], "made_primary");
     assert_ne!(run_json(&["keys", "public"], path)["kid"], first);
     let (code, _, err) = command(&["rotate", "abort"], path).await;
@@ -116,6 +124,8 @@ async fn what_is_wrong_at_braze_is_seen_from_everywhere() {
     serving.abort();
     let _ = serving.await;
     assert_eq!(command(&["braze", "keys", "diff"], path).await.0, 4, "Braze does not answer");
+    let (code, plan, _) = command(&["rotate", "plan"], path).await;
+    assert!(code == 4 && plan.contains("go on when Braze answers") && !plan.contains("an operator"), "{plan}");
     assert_eq!(command(&["rotate", "run", "--yes"], path).await.0, 4);
 }
 

@@ -58,7 +58,7 @@ fn filled_in(command: &str, folder: &Path) -> String {
 }
 
 /// Runs a line as people would; its exit code and what it said.
-async fn shell(command: &str, folder: &Path) -> (i32, String) {
+pub(crate) async fn shell(command: &str, folder: &Path) -> (i32, String) {
     let program = Path::new(env!("CARGO_BIN_EXE_countersign")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("bash");

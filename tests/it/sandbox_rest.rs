@@ -53,6 +53,33 @@ async fn a_key_is_created_listed_promoted_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_list_that_lags_shows_what_was() {
+    let braze = TestBraze::new();
+    let first = create(&braze).await.text("id");
+    braze.clock.forward(Duration::from_mins(1));
+    braze.control("PATCH", "switches", json!({ "list_lag_s": 14 })).await.ok();
+    let second = braze.rest("POST", "create", new_key(&THEIRS.public_pem())).await.text("id");
+    let ids = async || {
+        let keys = list(&braze).await.ok().json()["keys"].clone();
+        let id = |key: &Value| (key["id"].as_str().unwrap().to_owned(), key["is_primary"] == true);
+        keys.as_array().unwrap().iter().map(id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids().await, [(first.clone(), true)]);
+    braze.clock.forward(Duration::from_secs(13));
+    assert_eq!(ids().await, [(first.clone(), true)]);
+    braze.clock.forward(Duration::from_secs(1));
+    assert_eq!(ids().await, [(first.clone(), true), (second.clone(), false)]);
+
+    let promoted = braze.rest("PUT", "primary", of(&second)).await.ok().json();
+    assert_eq!(promoted["keys"][1]["is_primary"], true, "a change answers with its own effect");
+    braze.rest("DELETE", "delete", of(&first)).await.ok();
+    assert_eq!(ids().await, [(first.clone(), true), (second.clone(), false)]);
+    braze.clock.forward(Duration::from_secs(14));
+    assert_eq!(ids().await, [(second, true)]);
+    assert_eq!(braze.control("PATCH", "switches", json!({ "list_lag_s": -1 })).await.status, 400);
+}
+
+#[tokio::test]
 async fn three_keys_are_the_most() {
     let braze = TestBraze::new();
     for _ in 0..3 {

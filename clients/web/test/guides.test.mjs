@@ -16,6 +16,12 @@ function code(guide, language) {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block).join("\n");
 }
 
+/** The first block of a README in one language. */
+function firstBlock(readme, language) {
+  const text = readFileSync(new URL(`../../../${readme}`, import.meta.url), "utf8");
+  return text.match(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "ms"))[1];
+}
+
 /** Imports a text as a module; `modules` are the sources of what it imports. */
 async function load(text, loader, modules) {
   const standIns = {
@@ -161,5 +167,30 @@ test("web: the guide's login passes tokens on, and makes errors of everything el
       assert.equal(await ended, warned ? answer().status : "t1");
     });
     assert.deepEqual(warnings, warned ? [warned] : []);
+  }
+});
+
+test("web: the calls that both READMEs show", async () => {
+  const imports = `import * as braze from "@braze/web-sdk"; import { connectBrazeAuth } from "@countersign/braze-web";`;
+  const modules = {
+    "@braze/web-sdk": "export const initialize = (...words) => page.calls.push(['initialize', words[1].enableSdkAuthentication]);",
+    "@countersign/braze-web": `export const connectBrazeAuth = (braze, options) => {
+      page.options = options;
+      return { login: async (id) => page.calls.push(["login", id]), logout: async () => page.calls.push(["logout"]) };
+    };`,
+  };
+  for (const [text, loader, first] of [
+    [`${imports}\n${firstBlock("README.md", "js")}`, "js", []],
+    [firstBlock("clients/web/README.md", "ts"), "ts", [["initialize", true]]],
+  ]) {
+    const page = { calls: [] };
+    const globals = { page, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" }, api: { brazeSession: () => SESSION } };
+    await withGlobals(globals, async () => {
+      await load(text, loader, modules);
+      assert.equal(await page.options.login(), SESSION);
+    });
+    assert.deepEqual(page.calls, [...first, ["login", "u-1"], ["logout"]]);
+    const known = ["app", "endpoint", "login", "onReloginNeeded"];
+    assert.deepEqual(Object.keys(page.options).filter((name) => !known.includes(name)), []);
   }
 });

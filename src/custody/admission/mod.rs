@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::{
     error::ImportError,
-    format::{self, pem},
+    format::{self, body::Form, pem},
 };
 use crate::{domain::ids::Kid, secret::Entropy};
 
@@ -55,7 +55,7 @@ pub(super) fn read(pem: &[u8], passphrase: Option<&str>) -> Result<Zeroizing<Vec
 
 /// True for the bytes of an encrypted private key.
 pub(super) fn is_encrypted(pem: &[u8]) -> bool {
-    pem::private_key(pem).is_ok_and(|block| block.form == pem::Form::EncryptedPkcs8)
+    pem::private_key(pem).is_ok_and(|block| block.form == Form::EncryptedPkcs8)
 }
 
 /// Checks a key, tests it with a signature, and makes it ready to sign.

@@ -1,16 +1,20 @@
-//! Folder of key files. Nobody else may write to it or read its files, and links in it are not followed.
+//! Folder of key files. Its owner and mode, and those of its files, obey the rule of [`crate::files`], and links in it
+//! are not followed.
 
 use std::{
     fs::File,
     io::{self, Read, Write},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, linkat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, fstat, linkat, openat, statat, unlinkat};
 use zeroize::Zeroizing;
 
-use crate::custody::{error::CustodyError, format::pem::MAX_BYTES};
+use crate::{
+    custody::{Config, error::CustodyError, format::pem::MAX_BYTES},
+    files::{Rule, Use},
+};
 
 const NOT_PLAIN: &str = "the locator on record is not a plain file name: correct the record";
 
@@ -18,19 +22,19 @@ const NOT_PLAIN: &str = "the locator on record is not a plain file name: correct
 pub(super) struct Folder {
     fd: OwnedFd,
     path: PathBuf,
+    rule: Rule,
 }
 
 impl Folder {
-    pub(super) fn open(path: &Path) -> Result<Self, CustodyError> {
+    pub(super) fn open(config: &Config) -> Result<Self, CustodyError> {
+        let path = config.dir.as_path();
+        let rule = Rule::of_process(config.allow_world_readable);
         let shown = path.display().to_string();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|why| file_error(&shown, &format!("{why}: make the folder: mkdir -m 700 {shown}")))?;
-        let stat = fstat(&fd).map_err(|why| file_error(&shown, &why.to_string()))?;
-        match folder_complaint(&Attributes::of(&stat), our_uid(), &shown) {
-            None => Ok(Self { fd, path: path.to_owned() }),
-            Some(why) => Err(file_error(&shown, &why)),
-        }
+        check(&rule, &fd, path, Use::KeyFolder)?;
+        Ok(Self { fd, path: path.to_owned(), rule })
     }
 
     /// Path of a file in the folder, for messages.
@@ -57,10 +61,8 @@ impl Folder {
             return Err(file_error(&shown, NOT_PLAIN));
         }
         let file = self.open_file(name).map_err(|why| file_error(&shown, &cannot_open(&why)))?;
+        check(&self.rule, &file, Path::new(&shown), Use::Secret)?;
         let stat = fstat(&file).map_err(|why| file_error(&shown, &why.to_string()))?;
-        if let Some(why) = file_complaint(&Attributes::of(&stat), our_uid(), &shown) {
-            return Err(file_error(&shown, &why));
-        }
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         if size > MAX_BYTES {
             return Err(file_error(&shown, "larger than 64 KiB: this is no key file, put the right one back"));
@@ -128,8 +130,12 @@ pub(super) fn file_error(path: &str, why: &str) -> CustodyError {
     CustodyError::File { path: path.to_owned(), why: why.to_owned() }
 }
 
-fn our_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
+/// Fails where the file's owner or mode breaks the rule.
+fn check(rule: &Rule, file: impl AsFd, path: &Path, purpose: Use) -> Result<(), CustodyError> {
+    let breaches = rule
+        .judge_open(file, path, purpose)
+        .map_err(|why| file_error(&path.display().to_string(), &why.to_string()))?;
+    if breaches.is_empty() { Ok(()) } else { Err(CustodyError::Access(breaches)) }
 }
 
 /// Returns true for the name of a file directly in the folder.
@@ -151,75 +157,15 @@ fn read_exactly(mut file: File, size: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// Attributes of a file or folder that are checked.
-struct Attributes {
-    kind: FileType,
-    owner: u32,
-    mode: u32,
-}
-
-impl Attributes {
-    fn of(stat: &Stat) -> Self {
-        Self { kind: FileType::from_raw_mode(stat.st_mode), owner: stat.st_uid, mode: stat.st_mode & 0o7777 }
-    }
-
-    fn belongs_to_other(&self, our_uid: u32) -> bool {
-        self.owner != our_uid && self.owner != 0
-    }
-}
-
-fn folder_complaint(file: &Attributes, our_uid: u32, path: &str) -> Option<String> {
-    if file.belongs_to_other(our_uid) {
-        return Some(format!("belongs to user {}, not to us ({our_uid}) or root: chown {our_uid} {path}", file.owner));
-    }
-    (file.mode & 0o022 != 0).then(|| format!("others may write to it (mode {:04o}): chmod go-w {path}", file.mode))
-}
-
-fn file_complaint(file: &Attributes, our_uid: u32, path: &str) -> Option<String> {
-    if file.kind != FileType::RegularFile {
-        return Some("is not a plain file: put the key file there".to_owned());
-    }
-    if file.belongs_to_other(our_uid) {
-        return Some(format!("belongs to user {}, not to us ({our_uid}) or root: chown {our_uid} {path}", file.owner));
-    }
-    (file.mode & 0o077 != 0).then(|| format!("others may open it (mode {:04o}): chmod 600 {path}", file.mode))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn attributes(kind: FileType, owner: u32, mode: u32) -> Attributes {
-        Attributes { kind, owner, mode }
-    }
-
-    #[test]
-    fn a_folder_is_ours_and_nobody_else_writes_to_it() {
-        let complaint = |owner, mode| folder_complaint(&attributes(FileType::Directory, owner, mode), 1000, "keys");
-        assert_eq!(complaint(1000, 0o700), None);
-        assert_eq!(complaint(0, 0o755), None);
-        assert!(complaint(1000, 0o770).unwrap().ends_with("chmod go-w keys"));
-        assert!(complaint(1000, 0o1777).unwrap().ends_with("chmod go-w keys"));
-        assert!(complaint(1001, 0o700).unwrap().ends_with("chown 1000 keys"));
-    }
-
-    #[test]
-    fn a_file_is_ours_and_nobody_else_opens_it() {
-        let complaint = |owner, mode| file_complaint(&attributes(FileType::RegularFile, owner, mode), 1000, "k.pem");
-        assert_eq!(complaint(1000, 0o600), None);
-        assert_eq!(complaint(0, 0o400), None);
-        for mode in [0o640, 0o604, 0o610, 0o601, 0o620, 0o602] {
-            assert!(complaint(1000, mode).unwrap().ends_with("chmod 600 k.pem"), "{mode:o}");
-        }
-        assert!(complaint(1001, 0o600).unwrap().ends_with("chown 1000 k.pem"));
-        assert!(file_complaint(&attributes(FileType::Fifo, 1000, 0o600), 1000, "k.pem").is_some());
-    }
 
     #[test]
     fn a_destroyed_file_is_overwritten_and_gone() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        let folder = Folder::open(dir.path()).unwrap();
+        let folder = Folder::open(&Config { dir: dir.path().to_owned(), ..Config::default() }).unwrap();
         folder.write_new("k.pem", 1, b"private").unwrap();
         // A second name of the file shows its bytes after the first name is gone.
         std::fs::hard_link(dir.path().join("k.pem"), dir.path().join("copy")).unwrap();

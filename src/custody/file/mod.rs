@@ -2,7 +2,7 @@
 
 mod folder;
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
@@ -26,6 +26,7 @@ use crate::{
         ids::{InstallationId, Kid},
         key::KeyRecord,
     },
+    files::{Breaches, Rule, Use},
     secret::{Entropy, Secret, random},
     telemetry::Metrics,
 };
@@ -47,7 +48,7 @@ pub(super) struct FileCustodian {
 impl FileCustodian {
     pub(super) fn open(config: Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Result<Self, CustodyError> {
         // Each use checks the folder again; this check keeps a service from starting that could never load a key.
-        Folder::open(&config.dir)?;
+        Folder::open(&config)?;
         let batch = Provider::find(config.batch, &metrics);
         let engine = Engine::start(config.thread_count(), config.max_wait, metrics)
             .map_err(|why| CustodyError::Threads(why.to_string()))?;
@@ -61,7 +62,7 @@ impl FileCustodian {
     /// Writes the key's file. A file that holds the same key already is a success: an import may be repeated after a
     /// crash.
     fn keep(&self, key: AdmittedKey, pkcs1: &[u8]) -> Result<HeldKey, CustodyError> {
-        let folder = Folder::open(&self.config.dir)?;
+        let folder = Folder::open(&self.config)?;
         let locator = format!("{}.pem", key.public.kid);
         let shown = folder.show(&locator);
         let sealed = format::pkcs8::seal(pkcs1, self.passphrase(), &*self.entropy)
@@ -127,7 +128,7 @@ impl Custodian for FileCustodian {
     }
 
     fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
-        let folder = Folder::open(&self.config.dir)?;
+        let folder = Folder::open(&self.config)?;
         let path = folder.show(&record.locator);
         if !folder.contains(&record.locator)? {
             return Err(file_error(&path, &missing(&folder, record)?));
@@ -144,7 +145,7 @@ impl Custodian for FileCustodian {
     }
 
     fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {
-        let folder = Folder::open(&self.config.dir)?;
+        let folder = Folder::open(&self.config)?;
         folder.destroy(&record.locator)?;
         // The private half is gone, which is what counts: a full disk must not make this a failure.
         if let Err(why) = self.note_destroyed(&folder, record) {
@@ -154,7 +155,7 @@ impl Custodian for FileCustodian {
     }
 
     fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError> {
-        let folder = Folder::open(&self.config.dir)?;
+        let folder = Folder::open(&self.config)?;
         if !folder.contains(INSTALLATION_ID)? {
             return Ok(None);
         }
@@ -166,7 +167,7 @@ impl Custodian for FileCustodian {
     }
 
     fn adopt_installation_id(&self, id: InstallationId) -> Result<(), CustodyError> {
-        let folder = Folder::open(&self.config.dir)?;
+        let folder = Folder::open(&self.config)?;
         let failed = |why: String| file_error(&folder.show(INSTALLATION_ID), &why);
         let tag = random::<8>(&*self.entropy).map_err(|why| failed(why.to_string()))?;
         match folder.write_new(INSTALLATION_ID, u64::from_be_bytes(tag), format!("{id}\n").as_bytes()) {
@@ -177,11 +178,9 @@ impl Custodian for FileCustodian {
 
     fn orphans(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
         let shown = self.config.dir.display().to_string();
-        let files = std::fs::read_dir(&self.config.dir).map_err(|why| file_error(&shown, &why.to_string()))?;
-        let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
-        let is_key = |name: &String| name.strip_suffix(".pem").is_some_and(|kid| kid.parse::<Kid>().is_ok());
+        let names = key_files(&self.config.dir).map_err(|why| file_error(&shown, &why.to_string()))?;
         let is_known = |name: &String| records.iter().any(|record| record.locator == *name);
-        Ok(names.filter(|name| is_key(name) && !is_known(name)).collect())
+        Ok(names.into_iter().filter(|name| !is_known(name)).collect())
     }
 }
 
@@ -211,6 +210,25 @@ fn missing(folder: &Folder, record: &KeyRecord) -> Result<String, CustodyError> 
     Ok(format!("was destroyed on purpose, when the key was {state}: do not bring it back; {again}"))
 }
 
+/// Names of the key files in a folder.
+fn key_files(folder: &Path) -> io::Result<Vec<String>> {
+    let names = std::fs::read_dir(folder)?.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let is_key = |name: &String| name.strip_suffix(".pem").is_some_and(|kid| kid.parse::<Kid>().is_ok());
+    Ok(names.filter(is_key).collect())
+}
+
+/// Breaches of the rule for owners and modes, in the folder of the keys and all key files.
+pub(super) fn breaches(config: &Config, rule: &Rule) -> Breaches {
+    let mut breaches = rule.judge_path(&config.dir, Use::KeyFolder);
+    if !breaches.are_of_owner() {
+        let marker = config.dir.join(INSTALLATION_ID).exists().then(|| INSTALLATION_ID.to_owned());
+        for name in key_files(&config.dir).unwrap_or_default().into_iter().chain(marker) {
+            breaches.extend(rule.judge_path(&config.dir.join(name), Use::Secret));
+        }
+    }
+    breaches
+}
+
 /// Generates a key, as PKCS#1.
 fn generate(bits: u32) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
     let size = match bits {
@@ -227,6 +245,7 @@ fn generate(bits: u32) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
 fn not_kept(error: CustodyError) -> ImportError {
     match error {
         CustodyError::File { path, why } => ImportError::Keep { path, why },
+        CustodyError::Access(breaches) => ImportError::Access(breaches),
         CustodyError::Unfit { source, .. } => source,
         other => ImportError::Keep { path: NAME.to_owned(), why: other.to_string() },
     }

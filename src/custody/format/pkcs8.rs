@@ -1,14 +1,17 @@
 //! PKCS#8, plain or encrypted: decodes the key of others, and encodes the key that custody keeps.
 
 use pkcs8::{
-    AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument,
-    der::{Decode, Reader, SliceReader, asn1::OctetStringRef},
+    EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument,
+    der::{Decode, asn1::OctetStringRef},
     pkcs5::{self, pbes2, scrypt},
 };
 use rsa::pkcs1;
 use zeroize::Zeroizing;
 
-use super::pem::{self, Block, Form};
+use super::{
+    body::{self, Form},
+    pem::Block,
+};
 use crate::{
     custody::error::ImportError,
     secret::{Entropy, NoEntropy, random},
@@ -30,7 +33,7 @@ pub(in crate::custody) fn unwrap(block: Block, passphrase: Option<&str>) -> Resu
 
 /// Extracts the PKCS#1 from PKCS#8.
 pub(in crate::custody) fn from_pkcs8(der: &[u8]) -> Result<Zeroizing<Vec<u8>>, ImportError> {
-    pem::check_algorithm(der)?;
+    body::check_algorithm(der)?;
     let info = PrivateKeyInfoRef::from_der(der).map_err(|_| ImportError::Malformed)?;
     Ok(Zeroizing::new(info.private_key.as_bytes().to_vec()))
 }
@@ -48,10 +51,7 @@ fn readable(der: &[u8]) -> Result<EncryptedPrivateKeyInfoRef<'_>, ImportError> {
 
 /// Error for bytes that the parser refused: an unknown algorithm, or no encrypted PKCS#8.
 fn unreadable(der: &[u8]) -> ImportError {
-    let parts = SliceReader::new(der).and_then(|mut reader| {
-        reader.sequence(|inside| Ok((AlgorithmIdentifierRef::decode(inside)?, <&OctetStringRef>::decode(inside)?)))
-    });
-    if parts.is_ok() { ImportError::OldEncryption } else { ImportError::Malformed }
+    if body::is_encrypted(der) { ImportError::OldEncryption } else { ImportError::Malformed }
 }
 
 /// True for a key derivation that takes at most 256 MiB and some ten seconds: the parameters come from the file, and

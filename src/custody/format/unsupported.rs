@@ -39,12 +39,16 @@ pub enum UnsupportedKey {
     JavaKeystore,
     /// JSON, probably a JWK.
     Json,
+    /// JSON with a PEM in it, such as a service account of a cloud.
+    JsonWithPem,
     /// More than one PEM block.
     Several,
     /// PEM block with an unsupported label.
     OtherPem,
     /// BEGIN line without its END line.
     Truncated,
+    /// BEGIN or END line without five hyphens on each side.
+    WrongDashes,
     /// PEM whose body is not base64.
     BadBase64,
     /// PEM with line ends written as `\n`.
@@ -90,7 +94,8 @@ impl UnsupportedKey {
             | Self::Der
             | Self::Pkcs12
             | Self::JavaKeystore
-            | Self::Json => self.other_container(),
+            | Self::Json
+            | Self::JsonWithPem => self.other_container(),
             _ => self.damaged(),
         }
     }
@@ -121,6 +126,10 @@ impl UnsupportedKey {
                 "turn it into PKCS#12 first (keytool -importkeystore -srckeystore old.jks -destkeystore bundle.p12 \
                  -deststoretype PKCS12), then: openssl pkcs12 -in bundle.p12 -nocerts -out key.pem",
             ),
+            Self::JsonWithPem => (
+                "JSON that holds a PEM file",
+                "take that out of it: jq -r '.. | strings | select(contains(\"-----BEGIN\"))' key.json > key.pem",
+            ),
             _ => (
                 "JSON (a JWK?), not PEM",
                 "export the key as PEM (PKCS#8), or let `countersign keys generate` make one",
@@ -139,8 +148,12 @@ impl UnsupportedKey {
             Self::Truncated => {
                 ("a PEM file without its END line", "copy it again, whole, with the -----END …----- line")
             }
+            Self::WrongDashes => (
+                "a PEM file whose BEGIN or END line has not five hyphens on each side",
+                "write them: sed -E 's/^[^A-Z]*((BEGIN|END) [A-Z ]+)[^A-Z]*$/-----\\1-----/' key.txt > key.pem",
+            ),
             Self::BadBase64 => {
-                ("a PEM file whose inside is not base64", "copy it again as a file, not through a document or a chat")
+                ("a key whose base64 is damaged", "copy it again as a file, not through a document or a chat")
             }
             Self::EscapedNewlines => (
                 "a PEM file whose line ends are written as \\n",
@@ -151,7 +164,7 @@ impl UnsupportedKey {
             }
             Self::BareBase64 => (
                 "base64 without its BEGIN and END lines",
-                "put -----BEGIN PRIVATE KEY----- before it and -----END PRIVATE KEY----- after it",
+                "put -----BEGIN PRIVATE KEY----- before it and -----END PRIVATE KEY----- after it, each on a line of its own",
             ),
             Self::Utf16 => {
                 ("text in UTF-16", "save it as UTF-8, e.g. with: iconv -f UTF-16 -t UTF-8 key.txt > key.pem")

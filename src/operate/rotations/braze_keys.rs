@@ -1,8 +1,11 @@
 //! Keys that Braze lists for the apps of a ring, compared with our records.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde_json::json;
 
+use super::sources::KeySource;
 use crate::{
+    clock::UnixMillis,
     domain::ids::{AppName, Kid, RingName},
     rotate::{
         Drift, Observed, drift,
@@ -19,35 +22,80 @@ pub struct BrazeKey {
     pub id: Option<String>,
     /// Our id of the key; `None`: it is not ours.
     pub kid: Option<Kid>,
-    /// `matching`, `missing`, `unknown` or `attested`.
+    /// `matching`, `missing`, `unknown`, or `recorded` where Braze is not asked.
     pub is: &'static str,
     /// State of the key on record.
     pub state: Option<&'static str>,
     pub primary: bool,
     pub description: String,
+    /// Time since which the key is on record at the app; `None` where it is not.
+    pub since: Option<UnixMillis>,
 }
 
 /// Keys of rings at Braze, and the apps for which Braze does not answer.
 #[derive(Clone, Debug, Default)]
 pub struct BrazeKeys {
     pub keys: Vec<BrazeKey>,
+    /// Source of what is known about each app.
+    pub sources: Vec<KeySource>,
     /// One [`Drift::Silent`] for each app that could not be asked.
     pub silent: Vec<Drift>,
 }
 
 impl BrazeKeys {
-    pub(super) fn add(&mut self, observed: &Observed) {
+    pub(super) fn add(&mut self, observed: &Observed, sources: &[KeySource]) {
+        self.sources.extend_from_slice(sources);
         let drift = drift(&observed.snapshot);
         self.keys.extend(observed.snapshot.apps.iter().flat_map(|app| keys_of_app(observed, app, &drift)));
         self.silent.extend(drift.into_iter().filter(Drift::is_silent));
     }
 }
 
-/// Differences between what Braze holds and what it should hold.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(transparent)]
+/// Differences between what Braze holds and what it should hold. As JSON it is the list of the differences, with an
+/// entry `not_compared` for each app that Braze was not asked about.
+#[derive(Clone, Debug, Default)]
 pub struct BrazeDiff {
     pub drift: Vec<Drift>,
+    /// Source of what is known about each app.
+    pub sources: Vec<KeySource>,
+    /// Rings whose rotation is in progress: what it is going to change is no difference.
+    pub rotating: Vec<RingName>,
+}
+
+impl Serialize for BrazeDiff {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut entries = serializer.serialize_seq(None)?;
+        for drift in &self.drift {
+            entries.serialize_element(drift)?;
+        }
+        for source in &self.sources {
+            if let KeySource::Recorded { app, keys } = source {
+                entries.serialize_element(&json!({ "drift": "not_compared", "app": app, "keys": keys }))?;
+            }
+        }
+        entries.end()
+    }
+}
+
+impl std::fmt::Display for BrazeDiff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut lines: Vec<String> = self.drift.iter().map(ToString::to_string).collect();
+        let listed = self.sources.iter().filter_map(|source| match source {
+            KeySource::Listed { app, at } => Some(format!("{app} (at {at})")),
+            KeySource::Silent { .. } | KeySource::Recorded { .. } => None,
+        });
+        let listed: Vec<String> = listed.collect();
+        if self.drift.is_empty() && !listed.is_empty() {
+            lines.push(format!("Braze lists what it should list for {}.", listed.join(", ")));
+        }
+        let rotating = self.rotating.iter().map(|ring| {
+            format!("A rotation of ring {ring} is in progress, and what it is going to change is no difference: `countersign rotate status --ring {ring}`.")
+        });
+        lines.extend(rotating);
+        let recorded = self.sources.iter().filter(|source| matches!(source, KeySource::Recorded { .. }));
+        lines.extend(recorded.map(ToString::to_string));
+        f.write_str(&lines.join("\n"))
+    }
 }
 
 impl BrazeDiff {
@@ -60,7 +108,7 @@ impl BrazeDiff {
 fn keys_of_app(observed: &Observed, app: &AppSnapshot, drift: &[Drift]) -> Vec<BrazeKey> {
     if app.listing == Listing::Attested {
         let attested = app.publications.iter().filter(|(_, known)| known.shown.is_some());
-        return attested.map(|(kid, _)| unlisted(&observed.snapshot, app, kid, "attested")).collect();
+        return attested.map(|(kid, _)| unlisted(&observed.snapshot, app, kid, "recorded")).collect();
     }
     let missing = drift.iter().filter_map(|drift| match drift {
         Drift::Missing { app: at, kid } if *at == app.app => Some(unlisted(&observed.snapshot, app, kid, "missing")),
@@ -88,6 +136,7 @@ fn unlisted(snapshot: &Snapshot, app: &AppSnapshot, kid: &Kid, is: &'static str)
 
 fn key(snapshot: &Snapshot, app: &AppSnapshot, kid: Option<Kid>, is: &'static str) -> BrazeKey {
     let state = kid.as_ref().and_then(|kid| snapshot.key(kid)).map(|key| key.record.state.as_str());
+    let since = kid.as_ref().and_then(|kid| app.publications.get(kid)).and_then(|known| known.shown);
     let (ring, app) = (snapshot.ring.clone(), app.app.clone());
-    BrazeKey { ring, app, id: None, kid, is, state, primary: false, description: String::new() }
+    BrazeKey { ring, app, id: None, kid, is, state, primary: false, description: String::new(), since }
 }

@@ -4,6 +4,7 @@
 mod braze_keys;
 mod compromise;
 mod report;
+mod sources;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -19,8 +20,8 @@ use crate::{
         spki::Fingerprint,
     },
     rotate::{
-        Drift, Observer, Ring, RotateError, Rotator, StepPhase, drift,
-        plan::{self, Blocker, Next},
+        Observer, Ring, RotateError, Rotator, StepPhase, drift,
+        plan::{self, Blocker, Next, Snapshot},
     },
     store::StoreError,
 };
@@ -28,11 +29,14 @@ use crate::{
 pub use braze_keys::{BrazeDiff, BrazeKey, BrazeKeys};
 pub use compromise::{CompromiseForecast, Consequences};
 pub use report::{Outcome, RingOutcome, RingPlan, RingStatus, StepReport};
+pub use sources::{KeySource, RecordedKey};
 
 /// Maximal number of reconciliations of a ring with [`Patience::Short`].
 const SHORT_ROUNDS: u32 = 12;
 /// Lines of the audit log that a status shows.
 const STATUS_EVENTS: u32 = 10;
+/// Lines of the audit log in which the source of a record is looked for; a rotation of an app has some ten.
+const SOURCE_EVENTS: u32 = 1000;
 
 /// Operators' operations on the rotation of rings.
 pub struct Rotations {
@@ -115,10 +119,11 @@ impl Rotations {
     /// Forecast of [`Rotations::run`]; changes nothing.
     pub async fn plan(&self, name: &RingName) -> Result<RingPlan, RingError> {
         let mut snapshot = self.rotator.observe(self.find(name)?).await?.snapshot;
+        let sources = self.sources(&snapshot).await?;
         if snapshot.goal == Goal::Idle {
             snapshot.goal = Goal::Rotating;
         }
-        Ok(RingPlan { ring: name.clone(), plan: plan::forecast(&snapshot) })
+        Ok(RingPlan { ring: name.clone(), plan: plan::forecast(&snapshot), sources })
     }
 
     /// Begins a rotation, or continues the one in progress.
@@ -190,7 +195,9 @@ impl Rotations {
     pub async fn braze_keys(&self, rings: &[RingName]) -> Result<BrazeKeys, RingError> {
         let mut keys = BrazeKeys::default();
         for ring in rings {
-            keys.add(&self.rotator.observe(self.find(ring)?).await?);
+            let observed = self.rotator.observe(self.find(ring)?).await?;
+            let sources = self.sources(&observed.snapshot).await?;
+            keys.add(&observed, &sources);
         }
         Ok(keys)
     }
@@ -199,18 +206,23 @@ impl Rotations {
     pub async fn braze_diff(&self, rings: &[RingName]) -> Result<BrazeDiff, RingError> {
         let mut diff = BrazeDiff::default();
         for ring in rings {
-            diff.drift.extend(self.drift(ring).await?);
+            let snapshot = self.rotator.observe(self.find(ring)?).await?.snapshot;
+            diff.drift.extend(drift(&snapshot));
+            diff.rotating.extend((snapshot.goal != Goal::Idle).then(|| ring.clone()));
+            diff.sources.extend(self.sources(&snapshot).await?);
         }
         Ok(diff)
     }
 
-    pub(super) async fn drift(&self, name: &RingName) -> Result<Vec<Drift>, RingError> {
-        Ok(drift(&self.rotator.observe(self.find(name)?).await?.snapshot))
+    /// Returns the apps of a ring that have no workspace, so that operators add and delete their keys.
+    pub fn apps_by_hand(&self, name: &RingName) -> Result<Vec<AppName>, RingError> {
+        let by_hand = self.find(name)?.apps.iter().filter(|app| app.at_braze.is_none());
+        Ok(by_hand.map(|app| app.app.clone()).collect())
     }
 
-    /// Returns true where any app of the ring has a workspace, so that Braze can be asked about it.
-    pub(super) fn has_workspace(&self, name: &RingName) -> bool {
-        self.find(name).is_ok_and(|ring| ring.apps.iter().any(|app| app.at_braze.is_some()))
+    async fn sources(&self, snapshot: &Snapshot) -> Result<Vec<KeySource>, StoreError> {
+        let events = self.rotator.store.audit_log(Some(&snapshot.ring), SOURCE_EVENTS).await?;
+        Ok(sources::sources(snapshot, &events))
     }
 
     /// Reconciles a ring until nothing is left or the patience ends. A service may do the same at the same time.

@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::sources::KeySource;
 use crate::{
     clock::UnixMillis,
     domain::{ids::RingName, rotation::AuditEvent},
@@ -30,6 +31,8 @@ impl StepReport {
 pub struct RingPlan {
     pub ring: RingName,
     pub plan: Forecast,
+    /// Source of what is known about the keys of each app at Braze.
+    pub sources: Vec<KeySource>,
 }
 
 /// State of a ring at the end of an operation.
@@ -45,13 +48,22 @@ pub enum Outcome {
     BrazeSilent,
 }
 
+impl RingPlan {
+    /// Returns true where the forecast ends because Braze does not answer for an app.
+    pub fn is_silent(&self) -> bool {
+        has_silent(&self.plan.stuck)
+    }
+}
+
+fn has_silent(blockers: &[Blocker]) -> bool {
+    blockers.iter().any(|one| matches!(one, Blocker::Silent { .. }))
+}
+
 impl Outcome {
     fn of(next: &Next) -> Self {
         match next {
             Next::Idle { .. } => Self::Done,
-            Next::Wait { blockers, .. } if blockers.iter().any(|one| matches!(one, Blocker::Silent { .. })) => {
-                Self::BrazeSilent
-            }
+            Next::Wait { blockers, .. } if has_silent(blockers) => Self::BrazeSilent,
             Next::Wait { .. } | Next::Do { .. } => Self::Waiting,
         }
     }

@@ -5,7 +5,10 @@ use super::{
     snapshot::{AppSnapshot, Entry, Listing, Snapshot},
     step::{Blocker, Step},
 };
-use crate::domain::{ids::Kid, key::KeyState};
+use crate::{
+    clock::UnixMillis,
+    domain::{ids::Kid, key::KeyState, rotation::Goal},
+};
 
 /// Makes the active key the primary of every app. Where an app does not list it, another key of ours replaces a primary
 /// that must be withdrawn.
@@ -17,7 +20,18 @@ pub(super) fn promote(snapshot: &Snapshot) -> RuleOutcome {
             return Do(Step::Promote { app: app.app.clone(), kid, id: entry.id.clone() });
         }
     }
-    RuleOutcome::CLEAR
+    Blocked(unfinished(snapshot))
+}
+
+/// Returns a blocker for each app without a list now: nothing shows that it holds what it should, so that the rotation
+/// is not finished.
+fn unfinished(snapshot: &Snapshot) -> Vec<Blocker> {
+    let silent = snapshot.apps.iter().filter(|_| snapshot.goal == Goal::CleaningUp);
+    let blocker = |app: &AppSnapshot| match &app.listing {
+        Listing::Silent(why) => Some(Blocker::Silent { app: app.app.clone(), why: why.clone() }),
+        Listing::Shown(_) | Listing::Attested => None,
+    };
+    silent.filter_map(blocker).collect()
 }
 
 /// Returns the entry that should be an app's primary, where there is a reason to set it.
@@ -32,14 +46,9 @@ fn wanted_primary<'a>(snapshot: &Snapshot, app: &'a AppSnapshot) -> Option<&'a E
         return Some(entry);
     }
     let primary = app.entries().iter().find(|entry| entry.primary)?;
-    must_be_withdrawn(snapshot, primary.kid.as_ref()?).then_some(())?;
+    snapshot.must_be_withdrawn(primary.kid.as_ref()?).then_some(())?;
     let staying = [KeyState::Published, KeyState::Retiring];
     staying.into_iter().flat_map(|state| snapshot.in_state(state)).find_map(|key| best(&key.record.kid))
-}
-
-/// Returns whether a key must be deleted at Braze.
-fn must_be_withdrawn(snapshot: &Snapshot, kid: &Kid) -> bool {
-    snapshot.key(kid).is_some_and(|key| matches!(key.record.state, KeyState::Retired | KeyState::Compromised))
 }
 
 /// Deletes at Braze the keys that must be withdrawn, and second copies.
@@ -52,6 +61,9 @@ pub(super) fn withdraw(snapshot: &Snapshot) -> RuleOutcome {
                     entries.iter().filter(|entry| is_surplus(snapshot, app, entry)).partition(|entry| entry.primary);
                 if let Some((entry, kid)) = free.first().and_then(|entry| Some((entry, entry.kid.clone()?))) {
                     return Do(Step::Withdraw { app: app.app.clone(), kid, id: entry.id.clone() });
+                }
+                if let Some(step) = unlisted(snapshot, app) {
+                    return Do(step);
                 }
                 let kids = stuck.into_iter().filter_map(|entry| entry.kid.clone());
                 blockers.extend(kids.map(|kid| Blocker::Primary { app: app.app.clone(), kid }));
@@ -75,20 +87,29 @@ fn is_surplus(snapshot: &Snapshot, app: &AppSnapshot, entry: &Entry) -> bool {
     let Some(kid) = entry.kid.as_ref().filter(|kid| snapshot.key(kid).is_some()) else { return false };
     let copies = || app.entries().iter().filter(|other| other.kid.as_ref() == Some(kid));
     let kept = copies().find(|copy| copy.primary).or_else(|| copies().next());
-    must_be_withdrawn(snapshot, kid) || kept.is_some_and(|kept| kept.id != entry.id)
+    snapshot.must_be_withdrawn(kid) || kept.is_some_and(|kept| kept.id != entry.id)
+}
+
+/// Deletes by its id a key that must be withdrawn, that Braze was asked to add, and that it has not listed for the soak.
+fn unlisted(snapshot: &Snapshot, app: &AppSnapshot) -> Option<Step> {
+    let late = |asked: UnixMillis| snapshot.settled(asked) <= snapshot.now;
+    let mut known = app.publications.iter().filter(|(kid, known)| {
+        snapshot.must_be_withdrawn(kid) && app.unlisted_id(kid).is_some() && known.asked.is_none_or(late)
+    });
+    let (kid, id) = known.find_map(|(kid, _)| Some((kid.clone(), app.unlisted_id(kid)?.clone())))?;
+    Some(Step::Withdraw { app: app.app.clone(), kid, id })
 }
 
 /// Returns a blocker for each key that must be withdrawn, that Braze was asked to add, and that may still appear in the
 /// list.
 fn unsettled(snapshot: &Snapshot, app: &AppSnapshot) -> Vec<Blocker> {
-    let coming =
-        app.publications.iter().filter(|(kid, _)| must_be_withdrawn(snapshot, kid) && app.entry(kid).is_none());
-    let until = coming.filter_map(|(kid, known)| Some((kid, known.asked?.plus(snapshot.settling()))));
+    let coming = app.publications.iter().filter(|(kid, _)| snapshot.must_be_withdrawn(kid) && app.entry(kid).is_none());
+    let until = coming.filter_map(|(kid, known)| Some((kid, snapshot.settled(known.asked?))));
     let until = until.filter(|(_, until)| snapshot.now < *until);
     until.map(|(kid, until)| Blocker::Settling { app: app.app.clone(), kid: kid.clone(), until }).collect()
 }
 
 /// Returns the keys that must be withdrawn and were last shown to be at an app.
 fn shown_and_to_be_withdrawn<'a>(snapshot: &'a Snapshot, app: &'a AppSnapshot) -> impl Iterator<Item = &'a Kid> {
-    app.publications.keys().filter(|kid| app.shown(kid).is_some() && must_be_withdrawn(snapshot, kid))
+    app.publications.keys().filter(|kid| app.shown(kid).is_some() && snapshot.must_be_withdrawn(kid))
 }

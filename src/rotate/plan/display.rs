@@ -11,7 +11,7 @@ use crate::domain::{ids::Kid, key::KeyState, rotation::Goal};
 /// Returns the reason why a step is to be done now.
 pub(super) fn reason(snapshot: &Snapshot, step: &Step) -> String {
     match step {
-        Step::Note { .. } => "this is what Braze lists now".to_owned(),
+        Step::Note { observations } => note(observations),
         Step::Begin if snapshot.is_emergency() => "no key signs for this ring".to_owned(),
         Step::Begin => "the key that signs has done so for as long as the policy allows".to_owned(),
         Step::Generate => generate(snapshot),
@@ -19,7 +19,7 @@ pub(super) fn reason(snapshot: &Snapshot, step: &Step) -> String {
             "its tokens are alive, and the app does not list it: they are rejected there".to_owned()
         }
         Step::Publish { .. } => "a key signs only after Braze was shown to hold it".to_owned(),
-        Step::Prove { .. } => "every app of the ring is shown to hold it: nodes may load it".to_owned(),
+        Step::Prove { .. } => "every app of the ring is shown or attested to hold it: nodes may load it".to_owned(),
         Step::Activate { .. } if snapshot.is_emergency() => {
             "no key signs: every app holds this one and every node has loaded it; the usual soak is left out".to_owned()
         }
@@ -31,6 +31,19 @@ pub(super) fn reason(snapshot: &Snapshot, step: &Step) -> String {
         Step::Destroy { .. } => "no token of it can be alive".to_owned(),
         Step::Finish => "nothing is left to do".to_owned(),
     }
+}
+
+fn note(observations: &[Observation]) -> String {
+    let is_assumed = |observation: &&Observation| matches!(observation, Observation::Assumed { .. });
+    let assumed = observations.iter().filter(is_assumed).count();
+    let mut reasons = Vec::new();
+    if assumed < observations.len() {
+        reasons.push("Braze's list shows it");
+    }
+    if assumed > 0 {
+        reasons.push("Braze is not asked about an app without a workspace, and no operator has attested the key");
+    }
+    reasons.join("; ")
 }
 
 fn generate(snapshot: &Snapshot) -> String {
@@ -63,6 +76,14 @@ fn short(kid: &Kid) -> &str {
     kid.as_str().get(..8).unwrap_or(kid.as_str())
 }
 
+/// Replaces the ids of simulated keys, which are nobody's: the keys are still to be made, and get other ids.
+pub(super) fn name_new_keys(text: &str, new: &[Kid]) -> String {
+    let names = [("the new key", "NEW"), ("the standby key", "STANDBY")];
+    new.iter().zip(names).fold(text.to_owned(), |text, (kid, (name, argument))| {
+        text.replace(&format!("key {}", short(kid)), name).replace(short(kid), argument)
+    })
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -91,8 +112,16 @@ impl fmt::Display for Observation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shown { app, kid, .. } => write!(f, "app {app} lists key {}", short(kid)),
-            Self::Assumed { app, kid } => write!(f, "app {app} holds key {}, which signs", short(kid)),
+            Self::Assumed { app, kid } => {
+                write!(f, "app {app} is taken to hold key {}, because it signs", short(kid))
+            }
+            Self::Attested { app, kid } => {
+                write!(f, "an operator attests by its fingerprint that app {app} holds key {}", short(kid))
+            }
             Self::Gone { app, kid } => write!(f, "app {app} no longer lists key {}", short(kid)),
+            Self::Removed { app, kid } => {
+                write!(f, "an operator attests that key {} is deleted at Braze for app {app}", short(kid))
+            }
         }
     }
 }
@@ -108,13 +137,18 @@ impl fmt::Display for Blocker {
                 "Braze was asked to add key {} for app {app} and does not list it yet; it may appear until {until}",
                 short(kid)
             ),
+            Self::Unlisted { app, kid, id, asked } => write!(
+                f,
+                "Braze answered at {asked} that it added key {} for app {app} (Braze's id {id}), and has not listed it since; look in the dashboard: `countersign braze keys apply` asks again, and withdraws what is there twice",
+                short(kid)
+            ),
             Self::Tokens { kid, until } => write!(f, "tokens of key {} are alive until {until}", short(kid)),
             Self::Nodes { kid, nodes } => {
                 write!(f, "these nodes have not loaded key {} yet: {}", short(kid), nodes.join(", "))
             }
             Self::Paste { app, kid } => write!(
                 f,
-                "add the public key {} at Braze for app {app} (`countersign keys public {}`), then `countersign keys confirm {} --fingerprint …`",
+                "add key {} at Braze for app {app} (`countersign keys public {}`), then `countersign keys confirm {} --fingerprint …`",
                 short(kid),
                 short(kid),
                 short(kid)
@@ -125,7 +159,7 @@ impl fmt::Display for Blocker {
                 short(kid),
                 short(kid)
             ),
-            Self::Silent { app, why } => write!(f, "Braze does not answer for app {app}: {why}"),
+            Self::Silent { app, why } => write!(f, "app {app} waits for Braze: {why}"),
             Self::Full { app } => write!(
                 f,
                 "app {app} holds three keys, as many as Braze takes: delete one there that is not ours (`countersign braze keys diff`)"

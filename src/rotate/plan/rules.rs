@@ -21,7 +21,13 @@ pub fn next(snapshot: &Snapshot) -> Next {
     for rule in RULES {
         match rule(snapshot) {
             Do(step) => return with_reason(snapshot, step),
-            Blocked(more) => blockers.extend(more),
+            Blocked(more) => {
+                for blocker in more {
+                    if !blockers.contains(&blocker) {
+                        blockers.push(blocker);
+                    }
+                }
+            }
         }
     }
     if blockers.is_empty() && snapshot.goal == Goal::CleaningUp {
@@ -62,6 +68,8 @@ fn observations(snapshot: &Snapshot, app: &AppSnapshot) -> Vec<Observation> {
     };
     let new = entries.iter().filter_map(|entry| {
         let kid = entry.kid.as_ref().filter(|kid| snapshot.key(kid).is_some() && !is_shown(kid))?;
+        // Of two copies the first one is recorded.
+        app.entry(kid).filter(|first| first.id == entry.id)?;
         Some(Observation::Shown { app: app.app.clone(), kid: kid.clone(), id: entry.id.clone() })
     });
     let gone = app.publications.keys().filter(|kid| is_shown(kid) && app.entry(kid).is_none());
@@ -93,17 +101,20 @@ fn repair(snapshot: &Snapshot) -> RuleOutcome {
     if snapshot.goal == Goal::Idle {
         return RuleOutcome::CLEAR;
     }
+    let mut blockers = Vec::new();
     let alive = [KeyState::Active, KeyState::Retiring].into_iter().flat_map(|state| snapshot.in_state(state));
     for key in alive {
         for app in snapshot.apps.iter().filter(|app| matches!(app.listing, Listing::Shown(_))) {
-            if app.entry(&key.record.kid).is_none()
-                && let Do(step) = publish_at(snapshot, app, &key.record.kid)
-            {
-                return Do(step);
+            if app.entry(&key.record.kid).is_some() {
+                continue;
+            }
+            match publish_at(snapshot, app, &key.record.kid) {
+                Do(step) => return Do(step),
+                Blocked(more) => blockers.extend(more),
             }
         }
     }
-    RuleOutcome::CLEAR
+    Blocked(blockers)
 }
 
 /// Publishes the next key and activates it.
@@ -167,10 +178,13 @@ fn publish_at(snapshot: &Snapshot, app: &AppSnapshot, kid: &Kid) -> RuleOutcome 
         return Blocked(vec![Blocker::Silent { app: name, why: why.clone() }]);
     }
     let asked = app.publications.get(kid).and_then(|known| known.asked);
-    if let Some(until) = asked.map(|asked| asked.plus(snapshot.settling())).filter(|until| snapshot.now < *until) {
+    if let Some(until) = asked.map(|asked| snapshot.settled(asked)).filter(|until| snapshot.now < *until) {
         return Blocked(vec![Blocker::Settling { app: name, kid: kid.clone(), until }]);
     }
-    if app.slots_taken(snapshot.now.minus(snapshot.settling())) >= SLOTS {
+    if let Some((id, asked)) = app.unlisted_id(kid).zip(asked) {
+        return Blocked(vec![Blocker::Unlisted { app: name, kid: kid.clone(), id: id.clone(), asked }]);
+    }
+    if app.slots_taken(snapshot.now.minus(snapshot.policy.soak)) >= SLOTS {
         return Blocked(vec![Blocker::Full { app: name }]);
     }
     match app.listing {

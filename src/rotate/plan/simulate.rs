@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
+    display::name_new_keys,
     rules::{due, next},
     snapshot::{Entry, KeySnapshot, Listing, Snapshot},
     step::{Blocker, Next, Observation, Step},
@@ -48,16 +49,27 @@ pub struct Forecast {
     pub stuck: Vec<Blocker>,
 }
 
-/// Simulates the plan until nothing is left to do.
+/// Simulates the plan until nothing is left to do. Keys that are still to be made have no id in it.
 pub fn forecast(snapshot: &Snapshot) -> Forecast {
-    let mut snapshot = snapshot.clone();
+    let mut simulated = snapshot.clone();
+    let mut forecast = simulate_all(&mut simulated);
+    let is_new = |kid: &&Kid| snapshot.key(kid).is_none();
+    let new: Vec<Kid> = simulated.keys.iter().map(|key| &key.record.kid).filter(is_new).cloned().collect();
+    for line in &mut forecast.lines {
+        line.what = name_new_keys(&line.what, &new);
+        line.why = name_new_keys(&line.why, &new);
+    }
+    forecast
+}
+
+fn simulate_all(snapshot: &mut Snapshot) -> Forecast {
     let mut lines = Vec::new();
     for _ in 0..LONGEST {
         let line = |what: String, why: String, waits| Planned { at: snapshot.now, what, why, waits };
-        match next(&snapshot) {
+        match next(snapshot) {
             Next::Do { step, reason } => {
                 lines.push(line(step.to_string(), reason, false));
-                simulate(&mut snapshot, &step);
+                simulate(snapshot, &step);
                 // The next rotation is another forecast.
                 if step == Step::Finish {
                     break;
@@ -67,14 +79,14 @@ pub fn forecast(snapshot: &Snapshot) -> Forecast {
                 // Nodes load a key within seconds, which needs no line of its own.
                 let shown = blockers.iter().filter(|blocker| !matches!(blocker, Blocker::Nodes { .. }));
                 lines.extend(shown.map(|blocker| line(blocker.to_string(), String::new(), true)));
-                if !simulate_waiting(&mut snapshot, &blockers, until) {
+                if !simulate_waiting(snapshot, &blockers, until) {
                     return Forecast { lines, due: None, stuck: blockers };
                 }
             }
             Next::Idle { due } => return Forecast { lines, due, stuck: Vec::new() },
         }
     }
-    Forecast { lines, due: due(&snapshot), stuck: Vec::new() }
+    Forecast { lines, due: due(snapshot), stuck: Vec::new() }
 }
 
 /// Changes the snapshot as a successful step does.
@@ -98,8 +110,13 @@ pub fn simulate(snapshot: &mut Snapshot, step: &Step) {
                 }
             });
         }
-        Step::Withdraw { app, id, .. } => {
+        Step::Withdraw { app, kid, id } => {
             change_list(snapshot, app, |entries| entries.retain(|entry| entry.id != *id));
+            if let Some(app) = snapshot.apps.iter_mut().find(|known| known.app == *app)
+                && app.unlisted_id(kid) == Some(id)
+            {
+                app.publications.remove(kid);
+            }
         }
         Step::Destroy { kid } => {
             snapshot.keys.iter_mut().filter(|key| key.record.kid == *kid).for_each(|key| key.destroyed = true);
@@ -120,17 +137,12 @@ pub fn simulate(snapshot: &mut Snapshot, step: &Step) {
 
 /// Changes the publications as an observation says.
 pub fn record(snapshot: &mut Snapshot, observation: &Observation) {
-    let now = snapshot.now;
-    let (Observation::Shown { app, kid, .. } | Observation::Assumed { app, kid } | Observation::Gone { app, kid }) =
-        observation;
+    let after = snapshot.publication_after(observation);
+    let (app, kid) = observation.subject();
     let Some(app) = snapshot.apps.iter_mut().find(|known| known.app == *app) else { return };
-    match observation {
-        Observation::Shown { id, .. } => {
-            let known = app.publications.entry(kid.clone()).or_default();
-            (known.shown, known.braze_id) = (Some(now), Some(id.clone()));
-        }
-        Observation::Assumed { .. } => app.publications.entry(kid.clone()).or_default().shown = Some(now),
-        Observation::Gone { .. } => drop(app.publications.remove(kid)),
+    match after {
+        Some(after) => drop(app.publications.insert(kid.clone(), after)),
+        None => drop(app.publications.remove(kid)),
     }
 }
 
@@ -169,11 +181,11 @@ fn simulate_waiting(snapshot: &mut Snapshot, blockers: &[Blocker], until: Option
         helped |= match blocker {
             Blocker::Nodes { kid, .. } => simulate_loaded(snapshot, kid),
             Blocker::Paste { app, kid } => {
-                record(snapshot, &Observation::Assumed { app: app.clone(), kid: kid.clone() });
+                record(snapshot, &Observation::Attested { app: app.clone(), kid: kid.clone() });
                 true
             }
             Blocker::Remove { app, kid } => {
-                record(snapshot, &Observation::Gone { app: app.clone(), kid: kid.clone() });
+                record(snapshot, &Observation::Removed { app: app.clone(), kid: kid.clone() });
                 true
             }
             _ => false,

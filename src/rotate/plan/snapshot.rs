@@ -1,12 +1,10 @@
 //! State of one ring at one time, and queries on it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::step::Observation;
 use crate::{
     clock::UnixMillis,
     domain::{
@@ -19,10 +17,6 @@ use crate::{
 
 /// Number of keys that an app of Braze holds at most (Braze, "SDK authentication").
 pub const SLOTS: usize = 3;
-
-/// Time that an unanswered publication is waited for while no key signs; Braze's calls usually become consistent in
-/// 100 ms (Braze, "API limits").
-const EMERGENCY_SETTLING: Duration = Duration::from_secs(10);
 
 /// Key of the ring, with the facts that the plan needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,9 +134,48 @@ impl Snapshot {
         ready(KeyState::Published).or_else(|| ready(KeyState::Retiring))
     }
 
-    /// Returns the time that an unanswered publication may take to appear in a list, before it is asked for again.
-    pub(super) fn settling(&self) -> Duration {
-        if self.is_emergency() { self.policy.soak.min(EMERGENCY_SETTLING) } else { self.policy.soak }
+    /// Returns the time until which a key that Braze was asked for at `asked` may appear in its list. Also while no key
+    /// signs: a second request would make a duplicate, and duplicates use up the slots of the app.
+    pub(super) fn settled(&self, asked: UnixMillis) -> UnixMillis {
+        asked.plus(self.policy.soak)
+    }
+
+    /// Returns whether a key must be deleted at Braze.
+    pub(super) fn must_be_withdrawn(&self, kid: &Kid) -> bool {
+        self.key(kid).is_some_and(|key| matches!(key.record.state, KeyState::Retired | KeyState::Compromised))
+    }
+
+    /// Returns the record of a key at an app after an observation; `None`: there is no record of it any more.
+    pub fn publication_after(&self, observation: &Observation) -> Option<Publication> {
+        let (app, kid) = observation.subject();
+        let app = self.apps.iter().find(|known| known.app == *app);
+        let known = app.and_then(|app| app.publications.get(kid));
+        let asked = known.and_then(|known| known.asked);
+        let shown = Some(self.now);
+        match observation {
+            Observation::Shown { id, .. } => Some(Publication { asked, shown, braze_id: Some(id.clone()) }),
+            Observation::Assumed { .. } => Some(Publication { asked: None, shown, braze_id: None }),
+            Observation::Attested { .. } => {
+                let shown = known.and_then(|known| known.shown).or(shown);
+                Some(Publication { asked: None, shown, braze_id: None })
+            }
+            Observation::Removed { .. } => None,
+            // Lists of Braze may differ for a while, so that the request still counts.
+            Observation::Gone { .. } => asked
+                .filter(|asked| self.now < self.settled(*asked) && !self.must_be_withdrawn(kid))
+                .map(|asked| Publication { asked: Some(asked), ..Publication::default() }),
+        }
+    }
+
+    /// Returns the keys that Braze gave an id when it was asked to add them, and has not listed for the soak.
+    pub(in crate::rotate) fn unlisted(&self) -> Vec<Observation> {
+        let of_app = |app: &AppSnapshot| -> Vec<Observation> {
+            let late = app.publications.iter().filter(|(kid, known)| {
+                app.unlisted_id(kid).is_some() && known.asked.is_none_or(|asked| self.settled(asked) <= self.now)
+            });
+            late.map(|(kid, _)| Observation::Gone { app: app.app.clone(), kid: kid.clone() }).collect()
+        };
+        self.apps.iter().flat_map(of_app).collect()
     }
 }
 
@@ -176,12 +209,21 @@ impl AppSnapshot {
         }
     }
 
-    /// Returns the number of slots in use. A slot that was asked for after `settled_before` counts, even while it is
-    /// not listed.
+    /// Returns Braze's id of a key that Braze has not listed since it answered with the id.
+    pub(in crate::rotate) fn unlisted_id(&self, kid: &Kid) -> Option<&String> {
+        let known = self.publications.get(kid).filter(|known| known.shown.is_none() && self.entry(kid).is_none())?;
+        known.braze_id.as_ref()
+    }
+
+    /// Returns the number of slots in use. A slot that was asked for after `settled_before`, or that Braze gave an id,
+    /// counts, even while it is not listed.
     pub(super) fn slots_taken(&self, settled_before: UnixMillis) -> usize {
-        let counts = |(kid, publication): &(&Kid, &Publication)| match self.listing {
-            Listing::Attested => publication.shown.is_some(),
-            _ => self.entry(kid).is_none() && publication.asked.is_some_and(|asked| asked > settled_before),
+        let counts = |(kid, publication): &(&Kid, &Publication)| {
+            if self.listing == Listing::Attested {
+                return publication.shown.is_some();
+            }
+            let may_appear = publication.asked.is_some_and(|asked| asked > settled_before);
+            self.unlisted_id(kid).is_some() || (self.entry(kid).is_none() && may_appear)
         };
         self.entries().len() + self.publications.iter().filter(counts).count()
     }

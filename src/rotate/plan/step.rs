@@ -56,10 +56,27 @@ pub enum Observation {
         /// Braze's id of the key.
         id: String,
     },
-    /// The app holds the key, because it signs or because an operator attests it; no list proves it.
+    /// The app is taken to hold the key, because it signs; nothing proves it.
     Assumed { app: AppName, kid: Kid },
+    /// An operator attests by the key's fingerprint that the app holds it.
+    Attested { app: AppName, kid: Kid },
     /// The app does not list the key any more.
     Gone { app: AppName, kid: Kid },
+    /// An operator attests that the key is deleted at the app.
+    Removed { app: AppName, kid: Kid },
+}
+
+impl Observation {
+    /// Returns the app and the key that the observation is about.
+    pub fn subject(&self) -> (&AppName, &Kid) {
+        match self {
+            Self::Shown { app, kid, .. }
+            | Self::Assumed { app, kid }
+            | Self::Attested { app, kid }
+            | Self::Gone { app, kid }
+            | Self::Removed { app, kid } => (app, kid),
+        }
+    }
 }
 
 /// Reason why nothing can be done now.
@@ -70,6 +87,15 @@ pub enum Blocker {
     Soak { kid: Kid, until: UnixMillis },
     /// Braze was asked to add the key, and does not list it yet; from `until` on it is asked again.
     Settling { app: AppName, kid: Kid, until: UnixMillis },
+    /// Braze answered that it added the key, and has not listed it for the soak; an operator has it asked for again.
+    Unlisted {
+        app: AppName,
+        kid: Kid,
+        /// Braze's id of the key.
+        id: String,
+        /// Time of the request.
+        asked: UnixMillis,
+    },
     /// Tokens of the key are valid, margin included.
     Tokens { kid: Kid, until: UnixMillis },
     /// Some nodes have not loaded the key.

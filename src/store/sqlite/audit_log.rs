@@ -26,17 +26,21 @@ pub(super) fn newest(c: &Connection, ring: Option<&RingName>, limit: u32) -> rus
     c.prepare_cached(sql)?.query_map(params![ring.map(RingName::as_str), limit], event_of)?.collect()
 }
 
-/// Returns whether the last event about the same key at the same app has the same action: a step was tried again.
-/// Refusals, and events about no key, are never repetitions.
+/// Returns whether the last event about the same key at the same app has the same action and reason: a step was tried
+/// again. Refusals, and events about no key, are never repetitions, nor is what another actor saw or attested.
 fn is_repetition(c: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
     if event.action == AuditAction::Refused || event.kid.is_none() {
         return Ok(false);
     }
-    let sql = "SELECT action FROM audit_log WHERE ring = ?1 AND kid IS ?2 AND app IS ?3 ORDER BY seq DESC LIMIT 1";
+    let sql = "SELECT action, why, actor FROM audit_log WHERE ring = ?1 AND kid IS ?2 AND app IS ?3 ORDER BY seq DESC LIMIT 1";
     let (kid, app) = subject(event);
     let values = params![event.ring.as_str(), kid, app];
-    let last: Option<String> = c.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?;
-    Ok(last.as_deref() == Some(event.action.as_str()))
+    let is_same = |row: &Row<'_>| {
+        let (action, why, actor): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let by_same = event.action != AuditAction::Published || actor == event.actor;
+        Ok(action == event.action.as_str() && why == event.why && by_same)
+    };
+    Ok(c.prepare_cached(sql)?.query_row(values, is_same).optional()?.unwrap_or(false))
 }
 
 /// The columns `kid` and `app` of an event.

@@ -1,5 +1,5 @@
-//! The store's file. It is readable and writable by its owner only, and is refused where others could read or replace
-//! it.
+//! The store's file. It is made readable and writable by its owner only, and is refused where others could read or
+//! replace it, by the rule of [`crate::files`].
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -9,16 +9,13 @@ use std::{
 };
 
 use super::errors::StoreName;
-use crate::store::StoreError;
+use crate::{
+    files::{Breaches, Rule, Use},
+    store::StoreError,
+};
 
 /// Mode of a new file of the store.
 const OWNER_ONLY: u32 = 0o600;
-/// Mode bits of a folder that let others delete and replace its files, unless the sticky bit is set.
-const WRITABLE_BY_OTHERS: u32 = 0o022;
-/// Mode bits of a file that let others read, write or execute it.
-const OPEN_TO_OTHERS: u32 = 0o077;
-const STICKY: u32 = 0o1000;
-
 /// Files that SQLite keeps beside a store's file while the store is open. A write that is only in a `-wal` file that
 /// was removed is lost, and processes with different `-shm` files do not see each other's locks.
 const WAL_FILES: [&str; 2] = ["-wal", "-shm"];
@@ -93,10 +90,7 @@ pub(super) fn resolve(path: &Path, name: &StoreName) -> Result<PathBuf, StoreErr
     let file = path.file_name().ok_or_else(|| name.unavailable("this is not the path of a file"))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|why| name.unavailable(format!("its folder: {why}")))?;
-    let mode = fs::metadata(&folder).map_err(|why| name.unavailable(why))?.mode() & 0o7777;
-    if mode & WRITABLE_BY_OTHERS != 0 && mode & STICKY == 0 {
-        return Err(loose(&folder, mode, mode & !WRITABLE_BY_OTHERS));
-    }
+    judge(&folder, Use::Folder)?;
     Ok(folder.join(file))
 }
 
@@ -120,8 +114,27 @@ fn check_file(path: &Path, name: &StoreName) -> Result<Metadata, StoreError> {
     if !found.is_file() {
         return Err(name.unavailable(format!("{} is not a regular file; symlinks are refused", path.display())));
     }
-    let mode = found.mode() & 0o7777;
-    if mode & OPEN_TO_OTHERS == 0 { Ok(found) } else { Err(loose(path, mode, OWNER_ONLY)) }
+    judge(path, Use::Secret)?;
+    Ok(found)
+}
+
+/// Fails where a path's owner or mode breaks the rule. The file is not opened: to close it would drop SQLite's locks.
+fn judge(path: &Path, purpose: Use) -> Result<(), StoreError> {
+    let breaches = Rule::of_process(false).judge_path(path, purpose);
+    if breaches.is_empty() { Ok(()) } else { Err(StoreError::Access(breaches)) }
+}
+
+/// Breaches of the rule in a store's folder and files.
+pub(in crate::store) fn breaches(path: &Path, rule: &Rule) -> Breaches {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut breaches = rule.judge_path(folder, Use::Folder);
+    // Where there is no store, the files beside it are a stray log: whoever opens or restores the store names that.
+    if !breaches.are_of_owner() && path.exists() {
+        for suffix in [""].into_iter().chain(WAL_FILES) {
+            breaches.extend(rule.judge_path(&with_suffix(path, suffix), Use::Secret));
+        }
+    }
+    breaches
 }
 
 /// Checks SQLite's `-wal` or `-shm` file, if there is one. SQLite gives them the mode of the store's file, so that
@@ -130,16 +143,12 @@ fn check_companion(path: &Path, name: &StoreName) -> Result<(), StoreError> {
     match exists(path) {
         Ok(true) => match check_file(path, name) {
             // Another process deletes these files when it is the last to close the store.
-            Err(StoreError::Unavailable { .. }) if matches!(exists(path), Ok(false)) => Ok(()),
+            Err(_) if matches!(exists(path), Ok(false)) => Ok(()),
             checked => checked.map(drop),
         },
         Ok(false) => Ok(()),
         Err(why) => Err(name.unavailable(why)),
     }
-}
-
-fn loose(path: &Path, mode: u32, wanted: u32) -> StoreError {
-    StoreError::LooseMode { path: path.display().to_string(), mode, wanted }
 }
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

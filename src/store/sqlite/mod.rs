@@ -50,6 +50,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
+pub(super) use self::file::breaches;
 pub use self::restoration::Restoration;
 use self::{
     checkpoint::Checkpointer, draft::Draft, errors::StoreName, file::StoreFile, purge::Sweep, readers::Readers,

@@ -217,6 +217,13 @@ impl Metrics {
         }
     }
 
+    /// Removes the differences of a ring that is no longer compared.
+    pub fn forget_drift(&self, ring: &str, kinds: &[&'static str]) {
+        for kind in kinds {
+            self.braze_drift.remove(&DriftLabels { ring: ring.to_owned(), kind });
+        }
+    }
+
     /// Counts a connection that was opened on the public listener.
     pub fn connection_opened(&self) {
         self.connections.inc();

@@ -70,7 +70,10 @@ fn with_every_series() -> Arc<Metrics> {
     metrics.live_sessions("web", 3);
     metrics.sessions_evicted("web", 2);
     metrics.keys(std::iter::once(("main".to_owned(), "kid".to_owned(), "active", Duration::from_secs(7))));
-    metrics.drift("main", [("unknown_key", 1)]);
+    for ring in ["dropped", "main"] {
+        metrics.drift(ring, [("unknown_key", 1)]);
+    }
+    metrics.forget_drift("dropped", &["unknown_key"]);
     metrics.request("/v1/token/generate", "POST", 200, Duration::from_millis(1));
     metrics
 }

@@ -27,7 +27,9 @@ pub const START: UnixMillis = UnixMillis(1_795_000_000_000);
 /// Fault of the next change that Braze is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is refused or lost before it has an effect.
+    /// It is refused.
+    Refused,
+    /// It is lost before it has an effect.
     Before,
     /// It takes effect, and the answer is lost.
     After,
@@ -73,6 +75,8 @@ pub struct Simulation {
     pub faults: Vec<Fault>,
     /// Time by which a list lags behind.
     pub lag: Duration,
+    /// Times of the requests to add each key to each app that were not refused.
+    pub creates: BTreeMap<(AppName, Kid), Vec<UnixMillis>>,
     counter: u8,
 }
 
@@ -99,6 +103,7 @@ impl Simulation {
             tokens: BTreeMap::new(),
             faults: Vec::new(),
             lag: Duration::ZERO,
+            creates: BTreeMap::new(),
             counter: 0,
         };
         let kid = simulation.make_key();
@@ -193,9 +198,7 @@ impl Simulation {
     fn take(&mut self, snapshot: &Snapshot, step: &Step, dies: bool) {
         match step {
             Step::Publish { app, kid } => {
-                let at = self.at(app);
-                self.apps[at].publications.entry(kid.clone()).or_default().asked = Some(self.now);
-                self.ask_braze(|simulation| simulation.add(at, kid, false));
+                self.publish(app, kid, dies);
                 return;
             }
             Step::Promote { app, id, .. } => {
@@ -209,9 +212,13 @@ impl Simulation {
                     }
                 });
             }
-            Step::Withdraw { app, id, .. } => {
+            Step::Withdraw { app, kid, id } => {
                 let at = self.at(app);
-                self.ask_braze(|simulation| simulation.apps[at].held.retain(|key| key.id != *id));
+                let answered = self.ask_braze(|simulation| simulation.apps[at].held.retain(|key| key.id != *id));
+                let unlisted = self.apps[at].publications.get(kid).is_some_and(|known| known.shown.is_none());
+                if answered && unlisted && !dies {
+                    self.apps[at].publications.remove(kid);
+                }
             }
             Step::Generate if !dies => {
                 let kid = self.make_key();
@@ -242,22 +249,57 @@ impl Simulation {
     }
 
     fn note(&mut self, observation: &Observation) {
-        match observation {
-            Observation::Shown { app, kid, .. } | Observation::Assumed { app, kid } => {
-                let at = self.at(app);
-                self.apps[at].publications.entry(kid.clone()).or_default().shown = Some(self.now);
-            }
-            Observation::Gone { app, kid } => {
-                let at = self.at(app);
-                self.apps[at].publications.remove(kid);
-            }
+        let after = self.snapshot().publication_after(observation);
+        let (app, kid) = observation.subject();
+        let at = self.at(app);
+        match after {
+            Some(after) => drop(self.apps[at].publications.insert(kid.clone(), after)),
+            None => drop(self.apps[at].publications.remove(kid)),
         }
     }
 
-    fn ask_braze(&mut self, effect: impl FnOnce(&mut Self)) {
+    /// Puts the request on record, asks Braze, and puts its answer on record.
+    fn publish(&mut self, app: &AppName, kid: &Kid, dies: bool) {
+        let at = self.at(app);
+        let before = self.apps[at].publications.get(kid).cloned();
+        let asked = Publication { asked: Some(self.now), ..before.clone().unwrap_or_default() };
+        self.apps[at].publications.insert(kid.clone(), asked.clone());
+        if self.faults.last() == Some(&Fault::Refused) {
+            self.faults.pop();
+            match before {
+                _ if dies => {}
+                Some(before) => drop(self.apps[at].publications.insert(kid.clone(), before)),
+                None => drop(self.apps[at].publications.remove(kid)),
+            }
+            return;
+        }
+        let times = self.creates.entry((app.clone(), kid.clone())).or_default();
+        let last = times.last().copied();
+        times.push(self.now);
+        assert!(last.is_none_or(|last| last.plus(self.policy.soak) <= self.now), "asked for twice within the soak");
+        let is_settled = self.lag <= self.policy.soak;
+        let answered = self.ask_braze(|simulation| {
+            assert!(!is_settled || !Self::truly_held(&simulation.apps[at], kid), "a duplicate was made");
+            simulation.add(at, kid, false);
+        });
+        if answered && !dies {
+            let braze_id = self.apps[at].held.last().map(|held| held.id.clone());
+            self.apps[at].publications.insert(kid.clone(), Publication { braze_id, ..asked });
+        }
+    }
+
+    /// Returns whether Braze's answer arrives.
+    fn ask_braze(&mut self, effect: impl FnOnce(&mut Self)) -> bool {
         match self.faults.pop() {
-            Some(Fault::Before) => {}
-            Some(Fault::After) | None => effect(self),
+            Some(Fault::Refused | Fault::Before) => false,
+            Some(Fault::After) => {
+                effect(self);
+                false
+            }
+            None => {
+                effect(self);
+                true
+            }
         }
     }
 
@@ -318,7 +360,7 @@ impl Simulation {
         }
     }
 
-    /// An operator does what manual apps need.
+    /// An operator does what manual apps need, and looks for keys that no list shows.
     pub fn operate(&mut self, blockers: &[Blocker]) {
         for blocker in blockers {
             match blocker {
@@ -330,6 +372,10 @@ impl Simulation {
                 Blocker::Remove { app, kid } => {
                     let at = self.at(app);
                     self.apps[at].held.retain(|held| held.kid != *kid);
+                    self.note(&Observation::Gone { app: app.clone(), kid: kid.clone() });
+                }
+                // Where the dashboard does not show it, it is asked for again.
+                Blocker::Unlisted { app, kid, .. } if !Self::truly_held(&self.apps[self.at(app)], kid) => {
                     self.note(&Observation::Gone { app: app.clone(), kid: kid.clone() });
                 }
                 _ => {}

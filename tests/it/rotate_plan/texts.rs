@@ -34,7 +34,7 @@ fn an_ordinary_rotation_says_why_at_each_step() {
         ("begin", "for as long as the policy allows"),
         ("generate", "no published key to rotate to"),
         ("publish", "only after Braze was shown to hold it"),
-        ("note", "Braze lists now"),
+        ("note", "Braze's list shows it"),
         ("prove", "every app of the ring"),
         ("activate", "for the soak"),
         ("promote", "should be the primary"),
@@ -120,6 +120,8 @@ fn every_step_observation_and_blocker_names_its_key_and_its_app() {
         Observation::Shown { app: app.clone(), kid: kid.clone(), id: id() },
         Observation::Assumed { app: app.clone(), kid: kid.clone() },
         Observation::Gone { app: app.clone(), kid: kid.clone() },
+        Observation::Attested { app: app.clone(), kid: kid.clone() },
+        Observation::Removed { app: app.clone(), kid: kid.clone() },
     ];
     let until = UnixMillis(1_800_000_000_000);
     let blockers = [
@@ -150,7 +152,7 @@ fn every_step_observation_and_blocker_names_its_key_and_its_app() {
     for text in of_an_app.iter().chain(&of_a_key) {
         assert!(text.contains(&kid.as_str()[..8]) && !text.contains(kid.as_str()), "short enough for a line: {text}");
     }
-    for text in [&of_an_app[6], &of_a_key[4], &of_a_key[5]] {
+    for text in [&of_an_app[8], &of_a_key[4], &of_a_key[5]] {
         assert!(text.contains(&until.to_string()), "{text}");
     }
     assert!(of_a_key[6].contains("node-1, node-2"), "{}", of_a_key[6]);
@@ -164,7 +166,7 @@ fn every_step_observation_and_blocker_names_its_key_and_its_app() {
 
 /// Seconds from now, what, and whether it is a wait.
 fn lines(simulation: &Simulation, forecast: &Forecast) -> Vec<(u64, String, bool)> {
-    let kind = |what: &str| what.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let kind = |what: &str| what.replace("the new key", "key").split(' ').take(2).collect::<Vec<_>>().join(" ");
     forecast.lines.iter().map(|line| (line.at.since(simulation.now).as_secs(), kind(&line.what), line.waits)).collect()
 }
 
@@ -213,7 +215,7 @@ fn a_forecast_asks_people_for_what_is_theirs_and_goes_on_as_if_it_were_done() {
     let forecast = super::forecast(&simulation.snapshot());
     assert!(forecast.stuck.is_empty(), "{forecast:#?}");
     let waits: Vec<&str> = forecast.lines.iter().filter(|line| line.waits).map(|line| line.what.as_str()).collect();
-    assert_eq!(waits.iter().filter(|what| what.contains("add the public key")).count(), 1, "{waits:#?}");
+    assert_eq!(waits.iter().filter(|what| what.contains("add the new key at Braze")).count(), 1, "{waits:#?}");
     assert_eq!(waits.iter().filter(|what| what.contains("--deleted")).count(), 1, "{waits:#?}");
     assert_eq!(forecast.lines.last().unwrap().what, Step::Finish.to_string());
 }
@@ -228,7 +230,7 @@ fn a_forecast_ends_at_what_nobody_can_tell_the_end_of() {
     let [Blocker::Silent { app, why }] = &forecast.stuck[..] else { panic!("{forecast:#?}") };
     assert_eq!((app.as_str(), why.as_str()), ("app-1", "down"));
     let last = forecast.lines.last().unwrap();
-    assert!(last.waits && last.what.contains("does not answer"), "{last:?}");
+    assert!(last.waits && last.what.contains("waits for Braze"), "{last:?}");
     assert!(!forecast.lines.iter().any(|line| line.what.starts_with("sign")), "{forecast:#?}");
     assert_eq!(forecast.due, None);
 }

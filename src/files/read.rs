@@ -1,0 +1,83 @@
+//! Reader of a file that a person named. It waits for nobody for ever, and reads no more than a key file may have.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, Mode, OFlags, fstat, open},
+};
+
+use super::{Breaches, Rule, Use};
+use crate::secret::Secret;
+
+/// Largest file with a secret or a key.
+pub const MAX_SECRET_BYTES: usize = 64 * 1024;
+/// Longest wait for somebody who opens a pipe to write to it.
+const WAIT_FOR_WRITER: Duration = Duration::from_secs(2);
+/// Longest wait for bytes of a writer: it may be asking a person for a passphrase.
+const WAIT_FOR_BYTES: Duration = Duration::from_mins(1);
+
+/// Reads a file, or stdin for `-`; returns its bytes, at most one more than `limit`, and the breaches of the rule by its
+/// owner and mode. A pipe, e.g. of `<(command)`, is read while somebody writes to it.
+///
+/// # Errors
+/// The file cannot be opened or read, is no file and no pipe, or nobody writes to the pipe.
+pub fn read_given(path: &Path, limit: usize, rule: &Rule, purpose: Use) -> io::Result<(Secret<Vec<u8>>, Breaches)> {
+    // A buffer that never grows leaves no copy in memory.
+    let mut bytes = Secret::new(Vec::with_capacity(limit + 1));
+    let most = limit as u64 + 1;
+    if path == Path::new("-") {
+        io::stdin().take(most).read_to_end(bytes.expose_mut())?;
+        return Ok((bytes, Breaches::default()));
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty())?);
+    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+        FileType::RegularFile => {
+            let breaches = rule.judge_open(&file, path, purpose)?;
+            file.take(most).read_to_end(bytes.expose_mut())?;
+            Ok((bytes, breaches))
+        }
+        FileType::Fifo => {
+            read_pipe(file, limit, bytes.expose_mut())?;
+            Ok((bytes, Breaches::default()))
+        }
+        FileType::Directory => Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder: name a file in it")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "is neither a file nor a pipe; `-` reads stdin")),
+    }
+}
+
+fn read_pipe(mut pipe: File, limit: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut chunk = zeroize::Zeroizing::new([0; 4096]);
+    while bytes.len() <= limit {
+        match pipe.read(&mut *chunk) {
+            // The writer may not have opened the pipe yet.
+            Ok(0) if bytes.is_empty() => wait(&pipe, WAIT_FOR_WRITER, PollFlags::IN)?,
+            Ok(0) => return Ok(()),
+            Ok(read) => bytes.extend_from_slice(&chunk[..read.min(limit + 1 - bytes.len())]),
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+                wait(&pipe, WAIT_FOR_BYTES, PollFlags::IN | PollFlags::HUP)?;
+            }
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(())
+}
+
+/// Waits for one of these events.
+fn wait(pipe: &File, longest: Duration, events: PollFlags) -> io::Result<()> {
+    let longest = Timespec { tv_sec: longest.as_secs().cast_signed(), tv_nsec: 0 };
+    let mut polled = [PollFd::new(pipe, PollFlags::IN)];
+    poll(&mut polled, Some(&longest))?;
+    if polled[0].revents().intersects(events) {
+        return Ok(());
+    }
+    let text = "is a pipe that nobody writes to: name a file, or use `-` for stdin";
+    Err(io::Error::new(io::ErrorKind::TimedOut, text))
+}
