@@ -2,9 +2,9 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use super::{Ambient, OpenError, Services, installation};
+use super::{Ambient, OpenError, Services, installation, services::guarded_clock};
 use crate::{
-    clock::UnixMillis,
+    clock::{ClockStopped, UnixMillis},
     config::Settings,
     custody,
     domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
@@ -24,9 +24,9 @@ pub enum LiveClients {
 /// Contents of a restored backup that an operator may not want back.
 #[derive(Debug)]
 pub struct Restored {
-    /// Time since the last change in the backup, to the minute.
-    pub age: Duration,
-    /// API keys that are live in the backup.
+    /// Time since the last change in the backup, to the minute, where the clock is right.
+    pub age: Result<Duration, ClockStopped>,
+    /// API keys that are live in the backup; while the clock is stopped, none is taken for expired.
     pub api_keys: Vec<ApiKeyRecord>,
     /// Number of opt-outs. Those made after the backup are lost.
     pub opt_outs: u64,
@@ -44,8 +44,8 @@ impl Services {
     /// the key folder are not its own.
     pub async fn restore(settings: &Settings, backup: &Path, clients: LiveClients) -> Result<Restored, OpenError> {
         let restoration = store::restore(&settings.store(), backup)?;
-        let Ambient { clock, entropy } = Ambient::system();
-        let now = clock.now();
+        let ambient = Ambient::system();
+        let entropy = Arc::clone(&ambient.entropy);
         let copy = restoration.open()?;
         if copy.user_hash_key().await?.is_none() {
             return Err(never_used(backup).into());
@@ -53,9 +53,12 @@ impl Services {
         store::open_user_hash_key(&*copy, &SealingKeys::derive(settings.sealing()), &*entropy).await?;
         let custodian = custody::open(settings.custody(), Metrics::new(), Arc::clone(&entropy))?;
         installation::agree(&*copy, &*custodian, &*entropy).await?;
-        let age = now.since(last_change(&*copy).await?);
+        let clock = guarded_clock(settings, &ambient, &*copy).await?;
+        let (trusted, now) = (clock.trusted_now(), clock.untrusted_now());
+        let last_change = last_change(&*copy).await?;
+        let age = trusted.map(|now| now.since(last_change));
         let mut api_keys = copy.api_keys().await?;
-        api_keys.retain(|key| key.is_live(now));
+        api_keys.retain(|key| trusted.map_or(key.revoked.is_none(), |now| key.is_live(now)));
         if clients == LiveClients::Revoke {
             for key in &api_keys {
                 copy.revoke_api_key(&key.id, now).await?;
@@ -71,12 +74,13 @@ impl Services {
     }
 }
 
-/// Returns the time of the last change. Changes of keys and API keys are not in the store's latest time.
+/// Returns the time of the last change, by the clocks of the nodes that made it: heartbeats record theirs with the floor.
 async fn last_change(store: &dyn Store) -> Result<UnixMillis, StoreError> {
     let (keys, api_keys) = (store.keys().await?, store.api_keys().await?);
     let of_keys = keys.iter().map(|key| key.changed);
     let of_api_keys = api_keys.iter().map(|key| key.revoked.unwrap_or(key.created));
-    Ok(of_keys.chain(of_api_keys).chain([store.latest_time().await?]).max().unwrap_or(UnixMillis(0)))
+    let of_heartbeat = store.clock_record().await?.floor.map(|floor| floor.wall);
+    Ok(of_keys.chain(of_api_keys).chain(of_heartbeat).max().unwrap_or(UnixMillis(0)))
 }
 
 fn never_used(backup: &Path) -> StoreError {

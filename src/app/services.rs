@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{InstallationError, installation, process};
 use crate::{
     braze::{self, BrazeError},
-    clock::{Clock, SystemClock},
+    clock::{Clock, ClockGuard, SystemClock},
     config::Settings,
     custody::{self, Custodian, CustodyError},
     domain::{
@@ -42,7 +42,9 @@ pub struct Services {
     keyring: Arc<Keyring>,
     user_hash: Arc<UserHashKey>,
     metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
+    /// Clock for waits that others ask for; nothing else is judged by it.
+    wall_clock: Arc<dyn Clock>,
+    clock: Arc<ClockGuard>,
     entropy: Arc<dyn Entropy>,
     node: String,
 }
@@ -104,7 +106,8 @@ impl Services {
         let user_hash = store::open_user_hash_key(&*store, &sealing, &*ambient.entropy).await?;
         let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
         installation::agree(&*store, &*custodian, &*ambient.entropy).await?;
-        Self::assemble(store, custodian, user_hash, ambient, metrics)
+        let clock = guarded_clock(settings, &ambient, &*store).await?;
+        Self::assemble(store, custodian, user_hash, ambient, clock, metrics)
     }
 
     /// Opens store and custody to read: nothing is migrated, and a write to the store fails.
@@ -117,7 +120,8 @@ impl Services {
         let user_hash = store::read_user_hash_key(&*store, &SealingKeys::derive(settings.sealing())).await?;
         let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
         installation::compare(&*store, &*custodian).await?;
-        Self::assemble(store, custodian, user_hash, ambient, metrics)
+        let clock = guarded_clock(settings, &ambient, &*store).await?;
+        Self::assemble(store, custodian, user_hash, ambient, clock, metrics)
     }
 
     fn assemble(
@@ -125,12 +129,13 @@ impl Services {
         custodian: Arc<dyn Custodian>,
         user_hash: UserHashKey,
         ambient: Ambient,
+        clock: ClockGuard,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let Ambient { clock, entropy } = ambient;
+        let Ambient { clock: wall_clock, entropy } = ambient;
         let node = process::node_name(random::<2>(&*entropy)?);
-        let (keyring, user_hash) = (Arc::new(Keyring::new()), Arc::new(user_hash));
-        Ok(Self { store, custodian, keyring, user_hash, metrics, clock, entropy, node })
+        let (keyring, user_hash, clock) = (Arc::new(Keyring::new()), Arc::new(user_hash), Arc::new(clock));
+        Ok(Self { store, custodian, keyring, user_hash, metrics, wall_clock, clock, entropy, node })
     }
 
     /// Checks that new sealing secrets open the user-hash key, and seals that key again with their newest version.
@@ -147,7 +152,7 @@ impl Services {
         Ok(Rotator {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custodian),
-            directories: Arc::new(braze::open(settings.braze(), &self.clock)?),
+            directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             clock: Arc::clone(&self.clock),
             actor,
             observer,
@@ -165,7 +170,7 @@ impl Services {
             user_hash: Arc::clone(&self.user_hash),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
-            directories: Arc::new(braze::open(settings.braze(), &self.clock)?),
+            directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             rings: settings.rings_to_rotate(),
             actor: process::operator_name(),
         })
@@ -219,8 +224,8 @@ impl Services {
         &self.metrics
     }
 
-    /// Clock of every module.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
+    /// Guard of the clock, for every module.
+    pub fn clock(&self) -> &Arc<ClockGuard> {
         &self.clock
     }
 
@@ -228,4 +233,17 @@ impl Services {
     pub fn node_name(&self) -> &str {
         &self.node
     }
+}
+
+/// Makes the guard of the clock, with the floor that the store has on record.
+pub(super) async fn guarded_clock(
+    settings: &Settings,
+    ambient: &Ambient,
+    store: &dyn Store,
+) -> Result<ClockGuard, StoreError> {
+    let guard = ClockGuard::new(Arc::clone(&ambient.clock), settings.clock().patience);
+    if let Some(floor) = store.clock_record().await?.floor {
+        guard.set_floor(&floor);
+    }
+    Ok(guard)
 }

@@ -103,7 +103,7 @@ impl Restore {
         let keys = keys.map(|(key, why)| json!({ "kid": key.kid, "ring": key.ring, "state": key.state, "fault": why }));
         json!({
             "restored": self.from,
-            "age_seconds": restored.age.as_secs(),
+            "age_seconds": restored.age.ok().map(|age| age.as_secs()),
             "api_keys": api_keys.collect::<Vec<_>>(),
             "api_keys_revoked": self.revoke_clients,
             "opt_outs": restored.opt_outs,
@@ -112,10 +112,13 @@ impl Restore {
     }
 
     fn text(&self, restored: &Restored) -> String {
+        let as_of = match restored.age {
+            Ok(span) => format!("as it was {} ago", age(span)),
+            Err(stopped) => format!("as it was some time ago ({stopped})"),
+        };
         let mut text = format!(
-            "The store is restored as it was {} ago; every session in it is ended.\n\
+            "The store is restored {as_of}; every session in it is ended.\n\
              {} opt-outs are back. Those set since then are lost: set them again.\n",
-            age(restored.age),
             restored.opt_outs
         );
         let _ = match (restored.api_keys.is_empty(), self.revoke_clients) {

@@ -2,6 +2,7 @@
 
 mod braze;
 mod clients;
+mod clock;
 mod compromise;
 mod config;
 mod confirmation;
@@ -73,6 +74,9 @@ enum Command {
     /// Make, list and revoke API keys of backends
     #[command(subcommand)]
     Clients(clients::ClientsCommand),
+    /// Accept a clock that is not trusted
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// Opt users out and in, list and end their sessions
     #[command(subcommand)]
     Users(users::UsersCommand),
@@ -146,6 +150,7 @@ impl Command {
             Self::Rotate(rotate) => rotate.run(context),
             Self::Braze(braze) => braze.run(context),
             Self::Clients(clients) => clients.run(context),
+            Self::Clock(clock) => clock.run(context),
             Self::Users(users) => users.run(context),
             Self::Token(token) => token.run(context),
             Self::Config(config) => config.run(context),

@@ -19,9 +19,13 @@ const MIN_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Widest networks of proxies that somebody may own: `10.0.0.0/8` and `fc00::/7`.
 const WIDEST_PROXIES: (u8, u8) = (8, 7);
 
+/// Least patience with a clock that was set.
+const MIN_PATIENCE: Duration = Duration::from_mins(1);
+
 /// Checks all sections; returns the apps that have a valid name.
 pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppName, AppPolicy> {
     server(sections, notes);
+    clock(sections, notes);
     store(sections, notes);
     custody(sections, notes);
     if let Some(text) = sections.log.level_error() {
@@ -65,6 +69,12 @@ pub(super) fn server_warnings(sections: &Sections) -> Vec<String> {
         )
     };
     sections.server.trusted_proxies.iter().filter(is_too_wide).map(warning).collect()
+}
+
+fn clock(sections: &Sections, notes: &mut Notes<'_>) {
+    if sections.clock.patience < MIN_PATIENCE {
+        notes.at("clock.patience", "at least \"1m\": a shorter time would trust any step of the clock");
+    }
 }
 
 fn store(sections: &Sections, notes: &mut Notes<'_>) {

@@ -22,7 +22,7 @@ use std::{
 };
 
 use crate::{
-    custody,
+    clock, custody,
     domain::{
         ids::{AppName, RingName},
         missing_key,
@@ -124,6 +124,11 @@ impl Settings {
     /// Time for which verifiers may keep the key set.
     pub fn jwks_max_age(&self) -> Duration {
         self.sections.jwks.max_age
+    }
+
+    /// `[clock]`.
+    pub fn clock(&self) -> clock::Config {
+        self.sections.clock
     }
 
     /// `[store]`, its path resolved against the folder of the configuration file.
@@ -232,6 +237,7 @@ impl Settings {
             ),
             ("server.keep_alive", old.server.keep_alive != new.server.keep_alive),
             ("server.drain", old.server.drain != new.server.drain),
+            ("clock", old.clock != new.clock),
             ("store", old.store != new.store),
             ("custody", !old.custody.is_same(&new.custody)),
             ("secrets", old.secrets != new.secrets),

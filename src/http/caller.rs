@@ -11,7 +11,11 @@ use axum::{
 };
 
 use super::{AppState, problem::Problem};
-use crate::{domain::policy::AppPolicy, identity::Caller, telemetry::record_client};
+use crate::{
+    domain::policy::AppPolicy,
+    identity::{Caller, Unauthenticated},
+    telemetry::record_client,
+};
 
 /// Proof that a new signature would not wait too long. Handlers extract it first, because the check costs next to
 /// nothing.
@@ -50,10 +54,15 @@ impl FromRequestParts<Arc<AppState>> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
         let Address(address) = Address::from_request_parts(parts, state).await?;
         let limits = state.limits.load();
-        let caller = bearer(&parts.headers).and_then(|key| state.api_keys.authenticate(key, state.clock.now()).ok());
-        let Some(caller) = caller else {
-            limits.failure(address)?;
-            return Err(Problem::unauthorized());
+        let presented = bearer(&parts.headers).ok_or(Unauthenticated::Refused);
+        let caller = match presented.and_then(|key| state.api_keys.authenticate(key, &state.clock)) {
+            Ok(caller) => caller,
+            Err(refusal) => {
+                if refusal == Unauthenticated::Refused {
+                    limits.failure(address)?;
+                }
+                return Err(refusal.into());
+            }
         };
         record_client(&caller.client);
         limits.client(&caller.key)?;

@@ -32,7 +32,7 @@ use utoipa_axum::{
 };
 
 use crate::{
-    clock::Clock,
+    clock::ClockGuard,
     identity::ApiKeyAuthenticator,
     issue::Issuer,
     telemetry::{Metrics, Readiness, RequestLog},
@@ -56,7 +56,7 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Requests that have an access line.
     pub request_log: RequestLog,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClockGuard>,
 }
 
 /// Returns true where any token route would accept this body; for fuzzing.

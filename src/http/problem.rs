@@ -80,6 +80,9 @@ impl ProblemCode {
     }
 }
 
+/// Time after which a request to a node whose clock is stopped may be repeated; another node can answer it at once.
+const CLOCK_RETRY: Duration = Duration::from_secs(10);
+
 /// Advice on repeating the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
@@ -234,6 +237,15 @@ impl Problem {
         )
     }
 
+    /// Makes the problem of a node whose clock is stopped. The details are in the log and in `/readyz`.
+    pub fn clock_stopped() -> Self {
+        Self::later(
+            ProblemCode::Unavailable,
+            CLOCK_RETRY,
+            "this node does not trust its clock and judges nothing; nothing changed, try again",
+        )
+    }
+
     /// Makes the problem of a handler that panicked.
     pub fn panicked() -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::unavailable() }
@@ -347,6 +359,7 @@ impl From<Refusal> for Problem {
                 "user_id is not the session's user: the app has switched users, drop this answer",
             ),
             Refusal::Overloaded(wait) => Self::overloaded(wait),
+            Refusal::ClockStopped(_) => Self::clock_stopped(),
             // The issuer has logged why.
             Refusal::Unavailable(_) => Self::unavailable(),
         }
@@ -354,8 +367,11 @@ impl From<Refusal> for Problem {
 }
 
 impl From<identity::Unauthenticated> for Problem {
-    fn from(_: identity::Unauthenticated) -> Self {
-        Self::unauthorized()
+    fn from(reason: identity::Unauthenticated) -> Self {
+        match reason {
+            identity::Unauthenticated::Refused => Self::unauthorized(),
+            identity::Unauthenticated::Undecided(_) => Self::clock_stopped(),
+        }
     }
 }
 

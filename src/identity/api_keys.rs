@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::AppUser;
 use crate::{
-    clock::UnixMillis,
+    clock::{ClockGuard, ClockStopped},
     domain::{
         api_key::{ApiKey, ApiKeyHash, ApiKeyId, ApiKeyRecord},
         ids::{AppName, ClientName, UserId},
@@ -19,10 +19,16 @@ pub struct ApiKeyAuthenticator {
     known: ArcSwap<HashMap<ApiKeyId, ApiKeyRecord>>,
 }
 
-/// Refusal of an API key, without the reason: the caller must not learn it.
+/// Reason why no backend is authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the API key was refused")]
-pub struct Unauthenticated;
+pub enum Unauthenticated {
+    /// The API key is refused, without the reason: the caller must not learn it.
+    #[error("the API key was refused")]
+    Refused,
+    /// The API key is right, but whether it has expired cannot be judged now.
+    #[error(transparent)]
+    Undecided(#[from] ClockStopped),
+}
 
 /// Refusal of an app that is not in the API key's scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,17 +46,16 @@ impl ApiKeyAuthenticator {
     /// An unknown id takes the same time as a wrong secret: the hash is computed and compared in both cases.
     ///
     /// # Errors
-    /// [`Unauthenticated`] if the key is malformed, unknown, wrong, revoked or expired.
-    pub fn authenticate(&self, presented: &str, now: UnixMillis) -> Result<Caller, Unauthenticated> {
-        let key = ApiKey::parse(presented).map_err(|_| Unauthenticated)?;
+    /// [`Unauthenticated::Refused`] if the key is malformed, unknown, wrong, revoked or expired;
+    /// [`Unauthenticated::Undecided`] if it is right, and not revoked, while the clock is stopped.
+    pub fn authenticate(&self, presented: &str, clock: &ClockGuard) -> Result<Caller, Unauthenticated> {
+        let key = ApiKey::parse(presented).map_err(|_| Unauthenticated::Refused)?;
         let hash = key.hash();
         let known = self.known.load();
         let record = known.get(&key.id);
         let matches = record.map_or(&NO_HASH, |record| &record.hash).matches(&hash);
-        match record {
-            Some(record) if matches && record.is_live(now) => Ok(Caller::of(record)),
-            _ => Err(Unauthenticated),
-        }
+        let record = record.filter(|record| matches && record.revoked.is_none()).ok_or(Unauthenticated::Refused)?;
+        if record.is_live(clock.trusted_now()?) { Ok(Caller::of(record)) } else { Err(Unauthenticated::Refused) }
     }
 }
 

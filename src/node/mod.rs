@@ -3,6 +3,7 @@
 //!
 //! [`Node`] has the parts that it shares with the requests; [`NodeAgent`] is the task that runs every second.
 
+mod clock;
 mod heartbeat;
 mod readiness;
 mod reload;
@@ -12,9 +13,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use self::{heartbeat::Heartbeat, upkeep::UpkeepState};
+use self::{clock::ClockWatch, heartbeat::Heartbeat, upkeep::UpkeepState};
 use crate::{
-    clock::{Clock, UnixMillis},
+    clock::ClockGuard,
     custody::{Custodian, CustodyError},
     domain::{api_key::ApiKeyRecord, ids::RingName, key::KeyRecord},
     keyring::Keyring,
@@ -48,7 +49,7 @@ pub struct Node {
     pub custodian: Arc<dyn Custodian>,
     pub keyring: Arc<Keyring>,
     pub metrics: Arc<Metrics>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClockGuard>,
     pub readiness: Arc<Readiness>,
     pub subscriber: Arc<dyn Subscriber>,
 }
@@ -77,6 +78,7 @@ pub struct NodeAgent {
     node: Arc<Node>,
     heartbeat: Heartbeat,
     upkeep: UpkeepState,
+    clock_watch: ClockWatch,
     /// Generation of the records that are loaded.
     generation: Option<u64>,
     faults: Faults,
@@ -94,8 +96,14 @@ struct Faults {
 impl NodeAgent {
     /// Makes an agent that has loaded nothing yet.
     pub fn new(node: Arc<Node>) -> Self {
-        let (heartbeat, upkeep) = (Heartbeat::default(), UpkeepState::default());
-        Self { node, heartbeat, upkeep, generation: None, faults: Faults::default() }
+        Self {
+            node,
+            heartbeat: Heartbeat::default(),
+            upkeep: UpkeepState::default(),
+            clock_watch: ClockWatch::default(),
+            generation: None,
+            faults: Faults::default(),
+        }
     }
 
     /// Loads the records, sends the first heartbeat and determines readiness, before the first request.
@@ -104,8 +112,10 @@ impl NodeAgent {
     /// [`ReloadError`] where the store does not answer or an active key does not load.
     pub async fn start(&mut self, config: &Config) -> Result<(), ReloadError> {
         self.node.reload_keys().await?;
+        // The agent that runs reports a stop, once.
+        self.compare_clock().await;
         self.send_heartbeat(config).await;
-        let conditions = self.conditions(config).await;
+        let conditions = self.conditions(config);
         for condition in conditions.iter().filter(|condition| condition.required) {
             if let Some(why) = &condition.reason {
                 tracing::error!(condition = condition.name, why, "not ready");
@@ -122,20 +132,18 @@ impl NodeAgent {
         loop {
             ticks.tick().await;
             let current = Arc::clone(&config.borrow());
-            self.run_once(&current).await;
+            self.tick(&current).await;
         }
     }
 
-    async fn run_once(&mut self, config: &Config) {
+    /// Does the background work of one second.
+    pub async fn tick(&mut self, config: &Config) {
+        self.check_clock().await;
         self.reload_if_changed().await;
         self.send_heartbeat(config).await;
         self.maintain().await;
         self.report_rings(config);
-        let conditions = self.conditions(config).await;
+        let conditions = self.conditions(config);
         self.node.readiness.set(conditions);
-    }
-
-    fn now(&self) -> UnixMillis {
-        self.node.clock.now()
     }
 }

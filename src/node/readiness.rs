@@ -8,15 +8,14 @@ use std::collections::BTreeSet;
 use super::{Config, NodeAgent};
 use crate::{
     domain::{ids::RingName, missing_key},
-    store::CLOCK_TOLERANCE,
     telemetry::{Alarm, Condition},
 };
 
 impl NodeAgent {
     /// Determines the current conditions: clock, keys, store, records, each ring.
-    pub(super) async fn conditions(&self, config: &Config) -> Vec<Condition> {
+    pub(super) fn conditions(&self, config: &Config) -> Vec<Condition> {
         let mut conditions = vec![
-            Condition::required("clock", self.clock_fault().await),
+            Condition::required("clock", self.node.clock_fault()),
             Condition::required("keys", self.without_any_key(config)),
             Condition::shared("store", self.faults.store.clone()),
             Condition::shared("records", self.faults.keys.clone()),
@@ -50,12 +49,5 @@ impl NodeAgent {
     fn without_any_key(&self, config: &Config) -> Option<String> {
         let any = config.rings.iter().any(|(ring, _)| self.node.keyring.signer(ring).is_some());
         (!any).then(|| "no ring that an app uses has an active key".to_owned())
-    }
-
-    async fn clock_fault(&self) -> Option<String> {
-        let latest = self.node.store.latest_time().await.ok()?;
-        let now = self.now();
-        let behind = latest.since(now) > CLOCK_TOLERANCE;
-        behind.then(|| format!("the clock says {now}, but the store has seen {latest}: correct the clock"))
     }
 }

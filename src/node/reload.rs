@@ -36,7 +36,7 @@ impl NodeAgent {
         }
     }
 
-    fn reload_failed(&mut self, error: &ReloadError) {
+    pub(super) fn reload_failed(&mut self, error: &ReloadError) {
         let why = error.to_string();
         if self.faults.keys.as_ref() != Some(&why) {
             tracing::error!(why, "the keys on record could not be loaded; those loaded before stay in use");

@@ -38,6 +38,8 @@ impl Rotator {
     ) -> Result<bool, RotateError> {
         let mut transaction = KeyTransaction::default();
         for observation in observations {
+            // A wrong time of publication would end a soak early.
+            self.clock.trusted_now()?;
             let (app, kid) = observation.subject();
             let to = observed.snapshot.publication_after(observation);
             let action = match observation {

@@ -86,7 +86,7 @@ impl RotationScheduler {
         schedule: &mut RingSchedule,
         last_drift: &mut LastDrift,
     ) -> Result<(), RotateError> {
-        let now = rotator.clock.now();
+        let now = rotator.clock.trusted_now()?;
         let due = schedule.due(now, &rotator.load_recorded(ring).await?.snapshot);
         if due.reconcile {
             let next = rotator.reconcile(ring).await;
@@ -132,7 +132,8 @@ impl RotationScheduler {
 }
 
 fn postpone(rotator: &Rotator, ring: &Ring, schedule: &mut RingSchedule, error: &RotateError) {
-    let now = rotator.clock.now();
+    // The next tick tries again; the node reports a stopped clock.
+    let Ok(now) = rotator.clock.trusted_now() else { return };
     if let RotateError::Busy(_) = error {
         // Another node, or a command, reconciles the ring.
         schedule.busy(now);

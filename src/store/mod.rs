@@ -15,14 +15,13 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clock::UnixMillis,
+    clock::{ClockAcceptance, ClockFloor, UnixMillis},
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
         ids::{AppName, InstallationId, SessionId, UserHash},
@@ -52,9 +51,6 @@ impl Default for Config {
         Self { path: "countersign.db".into(), max_sessions_per_user: const { NonZeroU32::new(50).unwrap() } }
     }
 }
-
-/// Greatest lag of a clock behind the store's latest time ([`Upkeep::latest_time`]); a clock further behind is wrong.
-pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// Breaches of the rule for owners and modes, in the store's files and their folder.
 pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
@@ -220,17 +216,24 @@ pub trait Upkeep: Send + Sync {
     async fn replace_user_hash_key(&self, from: Option<Vec<u8>>, to: Vec<u8>) -> Result<bool, StoreError>;
 
     /// Examines the next `limit` sessions, from the first again after the last, and deletes those whose absolute expiry
-    /// was at least 7 days before `now`: a session that ended earlier stays on record while its tokens can open. Nothing is deleted while the clock is suspect: more than
-    /// [`CLOCK_TOLERANCE`] behind the latest time on record, or more than 48 hours ahead of it. A suspect clock is
-    /// accepted once it has run for an hour without another jump.
+    /// was at least 7 days before `now`: a session that ended earlier stays on record while its tokens can open.
     async fn purge(&self, now: UnixMillis, limit: u32) -> Result<Purged, StoreError>;
 
     /// Returns the number of sessions that are live at `now`, for each app that has any.
     async fn live_sessions(&self, now: UnixMillis) -> Result<Vec<(AppName, u64)>, StoreError>;
 
-    /// Returns the latest time of a write, to the minute; 0 in a new store. A time more than 48 hours ahead of it is
-    /// put on record only once [`Upkeep::purge`] accepts it.
-    async fn latest_time(&self) -> Result<UnixMillis, StoreError>;
+    /// Returns the floor of the time, and the last acceptance of a clock.
+    async fn clock_record(&self) -> Result<ClockRecord, StoreError>;
+
+    /// Records a floor, unless the one on record is later. A store that has a clock of its own records that clock's
+    /// time, where it is earlier.
+    async fn raise_clock_floor(&self, floor: ClockFloor) -> Result<(), StoreError>;
+
+    /// Records an operator's acceptance of a clock. Its floor replaces the one on record, also a later one.
+    async fn accept_clock(&self, acceptance: ClockAcceptance) -> Result<(), StoreError>;
+
+    /// Returns the time of the store's own clock; `None` where the store has none but this machine's.
+    async fn database_time(&self) -> Result<Option<UnixMillis>, StoreError>;
 
     /// Writes one value durably and reads it back. Fails where the disk is full, or the store's file was removed or
     /// replaced.
@@ -245,16 +248,20 @@ pub trait Upkeep: Send + Sync {
 
 /// Outcome of [`Upkeep::purge`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purged {
-    /// Sessions were examined.
-    Rows {
-        /// Number of sessions deleted.
-        deleted: u64,
-        /// The last session was reached: the next purge begins at the first.
-        complete: bool,
-    },
-    /// The clock is suspect, and nothing was deleted.
-    ClockUntrusted,
+pub struct Purged {
+    /// Number of sessions deleted.
+    pub deleted: u64,
+    /// The last session was reached: the next purge begins at the first.
+    pub complete: bool,
+}
+
+/// Time that the store has on record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClockRecord {
+    /// Earliest time that it can be now; `None` in a new store.
+    pub floor: Option<ClockFloor>,
+    /// The last time that an operator accepted a clock.
+    pub acceptance: Option<ClockAcceptance>,
 }
 
 /// Schema versions: of the store, and of this build.

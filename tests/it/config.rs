@@ -178,6 +178,15 @@ idle = "1s"
 }
 
 #[test]
+fn patience_with_a_clock_is_a_minute_at_least() {
+    let folder = folder("[apps.web]\n");
+    let of = |patience| [("COUNTERSIGN_CLOCK__PATIENCE", patience)];
+    let refused = load(folder.path(), &of("59s"), &[]).err().unwrap().to_string();
+    assert!(refused.contains("clock.patience: at least \"1m\""), "{refused}");
+    assert!(load(folder.path(), &of("1m"), &[]).is_ok());
+}
+
+#[test]
 fn secret_files_are_looked_at_closely() {
     let told = |change: &dyn Fn(&Path)| {
         let folder = folder("[apps.web]\n");

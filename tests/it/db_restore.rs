@@ -7,11 +7,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use countersign::{
+    domain::session::Ended,
+    store::{self, Config},
+    telemetry::Metrics,
+};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::{
     cli::{init, mode},
+    store::{Engine, Sqlite, T, at_day, keep, session},
     support::service::{Service, run, run_json},
 };
 
@@ -283,4 +289,41 @@ fn a_key_that_was_compromised_after_the_backup_is_not_called_for() {
         let advice = format!("when the key was compromised: do not bring it back; `countersign keys compromise {kid}`");
         assert!(said.contains(&advice) && !said.contains("restore it"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_clock_behind_the_backup_judges_nothing_and_ends_every_session() {
+    let lost = Lost::new().await;
+    // As a node whose clock was right recorded it, and for a machine that has booted since.
+    let later = "UPDATE meta SET value = json_set(value, '$.time', json_extract(value, '$.time') + 7200000, '$.boot_id', \
+                 NULL) WHERE name = 'clock_floor'";
+    let backup = Connection::open(lost.backup()).unwrap();
+    assert_eq!(backup.execute(later, []).unwrap(), 1);
+    assert_eq!(backup.execute("UPDATE api_keys SET expires = 1", []).unwrap(), 1);
+    drop(backup);
+    let (code, said, err) = run(&["db", "restore", "--from", "backup.db"], lost.path());
+    assert!(code == 0 && said.contains("behind the time that the store has on record"), "{said}{err}");
+    lose_store(lost.path());
+    let restored = run_json(&["db", "restore", "--from", "backup.db", "--revoke-clients"], lost.path());
+    assert_eq!((&restored["age_seconds"], &restored["api_keys"][0]["id"]), (&Value::Null, &lost.api_key["id"]));
+    assert_ne!(run_json(&["clients", "list"], lost.path())[0]["revoked"], Value::Null);
+    run_json(&["clock", "accept"], lost.path());
+    let service = Service::of(&lost.path().join("countersign.toml"));
+    service.refresh(&lost.revoked).await.unwrap().problem(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_clock_ahead_of_the_sessions_ends_no_later_login() {
+    let sqlite = Sqlite::new();
+    let store = sqlite.open();
+    let (old, new) = (session(1, T), session(2, at_day(1)));
+    keep(&store, &old).await;
+    store.backup(sqlite.backup_path()).await.unwrap();
+    drop(store);
+    let place = Config { path: sqlite.dir().join("restored.db"), ..Config::default() };
+    store::restore(&place, &sqlite.backup_path()).unwrap().put_in_place(at_day(400)).unwrap();
+    let restored = store::open(&place, Metrics::new()).unwrap();
+    keep(&restored, &new).await;
+    let ended = async |id| restored.session(id).await.unwrap().unwrap().ended;
+    assert_eq!((ended(old.id).await, ended(new.id).await), (Some(Ended::Revoked), None));
 }

@@ -17,6 +17,7 @@ use crate::{
 
 /// Documents with `console` blocks, and the first words of commands that this file does not run: who does.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("countersign clock accept", "db_restore.rs, stage clock"),
     ("cargo test", "stage test"),
     ("cargo run -- demo", "stage documents, and stage browser with the real SDK"),
     ("cargo install --locked --profile dist --path .", "the workflow release builds this profile"),

@@ -18,6 +18,7 @@ mod braze_rest;
 mod cli;
 mod cli_mistakes;
 mod client_paths;
+mod clock;
 mod config;
 mod custody;
 mod custody_import;

@@ -48,6 +48,7 @@ const USE_THE_STORE: &[&[&str]] = &[
     &["users", "sessions", "u-1"],
     &["token", "mint", "--app", "web", "--user", "u-1"],
     &["token", "inspect", "x.y.z", "--app", "web"],
+    &["clock", "accept"],
     &["doctor"],
     &["db", "migrate"],
     &["db", "backup", "--to", "backup.db"],

@@ -27,7 +27,7 @@ macro_rules! app_ended {
 mod api_keys;
 mod audit_log;
 mod checkpoint;
-mod clock_rules;
+mod clock_floor;
 mod connect;
 mod draft;
 mod errors;
@@ -58,7 +58,6 @@ use self::{
 };
 use super::{Config, StoreError};
 use crate::{
-    clock::UnixMillis,
     domain::ids::InstallationId,
     telemetry::{Metrics, Stopwatch, StoreWork},
 };
@@ -158,9 +157,8 @@ impl SqliteStore {
     /// Runs a write, and returns when it is durable; see [`Writer::run`].
     async fn write<T: Send + 'static>(
         &self,
-        now: Option<UnixMillis>,
         work: impl FnMut(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.as_ref().ok_or_else(|| self.name.read_only())?.run(now, work).await
+        self.writer.as_ref().ok_or_else(|| self.name.read_only())?.run(work).await
     }
 }

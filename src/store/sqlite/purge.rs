@@ -8,10 +8,6 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::{
-    clock_rules::PurgeClockCheck,
-    meta::{latest_time, set_latest_time},
-};
 use crate::{clock::UnixMillis, store::Purged};
 
 /// Time for which a session is kept after its absolute expiry.
@@ -26,15 +22,10 @@ const DELETE_OLD: &str = "DELETE FROM sessions WHERE id > ?1 AND id <= ?2 AND ex
 pub(super) struct Sweep {
     /// The last id that was examined; empty before the first.
     reached: Vec<u8>,
-    clock_check: PurgeClockCheck,
 }
 
-/// Examines the next `limit` sessions and deletes the old ones, if the clock is accepted.
+/// Examines the next `limit` sessions and deletes the old ones.
 pub(super) fn sweep(c: &Connection, state: &mut Sweep, now: UnixMillis, limit: u32) -> rusqlite::Result<Purged> {
-    let Some(latest) = state.clock_check.accept(latest_time(c)?, now) else {
-        return Ok(Purged::ClockUntrusted);
-    };
-    set_latest_time(c, latest)?;
     let (examined, last): (u32, Option<Vec<u8>>) =
         c.prepare_cached(NEXT_RANGE)?.query_row(params![state.reached, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let deleted = match &last {
@@ -43,7 +34,7 @@ pub(super) fn sweep(c: &Connection, state: &mut Sweep, now: UnixMillis, limit: u
     };
     let complete = examined < limit;
     state.reached = if complete { Vec::new() } else { last.unwrap_or_default() };
-    Ok(Purged::Rows { deleted, complete })
+    Ok(Purged { deleted, complete })
 }
 
 fn delete_old(c: &Connection, after: &[u8], last: &[u8], now: UnixMillis) -> rusqlite::Result<u64> {

@@ -104,12 +104,13 @@ fn verify(copy: &Path, name: &StoreName) -> Result<(), String> {
     if integrity == "ok" { Ok(()) } else { Err(format!("is damaged ({integrity}): restore another backup")) }
 }
 
-/// Ends every session: some of them may have been ended after the backup was made. A session from a clock ahead of
-/// this one began later than `now`, and is ended by its own row, so that logins from now on are not ended too.
+/// Ends every session: some of them may have been ended after the backup was made. The clock may be wrong: no login
+/// from now on is ended too. Where it is ahead, only what began by the newest session's beginning is ended; where it is
+/// behind, or a session is from a clock ahead of it, that session is ended by its own row.
 fn end_every_session(c: &mut Connection, now: UnixMillis) -> rusqlite::Result<()> {
     let transaction = c.transaction()?;
     transaction.execute(
-        "INSERT INTO app_ends (app, ended_at) VALUES ('', ?1) \
+        "INSERT INTO app_ends (app, ended_at) SELECT '', min(?1, max(created)) FROM sessions HAVING max(created) NOT NULL \
          ON CONFLICT (app) DO UPDATE SET ended_at = max(ended_at, excluded.ended_at)",
         [now.0],
     )?;

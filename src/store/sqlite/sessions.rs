@@ -65,7 +65,7 @@ impl Sessions for SqliteStore {
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError> {
         let limit = i64::from(self.max_sessions_per_user);
         let counter = self.name.check(rows::stored(session.counter))?;
-        self.write(Some(session.created), move |c| create(c, &session, counter, limit)).await
+        self.write(move |c| create(c, &session, counter, limit)).await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
@@ -75,7 +75,7 @@ impl Sessions for SqliteStore {
     async fn advance_session(&self, step: Advance) -> Result<bool, StoreError> {
         let from = self.name.check(rows::stored(step.from))?;
         let to = self.name.check(rows::stored(step.to))?;
-        self.write(Some(step.rotated), move |c| {
+        self.write(move |c| {
             let values = params![step.id.0, from, to, step.rotated.0, step.idle_expires.0];
             Ok(c.prepare_cached(ADVANCE)?.execute(values)? == 1)
         })
@@ -83,8 +83,7 @@ impl Sessions for SqliteStore {
     }
 
     async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis) -> Result<bool, StoreError> {
-        self.write(Some(now), move |c| Ok(c.prepare_cached(END)?.execute(params![id.0, why.as_str(), now.0])? == 1))
-            .await
+        self.write(move |c| Ok(c.prepare_cached(END)?.execute(params![id.0, why.as_str(), now.0])? == 1)).await
     }
 }
 

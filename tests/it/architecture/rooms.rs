@@ -36,7 +36,20 @@ const TABLE: &[Row] = &[
     ("ops", &["telemetry"]),
     (
         "config",
-        &["listener", "http", "store", "custody", "braze", "rotate", "node", "telemetry", "domain", "files", "secret"],
+        &[
+            "clock",
+            "listener",
+            "http",
+            "store",
+            "custody",
+            "braze",
+            "rotate",
+            "node",
+            "telemetry",
+            "domain",
+            "files",
+            "secret",
+        ],
     ),
     ("cli", &["app", "operate", "config", "sandbox", "demo", "domain", "files", "clock", "secret", "telemetry"]),
     (

@@ -177,8 +177,7 @@ conformance! {
     upkeep:
         the_user_hash_key_is_replaced_by_compare_and_set, of_racing_first_keys_one_wins,
         the_dead_are_kept_while_their_tokens_can_open, no_way_to_die_makes_it_earlier, a_purge_goes_round_in_pieces,
-        nothing_is_purged_by_a_clock_that_is_wrong, a_clock_that_goes_on_is_believed,
-        a_write_from_the_far_future_is_not_on_record, the_latest_time_goes_with_the_writes,
+        the_floor_never_goes_back_but_by_acceptance,
         live_sessions_are_counted_by_app, a_check_passes_and_the_schema_is_known, a_backup_can_be_opened,
         a_backup_replaces_nothing, a_restored_backup_can_end_every_older_session, a_backup_is_consistent;
     model: the_store_does_what_the_model_does;

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -27,6 +27,8 @@ const DAY: Duration = Duration::from_hours(24);
 const HISTORIES: u32 = 64;
 /// Number of the next history. Each uses apps and users of its own, but all share one store and its clock.
 static HISTORY: AtomicU64 = AtomicU64::new(0);
+/// The latest time of a history: the next one begins there, because they share a store.
+static LATEST: AtomicI64 = AtomicI64::new(0);
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -195,7 +197,7 @@ impl History {
             }
             Op::Purge => {
                 let done = self.store.purge(now, 100_000).await.unwrap();
-                assert!(matches!(done, Purged::Rows { complete: true, .. }), "{done:?}");
+                assert!(matches!(done, Purged { complete: true, .. }), "{done:?}");
                 self.model.purge(now);
             }
         }
@@ -262,12 +264,11 @@ pub(super) async fn the_store_does_what_the_model_does(engine: &dyn Engine) {
 /// Runs one history. It begins when the one before ended, because they share a clock.
 async fn run(store: Arc<dyn Store>, steps: Vec<(Op, u64)>) {
     let number = HISTORY.fetch_add(1, Ordering::Relaxed);
-    let now = store.latest_time().await.unwrap().max(T);
+    let now = UnixMillis(LATEST.load(Ordering::Relaxed)).max(T);
     let mut history = History { store, model: Model::default(), number, created: Vec::new(), now };
     for (op, hours) in steps {
         history.now = history.now.plus(Duration::from_hours(hours)).plus(Duration::from_millis(1));
-        // Puts the time on record, whatever the operation does: a clock that is days ahead of it would be suspect.
-        history.store.check(history.now).await.unwrap();
+        LATEST.store(history.now.0, Ordering::Relaxed);
         history.apply(op).await;
         history.compare().await;
     }
