@@ -140,7 +140,7 @@ const LANGUAGES: &[(&str, &[&str])] = &[
     ("docs/clients/ios.md", &["swift"]),
     ("docs/clients/react-native.md", &["ts"]),
     ("docs/clients/web.md", &["js"]),
-    ("docs/operator.md", &["console", "ini"]),
+    ("docs/operator.md", &["console", "ini", "nginx"]),
     ("docs/performance.md", &["console"]),
     ("docs/sandbox.md", &["console", "js"]),
     ("docs/testing.md", &["console"]),

@@ -52,21 +52,28 @@ http {{
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   keepalive_timeout 60;
   keepalive_requests 1000000;
-  proxy_http_version 1.1;
-  proxy_set_header Connection "";
-  proxy_set_header Host $host;
-  proxy_set_header X-Forwarded-For $remote_addr;
   upstream one {{ server 127.0.0.1:{one}; keepalive 1000; keepalive_timeout 60s; }}
-  upstream two {{
-    server 127.0.0.1:{one} max_fails=0;
-    server 127.0.0.1:{other} max_fails=0;
-    keepalive 32; keepalive_timeout 60s;
-  }}
   # The connection to the service is made before the body is there: so many requests use as many connections.
-  server {{ listen 127.0.0.1:{idle}; location / {{ proxy_pass http://one; proxy_request_buffering off; }} }}
-  server {{ listen 127.0.0.1:{rolling}; location / {{ proxy_pass http://two; }} }}
+  server {{ listen 127.0.0.1:{idle}; location / {{
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $host;
+    proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_pass http://one; proxy_request_buffering off;
+  }} }}
+  {guide}
 }}
 """
+
+
+def guide(one, other, listen):
+    """The block of the operator guide, with these ports in place of its addresses."""
+    text = pathlib.Path("docs/operator.md").read_text()
+    block = text.split("```nginx\n", 1)[1].split("```", 1)[0]
+    for address, here in (("192.0.2.10:8080", f"127.0.0.1:{one}"), ("192.0.2.11:8080", f"127.0.0.1:{other}")):
+        assert address in block
+        block = block.replace(address, here)
+    return block.replace("server {", f"server {{\n    listen 127.0.0.1:{listen};", 1)
 
 
 def free_ports(count):
@@ -186,8 +193,8 @@ def main():
     idle_node, nodes = Node(one), [Node(other), Node(third)]
     nginx_file = FOLDER / "nginx.conf"
     user = "user root;" if os.getuid() == 0 else ""
-    text = NGINX.format(user=user, folder=FOLDER, one=one, other=other, idle=idle_port, rolling=rolling_port)
-    text = text.replace(f"127.0.0.1:{one} max_fails", f"127.0.0.1:{third} max_fails")
+    blocks = guide(third, other, rolling_port)
+    text = NGINX.format(user=user, folder=FOLDER, one=one, idle=idle_port, guide=blocks)
     nginx_file.write_text(text)
     nginx = subprocess.Popen(["nginx", "-p", str(FOLDER), "-c", str(nginx_file)])
     try:
