@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt};
 
-use super::request_span::ALWAYS;
+use super::{log_level, request_span::ALWAYS};
 
 /// Level and form of the logs: `[log]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,18 +46,15 @@ pub enum RequestLog {
 }
 
 impl LogConfig {
-    /// Returns the error of a level that cannot be read.
-    pub fn level_error(&self) -> Option<String> {
-        let parsed = EnvFilter::builder().parse(&self.level);
-        parsed.err().map(|why| {
-            format!("{why}; use error, warn, info, debug or trace, or a list like info,countersign::http=debug")
-        })
+    /// Returns the errors of a level that cannot be used.
+    pub fn level_errors(&self) -> Vec<String> {
+        log_level::errors(&self.level)
     }
 }
 
 /// Starts logging for the process. Changes nothing where a logger is installed already, as in tests.
 pub fn init(config: &LogConfig) {
-    let filter = EnvFilter::builder().parse_lossy(&config.level);
+    let filter = EnvFilter::builder().parse_lossy(log_level::directives(&config.level));
     // An event of any target and level shows the request that it belongs to.
     let filter = match ALWAYS.parse() {
         Ok(directive) => filter.add_directive(directive),

@@ -1,5 +1,6 @@
 //! Observability of the service: metrics in OpenMetrics, logs as text or JSON lines, readiness.
 
+mod log_level;
 mod logs;
 mod metrics;
 mod readiness;
