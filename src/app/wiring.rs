@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::Settings,
     domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
-    http::{self, AppState, Jwks, Limits},
+    http::{self, AppState, Jwks, Limits, RefusedKeys},
     identity::ApiKeyAuthenticator,
     node::{self, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
@@ -133,6 +133,7 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
     Arc::new(AppState {
         issuer: services.issuer(settings),
         api_keys: ApiKeyAuthenticator::default(),
+        refused_keys: RefusedKeys::default(),
         limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
         trusted_proxies: ArcSwap::from_pointee(settings.server().trusted_proxies.clone()),
         jwks: Jwks::default(),
@@ -157,6 +158,7 @@ impl Subscriber for PublicRoutes {
 
     fn evict_idle(&self) {
         self.state.limits.load().evict_idle();
+        self.state.refused_keys.evict_idle();
     }
 }
 

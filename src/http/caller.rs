@@ -70,8 +70,12 @@ impl FromRequestParts<Arc<AppState>> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
         let Address(address) = Address::from_request_parts(parts, state).await?;
         let limits = state.limits.load();
-        let caller = bearer(&parts.headers).and_then(|key| state.api_keys.authenticate(key, state.clock.now()).ok());
+        let presented = bearer(&parts.headers);
+        let caller = presented.and_then(|key| state.api_keys.authenticate(key, state.clock.now()).ok());
         let Some(caller) = caller else {
+            if let Some(key) = presented {
+                state.refused_keys.log(key, address);
+            }
             limits.failure(address)?;
             return Err(Problem::unauthorized());
         };

@@ -13,6 +13,7 @@ mod openapi;
 mod presented_token;
 mod problem;
 mod refresh;
+mod refused_keys;
 mod response;
 mod revoke;
 mod traceparent;
@@ -39,11 +40,14 @@ pub use health::routes as health_routes;
 pub use jwks::{Jwks, JwksConfig};
 pub use limits::{LimitConfig, Limits, Quota};
 pub use problem::{Problem, ProblemCode};
+pub use refused_keys::RefusedKeys;
 
 /// State that the handlers share.
 pub struct AppState {
     pub issuer: Issuer,
     pub api_keys: ApiKeyAuthenticator,
+    /// Log of refused API keys.
+    pub refused_keys: RefusedKeys,
     pub limits: ArcSwap<Limits>,
     /// Networks of the proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: ArcSwap<Vec<IpNet>>,
