@@ -11,8 +11,13 @@ use super::{
     background::{Background, BackgroundTask},
 };
 use crate::{
+    clock::UnixMillis,
     config::Settings,
-    domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
+    domain::{
+        api_key::{ApiKeyId, ApiKeyRecord},
+        key::KeyRecord,
+        sealing::SealingKeys,
+    },
     http::{self, AppState, Jwks, Limits, RefusedKeys},
     identity::ApiKeyAuthenticator,
     node::{self, Node, NodeAgent, Subscriber},
@@ -154,6 +159,10 @@ impl Subscriber for PublicRoutes {
     fn on_records(&self, keys: &[KeyRecord], api_keys: Vec<ApiKeyRecord>) {
         self.state.jwks.swap(keys, self.settings.load().jwks_max_age());
         self.state.api_keys.swap(api_keys);
+    }
+
+    fn api_key_uses(&self) -> Vec<(ApiKeyId, UnixMillis)> {
+        self.state.api_keys.uses()
     }
 
     fn evict_idle(&self) {

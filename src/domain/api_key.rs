@@ -134,6 +134,8 @@ pub struct ApiKeyRecord {
     pub expires: Option<UnixMillis>,
     /// Time at which an operator revoked the key.
     pub revoked: Option<UnixMillis>,
+    /// Time of the last use, to the minute; `None`: it was never used.
+    pub last_used: Option<UnixMillis>,
 }
 
 impl ApiKeyRecord {

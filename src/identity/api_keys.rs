@@ -1,6 +1,12 @@
 //! Authentication by API key: an authenticated backend vouches for the users of its apps.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use arc_swap::ArcSwap;
 
@@ -16,8 +22,35 @@ use crate::{
 /// Snapshot of the API keys on record: authentication reads no store.
 #[derive(Debug, Default)]
 pub struct ApiKeyAuthenticator {
-    known: ArcSwap<HashMap<ApiKeyId, ApiKeyRecord>>,
+    known: ArcSwap<HashMap<ApiKeyId, KnownKey>>,
 }
+
+#[derive(Debug)]
+struct KnownKey {
+    record: ApiKeyRecord,
+    last_use: Arc<LastUse>,
+}
+
+/// Minute of the last use since the start, as milliseconds; 0: none. Snapshots of one key share it.
+#[derive(Debug, Default)]
+struct LastUse(AtomicI64);
+
+impl LastUse {
+    fn note(&self, now: UnixMillis) {
+        let minute = now.0 - now.0.rem_euclid(MINUTE);
+        // Within a minute this only reads, so that processors do not contend for it.
+        if self.0.load(Ordering::Relaxed) < minute {
+            self.0.fetch_max(minute, Ordering::Relaxed);
+        }
+    }
+
+    fn time(&self) -> Option<UnixMillis> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|minute| *minute > 0).map(UnixMillis)
+    }
+}
+
+/// Precision of the last use, in milliseconds.
+const MINUTE: i64 = 60_000;
 
 /// Refusal of an API key, without the reason: the caller must not learn it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,10 +65,21 @@ pub struct NotScoped;
 impl ApiKeyAuthenticator {
     /// Replaces the snapshot.
     pub fn swap(&self, records: impl IntoIterator<Item = ApiKeyRecord>) {
-        self.known.store(Arc::new(records.into_iter().map(|record| (record.id.clone(), record)).collect()));
+        let before = self.known.load();
+        let known = |record: ApiKeyRecord| {
+            let last_use = before.get(&record.id).map(|key| Arc::clone(&key.last_use)).unwrap_or_default();
+            (record.id.clone(), KnownKey { record, last_use })
+        };
+        self.known.store(Arc::new(records.into_iter().map(known).collect()));
     }
 
-    /// Authenticates the backend that presents this API key.
+    /// Returns the last use of each API key that was used since the start, to the minute.
+    pub fn uses(&self) -> Vec<(ApiKeyId, UnixMillis)> {
+        let known = self.known.load();
+        known.iter().filter_map(|(id, key)| Some((id.clone(), key.last_use.time()?))).collect()
+    }
+
+    /// Authenticates the backend that presents this API key, and notes the use.
     ///
     /// An unknown id takes the same time as a wrong secret: the hash is computed and compared in both cases.
     ///
@@ -45,10 +89,13 @@ impl ApiKeyAuthenticator {
         let key = ApiKey::parse(presented).map_err(|_| Unauthenticated)?;
         let hash = key.hash();
         let known = self.known.load();
-        let record = known.get(&key.id);
-        let matches = record.map_or(&NO_HASH, |record| &record.hash).matches(&hash);
-        match record {
-            Some(record) if matches && record.is_live(now) => Ok(Caller::of(record)),
+        let known = known.get(&key.id);
+        let matches = known.map_or(&NO_HASH, |known| &known.record.hash).matches(&hash);
+        match known {
+            Some(known) if matches && known.record.is_live(now) => {
+                known.last_use.note(now);
+                Ok(Caller::of(&known.record))
+            }
             _ => Err(Unauthenticated),
         }
     }

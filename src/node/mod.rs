@@ -3,6 +3,7 @@
 //!
 //! [`Node`] has the parts that it shares with the requests; [`NodeAgent`] is the task that runs every second.
 
+mod api_key_uses;
 mod heartbeat;
 mod readiness;
 mod reload;
@@ -12,11 +13,15 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use self::{heartbeat::Heartbeat, upkeep::UpkeepState};
+use self::{api_key_uses::UseRecorder, heartbeat::Heartbeat, upkeep::UpkeepState};
 use crate::{
     clock::{Clock, UnixMillis},
     custody::{Custodian, CustodyError},
-    domain::{api_key::ApiKeyRecord, ids::RingName, key::KeyRecord},
+    domain::{
+        api_key::{ApiKeyId, ApiKeyRecord},
+        ids::RingName,
+        key::KeyRecord,
+    },
     keyring::Keyring,
     store::{Store, StoreError},
     telemetry::{Metrics, Readiness},
@@ -35,6 +40,9 @@ pub struct Config {
 pub trait Subscriber: Send + Sync {
     /// Receives key records and API key records after each load.
     fn on_records(&self, keys: &[KeyRecord], api_keys: Vec<ApiKeyRecord>);
+
+    /// Returns the last use of each API key since the start, to the minute.
+    fn api_key_uses(&self) -> Vec<(ApiKeyId, UnixMillis)>;
 
     /// Drops entries that have been idle for long; called every 30 s.
     fn evict_idle(&self);
@@ -63,9 +71,12 @@ pub enum ReloadError {
 }
 
 impl Node {
-    /// Deletes the node's report from the store, so that no rotation waits for it. Where this fails, the node counts as
-    /// live until [`NODE_LIVENESS`](crate::rotate::NODE_LIVENESS) has passed.
+    /// Writes what only this process knows, and deletes the node's report from the store, so that no rotation waits for
+    /// it. Where this fails, the node counts as live until [`NODE_LIVENESS`](crate::rotate::NODE_LIVENESS) has passed.
     pub async fn deregister(&self) {
+        if let Err(error) = self.record_last_uses().await {
+            tracing::debug!(%error, "the last uses of API keys are lost");
+        }
         if let Err(error) = self.store.forget_node(&self.name).await {
             tracing::debug!(%error, "the store still lists this node");
         }
@@ -77,6 +88,7 @@ pub struct NodeAgent {
     node: Arc<Node>,
     heartbeat: Heartbeat,
     upkeep: UpkeepState,
+    uses: UseRecorder,
     /// Generation of the records that are loaded.
     generation: Option<u64>,
     faults: Faults,
@@ -93,7 +105,7 @@ impl NodeAgent {
     /// Makes an agent that has loaded nothing yet.
     pub fn new(node: Arc<Node>) -> Self {
         let (heartbeat, upkeep) = (Heartbeat::default(), UpkeepState::default());
-        Self { node, heartbeat, upkeep, generation: None, faults: Faults::default() }
+        Self { node, heartbeat, upkeep, uses: UseRecorder::default(), generation: None, faults: Faults::default() }
     }
 
     /// Loads the records, sends the first heartbeat and determines readiness, before the first request.

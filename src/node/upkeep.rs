@@ -32,6 +32,7 @@ impl NodeAgent {
             self.count().await;
             self.node.subscriber.evict_idle();
         }
+        self.record_api_key_uses().await;
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError) {

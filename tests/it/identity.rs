@@ -1,11 +1,16 @@
 //! Who asks: a live API key with its own secret and nothing else; and for which apps it may speak.
 
+use std::time::Duration;
+
 use countersign::{
+    clock::UnixMillis,
     domain::api_key::{ApiKey, ApiKeyRecord},
     identity::{ApiKeyAuthenticator, NotScoped, Unauthenticated},
 };
 
 use crate::support::domain::{MILLI, NOW, user};
+
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn key() -> ApiKey {
     ApiKey::new([1; 8], [2; 32])
@@ -20,6 +25,7 @@ fn record(key: &ApiKey) -> ApiKeyRecord {
         created: NOW,
         expires: None,
         revoked: None,
+        last_used: None,
     }
 }
 
@@ -69,4 +75,23 @@ fn records_that_are_taken_replace_those_before() {
     keys.swap([record(&new)]);
     assert!(keys.authenticate(&old.reveal(), NOW).is_err());
     assert!(keys.authenticate(&new.reveal(), NOW).is_ok());
+}
+
+#[test]
+fn the_last_use_is_kept_in_memory_to_the_minute() {
+    let (key, other) = (key(), ApiKey::new([2; 8], [3; 32]));
+    let keys = knowing([record(&key), record(&other)]);
+    assert!(keys.uses().is_empty());
+    let minute = UnixMillis(NOW.0 - NOW.0.rem_euclid(60_000));
+    let wrong = ApiKey::new([1; 8], [9; 32]);
+    assert!(keys.authenticate(&wrong.reveal(), NOW).is_err());
+    assert!(keys.uses().is_empty(), "a refused key was not used");
+    for (after, last) in [(0, minute), (59, minute), (60, minute.plus(MINUTE)), (0, minute.plus(MINUTE))] {
+        keys.authenticate(&key.reveal(), minute.plus(Duration::from_secs(after))).unwrap();
+        assert_eq!(keys.uses(), [(key.id.clone(), last)]);
+    }
+    keys.swap([record(&key)]);
+    assert_eq!(keys.uses(), [(key.id.clone(), minute.plus(MINUTE))], "a reload forgets no use");
+    keys.swap([record(&other)]);
+    assert!(keys.uses().is_empty());
 }
