@@ -174,6 +174,7 @@ impl Settings {
     /// Returns warnings: settings that are allowed, but probably not intended.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = braze::warnings(&self.sections);
+        warnings.extend(apps::warnings(&self.sections));
         for ring in self.rings() {
             let apps: Vec<&str> =
                 self.apps_of(ring).filter(|(_, policy)| !policy.claims.iss).map(|(app, _)| app.as_str()).collect();

@@ -33,7 +33,10 @@ const TABLE: &[Row] = &[
     ("demo", &["app", "operate", "config", "sandbox", "domain", "clock"]),
     ("http", &["issue", "identity", "domain", "clock", "secret", "telemetry", "address"]),
     ("ops", &["telemetry"]),
-    ("config", &["listener", "http", "store", "custody", "braze", "rotate", "node", "telemetry", "domain", "secret"]),
+    (
+        "config",
+        &["listener", "http", "store", "custody", "braze", "rotate", "node", "telemetry", "domain", "clock", "secret"],
+    ),
     ("cli", &["app", "operate", "config", "sandbox", "demo", "domain", "clock", "secret", "telemetry"]),
     (
         "app",
