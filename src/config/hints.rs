@@ -1,58 +1,22 @@
-//! Hints for a value that does not fit, and for a setting that does not exist.
+//! Hints for a setting that does not exist.
 
-use super::{SAMPLE, environment::PREFIX, origins::Setting};
+use super::{
+    environment::PREFIX,
+    samples::{generalised, samples},
+};
 
-/// Sections whose values may be secrets, and their settings that never are.
-const SECRET_SECTIONS: [&str; 3] = ["sealing", "custody", "braze"];
-const NEVER_SECRET: [&str; 2] = ["custody.max_wait", "custody.batch"];
-
-/// Returns the reason why a value does not fit: the first line of serde's message, or a general text for a secret.
-pub(super) fn type_error(setting: &str, message: &str) -> String {
-    let section = setting.split('.').next().unwrap_or_default();
-    if SECRET_SECTIONS.contains(&section) && !NEVER_SECRET.contains(&setting) {
-        return "does not fit: `countersign config default` shows how it is written; write text in quotes".to_owned();
-    }
-    let reason = message.lines().next().unwrap_or_default().trim();
-    // The name of a type of this program says nothing to an operator.
-    match reason.split_once("expected struct ") {
-        Some((found, _)) => format!("{found}expected a table: write its settings below [{setting}]"),
-        None => reason.to_owned(),
-    }
-}
+/// Greatest distance of a name that is suggested.
+const CLOSE: usize = 3;
 
 /// Returns the text for a setting that does not exist, with the closest one that does.
 pub(super) fn unknown_setting(setting: &str) -> String {
-    let known = known_settings();
-    let general = generalised(setting);
-    let closest = known.iter().map(|name| (strsim::damerau_levenshtein(name, &general), name)).min();
+    let known = samples().into_iter().map(|sample| sample.setting);
+    let general = generalised(setting.split('.'));
+    let closest = known.map(|name| (strsim::damerau_levenshtein(&name, &general), name)).min();
     match closest {
-        Some((distance, name)) if distance <= 3 => format!("there is no setting {setting}; did you mean {name}?"),
+        Some((distance, name)) if distance <= CLOSE => format!("there is no setting {setting}; did you mean {name}?"),
         _ => format!(
             "there is no setting {setting} (`countersign config default` shows them all; in the environment {PREFIX}SECTION__SETTING)"
         ),
     }
-}
-
-/// Replaces a name that operators choose by `<name>`: `apps.web.ring` becomes `apps.<name>.ring`.
-fn generalised(setting: &str) -> String {
-    let mut names: Vec<&str> = setting.split('.').collect();
-    if names.len() > 2 && ["apps", "rings", "braze"].contains(&names[0]) {
-        names[1] = "<name>";
-    }
-    names.join(".")
-}
-
-/// Returns every setting of the sample.
-fn known_settings() -> Vec<Setting> {
-    let mut table = String::new();
-    let mut known = Vec::new();
-    for line in SAMPLE.lines() {
-        let line = line.strip_prefix("# ").unwrap_or(line);
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            name.clone_into(&mut table);
-        } else if let Some((name, _)) = line.split_once(" = ").filter(|(name, _)| !name.contains(' ')) {
-            known.push(generalised(&format!("{table}.{name}")));
-        }
-    }
-    known
 }

@@ -7,11 +7,14 @@ mod check;
 mod document;
 mod environment;
 mod errors;
+mod expected;
 mod hints;
 mod notes;
 mod origins;
+mod samples;
 mod secret_files;
 mod sections;
+mod syntax;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

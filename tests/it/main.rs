@@ -18,6 +18,7 @@ mod braze_rest;
 mod cli;
 mod cli_mistakes;
 mod config;
+mod config_messages;
 mod custody;
 mod custody_import;
 mod custody_kept;
