@@ -53,6 +53,8 @@ pub struct Settings {
     folder: PathBuf,
     sealing: SealingSecrets,
     apps: BTreeMap<AppName, Arc<AppPolicy>>,
+    /// Variables that are no settings.
+    ignored: Option<String>,
 }
 
 /// Returns every error of a configuration text, without reading secret files; for fuzzing.
@@ -90,7 +92,8 @@ impl Settings {
         match sealing {
             Some(sealing) if errors.is_empty() => {
                 let apps = apps.into_iter().map(|(app, policy)| (app, Arc::new(policy))).collect();
-                Ok(Self { sections, origins, folder, sealing, apps })
+                let ignored = hints::ignored_variables(environment.others());
+                Ok(Self { sections, origins, folder, sealing, apps, ignored })
             }
             _ => Err(errors),
         }
@@ -178,6 +181,7 @@ impl Settings {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = braze::warnings(&self.sections);
         warnings.extend(apps::warnings(&self.sections));
+        warnings.extend(self.ignored.clone());
         for ring in self.rings() {
             let apps: Vec<&str> =
                 self.apps_of(ring).filter(|(_, policy)| !policy.claims.iss).map(|(app, _)| app.as_str()).collect();

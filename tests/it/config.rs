@@ -212,6 +212,33 @@ fn variables_that_kubernetes_makes_are_not_ours() {
     assert!(load(folder.path(), &made, &[]).is_ok());
 }
 
+/// The lines that Kubernetes sets in every pod for a service named `countersign-metrics`.
+const SERVICE_LINKS: &str = "\
+COUNTERSIGN_METRICS_SERVICE_HOST=10.0.0.6
+COUNTERSIGN_METRICS_SERVICE_PORT=9090
+COUNTERSIGN_METRICS_PORT=tcp://10.0.0.6:9090
+COUNTERSIGN_METRICS_PORT_9090_TCP=tcp://10.0.0.6:9090
+COUNTERSIGN_METRICS_PORT_9090_TCP_PROTO=tcp
+COUNTERSIGN_METRICS_PORT_9090_TCP_PORT=9090
+COUNTERSIGN_METRICS_PORT_9090_TCP_ADDR=10.0.0.6";
+
+#[test]
+fn variables_of_others_are_at_most_one_warning() {
+    let folder = folder("[apps.web]\n");
+    let warnings = |variables: &[(&str, &str)]| load(folder.path(), variables, &[]).unwrap().warnings();
+    let links: Vec<(&str, &str)> = SERVICE_LINKS.lines().filter_map(|line| line.split_once('=')).collect();
+    assert_eq!(warnings(&links), [""; 0]);
+    assert_eq!(warnings(&[("COUNTERSIGN_API_KEY", "csk1_x")]), [""; 0], "of our own README");
+    let others =
+        [("COUNTERSIGN_SERVER_LISTEN", "127.0.0.1:1"), ("COUNTERSIGN_BINARY", "x"), ("COUNTERSIGN_LIMITS", "3")];
+    assert_eq!(
+        warnings(&others),
+        ["ignored in the environment: COUNTERSIGN_BINARY, COUNTERSIGN_LIMITS, COUNTERSIGN_SERVER_LISTEN \
+          (did you mean COUNTERSIGN_SERVER__LISTEN?); a setting has two underscores after its section, \
+          like COUNTERSIGN_SERVER__LISTEN"]
+    );
+}
+
 const WEB_KEY: &str = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
 const IOS_KEY: &str = "1a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
 
