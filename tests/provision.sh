@@ -45,6 +45,7 @@ needs_timing() { rust; python; }
 needs_slow() { rust; python; apt slowhttptest:slowhttptest; }
 needs_durable() { rust; python; apt strace:strace; }
 needs_disk() { rust; python; apt mount:mount; }
+needs_clock() { rust; python; apt faketime:faketime; }
 needs_client() { node; after npm_ci clients/web; }
 needs_browser() { rust; node; apt chromium:chromium; after npm_ci clients/web; after npm_ci tests/browser; }
 needs_fuzz() { rust; apt c++:g++; }

@@ -17,6 +17,9 @@ source tests/stages.sh
 ROOT=$PWD
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 WORK=$(mktemp -d)
+# The program refuses variables of its own prefix that are no settings.
+BINARY=${COUNTERSIGN_BINARY:-}
+unset COUNTERSIGN_BINARY
 PASSED=()
 FAILED=()
 
@@ -91,10 +94,10 @@ path_without_cmake() {
 # The program as the stages use it: the one that Cargo builds for the tests. With `--examples`, of which there are none,
 # Cargo chooses the features of dependencies as for tests, so that one build of them serves the program and the tests.
 build_binary() {
-  [ -n "${COUNTERSIGN_BINARY:-}" ] || cargo build --locked --bin countersign --examples
+  [ -n "$BINARY" ] || cargo build --locked --bin countersign --examples
 }
 
-binary() { echo "${COUNTERSIGN_BINARY:-$TARGET/debug/countersign}"; }
+binary() { echo "${BINARY:-$TARGET/debug/countersign}"; }
 
 # Starts a development service, which writes its ready line to $WORK/ready.json.
 start_service() {
@@ -254,11 +257,13 @@ stage_openapi() {
   stop_service
 }
 
-# R64: every acknowledged write is preceded by a flush to disk.
+# R64: every acknowledged write is preceded by a flush to disk. R68: a restore is killed before each call that changes files,
+# and repeated.
 stage_durable() {
   tools strace python3
   build_binary
   python3 tests/judges/durable.py "$(binary)" "$WORK"
+  python3 tests/judges/restore.py "$(binary)" "$WORK"
 }
 
 # R35, R45: refusals take the same time and have the same answer for every reason.
@@ -298,6 +303,18 @@ stage_disk() {
   umount -l "$WORK/small"
   return $result
 }
+
+# R66: the wall clock of running servers is set, forward and back. Nothing is issued or judged by it, no session is lost, no token
+# lives too long, and no node stops another. CLOCK_PAUSE is the length of the stop before a start, in seconds.
+stage_clock() {
+  tools faketime python3
+  build_binary
+  mkdir -m 700 "$WORK/clock"
+  python3 tests/judges/clock.py "$(binary)" "$WORK/clock" "$(faketime_library)"
+}
+
+# Prints the path of faketime's library for programs with threads.
+faketime_library() { dpkg-query -L libfaketime | grep '/libfaketimeMT\.so\.1$'; }
 
 # The targets of tests/fuzz, ten seconds each. Only this repository's crates get the counters of coverage (instrument.sh),
 # and dependencies are those of the other stages; `long_fuzz` instruments everything.

@@ -78,7 +78,7 @@ impl Dev {
         {
             return Err(DevError::NotLoopback(address));
         }
-        let services = Services::open(&settings, Ambient::system()).await?;
+        let services = Services::create(&settings, Ambient::system()).await?;
         let operator = services.operator(&settings)?;
         let public_key = operator.keys().first_key("main".parse()?).await?.public_key;
         let app: AppName = "web".parse()?;

@@ -1,14 +1,17 @@
 //! Services: the opened store, custody and key ring, and the components that are made from them.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use super::process;
+use super::{InstallationError, installation, process};
 use crate::{
     braze::{self, BrazeError},
-    clock::{Clock, SystemClock},
+    clock::{Clock, ClockGuard, SystemClock},
     config::Settings,
     custody::{self, Custodian, CustodyError},
-    domain::sealing::{SealingKeys, UserHashKey},
+    domain::{
+        ids::InstallationId,
+        sealing::{SealingKeys, UserHashKey},
+    },
     issue::{self, Issuer},
     keyring::Keyring,
     node::ReloadError,
@@ -39,7 +42,9 @@ pub struct Services {
     keyring: Arc<Keyring>,
     user_hash: Arc<UserHashKey>,
     metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
+    /// Clock for waits that others ask for; nothing else is judged by it.
+    wall_clock: Arc<dyn Clock>,
+    clock: Arc<ClockGuard>,
     entropy: Arc<dyn Entropy>,
     node: String,
 }
@@ -52,6 +57,8 @@ pub enum OpenError {
     #[error(transparent)]
     Custody(#[from] CustodyError),
     #[error(transparent)]
+    Installation(#[from] InstallationError),
+    #[error(transparent)]
     UserHash(#[from] UserHashError),
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
@@ -63,34 +70,72 @@ pub enum OpenError {
 }
 
 impl Services {
-    /// Opens store and custody as the settings say.
+    /// Opens store and custody as the settings say. The store must exist.
     ///
     /// # Errors
     /// [`OpenError`].
     pub async fn open(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
-        let Ambient { clock, entropy } = ambient;
         let metrics = Metrics::new();
         let store = store::open(&settings.store(), Arc::clone(&metrics))?;
-        let sealing = SealingKeys::derive(settings.sealing());
-        let user_hash = Arc::new(store::open_user_hash_key(&*store, &sealing, &*entropy).await?);
-        let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&entropy))?;
-        let node = process::node_name(random::<2>(&*entropy)?);
-        Ok(Self { store, custodian, keyring: Arc::new(Keyring::new()), user_hash, metrics, clock, entropy, node })
+        Self::of(store, settings, ambient, metrics).await
     }
 
-    /// Restores a backup in place of a lost store, and ends every session in it: some of them may have been ended after
-    /// the backup was made. Where this fails, no store is left: a second try begins anew, and no session came back.
+    /// Creates a store, and opens it with the custody: for a new installation, or for one whose store is gone for good.
     ///
     /// # Errors
-    /// [`OpenError`] where a store still exists, the backup cannot be copied, or the sealing secrets are not its own.
-    pub async fn restore(settings: &Settings, backup: &Path) -> Result<(), OpenError> {
-        let restoration = store::restore(&settings.store(), backup)?;
-        let Ambient { clock, entropy } = Ambient::system();
-        let copy = store::open(restoration.config(), Metrics::new())?;
-        store::open_user_hash_key(&*copy, &SealingKeys::derive(settings.sealing()), &*entropy).await?;
-        copy.end_sessions_of_app(None, clock.now()).await?;
-        drop(copy);
-        Ok(restoration.put_in_place()?)
+    /// [`OpenError`] where there is a store.
+    pub async fn create(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
+        let metrics = Metrics::new();
+        let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
+        // The key folder of an installation that had a store keeps its id, so that a backup of that store fits.
+        let id = custodian.installation_id()?;
+        let id = id.map_or_else(|| random(&*ambient.entropy).map(InstallationId::new), Ok)?;
+        let store = store::create(&settings.store(), id, Arc::clone(&metrics))?;
+        Self::of(store, settings, ambient, metrics).await
+    }
+
+    async fn of(
+        store: Arc<dyn Store>,
+        settings: &Settings,
+        ambient: Ambient,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenError> {
+        let sealing = SealingKeys::derive(settings.sealing());
+        // It proves that the sealing secrets are this store's: before the store and the key folder are said to belong
+        // together.
+        let user_hash = store::open_user_hash_key(&*store, &sealing, &*ambient.entropy).await?;
+        let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
+        installation::agree(&*store, &*custodian, &*ambient.entropy).await?;
+        let clock = guarded_clock(settings, &ambient, &*store).await?;
+        Self::assemble(store, custodian, user_hash, ambient, clock, metrics)
+    }
+
+    /// Opens store and custody to read: nothing is migrated, and a write to the store fails.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_read_only(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
+        let metrics = Metrics::new();
+        let store = store::open_read_only(&settings.store(), Arc::clone(&metrics))?;
+        let user_hash = store::read_user_hash_key(&*store, &SealingKeys::derive(settings.sealing())).await?;
+        let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
+        installation::compare(&*store, &*custodian).await?;
+        let clock = guarded_clock(settings, &ambient, &*store).await?;
+        Self::assemble(store, custodian, user_hash, ambient, clock, metrics)
+    }
+
+    fn assemble(
+        store: Arc<dyn Store>,
+        custodian: Arc<dyn Custodian>,
+        user_hash: UserHashKey,
+        ambient: Ambient,
+        clock: ClockGuard,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenError> {
+        let Ambient { clock: wall_clock, entropy } = ambient;
+        let node = process::node_name(random::<2>(&*entropy)?);
+        let (keyring, user_hash, clock) = (Arc::new(Keyring::new()), Arc::new(user_hash), Arc::new(clock));
+        Ok(Self { store, custodian, keyring, user_hash, metrics, wall_clock, clock, entropy, node })
     }
 
     /// Checks that new sealing secrets open the user-hash key, and seals that key again with their newest version.
@@ -107,7 +152,7 @@ impl Services {
         Ok(Rotator {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custodian),
-            directories: Arc::new(braze::open(settings.braze(), &self.clock)?),
+            directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             clock: Arc::clone(&self.clock),
             actor,
             observer,
@@ -125,7 +170,7 @@ impl Services {
             user_hash: Arc::clone(&self.user_hash),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
-            directories: Arc::new(braze::open(settings.braze(), &self.clock)?),
+            directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             rings: settings.rings_to_rotate(),
             actor: process::operator_name(),
         })
@@ -179,8 +224,8 @@ impl Services {
         &self.metrics
     }
 
-    /// Clock of every module.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
+    /// Guard of the clock, for every module.
+    pub fn clock(&self) -> &Arc<ClockGuard> {
         &self.clock
     }
 
@@ -188,4 +233,17 @@ impl Services {
     pub fn node_name(&self) -> &str {
         &self.node
     }
+}
+
+/// Makes the guard of the clock, with the floor that the store has on record.
+pub(super) async fn guarded_clock(
+    settings: &Settings,
+    ambient: &Ambient,
+    store: &dyn Store,
+) -> Result<ClockGuard, StoreError> {
+    let guard = ClockGuard::new(Arc::clone(&ambient.clock), settings.clock().patience);
+    if let Some(floor) = store.clock_record().await?.floor {
+        guard.set_floor(&floor);
+    }
+    Ok(guard)
 }

@@ -89,11 +89,15 @@ impl Wiring {
         Ok(self.node.reload_keys().await?)
     }
 
+    /// Makes an agent that does the node's background work.
+    pub fn agent(&self) -> NodeAgent {
+        NodeAgent::new(Arc::clone(&self.node))
+    }
+
     /// Starts the node's background work.
     pub fn start_node(&self) -> Background {
         let mut background = Background::new(Arc::clone(self.services.metrics()));
-        let agent = NodeAgent::new(Arc::clone(&self.node));
-        background.spawn(BackgroundTask::Node, agent.run(self.node_config.subscribe()));
+        background.spawn(BackgroundTask::Node, self.agent().run(self.node_config.subscribe()));
         background
     }
 

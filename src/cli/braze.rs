@@ -44,7 +44,7 @@ impl Braze {
 }
 
 fn list(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let found = context.with_operator(async |operator, _| {
+    let found = context.with_reader(async |operator, _| {
         let rotations = rotations(context, &operator);
         Ok(rotations.braze_keys(&rotations.rings(filter.ring.as_ref())?).await?)
     })?;
@@ -71,7 +71,7 @@ fn row(key: &BrazeKey) -> [String; 7] {
 }
 
 fn diff(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let diff = context.with_operator(async |operator, _| {
+    let diff = context.with_reader(async |operator, _| {
         let rotations = rotations(context, &operator);
         Ok(rotations.braze_diff(&rotations.rings(filter.ring.as_ref())?).await?)
     })?;

@@ -102,7 +102,7 @@ fn create(
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    let records = context.with_operator(async |operator, _| Ok(operator.clients().list().await?))?;
+    let records = context.with_reader(async |operator, _| Ok(operator.clients().list().await?))?;
     let entries: Vec<ClientEntry<'_>> = records.iter().map(|record| ClientEntry::of(record, None)).collect();
     let rows = records.iter().map(|record| {
         let apps: Vec<&str> = record.apps.iter().map(AppName::as_str).collect();

@@ -55,21 +55,21 @@ impl Compromise {
 /// Describes what a compromise would do, before it is confirmed.
 fn forecast_text(forecast: &CompromiseForecast, key: &KeyRecord) -> String {
     let (kid, ring) = (&key.kid, &key.ring);
+    let live = forecast.live_sessions;
+    let live = live.map_or_else(|| "unknown, as the clock is not trusted".to_owned(), |live| live.to_string());
     let signing = match (forecast.signs, &forecast.takes_over) {
         (false, _) => format!("It does not sign for ring {ring} now: signing goes on as before."),
         (true, Some(next)) => format!("Key {next} takes over in the same moment: signing for ring {ring} goes on."),
         (true, None) => format!(
             "NO KEY IS READY TO TAKE OVER: nothing can be signed for ring {ring}, and requests for tokens are answered \
-             503, until {}. Live sessions that cannot be refreshed until then: {}.",
-            until_next_key(&forecast.by_hand),
-            forecast.live_sessions
+             503, until {}. Live sessions that cannot be refreshed until then: {live}.",
+            until_next_key(&forecast.by_hand)
         ),
     };
     let tokens = match forecast.tokens_until {
         Some(until) => format!(
             "Its tokens (some may live until {until}) are rejected as soon as Braze has deleted the key. Live sessions \
-             that then need one refresh each: {}.",
-            forecast.live_sessions
+             that then need one refresh each: {live}."
         ),
         None => "No token of it is alive.".to_owned(),
     };

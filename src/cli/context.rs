@@ -70,6 +70,19 @@ impl Context {
         Settings::load(self.file().as_deref(), &self.environment, flags)
     }
 
+    /// Runs `work`, which only reads, with the operators' operations on the configured store and keys. The store is
+    /// open for reading only, so that nothing is migrated and no file is made.
+    pub(super) fn with_reader<T, F>(&self, work: impl FnOnce(Operator, Settings) -> F) -> anyhow::Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let settings = self.settings(&[])?;
+        block_on(async {
+            let services = Services::open_read_only(&settings, Ambient::system()).await?;
+            work(services.operator(&settings)?, settings).await
+        })
+    }
+
     /// Runs `work` with the operators' operations on the configured store and keys. A server may be running on them.
     pub(super) fn with_operator<T, F>(&self, work: impl FnOnce(Operator, Settings) -> F) -> anyhow::Result<T>
     where

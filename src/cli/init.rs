@@ -41,7 +41,7 @@ impl Init {
         layout.create(&self.configuration()?)?;
         let settings = Settings::load(Some(&layout.config), &context.environment, &[])?;
         let key = block_on(async {
-            let services = Services::open(&settings, Ambient::system()).await?;
+            let services = Services::create(&settings, Ambient::system()).await?;
             Ok(services.operator(&settings)?.keys().first_key("main".parse()?).await?)
         })?;
         let value = json!({ "config": layout.config, "kid": key.kid, "public_key": key.public_key });

@@ -128,7 +128,7 @@ fn print_new_key(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    let keys = context.with_operator(async |operator, _| Ok(operator.keys().list().await?))?;
+    let keys = context.with_reader(async |operator, _| Ok(operator.keys().list().await?))?;
     let rows = keys.iter().map(|key| {
         [
             key.kid.to_string(),
@@ -142,7 +142,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
 }
 
 fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
-    let key = context.with_operator(async |operator, _| Ok(operator.keys().find(kid).await?))?;
+    let key = context.with_reader(async |operator, _| Ok(operator.keys().find(kid).await?))?;
     let fingerprint = Spki::from_pem(&key.public_key).with_context(|| format!("key {}", key.kid))?.fingerprint();
     let text = format!(
         "kid      {}\nSHA-256  {fingerprint}\nring     {}\nstate    {}, since {}\nbits     {}\ncustody  {} ({})\ncreated  {}\n\n{}\n\
@@ -165,7 +165,7 @@ fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
 }
 
 fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Result<()> {
-    let key = context.with_operator(async |operator, _| {
+    let key = context.with_reader(async |operator, _| {
         let ceremony = operator.keys();
         if let Some(kid) = kid {
             return Ok(ceremony.find(kid).await?);

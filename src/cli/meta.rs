@@ -1,13 +1,13 @@
 //! Version, shell completions, manual pages.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use serde_json::json;
 
-use super::{Cli, context::Context};
+use super::{Cli, context::Context, output::to_stdout};
 
 /// Print a completion script for a shell
 #[derive(Args)]
@@ -32,7 +32,7 @@ impl Completions {
     pub(super) fn run(self, _: &Context) -> anyhow::Result<ExitCode> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "countersign", &mut script);
-        std::io::stdout().write_all(&script)?;
+        to_stdout(&script)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -43,7 +43,7 @@ impl Man {
             None => {
                 let mut page = Vec::new();
                 clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-                std::io::stdout().write_all(&page)?;
+                to_stdout(&page)?;
             }
             Some(folder) => {
                 clap_mangen::generate_to(Cli::command(), &folder).with_context(|| folder.display().to_string())?;

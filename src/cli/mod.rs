@@ -2,6 +2,7 @@
 
 mod braze;
 mod clients;
+mod clock;
 mod compromise;
 mod config;
 mod confirmation;
@@ -72,6 +73,9 @@ enum Command {
     /// Make, list and revoke API keys of backends
     #[command(subcommand)]
     Clients(clients::ClientsCommand),
+    /// Accept a clock that is not trusted
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// Opt users out and in, list and end their sessions
     #[command(subcommand)]
     Users(users::UsersCommand),
@@ -86,7 +90,7 @@ enum Command {
     Sandbox(sandbox::SandboxCommand),
     #[cfg(feature = "sandbox")]
     Demo(demo::Demo),
-    /// Migrate, back up or restore the store
+    /// Create, migrate, back up or restore the store
     #[command(subcommand)]
     Db(db::Db),
     Healthcheck(healthcheck::Healthcheck),
@@ -145,6 +149,7 @@ impl Command {
             Self::Rotate(rotate) => rotate.run(context),
             Self::Braze(braze) => braze.run(context),
             Self::Clients(clients) => clients.run(context),
+            Self::Clock(clock) => clock.run(context),
             Self::Users(users) => users.run(context),
             Self::Token(token) => token.run(context),
             Self::Config(config) => config.run(context),

@@ -1,12 +1,23 @@
 //! Output of commands: text and tables for people, JSON for programs.
+//!
+//! SIGPIPE stays ignored in every command, as the standard library sets it: in a server a client or a log reader that
+//! goes away must not end the process. A closed pipe is therefore an error of a write, and this module decides about it:
+//! on stdout it is no error, because the reader has what it wanted (`countersign keys list | head -1`); on stderr
+//! nothing is an error. Everything that a command prints passes here.
 
 use std::{
     fmt::Display,
     io::{self, Write},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use comfy_table::{Table, presets};
 use serde::Serialize;
+
+/// Longest wait until an error is printed. A service that ends must end, even if nobody reads its stderr.
+const STDERR_WAIT: Duration = Duration::from_secs(1);
 
 /// Output format of a command.
 #[derive(Clone, Copy, Debug)]
@@ -18,15 +29,10 @@ pub(super) struct Output {
 impl Output {
     /// Prints an answer: `value` for programs, `text` for people.
     pub(super) fn answer(self, value: &impl Serialize, text: impl Display) -> anyhow::Result<()> {
-        let mut stdout = io::stdout().lock();
-        if self.json {
-            serde_json::to_writer(&mut stdout, value)?;
-            writeln!(stdout)?;
-        } else {
-            let text = text.to_string();
-            writeln!(stdout, "{}", text.trim_end_matches('\n'))?;
-        }
-        Ok(stdout.flush()?)
+        let mut text = if self.json { serde_json::to_string(value)? } else { text.to_string() };
+        text.truncate(text.trim_end_matches('\n').len());
+        text.push('\n');
+        Ok(to_stdout(text.as_bytes())?)
     }
 
     /// Prints a remark on stderr for people; programs do not get it.
@@ -39,12 +45,31 @@ impl Output {
 
     /// Prints an error with its causes.
     pub(super) fn error(self, error: &anyhow::Error) {
-        let mut stderr = io::stderr().lock();
-        let _ = if self.json {
-            writeln!(stderr, "{}", serde_json::json!({ "error": format!("{error:#}") }))
+        let text = if self.json {
+            serde_json::json!({ "error": format!("{error:#}") }).to_string()
         } else {
-            writeln!(stderr, "countersign: {error:#}")
+            format!("countersign: {error:#}")
         };
+        let (printed, done) = mpsc::channel();
+        let print = move || {
+            let _ = writeln!(io::stderr(), "{text}");
+            let _ = printed.send(());
+        };
+        if thread::Builder::new().spawn(print).is_ok() {
+            let _ = done.recv_timeout(STDERR_WAIT);
+        }
+    }
+}
+
+/// Writes on stdout. A reader that has closed the pipe wants no more, which is no error.
+///
+/// # Errors
+/// Each other error, e.g. of a full disk.
+pub(super) fn to_stdout(text: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 
@@ -66,9 +91,7 @@ pub(super) fn time_or_dash(time: Option<crate::clock::UnixMillis>) -> String {
     time.map_or_else(|| "-".to_owned(), |time| time.to_string())
 }
 
-/// Prints a line of a running service on stdout; a closed stdout is no error.
+/// Prints a line of a running service on stdout, which may be closed or full.
 pub(super) fn announce(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "{text}");
-    let _ = stdout.flush();
+    let _ = to_stdout(format!("{text}\n").as_bytes());
 }

@@ -74,7 +74,7 @@ pub(super) fn rotations(context: &Context, operator: &Operator) -> Rotations {
 }
 
 fn plan(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let plans = context.with_operator(async |operator, _| {
+    let plans = context.with_reader(async |operator, _| {
         let rotations = rotations(context, &operator);
         let mut plans: Vec<RingPlan> = Vec::new();
         for ring in rotations.rings(filter.ring.as_ref())? {
@@ -130,7 +130,7 @@ pub(super) fn exit_code(worst: Option<Outcome>) -> ExitCode {
 }
 
 fn status(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let rings = context.with_operator(async |operator, _| {
+    let rings = context.with_reader(async |operator, _| {
         let rotations = rotations(context, &operator);
         let mut rings: Vec<RingStatus> = Vec::new();
         for ring in rotations.rings(filter.ring.as_ref())? {

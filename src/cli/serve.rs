@@ -42,7 +42,7 @@ impl Serve {
     async fn real(&self, context: &Context) -> anyhow::Result<()> {
         let flags = self.flags();
         let settings = context.settings(&flags)?;
-        init_logs(settings.log());
+        let _log = init_logs(settings.log())?;
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }
@@ -61,7 +61,7 @@ impl Serve {
     async fn dev(&self, context: &Context) -> anyhow::Result<()> {
         let flags = self.flags();
         let (settings, services, access, folder) = Dev::open(&context.environment, &flags).await?.into_parts();
-        init_logs(settings.log());
+        let _log = init_logs(settings.log())?;
         let listeners = Listeners::open(&settings)?;
         let config = folder.path().join("countersign.toml");
         let reload = || Settings::load(Some(&config), &context.environment, &flags);

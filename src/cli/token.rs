@@ -76,7 +76,7 @@ fn mint(context: &Context, app: &AppName, user: &str, ttl: Option<Duration>) -> 
     let settings = context.settings(&[])?;
     UnknownApp::check(app, settings.policies().keys())?;
     let (token, expires) = block_on(async {
-        let services = Services::open(&settings, Ambient::system()).await?;
+        let services = Services::open_read_only(&settings, Ambient::system()).await?;
         Ok(services.tokens(&settings).await?.mint(app, user, ttl).await?)
     })?;
     let value = json!({ "token": token.expose(), "token_expires": expires });
@@ -122,7 +122,7 @@ impl Inspect {
         let Some(app) = &self.app else {
             return Ok(((!keys.is_empty()).then_some(keys), None));
         };
-        let (ours, sdk_api_key) = context.with_operator(async |operator, settings| {
+        let (ours, sdk_api_key) = context.with_reader(async |operator, settings| {
             let policies = settings.policies();
             let policy = policies.get(app).ok_or_else(|| UnknownApp::new(app, policies.keys()))?;
             let mut ours = operator.keys().list().await?;

@@ -136,7 +136,7 @@ fn everyone_text(live: u64, app: Option<&AppName>) -> String {
 }
 
 fn sessions(context: &Context, user: &UserId) -> anyhow::Result<()> {
-    let sessions = context.with_operator(async |operator, _| Ok(operator.users().sessions(user).await?))?;
+    let sessions = context.with_reader(async |operator, _| Ok(operator.users().sessions(user).await?))?;
     let values: Vec<_> = sessions.iter().map(as_json).collect();
     let rows = sessions.iter().map(|session| {
         let state = session.ended.map_or("", Ended::as_str).to_owned();

@@ -1,12 +1,27 @@
-//! Time as an argument: entry points read the [`Clock`] and give a [`UnixMillis`] to everything inside.
+//! Time as an argument: entry points ask the [`ClockGuard`] and give a [`UnixMillis`] to everything inside.
+//!
+//! The wall clock may be wrong. [`ClockState`] decides, from readings of it and of boot time, whether this process may
+//! judge by it: [`ClockGuard::trusted_now`] gives no time while it may not.
 
+mod config;
+mod floor;
+mod guard;
 pub mod human_duration;
+mod peers;
+mod state;
+#[cfg(test)]
+mod tests;
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use config::Config;
+pub use floor::{ClockAcceptance, ClockFloor};
+pub use guard::{ClockGuard, ClockStopped};
 pub use human_duration::parse_duration;
+pub use peers::{Peers, Votes};
+pub use state::{ClockState, Evidence, MAX_STEP, Resumption, StopReason};
 
 /// Point in time: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,13 +68,46 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Source of the current time.
-pub trait Clock: Send + Sync {
-    /// Returns the current time.
-    fn now(&self) -> UnixMillis;
+/// Wall clock and boot time, read together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub wall: UnixMillis,
+    /// Time since the machine booted, with the time for which it was suspended.
+    pub boot: Duration,
 }
 
-/// Clock of the operating system.
+impl Reading {
+    /// Returns the wall clock less the boot time, in milliseconds: the same number as long as nobody sets the clock.
+    pub fn offset(self) -> i64 {
+        self.wall.0.saturating_sub(millis(self.boot))
+    }
+}
+
+/// Identity of one boot of one machine. Boot times of different boots cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootId(pub Option<String>);
+
+impl BootId {
+    /// Returns true where both are known and equal.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.is_some() && self == other
+    }
+}
+
+/// Source of the current time, right or wrong.
+pub trait Clock: Send + Sync {
+    /// Returns the time of the wall clock.
+    fn now(&self) -> UnixMillis;
+
+    /// Returns the time since the machine booted, with the time for which it was suspended.
+    fn since_boot(&self) -> Duration;
+
+    /// Returns the identity of this boot.
+    fn boot_id(&self) -> BootId;
+}
+
+/// Clocks of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -72,22 +120,15 @@ impl Clock for SystemClock {
             Err(before) => UnixMillis(-millis(before.duration())),
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arithmetic_stays_inside_time() {
-        let end = UnixMillis(i64::MAX);
-        assert_eq!(end.plus(Duration::MAX), end);
-        assert_eq!(UnixMillis(5).since(UnixMillis(9)), Duration::ZERO);
-        assert_eq!(UnixMillis(-1).seconds(), -1);
+    fn since_boot(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::try_from(time).unwrap_or_default()
     }
 
-    #[test]
-    fn is_shown_in_utc() {
-        assert_eq!(UnixMillis(1_795_000_000_000).to_string(), "2026-11-18T11:06:40Z");
+    fn boot_id(&self) -> BootId {
+        static ID: OnceLock<BootId> = OnceLock::new();
+        let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        ID.get_or_init(|| BootId(read().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()))).clone()
     }
 }

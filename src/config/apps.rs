@@ -16,8 +16,10 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppN
     shared_in_isolation(sections, notes);
     let mut apps = BTreeMap::new();
     for (name, policy) in &sections.apps {
-        let isolated = is_isolated(policy, sections);
         let setting = |setting: &str| format!("apps.{name}.{setting}");
+        // An app whose `ring` is wrong is not on the default ring, and that ring's rules are not its own.
+        let ring = sections.rings.get(policy.ring.as_str()).filter(|_| !notes.has(&setting("ring")));
+        let isolated = ring.is_some_and(|ring| ring.isolate_apps);
         tokens(policy, &setting, notes);
         origins(policy, &setting, notes);
         issuer(name, policy, isolated, notes);
@@ -56,7 +58,9 @@ fn shared_in_isolation(sections: &Sections, notes: &mut Notes<'_>) {
         for (at, (name, policy)) in apps.iter().enumerate() {
             let others = &apps[..at];
             let Some((other, _)) = others.iter().find(|(_, other)| other.ring == policy.ring) else { continue };
-            if is_isolated(policy, sections) {
+            // An app whose `ring` is wrong is not on the default ring.
+            let is_wrong = [name, other].iter().any(|app| notes.has(&format!("apps.{app}.ring")));
+            if is_isolated(policy, sections) && !is_wrong {
                 let text = format_args!(
                     "app {other} has the same, and ring {} isolates its apps by it: give each app its own, from the Braze dashboard",
                     policy.ring

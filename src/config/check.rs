@@ -1,6 +1,6 @@
 //! Rules that go beyond a single value's type: between settings, and for names.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{apps, braze, notes::Notes, sections::Sections};
 use crate::domain::{
@@ -11,9 +11,13 @@ use crate::domain::{
 /// Maximal number of signing threads: more than a machine has processors.
 const MAX_THREADS: usize = 1024;
 
+/// Least patience with a clock that was set.
+const MIN_PATIENCE: Duration = Duration::from_mins(1);
+
 /// Checks all sections; returns the apps that have a valid name.
 pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppName, AppPolicy> {
     server(sections, notes);
+    clock(sections, notes);
     store(sections, notes);
     custody(sections, notes);
     for text in sections.log.level_errors() {
@@ -39,6 +43,12 @@ fn server(sections: &Sections, notes: &mut Notes<'_>) {
     }
     if server.listen == server.ops_listen && server.listen.port() != 0 {
         notes.at("server.ops_listen", "is the same as listen: operators' routes need an address of their own");
+    }
+}
+
+fn clock(sections: &Sections, notes: &mut Notes<'_>) {
+    if sections.clock.patience < MIN_PATIENCE {
+        notes.at("clock.patience", "at least \"1m\": a shorter time would trust any step of the clock");
     }
 }
 

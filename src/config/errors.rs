@@ -30,6 +30,11 @@ impl ConfigErrors {
         }
     }
 
+    /// Returns true where there is an error of this setting.
+    pub(super) fn names(&self, setting: &str) -> bool {
+        self.0.iter().any(|error| error.text.strip_prefix(setting).is_some_and(|rest| rest.starts_with(':')))
+    }
+
     /// Returns true where there is no error.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -24,9 +24,10 @@ use std::{
 };
 
 use crate::{
-    custody,
+    clock, custody,
     domain::{
         ids::{AppName, RingName},
+        missing_key,
         policy::AppPolicy,
         sealing::SealingSecrets,
     },
@@ -124,6 +125,11 @@ impl Settings {
         self.sections.jwks.max_age
     }
 
+    /// `[clock]`.
+    pub fn clock(&self) -> clock::Config {
+        self.sections.clock
+    }
+
     /// `[store]`, its path resolved against the folder of the configuration file.
     pub fn store(&self) -> store::Config {
         let store = &self.sections.store;
@@ -192,6 +198,7 @@ impl Settings {
                 ));
             }
         }
+        warnings.extend(self.rings().filter_map(|ring| self.mistyped(ring)));
         let unused = self.sections.rings.keys().filter(|name| !self.rings().any(|ring| ring.as_str() == *name));
         warnings.extend(unused.map(|name| format!("no app uses [rings.{name}]; its settings are ignored")));
         warnings.extend(self.apps.iter().filter(|(_, policy)| !policy.claims.jti).map(|(app, _)| {
@@ -200,6 +207,17 @@ impl Settings {
             )
         }));
         warnings
+    }
+
+    /// Returns a warning for a ring of one app, without a table, whose name is nearly that of another ring.
+    fn mistyped(&self, ring: &RingName) -> Option<String> {
+        let mut apps = self.apps_of(ring).map(|(app, _)| app);
+        let (Some(app), None) = (apps.next(), apps.next()) else { return None };
+        let is_known = |ring: &RingName| self.sections.rings.contains_key(ring.as_str());
+        let others = self.rings().filter(|other| is_known(other) || self.apps_of(other).count() > 1);
+        let main = RingName::default();
+        let meant = missing_key::similar(ring, others.chain([&main])).filter(|_| !is_known(ring))?;
+        Some(format!("apps.{app}.ring: only app {app} uses ring {ring}; did you mean {meant}?"))
     }
 
     /// Returns the settings that differ in `new` and take effect at the next start only.
@@ -214,6 +232,7 @@ impl Settings {
                 old.server.max_connections_per_address != new.server.max_connections_per_address,
             ),
             ("server.drain", old.server.drain != new.server.drain),
+            ("clock", old.clock != new.clock),
             ("store", old.store != new.store),
             ("custody", !old.custody.is_same(&new.custody)),
             ("log", old.log != new.log),

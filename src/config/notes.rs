@@ -13,6 +13,11 @@ impl<'a> Notes<'a> {
         Self { origins, errors }
     }
 
+    /// Returns true where this setting has an error, so that it has its default value now.
+    pub(super) fn has(&self, setting: &str) -> bool {
+        self.errors.names(setting)
+    }
+
     /// Adds an error of this setting.
     pub(super) fn at(&mut self, setting: &str, text: impl std::fmt::Display) {
         self.errors.add(self.origins.place(setting), format!("{setting}: {text}"));

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    braze, custody, domain::policy::AppPolicy, http, listener, rotate, secret::Secret, store, telemetry::LogConfig,
+    braze, clock, custody, domain::policy::AppPolicy, http, listener, rotate, secret::Secret, store,
+    telemetry::LogConfig,
 };
 
 /// All sections of the configuration.
@@ -13,6 +14,7 @@ use crate::{
 #[serde(default)]
 pub(super) struct Sections {
     pub(super) server: listener::Config,
+    pub(super) clock: clock::Config,
     pub(super) store: store::Config,
     pub(super) sealing: Sealing,
     pub(super) custody: custody::Config,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::{
     clock::UnixMillis,
     domain::{
-        ids::{Kid, RingName},
+        ids::{InstallationId, Kid, RingName},
         key::{KeyRecord, KeyState},
     },
     secret::{Entropy, Secret},
@@ -70,6 +70,12 @@ pub trait Custodian: Send + Sync {
     /// Destroys the private half. A missing one is a success: the call may be repeated after a crash. Copies elsewhere
     /// (backups, snapshots) are out of its reach.
     fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError>;
+
+    /// Returns the id of the installation whose keys these are; `None` where none was adopted yet.
+    fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError>;
+
+    /// Keeps the id of the installation, durably. One that is kept already stays.
+    fn adopt_installation_id(&self, id: InstallationId) -> Result<(), CustodyError>;
 
     /// Lists the locations of private halves that no record names. A crash between the generation and the recording of
     /// a key leaves one; an operator may have put one there.

@@ -265,6 +265,40 @@ impl std::str::FromStr for SessionId {
 #[error("not a session id: a session id is the 32 hexadecimal digits that `countersign users sessions` shows")]
 pub struct BadSessionId;
 
+/// Id of an installation, which its store and its key folder both carry: a store of another installation is noticed.
+///
+/// It is not secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InstallationId([u8; 16]);
+
+impl InstallationId {
+    /// Makes the id of a new installation.
+    pub fn new(random: [u8; 16]) -> Self {
+        Self(random)
+    }
+}
+
+impl fmt::Display for InstallationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl std::str::FromStr for InstallationId {
+    type Err = BadInstallationId;
+
+    fn from_str(text: &str) -> Result<Self, BadInstallationId> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).map_err(|_| BadInstallationId)?;
+        Ok(Self(id))
+    }
+}
+
+/// Error for a text that is not an installation id.
+#[derive(Debug, thiserror::Error)]
+#[error("not an installation id, which is 32 hexadecimal digits")]
+pub struct BadInstallationId;
+
 /// Hash of a user id in the store: keyed (HMAC-SHA-256), the same on every app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserHash(pub [u8; 32]);
@@ -302,6 +336,8 @@ mod tests {
         }
         let id = SessionId::new(crate::clock::UnixMillis(1_795_000_000_000), [7; 10]);
         assert_eq!(id.to_string().parse::<SessionId>().unwrap(), id);
+        let installation = InstallationId::new([3; 16]);
+        assert_eq!(installation.to_string().parse::<InstallationId>().unwrap(), installation);
         let kid = Kid::from_thumbprint(&[9; 32]);
         assert_eq!(kid.as_str().parse::<Kid>().unwrap(), kid);
     }

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod jwk;
 pub mod jws;
 pub mod key;
+pub mod missing_key;
 pub mod policy;
 pub mod refresh_token;
 pub mod rotation;

@@ -49,6 +49,8 @@ pub enum Ended {
     Revoked,
     /// A refresh token that was replaced long ago was presented: somebody has a copy.
     Reused,
+    /// The user began too many newer sessions on the app.
+    Evicted,
     /// The user is opted out. Unlike the other ends, this one is undone when the user opts in.
     OptedOut,
 }

@@ -12,7 +12,11 @@ use axum::{
 use ipnet::IpNet;
 
 use super::{AppState, problem::Problem};
-use crate::{domain::policy::AppPolicy, identity::Caller, telemetry::record_client};
+use crate::{
+    domain::policy::AppPolicy,
+    identity::{Caller, Unauthenticated},
+    telemetry::record_client,
+};
 
 /// Proof that a new signature would not wait too long. Handlers extract it first, because the check costs next to
 /// nothing.
@@ -71,13 +75,18 @@ impl FromRequestParts<Arc<AppState>> for Authenticated {
         let Address(address) = Address::from_request_parts(parts, state).await?;
         let limits = state.limits.load();
         let presented = bearer(&parts.headers);
-        let caller = presented.and_then(|key| state.api_keys.authenticate(key, state.clock.now()).ok());
-        let Some(caller) = caller else {
-            if let Some(key) = presented {
-                state.refused_keys.log(key, address);
+        let authenticated = presented.ok_or(Unauthenticated::Refused);
+        let caller = match authenticated.and_then(|key| state.api_keys.authenticate(key, &state.clock)) {
+            Ok(caller) => caller,
+            Err(refusal) => {
+                if refusal == Unauthenticated::Refused {
+                    if let Some(key) = presented {
+                        state.refused_keys.log(key, address);
+                    }
+                    limits.failure(address)?;
+                }
+                return Err(refusal.into());
             }
-            limits.failure(address)?;
-            return Err(Problem::unauthorized());
         };
         record_client(&caller.client);
         limits.client(&caller.key)?;

@@ -1,4 +1,5 @@
-//! `/healthz`: the process answers. `/readyz`: readiness of the service, with the conditions that fail.
+//! `/healthz`: the process answers. `/readyz`: readiness of this node, on the ops listener with its conditions. Their
+//! reasons name rings, files and commands, which the public listener shows to nobody.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AppState;
-use crate::telemetry::{Readiness, ReadinessReport};
+use crate::telemetry::Readiness;
 
 /// Answer of `/healthz`.
 #[derive(Serialize, ToSchema)]
@@ -29,24 +30,35 @@ pub(super) async fn healthz() -> Json<Alive> {
     Json(Alive { status: "alive" })
 }
 
-/// Reports whether the service is ready for requests, and the conditions that fail.
+/// Answer of `/readyz`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ready {
+    /// True where this node should get requests.
+    ready: bool,
+}
+
+/// Reports whether this node should get requests. The ops listener reports the conditions too.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
-    params(("verbose" = Option<String>, Query, description = "Adds what an operator should look at")),
     responses(
-        (status = 200, description = "Ready", body = ReadinessReport),
-        (status = 503, description = "Not ready", body = ReadinessReport),
+        (status = 200, description = "Ready", body = Ready),
+        (status = 503, description = "Not ready", body = Ready),
     ),
 )]
-pub(super) async fn readyz(State(state): State<Arc<AppState>>, uri: Uri) -> Response {
-    report(&state.readiness, &uri)
+pub(super) async fn readyz(State(state): State<Arc<AppState>>) -> Response {
+    let ready = state.readiness.report(false).ready;
+    answer(ready, Ready { ready })
 }
 
 fn report(readiness: &Readiness, uri: &Uri) -> Response {
     let asks = |query: &str| query.split('&').any(|part| part.split('=').next() == Some("verbose"));
     let report = readiness.report(uri.query().is_some_and(asks));
-    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, OwnBody, Json(report)).into_response()
+    answer(report.ready, report)
+}
+
+fn answer(ready: bool, body: impl Serialize) -> Response {
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, OwnBody, Json(body)).into_response()
 }
 
 /// Marker of a response that keeps its own body, although its status is an error.
@@ -65,7 +77,7 @@ impl axum::response::IntoResponseParts for OwnBody {
     }
 }
 
-/// Returns the two health routes, for another listener.
+/// Returns the two health routes of the ops listener.
 pub fn routes(readiness: Arc<Readiness>) -> Router {
     let ready = move |uri: Uri| async move { report(&readiness, &uri) };
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(ready))

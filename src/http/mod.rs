@@ -4,6 +4,7 @@ mod access;
 mod body;
 mod caller;
 mod cors;
+mod failures;
 mod generate;
 mod health;
 mod jwks;
@@ -14,6 +15,7 @@ mod presented_token;
 mod problem;
 mod refresh;
 mod refused_keys;
+mod reported_failure;
 mod response;
 mod revoke;
 mod traceparent;
@@ -29,7 +31,7 @@ use utoipa_axum::{
 };
 
 use crate::{
-    clock::Clock,
+    clock::ClockGuard,
     identity::ApiKeyAuthenticator,
     issue::Issuer,
     telemetry::{Metrics, Readiness, RequestLog},
@@ -56,7 +58,7 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Requests that have an access line.
     pub request_log: RequestLog,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClockGuard>,
 }
 
 /// Returns true where any token route would accept this body; for fuzzing.
@@ -64,6 +66,7 @@ pub fn accepts_body(bytes: &[u8]) -> bool {
     body::decode::<generate::GenerateRequest>(bytes).is_ok()
         || body::decode::<refresh::RefreshRequest>(bytes).is_ok()
         || body::decode::<revoke::RevokeRequest>(bytes).is_ok()
+        || body::decode::<failures::FailureRequest>(bytes).is_ok()
 }
 
 /// Returns every public route.
@@ -72,7 +75,8 @@ pub fn router(state: &Arc<AppState>) -> Router {
     let (api, document) = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(generate::generate))
         .routes(routes!(refresh::refresh).layer(cors.clone()))
-        .routes(routes!(revoke::revoke).layer(cors))
+        .routes(routes!(revoke::revoke).layer(cors.clone()))
+        .routes(routes!(failures::report).layer(cors))
         .routes(routes!(jwks::jwks))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

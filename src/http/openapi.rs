@@ -26,6 +26,7 @@ use super::problem::{FieldError, ProblemDocument, RetrySchema};
     modifiers(&ApiKeyScheme),
     tags(
         (name = "tokens", description = "Mint, refresh and revoke"),
+        (name = "failures", description = "Reports from the SDKs"),
         (name = "keys", description = "Public keys"),
         (name = "health", description = "For load balancers"),
     ),
@@ -71,6 +72,30 @@ pub(super) enum Refusals {
     #[response(status = 429, content_type = "application/problem+json")]
     RateLimited(#[to_schema] ProblemDocument<'static>),
     /// Overloaded, or the signer or the store is unavailable; `Retry-After` says when to try again
+    #[response(status = 503, content_type = "application/problem+json")]
+    Later(#[to_schema] ProblemDocument<'static>),
+}
+
+/// Refusals of a route that answers the same whatever the credential is worth.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only describes")]
+pub(super) enum BodyRefusals {
+    /// Malformed request
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(#[to_schema] ProblemDocument<'static>),
+    /// The body took too long to arrive
+    #[response(status = 408, content_type = "application/problem+json")]
+    Timeout(#[to_schema] ProblemDocument<'static>),
+    /// Body too large
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(#[to_schema] ProblemDocument<'static>),
+    /// Not `application/json`
+    #[response(status = 415, content_type = "application/problem+json")]
+    MediaType(#[to_schema] ProblemDocument<'static>),
+    /// Too many requests
+    #[response(status = 429, content_type = "application/problem+json")]
+    RateLimited(#[to_schema] ProblemDocument<'static>),
+    /// The service cannot answer now; `Retry-After` says when to try again
     #[response(status = 503, content_type = "application/problem+json")]
     Later(#[to_schema] ProblemDocument<'static>),
 }

@@ -10,6 +10,7 @@ use super::{
     body::Strict,
     caller::{Address, Origin},
     problem::Problem,
+    reported_failure::ReportedFailure,
 };
 use crate::{
     domain::refresh_token::Presented,
@@ -21,13 +22,15 @@ pub(super) trait RefreshTokenBody: DeserializeOwned {
     /// Returns the refresh token, still sealed.
     fn refresh_token(&self) -> &str;
 
-    /// Called when the body is read, before the token is opened: also where the token is refused.
-    fn received(&self, _: &AppState) {}
+    /// Returns the failure that the app reports with it.
+    fn failure(&self) -> Option<&ReportedFailure> {
+        None
+    }
 }
 
 /// Refresh token that opened, and the body that it came in. Checked in this order: the rate of the address, the body,
 /// the token (a refused one counts as a failure of the address), the rate of the session, the origin by the app's
-/// list.
+/// list. A failure that the app reports is counted by its code only where the token opened.
 pub(super) struct PresentedToken<B> {
     pub(super) presented: Presented,
     pub(super) body: B,
@@ -41,17 +44,24 @@ impl<B: RefreshTokenBody> FromRequest<Arc<AppState>> for PresentedToken<B> {
         let address = Address::from_request_parts(&mut parts, state).await?;
         let origin = Origin::of(&parts.headers);
         let Strict(body) = Strict::<B>::from_request(Request::from_parts(parts, body), state).await?;
-        body.received(state);
-        let presented = open(state, &address, &origin, body.refresh_token())?;
+        let presented = open(state, &address, &origin, &body)?;
         Ok(Self { presented, body })
     }
 }
 
-fn open(state: &AppState, address: &Address, origin: &Origin, refresh_token: &str) -> Result<Presented, Problem> {
+fn open(
+    state: &AppState,
+    address: &Address,
+    origin: &Origin,
+    body: &impl RefreshTokenBody,
+) -> Result<Presented, Problem> {
     let limits = state.limits.load();
-    let presented = match state.issuer.unseal(refresh_token) {
+    let presented = match state.issuer.unseal(body.refresh_token()) {
         Ok(presented) => presented,
         Err(refusal) => {
+            if body.failure().is_some() {
+                ReportedFailure::count_unauthenticated(state);
+            }
             limits.failure(address.0)?;
             return Err(refusal.into());
         }
@@ -59,6 +69,9 @@ fn open(state: &AppState, address: &Address, origin: &Origin, refresh_token: &st
     record_app(&presented.app);
     record_session(&presented.session);
     limits.session(presented.session)?;
+    if let Some(failure) = body.failure() {
+        failure.count(state);
+    }
     if let Some(policy) = state.issuer.policy(&presented.app) {
         origin.may_use(&policy)?;
     }

@@ -80,6 +80,9 @@ impl ProblemCode {
     }
 }
 
+/// Time after which a request to a node whose clock is stopped may be repeated; another node can answer it at once.
+const CLOCK_RETRY: Duration = Duration::from_secs(10);
+
 /// Advice on repeating the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
@@ -163,9 +166,12 @@ impl Problem {
         Self { code, status, detail: detail.into(), retry, errors: Vec::new(), headers: Vec::new() }
     }
 
-    /// Makes the problem of a request that cannot succeed as it is; for each 4xx status that has no code of its own.
+    /// Makes the problem of a request that cannot succeed as it is; for each 4xx status that has no code of its own. One
+    /// that did not arrive in time (408) may be sent again.
     pub fn client(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, ..Self::new(ProblemCode::ClientError, Retry::Never, detail) }
+        let is_late = status == StatusCode::REQUEST_TIMEOUT;
+        let retry = if is_late { Retry::After(Duration::from_secs(1)) } else { Retry::Never };
+        Self { status, ..Self::new(ProblemCode::ClientError, retry, detail) }
     }
 
     /// Makes the problem of a request with a faulty member.
@@ -208,6 +214,15 @@ impl Problem {
             ProblemCode::Unavailable,
             Duration::ZERO,
             "the service cannot answer now; the request changed nothing that matters, try again",
+        )
+    }
+
+    /// Makes the problem of a node whose clock is stopped. The details are in the log and in `/readyz`.
+    pub fn clock_stopped() -> Self {
+        Self::later(
+            ProblemCode::Unavailable,
+            CLOCK_RETRY,
+            "this node does not trust its clock and judges nothing; nothing changed, try again",
         )
     }
 
@@ -315,6 +330,7 @@ impl From<Refusal> for Problem {
                 "user_id is not the session's user: the app has switched users, drop this answer",
             ),
             Refusal::Overloaded(wait) => Self::overloaded(wait),
+            Refusal::ClockStopped(_) => Self::clock_stopped(),
             // The issuer has logged why.
             Refusal::Unavailable(_) => Self::unavailable(),
         }
@@ -322,8 +338,11 @@ impl From<Refusal> for Problem {
 }
 
 impl From<identity::Unauthenticated> for Problem {
-    fn from(_: identity::Unauthenticated) -> Self {
-        Self::unauthorized()
+    fn from(reason: identity::Unauthenticated) -> Self {
+        match reason {
+            identity::Unauthenticated::Refused => Self::unauthorized(),
+            identity::Unauthenticated::Undecided(_) => Self::clock_stopped(),
+        }
     }
 }
 

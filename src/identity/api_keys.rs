@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 
 use super::AppUser;
 use crate::{
-    clock::UnixMillis,
+    clock::{ClockGuard, ClockStopped, UnixMillis},
     domain::{
         api_key::{ApiKey, ApiKeyHash, ApiKeyId, ApiKeyRecord},
         ids::{AppName, ClientName, UserId},
@@ -52,10 +52,16 @@ impl LastUse {
 /// Precision of the last use, in milliseconds.
 const MINUTE: i64 = 60_000;
 
-/// Refusal of an API key, without the reason: the caller must not learn it.
+/// Reason why no backend is authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the API key was refused")]
-pub struct Unauthenticated;
+pub enum Unauthenticated {
+    /// The API key is refused, without the reason: the caller must not learn it.
+    #[error("the API key was refused")]
+    Refused,
+    /// The API key is right, but whether it has expired cannot be judged now.
+    #[error(transparent)]
+    Undecided(#[from] ClockStopped),
+}
 
 /// Refusal of an app that is not in the API key's scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,20 +90,22 @@ impl ApiKeyAuthenticator {
     /// An unknown id takes the same time as a wrong secret: the hash is computed and compared in both cases.
     ///
     /// # Errors
-    /// [`Unauthenticated`] if the key is malformed, unknown, wrong, revoked or expired.
-    pub fn authenticate(&self, presented: &str, now: UnixMillis) -> Result<Caller, Unauthenticated> {
-        let key = ApiKey::parse(presented).map_err(|_| Unauthenticated)?;
+    /// [`Unauthenticated::Refused`] if the key is malformed, unknown, wrong, revoked or expired;
+    /// [`Unauthenticated::Undecided`] if it is right, and not revoked, while the clock is stopped.
+    pub fn authenticate(&self, presented: &str, clock: &ClockGuard) -> Result<Caller, Unauthenticated> {
+        let key = ApiKey::parse(presented).map_err(|_| Unauthenticated::Refused)?;
         let hash = key.hash();
         let known = self.known.load();
         let known = known.get(&key.id);
         let matches = known.map_or(&NO_HASH, |known| &known.record.hash).matches(&hash);
-        match known {
-            Some(known) if matches && known.record.is_live(now) => {
-                known.last_use.note(now);
-                Ok(Caller::of(&known.record))
-            }
-            _ => Err(Unauthenticated),
+        let is_right = |known: &&KnownKey| matches && known.record.revoked.is_none();
+        let known = known.filter(is_right).ok_or(Unauthenticated::Refused)?;
+        let now = clock.trusted_now()?;
+        if !known.record.is_live(now) {
+            return Err(Unauthenticated::Refused);
         }
+        known.last_use.note(now);
+        Ok(Caller::of(&known.record))
     }
 }
 

@@ -36,7 +36,7 @@ impl Issuer {
         let lifetime = shortened(&policy, shorten)?;
         let Some(rules) = policy.refresh() else { return self.mint_alone(app_user, &policy, lifetime).await };
         // The opt-out is looked up with the session's own write, which saves a query.
-        let now = self.parts.clock.now();
+        let now = self.parts.clock.trusted_now()?;
         let (token, expires) = self.sign(app_user, &policy, now, lifetime).await?;
         let refresh = Some(self.begin_session(app_user, rules, now, lifetime, shorten).await?);
         Ok(Issued { token, now, expires, refresh })
@@ -56,7 +56,7 @@ impl Issuer {
     }
 
     async fn mint_alone(&self, app_user: &AppUser, policy: &AppPolicy, lifetime: Duration) -> Result<Issued, Refusal> {
-        let now = self.parts.clock.now();
+        let now = self.parts.clock.trusted_now()?;
         if self.parts.store.is_opted_out(self.parts.user_hash.hash(app_user.user()), app_user.app()).await? {
             return Err(Refusal::OptedOut);
         }
@@ -87,7 +87,10 @@ impl Issuer {
         };
         match self.parts.store.create_session(session).await? {
             Creation::OptedOut => Err(Refusal::OptedOut),
-            Creation::Created { .. } => self.issue_refresh_token(&contents, now, lifetime),
+            Creation::Created { evicted } => {
+                self.parts.metrics.sessions_evicted(app_user.app().as_str(), evicted);
+                self.issue_refresh_token(&contents, now, lifetime)
+            }
         }
     }
 }

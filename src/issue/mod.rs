@@ -14,7 +14,7 @@ use std::{collections::HashMap, sync::Arc};
 use arc_swap::ArcSwap;
 
 use crate::{
-    clock::Clock,
+    clock::ClockGuard,
     domain::{
         ids::AppName,
         policy::AppPolicy,
@@ -40,7 +40,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Key that hashes user ids for the store.
     pub user_hash: Arc<UserHashKey>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClockGuard>,
     /// Randomness for token ids, session ids, nonces and jitter.
     pub entropy: Arc<dyn Entropy>,
     /// Counters of mints, refreshes and alarms.

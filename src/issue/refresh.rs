@@ -60,7 +60,7 @@ impl Issuer {
         let policy = self.policy(&presented.app).ok_or(Refusal::InvalidToken)?;
         let rules = policy.refresh().ok_or(Refusal::InvalidToken)?;
         let lifetime = policy.lifetime(presented.shortened);
-        let now = self.parts.clock.now();
+        let now = self.parts.clock.trusted_now()?;
         Ok(Attempt { app_user: AppUser::of_session(&presented), presented, policy, rules, lifetime, now })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{domain::jws::SignError, secret::NoEntropy, store::StoreError};
+use crate::{clock::ClockStopped, domain::jws::SignError, secret::NoEntropy, store::StoreError};
 
 /// Reason why no token is issued. `http` gives each its status; a fault of the service never makes the user log in
 /// again.
@@ -34,6 +34,9 @@ pub enum Refusal {
     /// Too many signatures wait.
     #[error("too many requests wait for a signature")]
     Overloaded(Duration),
+    /// The clock of this node is stopped.
+    #[error(transparent)]
+    ClockStopped(#[from] ClockStopped),
     /// The signer, the store or the system's randomness is unavailable.
     #[error("{0}")]
     Unavailable(String),

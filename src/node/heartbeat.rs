@@ -11,9 +11,11 @@ use crate::{
 pub(super) struct Heartbeat(Option<NodeReport>);
 
 impl NodeAgent {
-    /// Sends a report: at once where the loaded keys changed, otherwise every [`HEARTBEAT`].
+    /// Sends a report: at once where the loaded keys changed, otherwise every [`HEARTBEAT`]; none while the clock is
+    /// stopped, so that two stopped nodes cannot confirm each other.
     pub(super) async fn send_heartbeat(&mut self, config: &Config) {
-        let (now, loaded) = (self.now(), self.node.keyring.loaded());
+        let Ok(now) = self.node.clock.trusted_now() else { return };
+        let loaded = self.node.keyring.loaded();
         let current = |last: &NodeReport| last.loaded == loaded && now.since(last.seen) < HEARTBEAT && last.seen <= now;
         if self.heartbeat.0.as_ref().is_some_and(current) {
             return;
@@ -26,7 +28,8 @@ impl NodeAgent {
         let until = |ring: &RingName| now.plus(longest_life(ring)).plus(2 * HEARTBEAT);
         let signing = self.node.keyring.kids().into_iter().map(|(ring, kid)| (kid, until(&ring))).collect();
         let report = NodeReport { node: self.node.name.clone(), seen: now, loaded };
-        match self.node.store.report(report.clone(), signing).await {
+        let floor_raised = self.raise_floor().await;
+        match floor_raised.and(self.node.store.report(report.clone(), signing).await) {
             Ok(()) => self.heartbeat.0 = Some(report),
             Err(error) => self.store_failed(&error),
         }

@@ -4,18 +4,19 @@
 //! [`Node`] has the parts that it shares with the requests; [`NodeAgent`] is the task that runs every second.
 
 mod api_key_uses;
+mod clock;
 mod heartbeat;
 mod readiness;
 mod reload;
 mod upkeep;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use self::{api_key_uses::UseRecorder, heartbeat::Heartbeat, upkeep::UpkeepState};
+use self::{api_key_uses::UseRecorder, clock::ClockWatch, heartbeat::Heartbeat, upkeep::UpkeepState};
 use crate::{
-    clock::{Clock, UnixMillis},
+    clock::{ClockGuard, UnixMillis},
     custody::{Custodian, CustodyError},
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
@@ -56,7 +57,7 @@ pub struct Node {
     pub custodian: Arc<dyn Custodian>,
     pub keyring: Arc<Keyring>,
     pub metrics: Arc<Metrics>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClockGuard>,
     pub readiness: Arc<Readiness>,
     pub subscriber: Arc<dyn Subscriber>,
 }
@@ -89,23 +90,33 @@ pub struct NodeAgent {
     heartbeat: Heartbeat,
     upkeep: UpkeepState,
     uses: UseRecorder,
+    clock_watch: ClockWatch,
     /// Generation of the records that are loaded.
     generation: Option<u64>,
     faults: Faults,
 }
 
-/// Faults that keep the node from being ready, as texts.
+/// Faults that are reported already, so that each is reported once.
 #[derive(Default)]
 struct Faults {
     store: Option<String>,
     keys: Option<String>,
+    /// Rings that apps use and that have no active key.
+    rings: BTreeSet<RingName>,
 }
 
 impl NodeAgent {
     /// Makes an agent that has loaded nothing yet.
     pub fn new(node: Arc<Node>) -> Self {
-        let (heartbeat, upkeep) = (Heartbeat::default(), UpkeepState::default());
-        Self { node, heartbeat, upkeep, uses: UseRecorder::default(), generation: None, faults: Faults::default() }
+        Self {
+            node,
+            heartbeat: Heartbeat::default(),
+            upkeep: UpkeepState::default(),
+            uses: UseRecorder::default(),
+            clock_watch: ClockWatch::default(),
+            generation: None,
+            faults: Faults::default(),
+        }
     }
 
     /// Loads the records, sends the first heartbeat and determines readiness, before the first request.
@@ -114,9 +125,11 @@ impl NodeAgent {
     /// [`ReloadError`] where the store does not answer or an active key does not load.
     pub async fn start(&mut self, config: &Config) -> Result<(), ReloadError> {
         self.node.reload_keys().await?;
+        // The agent that runs reports a stop, once.
+        self.compare_clock().await;
         self.send_heartbeat(config).await;
-        let conditions = self.conditions(config).await;
-        for condition in &conditions {
+        let conditions = self.conditions(config);
+        for condition in conditions.iter().filter(|condition| condition.required) {
             if let Some(why) = &condition.reason {
                 tracing::error!(condition = condition.name, why, "not ready");
             }
@@ -132,19 +145,18 @@ impl NodeAgent {
         loop {
             ticks.tick().await;
             let current = Arc::clone(&config.borrow());
-            self.run_once(&current).await;
+            self.tick(&current).await;
         }
     }
 
-    async fn run_once(&mut self, config: &Config) {
+    /// Does the background work of one second.
+    pub async fn tick(&mut self, config: &Config) {
+        self.check_clock().await;
         self.reload_if_changed().await;
         self.send_heartbeat(config).await;
         self.maintain().await;
-        let conditions = self.conditions(config).await;
+        self.report_rings(config);
+        let conditions = self.conditions(config);
         self.node.readiness.set(conditions);
-    }
-
-    fn now(&self) -> UnixMillis {
-        self.node.clock.now()
     }
 }

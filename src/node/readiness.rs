@@ -1,28 +1,53 @@
-//! Readiness: the conditions under which this node should get requests.
+//! Readiness: the conditions of this node. It is not ready only where another node could do better: before its start
+//! is complete, while it drains, while its clock is wrong, or while it has no key to sign with. The start needs the
+//! store. A store that is lost later, and a ring without a key, are lost for every node: the requests that need them
+//! are answered with 503, and the others are served.
+
+use std::collections::BTreeSet;
 
 use super::{Config, NodeAgent};
-use crate::{domain::ids::RingName, store::CLOCK_TOLERANCE, telemetry::Condition};
+use crate::{
+    domain::{ids::RingName, missing_key},
+    telemetry::{Alarm, Condition},
+};
 
 impl NodeAgent {
-    /// Determines the current conditions: store, keys, each ring, clock.
-    pub(super) async fn conditions(&self, config: &Config) -> Vec<Condition> {
-        let mut conditions =
-            vec![Condition::new("store", self.faults.store.clone()), Condition::new("keys", self.faults.keys.clone())];
-        conditions.extend(config.rings.iter().map(|(ring, _)| self.ring_condition(ring)));
-        conditions.push(Condition::new("clock", self.clock_fault().await));
+    /// Determines the current conditions: clock, keys, store, records, each ring.
+    pub(super) fn conditions(&self, config: &Config) -> Vec<Condition> {
+        let mut conditions = vec![
+            Condition::required("clock", self.node.clock_fault()),
+            Condition::required("keys", self.without_any_key(config)),
+            Condition::shared("store", self.faults.store.clone()),
+            Condition::shared("records", self.faults.keys.clone()),
+        ];
+        conditions.extend(config.rings.iter().map(|(ring, _)| {
+            let missing = self.node.keyring.signer(ring).is_none();
+            Condition::shared(format!("ring {ring}"), missing.then(|| self.missing_key(ring)))
+        }));
         conditions
     }
 
-    fn ring_condition(&self, ring: &RingName) -> Condition {
-        let missing = self.node.keyring.signer(ring).is_none();
-        let reason = missing.then(|| format!("has no active key: `countersign rotate run --ring {ring}` brings one"));
-        Condition::new(format!("ring {ring}"), reason)
+    /// Logs each ring that has no active key since the last call, and each that has one again.
+    pub(super) fn report_rings(&mut self, config: &Config) {
+        let rings = config.rings.iter().map(|(ring, _)| ring);
+        let missing: BTreeSet<RingName> =
+            rings.filter(|ring| self.node.keyring.signer(ring).is_none()).cloned().collect();
+        for ring in missing.difference(&self.faults.rings) {
+            tracing::error!(%ring, why = self.missing_key(ring), "a ring that apps use cannot sign");
+            self.node.metrics.alarm(Alarm::Key);
+        }
+        for ring in self.faults.rings.difference(&missing) {
+            tracing::info!(%ring, "the ring has an active key, or no app uses it any more");
+        }
+        self.faults.rings = missing;
     }
 
-    async fn clock_fault(&self) -> Option<String> {
-        let latest = self.node.store.latest_time().await.ok()?;
-        let now = self.now();
-        let behind = latest.since(now) > CLOCK_TOLERANCE;
-        behind.then(|| format!("the clock says {now}, but the store has seen {latest}: correct the clock"))
+    fn missing_key(&self, ring: &RingName) -> String {
+        missing_key::advice(ring, self.node.keyring.kids().keys())
+    }
+
+    fn without_any_key(&self, config: &Config) -> Option<String> {
+        let any = config.rings.iter().any(|(ring, _)| self.node.keyring.signer(ring).is_some());
+        (!any).then(|| "no ring that an app uses has an active key".to_owned())
     }
 }

@@ -4,20 +4,21 @@ use super::{Node, NodeAgent, ReloadError};
 use crate::telemetry::Alarm;
 
 impl Node {
-    /// Loads keys and API keys as they are on record now, and passes the records to the subscriber.
+    /// Passes the records of keys and API keys as they are now to the subscriber, and loads the keys.
     ///
     /// # Errors
-    /// [`ReloadError`]; nothing is replaced then.
+    /// [`ReloadError`]; the keys that were loaded before stay in use then. A key that does not load holds up no
+    /// revocation of an API key.
     pub async fn reload_keys(&self) -> Result<(), ReloadError> {
         let keys = self.store.keys().await?;
         let api_keys = self.store.api_keys().await?;
+        self.subscriber.on_records(&keys, api_keys);
         let signers = self.keyring.load(&*self.custodian, &keys)?;
         for (kid, why) in signers.unfit() {
             tracing::error!(%kid, %why, "a key that may have to sign does not load");
             self.metrics.alarm(Alarm::Key);
         }
         self.keyring.swap(signers);
-        self.subscriber.on_records(&keys, api_keys);
         Ok(())
     }
 }
@@ -35,7 +36,7 @@ impl NodeAgent {
         }
     }
 
-    fn reload_failed(&mut self, error: &ReloadError) {
+    pub(super) fn reload_failed(&mut self, error: &ReloadError) {
         let why = error.to_string();
         if self.faults.keys.as_ref() != Some(&why) {
             tracing::error!(why, "the keys on record could not be loaded; those loaded before stay in use");

@@ -1,10 +1,9 @@
 //! Upkeep: checks that the store can be written, purges ended and expired sessions, counts sessions and keys.
 
+use std::collections::BTreeMap;
+
 use super::NodeAgent;
-use crate::{
-    store::{Purged, StoreError},
-    telemetry::Alarm,
-};
+use crate::{clock::UnixMillis, domain::ids::AppName, store::StoreError, telemetry::Alarm};
 
 /// Ticks between two checks that the store can be written.
 const CHECK_EVERY: u32 = 10;
@@ -13,24 +12,29 @@ const COUNT_EVERY: u32 = 30;
 /// Sessions examined by one purge.
 const PURGE_ROWS: u32 = 1000;
 
-/// Number of ticks so far.
+/// Number of ticks so far, and the last counts.
 #[derive(Default)]
 pub(super) struct UpkeepState {
     ticks: u32,
+    /// Live sessions of each app that had any since the start. The store names only apps that have some now.
+    live_sessions: BTreeMap<AppName, u64>,
 }
 
 impl NodeAgent {
-    /// Does the work that is due at this tick.
+    /// Does the work that is due at this tick; while the clock is stopped, only what needs no time.
     pub(super) async fn maintain(&mut self) {
         let tick = self.upkeep.ticks;
         self.upkeep.ticks = tick.wrapping_add(1);
+        if tick.is_multiple_of(COUNT_EVERY) {
+            self.node.subscriber.evict_idle();
+        }
+        let Ok(now) = self.node.clock.trusted_now() else { return };
         if tick.is_multiple_of(CHECK_EVERY) {
-            self.check_store().await;
-            self.purge().await;
+            self.check_store(now).await;
+            self.purge(now).await;
         }
         if tick.is_multiple_of(COUNT_EVERY) {
-            self.count().await;
-            self.node.subscriber.evict_idle();
+            self.count(now).await;
         }
         self.record_api_key_uses().await;
     }
@@ -44,8 +48,8 @@ impl NodeAgent {
         self.faults.store = Some(why);
     }
 
-    async fn check_store(&mut self) {
-        match self.node.store.check(self.now()).await {
+    async fn check_store(&mut self, now: UnixMillis) {
+        match self.node.store.check(now).await {
             Ok(()) => {
                 if self.faults.store.take().is_some() {
                     tracing::info!("the store answers again");
@@ -55,22 +59,23 @@ impl NodeAgent {
         }
     }
 
-    async fn purge(&self) {
-        match self.node.store.purge(self.now(), PURGE_ROWS).await {
-            Ok(Purged::Rows { deleted: 0, .. }) | Err(_) => {}
-            Ok(Purged::Rows { deleted, .. }) => tracing::debug!(deleted, "ended and expired sessions purged"),
-            Ok(Purged::ClockUntrusted) => {
-                tracing::error!("the clock jumped: nothing is purged until it is plausible again");
-                self.node.metrics.alarm(Alarm::Clock);
-            }
+    async fn purge(&self, now: UnixMillis) {
+        if let Ok(purged) = self.node.store.purge(now, PURGE_ROWS).await
+            && purged.deleted > 0
+        {
+            tracing::debug!(purged.deleted, "ended and expired sessions purged");
         }
     }
 
-    async fn count(&self) {
-        let now = self.now();
+    async fn count(&mut self, now: UnixMillis) {
         if let Ok(apps) = self.node.store.live_sessions(now).await {
-            for (app, sessions) in apps {
-                self.node.metrics.live_sessions(app.as_str(), sessions);
+            let counts = &mut self.upkeep.live_sessions;
+            for sessions in counts.values_mut() {
+                *sessions = 0;
+            }
+            counts.extend(apps);
+            for (app, sessions) in counts {
+                self.node.metrics.live_sessions(app.as_str(), *sessions);
             }
         }
         if let Ok(keys) = self.node.store.keys().await {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{UnknownApp, names::KnownApps};
 use crate::{
-    clock::Clock,
+    clock::{ClockGuard, ClockStopped},
     domain::{
         api_key::{ApiKey, ApiKeyId, ApiKeyRecord},
         ids::{AppName, ClientName},
@@ -19,7 +19,7 @@ const MAX_LIVE: u32 = 2;
 /// Operators' operations on API keys.
 pub struct Clients {
     pub(super) store: Arc<dyn Store>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<ClockGuard>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) apps: KnownApps,
 }
@@ -37,7 +37,7 @@ impl Clients {
     ) -> Result<(ApiKey, ApiKeyRecord), ClientError> {
         self.apps.check_configured(&apps)?;
         let key = ApiKey::new(random(&*self.entropy)?, random(&*self.entropy)?);
-        let created = self.clock.now();
+        let created = self.clock.trusted_now()?;
         let record = ApiKeyRecord {
             id: key.id.clone(),
             client,
@@ -66,7 +66,7 @@ impl Clients {
     /// # Errors
     /// [`ClientError::NotLive`].
     pub async fn revoke(&self, id: &ApiKeyId) -> Result<Option<ClientName>, ClientError> {
-        let now = self.clock.now();
+        let now = self.clock.untrusted_now();
         if !self.store.revoke_api_key(id, now).await? {
             return Err(ClientError::NotLive { id: id.clone() });
         }
@@ -89,6 +89,8 @@ pub enum ClientError {
     /// No live key has this id.
     #[error("there is no live API key {id} (`countersign clients list` shows them)")]
     NotLive { id: ApiKeyId },
+    #[error(transparent)]
+    Clock(#[from] ClockStopped),
     #[error(transparent)]
     UnknownApp(#[from] UnknownApp),
     #[error(transparent)]

@@ -5,11 +5,10 @@ use serde::Serialize;
 use super::Operator;
 use crate::{
     domain::{
-        ids::RingName,
         key::{KeyRecord, KeyState},
+        missing_key,
     },
     rotate::Drift,
-    store::CLOCK_TOLERANCE,
 };
 
 /// Result of a check; the worst one is the greatest.
@@ -48,7 +47,8 @@ impl Operator {
         checks.extend(self.check_keys().await?);
         checks.extend(self.check_braze().await?);
         checks.extend(self.check_store().await);
-        checks.push(self.check_clock().await);
+        checks.push(self.check_installation().await?);
+        checks.extend(self.check_clock().await);
         Ok(checks)
     }
 
@@ -61,7 +61,11 @@ impl Operator {
                 "no record names it, and nothing signs with it: import it with `countersign keys import`, or delete it";
             Check::new(format!("key file {file}"), Health::Warning, text)
         }));
-        checks.extend(self.rings.iter().filter_map(|ring| without_active_key(&ring.name, &records)));
+        let active = || records.iter().filter(|key| key.state == KeyState::Active).map(|key| &key.ring);
+        let keyless = self.rings.iter().filter(|ring| active().all(|keyed| *keyed != ring.name));
+        checks.extend(keyless.map(|ring| {
+            Check::new(format!("ring {}", ring.name), Health::Wrong, missing_key::advice(&ring.name, active()))
+        }));
         Ok(checks)
     }
 
@@ -94,7 +98,7 @@ impl Operator {
     }
 
     async fn check_store(&self) -> [Check; 2] {
-        let written = match self.store.check(self.clock.now()).await {
+        let written = match self.store.check(self.clock.untrusted_now()).await {
             Ok(()) => Check::new("store", Health::Ok, "can be written and read"),
             Err(error) => Check::new("store", Health::Wrong, error.to_string()),
         };
@@ -107,21 +111,21 @@ impl Operator {
         [written, schema]
     }
 
-    async fn check_clock(&self) -> Check {
-        let now = self.clock.now();
-        match self.store.latest_time().await {
-            Ok(latest) if latest.since(now) > CLOCK_TOLERANCE => {
-                let text = format!("says {now}, but the store has seen {latest}: correct it");
-                Check::new("clock", Health::Wrong, text)
+    /// Checks that another store in the place of this one would be noticed.
+    async fn check_installation(&self) -> anyhow::Result<Check> {
+        let (store, keys) = (self.store.installation_id().await?, self.custodian.installation_id()?);
+        Ok(match (store, keys) {
+            (Some(store), Some(keys)) if store == keys => {
+                Check::new("installation", Health::Ok, format!("{store}, of the store and of the key folder"))
             }
-            Ok(_) => Check::new("clock", Health::Ok, format!("{now}; nothing on record is later")),
-            Err(error) => Check::new("clock", Health::Warning, error.to_string()),
-        }
+            (store, _) => {
+                let id = store.map_or_else(|| "none".to_owned(), |id| id.to_string());
+                let text = format!(
+                    "the store's id is {id}, and the key folder has none: let the service write to the folder once, so \
+                     that it notices another store"
+                );
+                Check::new("installation", Health::Warning, text)
+            }
+        })
     }
-}
-
-fn without_active_key(ring: &RingName, records: &[KeyRecord]) -> Option<Check> {
-    let active = records.iter().any(|key| key.ring == *ring && key.state == KeyState::Active);
-    let text = format!("has no active key: `countersign rotate run --ring {ring}` brings one");
-    (!active).then(|| Check::new(format!("ring {ring}"), Health::Wrong, text))
 }

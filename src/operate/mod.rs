@@ -2,6 +2,7 @@
 //! module and no other for them; later the operators' API will too.
 
 mod clients;
+mod clock;
 mod doctor;
 mod keys;
 mod names;
@@ -16,7 +17,7 @@ use names::KnownApps;
 
 use crate::{
     braze::Directories,
-    clock::Clock,
+    clock::ClockGuard,
     custody::Custodian,
     domain::sealing::UserHashKey,
     rotate::{self, Rotator},
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use clients::{ClientError, Clients};
+pub use clock::Clocks;
 pub use doctor::{Check, Health};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
 pub use names::{UnknownApp, UnknownRing, UserError};
@@ -42,7 +44,7 @@ pub struct Operator {
     pub custodian: Arc<dyn Custodian>,
     /// Key under which user ids are hashed for the store.
     pub user_hash: Arc<UserHashKey>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClockGuard>,
     pub entropy: Arc<dyn Entropy>,
     /// Workspaces of Braze by name.
     pub directories: Arc<Directories>,
@@ -100,6 +102,11 @@ impl Operator {
             entropy: Arc::clone(&self.entropy),
             apps: self.apps(),
         }
+    }
+
+    /// Returns the operations on the clock.
+    pub fn clocks(&self) -> Clocks {
+        Clocks { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.clone() }
     }
 
     /// Returns the operations on the store itself.

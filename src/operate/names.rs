@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use crate::{
+    clock::ClockStopped,
     domain::ids::{AppName, RingName},
     rotate::Ring,
     store::{Store, StoreError},
@@ -80,6 +81,8 @@ pub enum UserError {
     /// Neither the configuration nor the store knows the app.
     #[error(transparent)]
     UnknownApp(#[from] UnknownApp),
+    #[error(transparent)]
+    Clock(#[from] ClockStopped),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{UserError, names::KnownApps};
 use crate::{
-    clock::{Clock, UnixMillis},
+    clock::{ClockGuard, UnixMillis},
     domain::{
         ids::{AppName, SessionId, UserId},
         sealing::UserHashKey,
@@ -17,7 +17,7 @@ use crate::{
 pub struct Users {
     pub(super) store: Arc<dyn Store>,
     pub(super) user_hash: Arc<UserHashKey>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<ClockGuard>,
     pub(super) apps: KnownApps,
 }
 
@@ -55,17 +55,23 @@ impl Users {
     }
 
     /// Ends every session of one app, or of all apps.
+    ///
+    /// # Errors
+    /// [`UserError::Clock`]: the time decides which sessions began before, so that it must be right.
     pub async fn revoke_everyone(&self, app: Option<&AppName>) -> Result<(), UserError> {
         self.apps.check_known(app).await?;
-        self.store.end_sessions_of_app(app, self.now()).await?;
+        self.store.end_sessions_of_app(app, self.clock.trusted_now()?).await?;
         tracing::warn!(scope = scope(app), "every session was ended");
         Ok(())
     }
 
     /// Number of live sessions of one app, or of all apps.
+    ///
+    /// # Errors
+    /// [`UserError::Clock`]: the time decides which sessions are live.
     pub async fn live_sessions(&self, app: Option<&AppName>) -> Result<u64, UserError> {
         self.apps.check_known(app).await?;
-        let live = self.store.live_sessions(self.now()).await?;
+        let live = self.store.live_sessions(self.clock.trusted_now()?).await?;
         Ok(live.into_iter().filter(|(of, _)| app.is_none_or(|app| app == of)).map(|(_, sessions)| sessions).sum())
     }
 
@@ -74,8 +80,9 @@ impl Users {
         self.store.sessions_of_user(self.user_hash.hash(user)).await
     }
 
+    /// Time of an act that ends something for one user. It decides nothing, and must not wait for a clock.
     fn now(&self) -> UnixMillis {
-        self.clock.now()
+        self.clock.untrusted_now()
     }
 }
 

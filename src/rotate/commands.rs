@@ -48,8 +48,12 @@ impl Rotator {
         self.execute(ring, &OperatorCommand::Repair, why).await
     }
 
-    /// Executes an operator's command on the records. A refusal goes into the audit log too.
+    /// Executes an operator's command on the records. A refusal goes into the audit log too. While the
+    /// clock is stopped, only a key is stopped.
     pub async fn execute(&self, ring: &Ring, command: &OperatorCommand, why: &str) -> Result<(), RotateError> {
+        if !matches!(command, OperatorCommand::Compromise(_)) {
+            self.clock.trusted_now()?;
+        }
         let transition = |snapshot: &Snapshot| plan::command_transition(snapshot, command);
         self.transact(ring, command.kid(), why, transition).await
     }

@@ -2,6 +2,7 @@
 
 use super::plan::CommandRefused;
 use crate::{
+    clock::ClockStopped,
     custody::CustodyError,
     domain::ids::{AppName, Kid, RingName},
     store::StoreError,
@@ -48,6 +49,9 @@ pub enum RotateError {
     /// A key could not be generated or destroyed.
     #[error(transparent)]
     Custody(#[from] CustodyError),
+    /// The clock of this machine is stopped.
+    #[error(transparent)]
+    Clock(#[from] ClockStopped),
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     braze::Listed,
+    clock::{ClockStopped, UnixMillis},
     domain::{
         ids::{AppName, Kid},
         rotation::{Progress, Publication},
@@ -45,20 +46,31 @@ impl Rotator {
         self.observe_except(ring, &Unasked::new()).await
     }
 
-    /// Loads the records only, without a call to Braze: no app has a list in the snapshot.
+    /// Loads the records only, without a call to Braze: no app has a list in the snapshot. The time in it may be wrong:
+    /// a key is stopped also where the clock is.
     pub async fn load_recorded(&self, ring: &Ring) -> Result<Observed, RotateError> {
         let not_asked = |app: &RingApp| (app.app.clone(), "it was not asked".to_owned());
-        self.observe_except(ring, &ring.apps.iter().map(not_asked).collect()).await
+        let now = || Ok(self.clock.untrusted_now());
+        self.observe_at(ring, &ring.apps.iter().map(not_asked).collect(), now).await
     }
 
     pub(super) async fn observe_except(&self, ring: &Ring, unasked: &Unasked) -> Result<Observed, RotateError> {
+        self.observe_at(ring, unasked, || self.clock.trusted_now()).await
+    }
+
+    async fn observe_at(
+        &self,
+        ring: &Ring,
+        unasked: &Unasked,
+        now: impl Fn() -> Result<UnixMillis, ClockStopped> + Send,
+    ) -> Result<Observed, RotateError> {
         let mut lists = BTreeMap::new();
         for app in &ring.apps {
             lists.insert(app.app.clone(), self.ask(app, unasked).await);
         }
         // Records are read after the lists, so that every key in a list has its request on record.
         let records = self.store.ring(&ring.name).await?;
-        let now = self.clock.now();
+        let now = now()?;
         let nodes = self.store.nodes(now.minus(NODE_LIVENESS)).await?;
         let ours = fingerprints(&records);
         let apps = ring.apps.iter().map(|app| AppSnapshot {

@@ -80,7 +80,7 @@ impl Rotator {
     }
 
     async fn lease(&self, ring: &RingName) -> Result<(), RotateError> {
-        let taken = self.store.lease(&lease_name(ring), &self.actor, self.clock.now(), LEASE).await?;
+        let taken = self.store.lease(&lease_name(ring), &self.actor, self.clock.trusted_now()?, LEASE).await?;
         if taken { Ok(()) } else { Err(RotateError::Busy(ring.clone())) }
     }
 
@@ -116,12 +116,13 @@ impl Rotator {
     /// Makes a key and records it. A crash between the two leaves a private half that no record names and that
     /// nothing uses.
     async fn generate(&self, observed: &Observed, step: &Step, reason: &str) -> Result<StepOutcome, RotateError> {
+        let now = self.clock.trusted_now()?;
         let custodian = Arc::clone(&self.custodian);
         let new_key = tokio::task::spawn_blocking(move || custodian.generate(BITS)).await;
         let held = new_key.map_err(|why| CustodyError::Generation(why.to_string()))??;
         (self.observer)(step, reason, StepPhase::Effected);
         let snapshot = &observed.snapshot;
-        let record = held.on_record(snapshot.ring.clone(), self.clock.now());
+        let record = held.on_record(snapshot.ring.clone(), now);
         let new_key = if snapshot.goal == Goal::Rotating { Some(record.kid.clone()) } else { snapshot.new_key.clone() };
         let progress = Progress { version: observed.progress.version, goal: snapshot.goal, new_key };
         let events = vec![self.event(&snapshot.ring, Some(&record.kid), None, AuditAction::Created, reason)];
@@ -153,7 +154,7 @@ impl Rotator {
             return Ok(StepOutcome::Raced);
         };
         let before = observed.publication(app, kid).cloned();
-        let asked = Publication { asked: Some(self.clock.now()), ..before.clone().unwrap_or_default() };
+        let asked = Publication { asked: Some(self.clock.trusted_now()?), ..before.clone().unwrap_or_default() };
         let change = |from, to| PublicationChange { app: app.clone(), kid: kid.clone(), from, to };
         let transaction = KeyTransaction {
             publications: vec![change(before.clone(), Some(asked.clone()))],
@@ -222,7 +223,7 @@ impl Rotator {
         (self.observer)(step, reason, StepPhase::Recorded);
         self.custodian.destroy(&key.record)?;
         (self.observer)(step, reason, StepPhase::Effected);
-        let destroyed = Some((kid.clone(), self.clock.now()));
+        let destroyed = Some((kid.clone(), self.clock.untrusted_now()));
         Ok(step_outcome(self.store.transact(KeyTransaction { destroyed, ..KeyTransaction::default() }).await?))
     }
 

@@ -8,6 +8,7 @@ use super::{
     rotator::Rotator,
 };
 use crate::{
+    clock::UnixMillis,
     domain::{
         ids::{AppName, Kid},
         rotation::{AuditAction, Progress, Publication},
@@ -41,7 +42,7 @@ impl Rotator {
     ) -> Result<bool, RotateError> {
         let mut transaction = KeyTransaction::default();
         for observation in observations {
-            let (app, kid, to) = self.publication_after(observed, observation);
+            let (app, kid, to) = publication_after(observed, observation, self.clock.trusted_now()?);
             if to.is_some() {
                 let why = observation.to_string();
                 let ring = &observed.snapshot.ring;
@@ -52,20 +53,20 @@ impl Rotator {
         }
         Ok(self.store.transact(transaction).await?)
     }
+}
 
-    fn publication_after<'a>(
-        &self,
-        observed: &Observed,
-        observation: &'a Observation,
-    ) -> (&'a AppName, &'a Kid, Option<Publication>) {
-        let shown = Some(self.clock.now());
-        match observation {
-            Observation::Shown { app, kid, id } => {
-                let asked = observed.publication(app, kid).and_then(|known| known.asked);
-                (app, kid, Some(Publication { asked, shown, braze_id: Some(id.clone()) }))
-            }
-            Observation::Assumed { app, kid } => (app, kid, Some(Publication { asked: None, shown, braze_id: None })),
-            Observation::Gone { app, kid } => (app, kid, None),
+fn publication_after<'a>(
+    observed: &Observed,
+    observation: &'a Observation,
+    now: UnixMillis,
+) -> (&'a AppName, &'a Kid, Option<Publication>) {
+    let shown = Some(now);
+    match observation {
+        Observation::Shown { app, kid, id } => {
+            let asked = observed.publication(app, kid).and_then(|known| known.asked);
+            (app, kid, Some(Publication { asked, shown, braze_id: Some(id.clone()) }))
         }
+        Observation::Assumed { app, kid } => (app, kid, Some(Publication { asked: None, shown, braze_id: None })),
+        Observation::Gone { app, kid } => (app, kid, None),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{config::RingApp, plan::Step};
 use crate::{
     braze::{Directories, KeyDirectory},
-    clock::Clock,
+    clock::ClockGuard,
     custody::Custodian,
     domain::{
         ids::{AppName, Kid, RingName},
@@ -36,7 +36,7 @@ pub struct Rotator {
     pub custodian: Arc<dyn Custodian>,
     /// Key directories of Braze's workspaces.
     pub directories: Arc<Directories>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClockGuard>,
     /// Name of this process in the audit log and in leases; no two processes have the same name at a time.
     pub actor: String,
     pub observer: Observer,
@@ -52,7 +52,8 @@ impl Rotator {
         why: &str,
     ) -> AuditEvent {
         AuditEvent {
-            at: self.clock.now(),
+            // A record decides nothing, and a key is stopped also where the clock is.
+            at: self.clock.untrusted_now(),
             ring: ring.clone(),
             kid: kid.cloned(),
             app: app.cloned(),

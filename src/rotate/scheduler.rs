@@ -79,7 +79,7 @@ impl RotationScheduler {
         schedule: &mut RingSchedule,
         last_drift: &mut LastDrift,
     ) -> Result<(), RotateError> {
-        let now = rotator.clock.now();
+        let now = rotator.clock.trusted_now()?;
         let due = schedule.due(now, &rotator.load_recorded(ring).await?.snapshot);
         if due.reconcile {
             let next = rotator.reconcile(ring).await;
@@ -104,14 +104,15 @@ impl RotationScheduler {
         let count = |kind: &str| found.iter().filter(|drift| drift.kind() == kind).count();
         self.metrics.drift(ring.name.as_str(), Drift::KINDS.iter().map(|kind| (*kind, count(kind))));
         let all = last_drift.iter().flat_map(|(ring, found)| found.iter().map(move |drift| (ring, drift)));
-        let advice = all.map(|(ring, drift)| Condition::new(format!("braze {ring}"), Some(drift.to_string())));
+        let advice = all.map(|(ring, drift)| Condition::shared(format!("braze {ring}"), Some(drift.to_string())));
         self.readiness.advise(advice.collect());
         Ok(())
     }
 }
 
 fn postpone(rotator: &Rotator, ring: &Ring, schedule: &mut RingSchedule, error: &RotateError) {
-    let now = rotator.clock.now();
+    // The next tick tries again; the node reports a stopped clock.
+    let Ok(now) = rotator.clock.trusted_now() else { return };
     if let RotateError::Busy(_) = error {
         // Another node, or a command, reconciles the ring.
         schedule.busy(now);

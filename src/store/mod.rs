@@ -15,17 +15,16 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clock::UnixMillis,
+    clock::{ClockAcceptance, ClockFloor, UnixMillis},
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
-        ids::{AppName, SessionId, UserHash},
+        ids::{AppName, InstallationId, SessionId, UserHash},
         session::{Ended, Session},
     },
     telemetry::Metrics,
@@ -33,7 +32,7 @@ use crate::{
 
 pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
 pub use sqlite::Restoration;
-pub use user_hash::{UserHashError, open_user_hash_key};
+pub use user_hash::{UserHashError, open_user_hash_key, read_user_hash_key};
 
 /// The section `[store]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +40,7 @@ pub use user_hash::{UserHashError, open_user_hash_key};
 pub struct Config {
     /// The SQLite file; its folder must exist.
     pub path: PathBuf,
-    /// Greatest number of live sessions of one user on one app. A new session beyond it evicts the one that was
+    /// Greatest number of live sessions of one user on one app. A new session beyond it ends the one that was
     /// refreshed longest ago.
     pub max_sessions_per_user: NonZeroU32,
 }
@@ -52,22 +51,39 @@ impl Default for Config {
     }
 }
 
-/// Greatest lag of a clock behind the store's latest time ([`Upkeep::latest_time`]); a clock further behind is wrong.
-pub const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
-
-/// Opens the store, creating and migrating it as needed.
+/// Creates an empty store of this installation. No other function creates one: in place of a store that is lost or not
+/// mounted, an empty one would log everybody out.
 ///
 /// # Errors
-/// [`StoreError`] where the file cannot be opened, has loose permissions, or was written by a later version.
+/// [`StoreError::Exists`] where there is a file of a store; [`StoreError`] where none can be written.
+pub fn create(config: &Config, id: InstallationId, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
+    sqlite::create(config, id)?;
+    open(config, metrics)
+}
+
+/// Opens the store to read and write, and migrates it as needed.
+///
+/// # Errors
+/// [`StoreError::Missing`] where there is none; [`StoreError`] where the file cannot be opened, has loose permissions,
+/// or was written by a later version.
 pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(sqlite::SqliteStore::open(config, metrics)?))
 }
 
-/// Begins to restore a backup in place of a lost store: copies it beside the store's path. The copy is used only once
-/// it is put [in place](Restoration::put_in_place).
+/// Opens the store to read; a write fails with [`StoreError::ReadOnly`].
 ///
 /// # Errors
-/// [`StoreError::Exists`] where a file of a store still exists; [`StoreError`] where the backup cannot be copied.
+/// [`StoreError::TooOld`] where the store must be migrated first; otherwise as [`open`].
+pub fn open_read_only(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(sqlite::SqliteStore::open_read_only(config, metrics)?))
+}
+
+/// Begins to restore a backup in place of a lost store: copies it beside the store's path and checks the copy, which is
+/// used only once it is put [in place](Restoration::put_in_place).
+///
+/// # Errors
+/// [`StoreError::Exists`] where a file of a store still exists; [`StoreError::Backup`] where the backup cannot be
+/// copied, is damaged, or is not a store.
 pub fn restore(config: &Config, backup: &Path) -> Result<Restoration, StoreError> {
     Restoration::begin(config, backup)
 }
@@ -81,8 +97,8 @@ impl<T: Sessions + Users + Keys + Nodes + ApiKeys + Upkeep> Store for T {}
 #[async_trait]
 pub trait Sessions: Send + Sync {
     /// Creates a session, unless its user is opted out of its app. Where the user then has more than
-    /// [`Config::max_sessions_per_user`] rows on the app, the surplus is deleted: first sessions that ended or
-    /// expired, then those that were refreshed longest ago.
+    /// [`Config::max_sessions_per_user`] live sessions on the app, the ones that were refreshed longest ago end as
+    /// [`Ended::Evicted`].
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError>;
 
     /// Returns a session; `None` where there is none. [`Session::ended`] is [`Ended::OptedOut`] while its user is
@@ -117,7 +133,7 @@ pub struct Advance {
 pub enum Creation {
     /// The session is on record.
     Created {
-        /// Number of the user's live sessions that were deleted for it.
+        /// Number of the user's live sessions that were ended for it.
         evicted: u64,
     },
     /// The user is opted out; nothing was written.
@@ -136,6 +152,9 @@ pub trait Users: Send + Sync {
     /// Removes exactly that opt-out: of one app, or of all (`None`). Returns `false` where there is none.
     async fn opt_in(&self, user: UserHash, app: Option<&AppName>) -> Result<bool, StoreError>;
 
+    /// Returns the number of opt-outs on record.
+    async fn count_opt_outs(&self) -> Result<u64, StoreError>;
+
     /// Ends a user's sessions on one app, or on all (`None`), for good, even while the user is opted out. Returns the
     /// number of those that were live.
     async fn end_sessions_of_user(
@@ -149,7 +168,7 @@ pub trait Users: Send + Sync {
     /// however many sessions there are.
     async fn end_sessions_of_app(&self, app: Option<&AppName>, now: UnixMillis) -> Result<(), StoreError>;
 
-    /// Returns a user's sessions, newest first, with those that ended or expired until a purge deletes them.
+    /// Returns a user's sessions, newest first, also those that ended or expired, until a purge deletes them.
     async fn sessions_of_user(&self, user: UserHash) -> Result<Vec<Session>, StoreError>;
 
     /// Returns whether a session or an opt-out of the app is on record. It may read the whole store.
@@ -178,8 +197,14 @@ pub trait ApiKeys: Send + Sync {
 #[async_trait]
 pub trait Upkeep: Send + Sync {
     /// Returns a number that changes with every change of a signing key's or an API key's record. It is cheap enough
-    /// to be read every second.
+    /// to be read every second. Fails where the store's file was removed or replaced.
     async fn generation(&self) -> Result<u64, StoreError>;
+
+    /// Returns the id of the store's installation; `None` in a store that an older version created.
+    async fn installation_id(&self) -> Result<Option<InstallationId>, StoreError>;
+
+    /// Puts the id of the store's installation on record, if there is none. Returns `false` where there is one.
+    async fn adopt_installation_id(&self, id: InstallationId) -> Result<bool, StoreError>;
 
     /// Returns the sealed key with which user ids are hashed for the store; `None` in a new store.
     async fn user_hash_key(&self) -> Result<Option<Vec<u8>>, StoreError>;
@@ -188,18 +213,25 @@ pub trait Upkeep: Send + Sync {
     /// `false` where it is another.
     async fn replace_user_hash_key(&self, from: Option<Vec<u8>>, to: Vec<u8>) -> Result<bool, StoreError>;
 
-    /// Examines the next `limit` sessions, from the first again after the last, and deletes those that ended or
-    /// expired at least 7 days before `now`. Nothing is deleted while the clock is suspect: more than
-    /// [`CLOCK_TOLERANCE`] behind the latest time on record, or more than 48 hours ahead of it. A suspect clock is
-    /// accepted once it has run for an hour without another jump.
+    /// Examines the next `limit` sessions, from the first again after the last, and deletes those whose absolute expiry
+    /// was at least 7 days before `now`: a session that ended earlier stays on record while its tokens can open.
     async fn purge(&self, now: UnixMillis, limit: u32) -> Result<Purged, StoreError>;
 
     /// Returns the number of sessions that are live at `now`, for each app that has any.
     async fn live_sessions(&self, now: UnixMillis) -> Result<Vec<(AppName, u64)>, StoreError>;
 
-    /// Returns the latest time of a write, to the minute; 0 in a new store. A time more than 48 hours ahead of it is
-    /// put on record only once [`Upkeep::purge`] accepts it.
-    async fn latest_time(&self) -> Result<UnixMillis, StoreError>;
+    /// Returns the floor of the time, and the last acceptance of a clock.
+    async fn clock_record(&self) -> Result<ClockRecord, StoreError>;
+
+    /// Records a floor, unless the one on record is later. A store that has a clock of its own records that clock's
+    /// time, where it is earlier.
+    async fn raise_clock_floor(&self, floor: ClockFloor) -> Result<(), StoreError>;
+
+    /// Records an operator's acceptance of a clock. Its floor replaces the one on record, also a later one.
+    async fn accept_clock(&self, acceptance: ClockAcceptance) -> Result<(), StoreError>;
+
+    /// Returns the time of the store's own clock; `None` where the store has none but this machine's.
+    async fn database_time(&self) -> Result<Option<UnixMillis>, StoreError>;
 
     /// Writes one value durably and reads it back. Fails where the disk is full, or the store's file was removed or
     /// replaced.
@@ -214,16 +246,20 @@ pub trait Upkeep: Send + Sync {
 
 /// Outcome of [`Upkeep::purge`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purged {
-    /// Sessions were examined.
-    Rows {
-        /// Number of sessions deleted.
-        deleted: u64,
-        /// The last session was reached: the next purge begins at the first.
-        complete: bool,
-    },
-    /// The clock is suspect, and nothing was deleted.
-    ClockUntrusted,
+pub struct Purged {
+    /// Number of sessions deleted.
+    pub deleted: u64,
+    /// The last session was reached: the next purge begins at the first.
+    pub complete: bool,
+}
+
+/// Time that the store has on record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClockRecord {
+    /// Earliest time that it can be now; `None` in a new store.
+    pub floor: Option<ClockFloor>,
+    /// The last time that an operator accepted a clock.
+    pub acceptance: Option<ClockAcceptance>,
 }
 
 /// Schema versions: of the store, and of this build.
@@ -238,9 +274,37 @@ pub struct Schema {
 /// Fault of the store. A caller answers it with "try again later" (503), never with a refusal of the user.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A store exists at the path to which a backup is to be restored.
+    /// A file of a store exists at the path at which one is to be created or restored.
     #[error("{path} exists: stop the service and move the store's file, and its -wal and -shm, away first")]
     Exists { path: String },
+    /// There is no store, or an empty file in its place.
+    #[error(
+        "the store {path} {what}. It had the sessions, opt-outs, API keys and records of keys; an empty one in its \
+         place would log everybody out. If its volume is not mounted, mount it; `countersign db restore --from FILE` \
+         restores a backup; `countersign db create` begins with an empty store"
+    )]
+    Missing {
+        /// The store's path.
+        path: String,
+        /// Finding, as a verb with its object.
+        what: String,
+    },
+    /// The store is open for reading only.
+    #[error("the store {store} is open for reading only")]
+    ReadOnly {
+        /// The store's path.
+        store: String,
+    },
+    /// The store was made by an earlier version, and is open for reading only.
+    #[error("the store {store} has schema {found}, this build reads {known}: run `countersign db migrate` first")]
+    TooOld {
+        /// The store's path.
+        store: String,
+        /// The store's schema version.
+        found: u32,
+        /// The newest schema version that this build knows.
+        known: u32,
+    },
     /// A backup cannot be read or written.
     #[error("{path}: {why}")]
     Backup { path: String, why: String },

@@ -11,11 +11,23 @@ use crate::{
 pub enum UserHashError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No process has opened the store to write yet.
+    #[error("the store was never used: run `countersign doctor` or start the service first")]
+    Missing,
     /// The sealing secret is another store's.
     #[error(transparent)]
     Sealing(#[from] WrongSealingSecret),
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
+}
+
+/// Opens the user-hash key of a store that is open for reading only.
+///
+/// # Errors
+/// [`UserHashError::Missing`] where the store has none.
+pub async fn read_user_hash_key(store: &dyn Store, sealing: &SealingKeys) -> Result<UserHashKey, UserHashError> {
+    let sealed = store.user_hash_key().await?.ok_or(UserHashError::Missing)?;
+    Ok(UserHashKey::open(sealing, &sealed)?.0)
 }
 
 /// Opens the store's user-hash key. The process that opens a store first makes the key. A key that an older sealing

@@ -1,9 +1,15 @@
 //! Logs on stderr, one event a line. Both forms escape the text of clients, so that no client can forge a line.
 
+use std::{io, panic, sync::Arc};
+
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt};
 
-use super::{log_level, request_span::ALWAYS};
+use super::{
+    log_level,
+    log_writer::{LineQueue, LineWriter, dropped_lines},
+    request_span::ALWAYS,
+};
 
 /// Level and form of the logs: `[log]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,22 +58,49 @@ impl LogConfig {
     }
 }
 
-/// Starts logging for the process. Changes nothing where a logger is installed already, as in tests.
-pub fn init(config: &LogConfig) {
+/// Running log. When it is dropped it waits a little for the lines that are still to be written.
+#[must_use = "the last lines are lost unless this is kept until the end"]
+pub struct Log(Arc<LineQueue>);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// Starts logging for the process; panics are log lines too. Changes nothing where a logger is installed already, as in
+/// tests.
+///
+/// # Errors
+/// The system's error where the thread that writes does not start.
+pub fn init(config: &LogConfig) -> io::Result<Log> {
     let filter = EnvFilter::builder().parse_lossy(log_level::directives(&config.level));
     // An event of any target and level shows the request that it belongs to.
     let filter = match ALWAYS.parse() {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,
     };
+    let queue = LineQueue::start(io::stderr(), dropped_lines())?;
+    let log = Log(Arc::clone(&queue));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || LineWriter(Arc::clone(&queue)))
+        // They would go to stderr with `eprintln!`, which panics where stderr is closed.
+        .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE)
         .with_ansi(false);
     let started = match config.format {
         LogFormat::Text => lines.finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).finish().try_init(),
     };
-    drop(started);
+    if started.is_ok() {
+        panic::set_hook(Box::new(log_panic));
+    }
+    Ok(log)
+}
+
+/// Logs a panic. The hook of the standard library writes to stderr on the panicking thread, which a full pipe stops.
+fn log_panic(panic: &panic::PanicHookInfo<'_>) {
+    let location = panic.location().map(tracing::field::display);
+    tracing::error!(location, why = panic.payload_as_str(), "a thread panicked");
 }

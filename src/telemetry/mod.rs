@@ -1,14 +1,17 @@
 //! Observability of the service: metrics in OpenMetrics, logs as text or JSON lines, readiness.
 
 mod log_level;
+mod log_writer;
 mod logs;
 mod metrics;
 mod readiness;
 mod request_span;
 mod stopwatch;
+mod supervision;
 
-pub use logs::{LogConfig, LogFormat, RequestLog, init as init_logs};
+pub use logs::{Log, LogConfig, LogFormat, RequestLog, init as init_logs};
 pub use metrics::{Alarm, Metrics, StoreWork};
 pub use readiness::{Condition, Readiness, ReadinessReport};
 pub use request_span::{record_app, record_client, record_session, request_span};
 pub use stopwatch::Stopwatch;
+pub use supervision::run_again_after_panics;

@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use serde::Serialize;
-use utoipa::ToSchema;
 
 /// Readiness of the service for requests, with the reasons against it.
 #[derive(Debug, Default)]
@@ -17,26 +16,33 @@ pub struct Readiness {
 }
 
 /// Something that the service needs, or that an operator should look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Condition {
-    /// Name: `store`, `clock`, `ring <name>`, `serving`.
+    /// Name: `serving`, `clock`, `keys`, `store`, `records`, `ring <name>`.
     pub name: String,
     /// True where the condition holds.
     pub ok: bool,
+    /// True where readiness depends on the condition: another node could do better.
+    pub required: bool,
     /// Reason why the condition does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 impl Condition {
-    /// Condition that holds where `reason` is `None`.
-    pub fn new(name: impl Into<String>, reason: Option<String>) -> Self {
-        Self { name: name.into(), ok: reason.is_none(), reason }
+    /// Condition that readiness depends on; it holds where `reason` is `None`.
+    pub fn required(name: impl Into<String>, reason: Option<String>) -> Self {
+        Self { name: name.into(), ok: reason.is_none(), required: true, reason }
+    }
+
+    /// Condition that all nodes share, or that an operator should look at; it holds where `reason` is `None`.
+    pub fn shared(name: impl Into<String>, reason: Option<String>) -> Self {
+        Self { required: false, ..Self::required(name, reason) }
     }
 }
 
 impl Readiness {
-    /// Replaces the conditions that readiness depends on.
+    /// Replaces the conditions of this node.
     pub fn set(&self, conditions: Vec<Condition>) {
         *self.conditions.lock().unwrap_or_else(PoisonError::into_inner) = conditions;
     }
@@ -51,28 +57,28 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the state as `/readyz` answers it; with `verbose`, also the advice to an operator.
+    /// Returns the state for operators; with `verbose`, also what they should look at besides.
     pub fn report(&self, verbose: bool) -> ReadinessReport {
         let draining = self.draining.load(Ordering::Relaxed);
         let mut conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if conditions.is_empty() {
-            conditions.push(Condition::new("serving", Some("starting".to_owned())));
+            conditions.push(Condition::required("serving", Some("starting".to_owned())));
         }
         if draining {
-            conditions.push(Condition::new("serving", Some("shutting down".to_owned())));
+            conditions.push(Condition::required("serving", Some("shutting down".to_owned())));
         }
-        let ready = conditions.iter().all(|condition| condition.ok);
+        let ready = conditions.iter().all(|condition| condition.ok || !condition.required);
         let advice = verbose.then(|| self.advice.lock().unwrap_or_else(PoisonError::into_inner).clone());
         ReadinessReport { ready, conditions, advice }
     }
 }
 
-/// Answer of `/readyz`.
-#[derive(Serialize, ToSchema)]
+/// Answer of `/readyz` on the ops listener.
+#[derive(Serialize)]
 pub struct ReadinessReport {
-    /// True where the service should get requests.
+    /// True where this node should get requests.
     pub ready: bool,
-    /// Conditions that `ready` depends on.
+    /// Conditions of this node; `ready` depends on the required ones.
     pub conditions: Vec<Condition>,
     /// Conditions that an operator should look at, where they are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

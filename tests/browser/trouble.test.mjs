@@ -43,6 +43,24 @@ it('an opted-out user is left alone', async (visit) => {
   assert.deepEqual(await visit.sandbox.events(visit.user), []);
 });
 
+it('a key pasted badly into Braze (25): reported once, and not refreshed', async (visit) => {
+  const page = await visit.eagerPage();
+  const answers = [];
+  page.on('response', (answer) => answer.url().endsWith('/v1/failures') && answer.request().method() === 'POST' && answers.push(answer.status()));
+  await page.route('**/api/v3/**', async (route) => {
+    const response = await route.fetch();
+    const body = await response.json().catch(() => ({}));
+    if (body.auth_error) body.auth_error.error_code = 25;
+    await route.fulfill({ response, json: body });
+  });
+  await call(page, 'login', visit.user, 'garbage');
+  for (const [at, name] of ['a', 'b', 'c'].entries()) {
+    await call(page, 'event', name);
+    await eventually(async () => assert((await seen(page, 'failures')).filter((code) => code === 25).length > at));
+  }
+  assert.deepEqual([answers, visit.refreshes()], [[204], 0]);
+});
+
 it('a revoked session asks for a new login, once', async (visit) => {
   const page = await visit.eagerPage();
   await call(page, 'login', visit.user, 'brief');

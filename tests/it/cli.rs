@@ -5,23 +5,24 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use serde_json::{Value, json};
 
 use super::support::{
+    key_files,
     service::{Service, countersign, run, run_json, run_with},
     verified_claims,
 };
 
 /// A new service in a folder of its own; the answer of `init`.
-fn init(arguments: &[&str]) -> (tempfile::TempDir, Value) {
+pub(crate) fn init(arguments: &[&str]) -> (tempfile::TempDir, Value) {
     let folder = tempfile::tempdir().unwrap();
     let answer = run_json(&[&["init"], arguments].concat(), folder.path());
     (folder, answer)
 }
 
-fn mode(path: &Path) -> u32 {
+pub(crate) fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 /// Waits until a question is answered with yes; a server must follow a change within 2 s, a slow machine gets more.
-async fn eventually(mut question: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(mut question: impl AsyncFnMut() -> bool) {
     for _ in 0..100 {
         if question().await {
             return;
@@ -65,7 +66,7 @@ fn init_overwrites_nothing() {
     let after: Vec<Vec<u8>> =
         ["countersign.toml", "sealing.secret"].iter().map(|name| fs::read(folder.path().join(name)).unwrap()).collect();
     assert_eq!(before, after);
-    assert_eq!(fs::read_dir(folder.path().join("keys")).unwrap().count(), 1);
+    assert_eq!(key_files(folder.path()).len(), 1);
 }
 
 #[test]
@@ -75,8 +76,9 @@ fn init_with_a_passphrase_encrypts_the_key() {
     fs::write(&passphrase, "correct horse\n").unwrap();
     fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
     run_json(&["init", "--passphrase-file", "passphrase"], folder.path());
-    let key = fs::read_dir(folder.path().join("keys")).unwrap().next().unwrap().unwrap().path();
-    assert!(fs::read_to_string(key).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    assert!(
+        fs::read_to_string(&key_files(folder.path())[0]).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    );
     assert_eq!(run_json(&["doctor"], folder.path())["health"], "ok");
     fs::write(&passphrase, "wrong horse\n").unwrap();
     let (code, out, _) = run(&["doctor"], folder.path());
@@ -248,70 +250,6 @@ fn the_configuration_is_shown_without_secrets() {
     let (_, sample, _) = run(&["config", "default"], folder.path());
     let kept = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/countersign.toml")).unwrap();
     assert_eq!(sample.trim_end(), kept.trim_end());
-}
-
-#[tokio::test]
-async fn a_backup_is_restored_and_ends_every_session_in_it() {
-    let (folder, _) = init(&[]);
-    let path = folder.path();
-    let key = run_json(&["clients", "create", "backend", "--app", "web"], path)["api_key"].as_str().unwrap().to_owned();
-    let service = Service::of(&path.join("countersign.toml"));
-    let old = service.generate(&key, "u-1").await.ok().text("refresh_token");
-    run_json(&["users", "opt-out", "u-2"], path);
-    run_json(&["db", "backup", "--to", "backup.db"], path);
-    assert_eq!(mode(&path.join("backup.db")), 0o600);
-    let (code, _, err) = run(&["db", "backup", "--to", "backup.db"], path);
-    assert_eq!(code, 1, "never overwritten: {err}");
-    service.stop();
-    let (code, _, err) = run(&["db", "restore", "--from", "backup.db"], path);
-    assert!(code == 1 && err.contains("exists"), "{err}");
-    for end in ["", "-wal", "-shm"] {
-        let _ = fs::remove_file(path.join(format!("countersign.db{end}")));
-    }
-    run_json(&["db", "restore", "--from", "backup.db"], path);
-    let service = Service::of(&path.join("countersign.toml"));
-    service.refresh(&old).await.unwrap().problem(401, "invalid_token");
-    service.generate(&key, "u-2").await.problem(403, "opted_out");
-    let new = service.generate(&key, "u-1").await.ok().text("refresh_token");
-    service.refresh(&new).await.unwrap().ok();
-}
-
-#[tokio::test]
-async fn a_failed_restore_leaves_no_store_and_no_session() {
-    let (folder, _) = init(&[]);
-    let path = folder.path();
-    let key = run_json(&["clients", "create", "backend", "--app", "web"], path)["api_key"].as_str().unwrap().to_owned();
-    let service = Service::of(&path.join("countersign.toml"));
-    let old = service.generate(&key, "u-1").await.ok().text("refresh_token");
-    run_json(&["db", "backup", "--to", "backup.db"], path);
-    service.stop();
-    for end in ["", "-shm"] {
-        let _ = fs::remove_file(path.join(format!("countersign.db{end}")));
-    }
-    // The log of the lost store would be replayed on the restored one.
-    fs::write(path.join("countersign.db-wal"), "of the lost store").unwrap();
-    let (code, _, err) = run(&["db", "restore", "--from", "backup.db"], path);
-    assert!(code == 1 && err.contains("countersign.db-wal exists"), "{err}");
-    fs::remove_file(path.join("countersign.db-wal")).unwrap();
-
-    let secret = fs::read(path.join("sealing.secret")).unwrap();
-    fs::write(path.join("sealing.secret"), format!("1:{}\n", "0123456789abcdef".repeat(4))).unwrap();
-    let (code, _, err) = run(&["db", "restore", "--from", "backup.db"], path);
-    assert!(code == 1 && err.contains("sealing secret"), "{err}");
-    assert_eq!(store_files(path), Vec::<String>::new());
-
-    fs::write(path.join("sealing.secret"), secret).unwrap();
-    run_json(&["db", "restore", "--from", "backup.db"], path);
-    assert_eq!(store_files(path), ["countersign.db"]);
-    assert_eq!(mode(&path.join("countersign.db")), 0o600);
-    let service = Service::of(&path.join("countersign.toml"));
-    service.refresh(&old).await.unwrap().problem(401, "invalid_token");
-}
-
-/// Names of the store's files in a folder, with those beside it.
-fn store_files(folder: &Path) -> Vec<String> {
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with("countersign.db")).collect()
 }
 
 #[test]

@@ -171,6 +171,15 @@ idle = "1s"
 }
 
 #[test]
+fn patience_with_a_clock_is_a_minute_at_least() {
+    let folder = folder("[apps.web]\n");
+    let of = |patience| [("COUNTERSIGN_CLOCK__PATIENCE", patience)];
+    let refused = load(folder.path(), &of("59s"), &[]).err().unwrap().to_string();
+    assert!(refused.contains("clock.patience: at least \"1m\""), "{refused}");
+    assert!(load(folder.path(), &of("1m"), &[]).is_ok());
+}
+
+#[test]
 fn secret_files_are_looked_at_closely() {
     let told = |change: &dyn Fn(&Path)| {
         let folder = folder("[apps.web]\n");
@@ -292,6 +301,22 @@ fn what_is_allowed_and_probably_not_meant_is_a_warning() {
     assert!(warnings("[apps.web]\n[rings.mian]\nisolate_apps = true\n")[0].contains("rings.mian"));
     let isolated = format!("[rings.main]\nisolate_apps = true\n{}{}", sdk_app("web", WEB_KEY), sdk_app("ios", IOS_KEY));
     assert!(warnings(&isolated).is_empty());
+    let mistyped = warnings("[apps.web]\n[apps.ios]\nring = \"mian\"\n");
+    assert_eq!(mistyped, ["apps.ios.ring: only app ios uses ring mian; did you mean main?"]);
+    assert!(warnings("[apps.web]\n[apps.ios]\nring = \"ios\"\n").is_empty());
+    assert!(warnings("[apps.web]\n[apps.ios]\nring = \"main2\"\n").is_empty());
+}
+
+/// An app whose ring is wrong is not on the default ring: that ring's rules are no second mistake.
+#[test]
+fn a_wrong_ring_is_one_mistake() {
+    for ring in ["\"Main Ring\"", "5"] {
+        let config =
+            format!("[rings.main]\nisolate_apps = true\n[apps.web]\nsdk_api_key = \"a\"\n[apps.ios]\nring = {ring}\n");
+        let Err(errors) = load(folder(&config).path(), &[], &[]) else { panic!("{ring} is no ring") };
+        let texts: Vec<&str> = errors.iter().map(|error| error.text.as_str()).collect();
+        assert!(matches!(texts[..], [text] if text.starts_with("apps.ios.ring: ")), "{texts:?}");
+    }
 }
 
 #[test]

@@ -235,6 +235,27 @@ fn a_file_that_others_may_open_is_refused_with_the_command() {
 }
 
 #[test]
+fn a_missing_file_is_called_for_only_where_the_key_was_not_destroyed() {
+    let custody = Custody::plain();
+    let held = custody.import(&fixture("rsa-2048.pkcs8.pem"), None).unwrap();
+    let said = |state| {
+        let record = KeyRecord { state, ..held.clone().on_record("main".parse().unwrap(), UnixMillis(0)) };
+        custody.custodian.open(&record).err().unwrap().to_string()
+    };
+    fs::remove_file(custody.path(&held)).unwrap();
+    assert!(said(KeyState::Active).contains("restore it"));
+    for (state, advice) in [(KeyState::Compromised, "keys compromise"), (KeyState::Retired, "rotate run --ring main")] {
+        assert!(said(state).contains("do not bring it back") && said(state).contains(advice), "{}", said(state));
+    }
+    // A restored store may call the key active that was destroyed since.
+    let compromised = held.clone().on_record("main".parse().unwrap(), UnixMillis(0)).compromised(UnixMillis(1));
+    custody.custodian.destroy(&compromised).unwrap();
+    custody.custodian.destroy(&compromised).unwrap();
+    assert!(said(KeyState::Active).contains("when the key was compromised: do not bring it back"));
+    assert_eq!(custody.custodian.orphans(&[]).unwrap(), Vec::<String>::new());
+}
+
+#[test]
 fn a_link_or_a_pipe_is_not_read() {
     let custody = Custody::plain();
     let held = custody.import(&fixture("rsa-2048.pkcs8.pem"), None).unwrap();

@@ -110,6 +110,7 @@ fn a_token_brings_back_the_idle_end_that_the_store_lost_but_never_a_later_absolu
 fn an_ended_session_says_so_before_anything_else() {
     let refusal = [
         (Ended::Logout, Decision::Revoked),
+        (Ended::Evicted, Decision::Revoked),
         (Ended::Revoked, Decision::Revoked),
         (Ended::Reused, Decision::Revoked),
         (Ended::OptedOut, Decision::OptedOut),
@@ -175,12 +176,12 @@ fn every_decision_has_its_own_name() {
 /// Stores hold the names: a changed name, or one name for two ends, would open old sessions again.
 #[test]
 fn every_end_has_its_own_name() {
-    let all = [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::OptedOut];
-    assert_eq!(all.map(Ended::as_str), ["logout", "revoked", "reused", "opted_out"]);
+    let all = [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::Evicted, Ended::OptedOut];
+    assert_eq!(all.map(Ended::as_str), ["logout", "revoked", "reused", "evicted", "opted_out"]);
 }
 
 fn ended() -> impl Strategy<Value = Option<Ended>> {
-    const WHY: [Ended; 4] = [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::OptedOut];
+    const WHY: [Ended; 5] = [Ended::Logout, Ended::Revoked, Ended::Reused, Ended::Evicted, Ended::OptedOut];
     prop_oneof![8 => Just(None), 1 => proptest::sample::select(&WHY[..]).prop_map(Some)]
 }
 

@@ -10,7 +10,7 @@ use countersign::{
     clock::UnixMillis,
     custody::{Custodian, CustodyError, HeldKey, ImportError, Signer},
     domain::{
-        ids::{Kid, RingName},
+        ids::{InstallationId, Kid, RingName},
         jws::{SignError, SignedToken, SigningInput},
         key::{KeyRecord, KeyState},
     },
@@ -61,6 +61,14 @@ impl Custodian for Counting {
     }
 
     fn destroy(&self, _: &KeyRecord) -> Result<(), CustodyError> {
+        Ok(())
+    }
+
+    fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError> {
+        Ok(None)
+    }
+
+    fn adopt_installation_id(&self, _: InstallationId) -> Result<(), CustodyError> {
         Ok(())
     }
 

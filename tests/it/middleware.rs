@@ -76,7 +76,7 @@ async fn browsers_may_ask_from_listed_origins_only() {
         request.headers_mut().insert("access-control-request-headers", "content-type".parse().unwrap());
         service.send(request).await
     };
-    for path in ["/v1/token/refresh", "/v1/token/revoke"] {
+    for path in ["/v1/token/refresh", "/v1/token/revoke", "/v1/failures"] {
         let allowed = preflight(path, "https://app.example.com").await;
         assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.com");
         assert_eq!(allowed.header("access-control-allow-methods"), "POST");
@@ -157,21 +157,19 @@ async fn the_key_set_verifies_our_tokens_and_is_cached() {
     }
 }
 
+/// Rings, files and commands are nobody's business on the public listener.
 #[tokio::test]
-async fn readiness_says_what_is_missing() {
-    let service = TestService::with("[apps.web]\n[apps.other]\nring = \"second\"\n").await;
-    let answer = service.send(request("GET", "/readyz")).await;
-    assert_eq!(answer.status, 503);
-    let report = answer.json();
-    assert_eq!(report["ready"], false);
-    let conditions = report["conditions"].as_array().unwrap();
-    let condition = |name: &str| conditions.iter().find(|condition| condition["name"] == name).unwrap();
-    assert_eq!(condition("ring main")["ok"], true);
-    assert_eq!(condition("store")["ok"], true);
-    assert_eq!(condition("ring second")["ok"], false);
-    assert!(condition("ring second")["reason"].as_str().unwrap().contains("countersign rotate run"));
-    service.generate(&json!({ "app": "other", "user_id": "u-1" })).await.problem(503, "unavailable");
-    assert_eq!(TestService::new().await.send(request("GET", "/readyz")).await.ok().json()["ready"], true);
+async fn public_readiness_says_ready_or_not_and_nothing_else() {
+    for (ring, status) in [("main", 200), ("second", 503)] {
+        let service = TestService::with(&format!("[apps.web]\nring = \"{ring}\"\n")).await;
+        for path in ["/readyz", "/readyz?verbose", "/readyz?verbose=true"] {
+            let answer = service.send(request("GET", path)).await;
+            assert_eq!((answer.status, answer.json()), (status, json!({ "ready": status == 200 })), "{path}");
+        }
+        let document = service.send(request("GET", "/openapi.json")).await.ok().json();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        assert!(schemas.contains_key("Ready") && !schemas.contains_key("ReadinessReport"), "{schemas:?}");
+    }
 }
 
 #[tokio::test]
@@ -184,6 +182,7 @@ async fn the_document_describes_every_route() {
         "/.well-known/jwks.json",
         "/healthz",
         "/readyz",
+        "/v1/failures",
         "/v1/token/generate",
         "/v1/token/refresh",
         "/v1/token/revoke",
@@ -254,4 +253,16 @@ async fn a_panic_is_an_answer_and_a_metric() {
         assert!(!problem.to_string().contains("secret"));
     }
     assert!(metrics.encode().contains("countersign_alarms_total{kind=\"panic\"} 2"));
+}
+
+/// Clients may end a session where `retry` is `never`.
+#[test]
+fn a_request_that_came_too_slowly_may_be_sent_again() {
+    let observer = RequestObserver { metrics: None, log: RequestLog::None };
+    let refused = |status: http::StatusCode| {
+        let (_, body) = countersign::http::middleware::refused_unread(status, &observer);
+        serde_json::from_slice::<Value>(&body).unwrap()["retry"].clone()
+    };
+    assert_eq!(refused(http::StatusCode::REQUEST_TIMEOUT), 1000);
+    assert_eq!(refused(http::StatusCode::BAD_REQUEST), "never");
 }

@@ -205,6 +205,24 @@ async fn a_compromised_key_is_gone_at_once_and_one_that_stands_by_takes_over() {
 }
 
 #[tokio::test]
+async fn a_stopped_clock_rotates_nothing_and_a_compromise_does_not_wait_for_it() {
+    let setup = RotationSetup::new().await;
+    let (rotator, config, active) = (setup.rotator(), setup.config(), setup.active().await);
+    setup.report_node("a").await;
+    rotator.begin(&config, "in time").await.unwrap();
+    let before = setup.audit_log().await;
+    rotator.clock.trusted_now().unwrap();
+    setup.clock.set_by(400 * 86_400);
+    assert!(matches!(rotator.reconcile(&config).await, Err(RotateError::Clock(_))));
+    assert!(matches!(rotator.abort(&config, "too late").await, Err(RotateError::Clock(_))));
+    assert_eq!(setup.audit_log().await, before);
+    rotator.compromise(&config, &active.kid, "a laptop was lost").await.unwrap();
+    let state = setup.keys().await.into_iter().find(|key| key.kid == active.kid).unwrap().state;
+    assert_eq!(state.as_str(), "compromised");
+    setup.clock.set_by(-400 * 86_400);
+}
+
+#[tokio::test]
 async fn a_compromise_without_stand_by_needs_no_soak() {
     let setup = RotationSetup::new().await;
     let bad = setup.active().await;
@@ -229,7 +247,7 @@ async fn a_rollback_and_an_abort_go_back_to_what_was() {
     setup.settle().await;
     assert_eq!(setup.active().await.kid, first.kid);
     assert_eq!(setup.held("web").await, [(first.public_key.clone(), true)]);
-    assert_eq!(std::fs::read_dir(setup.folder.path().join("keys")).unwrap().count(), 1);
+    assert_eq!(crate::support::key_files(setup.folder.path()).len(), 1);
 
     rotator.begin(&config, "the test wants it").await.unwrap();
     while setup.active().await.kid == first.kid {

@@ -105,10 +105,10 @@ async fn what_is_wrong_at_braze_is_seen_from_everywhere() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(seen.contains(metric), "{seen}");
-    let ready = service.get(&format!("{}/readyz?verbose", service.url)).await.ok().json();
+    let ready = service.get(&format!("{}/readyz?verbose", service.ops_url)).await.ok().json();
     assert!(ready["advice"][0]["reason"].as_str().unwrap().contains("none of ours"), "{ready}");
     assert_eq!(ready["ready"], true, "tokens are as good as before");
-    assert!(service.get(&format!("{}/readyz", service.url)).await.ok().json().get("advice").is_none());
+    assert!(service.get(&format!("{}/readyz", service.ops_url)).await.ok().json().get("advice").is_none());
     let (_, _, log) = service.stop();
     assert!(log.contains("none of ours"), "{log}");
     assert!(!log.contains(REST_API_KEY), "the REST API key is in the log");

@@ -10,6 +10,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
+    key_files,
     rotation::{app_id, local_braze},
     service::{run, run_json},
 };
@@ -51,9 +52,8 @@ fn filled_in(command: &str, folder: &Path) -> String {
         key.map(|key| key["kid"].as_str().unwrap().to_owned())
     };
     // Where the store is gone, the file tells.
-    let file =
-        || fs::read_dir(folder.join("keys")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
-    let active = of("active").unwrap_or_else(|| file().trim_end_matches(".pem").to_owned());
+    let file = || key_files(folder)[0].file_stem().unwrap().to_str().unwrap().to_owned();
+    let active = of("active").unwrap_or_else(file);
     command.replace("NEW", &of("pending").unwrap_or_default()).replace("ACTIVE", &active)
 }
 

@@ -74,6 +74,12 @@ async fn every_flow() -> Flows {
         .push_str(&String::from_utf8(service.post("/v1/token/refresh", None, &mismatch).await.unwrap().body).unwrap());
     let junk = service.refresh("csr1_canaryjunk").await.unwrap();
     answers.push_str(&String::from_utf8(junk.body).unwrap());
+    for (refresh_token, reason) in [(refreshed.text("refresh_token"), "canary-report"), ("csr1_canaryjunk".into(), "x")]
+    {
+        let failure = json!({ "errorCode": 25, "reason": reason, "signature": refreshed.text("token") });
+        let body = json!({ "refresh_token": refresh_token, "failure": failure });
+        assert_eq!(service.post("/v1/failures", None, &body).await.unwrap().status, 204);
+    }
     service
         .post("/v1/token/revoke", None, &json!({ "refresh_token": refreshed.text("refresh_token") }))
         .await
@@ -91,7 +97,8 @@ async fn every_flow() -> Flows {
 
     secrets.extend([key[22..].to_owned(), first[5..].to_owned(), refreshed.text("refresh_token")[5..].to_owned()]);
     secrets.extend([login.text("token"), refreshed.text("token")].iter().map(|token| signature(token).to_owned()));
-    let canaries = ["canary-bearer", "canary1", "canaryjunk", "canary-reason", "canary-other", "canary-mismatch"];
+    let canaries =
+        ["canary-bearer", "canary1", "canaryjunk", "canary-reason", "canary-report", "canary-other", "canary-mismatch"];
     secrets.extend(canaries.map(str::to_owned));
     secrets.extend(["canary id", "canarytrace", "canaryquery", "canarypath"].map(str::to_owned));
     secrets.push(user);

@@ -111,7 +111,9 @@ async fn what_cannot_be_a_store_is_refused_by_name() {
         other.execute_batch(&format!("CREATE TABLE theirs (n); PRAGMA user_version = {version}")).unwrap();
         drop(other);
         set_mode(&sqlite.path(), 0o600);
+        let theirs = fs::read(sqlite.path()).unwrap();
         assert!(refusal(sqlite.try_open()).to_string().contains("not one of countersign's"), "{version}");
+        assert_eq!(fs::read(sqlite.path()).unwrap(), theirs, "and is not changed");
         fs::remove_file(sqlite.path()).unwrap();
     }
 }
@@ -268,7 +270,7 @@ async fn a_store_of_schema_2_keeps_its_audit_log_and_its_rotations() {
     assert_eq!(store.audit_log(None, 9).await.unwrap(), expected);
     let readable_from: u32 =
         other.query_row("SELECT value FROM meta WHERE name = 'readable_from'", [], |row| row.get(0)).unwrap();
-    assert_eq!(readable_from, 3, "a program of schema 2 must not use it any more");
+    assert_eq!(readable_from, 4, "a program of schema 2 must not use it any more");
 }
 
 #[tokio::test]
@@ -370,6 +372,7 @@ async fn two_real_processes_share_one_store() {
 async fn work_is_measured_and_commits_are_shared() {
     let sqlite = Sqlite::new();
     let metrics = Metrics::new();
+    drop(sqlite.open());
     let store = store::open(
         &Config { path: sqlite.path(), max_sessions_per_user: NonZeroU32::new(500).unwrap() },
         metrics.clone(),

@@ -54,7 +54,7 @@ impl Stored {
         let stored = Arc::new(Self {
             keys: SealingKeys::derive(settings.sealing()),
             app: APP.parse().unwrap(),
-            first: UnixMillis(services.clock().now().0 - SPREAD.as_millis() as i64),
+            first: UnixMillis(services.clock().untrusted_now().0 - SPREAD.as_millis() as i64),
             refreshed: (0..count).map(|_| AtomicU32::new(0)).collect(),
             turns: AtomicUsize::new(0),
         });

@@ -2,10 +2,10 @@
 // ../../conformance hold this and every other port to it.
 
 import { browser, type Environment } from "./environment.js";
-import { isRefreshable, type Identity } from "./identity.js";
+import type { Identity } from "./identity.js";
 import { shelf, type Saved } from "./saved.js";
 import type { BrazeSdk, SdkFailure } from "./sdk.js";
-import { ask, isLater, reported, type Answer } from "./service.js";
+import { ask, isLater, LONGEST_WAIT, reported, type Answer } from "./service.js";
 
 export interface Options {
   /** The app's name at the server; pages of one origin and app share one session. */
@@ -18,10 +18,19 @@ export interface Options {
   onReloginNeeded?(code: string): void;
 }
 
+/** Why a login failed: your `login`'s own error, or one with the members of the problem document that it gave. */
+export interface LoginError extends Error {
+  /** The server's code, e.g. `opted_out`. */
+  code?: string;
+  /** The HTTP status that goes with it. */
+  status?: number;
+}
+
 export interface BrazeAuth {
   /**
    * Makes the SDK this user's: call it at login, and on each page load where a user is logged in. A saved session is used
-   * if it can be; `options.login` is asked only otherwise, and its error is passed on. False: another login overtook it.
+   * if it can be; `options.login` is asked only otherwise, and its error is passed on. Where that gives no token, rejects
+   * with a {@link LoginError}. False: another login overtook it.
    */
   login(userId: string | number): Promise<boolean>;
   /** Ends the session at the server, and is quiet until the next login. */
@@ -37,6 +46,8 @@ const enum Limit {
   Deadline = 15e3,
   /** What one page writes into storage, another reads some milliseconds later; 5 were enough in Chromium. */
   Lag = 50,
+  /** Nothing went wrong. */
+  None = -1e99,
   /** The SDK loses queued events after 50 refusals of one signature. */
   Refusals = 40,
   /** An app that sets old tokens of its own must not make the SDK send in a circle. */
@@ -50,6 +61,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   const tell = env.join(name, () => env.setTimer(settle, Limit.Lag));
   /** Tokens that were refused or replaced: never set again, and their failures are old news. */
   const spent = new Set<string>();
+  const base = options.endpoint.replace(/\/*$/, "/v1/");
   /** Nobody: quiet. */
   let user: string | undefined;
   /** Counts users coming and going: what was begun in an earlier turn is dropped. */
@@ -59,8 +71,9 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   let timer: unknown;
   /** Attempts since a token proved good. */
   let attempts = 0;
-  /** No attempt before this time; 0 when nothing went wrong. */
-  let retryAt = 0;
+  /** How long to leave the server alone, and since when. */
+  let pause: number = Limit.None;
+  let pausedAt = 0;
   /** The last attempt got no answer at all. */
   let silent: boolean | undefined;
   /** The failure that waits for a token, and is reported with the refresh. */
@@ -82,12 +95,19 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     const session = load();
     return user && session?.user !== user ? undefined : session;
   };
-  const dueAt = (session: Saved) => (spent.has(session.token) ? 0 : session.at + session.refresh_in! * 1e3);
-  const isStale = (session: Saved) => dueAt(session) <= env.now();
-  /** When to try again, by chance alone within a bound that grows. */
-  const later = () => env.now() + env.random() * Math.min(Limit.LongestBackOff, 1e3 * 2 ** attempts);
-  const post = (path: string, body: object, signal?: AbortSignal) =>
-    ask(env, options.endpoint + "/v1/" + path, body, signal);
+  const sleep = (span: number) => new Promise<void>((over) => env.setTimer(over, span));
+  /** What is left of a span. It is over, too, where its begin lies as far ahead: the device's clock has been set back. */
+  const left = (span: number, since: number) => span - Math.abs(env.now() - since);
+  const dueIn = (session: Saved) => (spent.has(session.token) ? 0 : left(session.refresh_in! * 1e3, session.at));
+  const isStale = (session: Saved) => dueIn(session) <= 0;
+  /** Whether the SDK was given its token so recently that a refusal means it was never good. */
+  const isUnproven = () => left(Limit.Proven, appliedAt) > 0;
+  /** Waits, by chance alone within a bound that grows, and as long as the server says. */
+  const rest = (wait = 0) => {
+    pausedAt = env.now();
+    pause = wait + env.random() * Math.min(Limit.LongestBackOff, 1e3 * 2 ** attempts);
+  };
+  const post = (path: string, body: object, signal?: AbortSignal) => ask(env, base + path, body, signal);
 
   function begin(next?: string): void {
     turn++;
@@ -95,7 +115,8 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     env.clearTimer(timer);
     if (user) failure = undefined;
     user = next;
-    attempts = retryAt = 0;
+    attempts = 0;
+    pause = Limit.None;
   }
 
   function save(session?: Saved): void {
@@ -132,8 +153,8 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     if (!session) return begin();
     const isSpent = spent.has(session.token);
     if (!isSpent && session.token !== applied) give(session.token);
-    const wait = Math.max(retryAt, dueAt(session)) - env.now();
-    if (wait > 0) timer = env.setTimer(settle, wait);
+    const wait = Math.max(left(pause, pausedAt), dueIn(session));
+    if (wait > 0) timer = env.setTimer(settle, Math.min(wait, LONGEST_WAIT));
     // A page that nobody looks at lets its token lapse; the next look wakes it, or the SDK's failure.
     else if (wait <= 0 && (isSpent || !env.hidden())) void refresh();
   }
@@ -148,7 +169,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
       if (answer.token && !flushes) flush();
     } else {
       begin();
-      if (answer.code !== "opted_out" && answer.code !== "user_mismatch") options.onReloginNeeded?.(answer.code!);
+      if (!["opted_out", "user_mismatch"].includes(answer.code!)) options.onReloginNeeded?.(answer.code!);
     }
   }
 
@@ -156,7 +177,8 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   function plan(answer: Answer): void {
     const session = mine();
     silent = answer.wait === undefined;
-    retryAt = session && isStale(session) ? later() + (answer.wait ?? 0) : 0;
+    pause = Limit.None;
+    if (session && isStale(session)) rest(answer.wait);
     settle();
   }
 
@@ -164,16 +186,15 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   function attempt(minting: boolean): Promise<Answer> {
     const controller = (flight = new AbortController());
     const here = turn;
-    attempts = !retryAt && env.now() - appliedAt >= Limit.Proven ? 1 : attempts + 1;
+    attempts = pause < 0 && !isUnproven() ? 1 : attempts + 1;
     return new Promise((done, fail) => {
       const alone = env.lock(name + user, async () => {
-        const deadline = new Promise<Answer>((end) => env.setTimer(() => end({}), Limit.Deadline));
-        const answer = await Promise.race([obtain(minting, here, controller.signal), deadline]);
+        const answer = (await Promise.race([obtain(minting, here, controller.signal), sleep(Limit.Deadline)])) || {};
         controller.abort();
         if (here === turn) flight = undefined;
         done(answer);
         // The next page must see what this one saved.
-        await new Promise((over) => env.setTimer(over as () => void, Limit.Lag));
+        await sleep(Limit.Lag);
       });
       alone.catch(fail);
     });
@@ -184,8 +205,9 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     // Another page was faster, or logged out; or this one has gone on.
     if (here !== turn || (session ? !isStale(session) : !minting)) return {};
     let answer: Answer = { code: "expired_token", retry: "after_login" };
-    if (session && isRefreshable(session, session.server_time + env.now() - session.at)) {
-      const { refresh_token } = session;
+    const refresh_token = session?.refresh_token;
+    // Past its life or not: that is for the server to say, since the device's clock may have been wrong when it came.
+    if (refresh_token) {
       answer = await post("token/refresh", { refresh_token, user_id: user, failure: reported(failure) }, signal);
       if (here !== turn) return {};
       if (answer.token) keep(answer as Identity, false);
@@ -195,6 +217,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     if (minting) {
       const minted = await options.login();
       if (here === turn && minted?.token) keep(minted, true);
+      else answer = { ...minted };
     }
     return answer;
   }
@@ -214,7 +237,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     if (spent.has(signature!)) {
       // A late answer: the SDK has put back what it had sent, after the flush that was for it.
       if (!failure && flushes && flushes < Limit.Flushes) flush();
-    } else if (heard.errorCode === 25 || heard.errorCode === 28) report(heard, session);
+    } else if ([25, 28].includes(heard.errorCode)) report(heard, session);
     else {
       failure = heard;
       if (signature) spent.add(signature);
@@ -229,7 +252,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
       flush();
     } else if (!signature || signature === token) {
       spent.add(token);
-      if (attempts && env.now() - appliedAt < Limit.Proven) retryAt = later();
+      if (attempts && isUnproven()) rest();
       settle();
     }
   }
@@ -251,7 +274,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
 
   braze.subscribeToSdkAuthenticationFailures(onFailure);
   env.onWake((online) => {
-    if (online && silent) retryAt = 0;
+    if (online && silent) pause = Limit.None;
     settle();
   });
 
@@ -263,7 +286,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
         const answer = await attempt(true);
         if (here !== turn) return false;
         const session = mine();
-        if (!session) throw new Error("no token");
+        if (!session) throw Object.assign(new Error("no token"), answer);
         const { token } = session;
         hold(token);
         braze.changeUser(user!, spent.has(token) ? undefined : token);

@@ -6,6 +6,8 @@ import type { SdkFailure } from "./sdk.js";
 export interface Answer extends Partial<Identity> {
   /** A problem's stable code. */
   code?: string;
+  /** A problem's HTTP status. */
+  status?: number;
   /** `"never"`, `"after_login"`, or milliseconds. */
   retry?: unknown;
   /** How long the server wants to be left alone, milliseconds; absent where no answer came. */
@@ -13,21 +15,24 @@ export interface Answer extends Partial<Identity> {
 }
 
 /** A longer wait would overflow browsers' timers, which then fire at once. */
-const LONGEST_WAIT = 864e5;
+export const LONGEST_WAIT = 864e5;
 
 /** Posts to the server. Never throws: a proxy's error page, a captive portal and a dead network are all empty answers. */
-export async function ask(env: Environment, url: string, body: object, signal?: AbortSignal): Promise<Answer> {
+export async function ask(env: Environment, url: string, body: object, signal: AbortSignal | null = null): Promise<Answer> {
   try {
     const response = await env.fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
       // A page may go away while it revokes; a refresh that has a signal goes with its page.
-      ...(signal ? { signal } : { keepalive: true }),
+      signal,
+      keepalive: !signal,
     });
     const answer: Answer = { ...(await response.json().catch(() => 0)) };
     const seconds = +response.headers.get("Retry-After")! || 0;
     answer.wait = Math.min(Math.max(+(answer.retry as number) || 0, seconds * 1e3), LONGEST_WAIT);
+    // Other refusals say nothing of the session: a path that is not there, a method, a request cut short on its way.
+    if (![401, 403, 409].includes(response.status)) answer.retry = 0;
     return answer;
   } catch {
     return {};

@@ -13,7 +13,7 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".json")).
     assert.ok(why, "a scenario says why");
     const simulation = new Simulation({ random: given.random, locks: given.locks, storage: given.storage, deviceClock: given.device_clock });
     if (given.saved) simulation.saveEarlier(given.saved.user_id, given.saved.session, given.saved.age, given.saved);
-    const pages = Array.from({ length: given.tabs ?? 1 }, (_, tab) => simulation.page(tab + 1));
+    const pages = Array.from({ length: given.tabs ?? 1 }, (_, tab) => simulation.page(tab + 1, given.endpoint ? { endpoint: given.endpoint } : {}));
     for (const [at, step] of steps.entries()) {
       await trigger(simulation, pages, step.in);
       assert.deepEqual(simulation.takeLog(), step.out ?? [], `step ${at}: ${JSON.stringify(step.in)}`);
@@ -26,12 +26,14 @@ async function trigger(simulation, pages, { tab = 1, ...event }) {
   const [[kind, value]] = Object.entries(event);
   const page = pages[tab - 1];
   const report = (what) => (result) => page.record({ [what]: result });
+  const failed = ({ message, code, status }) => page.record({ loginFailed: message, ...(code && { code }), ...(status && { status }) });
   const triggers = {
-    login: () => void page.auth.login(value).then(report("loggedIn"), (error) => page.record({ loginFailed: error.message })),
+    login: () => void page.auth.login(value).then(report("loggedIn"), failed),
     logout: () => void page.auth.logout().then(() => page.record({ loggedOut: [] })),
     failure: () => page.braze.fail(value),
     failures: () => value.forEach((failure) => page.braze.fail(failure)),
     advance: () => simulation.advance(value),
+    device_clock: () => (simulation.deviceClock = value),
     hide: () => (page.isHidden = true),
     show: () => ((page.isHidden = false), page.wake(false)),
     online: () => page.wake(true),

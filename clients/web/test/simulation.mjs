@@ -1,7 +1,12 @@
 // Simulation with virtual time: pages of one browser that share storage, locks and a channel; an SDK that records its
 // calls; a server that answers on command. `log` holds every call of the client, in order.
 
+import { readFileSync } from "node:fs";
 import { connectBrazeAuth } from "../dist/index.js";
+
+/** Paths of the calls that scenarios name; a test of the service compares them with its OpenAPI document. */
+const CALLS = JSON.parse(readFileSync(new URL("../../calls.json", import.meta.url), "utf8"));
+const KIND_OF_URL = Object.fromEntries(Object.entries(CALLS).map(([kind, path]) => [`https://auth.test${path}`, kind]));
 
 /** Server's clock at virtual time 0, in Unix milliseconds. */
 export const SERVER_EPOCH = 1_795_000_000_000;
@@ -159,8 +164,7 @@ class Page {
   }
 
   #fetch(url, { body, signal, method, headers }) {
-    const kinds = { "token/refresh": "refresh", "token/revoke": "revoke", failures: "report" };
-    const kind = kinds[url.replace("https://auth.test/v1/", "")];
+    const kind = KIND_OF_URL[url];
     if (!kind || method !== "POST" || headers["Content-Type"] !== "application/json") throw new Error(`unexpected call ${url}`);
     return this.#call({ [kind]: JSON.parse(body) }, kind, signal);
   }

@@ -2,7 +2,7 @@
 
 import * as braze from "@braze/web-sdk";
 import * as braze5 from "braze-web-sdk-5";
-import { connectBrazeAuth, isDueForRefresh, isRefreshable, type BrazeAuth, type Identity } from "../dist/index.js";
+import { connectBrazeAuth, isDueForRefresh, isRefreshable, type BrazeAuth, type Identity, type LoginError } from "../dist/index.js";
 
 declare const api: { brazeSession(): Promise<Identity> };
 
@@ -12,6 +12,8 @@ connectBrazeAuth(braze5, { ...options, onReloginNeeded: (code: string) => void c
 
 export async function use(user: { id: number }, identity: Identity): Promise<boolean[]> {
   const done: boolean = await auth.login(user.id);
+  const code: string | undefined = await auth.login(user.id).then(() => undefined, (error: LoginError) => error.code);
+  if (code === "opted_out") return [];
   await auth.logout();
   return [done, isRefreshable(identity, Date.now()), isDueForRefresh(identity, Date.now())];
 }

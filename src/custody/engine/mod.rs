@@ -31,7 +31,7 @@ use crate::{
         ids::Kid,
         jws::{SignError, Signature, SignedToken, SigningInput},
     },
-    telemetry::{Metrics, Stopwatch},
+    telemetry::{Metrics, Stopwatch, run_again_after_panics},
 };
 
 /// Maximal number of waiting jobs for each thread, however fast they are signed.
@@ -80,7 +80,7 @@ impl Engine {
         for i in 0..threads {
             let shared = Arc::clone(&engine.shared);
             let thread = std::thread::Builder::new().name(format!("sign-{i}"));
-            engine.threads.push(thread.spawn(move || shared.work())?);
+            engine.threads.push(thread.spawn(move || run_again_after_panics(&shared.metrics, || shared.work()))?);
         }
         Ok(engine)
     }
@@ -96,7 +96,7 @@ impl Drop for Engine {
         self.shared.lock().closed = true;
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
-            // The thread caught and reported its own panics.
+            // The thread catches its own panics.
             drop(thread.join());
         }
     }

@@ -7,10 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, linkat, openat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, linkat, openat, statat, unlinkat};
 use zeroize::Zeroizing;
 
 use crate::custody::{error::CustodyError, format::pem::MAX_BYTES};
+
+const NOT_PLAIN: &str = "the locator on record is not a plain file name: correct the record";
 
 /// Folder whose owner and mode were checked when it was opened.
 pub(super) struct Folder {
@@ -36,11 +38,23 @@ impl Folder {
         self.path.join(name).display().to_string()
     }
 
+    /// Returns whether there is a file, or anything else, of this name.
+    pub(super) fn contains(&self, name: &str) -> Result<bool, CustodyError> {
+        if !is_plain_name(name) {
+            return Err(file_error(&self.show(name), NOT_PLAIN));
+        }
+        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(why) => Err(file_error(&self.show(name), &why.to_string())),
+        }
+    }
+
     /// Reads a file into a buffer that never grows, so that no copy stays in memory.
     pub(super) fn read(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
         let shown = self.show(name);
         if !is_plain_name(name) {
-            return Err(file_error(&shown, "the locator on record is not a plain file name: correct the record"));
+            return Err(file_error(&shown, NOT_PLAIN));
         }
         let file = self.open_file(name).map_err(|why| file_error(&shown, &cannot_open(&why)))?;
         let stat = fstat(&file).map_err(|why| file_error(&shown, &why.to_string()))?;
@@ -81,7 +95,7 @@ impl Folder {
     pub(super) fn destroy(&self, name: &str) -> Result<(), CustodyError> {
         let shown = self.show(name);
         if !is_plain_name(name) {
-            return Err(file_error(&shown, "the locator on record is not a plain file name: correct the record"));
+            return Err(file_error(&shown, NOT_PLAIN));
         }
         match self.overwrite_and_unlink(name) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),

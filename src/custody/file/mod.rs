@@ -22,13 +22,19 @@ use super::{
     signer::Signer,
 };
 use crate::{
-    domain::{ids::Kid, key::KeyRecord},
+    domain::{
+        ids::{InstallationId, Kid},
+        key::KeyRecord,
+    },
     secret::{Entropy, Secret, random},
     telemetry::Metrics,
 };
 
 /// Name of this custody in key records.
 const NAME: &str = "file";
+
+/// Name of the file with the id of the installation.
+const INSTALLATION_ID: &str = "installation.id";
 
 /// Custodian that keeps keys in a folder, and signs with the threads of its engine.
 pub(super) struct FileCustodian {
@@ -83,6 +89,17 @@ impl FileCustodian {
         }
     }
 
+    /// Notes in the folder that the key was destroyed on purpose, and in which state: an older store that is restored
+    /// does not know it.
+    fn note_destroyed(&self, folder: &Folder, record: &KeyRecord) -> io::Result<()> {
+        let tag = random::<8>(&*self.entropy).map_err(io::Error::other)?;
+        let text = format!("{}\n", record.state.as_str());
+        match folder.write_new(&destroyed(record), u64::from_be_bytes(tag), text.as_bytes()) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            done => done,
+        }
+    }
+
     /// Admits the key in a file; returns it with the PKCS#1 that it was read from.
     fn load(
         &self,
@@ -112,6 +129,9 @@ impl Custodian for FileCustodian {
     fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
         let folder = Folder::open(&self.config.dir)?;
         let path = folder.show(&record.locator);
+        if !folder.contains(&record.locator)? {
+            return Err(file_error(&path, &missing(&folder, record)?));
+        }
         let (key, pkcs1) = self.load(&folder, &record.locator, &folder.read(&record.locator)?)?;
         if key.public.kid != record.kid {
             return Err(CustodyError::Mismatch { path, wanted: record.kid.clone(), found: key.public.kid });
@@ -124,7 +144,35 @@ impl Custodian for FileCustodian {
     }
 
     fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {
-        Folder::open(&self.config.dir)?.destroy(&record.locator)
+        let folder = Folder::open(&self.config.dir)?;
+        folder.destroy(&record.locator)?;
+        // The private half is gone, which is what counts: a full disk must not make this a failure.
+        if let Err(why) = self.note_destroyed(&folder, record) {
+            tracing::warn!(kid = %record.kid, %why, "the folder does not say that the key was destroyed");
+        }
+        Ok(())
+    }
+
+    fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError> {
+        let folder = Folder::open(&self.config.dir)?;
+        if !folder.contains(INSTALLATION_ID)? {
+            return Ok(None);
+        }
+        let text = folder.read(INSTALLATION_ID)?;
+        let id = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+        let damaged =
+            "holds no installation id, which is 32 hexadecimal digits: restore it from a backup of the folder";
+        id.map(Some).ok_or_else(|| file_error(&folder.show(INSTALLATION_ID), damaged))
+    }
+
+    fn adopt_installation_id(&self, id: InstallationId) -> Result<(), CustodyError> {
+        let folder = Folder::open(&self.config.dir)?;
+        let failed = |why: String| file_error(&folder.show(INSTALLATION_ID), &why);
+        let tag = random::<8>(&*self.entropy).map_err(|why| failed(why.to_string()))?;
+        match folder.write_new(INSTALLATION_ID, u64::from_be_bytes(tag), format!("{id}\n").as_bytes()) {
+            Err(why) if why.kind() != io::ErrorKind::AlreadyExists => Err(failed(why.to_string())),
+            _ => Ok(()),
+        }
     }
 
     fn orphans(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
@@ -135,6 +183,32 @@ impl Custodian for FileCustodian {
         let is_known = |name: &String| records.iter().any(|record| record.locator == *name);
         Ok(names.filter(|name| is_key(name) && !is_known(name)).collect())
     }
+}
+
+/// Name of the file that says that a key was destroyed on purpose.
+fn destroyed(record: &KeyRecord) -> String {
+    format!("{}.destroyed", record.locator)
+}
+
+/// Says why the file of a key is missing, as far as record and folder tell, and what to do.
+fn missing(folder: &Folder, record: &KeyRecord) -> Result<String, CustodyError> {
+    let note = destroyed(record);
+    let state = if folder.contains(&note)? {
+        String::from_utf8_lossy(&folder.read(&note)?).trim().to_owned()
+    } else if record.state.is_held() {
+        return Ok(format!(
+            "there is no such file: restore it from the backup of the folder; without one, or where the key may be \
+             known to somebody else: `countersign rotate run --ring {}`",
+            record.ring
+        ));
+    } else {
+        record.state.as_str().to_owned()
+    };
+    let again = match state.as_str() {
+        "compromised" => format!("`countersign keys compromise {}` stops the key here too", record.kid),
+        _ => format!("`countersign rotate run --ring {}` replaces the key", record.ring),
+    };
+    Ok(format!("was destroyed on purpose, when the key was {state}: do not bring it back; {again}"))
 }
 
 /// Generates a key, as PKCS#1.

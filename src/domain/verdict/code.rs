@@ -25,6 +25,11 @@ impl ErrorCode {
         Self::from_repr(number)
     }
 
+    /// Returns the code of Braze's reason, if Braze has one, in any case of its letters.
+    pub fn from_reason(reason: &str) -> Option<Self> {
+        Self::VARIANTS.iter().copied().find(|code| code.reason().eq_ignore_ascii_case(reason))
+    }
+
     /// Number of the code.
     pub fn number(self) -> i64 {
         self as i64

@@ -7,7 +7,10 @@ use crate::{
         ids::{AppName, Kid},
         key::{KeyRecord, KeyState},
     },
-    rotate::plan::{self, CommandRefused, OperatorCommand, Snapshot},
+    rotate::{
+        Ring,
+        plan::{self, CommandRefused, OperatorCommand, Snapshot},
+    },
 };
 
 /// Forecast of a compromise; nothing is changed.
@@ -21,8 +24,8 @@ pub struct CompromiseForecast {
     pub tokens_until: Option<UnixMillis>,
     /// Apps of the ring without a workspace: people add the next key there.
     pub by_hand: Vec<AppName>,
-    /// Live sessions of the apps of the ring.
-    pub live_sessions: u64,
+    /// Live sessions of the apps of the ring; `None` while the clock, which decides that, is stopped.
+    pub live_sessions: Option<u64>,
 }
 
 /// Consequences of a compromise, as they are on record right after it.
@@ -40,15 +43,20 @@ impl Rotations {
         let ring = self.find(&key.ring)?;
         let snapshot = self.rotator.load_recorded(ring).await?.snapshot;
         let Ok(takes_over) = successor(&snapshot, key) else { return Ok(None) };
-        let live = self.rotator.store.live_sessions(self.rotator.clock.now()).await?;
-        let of_ring = live.into_iter().filter(|(app, _)| ring.apps.iter().any(|known| known.app == *app));
         Ok(Some(CompromiseForecast {
             signs: key.state == KeyState::Active,
             takes_over,
             tokens_until: tokens_until(&snapshot, key),
             by_hand: ring.apps.iter().filter(|app| app.at_braze.is_none()).map(|app| app.app.clone()).collect(),
-            live_sessions: of_ring.map(|(_, sessions)| sessions).sum(),
+            live_sessions: self.live_sessions(ring).await?,
         }))
+    }
+
+    async fn live_sessions(&self, ring: &Ring) -> Result<Option<u64>, RingError> {
+        let Ok(now) = self.rotator.clock.trusted_now() else { return Ok(None) };
+        let live = self.rotator.store.live_sessions(now).await?.into_iter();
+        let of_ring = live.filter(|(app, _)| ring.apps.iter().any(|known| known.app == *app));
+        Ok(Some(of_ring.map(|(_, sessions)| sessions).sum()))
     }
 
     /// Declares a key compromised: nodes stop signing with it within 2 s. [`Rotations::follow_up`] does the next steps.

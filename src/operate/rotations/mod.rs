@@ -246,7 +246,8 @@ impl Rotations {
                 if patience == Patience::Short && !quick {
                     return None;
                 }
-                let span = until.map_or(Duration::from_secs(5), |until| until.since(self.rotator.clock.now()));
+                let span =
+                    until.map_or(Duration::from_secs(5), |until| until.since(self.rotator.clock.untrusted_now()));
                 Some(span.clamp(SHORTEST, Duration::from_secs(if quick { 1 } else { 30 })))
             }
         }

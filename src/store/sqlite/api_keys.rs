@@ -23,12 +23,12 @@ impl ApiKeys for SqliteStore {
     }
 
     async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32) -> Result<bool, StoreError> {
-        self.write(None, move |c| insert(c, &key, max_live)).await
+        self.write(move |c| insert(c, &key, max_live)).await
     }
 
     async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis) -> Result<bool, StoreError> {
         let id = id.clone();
-        self.write(Some(now), move |c| {
+        self.write(move |c| {
             let sql = "UPDATE api_keys SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL";
             let revoked = c.prepare_cached(sql)?.execute(params![id.as_str(), now.0])?;
             next_generation(c, revoked == 1)
@@ -37,7 +37,7 @@ impl ApiKeys for SqliteStore {
     }
 
     async fn record_api_key_uses(&self, uses: Vec<(ApiKeyId, UnixMillis)>) -> Result<(), StoreError> {
-        self.write(None, move |c| {
+        self.write(move |c| {
             let sql = "INSERT INTO api_key_uses (id, last_used) VALUES (?1, ?2) \
                        ON CONFLICT (id) DO UPDATE SET last_used = excluded.last_used \
                        WHERE excluded.last_used > last_used";

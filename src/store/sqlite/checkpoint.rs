@@ -18,7 +18,7 @@ use rusqlite::{Connection, ErrorCode, hooks::Wal, wal::CheckpointMode};
 use super::{connect, errors::StoreName};
 use crate::{
     store::StoreError,
-    telemetry::{Metrics, Stopwatch, StoreWork},
+    telemetry::{Metrics, Stopwatch, StoreWork, run_again_after_panics},
 };
 
 /// Length of the log, in pages, from which the thread copies it; SQLite's own default.
@@ -59,7 +59,7 @@ impl Checkpointer {
         let (wake, woken) = sync_channel(1);
         let thread = thread::Builder::new()
             .name("store-checkpoint".to_owned())
-            .spawn(move || worker.serve(&woken))
+            .spawn(move || run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&woken)))
             .map_err(|why| name.unavailable(why))?;
         Ok(Self { pages, wake: Some(wake), thread: Some(thread) })
     }
@@ -80,7 +80,7 @@ impl Drop for Checkpointer {
     fn drop(&mut self) {
         drop(self.wake.take());
         if let Some(thread) = self.thread.take() {
-            // The panic hook has reported a panic of the thread.
+            // The thread catches its own panics.
             let _ = thread.join();
         }
     }

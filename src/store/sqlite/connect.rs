@@ -16,7 +16,16 @@ const CACHED_STATEMENTS: usize = 64;
 
 /// Opens a connection that writes. A commit returns once it is on the disk (`synchronous=FULL`).
 pub(super) fn writing(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_TIMEOUT)?;
+    prepared(unprepared(path)?)
+}
+
+/// Opens a connection that can write, and has not written anything yet.
+pub(super) fn unprepared(path: &Path) -> rusqlite::Result<Connection> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_TIMEOUT)
+}
+
+/// Turns WAL mode on, which writes to a database that has another mode, and sets the connection up for writes.
+pub(super) fn prepared(connection: Connection) -> rusqlite::Result<Connection> {
     use_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // Deleted rows are overwritten with zeros where that costs no extra write.
@@ -24,6 +33,15 @@ pub(super) fn writing(path: &Path) -> rusqlite::Result<Connection> {
     // A cache of 16 MiB (negative: in KiB). A log that grew during a long read is truncated to 64 MiB.
     connection.pragma_update(None, "cache_size", -16_384)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    Ok(connection)
+}
+
+/// Opens a connection that writes to a file that nobody else uses, with a rollback journal. All that was committed is
+/// in the file itself.
+pub(super) fn alone(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = unprepared(path)?;
+    connection.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get::<_, String>(0))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
 }
 

@@ -21,6 +21,21 @@ impl StoreName {
         StoreError::Unavailable { store: self.0.to_string(), why: why.to_string() }
     }
 
+    /// Returns the error for a store that is lost; `what` is a verb with its object.
+    pub(super) fn missing(&self, what: &str) -> StoreError {
+        StoreError::Missing { path: self.0.to_string(), what: what.to_owned() }
+    }
+
+    /// Returns the error for a write to a store that is open for reading only.
+    pub(super) fn read_only(&self) -> StoreError {
+        StoreError::ReadOnly { store: self.0.to_string() }
+    }
+
+    /// Returns the error for a store that must be migrated before it can be read.
+    pub(super) fn too_old(&self, found: u32, known: u32) -> StoreError {
+        StoreError::TooOld { store: self.0.to_string(), found, known }
+    }
+
     /// Returns the error for a store that was made by a later version.
     pub(super) fn too_new(&self, found: u32, known: u32) -> StoreError {
         StoreError::TooNew { store: self.0.to_string(), found, known }

@@ -19,24 +19,44 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 const OPEN_TO_OTHERS: u32 = 0o077;
 const STICKY: u32 = 0o1000;
 
-/// Path and identity (device and inode) of the store's file when the store was opened.
+/// Files that SQLite keeps beside a store's file while the store is open. A write that is only in a `-wal` file that
+/// was removed is lost, and processes with different `-shm` files do not see each other's locks.
+const WAL_FILES: [&str; 2] = ["-wal", "-shm"];
+
+/// Device and inode of a file.
+type Identity = (u64, u64);
+
+/// Files of the store, with their identities when the store was opened.
 pub(super) struct StoreFile {
     path: PathBuf,
-    identity: (u64, u64),
+    watched: Vec<(PathBuf, Identity)>,
 }
 
 impl StoreFile {
-    /// Checks the file, or creates an empty one.
-    pub(super) fn prepare(path: &Path, name: &StoreName) -> Result<Self, StoreError> {
+    /// Checks the file of a store that must exist.
+    pub(super) fn existing(path: &Path, name: &StoreName) -> Result<Self, StoreError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+            return Err(StoreError::Missing { path: path.display().to_string(), what: no_folder(folder) });
+        }
         let path = resolve(path, name)?;
         if !exists(&path).map_err(|why| name.unavailable(why))? {
-            create(&path).map_err(|why| name.unavailable(why))?;
+            return Err(name.missing("does not exist"));
         }
         let found = check_file(&path, name)?;
-        for suffix in ["-wal", "-shm"] {
+        for suffix in WAL_FILES {
             check_companion(&with_suffix(&path, suffix), name)?;
         }
-        Ok(Self { path, identity: identity(&found) })
+        Ok(Self { watched: vec![(path.clone(), identity(&found))], path })
+    }
+
+    /// Watches the `-wal` and `-shm` files too. To be called once SQLite has them open; it keeps them while it does.
+    pub(super) fn watch_log(&mut self, name: &StoreName) -> Result<(), StoreError> {
+        for suffix in WAL_FILES {
+            let path = with_suffix(&self.path, suffix);
+            let found = fs::symlink_metadata(&path).map_err(|why| name.unavailable(why))?;
+            self.watched.push((path, identity(&found)));
+        }
+        Ok(())
     }
 
     /// Returns the path, with its folder resolved.
@@ -44,13 +64,17 @@ impl StoreFile {
         &self.path
     }
 
-    /// Fails where the file was removed or replaced while it was in use: writes would be lost at the next start.
-    pub(super) fn still_there(&self, name: &StoreName) -> Result<(), StoreError> {
-        match fs::symlink_metadata(&self.path) {
-            Ok(found) if identity(&found) == self.identity => Ok(()),
-            Ok(_) => Err(name.unavailable("the file was replaced while it was in use; restart countersign")),
-            Err(why) => Err(name.unavailable(format!("the file was removed while it was in use ({why})"))),
-        }
+    /// Returns the reason where one of the files was removed or replaced while it was in use: writes would be lost at
+    /// the next start.
+    pub(super) fn still_there(&self) -> Result<(), String> {
+        self.watched.iter().try_for_each(|(path, watched)| {
+            let shown = path.display();
+            match fs::symlink_metadata(path) {
+                Ok(found) if identity(&found) == *watched => Ok(()),
+                Ok(_) => Err(format!("{shown} was replaced while it was in use; restart countersign")),
+                Err(why) => Err(format!("{shown} was removed while it was in use ({why}): put it back and restart")),
+            }
+        })
     }
 }
 
@@ -76,19 +100,12 @@ pub(super) fn resolve(path: &Path, name: &StoreName) -> Result<PathBuf, StoreErr
     Ok(folder.join(file))
 }
 
-/// Creates an empty file. A file that exists is not opened: to close it would drop the locks that SQLite holds on it
-/// in this process (POSIX `fcntl`).
-fn create(path: &Path) -> io::Result<()> {
-    match create_owner_only(path) {
-        Ok(file) => file.sync_all().and_then(|()| sync_folder(path)),
-        // Another process created it first.
-        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(why) => Err(why),
-    }
+fn no_folder(folder: &Path) -> String {
+    format!("does not exist, nor does its folder {}", folder.display())
 }
 
 /// Creates a file with mode 0600. `create_new` follows no symlink.
-fn create_owner_only(path: &Path) -> io::Result<File> {
+pub(super) fn create_owner_only(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)
 }
 
@@ -131,7 +148,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn identity(found: &Metadata) -> (u64, u64) {
+fn identity(found: &Metadata) -> Identity {
     (found.dev(), found.ino())
 }
 
@@ -154,11 +171,6 @@ impl NewCopy {
     /// Returns the path, with its folder resolved.
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Returns the file, to write to.
-    pub(super) fn file(&mut self) -> &mut File {
-        &mut self.file
     }
 
     /// Makes the copy durable.

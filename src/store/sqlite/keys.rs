@@ -26,7 +26,7 @@ impl Keys for SqliteStore {
     }
 
     async fn transact(&self, transaction: KeyTransaction) -> Result<bool, StoreError> {
-        self.write(None, move |c| key_transactions::apply(c, &transaction)).await
+        self.write(move |c| key_transactions::apply(c, &transaction)).await
     }
 
     async fn ring(&self, ring: &RingName) -> Result<RingRecords, StoreError> {

@@ -3,19 +3,22 @@
 use rusqlite::{Connection, OptionalExtension, ToSql, params, types::FromSql};
 
 use super::rows;
-use crate::clock::UnixMillis;
+use crate::{clock::UnixMillis, domain::ids::InstallationId};
 
 const CHECK: &str = "check";
 const GENERATION: &str = "generation";
+const INSTALLATION_ID: &str = "installation_id";
 const LATEST_TIME: &str = "latest_time";
 const READABLE_FROM: &str = "readable_from";
 const USER_HASH_KEY: &str = "user_hash_key";
 
-fn get<T: FromSql>(c: &Connection, name: &str) -> rusqlite::Result<Option<T>> {
+/// Returns the value of that name.
+pub(super) fn get<T: FromSql>(c: &Connection, name: &str) -> rusqlite::Result<Option<T>> {
     c.prepare_cached("SELECT value FROM meta WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
 }
 
-fn put(c: &Connection, name: &str, value: impl ToSql) -> rusqlite::Result<()> {
+/// Writes the value of that name.
+pub(super) fn put(c: &Connection, name: &str, value: impl ToSql) -> rusqlite::Result<()> {
     let sql = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     c.prepare_cached(sql)?.execute(params![name, value]).map(drop)
 }
@@ -33,14 +36,21 @@ pub(super) fn next_generation(c: &Connection, changed: bool) -> rusqlite::Result
     Ok(changed)
 }
 
-/// Returns the latest time on record; `None` in a store that nobody wrote to yet.
+/// Returns the latest time that an older version put on record; `None` in a store that none wrote to.
 pub(super) fn latest_time(c: &Connection) -> rusqlite::Result<Option<UnixMillis>> {
     Ok(get(c, LATEST_TIME)?.map(UnixMillis))
 }
 
-/// Puts the latest time on record.
-pub(super) fn set_latest_time(c: &Connection, time: UnixMillis) -> rusqlite::Result<()> {
-    put(c, LATEST_TIME, time.0)
+/// Returns the id of the store's installation; `None` in a store of an older version.
+pub(super) fn installation_id(c: &Connection) -> rusqlite::Result<Option<InstallationId>> {
+    let sql = "SELECT value FROM meta WHERE name = ?1";
+    c.prepare_cached(sql)?.query_row([INSTALLATION_ID], |row| rows::parsed(row, 0)).optional()
+}
+
+/// Puts the id of the store's installation on record, if there is none. Returns whether it was put there.
+pub(super) fn adopt_installation_id(c: &Connection, id: &InstallationId) -> rusqlite::Result<bool> {
+    let sql = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    Ok(c.execute(sql, params![INSTALLATION_ID, id.to_string()])? == 1)
 }
 
 /// Returns the sealed user-hash key.

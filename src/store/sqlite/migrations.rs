@@ -7,7 +7,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{errors::StoreName, meta};
-use crate::store::StoreError;
+use crate::{domain::ids::InstallationId, store::StoreError};
 
 /// SQLite's `application_id` of a file that this program made: "csgn" in ASCII.
 const APPLICATION_ID: i32 = 0x6373_676e;
@@ -19,11 +19,12 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, readable_from: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") },
     Migration { version: 2, readable_from: 1, sql: include_str!("../migrations/sqlite/0002_rotation.sql") },
     Migration { version: 3, readable_from: 3, sql: include_str!("../migrations/sqlite/0003_audit_log.sql") },
-    Migration { version: 4, readable_from: 3, sql: include_str!("../migrations/sqlite/0004_api_key_uses.sql") },
+    Migration { version: 4, readable_from: 4, sql: include_str!("../migrations/sqlite/0004_live_sessions.sql") },
+    Migration { version: 5, readable_from: 4, sql: include_str!("../migrations/sqlite/0005_api_key_uses.sql") },
 ];
 
 /// Newest schema version that this build knows.
@@ -34,39 +35,77 @@ pub(super) fn found(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Migrates the store as needed. A store that is up to date is only read, not written.
-pub(super) fn bring_up_to_date(connection: &mut Connection, name: &StoreName) -> Result<(), StoreError> {
-    let found = name.check(found(connection))?;
-    if found < KNOWN {
-        return name.check(migrate(connection))?.map_err(|NotOurDatabase| not_our_database(name));
-    }
-    if !name.check(is_ours(connection))? {
-        return Err(not_our_database(name));
-    }
-    // A store that does not say so may be used by programs of its own version only.
-    let readable_from = name.check(meta::readable_from(connection))?.unwrap_or(u32::MAX);
-    if found > KNOWN && readable_from > KNOWN { Err(name.too_new(found, KNOWN)) } else { Ok(()) }
+/// Maker of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// Some version of this program.
+    Us,
+    /// Another program.
+    Other,
+    /// Nobody yet: the file is empty.
+    Nobody,
 }
 
-/// The file is a database that another program made.
-struct NotOurDatabase;
+/// Returns the program that made the database.
+pub(super) fn maker(connection: &Connection) -> rusqlite::Result<Maker> {
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let used: bool = connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
+    Ok(match (used, id) {
+        (true, APPLICATION_ID) => Maker::Us,
+        (true, _) => Maker::Other,
+        (false, _) => Maker::Nobody,
+    })
+}
 
-fn not_our_database(name: &StoreName) -> StoreError {
-    name.unavailable("it is a database, but not one of countersign's; give the path of another file")
+/// Makes all tables in an empty database, and puts the id of the installation on record.
+pub(super) fn create(connection: &mut Connection, id: &InstallationId) -> rusqlite::Result<()> {
+    migrate(connection)?;
+    meta::adopt_installation_id(connection, id).map(drop)
+}
+
+/// Checks that the database is a store, and migrates it as needed. A store that is up to date is only read, not
+/// written.
+pub(super) fn bring_up_to_date(connection: &mut Connection, name: &StoreName) -> Result<(), StoreError> {
+    match check_usable(connection, name) {
+        Err(StoreError::TooOld { .. }) => name.check(migrate(connection)),
+        checked => checked,
+    }
+}
+
+/// Checks that the database is a store.
+pub(super) fn check_maker(connection: &Connection, name: &StoreName) -> Result<(), StoreError> {
+    match name.check(maker(connection))? {
+        Maker::Us => Ok(()),
+        Maker::Other => {
+            Err(name.unavailable("it is a database, but not one of countersign's; give the path of another file"))
+        }
+        Maker::Nobody => Err(name.missing("is empty")),
+    }
+}
+
+/// Checks that the database is a store that this build can use as it is.
+pub(super) fn check_usable(connection: &Connection, name: &StoreName) -> Result<(), StoreError> {
+    check_maker(connection, name)?;
+    let found = name.check(found(connection))?;
+    // A store that does not say so may be used by programs of its own version only.
+    let readable_from = name.check(meta::readable_from(connection))?.unwrap_or(u32::MAX);
+    match found {
+        ..KNOWN => Err(name.too_old(found, KNOWN)),
+        KNOWN => Ok(()),
+        _ if readable_from <= KNOWN => Ok(()),
+        _ => Err(name.too_new(found, KNOWN)),
+    }
 }
 
 /// Applies all missing migrations in one transaction, so that another process sees all of them or none.
-fn migrate(connection: &mut Connection) -> rusqlite::Result<Result<(), NotOurDatabase>> {
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if !is_ours(&transaction)? {
-        return Ok(Err(NotOurDatabase));
-    }
     // Read again: another process may have migrated the store while this one waited for the transaction.
     let found = found(&transaction)?;
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
         apply(&transaction, migration)?;
     }
-    transaction.commit().map(Ok)
+    transaction.commit()
 }
 
 fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()> {
@@ -76,11 +115,10 @@ fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()>
     connection.pragma_update(None, "user_version", migration.version)
 }
 
-/// Returns whether the file is empty, or was made by some version of this program.
-fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
-    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let used: bool = connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
-    Ok(!used || id == APPLICATION_ID)
+/// Makes the tables in an empty database.
+#[cfg(test)]
+pub(super) fn apply_all(connection: &Connection) -> rusqlite::Result<()> {
+    MIGRATIONS.iter().try_for_each(|migration| apply(connection, migration))
 }
 
 #[cfg(test)]

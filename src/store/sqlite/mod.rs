@@ -27,8 +27,9 @@ macro_rules! app_ended {
 mod api_keys;
 mod audit_log;
 mod checkpoint;
-mod clock_rules;
+mod clock_floor;
 mod connect;
+mod draft;
 mod errors;
 mod file;
 mod key_transactions;
@@ -51,11 +52,12 @@ use rusqlite::Connection;
 
 pub use self::restoration::Restoration;
 use self::{
-    checkpoint::Checkpointer, errors::StoreName, file::StoreFile, purge::Sweep, readers::Readers, writer::Writer,
+    checkpoint::Checkpointer, draft::Draft, errors::StoreName, file::StoreFile, purge::Sweep, readers::Readers,
+    writer::Writer,
 };
 use super::{Config, StoreError};
 use crate::{
-    clock::UnixMillis,
+    domain::ids::InstallationId,
     telemetry::{Metrics, Stopwatch, StoreWork},
 };
 
@@ -70,26 +72,59 @@ pub(super) struct SqliteStore {
     // file and deletes the log.
     readers: Readers,
     long_readers: Arc<Readers>,
-    writer: Writer,
-    file: StoreFile,
+    /// `None` where the store is open for reading only.
+    writer: Option<Writer>,
+    file: Arc<StoreFile>,
     name: StoreName,
     metrics: Arc<Metrics>,
     sweep: Arc<Mutex<Sweep>>,
     max_sessions_per_user: u32,
 }
 
+/// Creates an empty store: as a whole, or not at all.
+pub(super) fn create(config: &Config, id: InstallationId) -> Result<(), StoreError> {
+    let name = StoreName::new(&config.path);
+    let draft = Draft::begin(&config.path, &name)?;
+    name.check(connect::alone(draft.path()).and_then(|mut connection| migrations::create(&mut connection, &id)))?;
+    draft.put_in_place()
+}
+
 impl SqliteStore {
-    /// Opens the file, creating and migrating it as needed.
+    /// Opens the file, and migrates it as needed.
     pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
         let name = StoreName::new(&config.path);
-        let file = StoreFile::prepare(&config.path, &name)?;
-        let mut connection = name.check(connect::writing(file.path()))?;
+        let mut file = StoreFile::existing(&config.path, &name)?;
+        let connection = name.check(connect::unprepared(file.path()))?;
+        // An empty file, or a database of another program, stays as it is.
+        migrations::check_maker(&connection, &name)?;
+        let mut connection = name.check(connect::prepared(connection))?;
         migrations::bring_up_to_date(&mut connection, &name)?;
+        file.watch_log(&name)?;
+        let file = Arc::new(file);
         let log = Checkpointer::start(file.path(), &mut connection, &name, Arc::clone(&metrics))?;
+        let writer = Writer::start(connection, log, Arc::clone(&file), name.clone(), Arc::clone(&metrics))?;
+        Self::with(config, file, Some(writer), name, metrics)
+    }
+
+    /// Opens the file for reading only.
+    pub(super) fn open_read_only(config: &Config, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
+        let name = StoreName::new(&config.path);
+        let file = StoreFile::existing(&config.path, &name)?;
+        migrations::check_usable(&name.check(connect::reading(file.path()))?, &name)?;
+        Self::with(config, Arc::new(file), None, name, metrics)
+    }
+
+    fn with(
+        config: &Config,
+        file: Arc<StoreFile>,
+        writer: Option<Writer>,
+        name: StoreName,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             readers: name.check(Readers::open(file.path(), POINT_READERS))?,
             long_readers: Arc::new(name.check(Readers::open(file.path(), LONG_READERS))?),
-            writer: Writer::start(connection, log, name.clone(), Arc::clone(&metrics))?,
+            writer,
             file,
             name,
             metrics,
@@ -121,9 +156,8 @@ impl SqliteStore {
     /// Runs a write, and returns when it is durable; see [`Writer::run`].
     async fn write<T: Send + 'static>(
         &self,
-        now: Option<UnixMillis>,
         work: impl FnMut(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.run(now, work).await
+        self.writer.as_ref().ok_or_else(|| self.name.read_only())?.run(work).await
     }
 }

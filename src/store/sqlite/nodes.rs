@@ -18,7 +18,7 @@ const REPORT_RETENTION: Duration = Duration::from_hours(24);
 #[async_trait]
 impl Nodes for SqliteStore {
     async fn report(&self, report: NodeReport, signing: Vec<(Kid, UnixMillis)>) -> Result<(), StoreError> {
-        self.write(Some(report.seen), move |c| record_report(c, &report, &signing)).await
+        self.write(move |c| record_report(c, &report, &signing)).await
     }
 
     async fn nodes(&self, since: UnixMillis) -> Result<Vec<NodeReport>, StoreError> {
@@ -30,21 +30,20 @@ impl Nodes for SqliteStore {
 
     async fn forget_node(&self, node: &str) -> Result<(), StoreError> {
         let node = node.to_owned();
-        self.write(None, move |c| c.execute("DELETE FROM nodes WHERE node = ?1", [&node]).map(drop)).await
+        self.write(move |c| c.execute("DELETE FROM nodes WHERE node = ?1", [&node]).map(drop)).await
     }
 
     async fn lease(&self, name: &str, holder: &str, now: UnixMillis, ttl: Duration) -> Result<bool, StoreError> {
         let (name, holder, until) = (name.to_owned(), holder.to_owned(), now.plus(ttl));
         let sql = "INSERT INTO leases (name, holder, until) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET \
                    holder = excluded.holder, until = excluded.until WHERE holder = excluded.holder OR until <= ?4";
-        self.write(Some(now), move |c| Ok(c.prepare_cached(sql)?.execute(params![name, holder, until.0, now.0])? == 1))
-            .await
+        self.write(move |c| Ok(c.prepare_cached(sql)?.execute(params![name, holder, until.0, now.0])? == 1)).await
     }
 
     async fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
         let (name, holder) = (name.to_owned(), holder.to_owned());
         let sql = "DELETE FROM leases WHERE name = ?1 AND holder = ?2";
-        self.write(None, move |c| c.execute(sql, [&name, &holder]).map(drop)).await
+        self.write(move |c| c.execute(sql, [&name, &holder]).map(drop)).await
     }
 }
 

@@ -1,40 +1,31 @@
-//! Deletion of sessions that ended or expired long ago: a bounded number at a time, in the order of their ids, and
-//! from the first id again after the last.
+//! Deletion of sessions that expired long ago: a bounded number at a time, in the order of their ids, and from the
+//! first id again after the last.
+//!
+//! A session that ended, or was not refreshed in time, stays until its absolute expiry and [`RETENTION`] have passed:
+//! until then one of its refresh tokens may still open, and the row says that the session is over.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::{
-    clock_rules::PurgeClockCheck,
-    meta::{latest_time, set_latest_time},
-};
 use crate::{clock::UnixMillis, store::Purged};
 
-/// Time for which a session is kept after it ended or expired.
+/// Time for which a session is kept after its absolute expiry.
 const RETENTION: Duration = Duration::from_hours(7 * 24);
 
 const NEXT_RANGE: &str = "SELECT count(*), max(id) FROM (SELECT id FROM sessions WHERE id > ?1 ORDER BY id LIMIT ?2)";
 
-const DELETE_OLD: &str = "DELETE FROM sessions WHERE id > ?1 AND id <= ?2 AND ( \
-    ended_at <= ?3 OR idle_expires <= ?3 OR expires <= ?3 \
-    OR (SELECT a.ended_at FROM app_ends a WHERE a.app = '') BETWEEN created AND ?3 \
-    OR (SELECT e.ended_at FROM app_ends e WHERE e.app = sessions.app) BETWEEN created AND ?3)";
+const DELETE_OLD: &str = "DELETE FROM sessions WHERE id > ?1 AND id <= ?2 AND expires <= ?3";
 
 /// Position of the sweep. It is kept in memory only: after a restart the sweep begins at the first id.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     /// The last id that was examined; empty before the first.
     reached: Vec<u8>,
-    clock_check: PurgeClockCheck,
 }
 
-/// Examines the next `limit` sessions and deletes the old ones, if the clock is accepted.
+/// Examines the next `limit` sessions and deletes the old ones.
 pub(super) fn sweep(c: &Connection, state: &mut Sweep, now: UnixMillis, limit: u32) -> rusqlite::Result<Purged> {
-    let Some(latest) = state.clock_check.accept(latest_time(c)?, now) else {
-        return Ok(Purged::ClockUntrusted);
-    };
-    set_latest_time(c, latest)?;
     let (examined, last): (u32, Option<Vec<u8>>) =
         c.prepare_cached(NEXT_RANGE)?.query_row(params![state.reached, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let deleted = match &last {
@@ -43,7 +34,7 @@ pub(super) fn sweep(c: &Connection, state: &mut Sweep, now: UnixMillis, limit: u
     };
     let complete = examined < limit;
     state.reached = if complete { Vec::new() } else { last.unwrap_or_default() };
-    Ok(Purged::Rows { deleted, complete })
+    Ok(Purged { deleted, complete })
 }
 
 fn delete_old(c: &Connection, after: &[u8], last: &[u8], now: UnixMillis) -> rusqlite::Result<u64> {

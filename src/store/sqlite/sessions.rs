@@ -34,13 +34,19 @@ const INSERT: &str = concat!(
     "WHERE NOT EXISTS (SELECT 1 FROM opt_outs o WHERE o.user = ?2 AND (o.app = '' OR o.app = ?3))",
 );
 
-/// The sessions of a user on an app other than `?3`, in the order in which they are evicted, each with whether it is
-/// live at `?4`.
+/// Number of a user's rows on an app that have no end of their own: the index has all that it needs.
+const COUNT_NOT_ENDED: &str = "SELECT count(*) FROM sessions WHERE user = ?1 AND app = ?2 AND ended IS NULL";
+
+/// These rows, without `?3`, in the order in which they are evicted, each with whether it is live at `?4`. Rows that
+/// expired, or whose app's sessions were all ended, come first.
 const IN_EVICTION_ORDER: &str = concat!(
-    "SELECT id, ended IS NULL AND idle_expires > ?4 AND expires > ?4 AND NOT ",
+    "SELECT id, idle_expires > ?4 AND expires > ?4 AND NOT ",
     app_ended!(),
-    " AS live FROM sessions WHERE user = ?1 AND app = ?2 AND id <> ?3 ORDER BY live, rotated, id LIMIT ?5",
+    " AS live FROM sessions WHERE user = ?1 AND app = ?2 AND ended IS NULL AND id <> ?3 ",
+    "ORDER BY live, rotated, id LIMIT ?5",
 );
+
+const EVICT: &str = "UPDATE sessions SET ended = ?2, ended_at = ?3 WHERE id = ?1";
 
 const ADVANCE: &str = concat!(
     "UPDATE sessions SET counter = ?3, rotated = ?4, idle_expires = ?5 ",
@@ -59,7 +65,7 @@ impl Sessions for SqliteStore {
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError> {
         let limit = i64::from(self.max_sessions_per_user);
         let counter = self.name.check(rows::stored(session.counter))?;
-        self.write(Some(session.created), move |c| create(c, &session, counter, limit)).await
+        self.write(move |c| create(c, &session, counter, limit)).await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
@@ -69,7 +75,7 @@ impl Sessions for SqliteStore {
     async fn advance_session(&self, step: Advance) -> Result<bool, StoreError> {
         let from = self.name.check(rows::stored(step.from))?;
         let to = self.name.check(rows::stored(step.to))?;
-        self.write(Some(step.rotated), move |c| {
+        self.write(move |c| {
             let values = params![step.id.0, from, to, step.rotated.0, step.idle_expires.0];
             Ok(c.prepare_cached(ADVANCE)?.execute(values)? == 1)
         })
@@ -77,8 +83,7 @@ impl Sessions for SqliteStore {
     }
 
     async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis) -> Result<bool, StoreError> {
-        self.write(Some(now), move |c| Ok(c.prepare_cached(END)?.execute(params![id.0, why.as_str(), now.0])? == 1))
-            .await
+        self.write(move |c| Ok(c.prepare_cached(END)?.execute(params![id.0, why.as_str(), now.0])? == 1)).await
     }
 }
 
@@ -98,21 +103,22 @@ fn create(c: &Connection, session: &Session, counter: i64, limit: i64) -> rusqli
         return Ok(Creation::OptedOut);
     }
     let rows: i64 = c
-        .prepare_cached("SELECT count(*) FROM sessions WHERE user = ?1 AND app = ?2")?
+        .prepare_cached(COUNT_NOT_ENDED)?
         .query_row(params![session.user.0, session.app.as_str()], |row| row.get(0))?;
     let evicted = if rows > limit { evict(c, session, rows - limit)? } else { 0 };
     Ok(Creation::Created { evicted })
 }
 
-/// Deletes `surplus` older sessions of the user of `new` on its app. Returns the number of those that were live.
+/// Ends `surplus` older sessions of the user of `new` on its app. Returns the number of those that were live. The rows
+/// stay, because their refresh tokens can still be presented.
 fn evict(c: &Connection, new: &Session, surplus: i64) -> rusqlite::Result<u64> {
     let mut statement = c.prepare_cached(IN_EVICTION_ORDER)?;
     let values = params![new.user.0, new.app.as_str(), new.id.0, new.created.0, surplus];
     let evicted: Vec<([u8; 16], bool)> =
         statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-    let mut delete = c.prepare_cached("DELETE FROM sessions WHERE id = ?1")?;
+    let mut end = c.prepare_cached(EVICT)?;
     for (id, _) in &evicted {
-        delete.execute([id])?;
+        end.execute(params![id, Ended::Evicted.as_str(), new.created.0])?;
     }
     Ok(evicted.iter().map(|(_, live)| u64::from(*live)).sum())
 }
@@ -149,3 +155,24 @@ fn parse_end(name: &str) -> rusqlite::Result<Ended> {
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not an end of a session")]
 struct UnknownEnd(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::migrations;
+
+    /// A user may have thousands of ended rows; a login reads none of them.
+    #[test]
+    fn a_login_reads_no_ended_row() {
+        let c = Connection::open_in_memory().unwrap();
+        migrations::apply_all(&c).unwrap();
+        for query in [COUNT_NOT_ENDED, IN_EVICTION_ORDER] {
+            let mut statement = c.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+            // Its parameters stay unbound.
+            let plan: Vec<String> =
+                statement.raw_query().mapped(|row| row.get("detail")).collect::<Result<_, _>>().unwrap();
+            let searched = "INDEX sessions_by_user (user=? AND app=? AND ended=?)";
+            assert!(plan.iter().any(|step| step.contains(searched)), "{plan:?}");
+        }
+    }
+}

@@ -7,11 +7,13 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, connect, errors::StoreName, file::NewCopy, meta, migrations, purge::sweep, rows};
+use super::{
+    SqliteStore, clock_floor, connect, errors::StoreName, file::NewCopy, meta, migrations, purge::sweep, rows,
+};
 use crate::{
-    clock::UnixMillis,
-    domain::ids::AppName,
-    store::{Purged, Schema, StoreError, Upkeep},
+    clock::{ClockAcceptance, ClockFloor, UnixMillis},
+    domain::ids::{AppName, InstallationId},
+    store::{ClockRecord, Purged, Schema, StoreError, Upkeep},
     telemetry::{Stopwatch, StoreWork},
 };
 
@@ -26,7 +28,16 @@ const COUNT_LIVE: &str = concat!(
 #[async_trait]
 impl Upkeep for SqliteStore {
     async fn generation(&self) -> Result<u64, StoreError> {
+        self.check_files()?;
         self.read(meta::generation)
+    }
+
+    async fn installation_id(&self) -> Result<Option<InstallationId>, StoreError> {
+        self.read(meta::installation_id)
+    }
+
+    async fn adopt_installation_id(&self, id: InstallationId) -> Result<bool, StoreError> {
+        self.write(move |c| meta::adopt_installation_id(c, &id)).await
     }
 
     async fn user_hash_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -34,13 +45,12 @@ impl Upkeep for SqliteStore {
     }
 
     async fn replace_user_hash_key(&self, from: Option<Vec<u8>>, to: Vec<u8>) -> Result<bool, StoreError> {
-        self.write(None, move |c| meta::replace_user_hash_key(c, from.as_deref(), &to)).await
+        self.write(move |c| meta::replace_user_hash_key(c, from.as_deref(), &to)).await
     }
 
     async fn purge(&self, now: UnixMillis, limit: u32) -> Result<Purged, StoreError> {
         let state = Arc::clone(&self.sweep);
-        // The writer gets no `now`: the sweep decides whether this time is accepted, and records it.
-        self.write(None, move |c| {
+        self.write(move |c| {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             sweep(c, &mut state, now, limit)
         })
@@ -55,14 +65,26 @@ impl Upkeep for SqliteStore {
         .await
     }
 
-    async fn latest_time(&self) -> Result<UnixMillis, StoreError> {
-        let latest = self.read(meta::latest_time)?;
-        Ok(latest.unwrap_or(UnixMillis(0)))
+    async fn clock_record(&self) -> Result<ClockRecord, StoreError> {
+        self.read(clock_floor::record)
+    }
+
+    async fn raise_clock_floor(&self, floor: ClockFloor) -> Result<(), StoreError> {
+        self.write(move |c| clock_floor::raise(c, &floor)).await
+    }
+
+    async fn accept_clock(&self, acceptance: ClockAcceptance) -> Result<(), StoreError> {
+        self.write(move |c| clock_floor::accept(c, &acceptance)).await
+    }
+
+    async fn database_time(&self) -> Result<Option<UnixMillis>, StoreError> {
+        // The engine runs in this process, with this machine's clock.
+        Ok(None)
     }
 
     async fn check(&self, now: UnixMillis) -> Result<(), StoreError> {
-        self.file.still_there(&self.name)?;
-        self.write(Some(now), move |c| meta::put_check_value(c, now)).await?;
+        self.check_files()?;
+        self.write(move |c| meta::put_check_value(c, now)).await?;
         let read = self.read(meta::check_value)?;
         read.map(drop).ok_or_else(|| self.name.unavailable("what was written cannot be read"))
     }
@@ -77,6 +99,13 @@ impl Upkeep for SqliteStore {
         let done = tokio::task::spawn_blocking(move || copy(&from, &to, &name)).await;
         self.metrics.store_worked(StoreWork::Read, watch.elapsed());
         done.map_err(|why| self.name.unavailable(why))?
+    }
+}
+
+impl SqliteStore {
+    /// Fails where one of the store's files was removed or replaced.
+    fn check_files(&self) -> Result<(), StoreError> {
+        self.file.still_there().map_err(|why| self.name.unavailable(why))
     }
 }
 

@@ -37,7 +37,7 @@ impl Users for SqliteStore {
 
     async fn opt_out(&self, user: UserHash, app: Option<&AppName>, now: UnixMillis) -> Result<bool, StoreError> {
         let app = rows::scope(app);
-        self.write(Some(now), move |c| {
+        self.write(move |c| {
             let sql = "INSERT INTO opt_outs (user, app, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
             Ok(c.prepare_cached(sql)?.execute(params![user.0, app, now.0])? == 1)
         })
@@ -46,11 +46,15 @@ impl Users for SqliteStore {
 
     async fn opt_in(&self, user: UserHash, app: Option<&AppName>) -> Result<bool, StoreError> {
         let app = rows::scope(app);
-        self.write(None, move |c| {
+        self.write(move |c| {
             let sql = "DELETE FROM opt_outs WHERE user = ?1 AND app = ?2";
             Ok(c.prepare_cached(sql)?.execute(params![user.0, app])? == 1)
         })
         .await
+    }
+
+    async fn count_opt_outs(&self) -> Result<u64, StoreError> {
+        self.read_long(|c| c.query_row("SELECT count(*) FROM opt_outs", [], |row| rows::unsigned(row, 0))).await
     }
 
     async fn end_sessions_of_user(
@@ -60,12 +64,12 @@ impl Users for SqliteStore {
         now: UnixMillis,
     ) -> Result<u64, StoreError> {
         let app = rows::scope(app);
-        self.write(Some(now), move |c| end_all(c, user, &app, now)).await
+        self.write(move |c| end_all(c, user, &app, now)).await
     }
 
     async fn end_sessions_of_app(&self, app: Option<&AppName>, now: UnixMillis) -> Result<(), StoreError> {
         let app = rows::scope(app);
-        self.write(Some(now), move |c| {
+        self.write(move |c| {
             let sql = "INSERT INTO app_ends (app, ended_at) VALUES (?1, ?2) \
                        ON CONFLICT (app) DO UPDATE SET ended_at = max(ended_at, excluded.ended_at)";
             c.prepare_cached(sql)?.execute(params![app, now.0]).map(drop)

@@ -19,13 +19,12 @@ use tokio::sync::oneshot;
 
 use super::{
     checkpoint::Checkpointer,
-    clock_rules::LatestTimeRecorder,
     errors::{StoreName, explain},
+    file::StoreFile,
 };
 use crate::{
-    clock::UnixMillis,
     store::StoreError,
-    telemetry::{Metrics, Stopwatch, StoreWork},
+    telemetry::{Metrics, Stopwatch, StoreWork, run_again_after_panics},
 };
 
 /// Greatest number of waiting writes; further ones are refused at once.
@@ -45,29 +44,27 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         log: Checkpointer,
+        file: Arc<StoreFile>,
         name: StoreName,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let mut worker =
-            WriterThread { log, connection, name: name.clone(), metrics, latest_time: LatestTimeRecorder::default() };
+        let mut worker = WriterThread { log, connection, file, name: name.clone(), metrics };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || worker.serve(&waiting))
+            .spawn(move || run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&waiting)))
             .map_err(|why| name.unavailable(why))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), name })
     }
 
     /// Runs `work` in a transaction, and returns when the transaction is durable. `work` may be run more than once:
-    /// each time from the state before it. It is run even if the caller stops waiting. `now` is the time of the
-    /// write, for the latest time on record.
+    /// each time from the state before it. It is run even if the caller stops waiting.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        now: Option<UnixMillis>,
         work: impl FnMut(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Box::new(Task { work, now, done: None, reply, watch: Stopwatch::start() }))?;
+        self.send(Box::new(Task { work, done: None, reply, watch: Stopwatch::start() }))?;
         answer.await.unwrap_or_else(|_| Err(self.name.unavailable("its writing thread is gone")))
     }
 
@@ -85,7 +82,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
-            // The panic hook has reported a panic of the thread.
+            // The thread catches its own panics.
             let _ = thread.join();
         }
     }
@@ -94,13 +91,11 @@ impl Drop for Writer {
 /// A waiting write.
 trait Job: Send {
     fn run(&mut self, connection: &mut Connection) -> rusqlite::Result<()>;
-    fn now(&self) -> Option<UnixMillis>;
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>, metrics: &Metrics);
 }
 
 struct Task<T, W> {
     work: W,
-    now: Option<UnixMillis>,
     done: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
     watch: Stopwatch,
@@ -111,10 +106,6 @@ impl<T: Send, W: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Job for T
         self.done = None;
         self.done = Some((self.work)(connection)?);
         Ok(())
-    }
-
-    fn now(&self) -> Option<UnixMillis> {
-        self.now
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>, metrics: &Metrics) {
@@ -132,7 +123,7 @@ impl<T: Send, W: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Job for T
 
 /// Reason for which a batch was not committed.
 enum Failure {
-    /// A transaction could not be begun or committed: nothing can be written.
+    /// A transaction could not be begun or committed, or was committed to a file that is gone: nothing can be written.
     Store(String),
     /// One of the jobs failed; the others may succeed.
     Job(String),
@@ -143,9 +134,9 @@ struct WriterThread {
     // Dropped before `connection`, which closes last and so copies the rest of the log into the file.
     log: Checkpointer,
     connection: Connection,
+    file: Arc<StoreFile>,
     name: StoreName,
     metrics: Arc<Metrics>,
-    latest_time: LatestTimeRecorder,
 }
 
 impl WriterThread {
@@ -187,23 +178,19 @@ impl WriterThread {
 
     /// Commits the whole batch in one transaction: all of it is durable, or nothing was done.
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
-        let outcome = self.try_commit(batch);
-        if outcome.is_err() {
+        if let Err(failure) = self.try_commit(batch) {
             self.roll_back();
-        } else {
-            self.metrics.committed(batch.len());
-            self.log.committed(&self.connection);
+            return Err(failure);
         }
-        outcome
+        self.metrics.committed(batch.len());
+        self.log.committed(&self.connection);
+        // Only now: a write is lost too where the file was removed just before the commit.
+        self.file.still_there().map_err(Failure::Store)
     }
 
     fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         execute(&self.connection, "BEGIN IMMEDIATE").map_err(|why| Failure::Store(explain(&why)))?;
-        let now = batch.iter().filter_map(|job| job.now()).max();
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            batch.iter_mut().try_for_each(|job| job.run(&mut self.connection))?;
-            now.map_or(Ok(()), |now| self.latest_time.record(&self.connection, now))
-        }));
+        let ran = catch_unwind(AssertUnwindSafe(|| batch.iter_mut().try_for_each(|job| job.run(&mut self.connection))));
         match ran {
             Ok(Ok(())) => execute(&self.connection, "COMMIT").map_err(|why| Failure::Store(explain(&why))),
             Ok(Err(why)) => Err(Failure::Job(explain(&why))),
@@ -213,7 +200,6 @@ impl WriterThread {
 
     /// Rolls the transaction back, unless SQLite did so by itself (it does where the disk is full).
     fn roll_back(&mut self) {
-        self.latest_time.roll_back();
         if !self.connection.is_autocommit()
             && let Err(why) = execute(&self.connection, "ROLLBACK")
         {
@@ -228,24 +214,26 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::file, *};
 
     fn writer() -> (Writer, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.db");
+        drop(file::create_owner_only(&path).unwrap());
         let mut connection = Connection::open(&path).unwrap();
         connection.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY); CREATE TABLE meta (name, value);").unwrap();
         let name = StoreName::new(&path);
         let log = Checkpointer::start(&path, &mut connection, &name, Metrics::new()).unwrap();
-        (Writer::start(connection, log, name, Metrics::new()).unwrap(), dir)
+        let file = Arc::new(StoreFile::existing(&path, &name).unwrap());
+        (Writer::start(connection, log, file, name, Metrics::new()).unwrap(), dir)
     }
 
     async fn put(writer: &Writer, n: i64) -> Result<usize, StoreError> {
-        writer.run(None, move |c| c.execute("INSERT INTO t VALUES (?1)", [n])).await
+        writer.run(move |c| c.execute("INSERT INTO t VALUES (?1)", [n])).await
     }
 
     async fn count(writer: &Writer) -> i64 {
-        writer.run(None, |c| c.query_row("SELECT count(*) FROM t", [], |row| row.get(0))).await.unwrap()
+        writer.run(|c| c.query_row("SELECT count(*) FROM t", [], |row| row.get(0))).await.unwrap()
     }
 
     /// Keeps the thread busy until the sender is dropped, so that jobs that are sent meanwhile become one batch.
@@ -256,7 +244,7 @@ mod tests {
             let _ = held.recv();
             Ok(())
         };
-        writer.send(Box::new(Task { work, now: None, done: None, reply, watch: Stopwatch::start() })).unwrap();
+        writer.send(Box::new(Task { work, done: None, reply, watch: Stopwatch::start() })).unwrap();
         release
     }
 
@@ -265,11 +253,11 @@ mod tests {
     async fn a_job_that_fails_or_panics_makes_no_other_fail() {
         let (writer, _dir) = writer();
         let held = hold(&writer);
-        let panics = writer.run(None, |c| -> rusqlite::Result<()> {
+        let panics = writer.run(|c| -> rusqlite::Result<()> {
             c.execute("INSERT INTO t VALUES (100)", [])?;
             panic!("on purpose")
         });
-        let half = writer.run(None, |c| {
+        let half = writer.run(|c| {
             c.execute("INSERT INTO t VALUES (200)", [])?;
             c.execute("INSERT INTO t VALUES (1)", [])
         });
@@ -305,7 +293,7 @@ mod tests {
         let one = || {
             let (reply, _) = oneshot::channel::<Result<(), StoreError>>();
             let work = |_: &mut Connection| Ok(());
-            writer.send(Box::new(Task { work, now: None, done: None, reply, watch: Stopwatch::start() }))
+            writer.send(Box::new(Task { work, done: None, reply, watch: Stopwatch::start() }))
         };
         (0..count).filter(|_| one().is_err()).count()
     }

@@ -64,11 +64,11 @@ pub enum Alarm {
     StoreLostWrites,
     /// A refresh token that was replaced long ago was presented: somebody has a copy.
     Reuse,
-    /// A handler panicked; the request was answered with 500, and the process keeps running.
+    /// A handler panicked, and its request was answered with 500; or a thread panicked, and runs again.
     Panic,
     /// The store did not answer.
     Store,
-    /// A key could not be loaded or could not sign.
+    /// A key could not be loaded or could not sign, or a ring that apps use has no active key.
     Key,
     /// The clock went back, or far ahead.
     Clock,

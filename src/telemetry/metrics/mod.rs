@@ -17,6 +17,8 @@ use prometheus_client::{
 };
 use strum::VariantArray;
 
+use super::log_writer::dropped_lines;
+
 pub use self::labels::{Alarm, StoreWork};
 use self::labels::{
     AppLabel, CodeLabel, DecisionLabels, DriftLabels, KeyLabels, KindLabel, RequestLabels, RouteLabel, WorkLabel,
@@ -67,6 +69,7 @@ metrics! {
         "The store, by kind of work";
     store_commit_group: Histogram = counts(10), "Writes that shared one commit";
     sessions_live: Family<AppLabel, Gauge>, "Live sessions, counted now and then";
+    sessions_evicted: Family<AppLabel, Counter>, "Live sessions ended because their user began too many newer ones";
     key_age: Family<KeyLabels, Gauge>, Seconds, "Since the key came into its state";
     braze_drift: Family<DriftLabels, Gauge>, "What is not as it should be at Braze, by kind, at the last look";
     connections: Gauge, "Open connections on the public listener";
@@ -102,6 +105,8 @@ impl Metrics {
     /// Makes the metrics of a new process.
     pub fn new() -> Arc<Self> {
         let mut metrics = Self::registered();
+        let dropped = "Log lines that could not be written";
+        metrics.registry.register("log_lines_dropped", dropped, dropped_lines());
         metrics.registry.register("build", "This build", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         // Alerts need each alarm's series from the start, as a zero.
         for &alarm in Alarm::VARIANTS {
@@ -133,7 +138,7 @@ impl Metrics {
         self.refusals.get_or_create(&CodeLabel { code: code.into() }).inc();
     }
 
-    /// Counts a failure that an app reported; `code` is one of Braze's numbers, or `other`.
+    /// Counts a failure that an app reported; `code` is one of Braze's numbers, `other` or `unauthenticated`.
     pub fn failure_reported(&self, code: &str) {
         self.reported_failures.get_or_create(&CodeLabel { code: code.to_owned().into() }).inc();
     }
@@ -179,6 +184,13 @@ impl Metrics {
     /// Observes the number of writes that shared one commit.
     pub fn committed(&self, writes: usize) {
         self.store_commit_group.observe(f64::from(u32::try_from(writes).unwrap_or(u32::MAX)));
+    }
+
+    /// Counts live sessions that were ended because their user began too many newer ones.
+    pub fn sessions_evicted(&self, app: &str, sessions: u64) {
+        if sessions > 0 {
+            self.sessions_evicted.get_or_create(&AppLabel { app: app.to_owned() }).inc_by(sessions);
+        }
     }
 
     /// Sets the number of an app's live sessions.

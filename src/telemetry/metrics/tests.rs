@@ -35,6 +35,8 @@ const DESCRIPTIONS: &str = "\
 # TYPE countersign_store_commit_group histogram
 # HELP countersign_sessions_live Live sessions, counted now and then.
 # TYPE countersign_sessions_live gauge
+# HELP countersign_sessions_evicted Live sessions ended because their user began too many newer ones.
+# TYPE countersign_sessions_evicted counter
 # HELP countersign_key_age_seconds Since the key came into its state.
 # TYPE countersign_key_age_seconds gauge
 # UNIT countersign_key_age_seconds seconds
@@ -49,6 +51,8 @@ const DESCRIPTIONS: &str = "\
 # HELP countersign_http_request_seconds Requests on the public listener, from their headers to their answer, by matched route.
 # TYPE countersign_http_request_seconds histogram
 # UNIT countersign_http_request_seconds seconds
+# HELP countersign_log_lines_dropped Log lines that could not be written.
+# TYPE countersign_log_lines_dropped counter
 # HELP countersign_build This build.
 # TYPE countersign_build info
 # EOF";
@@ -64,6 +68,7 @@ fn with_every_series() -> Arc<Metrics> {
         metrics.store_worked(work, Duration::from_millis(1));
     }
     metrics.live_sessions("web", 3);
+    metrics.sessions_evicted("web", 2);
     metrics.keys(std::iter::once(("main".to_owned(), "kid".to_owned(), "active", Duration::from_secs(7))));
     metrics.drift("main", [("unknown_key", 1)]);
     metrics.request("/v1/token/generate", "POST", 200, Duration::from_millis(1));
@@ -113,10 +118,12 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         r#"countersign_http_request_seconds_sum{route="/v1/token/generate"} 0.001"#,
         r#"countersign_http_requests_total{route="/v1/token/generate",method="POST",status="200"} 1"#,
         r#"countersign_key_age_seconds{ring="main",kid="kid",state="active"} 7"#,
+        "countersign_log_lines_dropped_total 0",
         r#"countersign_mints_total{app="web"} 1"#,
         r#"countersign_refreshes_total{app="web",decision="rotate"} 1"#,
         r#"countersign_refusals_total{code="forbidden"} 1"#,
         r#"countersign_reported_failures_total{code="22"} 1"#,
+        r#"countersign_sessions_evicted_total{app="web"} 2"#,
         r#"countersign_sessions_live{app="web"} 3"#,
         "countersign_shed_total 0",
         "countersign_sign_queue_length 0",

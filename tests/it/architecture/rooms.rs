@@ -35,7 +35,7 @@ const TABLE: &[Row] = &[
     ("ops", &["telemetry"]),
     (
         "config",
-        &["listener", "http", "store", "custody", "braze", "rotate", "node", "telemetry", "domain", "clock", "secret"],
+        &["clock", "listener", "http", "store", "custody", "braze", "rotate", "node", "telemetry", "domain", "secret"],
     ),
     ("cli", &["app", "operate", "config", "sandbox", "demo", "domain", "clock", "secret", "telemetry"]),
     (

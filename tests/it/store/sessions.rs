@@ -81,12 +81,14 @@ pub(super) async fn beyond_the_limit_the_longest_unrefreshed_goes(engine: &dyn E
     // The oldest was refreshed since, so the second is the one that goes.
     assert!(store.advance_session(step(&all[0], 0, at_min(4))).await.unwrap());
     assert_eq!(store.create_session(all[3].clone()).await.unwrap(), Creation::Created { evicted: 1 });
-    for (kept, expected) in all.iter().zip([true, false, true, true]) {
-        assert_eq!(store.session(kept.id).await.unwrap().is_some(), expected, "{}", kept.id);
+    for (kept, expected) in all.iter().zip([None, Some(Ended::Evicted), None, None]) {
+        assert_eq!(store.session(kept.id).await.unwrap().unwrap().ended, expected, "{}", kept.id);
     }
+    assert!(!store.advance_session(step(&all[1], 0, at_min(5))).await.unwrap(), "an evicted session is over");
+    assert!(!store.end_session(all[1].id, Ended::Logout, at_min(5)).await.unwrap());
 }
 
-pub(super) async fn the_dead_go_before_the_living(engine: &dyn Engine) {
+pub(super) async fn ended_sessions_do_not_count(engine: &dyn Engine) {
     let store = engine.open();
     let all: Vec<_> = (1..=4).map(|n| session(n, at_min(n.into()))).collect();
     for kept in &all[..3] {
@@ -94,8 +96,20 @@ pub(super) async fn the_dead_go_before_the_living(engine: &dyn Engine) {
     }
     assert!(store.end_session(all[2].id, Ended::Logout, at_min(4)).await.unwrap());
     keep(&store, &all[3]).await;
-    for (kept, expected) in all.iter().zip([true, true, false, true]) {
-        assert_eq!(store.session(kept.id).await.unwrap().is_some(), expected, "{}", kept.id);
+    for (kept, expected) in all.iter().zip([None, None, Some(Ended::Logout), None]) {
+        assert_eq!(store.session(kept.id).await.unwrap().unwrap().ended, expected, "{}", kept.id);
+    }
+}
+
+pub(super) async fn expired_sessions_go_before_live_ones(engine: &dyn Engine) {
+    let store = engine.open();
+    let expired = Session { idle_expires: at_min(9), ..session(1, at_min(5)) };
+    let live = [session(2, at_min(1)), session(3, at_min(2)), session(4, at_min(10))];
+    for kept in [&expired, &live[0], &live[1], &live[2]] {
+        keep(&store, kept).await;
+    }
+    for kept in &live {
+        assert_eq!(store.session(kept.id).await.unwrap().unwrap().ended, None, "{}", kept.id);
     }
 }
 
@@ -109,7 +123,7 @@ pub(super) async fn the_limit_is_of_one_user_on_one_app(engine: &dyn Engine) {
     assert_eq!(store.sessions_of_user(user(1)).await.unwrap().len(), 6);
 }
 
-pub(super) async fn ten_thousand_logins_leave_no_more_than_the_limit(engine: &dyn Engine) {
+pub(super) async fn ten_thousand_logins_leave_no_more_live_ones_than_the_limit(engine: &dyn Engine) {
     let store = engine.open();
     for wave in 0..20_u16 {
         let logins: Vec<_> = (0..500_u16)
@@ -125,7 +139,10 @@ pub(super) async fn ten_thousand_logins_leave_no_more_than_the_limit(engine: &dy
             assert!(matches!(login.await.unwrap(), Creation::Created { .. }));
         }
     }
-    assert_eq!(store.sessions_of_user(user(1)).await.unwrap().len(), MAX_SESSIONS as usize);
+    let sessions = store.sessions_of_user(user(1)).await.unwrap();
+    assert_eq!(sessions.len(), 10_000, "their tokens can still be presented");
+    assert_eq!(sessions.iter().filter(|session| session.ended.is_none()).count(), MAX_SESSIONS as usize);
+    assert_eq!(store.live_sessions(T).await.unwrap(), [(app("web"), MAX_SESSIONS.into())]);
 }
 
 pub(super) async fn counters_go_to_the_end_of_i64(engine: &dyn Engine) {

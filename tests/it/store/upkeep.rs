@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use countersign::{
+    clock::{BootId, ClockAcceptance, ClockFloor, Reading},
     domain::session::{Ended, Session},
-    store::{Purged, Schema, Store, StoreError},
+    store::{ClockRecord, Purged, Schema, Store, StoreError},
 };
 
 use super::{Engine, T, app, at_day, at_min, keep, session, step, user};
@@ -13,7 +14,7 @@ const WHOLE: u32 = 1000;
 
 async fn purged(store: &Arc<dyn Store>, day: u64) -> u64 {
     match store.purge(at_day(day), WHOLE).await.unwrap() {
-        Purged::Rows { deleted, complete: true } => deleted,
+        Purged { deleted, complete: true } => deleted,
         other => panic!("day {day}: {other:?}"),
     }
 }
@@ -47,41 +48,42 @@ pub(super) async fn of_racing_first_keys_one_wins(engine: &dyn Engine) {
     assert_eq!(stores[0].user_hash_key().await.unwrap(), Some(won));
 }
 
-pub(super) async fn the_dead_are_kept_for_seven_days(engine: &dyn Engine) {
+/// Tokens of the sessions in these tests can open for 10 days.
+pub(super) async fn the_dead_are_kept_while_their_tokens_can_open(engine: &dyn Engine) {
     let store = engine.open();
     let ended = session(1, T);
     keep(&store, &ended).await;
     store.end_session(ended.id, Ended::Logout, T).await.unwrap();
-    for day in 1..7 {
+    for day in 1..17 {
         assert_eq!(purged(&store, day).await, 0, "day {day}");
     }
-    let almost = at_day(7).minus(std::time::Duration::from_millis(1));
-    assert_eq!(store.purge(almost, WHOLE).await.unwrap(), Purged::Rows { deleted: 0, complete: true });
-    assert_eq!(purged(&store, 7).await, 1);
+    assert_eq!(store.session(ended.id).await.unwrap().unwrap().ended, Some(Ended::Logout));
+    let almost = at_day(17).minus(std::time::Duration::from_millis(1));
+    assert_eq!(store.purge(almost, WHOLE).await.unwrap(), Purged { deleted: 0, complete: true });
+    assert_eq!(purged(&store, 17).await, 1);
     assert_eq!(store.session(ended.id).await.unwrap(), None);
     assert_eq!(store.sessions_of_user(user(1)).await.unwrap(), []);
 }
 
-pub(super) async fn every_way_to_die_counts(engine: &dyn Engine) {
+pub(super) async fn no_way_to_die_makes_it_earlier(engine: &dyn Engine) {
     let store = engine.open();
     let far = at_day(1000);
-    let idle = Session { idle_expires: at_day(1), expires: far, ..session(1, T) };
+    let idle = Session { idle_expires: at_day(1), ..session(1, T) };
     let absolute = Session { idle_expires: far, expires: at_day(2), user: user(2), ..session(2, T) };
-    let of_app = Session { idle_expires: far, expires: far, app: app("ios"), user: user(3), ..session(3, T) };
-    let of_all = Session { idle_expires: far, expires: far, user: user(4), ..session(4, T) };
-    let lives = Session { idle_expires: far, expires: far, user: user(5), ..session(5, at_day(5)) };
-    for kept in [&idle, &absolute, &of_app, &of_all] {
+    let of_app = Session { idle_expires: far, expires: at_day(3), app: app("ios"), user: user(3), ..session(3, T) };
+    let of_all = Session { idle_expires: far, expires: at_day(4), user: user(4), ..session(4, T) };
+    let revoked = Session { idle_expires: far, expires: at_day(5), user: user(5), ..session(5, T) };
+    let lives = Session { idle_expires: far, expires: far, user: user(6), ..session(6, at_day(2)) };
+    for kept in [&idle, &absolute, &of_app, &of_all, &revoked] {
         keep(&store, kept).await;
     }
-    for day in 1..=4 {
-        assert_eq!(purged(&store, day).await, 0);
-    }
-    store.end_sessions_of_app(Some(&app("ios")), at_day(3)).await.unwrap();
-    store.end_sessions_of_app(None, at_day(4)).await.unwrap();
+    store.end_sessions_of_user(user(5), None, T).await.unwrap();
+    store.end_sessions_of_app(Some(&app("ios")), T).await.unwrap();
+    assert_eq!(purged(&store, 1).await, 0);
+    store.end_sessions_of_app(None, at_day(1)).await.unwrap();
     keep(&store, &lives).await;
-    // An opt-out ends no session: it would be live again after an opt-in.
-    store.opt_out(user(5), None, at_day(5)).await.unwrap();
-    for (day, dead) in [(5, 0), (7, 0), (8, 1), (9, 1), (10, 1), (11, 1), (13, 0), (15, 0)] {
+    store.opt_out(user(6), None, at_day(2)).await.unwrap();
+    for (day, dead) in [(3, 0), (5, 0), (7, 0), (8, 0), (9, 1), (10, 1), (11, 1), (12, 1), (14, 0), (16, 0), (17, 1)] {
         assert_eq!(purged(&store, day).await, dead, "day {day}");
     }
     assert!(store.session(lives.id).await.unwrap().is_some());
@@ -90,11 +92,9 @@ pub(super) async fn every_way_to_die_counts(engine: &dyn Engine) {
 pub(super) async fn a_purge_goes_round_in_pieces(engine: &dyn Engine) {
     let store = engine.open();
     for n in 0..10 {
-        let kept = Session { user: user(n), idle_expires: at_day(1000), expires: at_day(1000), ..session(n, T) };
+        let expires = at_day(if n % 2 == 1 { 1 } else { 1000 });
+        let kept = Session { user: user(n), idle_expires: expires, expires, ..session(n, T) };
         keep(&store, &kept).await;
-        if n % 2 == 1 {
-            store.end_session(kept.id, Ended::Logout, T).await.unwrap();
-        }
     }
     for day in 1..=6 {
         assert_eq!(purged(&store, day).await, 0);
@@ -103,65 +103,30 @@ pub(super) async fn a_purge_goes_round_in_pieces(engine: &dyn Engine) {
     for _ in 0..5 {
         seen.push(store.purge(at_day(8), 4).await.unwrap());
     }
-    let rows = |deleted, complete| Purged::Rows { deleted, complete };
+    let rows = |deleted, complete| Purged { deleted, complete };
     // Sessions 0 to 3, 4 to 7, then 8 and 9; then the five live ones from the start.
     assert_eq!(seen, [rows(2, false), rows(2, false), rows(1, true), rows(0, false), rows(0, true)]);
 }
 
-pub(super) async fn nothing_is_purged_by_a_clock_that_is_wrong(engine: &dyn Engine) {
+pub(super) async fn the_floor_never_goes_back_but_by_acceptance(engine: &dyn Engine) {
     let store = engine.open();
-    let ended = session(1, T);
-    keep(&store, &ended).await;
-    store.end_session(ended.id, Ended::Logout, T).await.unwrap();
-    assert_eq!(store.purge(at_day(30), WHOLE).await.unwrap(), Purged::ClockUntrusted, "days ahead");
-    assert_eq!(store.latest_time().await.unwrap(), T, "and not put on record");
-    let behind = T.minus(std::time::Duration::from_mins(6));
-    assert_eq!(store.purge(behind, WHOLE).await.unwrap(), Purged::ClockUntrusted, "behind");
-    let little = T.minus(std::time::Duration::from_mins(4));
-    assert_eq!(store.purge(little, WHOLE).await.unwrap(), Purged::Rows { deleted: 0, complete: true });
-    assert!(store.session(ended.id).await.unwrap().is_some());
-}
-
-pub(super) async fn a_clock_that_goes_on_is_believed(engine: &dyn Engine) {
-    let store = engine.open();
-    let ended = session(1, T);
-    keep(&store, &ended).await;
-    store.end_session(ended.id, Ended::Logout, T).await.unwrap();
-    let jumped = 30 * 24 * 60;
-    for minutes in [0, 10, 50] {
-        let refused = store.purge(at_min(jumped + minutes), WHOLE).await.unwrap();
-        assert_eq!(refused, Purged::ClockUntrusted, "after {minutes} min");
+    assert_eq!(store.clock_record().await.unwrap(), ClockRecord::default());
+    let boot = BootId(Some("one".to_owned()));
+    let at = |minutes: u64| {
+        let boot_time = std::time::Duration::from_mins(minutes);
+        ClockFloor::at_wall(Reading { wall: at_min(minutes), boot: boot_time }, boot.clone())
+    };
+    for minutes in [5, 6, 4] {
+        store.raise_clock_floor(at(minutes)).await.unwrap();
     }
-    let believed = store.purge(at_min(jumped + 60), WHOLE).await.unwrap();
-    assert_eq!(believed, Purged::Rows { deleted: 1, complete: true });
-    assert_eq!(store.latest_time().await.unwrap(), at_min(jumped + 60));
-}
-
-pub(super) async fn a_write_from_the_far_future_is_not_on_record(engine: &dyn Engine) {
-    let store = engine.open();
-    let ended = session(1, T);
-    keep(&store, &ended).await;
-    store.end_session(ended.id, Ended::Logout, T).await.unwrap();
-    keep(&store, &session(2, at_day(30))).await;
-    assert_eq!(store.latest_time().await.unwrap(), T);
-    assert_eq!(store.purge(at_day(30), WHOLE).await.unwrap(), Purged::ClockUntrusted);
-    // The clock was corrected: its writes advance the record again.
-    keep(&store, &session(3, at_day(1))).await;
-    assert_eq!(store.latest_time().await.unwrap(), at_day(1));
-}
-
-pub(super) async fn the_latest_time_goes_with_the_writes(engine: &dyn Engine) {
-    let store = engine.open();
-    assert_eq!(store.latest_time().await.unwrap().0, 0);
-    let kept = session(1, T);
-    keep(&store, &kept).await;
-    assert_eq!(store.latest_time().await.unwrap(), T);
-    assert!(store.advance_session(step(&kept, 0, at_min(2))).await.unwrap());
-    assert_eq!(store.latest_time().await.unwrap(), at_min(2));
-    assert!(store.advance_session(step(&kept, 1, at_min(1))).await.unwrap());
-    assert_eq!(store.latest_time().await.unwrap(), at_min(2), "never back");
+    assert_eq!(store.clock_record().await.unwrap(), ClockRecord { floor: Some(at(6)), acceptance: None });
+    keep(&store, &session(1, at_day(30))).await;
+    assert_eq!(store.clock_record().await.unwrap().floor, Some(at(6)), "no write raises it");
+    let acceptance = ClockAcceptance { floor: at(2), before: Some(at_min(6)), actor: "somebody".to_owned() };
+    store.accept_clock(acceptance.clone()).await.unwrap();
     drop(store);
-    assert_eq!(engine.open().latest_time().await.unwrap(), at_min(2));
+    let record = engine.open().clock_record().await.unwrap();
+    assert_eq!(record, ClockRecord { floor: Some(at(2)), acceptance: Some(acceptance) });
 }
 
 pub(super) async fn live_sessions_are_counted_by_app(engine: &dyn Engine) {

@@ -77,3 +77,9 @@ pub fn verified_claims(token: &str, public_key: &str) -> Value {
     (rules.validate_exp, rules.validate_aud) = (false, false);
     jsonwebtoken::decode::<Value>(token, &key, &rules).unwrap().claims
 }
+
+/// Files of private keys in the key folder of an installation.
+pub fn key_files(installation: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let files = std::fs::read_dir(installation.join("keys")).unwrap().map(|file| file.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|ending| ending == "pem")).collect()
+}

@@ -78,12 +78,16 @@ pub fn write_files(folder: &Path, url: &str, more: &str) -> Layout {
     layout
 }
 
-/// Opens the services of an installed folder, with this clock.
+/// Opens the services of a folder, with this clock; creates the store where there is none yet.
 pub async fn services(folder: &Path, clock: &Arc<TestClock>) -> (Services, Settings) {
     let settings = Settings::load(Some(&Layout::of(folder).config), &Environment::empty(), &[]).unwrap();
     let ambient = Ambient { clock: Arc::clone(clock) as Arc<dyn Clock>, ..Ambient::system() };
-    let services = Services::open(&settings, ambient).await.unwrap();
-    (services, settings)
+    let services = if settings.store().path.exists() {
+        Services::open(&settings, ambient).await
+    } else {
+        Services::create(&settings, ambient).await
+    };
+    (services.unwrap(), settings)
 }
 
 impl RotationSetup {
@@ -241,8 +245,7 @@ impl RotationSetup {
                 key.state.as_str()
             );
         }
-        let files = std::fs::read_dir(self.folder.path().join("keys")).unwrap().count();
-        assert_eq!(files, 1, "no private half without a record");
+        assert_eq!(super::key_files(self.folder.path()).len(), 1, "no private half without a record");
     }
 }
 
@@ -276,7 +279,7 @@ pub async fn install(folder: &Path, braze: &LocalBraze, url: &str, rotation: &st
     )
     .unwrap();
     let settings = Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap();
-    let services = Services::open(&settings, Ambient::system()).await.unwrap();
+    let services = Services::create(&settings, Ambient::system()).await.unwrap();
     let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();
     for app in APPS {
         braze.add_key(app, &key.public_key, "the first").unwrap();

@@ -55,20 +55,34 @@ impl Service {
     }
 
     pub fn of_with(config: &Path, change: impl FnOnce(&mut Command)) -> Self {
-        let mut command = countersign();
-        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--config"]);
-        command.arg(config);
+        let mut command = Self::serve(config);
         change(&mut command);
         Self::start(command)
     }
 
+    /// `serve` with this configuration; its log goes to `stderr`, which the test holds.
+    pub fn with_log_to(config: &Path, stderr: impl Into<Stdio>) -> Self {
+        Self::start_with_log(Self::serve(config).stderr(stderr))
+    }
+
+    fn serve(config: &Path) -> Command {
+        let mut command = countersign();
+        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--config"]);
+        command.arg(config);
+        command
+    }
+
     fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_with_log(command.stderr(Stdio::piped()))
+    }
+
+    fn start_with_log(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = child.stderr.take();
         let log = std::thread::spawn(move || {
             let mut text = String::new();
-            stderr.read_to_string(&mut text).unwrap();
+            stderr.map(|mut stderr| stderr.read_to_string(&mut text).unwrap());
             text
         });
         let mut line = String::new();

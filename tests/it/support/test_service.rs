@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -11,10 +11,11 @@ use std::{
 use axum::{Router, body::Body};
 use countersign::{
     app::{Ambient, Layout, Services, Wiring},
-    clock::{Clock, UnixMillis},
+    clock::{BootId, Clock, UnixMillis},
     config::{Environment, Settings},
     http::AppState,
-    operate::Operator,
+    node::NodeAgent,
+    operate::{ClientError, Operator},
 };
 use http::{Request, header};
 use http_body_util::BodyExt;
@@ -23,27 +24,46 @@ use tower::ServiceExt;
 
 use super::Answer;
 
-/// A clock that stands still until it is moved.
+/// Clocks that stand still until they are moved.
 #[derive(Debug)]
-pub struct TestClock(AtomicI64);
+pub struct TestClock {
+    wall: AtomicI64,
+    /// Milliseconds since boot.
+    boot: AtomicU64,
+    boot_id: BootId,
+}
 
 impl TestClock {
+    /// Clocks of a machine of their own.
     pub fn at(now: UnixMillis) -> Self {
-        Self(AtomicI64::new(now.0))
+        static MACHINES: AtomicU64 = AtomicU64::new(0);
+        let machine = format!("{}-{}", std::process::id(), MACHINES.fetch_add(1, Ordering::Relaxed));
+        Self { wall: AtomicI64::new(now.0), boot: AtomicU64::new(3_600_000), boot_id: BootId(Some(machine)) }
     }
 
+    /// Passes time, as both clocks see it.
     pub fn forward(&self, span: Duration) {
-        self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
+        self.boot.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
+        self.wall.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
-    pub fn back(&self, span: Duration) {
-        self.0.fetch_sub(i64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
+    /// Sets the wall clock, by so many seconds.
+    pub fn set_by(&self, seconds: i64) {
+        self.wall.fetch_add(seconds * 1000, Ordering::Relaxed);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> UnixMillis {
-        UnixMillis(self.0.load(Ordering::Relaxed))
+        UnixMillis(self.wall.load(Ordering::Relaxed))
+    }
+
+    fn since_boot(&self) -> Duration {
+        Duration::from_millis(self.boot.load(Ordering::Relaxed))
+    }
+
+    fn boot_id(&self) -> BootId {
+        self.boot_id.clone()
     }
 }
 
@@ -52,13 +72,17 @@ pub struct TestService {
     pub services: Arc<Services>,
     pub operator: Operator,
     pub state: Arc<AppState>,
+    pub wiring: Wiring,
     pub settings: Arc<Settings>,
     pub clock: Arc<TestClock>,
     /// An API key for `web` and `ios`.
     pub api_key: String,
+    /// Of the active key of ring `main`; empty where no app uses that ring.
     pub public_key: String,
     routes: Router,
-    _folder: tempfile::TempDir,
+    /// Does the node's background work, when the test says so.
+    agent: tokio::sync::Mutex<NodeAgent>,
+    folder: Arc<tempfile::TempDir>,
 }
 
 /// Two apps on one ring; no limits, and patience on a slow machine.
@@ -83,29 +107,68 @@ impl TestService {
 
     /// A service of this configuration.
     pub async fn with(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::of(folder.path());
-        layout.create(config).unwrap();
-        let settings = Arc::new(Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap());
-        let clock = Arc::new(TestClock::at(UnixMillis(1_795_000_000_500)));
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Layout::of(folder.path()).create(config).unwrap();
+        Self::in_folder(folder, Arc::new(TestClock::at(UnixMillis(1_795_000_000_500)))).await
+    }
+
+    /// Another node on the same store and keys, with this clock.
+    pub async fn beside(&self, clock: Arc<TestClock>) -> Self {
+        Self::in_folder(Arc::clone(&self.folder), clock).await
+    }
+
+    async fn in_folder(folder: Arc<tempfile::TempDir>, clock: Arc<TestClock>) -> Self {
+        let config = Layout::of(folder.path()).config;
+        let settings = Arc::new(Settings::load(Some(&config), &Environment::empty(), &[]).unwrap());
         let ambient = Ambient { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Ambient::system() };
-        let services = Arc::new(Services::open(&settings, ambient).await.unwrap());
+        let services = if settings.store().path.exists() {
+            Services::open(&settings, ambient).await
+        } else {
+            Services::create(&settings, ambient).await
+        };
+        let services = Arc::new(services.unwrap());
         let operator = services.operator(&settings).unwrap();
-        let public_key = operator.keys().first_key("main".parse().unwrap()).await.unwrap().public_key;
+        let public_key = match operator.keys().list().await.unwrap().into_iter().next() {
+            Some(key) => key.public_key,
+            None if operator.rings.iter().any(|ring| ring.name.as_str() == "main") => {
+                operator.keys().first_key("main".parse().unwrap()).await.unwrap().public_key
+            }
+            None => String::new(),
+        };
         let apps = settings.policies().keys().cloned().collect();
-        let (api_key, _) = operator.clients().create("backend".parse().unwrap(), apps, None).await.unwrap();
+        let client = format!("backend-{}", operator.clients().list().await.unwrap().len());
+        let api_key = match operator.clients().create(client.parse().unwrap(), apps, None).await {
+            Ok((api_key, _)) => api_key.reveal().to_string(),
+            Err(ClientError::Clock(_)) => String::new(),
+            Err(error) => panic!("{error}"),
+        };
         let wiring = Wiring::open(Arc::clone(&settings), Arc::clone(&services)).await.unwrap();
         Self {
             state: Arc::clone(wiring.state()),
+            agent: tokio::sync::Mutex::new(wiring.agent()),
             routes: wiring.routes(),
+            wiring,
             services,
             operator,
             settings,
             clock,
-            api_key: api_key.reveal().to_string(),
+            api_key,
             public_key,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Passes this many seconds, with the node's background work in each.
+    pub async fn run(&self, seconds: u32) {
+        for _ in 0..seconds {
+            self.clock.forward(Duration::from_secs(1));
+            self.tick().await;
+        }
+    }
+
+    /// Does the background work of one second, in no time.
+    pub async fn tick(&self) {
+        self.agent.lock().await.tick(&self.settings.node()).await;
     }
 
     /// Sends any request.

@@ -1,0 +1,165 @@
+// Runs the JavaScript of the guides in docs/clients: what a backend hands on at login, and answers that are not about the
+// session. The SDK, the platform and the network are stand-ins that record the calls.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { build } from "esbuild";
+import { problem, response, settled } from "./simulation.mjs";
+
+const PROBLEM = { type: "urn:countersign:problem:opted_out", title: "-", status: 403, detail: "-", code: "opted_out", retry: "never" };
+const SESSION = { status: "success", token: "t1", refresh_token: "r1", refresh_in: 1800, expires_in: 3600, server_time: 0 };
+
+/** The code blocks of a guide in one language, as one text. */
+function code(guide, language) {
+  const text = readFileSync(new URL(`../../../docs/clients/${guide}.md`, import.meta.url), "utf8");
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block).join("\n");
+}
+
+/** Imports a text as a module; `modules` are the sources of what it imports. */
+async function load(text, loader, modules) {
+  const standIns = {
+    name: "stand-ins",
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^[^.]/ }, ({ path }) => (path in modules ? { path, namespace: "stand-in" } : undefined));
+      onLoad({ filter: /./, namespace: "stand-in" }, ({ path }) => ({ contents: modules[path] }));
+    },
+  };
+  const { outputFiles } = await build({
+    stdin: { contents: text, loader, resolveDir: import.meta.dirname },
+    bundle: true,
+    write: false,
+    format: "esm",
+    logLevel: "silent",
+    plugins: [standIns],
+  });
+  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}#${Math.random()}`);
+}
+
+/** Runs work with other globals. */
+async function withGlobals(globals, work) {
+  const kept = Object.keys(globals).map((name) => [name, globalThis[name]]);
+  Object.assign(globalThis, globals);
+  try {
+    await work();
+  } finally {
+    kept.forEach(([name, value]) => (globalThis[name] = value));
+  }
+}
+
+/** The React Native guide's client, with what it calls, and a network that answers with `answers` in turn. */
+async function reactNative(login, answers = [], endpoint = "https://auth.test") {
+  const calls = [];
+  const timers = [];
+  let onFailure;
+  const state = { calls, timers, fail: (failure) => onFailure(failure) };
+  const globals = {
+    phone: {
+      call: (name, ...words) => void calls.push([name, ...words]),
+      listen: (_, listener) => (onFailure = listener),
+    },
+    fetch: async (url, { body }) => {
+      calls.push(["post", url, JSON.parse(body)]);
+      const answer = answers.shift();
+      if (!answer) throw new TypeError("Network request failed");
+      return answer;
+    },
+    setTimeout: (work, wait) => (wait === 15_000 ? 0 : timers.push({ work, wait })),
+    clearTimeout: () => {},
+  };
+  const modules = {
+    "@braze/react-native-sdk": `const sdk = (name) => (...words) => phone.call(name, ...words);
+      export default { Events: {}, addListener: phone.listen, changeUser: sdk("changeUser"),
+        setSdkAuthenticationSignature: sdk("setSignature"), requestImmediateDataFlush: sdk("flush") };`,
+    "expo-secure-store": `export const setItemAsync = async (key, value) => phone.call("save", JSON.parse(value).refresh_token);
+      export const deleteItemAsync = async () => phone.call("forget");
+      export const getItemAsync = async () => null;`,
+    "react-native": `export const AppState = { addEventListener() {} }; export const Platform = { OS: "android" };`,
+  };
+  state.run = (work) => withGlobals(globals, work);
+  await state.run(async () => {
+    const { connectBrazeAuth } = await load(code("react-native", "ts"), "ts", modules);
+    state.auth = connectBrazeAuth({ endpoint, login, onReloginNeeded: () => calls.push(["relogin"]) });
+  });
+  return state;
+}
+
+test("React Native: a problem document at login is an error with its code, and the SDK gets no user without a token", async () => {
+  for (const given of [PROBLEM, {}, null, { token: 7 }]) {
+    const phone = await reactNative(async () => given);
+    await phone.run(() => assert.rejects(phone.auth.login(123), { message: "no token", ...(given?.code && { code: "opted_out", status: 403 }) }));
+    assert.deepEqual(phone.calls, []);
+  }
+});
+
+test("React Native: only 401, 403 and 409 end a session, and an answer without a token replaces none", async () => {
+  const answers = [problem(404, "client_error", "never"), problem(405, "client_error", "never"), response(200, {}), response(200, "null")];
+  const phone = await reactNative(async () => ({ ...SESSION }), [...answers, problem(401, "invalid_token", "after_login")], "https://auth.test/");
+  await phone.run(async () => {
+    await phone.auth.login("u-1");
+    phone.fail({ error_code: "22", original_signature: "t1", user_id: "u-1" });
+    for (let attempt = 0; attempt < 4; attempt++) {
+      await settled();
+      assert.equal(phone.timers.length, 1, `attempt ${attempt}`);
+      phone.timers.shift().work();
+    }
+    await settled();
+  });
+  const report = { error_code: 22, platform: "android" };
+  const post = ["post", "https://auth.test/v1/token/refresh", { refresh_token: "r1", user_id: "u-1", failure: report }];
+  assert.deepEqual(phone.calls, [["save", "r1"], ["changeUser", "u-1", "t1"], post, post, post, post, post, ["forget"], ["relogin"]]);
+});
+
+test("React Native: no timer is longer than a day, whatever the server says", async () => {
+  const phone = await reactNative(async () => ({ ...SESSION }), [problem(503, "unavailable", 2 ** 40)]);
+  await phone.run(async () => {
+    await phone.auth.login("u-1");
+    phone.fail({ error_code: 22, original_signature: "t1" });
+    await settled();
+  });
+  assert.equal(phone.timers.length, 1);
+  assert.ok(phone.timers[0].wait >= 86_400_000 && phone.timers[0].wait <= 86_700_000, `${phone.timers[0].wait}`);
+});
+
+test("React Native: what no refresh cures is reported, once", async () => {
+  const phone = await reactNative(async () => ({ ...SESSION }), [new Response(null, { status: 204 })]);
+  await phone.run(async () => {
+    await phone.auth.login("u-1");
+    for (let times = 0; times < 3; times++) phone.fail({ error_code: "25", original_signature: "t1", error_reason: "PUBLIC_KEY_ERROR" });
+    await settled();
+  });
+  const failure = { error_code: 25, reason: "PUBLIC_KEY_ERROR", platform: "android" };
+  assert.deepEqual(phone.calls.slice(2), [["post", "https://auth.test/v1/failures", { refresh_token: "r1", failure }]]);
+});
+
+test("web: the guide's login passes tokens on, and makes errors of everything else", async () => {
+  const modules = {
+    "@braze/web-sdk": "export const initialize = () => {};",
+    "@countersign/braze-web": `export const connectBrazeAuth = (braze, options) => {
+      page.options = options;
+      return { login: () => options.login() };
+    };`,
+  };
+  for (const [answer, warned] of [
+    [() => response(200, SESSION), undefined],
+    [() => response(403, PROBLEM), "opted_out"],
+    [() => response(502, "<html>Bad Gateway</html>"), "no token from the backend"],
+  ]) {
+    const warnings = [];
+    const page = {};
+    const globals = {
+      page,
+      SDK_API_KEY: "key",
+      BRAZE_ENDPOINT: "https://sdk.test",
+      user: { id: "u-1" },
+      fetch: async (path, { method }) => (assert.deepEqual([path, method], ["/session/braze", "POST"]), answer()),
+      console: { ...console, warn: (...words) => warnings.push(words.at(-1)) },
+    };
+    await withGlobals(globals, async () => {
+      await load(code("web", "js"), "js", modules);
+      const ended = page.options.login().then((session) => session.token, ({ status }) => status);
+      assert.equal(await ended, warned ? answer().status : "t1");
+    });
+    assert.deepEqual(warnings, warned ? [warned] : []);
+  }
+});

@@ -1,0 +1,89 @@
+//! Restoring a backup of the store.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use super::{Ambient, OpenError, Services, installation, services::guarded_clock};
+use crate::{
+    clock::{ClockStopped, UnixMillis},
+    config::Settings,
+    custody,
+    domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
+    store::{self, Store, StoreError},
+    telemetry::Metrics,
+};
+
+/// Treatment of the API keys that were live when the backup was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiveClients {
+    /// They are valid again.
+    Keep,
+    /// They are revoked: some of them may have been revoked after the backup was made.
+    Revoke,
+}
+
+/// Contents of a restored backup that an operator may not want back.
+#[derive(Debug)]
+pub struct Restored {
+    /// Time since the last change in the backup, to the minute, where the clock is right.
+    pub age: Result<Duration, ClockStopped>,
+    /// API keys that are live in the backup; while the clock is stopped, none is taken for expired.
+    pub api_keys: Vec<ApiKeyRecord>,
+    /// Number of opt-outs. Those made after the backup are lost.
+    pub opt_outs: u64,
+    /// Keys, each with the reason why its private half cannot be used, where it must be.
+    pub keys: Vec<(KeyRecord, Option<String>)>,
+}
+
+impl Services {
+    /// Restores a backup in place of a lost store, and ends every session in it: some of them may have been ended after
+    /// the backup was made. Where this fails or is killed, no store is left: a second try begins anew, and no session
+    /// came back.
+    ///
+    /// # Errors
+    /// [`OpenError`] where a store still exists, the backup cannot be copied or is no store, or the sealing secrets or
+    /// the key folder are not its own.
+    pub async fn restore(settings: &Settings, backup: &Path, clients: LiveClients) -> Result<Restored, OpenError> {
+        let restoration = store::restore(&settings.store(), backup)?;
+        let ambient = Ambient::system();
+        let entropy = Arc::clone(&ambient.entropy);
+        let copy = restoration.open()?;
+        if copy.user_hash_key().await?.is_none() {
+            return Err(never_used(backup).into());
+        }
+        store::open_user_hash_key(&*copy, &SealingKeys::derive(settings.sealing()), &*entropy).await?;
+        let custodian = custody::open(settings.custody(), Metrics::new(), Arc::clone(&entropy))?;
+        installation::agree(&*copy, &*custodian, &*entropy).await?;
+        let clock = guarded_clock(settings, &ambient, &*copy).await?;
+        let (trusted, now) = (clock.trusted_now(), clock.untrusted_now());
+        let last_change = last_change(&*copy).await?;
+        let age = trusted.map(|now| now.since(last_change));
+        let mut api_keys = copy.api_keys().await?;
+        api_keys.retain(|key| trusted.map_or(key.revoked.is_none(), |now| key.is_live(now)));
+        if clients == LiveClients::Revoke {
+            for key in &api_keys {
+                copy.revoke_api_key(&key.id, now).await?;
+            }
+        }
+        let unusable = |key: &KeyRecord| key.state.is_held().then(|| custodian.open(key).err()).flatten();
+        let keys = copy.keys().await?.into_iter().map(|key| (unusable(&key).map(|why| why.to_string()), key));
+        let keys = keys.map(|(why, key)| (key, why)).collect();
+        let restored = Restored { age, api_keys, opt_outs: copy.count_opt_outs().await?, keys };
+        drop(copy);
+        restoration.put_in_place(now)?;
+        Ok(restored)
+    }
+}
+
+/// Returns the time of the last change, by the clocks of the nodes that made it: heartbeats record theirs with the floor.
+async fn last_change(store: &dyn Store) -> Result<UnixMillis, StoreError> {
+    let (keys, api_keys) = (store.keys().await?, store.api_keys().await?);
+    let of_keys = keys.iter().map(|key| key.changed);
+    let of_api_keys = api_keys.iter().map(|key| key.revoked.unwrap_or(key.created));
+    let of_heartbeat = store.clock_record().await?.floor.map(|floor| floor.wall);
+    Ok(of_keys.chain(of_api_keys).chain(of_heartbeat).max().unwrap_or(UnixMillis(0)))
+}
+
+fn never_used(backup: &Path) -> StoreError {
+    let why = "is of a store that was never used, in which there is nothing to restore".to_owned();
+    StoreError::Backup { path: backup.display().to_string(), why }
+}

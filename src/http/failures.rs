@@ -1,0 +1,49 @@
+//! `POST /v1/failures`: the app reports a failure that no refresh cures.
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{
+    openapi::BodyRefusals,
+    presented_token::{PresentedToken, RefreshTokenBody},
+    problem::{Problem, ProblemCode},
+    reported_failure::ReportedFailure,
+};
+
+/// Body of a report.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FailureRequest {
+    /// Any refresh token of the session.
+    refresh_token: String,
+    /// The report of the SDK's callback, in the SDK's own form. It is counted, and never trusted.
+    #[schema(value_type = serde_json::Value)]
+    failure: ReportedFailure,
+}
+
+impl RefreshTokenBody for FailureRequest {
+    fn refresh_token(&self) -> &str {
+        &self.refresh_token
+    }
+
+    fn failure(&self) -> Option<&ReportedFailure> {
+        Some(&self.failure)
+    }
+}
+
+/// Takes the report of a failure that no refresh cures. 204 whatever the refresh token is worth, so that nobody learns
+/// it here.
+#[utoipa::path(
+    post, path = "/v1/failures", tag = "failures", request_body = FailureRequest,
+    responses((status = 204, description = "Taken"), BodyRefusals),
+)]
+pub(super) async fn report(token: Result<PresentedToken<FailureRequest>, Problem>) -> Result<StatusCode, Problem> {
+    match token {
+        Ok(_) => {}
+        // The refresh token is not ours, or the page's origin is not in the list of its app.
+        Err(problem) if matches!(problem.code, ProblemCode::InvalidToken | ProblemCode::Forbidden) => {}
+        Err(problem) => return Err(problem),
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,144 @@
+//! Reports of failures that no refresh cures (R42): always taken, counted by a closed set of codes, and no oracle.
+
+use axum::body::Body;
+use http::{Request, header};
+use serde_json::{Value, json};
+
+use super::support::{
+    Answer,
+    test_service::{CONFIG, TestService, post, raw_post},
+};
+
+const PATH: &str = "/v1/failures";
+
+async fn report(service: &TestService, refresh_token: &str, failure: Value) -> Answer {
+    service.post(PATH, &json!({ "refresh_token": refresh_token, "failure": failure })).await
+}
+
+fn counted(service: &TestService, code: &str) -> f64 {
+    service.metric(&format!(r#"countersign_reported_failures_total{{code="{code}"}}"#))
+}
+
+/// Checks that an answer tells nothing but that the report was taken.
+#[track_caller]
+fn assert_taken(answer: &Answer) {
+    assert_eq!((answer.status, answer.body.as_slice()), (204, &b""[..]), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_report_is_counted_by_its_code_in_the_shape_of_any_sdk() {
+    let service = TestService::new().await;
+    let token = service.session("u-1").await;
+    for (failure, code) in [
+        (json!({"errorCode": 25, "reason": "PUBLIC_KEY_ERROR", "userId": "u-1", "signature": "x.y.z"}), "25"),
+        (json!({"errorCode": -1, "errorReason": "PAYLOAD_USER_ID_MISMATCH"}), "28"),
+        (json!({"code": 10, "reason": null, "userId": "", "signature": "", "optional": true}), "10"),
+        (json!({"error_code": "21", "error_reason": 7, "user_id": [], "original_signature": {}}), "21"),
+        (json!({"errorCode": -1}), "other"),
+    ] {
+        assert_taken(&report(&service, &token, failure).await);
+        assert_eq!(counted(&service, code), 1.0, "{code}");
+    }
+    for odd in [json!(null), json!([]), json!("25"), json!(25), json!({}), json!({"error_code": 11, "deep": [[[]]]})] {
+        assert_taken(&report(&service, &token, odd).await);
+    }
+    assert_eq!(counted(&service, "other"), 7.0);
+}
+
+#[tokio::test]
+async fn every_refresh_token_gets_the_same_answer() {
+    let service = TestService::new().await;
+    let other = TestService::new().await;
+    let (live, revoked) = (service.session("u-1").await, service.session("u-1").await);
+    service.revoke(&revoked).await.ok();
+    let of_another_service = other.session("u-1").await;
+    let mut answers = Vec::new();
+    for token in [&live, &revoked, &of_another_service, "", "junk", "csr1_AAAA"] {
+        let mut answer = report(&service, token, json!({"errorCode": 25})).await;
+        assert_taken(&answer);
+        answer.headers.remove("x-request-id");
+        answers.push(answer.headers);
+    }
+    assert!(answers.iter().all(|headers| *headers == answers[0]), "{answers:?}");
+    assert_eq!(counted(&service, "25"), 2.0, "a revoked session's refresh token is authentic");
+    assert_eq!(counted(&service, "unauthenticated"), 4.0);
+}
+
+#[tokio::test]
+async fn a_code_beside_a_refresh_token_that_is_not_ours_is_anybodys_claim() {
+    let service = TestService::new().await;
+    let body = json!({ "refresh_token": "junk", "failure": {"error_code": 22} });
+    service.post("/v1/token/refresh", &body).await.problem(401, "invalid_token");
+    service.refresh("junk").await.problem(401, "invalid_token");
+    assert_eq!((counted(&service, "22"), counted(&service, "unauthenticated")), (0.0, 1.0));
+}
+
+#[tokio::test]
+async fn what_is_no_report_is_refused() {
+    let service = TestService::new().await;
+    let token = service.session("u-1").await;
+    for text in ["", "{", "[]", r#"{"refresh_token":"t"}"#, r#"{"failure":{}}"#, r#"{"refresh_token":5,"failure":{}}"#]
+    {
+        service.send(raw_post(PATH, text)).await.problem(400, "client_error");
+    }
+    let extra = json!({ "refresh_token": token, "failure": {}, "user_id": "u-1" });
+    service.post(PATH, &extra).await.problem(400, "client_error");
+    let plain = Request::post(PATH).header(header::CONTENT_TYPE, "text/plain").body(Body::from("{}")).unwrap();
+    service.send(plain).await.problem(415, "client_error");
+    let get = Request::get(PATH).body(Body::empty()).unwrap();
+    service.send(get).await.problem(405, "client_error");
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_and_a_session_that_reports_too_often_is_told() {
+    let limits = "enabled = true\nfailures_per_address = { per_second = 1, burst = 3 }\n\
+                  per_session = { per_second = 1, burst = 2 }";
+    let service = TestService::with(&CONFIG.replace("enabled = false", limits)).await;
+    let token = service.session("u-1").await;
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(report(&service, "junk", json!({})).await.status);
+    }
+    assert_eq!(statuses, [204, 204, 204, 429, 429]);
+    assert_eq!(counted(&service, "unauthenticated"), 5.0);
+    for _ in 0..2 {
+        assert_taken(&report(&service, &token, json!({"errorCode": 25})).await);
+    }
+    let refused = report(&service, &token, json!({"errorCode": 25})).await.problem(429, "rate_limited");
+    assert_eq!(refused.header("ratelimit"), r#""session";r=0;t=1"#);
+    assert_eq!(counted(&service, "25"), 2.0);
+}
+
+#[tokio::test]
+async fn pages_of_listed_origins_may_report_and_others_learn_nothing() {
+    let service = TestService::new().await;
+    let token = service.session("u-1").await;
+    let from = async |origin: &str| {
+        let mut request = post(PATH, &json!({ "refresh_token": token, "failure": {"errorCode": 28} }));
+        request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
+        service.send(request).await
+    };
+    let listed = from("https://app.example.com").await;
+    assert_taken(&listed);
+    assert_eq!(listed.header("access-control-allow-origin"), "https://app.example.com");
+    let unlisted = from("https://evil.test").await;
+    assert_taken(&unlisted);
+    assert_eq!(unlisted.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn ten_thousand_inventions_make_no_new_series() {
+    let service = TestService::new().await;
+    let token = service.session("u-1").await;
+    report(&service, &token, json!({"error_code": 4711})).await;
+    report(&service, "junk", json!({"error_code": 4711})).await;
+    let series = || service.services.metrics().encode().lines().count();
+    let before = series();
+    for n in 0..5_000 {
+        let failure = json!({"error_code": 1000 + n, "reason": format!("r{n}"), "platform": format!("p{n}")});
+        report(&service, &token, failure.clone()).await;
+        report(&service, &format!("junk{n}"), failure).await;
+    }
+    assert_eq!(series(), before);
+    assert_eq!((counted(&service, "other"), counted(&service, "unauthenticated")), (5_001.0, 5_001.0));
+}
