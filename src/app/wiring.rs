@@ -11,9 +11,14 @@ use super::{
     background::{Background, BackgroundTask},
 };
 use crate::{
+    clock::UnixMillis,
     config::Settings,
-    domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
-    http::{self, AppState, Jwks, Limits, Proxies},
+    domain::{
+        api_key::{ApiKeyId, ApiKeyRecord},
+        key::KeyRecord,
+        sealing::SealingKeys,
+    },
+    http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys},
     identity::ApiKeyAuthenticator,
     node::{self, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
@@ -137,6 +142,7 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
     Arc::new(AppState {
         issuer: services.issuer(settings),
         api_keys: ApiKeyAuthenticator::default(),
+        refused_keys: RefusedKeys::default(),
         limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
         proxies: Proxies::new(settings.server().proxies()),
         jwks: Jwks::default(),
@@ -159,8 +165,13 @@ impl Subscriber for PublicRoutes {
         self.state.api_keys.swap(api_keys);
     }
 
+    fn api_key_uses(&self) -> Vec<(ApiKeyId, UnixMillis)> {
+        self.state.api_keys.uses()
+    }
+
     fn evict_idle(&self) {
         self.state.limits.load().evict_idle();
+        self.state.refused_keys.evict_idle();
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) enum ClientsCommand {
         expires: Option<std::time::Duration>,
     },
     /// List the API keys on record, without their secrets
+    ///
+    /// The last use is known to the minute; a running server writes it about once a minute.
     List,
     /// Revoke an API key for good; running servers refuse it within 2 s
     Revoke {
@@ -50,6 +52,8 @@ struct ClientEntry<'a> {
     created: i64,
     expires: Option<i64>,
     revoked: Option<i64>,
+    /// To the minute.
+    last_used: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key: Option<&'a str>,
 }
@@ -63,6 +67,7 @@ impl<'a> ClientEntry<'a> {
             created: record.created.0,
             expires: record.expires.map(|time| time.0),
             revoked: record.revoked.map(|time| time.0),
+            last_used: record.last_used.map(|time| time.0),
             api_key,
         }
     }
@@ -108,9 +113,11 @@ fn list(context: &Context) -> anyhow::Result<()> {
             record.created.to_string(),
             time_or_dash(record.expires),
             time_or_dash(record.revoked),
+            time_or_dash(record.last_used),
         ]
     });
-    context.output.answer(&entries, table(&["ID", "CLIENT", "APPS", "CREATED", "EXPIRES", "REVOKED"], rows))
+    let header = ["ID", "CLIENT", "APPS", "CREATED", "EXPIRES", "REVOKED", "LAST USED"];
+    context.output.answer(&entries, table(&header, rows))
 }
 
 fn revoke(context: &Context, id: &ApiKeyId) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{notes::Notes, sections::Sections};
 use crate::domain::{
-    ids::{AppName, BRAZE_MAX_USER_ID_BYTES},
+    ids::{AppName, BRAZE_MAX_USER_ID_BYTES, DEFAULT_MAX_USER_ID_BYTES},
     policy::{AppPolicy, LIFETIMES},
 };
 
@@ -13,6 +13,7 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppN
     if sections.apps.is_empty() {
         notes.at("apps", "there is no app: write a table [apps.<name>] for each of your Braze apps");
     }
+    shared_in_isolation(sections, notes);
     let mut apps = BTreeMap::new();
     for (name, policy) in &sections.apps {
         let setting = |setting: &str| format!("apps.{name}.{setting}");
@@ -35,12 +36,75 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppN
     apps
 }
 
+fn is_isolated(policy: &AppPolicy, sections: &Sections) -> bool {
+    sections.rings.get(policy.ring.as_str()).is_some_and(|ring| ring.isolate_apps)
+}
+
+/// Returns the apps that have the same SDK API key, for each key that several apps have.
+fn sharing(sections: &Sections) -> Vec<Vec<(&str, &AppPolicy)>> {
+    let mut sharing: BTreeMap<String, Vec<(&str, &AppPolicy)>> = BTreeMap::new();
+    for (name, policy) in &sections.apps {
+        if let Some(key) = policy.sdk_api_key.as_ref().filter(|key| !key.is_empty()) {
+            sharing.entry(key.to_ascii_lowercase()).or_default().push((name, policy));
+        }
+    }
+    sharing.into_values().filter(|apps| apps.len() > 1).collect()
+}
+
+/// Refuses apps of one isolated ring that have the same SDK API key, and so the same `iss`: Braze would accept a token
+/// of one on the other.
+fn shared_in_isolation(sections: &Sections, notes: &mut Notes<'_>) {
+    for apps in sharing(sections) {
+        for (at, (name, policy)) in apps.iter().enumerate() {
+            let others = &apps[..at];
+            let Some((other, _)) = others.iter().find(|(_, other)| other.ring == policy.ring) else { continue };
+            // An app whose `ring` is wrong is not on the default ring.
+            let is_wrong = [name, other].iter().any(|app| notes.has(&format!("apps.{app}.ring")));
+            if is_isolated(policy, sections) && !is_wrong {
+                let text = format_args!(
+                    "app {other} has the same, and ring {} isolates its apps by it: give each app its own, from the Braze dashboard",
+                    policy.ring
+                );
+                notes.at(&format!("apps.{name}.sdk_api_key"), text);
+            }
+        }
+    }
+}
+
+/// Returns warnings: settings that are allowed, but probably not intended.
+pub(super) fn warnings(sections: &Sections) -> Vec<String> {
+    let shared = sharing(sections).into_iter().map(|apps| {
+        let names: Vec<&str> = apps.iter().map(|(name, _)| *name).collect();
+        format!(
+            "apps {} have the same sdk_api_key: at Braze they are one app, where a token of any of them is good",
+            names.join(" and ")
+        )
+    });
+    let keys = sections.apps.iter().filter_map(|(name, policy)| Some((name, policy.sdk_api_key.as_deref()?)));
+    let malformed = keys.filter(|(_, key)| !is_uuid(key)).map(|(name, key)| {
+        format!(
+            "apps.{name}.sdk_api_key: {key:?} is no UUID like \"0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9\": copy the app's SDK API key from the Braze dashboard"
+        )
+    });
+    shared.chain(malformed).collect()
+}
+
+/// Returns true for a UUID as it is written (RFC 9562 §4).
+fn is_uuid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.concat().bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 fn tokens(policy: &AppPolicy, setting: &impl Fn(&str) -> String, notes: &mut Notes<'_>) {
     if !LIFETIMES.contains(&policy.lifetime) || policy.lifetime.subsec_nanos() != 0 {
         notes.at(&setting("lifetime"), "must be whole seconds from \"1m\" to \"24h\"");
     }
     if policy.max_user_id_bytes.get() > BRAZE_MAX_USER_ID_BYTES {
-        notes.at(&setting("max_user_id_bytes"), format_args!("Braze takes at most {BRAZE_MAX_USER_ID_BYTES}"));
+        notes.at(
+            &setting("max_user_id_bytes"),
+            format_args!("Braze takes at most {BRAZE_MAX_USER_ID_BYTES}; the default is {DEFAULT_MAX_USER_ID_BYTES}"),
+        );
     }
     if policy.sdk_api_key.as_ref().is_some_and(String::is_empty) {
         notes.at(&setting("sdk_api_key"), "is empty: give the app's SDK API key at Braze, or leave it out");
@@ -64,13 +128,19 @@ fn refresh(policy: &AppPolicy, setting: &impl Fn(&str) -> String, notes: &mut No
     let Some(refresh) = policy.refresh() else { return };
     let setting = |name: &str| setting(&format!("refresh.{name}"));
     if refresh.idle < policy.lifetime {
-        notes.at(&setting("idle"), "is shorter than the token's lifetime: sessions would end before their tokens");
+        notes.at(
+            &setting("idle"),
+            "is shorter than the token's lifetime: sessions would end before their tokens; write it like \"30d\"",
+        );
     }
     if refresh.absolute < refresh.idle {
-        notes.at(&setting("absolute"), "is shorter than idle");
+        notes.at(&setting("absolute"), "is shorter than idle; write it like \"180d\"");
     }
     if refresh.retry_window > refresh.idle {
-        notes.at(&setting("retry_window"), "is longer than idle, after which the session has ended anyway");
+        notes.at(
+            &setting("retry_window"),
+            "is longer than idle, after which the session has ended anyway; write it like \"24h\"",
+        );
     }
 }
 

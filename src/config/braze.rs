@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{notes::Notes, sections::Sections};
-use crate::{domain::policy::AppPolicy, rotate};
+use crate::{clock::human_duration::HumanDuration, domain::policy::AppPolicy, rotate};
+
+/// Ends of the hosts of Braze.
+const BRAZE_DOMAINS: [&str; 2] = [".braze.com", ".braze.eu"];
 
 /// Checks workspaces, the apps in them, and rotations.
 pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
@@ -12,7 +15,10 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
             notes.at(&format!("braze.{name}.rest_url"), text);
         }
         if workspace.api_key.is_none() && workspace.api_key_file.is_none() {
-            notes.at(&format!("braze.{name}"), "needs the REST API key: set api_key_file");
+            notes.at(
+                &format!("braze.{name}"),
+                "needs the REST API key: set api_key_file, like api_key_file = \"braze.key\"",
+            );
         }
     }
     let mut seen = BTreeSet::new();
@@ -36,6 +42,20 @@ fn bad_url(url: &str) -> Option<&'static str> {
         }
         _ => Some("must be like \"https://rest.iad-01.braze.com\""),
     }
+}
+
+/// Returns a warning for a host of Braze that is not a REST endpoint: for an SDK endpoint with its REST endpoint.
+fn other_endpoint(url: &str) -> Option<String> {
+    let uri: http::Uri = url.parse().ok()?;
+    let host = uri.host()?.to_ascii_lowercase();
+    let (kind, cluster) = host.split_once('.')?;
+    if !BRAZE_DOMAINS.iter().any(|domain| host.ends_with(domain)) || kind == "rest" {
+        return None;
+    }
+    Some(match kind {
+        "sdk" => format!("{host} is the SDK endpoint; the REST endpoint is \"https://rest.{cluster}\""),
+        _ => format!("{host} is no REST endpoint: write it like \"https://rest.iad-01.braze.com\""),
+    })
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -69,11 +89,14 @@ fn rotation(name: &str, rotation: &rotate::Config, sections: &Sections, notes: &
     let longest_life = lifetimes.max().unwrap_or(Duration::ZERO);
     let shortest = rotation.soak.saturating_add(rotation.margin).saturating_add(longest_life);
     if rotation.every.is_some_and(|every| every <= shortest) {
-        let text = "is too short: a rotation takes soak + the longest token lifetime + margin";
+        let text = format_args!(
+            "is too short: a rotation takes soak + the longest token lifetime + margin, {} here; write it like \"90d\"",
+            HumanDuration(shortest)
+        );
         notes.at(&format!("rings.{name}.rotation.every"), text);
     }
     if rotation.check_every.is_zero() {
-        notes.at(&format!("rings.{name}.rotation.check_every"), "must be longer than 0s");
+        notes.at(&format!("rings.{name}.rotation.check_every"), "must be longer than 0s; write it like \"10m\"");
     }
 }
 
@@ -88,5 +111,9 @@ pub(super) fn warnings(sections: &Sections) -> Vec<String> {
     let unused =
         sections.braze.keys().filter(|name| sections.apps.values().all(|app| app.workspace.as_ref() != Some(name)));
     warnings.extend(unused.map(|name| format!("no app uses [braze.{name}]; its settings are ignored")));
+    warnings.extend(sections.braze.iter().filter_map(|(name, workspace)| {
+        let text = other_endpoint(&workspace.rest_url)?;
+        Some(format!("braze.{name}.rest_url: {text}"))
+    }));
     warnings
 }

@@ -28,7 +28,7 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppN
     clock(sections, notes);
     store(sections, notes);
     custody(sections, notes);
-    if let Some(text) = sections.log.level_error() {
+    for text in sections.log.level_errors() {
         notes.at("log.level", text);
     }
     for ring in sections.rings.keys() {
@@ -79,12 +79,18 @@ fn clock(sections: &Sections, notes: &mut Notes<'_>) {
 
 fn store(sections: &Sections, notes: &mut Notes<'_>) {
     if sections.store.path.to_string_lossy().contains("://") {
-        notes.at("store.path", "is a URL: this build has the embedded store only, give the path of its file");
+        notes.at(
+            "store.path",
+            "is a URL: this build has the embedded store only, give the path of its file, like \"countersign.db\"",
+        );
     }
 }
 
 fn custody(sections: &Sections, notes: &mut Notes<'_>) {
     if sections.custody.threads.is_some_and(|threads| threads.get() > MAX_THREADS) {
-        notes.at("custody.threads", format_args!("at most {MAX_THREADS}; without it there is one for each processor"));
+        notes.at(
+            "custody.threads",
+            format_args!("at most {MAX_THREADS}, like 2; without it there is one for each processor"),
+        );
     }
 }

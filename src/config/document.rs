@@ -9,9 +9,12 @@ use zeroize::{Zeroize, Zeroizing};
 use super::{
     environment::Environment,
     errors::ConfigErrors,
-    hints::{type_error, unknown_setting},
-    origins::{Origins, Setting, position},
+    expected::{ValueErrors, is_table, mistake, takes_table, takes_value},
+    hints::unknown_setting,
+    origins::{Origins, Setting},
+    samples::generalised,
     sections::Sections,
+    syntax::syntax_error,
 };
 use crate::files::{Rule, Use, read_given, text};
 
@@ -68,13 +71,19 @@ impl Document {
 
     /// Parses a text as the content of a file of this name.
     pub(super) fn parse(file: &str, text: &str) -> Result<Self, ConfigErrors> {
-        let syntax = |why: &toml::de::Error| {
-            let place = why.span().map_or_else(|| file.to_owned(), |span| position(file, text, span.start));
-            ConfigErrors::one(place, format!("not TOML: {}", why.message()))
-        };
-        let parsed: Spanned<DeTable<'_>> = DeTable::parse(text).map_err(|why| syntax(&why))?;
+        let (parsed, wrong): (Spanned<DeTable<'_>>, _) = DeTable::parse_recoverable(text);
+        let mut errors = ConfigErrors::default();
+        for why in &wrong {
+            syntax_error(file, text, why, &mut errors);
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let origins = Origins::of_file(file, text, parsed.get_ref());
-        let values = Table::deserialize(toml::Deserializer::from(parsed)).map_err(|why| syntax(&why))?;
+        let values = Table::deserialize(toml::Deserializer::from(parsed)).map_err(|why| {
+            syntax_error(file, text, &why, &mut errors);
+            errors
+        })?;
         Ok(Self { values, origins, texts: HashMap::new() })
     }
 
@@ -135,11 +144,7 @@ impl Document {
     pub(super) fn sections(&mut self) -> (Sections, ConfigErrors) {
         let mut errors = ConfigErrors::default();
         let mut values = Erased(self.values.clone());
-        for section in bare_sections(&values.0) {
-            values.0.remove(&section);
-            let text = format!("{section} is a section: write [{section}], and its settings below");
-            errors.add(self.origins.place(&section), text);
-        }
+        self.take_tables(&mut values.0, &mut errors);
         loop {
             let mut unknown = Vec::new();
             let mut note = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
@@ -152,19 +157,54 @@ impl Document {
                     return (sections, errors);
                 }
                 Err(error) => {
-                    let setting = remove_nearest(&mut values.0, &error.path().to_string());
-                    if let Some(value) = self.as_toml(&setting) {
-                        insert(&mut values.0, &setting, value);
-                        continue;
-                    }
-                    let text = format!("{setting}: {}", type_error(&setting, &error.inner().to_string()));
-                    errors.add(self.origins.place(&setting), text);
-                    if setting.is_empty() {
+                    let path = nearest(&values.0, error.path());
+                    if path.is_empty() {
+                        errors.add(self.origins.place(""), "does not fit: `countersign config default` shows the form");
                         return (Sections::default(), errors);
                     }
+                    self.take_value(&mut values.0, &path, &mut errors);
                 }
             }
         }
+    }
+
+    /// Takes what is not a table out of the places of tables: serde would also accept a list there.
+    fn take_tables(&mut self, values: &mut Table, errors: &mut ConfigErrors) {
+        while let Some(path) = bare_table(values, &[]) {
+            let setting = path.join(".");
+            if takes_table(&general(&path)) {
+                self.take_value(values, &path, errors);
+                continue;
+            }
+            if let Some(value) = self.as_toml(&setting) {
+                replace(values, &path, Some(value));
+                continue;
+            }
+            replace(values, &path, None);
+            let written = match path.as_slice() {
+                [section] if NAMED.contains(&section.as_str()) => format!("{section}.<name>"),
+                _ => setting.clone(),
+            };
+            let text = format!("{setting} is a section: write [{written}], and its settings below");
+            errors.add(self.origins.place(&setting), text);
+        }
+    }
+
+    /// Takes out a value that does not fit; or converts it, where it is a text that is meant as another value.
+    fn take_value(&mut self, values: &mut Table, path: &[String], errors: &mut ConfigErrors) {
+        if let Some(value) = self.as_toml(&path.join(".")) {
+            return replace(values, path, Some(value));
+        }
+        // A value within a table that is one value, such as a rate, is reported as the whole.
+        let whole = (1..path.len()).find(|depth| takes_value(&general(&path[..*depth])));
+        let path = &path[..whole.unwrap_or(path.len())];
+        let setting = path.join(".");
+        let Some(value) = get(values, path) else { return };
+        let ValueErrors { texts, rest } = mistake(&general(path), value);
+        for text in texts {
+            errors.add(self.origins.place(&setting), format!("{setting}: {text}"));
+        }
+        replace(values, path, rest);
     }
 
     /// Parses a text from the environment or a flag as a TOML value; each text is tried once.
@@ -194,45 +234,57 @@ fn erase(values: &mut Table) {
     }
 }
 
-/// Returns the sections that are not given as a table; serde would also accept a list.
-fn bare_sections(values: &Table) -> Vec<String> {
-    let known = Table::try_from(Sections::default()).unwrap_or_default();
-    values
-        .iter()
-        .filter(|(name, value)| known.contains_key(*name) && !value.is_table())
-        .map(|(name, _)| name.clone())
-        .collect()
+/// Sections whose tables have names that operators choose.
+const NAMED: [&str; 3] = ["apps", "rings", "braze"];
+
+fn general(path: &[String]) -> String {
+    generalised(path.iter().map(String::as_str))
 }
 
-/// Removes the value at a path, or the nearest value above it; returns the path of the removed value.
-fn remove_nearest(values: &mut Table, path: &str) -> Setting {
-    let names: Vec<&str> = path.split('.').map(|name| name.split('[').next().unwrap_or(name)).collect();
-    for depth in (1..=names.len()).rev() {
-        if remove(values, &names[..depth]) {
-            return names[..depth].join(".");
+/// Returns the path of a value that is no table in the place of one.
+fn bare_table(values: &Table, above: &[String]) -> Option<Vec<String>> {
+    values.iter().find_map(|(name, value)| {
+        let path = [above, std::slice::from_ref(name)].concat();
+        match value {
+            Value::Table(inner) => bare_table(inner, &path),
+            _ => (is_table(&general(&path)) || takes_table(&general(&path))).then_some(path),
+        }
+    })
+}
+
+/// Returns the path of the value that an error is about, or of the nearest value above it.
+fn nearest(values: &Table, path: &serde_path_to_error::Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for segment in path {
+        let serde_path_to_error::Segment::Map { key } = segment else { break };
+        names.push(key.clone());
+        if get(values, &names).is_none() {
+            names.pop();
+            break;
         }
     }
-    String::new()
+    names
 }
 
-fn remove(values: &mut Table, path: &[&str]) -> bool {
-    match path {
-        [] => false,
-        [last] => values.remove(*last).is_some(),
-        [first, rest @ ..] => {
-            values.get_mut(*first).and_then(Value::as_table_mut).is_some_and(|inner| remove(inner, rest))
-        }
+fn get<'a>(values: &'a Table, path: &[String]) -> Option<&'a Value> {
+    let (last, tables) = path.split_last()?;
+    let mut table = values;
+    for name in tables {
+        table = table.get(name)?.as_table()?;
     }
+    table.get(last)
 }
 
-fn insert(values: &mut Table, setting: &str, value: Value) {
-    match setting.split_once('.') {
-        None => drop(values.insert(setting.to_owned(), value)),
-        Some((first, rest)) => {
-            let inner = values.entry(first.to_owned()).or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(inner) = inner {
-                insert(inner, rest, value);
-            }
-        }
+/// Replaces the value at a path, or removes it.
+fn replace(values: &mut Table, path: &[String], new: Option<Value>) {
+    let Some((last, tables)) = path.split_last() else { return };
+    let mut table = values;
+    for name in tables {
+        let Some(inner) = table.get_mut(name).and_then(Value::as_table_mut) else { return };
+        table = inner;
+    }
+    match new {
+        Some(value) => drop(table.insert(last.clone(), value)),
+        None => drop(table.remove(last)),
     }
 }

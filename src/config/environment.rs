@@ -11,13 +11,38 @@ pub struct Environment(Vec<(String, Zeroizing<String>)>);
 /// Prefix of every variable of this program.
 pub(super) const PREFIX: &str = "COUNTERSIGN_";
 
+/// Separator of the parts of a setting in the name of its variable.
+const SEPARATOR: &str = "__";
+
 /// Variable that names the configuration file; it is no setting itself.
 const FILE: &str = "COUNTERSIGN_CONFIG";
 
-/// Returns true for a variable that Kubernetes sets in every pod for a service named `countersign`
-/// (`COUNTERSIGN_SERVICE_HOST`, `COUNTERSIGN_PORT_8080_TCP`, …); `rest` is its name without the prefix.
-fn is_service_link(rest: &str) -> bool {
-    rest == "PORT" || ((rest.starts_with("PORT_") || rest.starts_with("SERVICE_")) && !rest.contains("__"))
+/// Variable that the documents of this program use in its clients; the program itself does not read it.
+const OF_CLIENTS: &str = "COUNTERSIGN_API_KEY";
+
+/// Returns true for a variable that is a setting, known or not.
+fn is_setting(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains(SEPARATOR))
+}
+
+/// Returns true for a variable that Kubernetes sets in every pod for a service named `countersign` or
+/// `countersign-<name>` (`COUNTERSIGN_SERVICE_HOST`, `COUNTERSIGN_METRICS_PORT_9090_TCP`, …).
+fn is_service_link(name: &str, value: &str) -> bool {
+    let Some(rest) = name.strip_prefix("COUNTERSIGN").filter(|_| !is_setting(name)) else { return false };
+    let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    rest.ends_with("_SERVICE_HOST")
+        || rest.contains("_SERVICE_PORT")
+        || (rest.ends_with("_PORT") && is_url)
+        || rest.match_indices("_PORT_").any(|(at, part)| is_port(&rest[at + part.len()..]))
+}
+
+/// Returns true for the end of a service link: a port, its protocol, and nothing or one fact about it.
+fn is_port(text: &str) -> bool {
+    let mut parts = text.split('_');
+    let port = parts.next().is_some_and(|port| port.parse::<u16>().is_ok());
+    let protocol = parts.next().is_some_and(|protocol| ["TCP", "UDP", "SCTP"].contains(&protocol));
+    let fact = parts.next().is_none_or(|fact| ["PROTO", "PORT", "ADDR"].contains(&fact));
+    port && protocol && fact && parts.next().is_none()
 }
 
 impl Environment {
@@ -37,9 +62,10 @@ impl Environment {
         let text = |(name, value): (OsString, OsString)| {
             Some((name.into_string().ok()?, Zeroizing::new(value.into_string().ok()?)))
         };
-        let is_ours = |name: &str| name.strip_prefix(PREFIX).is_some_and(|rest| !is_service_link(rest));
+        let is_ours =
+            |name: &str, value: &str| name.starts_with(PREFIX) && name != OF_CLIENTS && !is_service_link(name, value);
         let mut ours: Vec<(String, Zeroizing<String>)> =
-            variables.into_iter().filter_map(text).filter(|(name, _)| is_ours(name)).collect();
+            variables.into_iter().filter_map(text).filter(|(name, value)| is_ours(name, value)).collect();
         ours.sort_by(|(one, _), (other, _)| one.cmp(other));
         Self(ours)
     }
@@ -56,9 +82,15 @@ impl Environment {
 
     /// Variables that are settings: path of the setting, name of the variable, value.
     pub(super) fn settings(&self) -> impl Iterator<Item = (Vec<String>, &str, &str)> {
-        self.0.iter().filter(|(name, _)| name != FILE).map(|(name, value)| {
-            let path = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+        self.0.iter().filter(|(name, _)| is_setting(name)).map(|(name, value)| {
+            let path = name[PREFIX.len()..].split(SEPARATOR).map(str::to_ascii_lowercase).collect();
             (path, name.as_str(), value.as_str())
         })
+    }
+
+    /// Names of the variables that begin as ours do and are no settings. Somebody else may have set them, for a reason
+    /// of their own.
+    pub(super) fn others(&self) -> impl Iterator<Item = &str> {
+        self.names().filter(|name| *name != FILE && !is_setting(name))
     }
 }

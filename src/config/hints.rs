@@ -1,32 +1,20 @@
-//! Hints for a value that does not fit, and for a setting that does not exist.
+//! Hints for a setting that does not exist.
 
-use super::{SAMPLE, environment::PREFIX, origins::Setting};
+use super::{
+    environment::PREFIX,
+    samples::{generalised, samples},
+};
 
-/// Sections whose values may be secrets, and their settings that never are.
-const SECRET_SECTIONS: [&str; 3] = ["sealing", "custody", "braze"];
-const NEVER_SECRET: [&str; 2] = ["custody.max_wait", "custody.batch"];
-
-/// Returns the reason why a value does not fit: the first line of serde's message, or a general text for a secret.
-pub(super) fn type_error(setting: &str, message: &str) -> String {
-    let section = setting.split('.').next().unwrap_or_default();
-    if SECRET_SECTIONS.contains(&section) && !NEVER_SECRET.contains(&setting) {
-        return "does not fit: `countersign config default` shows how it is written; write text in quotes".to_owned();
-    }
-    let reason = message.lines().next().unwrap_or_default().trim();
-    // The name of a type of this program says nothing to an operator.
-    match reason.split_once("expected struct ") {
-        Some((found, _)) => format!("{found}expected a table: write its settings below [{setting}]"),
-        None => reason.to_owned(),
-    }
-}
+/// Greatest distance of a name that is suggested.
+const CLOSE: usize = 3;
 
 /// Returns the text for a setting that does not exist, with the closest one that does.
 pub(super) fn unknown_setting(setting: &str) -> String {
-    let known = known_settings();
-    let general = generalised(setting);
-    let closest = known.iter().map(|name| (distance(name, &general), name)).min();
+    let known = samples().into_iter().map(|sample| sample.setting);
+    let general = generalised(setting.split('.'));
+    let closest = known.map(|name| (distance(&name, &general), name)).min();
     match closest {
-        Some((distance, name)) if distance <= 3 => format!("there is no setting {setting}; did you mean {name}?"),
+        Some((distance, name)) if distance <= CLOSE => format!("there is no setting {setting}; did you mean {name}?"),
         _ => format!(
             "there is no setting {setting} (`countersign config default` shows them all; in the environment {PREFIX}SECTION__SETTING)"
         ),
@@ -47,26 +35,27 @@ fn shortens(short: &str, word: &str) -> bool {
     short.len() > 2 && (word.starts_with(short) || short.strip_suffix('s').is_some_and(|short| word.starts_with(short)))
 }
 
-/// Replaces a name that operators choose by `<name>`: `apps.web.ring` becomes `apps.<name>.ring`.
-fn generalised(setting: &str) -> String {
-    let mut names: Vec<&str> = setting.split('.').collect();
-    if names.len() > 2 && ["apps", "rings", "braze"].contains(&names[0]) {
-        names[1] = "<name>";
-    }
-    names.join(".")
+/// Returns one warning for all variables that begin as ours do and are no settings.
+pub(super) fn ignored_variables<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let shown: Vec<String> = names
+        .map(|name| match closest_variable(name) {
+            Some(meant) => format!("{name} (did you mean {meant}?)"),
+            None => name.to_owned(),
+        })
+        .collect();
+    (!shown.is_empty()).then(|| {
+        format!(
+            "ignored in the environment: {}; a setting has two underscores after its section, like {PREFIX}SERVER__LISTEN",
+            shown.join(", ")
+        )
+    })
 }
 
-/// Returns every setting of the sample.
-fn known_settings() -> Vec<Setting> {
-    let mut table = String::new();
-    let mut known = Vec::new();
-    for line in SAMPLE.lines() {
-        let line = line.strip_prefix("# ").unwrap_or(line);
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            name.clone_into(&mut table);
-        } else if let Some((name, _)) = line.split_once(" = ").filter(|(name, _)| !name.contains(' ')) {
-            known.push(generalised(&format!("{table}.{name}")));
-        }
-    }
-    known
+/// Returns the variable of a setting that is meant by one with single underscores.
+fn closest_variable(name: &str) -> Option<String> {
+    let is_close = |variable: &String| strsim::damerau_levenshtein(&variable.replace("__", "_"), name) <= 1;
+    let fixed = samples().into_iter().filter(|sample| !sample.setting.contains('<'));
+    let mut variables =
+        fixed.map(|sample| format!("{PREFIX}{}", sample.setting.replace('.', "__").to_ascii_uppercase()));
+    variables.find(is_close)
 }

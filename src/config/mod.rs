@@ -8,11 +8,14 @@ mod check;
 mod document;
 mod environment;
 mod errors;
+mod expected;
 mod hints;
 mod notes;
 mod origins;
+mod samples;
 mod secret_files;
 mod sections;
+mod syntax;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -55,6 +58,8 @@ pub struct Settings {
     user: User,
     sealing: SealingSecrets,
     apps: BTreeMap<AppName, Arc<AppPolicy>>,
+    /// Variables that are no settings.
+    ignored: Option<String>,
 }
 
 /// Returns every error of a configuration text, without reading secret files; for fuzzing.
@@ -95,7 +100,8 @@ impl Settings {
         match sealing {
             Some(sealing) if errors.is_empty() => {
                 let apps = apps.into_iter().map(|(app, policy)| (app, Arc::new(policy))).collect();
-                Ok(Self { sections, origins, folder, user, sealing, apps })
+                let ignored = hints::ignored_variables(environment.others());
+                Ok(Self { sections, origins, folder, user, sealing, apps, ignored })
             }
             _ => Err(errors),
         }
@@ -192,6 +198,8 @@ impl Settings {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = check::server_warnings(&self.sections);
         warnings.extend(braze::warnings(&self.sections));
+        warnings.extend(apps::warnings(&self.sections));
+        warnings.extend(self.ignored.clone());
         for ring in self.rings() {
             let apps: Vec<&str> =
                 self.apps_of(ring).filter(|(_, policy)| !policy.claims.iss).map(|(app, _)| app.as_str()).collect();

@@ -20,6 +20,11 @@ pub const PREFIX: &str = "csk1_";
 pub struct ApiKeyId(Box<str>);
 
 impl ApiKeyId {
+    /// Returns the id in a presented credential, even if the rest of it is malformed.
+    pub fn of_presented(text: &str) -> Option<Self> {
+        text.strip_prefix(PREFIX)?.split('_').next()?.parse().ok()
+    }
+
     /// Id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -129,6 +134,8 @@ pub struct ApiKeyRecord {
     pub expires: Option<UnixMillis>,
     /// Time at which an operator revoked the key.
     pub revoked: Option<UnixMillis>,
+    /// Time of the last use, to the minute; `None`: it was never used.
+    pub last_used: Option<UnixMillis>,
 }
 
 impl ApiKeyRecord {

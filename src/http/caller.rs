@@ -54,11 +54,15 @@ impl FromRequestParts<Arc<AppState>> for Authenticated {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
         let Address(address) = Address::from_request_parts(parts, state).await?;
         let limits = state.limits.load();
-        let presented = bearer(&parts.headers).ok_or(Unauthenticated::Refused);
-        let caller = match presented.and_then(|key| state.api_keys.authenticate(key, &state.clock)) {
+        let presented = bearer(&parts.headers);
+        let authenticated = presented.ok_or(Unauthenticated::Refused);
+        let caller = match authenticated.and_then(|key| state.api_keys.authenticate(key, &state.clock)) {
             Ok(caller) => caller,
             Err(refusal) => {
                 if refusal == Unauthenticated::Refused {
+                    if let Some(key) = presented {
+                        state.refused_keys.log(key, address);
+                    }
                     limits.failure(address)?;
                 }
                 return Err(refusal.into());

@@ -17,6 +17,7 @@ mod presented_token;
 mod problem;
 mod proxies;
 mod refresh;
+mod refused_keys;
 mod reported_failure;
 mod response;
 mod revoke;
@@ -44,11 +45,14 @@ pub use jwks::{Jwks, JwksConfig};
 pub use limits::{LimitConfig, Limits, Quota};
 pub use problem::{Problem, ProblemCode};
 pub use proxies::Proxies;
+pub use refused_keys::RefusedKeys;
 
 /// State that the handlers share.
 pub struct AppState {
     pub issuer: Issuer,
     pub api_keys: ApiKeyAuthenticator,
+    /// Log of refused API keys.
+    pub refused_keys: RefusedKeys,
     pub limits: ArcSwap<Limits>,
     pub proxies: Proxies,
     pub jwks: Jwks,

@@ -1,12 +1,18 @@
 //! Authentication by API key: an authenticated backend vouches for the users of its apps.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use arc_swap::ArcSwap;
 
 use super::AppUser;
 use crate::{
-    clock::{ClockGuard, ClockStopped},
+    clock::{ClockGuard, ClockStopped, UnixMillis},
     domain::{
         api_key::{ApiKey, ApiKeyHash, ApiKeyId, ApiKeyRecord},
         ids::{AppName, ClientName, UserId},
@@ -16,8 +22,35 @@ use crate::{
 /// Snapshot of the API keys on record: authentication reads no store.
 #[derive(Debug, Default)]
 pub struct ApiKeyAuthenticator {
-    known: ArcSwap<HashMap<ApiKeyId, ApiKeyRecord>>,
+    known: ArcSwap<HashMap<ApiKeyId, KnownKey>>,
 }
+
+#[derive(Debug)]
+struct KnownKey {
+    record: ApiKeyRecord,
+    last_use: Arc<LastUse>,
+}
+
+/// Minute of the last use since the start, as milliseconds; 0: none. Snapshots of one key share it.
+#[derive(Debug, Default)]
+struct LastUse(AtomicI64);
+
+impl LastUse {
+    fn note(&self, now: UnixMillis) {
+        let minute = now.0 - now.0.rem_euclid(MINUTE);
+        // Within a minute this only reads, so that processors do not contend for it.
+        if self.0.load(Ordering::Relaxed) < minute {
+            self.0.fetch_max(minute, Ordering::Relaxed);
+        }
+    }
+
+    fn time(&self) -> Option<UnixMillis> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|minute| *minute > 0).map(UnixMillis)
+    }
+}
+
+/// Precision of the last use, in milliseconds.
+const MINUTE: i64 = 60_000;
 
 /// Reason why no backend is authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,10 +71,21 @@ pub struct NotScoped;
 impl ApiKeyAuthenticator {
     /// Replaces the snapshot.
     pub fn swap(&self, records: impl IntoIterator<Item = ApiKeyRecord>) {
-        self.known.store(Arc::new(records.into_iter().map(|record| (record.id.clone(), record)).collect()));
+        let before = self.known.load();
+        let known = |record: ApiKeyRecord| {
+            let last_use = before.get(&record.id).map(|key| Arc::clone(&key.last_use)).unwrap_or_default();
+            (record.id.clone(), KnownKey { record, last_use })
+        };
+        self.known.store(Arc::new(records.into_iter().map(known).collect()));
     }
 
-    /// Authenticates the backend that presents this API key.
+    /// Returns the last use of each API key that was used since the start, to the minute.
+    pub fn uses(&self) -> Vec<(ApiKeyId, UnixMillis)> {
+        let known = self.known.load();
+        known.iter().filter_map(|(id, key)| Some((id.clone(), key.last_use.time()?))).collect()
+    }
+
+    /// Authenticates the backend that presents this API key, and notes the use.
     ///
     /// An unknown id takes the same time as a wrong secret: the hash is computed and compared in both cases.
     ///
@@ -52,10 +96,16 @@ impl ApiKeyAuthenticator {
         let key = ApiKey::parse(presented).map_err(|_| Unauthenticated::Refused)?;
         let hash = key.hash();
         let known = self.known.load();
-        let record = known.get(&key.id);
-        let matches = record.map_or(&NO_HASH, |record| &record.hash).matches(&hash);
-        let record = record.filter(|record| matches && record.revoked.is_none()).ok_or(Unauthenticated::Refused)?;
-        if record.is_live(clock.trusted_now()?) { Ok(Caller::of(record)) } else { Err(Unauthenticated::Refused) }
+        let known = known.get(&key.id);
+        let matches = known.map_or(&NO_HASH, |known| &known.record.hash).matches(&hash);
+        let is_right = |known: &&KnownKey| matches && known.record.revoked.is_none();
+        let known = known.filter(is_right).ok_or(Unauthenticated::Refused)?;
+        let now = clock.trusted_now()?;
+        if !known.record.is_live(now) {
+            return Err(Unauthenticated::Refused);
+        }
+        known.last_use.note(now);
+        Ok(Caller::of(&known.record))
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! [`Node`] has the parts that it shares with the requests; [`NodeAgent`] is the task that runs every second.
 
+mod api_key_uses;
 mod clock;
 mod heartbeat;
 mod readiness;
@@ -13,11 +14,15 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use self::{clock::ClockWatch, heartbeat::Heartbeat, upkeep::UpkeepState};
+use self::{api_key_uses::UseRecorder, clock::ClockWatch, heartbeat::Heartbeat, upkeep::UpkeepState};
 use crate::{
-    clock::ClockGuard,
+    clock::{ClockGuard, UnixMillis},
     custody::{Custodian, CustodyError},
-    domain::{api_key::ApiKeyRecord, ids::RingName, key::KeyRecord},
+    domain::{
+        api_key::{ApiKeyId, ApiKeyRecord},
+        ids::RingName,
+        key::KeyRecord,
+    },
     keyring::Keyring,
     store::{Store, StoreError},
     telemetry::{Metrics, Readiness},
@@ -36,6 +41,9 @@ pub struct Config {
 pub trait Subscriber: Send + Sync {
     /// Receives key records and API key records after each load.
     fn on_records(&self, keys: &[KeyRecord], api_keys: Vec<ApiKeyRecord>);
+
+    /// Returns the last use of each API key since the start, to the minute.
+    fn api_key_uses(&self) -> Vec<(ApiKeyId, UnixMillis)>;
 
     /// Drops entries that have been idle for long; called every 30 s.
     fn evict_idle(&self);
@@ -64,9 +72,12 @@ pub enum ReloadError {
 }
 
 impl Node {
-    /// Deletes the node's report from the store, so that no rotation waits for it. Where this fails, the node counts as
-    /// live until [`NODE_LIVENESS`](crate::rotate::NODE_LIVENESS) has passed.
+    /// Writes what only this process knows, and deletes the node's report from the store, so that no rotation waits for
+    /// it. Where this fails, the node counts as live until [`NODE_LIVENESS`](crate::rotate::NODE_LIVENESS) has passed.
     pub async fn deregister(&self) {
+        if let Err(error) = self.record_last_uses().await {
+            tracing::debug!(%error, "the last uses of API keys are lost");
+        }
         if let Err(error) = self.store.forget_node(&self.name).await {
             tracing::debug!(%error, "the store still lists this node");
         }
@@ -78,6 +89,7 @@ pub struct NodeAgent {
     node: Arc<Node>,
     heartbeat: Heartbeat,
     upkeep: UpkeepState,
+    uses: UseRecorder,
     clock_watch: ClockWatch,
     /// Generation of the records that are loaded.
     generation: Option<u64>,
@@ -100,6 +112,7 @@ impl NodeAgent {
             node,
             heartbeat: Heartbeat::default(),
             upkeep: UpkeepState::default(),
+            uses: UseRecorder::default(),
             clock_watch: ClockWatch::default(),
             generation: None,
             faults: Faults::default(),

@@ -36,6 +36,7 @@ impl NodeAgent {
         if tick.is_multiple_of(COUNT_EVERY) {
             self.count(now).await;
         }
+        self.record_api_key_uses().await;
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError) {

@@ -46,6 +46,7 @@ impl Clients {
             created,
             expires: lifetime.map(|span| created.plus(span)),
             revoked: None,
+            last_used: None,
         };
         if !self.store.insert_api_key(record.clone(), MAX_LIVE).await? {
             return Err(ClientError::TooManyLive { client: record.client });

@@ -193,6 +193,10 @@ pub trait ApiKeys: Send + Sync {
 
     /// Revokes an API key for good. Returns `false` where there is none, or it is revoked already.
     async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis) -> Result<bool, StoreError>;
+
+    /// Records the time at which each of these API keys was used last, unless a later time is on record. All of them
+    /// are one transaction, and [`Upkeep::generation`] stays the same.
+    async fn record_api_key_uses(&self, uses: Vec<(ApiKeyId, UnixMillis)>) -> Result<(), StoreError>;
 }
 
 /// Operations that keep the store itself in order: purge, check, backup, single values.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt};
 
 use super::{
+    log_level,
     log_writer::{LineQueue, LineWriter, dropped_lines},
     request_span::ALWAYS,
 };
@@ -51,12 +52,9 @@ pub enum RequestLog {
 }
 
 impl LogConfig {
-    /// Returns the error of a level that cannot be read.
-    pub fn level_error(&self) -> Option<String> {
-        let parsed = EnvFilter::builder().parse(&self.level);
-        parsed.err().map(|why| {
-            format!("{why}; use error, warn, info, debug or trace, or a list like info,countersign::http=debug")
-        })
+    /// Returns the errors of a level that cannot be used.
+    pub fn level_errors(&self) -> Vec<String> {
+        log_level::errors(&self.level)
     }
 }
 
@@ -76,7 +74,7 @@ impl Drop for Log {
 /// # Errors
 /// The system's error where the thread that writes does not start.
 pub fn init(config: &LogConfig) -> io::Result<Log> {
-    let filter = EnvFilter::builder().parse_lossy(&config.level);
+    let filter = EnvFilter::builder().parse_lossy(log_level::directives(&config.level));
     // An event of any target and level shows the request that it belongs to.
     let filter = match ALWAYS.parse() {
         Ok(directive) => filter.add_directive(directive),

@@ -1,5 +1,6 @@
 //! Observability of the service: metrics, logs as text or JSON lines, readiness.
 
+mod log_level;
 mod log_writer;
 mod logs;
 mod metrics;

@@ -328,3 +328,39 @@ fn a_build_without_the_sandbox_has_no_stand_in_for_braze() {
         assert_eq!(code, expected, "{out}{err}");
     }
 }
+
+/// The last use of each API key, as `clients list --json` shows it.
+fn last_uses(folder: &Path) -> Vec<Option<i64>> {
+    let listed = run_json(&["clients", "list"], folder);
+    listed.as_array().unwrap().iter().map(|key| key["last_used"].as_i64()).collect()
+}
+
+#[tokio::test]
+async fn the_last_use_of_an_api_key_is_listed_and_survives_a_restart() {
+    let (folder, _) = init(&[]);
+    let path = folder.path();
+    let keys = [0, 1].map(|_| run_json(&["clients", "create", "backend", "--app", "web"], path));
+    let keys = keys.map(|key| key["api_key"].as_str().unwrap().to_owned());
+    assert_eq!(last_uses(path), [None, None]);
+    let service = Service::of(&path.join("countersign.toml"));
+    for _ in 0..20 {
+        service.generate(&keys[0], "u-1").await.ok();
+    }
+    let mut listed = Vec::new();
+    eventually(async || {
+        listed = last_uses(path);
+        listed.iter().any(Option::is_some)
+    })
+    .await;
+    let used = listed.iter().flatten().copied().collect::<Vec<_>>();
+    assert_eq!(used.len(), 1, "{listed:?}");
+    assert_eq!(used[0] % 60_000, 0, "to the minute");
+    // The next write would be due in a minute; the end of the process does not wait for it.
+    service.generate(&keys[1], "u-1").await.ok();
+    assert!(service.stop().0.success());
+    assert!(last_uses(path).iter().all(Option::is_some));
+    assert!(Service::of(&path.join("countersign.toml")).stop().0.success());
+    assert!(last_uses(path).iter().all(Option::is_some));
+    let (_, table, _) = run(&["clients", "list"], path);
+    assert!(table.contains("LAST USED") && table.contains(":00Z"), "{table}");
+}

@@ -317,3 +317,30 @@ async fn stopped_nodes_do_not_confirm_each_other() {
     one.refresh(&token).await.ok();
     stopped(other.refresh(&token).await);
 }
+
+#[tokio::test]
+async fn a_stopped_clock_records_no_use_of_an_api_key() {
+    let service = TestService::new().await;
+    let last_used = async || service.operator.clients().list().await.unwrap()[0].last_used;
+    service.login("u-1").await;
+    service.clock.set_by(24 * 3600);
+    service.tick().await;
+    assert_eq!(last_used().await, None);
+    service.clock.set_by(-24 * 3600);
+    service.tick().await;
+    let first = last_used().await.unwrap();
+    assert_eq!(first.0 % 60_000, 0, "to the minute");
+
+    // One write a minute, however many requests there are.
+    for _ in 0..59 {
+        service.clock.forward(Duration::from_secs(2));
+        service.login("u-1").await;
+        service.tick().await;
+        assert_eq!(last_used().await, Some(first));
+    }
+    for _ in 0..3 {
+        service.tick().await;
+    }
+    let second = last_used().await.unwrap();
+    assert!(second.since(first) >= Duration::from_mins(1), "{second}");
+}

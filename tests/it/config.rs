@@ -307,6 +307,77 @@ fn variables_that_kubernetes_makes_are_not_ours() {
     assert!(load(folder.path(), &made, &[]).is_ok());
 }
 
+/// The lines that Kubernetes sets in every pod for a service named `countersign-metrics`.
+const SERVICE_LINKS: &str = "\
+COUNTERSIGN_METRICS_SERVICE_HOST=10.0.0.6
+COUNTERSIGN_METRICS_SERVICE_PORT=9090
+COUNTERSIGN_METRICS_PORT=tcp://10.0.0.6:9090
+COUNTERSIGN_METRICS_PORT_9090_TCP=tcp://10.0.0.6:9090
+COUNTERSIGN_METRICS_PORT_9090_TCP_PROTO=tcp
+COUNTERSIGN_METRICS_PORT_9090_TCP_PORT=9090
+COUNTERSIGN_METRICS_PORT_9090_TCP_ADDR=10.0.0.6";
+
+#[test]
+fn variables_of_others_are_at_most_one_warning() {
+    let folder = folder("[apps.web]\n");
+    let warnings = |variables: &[(&str, &str)]| load(folder.path(), variables, &[]).unwrap().warnings();
+    let links: Vec<(&str, &str)> = SERVICE_LINKS.lines().filter_map(|line| line.split_once('=')).collect();
+    assert_eq!(warnings(&links), [""; 0]);
+    assert_eq!(warnings(&[("COUNTERSIGN_API_KEY", "csk1_x")]), [""; 0], "of our own README");
+    let others =
+        [("COUNTERSIGN_SERVER_LISTEN", "127.0.0.1:1"), ("COUNTERSIGN_BINARY", "x"), ("COUNTERSIGN_LIMITS", "3")];
+    assert_eq!(
+        warnings(&others),
+        ["ignored in the environment: COUNTERSIGN_BINARY, COUNTERSIGN_LIMITS, COUNTERSIGN_SERVER_LISTEN \
+          (did you mean COUNTERSIGN_SERVER__LISTEN?); a setting has two underscores after its section, \
+          like COUNTERSIGN_SERVER__LISTEN"]
+    );
+}
+
+const WEB_KEY: &str = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
+const IOS_KEY: &str = "1a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
+
+fn sdk_app(name: &str, key: &str) -> String {
+    format!("[apps.{name}]\nsdk_api_key = \"{key}\"\n")
+}
+
+#[test]
+fn apps_with_the_same_sdk_api_key_are_not_isolated() {
+    let upper = WEB_KEY.to_uppercase();
+    let same = format!("{}{}", sdk_app("ios", WEB_KEY), sdk_app("web", &upper));
+    let isolated = format!("[rings.main]\nisolate_apps = true\n{same}");
+    let told = load(folder(&isolated).path(), &[], &[]).err().unwrap().to_string();
+    let expected = "countersign.toml:6:1: apps.web.sdk_api_key: app ios has the same, and ring main isolates its apps \
+        by it: give each app its own, from the Braze dashboard";
+    assert!(told.contains(expected), "{told}");
+
+    let warnings = |config: &str| load(folder(config).path(), &[], &[]).unwrap().warnings();
+    let meaning = "apps ios and web have the same sdk_api_key: at Braze they are one app, where a token of any of them \
+        is good";
+    for config in [same.clone(), format!("[rings.other]\nisolate_apps = true\n{same}ring = \"other\"\n")] {
+        assert!(warnings(&config).contains(&meaning.to_owned()), "{:?}", warnings(&config));
+    }
+    let malformed = "apps.web.sdk_api_key: \"0a1b2c3d4e5f\" is no UUID like \"0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9\": \
+        copy the app's SDK API key from the Braze dashboard";
+    assert_eq!(warnings(&sdk_app("web", "0a1b2c3d4e5f")), [malformed]);
+}
+
+#[test]
+fn another_endpoint_of_braze_is_a_warning() {
+    let of = |url: &str| {
+        let config = BRAZE.replace("https://rest.iad-01.braze.com", url);
+        load(folder(&config).path(), &[], &[]).unwrap().warnings()
+    };
+    assert_eq!(
+        of("https://sdk.fra-01.braze.eu"),
+        [
+            "braze.main.rest_url: sdk.fra-01.braze.eu is the SDK endpoint; the REST endpoint is \"https://rest.fra-01.braze.eu\""
+        ]
+    );
+    assert!(of("https://dashboard-01.braze.com")[0].contains("is no REST endpoint"));
+    assert_eq!(of("https://rest.fra-01.braze.eu"), [""; 0]);
+}
+
 #[test]
 fn what_is_allowed_and_probably_not_meant_is_a_warning() {
     let warnings = |config: &str| load(folder(config).path(), &[], &[]).unwrap().warnings();
@@ -314,9 +385,8 @@ fn what_is_allowed_and_probably_not_meant_is_a_warning() {
     assert!(warnings("[apps.web]\n[apps.ios]\n")[0].contains("isolate_apps"));
     assert!(warnings("[apps.web.claims]\njti = false\n")[0].contains("jti"));
     assert!(warnings("[apps.web]\n[rings.mian]\nisolate_apps = true\n")[0].contains("rings.mian"));
-    let isolated =
-        "[rings.main]\nisolate_apps = true\n[apps.web]\nsdk_api_key = \"a\"\n[apps.ios]\nsdk_api_key = \"b\"\n";
-    assert!(warnings(isolated).is_empty());
+    let isolated = format!("[rings.main]\nisolate_apps = true\n{}{}", sdk_app("web", WEB_KEY), sdk_app("ios", IOS_KEY));
+    assert!(warnings(&isolated).is_empty());
     let mistyped = warnings("[apps.web]\n[apps.ios]\nring = \"mian\"\n");
     assert_eq!(mistyped, ["apps.ios.ring: only app ios uses ring mian; did you mean main?"]);
     assert!(warnings("[apps.web]\n[apps.ios]\nring = \"ios\"\n").is_empty());

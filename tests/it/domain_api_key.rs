@@ -24,6 +24,7 @@ fn record() -> ApiKeyRecord {
         created: NOW,
         expires: None,
         revoked: None,
+        last_used: None,
     }
 }
 

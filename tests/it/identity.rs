@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use countersign::{
-    clock::ClockGuard,
+    clock::{Clock, ClockGuard, UnixMillis},
     domain::api_key::{ApiKey, ApiKeyRecord},
     identity::{ApiKeyAuthenticator, NotScoped, Unauthenticated},
 };
@@ -16,6 +16,8 @@ use crate::support::{
 fn clock() -> ClockGuard {
     ClockGuard::new(Arc::new(TestClock::at(NOW)), Duration::from_mins(10))
 }
+
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn key() -> ApiKey {
     ApiKey::new([1; 8], [2; 32])
@@ -30,6 +32,7 @@ fn record(key: &ApiKey) -> ApiKeyRecord {
         created: NOW,
         expires: None,
         revoked: None,
+        last_used: None,
     }
 }
 
@@ -94,4 +97,29 @@ fn records_that_are_taken_replace_those_before() {
     keys.swap([record(&new)]);
     assert!(keys.authenticate(&old.reveal(), &clock()).is_err());
     assert!(keys.authenticate(&new.reveal(), &clock()).is_ok());
+}
+
+#[test]
+fn the_last_use_is_kept_in_memory_to_the_minute() {
+    let (key, other) = (key(), ApiKey::new([2; 8], [3; 32]));
+    let keys = knowing([record(&key), record(&other)]);
+    assert!(keys.uses().is_empty());
+    let minute = UnixMillis(NOW.0 - NOW.0.rem_euclid(60_000));
+    let wrong = ApiKey::new([1; 8], [9; 32]);
+    assert!(keys.authenticate(&wrong.reveal(), &clock()).is_err());
+    assert!(keys.uses().is_empty(), "a refused key was not used");
+    let machine = Arc::new(TestClock::at(minute));
+    let guard = ClockGuard::new(Arc::clone(&machine) as Arc<dyn Clock>, Duration::from_mins(10));
+    for (pass, last) in [(0, minute), (59, minute), (1, minute.plus(MINUTE)), (1, minute.plus(MINUTE))] {
+        machine.forward(Duration::from_secs(pass));
+        keys.authenticate(&key.reveal(), &guard).unwrap();
+        assert_eq!(keys.uses(), [(key.id.clone(), last)]);
+    }
+    machine.set_by(24 * 3600);
+    assert!(matches!(keys.authenticate(&key.reveal(), &guard), Err(Unauthenticated::Undecided(_))));
+    assert_eq!(keys.uses(), [(key.id.clone(), minute.plus(MINUTE))], "a stopped clock notes no use");
+    keys.swap([record(&key)]);
+    assert_eq!(keys.uses(), [(key.id.clone(), minute.plus(MINUTE))], "a reload forgets no use");
+    keys.swap([record(&other)]);
+    assert!(keys.uses().is_empty());
 }

@@ -20,6 +20,7 @@ mod cli_mistakes;
 mod client_paths;
 mod clock;
 mod config;
+mod config_messages;
 mod custody;
 mod custody_import;
 mod custody_kept;

@@ -189,7 +189,7 @@ async fn what_the_listener_refuses_unread_has_a_line_with_the_id_of_its_answer()
 #[tokio::test]
 async fn a_filter_of_one_target_still_shows_the_request() {
     let installed = Installed::with(|command| {
-        command.env("COUNTERSIGN_LOG__LEVEL", "off,countersign::http=info");
+        command.env("COUNTERSIGN_LOG__LEVEL", "error,countersign::http=info");
     });
     let token = installed.service.generate(&installed.api_key, "u-1").await.ok().text("refresh_token");
     let body = json!({ "refresh_token": token, "failure": { "error_code": 22 } });
@@ -221,4 +221,23 @@ async fn a_request_that_is_given_up_has_a_line() {
     let lines = access_lines(&log);
     assert_eq!(lines[0]["spans"][0]["request_id"], "corr-47", "{log}");
     assert!(lines[0]["spans"][0]["status"].as_u64().unwrap() >= 400, "{log}");
+}
+
+#[tokio::test]
+async fn a_refused_api_key_has_one_line_with_its_id_and_the_address() {
+    let installed = Installed::with(|_| {});
+    let right = installed.api_key.clone();
+    let (id, secret) = right.split_once("csk1_").unwrap().1.split_once('_').unwrap();
+    let wrong = format!("csk1_{id}_{}", "canarycanary".repeat(3) + "canaryA");
+    for _ in 0..5 {
+        installed.service.generate(&wrong, "u-1").await.problem(401, "unauthorized");
+        installed.service.generate("canary-pasted", "u-1").await.problem(401, "unauthorized");
+    }
+    installed.service.generate(&right, "u-1").await.ok();
+    let log = installed.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("an API key was refused")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(lines[0].contains("WARN") && lines[0].contains(&format!("address=127.0.0.1 key={id}")), "{}", lines[0]);
+    assert!(lines[1].contains("address=127.0.0.1") && !lines[1].contains("key="), "{}", lines[1]);
+    assert!(!log.contains("canary") && !log.contains(secret), "{log}");
 }

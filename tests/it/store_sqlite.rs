@@ -138,6 +138,7 @@ async fn no_user_id_and_no_secret_is_in_any_file() {
         created: T,
         expires: None,
         revoked: None,
+        last_used: None,
     };
     assert!(store.insert_api_key(record, 1).await.unwrap());
     keep(&store, &Session { user: UserHash(hash), ..session(1, T) }).await;

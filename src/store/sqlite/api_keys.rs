@@ -13,13 +13,13 @@ use crate::{
     store::{ApiKeys, StoreError},
 };
 
+const SELECT: &str = "SELECT api_keys.id, client, apps, hash, created, expires, revoked, last_used FROM api_keys \
+                      LEFT JOIN api_key_uses ON api_key_uses.id = api_keys.id ORDER BY created, api_keys.id";
+
 #[async_trait]
 impl ApiKeys for SqliteStore {
     async fn api_keys(&self) -> Result<Vec<ApiKeyRecord>, StoreError> {
-        self.read(|c| {
-            let sql = "SELECT id, client, apps, hash, created, expires, revoked FROM api_keys ORDER BY created, id";
-            c.prepare_cached(sql)?.query_map([], api_key_of)?.collect()
-        })
+        self.read(|c| c.prepare_cached(SELECT)?.query_map([], api_key_of)?.collect())
     }
 
     async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32) -> Result<bool, StoreError> {
@@ -32,6 +32,17 @@ impl ApiKeys for SqliteStore {
             let sql = "UPDATE api_keys SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL";
             let revoked = c.prepare_cached(sql)?.execute(params![id.as_str(), now.0])?;
             next_generation(c, revoked == 1)
+        })
+        .await
+    }
+
+    async fn record_api_key_uses(&self, uses: Vec<(ApiKeyId, UnixMillis)>) -> Result<(), StoreError> {
+        self.write(move |c| {
+            let sql = "INSERT INTO api_key_uses (id, last_used) VALUES (?1, ?2) \
+                       ON CONFLICT (id) DO UPDATE SET last_used = excluded.last_used \
+                       WHERE excluded.last_used > last_used";
+            let mut record = c.prepare_cached(sql)?;
+            uses.iter().try_for_each(|(id, at)| record.execute(params![id.as_str(), at.0]).map(drop))
         })
         .await
     }
@@ -75,5 +86,6 @@ fn api_key_of(row: &Row<'_>) -> rusqlite::Result<ApiKeyRecord> {
         created: rows::time(row, 4)?,
         expires: rows::optional(row, 5, rows::time)?,
         revoked: rows::optional(row, 6, rows::time)?,
+        last_used: rows::optional(row, 7, rows::time)?,
     })
 }

@@ -17,6 +17,7 @@ fn record(n: u8, client: &str, created: UnixMillis) -> ApiKeyRecord {
         created,
         expires: None,
         revoked: None,
+        last_used: None,
     }
 }
 
@@ -96,4 +97,20 @@ pub(super) async fn every_change_is_a_new_generation(engine: &dyn Engine) {
     assert_ne!(second, third);
     assert!(!store.revoke_api_key(&key.id, at_min(1)).await.unwrap());
     assert_eq!(other.generation().await.unwrap(), third, "nothing changed");
+}
+
+pub(super) async fn the_last_use_never_goes_back(engine: &dyn Engine) {
+    let store = engine.open();
+    let (first, second) = (record(1, "a", T), record(2, "a", T));
+    for key in [&first, &second] {
+        assert!(store.insert_api_key(key.clone(), 2).await.unwrap());
+    }
+    let generation = store.generation().await.unwrap();
+    let uses = |one, other| vec![(first.id.clone(), at_min(one)), (second.id.clone(), at_min(other))];
+    store.record_api_key_uses(vec![(first.id.clone(), at_min(3))]).await.unwrap();
+    store.record_api_key_uses(uses(2, 5)).await.unwrap();
+    let last = |records: &[ApiKeyRecord]| records.iter().map(|key| key.last_used).collect::<Vec<_>>();
+    assert_eq!(last(&store.api_keys().await.unwrap()), [Some(at_min(3)), Some(at_min(5))]);
+    assert_eq!(store.generation().await.unwrap(), generation, "no key is loaded again for it");
+    assert_eq!(last(&engine.open().api_keys().await.unwrap()), [Some(at_min(3)), Some(at_min(5))]);
 }

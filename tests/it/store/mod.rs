@@ -173,7 +173,8 @@ conformance! {
         of_racing_holders_one_wins, a_lease_is_given_back_by_its_holder_only;
     api_keys:
         api_keys_are_listed_oldest_first, a_client_has_no_more_live_keys_than_allowed, dead_keys_do_not_count,
-        a_known_id_is_not_replaced, a_revoked_key_stays_revoked, every_change_is_a_new_generation;
+        a_known_id_is_not_replaced, a_revoked_key_stays_revoked, every_change_is_a_new_generation,
+        the_last_use_never_goes_back;
     upkeep:
         the_user_hash_key_is_replaced_by_compare_and_set, of_racing_first_keys_one_wins,
         the_dead_are_kept_while_their_tokens_can_open, no_way_to_die_makes_it_earlier, a_purge_goes_round_in_pieces,

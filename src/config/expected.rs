@@ -1,0 +1,227 @@
+//! Expected value of each setting, and the errors of a value that is another: in the words of an operator, with an
+//! example of a right value. The example is the value in the sample, which also shows the kind of the setting.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use toml::Value;
+
+use super::samples::{Sample, samples};
+use crate::{clock::parse_duration, domain::ids::RingName};
+
+/// Sections whose values may be secrets, and their settings that never are.
+const SECRET_SECTIONS: [&str; 3] = ["sealing", "custody", "braze"];
+const NEVER_SECRET: [&str; 3] = ["custody.max_wait", "custody.batch", "custody.threads"];
+
+/// Longest part of a wrong value that an error shows, in characters.
+const SHOWN: usize = 64;
+
+/// Kind of value that a setting takes.
+#[derive(Clone, Copy)]
+enum Kind {
+    Switch,
+    Count,
+    Span,
+    Text,
+    Address,
+    Networks,
+    Origins,
+    Rate,
+    RingName,
+    OneOf(&'static [&'static str]),
+}
+
+/// Kinds that the value in the sample does not show.
+const KINDS: [(&str, Kind); 6] = [
+    ("server.trusted_proxies", Kind::Networks),
+    ("apps.<name>.allowed_origins", Kind::Origins),
+    ("apps.<name>.ring", Kind::RingName),
+    ("custody.batch", Kind::OneOf(&["auto", "off"])),
+    ("log.format", Kind::OneOf(&["text", "json"])),
+    ("log.requests", Kind::OneOf(&["all", "refusals", "none"])),
+];
+
+/// Examples that the sample does not have: it has an empty list.
+const NETWORK: &str = "\"10.0.0.0/8\"";
+const ORIGIN: &str = "\"https://www.example.com\"";
+
+/// Errors of a wrong value, and what is left of it.
+pub(super) struct ValueErrors {
+    pub(super) texts: Vec<String>,
+    /// Value without its wrong elements, where it is a list.
+    pub(super) rest: Option<Value>,
+}
+
+/// Returns true where this path, with `<name>` for a name that operators choose, is a table of settings.
+pub(super) fn is_table(general: &str) -> bool {
+    let inside = |setting: &str| setting.strip_prefix(general).is_some_and(|rest| rest.starts_with('.'));
+    samples().iter().any(|sample| inside(&sample.setting))
+}
+
+/// Returns true for a setting that takes a value, as against a table of settings.
+pub(super) fn takes_value(general: &str) -> bool {
+    samples().iter().any(|sample| sample.setting == general) || is_secret_text(general)
+}
+
+/// Returns true for a setting that takes a table as one value.
+pub(super) fn takes_table(general: &str) -> bool {
+    samples().iter().any(|sample| sample.setting == general && matches!(kind_of(sample), Kind::Rate))
+}
+
+/// Returns the errors of a value that its setting does not take.
+pub(super) fn mistake(general: &str, value: &Value) -> ValueErrors {
+    let sample = samples().into_iter().find(|sample| sample.setting == general);
+    let kind = sample.as_ref().map_or(Kind::Text, kind_of);
+    let example = sample.as_ref().map_or_else(String::new, |sample| format!(", like {}", example(kind, sample)));
+    if may_be_secret(general) {
+        let text = format!("does not fit: {}{example}", described(kind));
+        return ValueErrors { texts: vec![text], rest: None };
+    }
+    let found = match (kind, value) {
+        (Kind::Networks, Value::Array(list)) => elements(list, bad_network),
+        (Kind::Origins, Value::Array(list)) => elements(list, bad_origin),
+        _ => ValueErrors { texts: error(kind, value, sample.as_ref()).into_iter().collect(), rest: None },
+    };
+    if found.texts.is_empty() {
+        // The value is refused for a reason that is not known here.
+        let text = format!("{} is not {}{example}", shown(value), described(kind));
+        return ValueErrors { texts: vec![text], rest: None };
+    }
+    found
+}
+
+/// Settings of secrets that the sample does not have, because they are for the environment.
+fn is_secret_text(general: &str) -> bool {
+    ["sealing.secret", "custody.passphrase", "braze.<name>.api_key"].contains(&general)
+}
+
+fn may_be_secret(general: &str) -> bool {
+    let section = general.split('.').next().unwrap_or_default();
+    SECRET_SECTIONS.contains(&section) && !NEVER_SECRET.contains(&general)
+}
+
+fn kind_of(sample: &Sample) -> Kind {
+    if let Some((_, kind)) = KINDS.iter().find(|(setting, _)| *setting == sample.setting) {
+        return *kind;
+    }
+    match sample.value() {
+        Some(Value::Boolean(_)) => Kind::Switch,
+        Some(Value::Integer(_)) => Kind::Count,
+        Some(Value::Table(_)) => Kind::Rate,
+        Some(Value::String(text)) if text.parse::<SocketAddr>().is_ok() => Kind::Address,
+        Some(Value::String(text)) if parse_duration(&text).is_ok() => Kind::Span,
+        _ => Kind::Text,
+    }
+}
+
+/// Returns a right value, as it is written in the file.
+fn example(kind: Kind, sample: &Sample) -> String {
+    match kind {
+        Kind::Networks => format!("[{NETWORK}]"),
+        Kind::Origins => format!("[{ORIGIN}]"),
+        _ => sample.text.to_owned(),
+    }
+}
+
+/// Returns the errors of the wrong elements of a list.
+fn elements(list: &[Value], bad: impl Fn(&Value) -> Option<String>) -> ValueErrors {
+    let texts = list.iter().filter_map(&bad).collect();
+    let rest: Vec<Value> = list.iter().filter(|element| bad(element).is_none()).cloned().collect();
+    ValueErrors { texts, rest: (rest.len() < list.len()).then_some(Value::Array(rest)) }
+}
+
+fn bad_network(element: &Value) -> Option<String> {
+    let is_network = |text: &str| text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok();
+    let right = element.as_str().is_some_and(is_network);
+    (!right).then(|| format!("{} is neither an address nor a network like {NETWORK}", shown(element)))
+}
+
+fn bad_origin(element: &Value) -> Option<String> {
+    let text = || format!("{} is no origin: write scheme://host[:port], like {ORIGIN}", shown(element));
+    (!element.is_str()).then(text)
+}
+
+fn error(kind: Kind, value: &Value, sample: Option<&Sample>) -> Option<String> {
+    let found = shown(value);
+    let example = sample.map(|sample| example(kind, sample)).unwrap_or_default();
+    Some(match (kind, value) {
+        (Kind::Switch | Kind::Count, Value::String(text)) if fits_without_quotes(kind, text) => {
+            format!("{found} has quotes: write {text} without them")
+        }
+        (Kind::Text | Kind::RingName, Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_)) => {
+            format!("{found} has no quotes: write \"{found}\"")
+        }
+        (Kind::Span, Value::Integer(number)) => {
+            format!("{found} has no unit: write it like \"{number}s\" or \"{number}m\" (units ms, s, m, h, d)")
+        }
+        (Kind::Span, Value::String(text)) => parse_duration(text).err()?.to_string(),
+        (Kind::RingName, Value::String(text)) => text.parse::<RingName>().err()?.to_string(),
+        (Kind::Networks | Kind::Origins, Value::String(text)) => format!("{found} is no list: write [\"{text}\"]"),
+        (Kind::Switch, _) => format!("{found} is neither true nor false: write it without quotes, like {example}"),
+        (Kind::OneOf(known), _) => one_of(&found, value, known),
+        _ => format!("{found} is not {}: write it like {example}", described(kind)),
+    })
+}
+
+fn fits_without_quotes(kind: Kind, text: &str) -> bool {
+    match kind {
+        Kind::Switch => ["true", "false"].contains(&text),
+        _ => text.parse::<u32>().is_ok_and(|number| number > 0),
+    }
+}
+
+fn described(kind: Kind) -> String {
+    match kind {
+        Kind::Switch => "true or false".to_owned(),
+        Kind::Count => "a whole number of 1 or more".to_owned(),
+        Kind::Span => "a span of time in quotes".to_owned(),
+        Kind::Text => "text in quotes".to_owned(),
+        Kind::Address => "an IP address with a port".to_owned(),
+        Kind::Networks => "a list of addresses and networks".to_owned(),
+        Kind::Origins => "a list of origins".to_owned(),
+        Kind::Rate => "a pair of whole numbers of 1 or more".to_owned(),
+        Kind::RingName => "the name of a key ring, in quotes".to_owned(),
+        Kind::OneOf(known) => listed(known, "or"),
+    }
+}
+
+fn one_of(found: &str, value: &Value, known: &[&str]) -> String {
+    let text = value.as_str().unwrap_or_default().to_ascii_lowercase();
+    let distances = known.iter().map(|other| (strsim::damerau_levenshtein(&text, other), other));
+    let closest = distances.filter(|(distance, _)| *distance <= 2).min();
+    let hint = closest.map(|(_, meant)| format!("; did you mean \"{meant}\"?")).unwrap_or_default();
+    let (no, and) = if known.len() == 2 { ("neither", "nor") } else { ("none of", "and") };
+    format!("{found} is {no} {}{hint}", listed(known, and))
+}
+
+fn listed(known: &[&str], and: &str) -> String {
+    let quoted: Vec<String> = known.iter().map(|name| format!("\"{name}\"")).collect();
+    match quoted.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} {and} {last}", others.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+/// Returns a value as an error shows it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{:?}", text.chars().take(SHOWN).collect::<String>()),
+        other => other.to_string().chars().take(SHOWN).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_value_of_every_setting_is_of_its_kind() {
+        for sample in samples() {
+            assert!(sample.value().is_some(), "{}", sample.setting);
+            assert!(takes_value(&sample.setting) && !is_table(&sample.setting));
+        }
+        for (setting, _) in KINDS {
+            assert!(takes_value(setting), "{setting}");
+        }
+    }
+}
