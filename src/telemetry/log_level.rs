@@ -21,7 +21,7 @@ const OURS: &str = "countersign";
 
 /// Second part of the targets of this crate's events: its modules, and the targets that have a name of their own. A
 /// test compares them with the modules.
-const MODULES: [&str; 24] = [
+const MODULES: &[&str] = &[
     "access",
     "address",
     "app",
@@ -32,6 +32,7 @@ const MODULES: [&str; 24] = [
     "custody",
     "demo",
     "domain",
+    "files",
     "http",
     "identity",
     "issue",
@@ -113,7 +114,7 @@ fn unknown_target(target: &str) -> Option<String> {
             if MODULES.contains(&module) {
                 return None;
             }
-            closest(module, &MODULES).map(|meant| format!("{OURS}::{meant}"))
+            closest(module, MODULES).map(|meant| format!("{OURS}::{meant}"))
         }
         _ if name == OURS || CRATES.contains(&name) => return None,
         // `http` alone is a module of this crate, as people name it.
