@@ -207,6 +207,17 @@ async fn only_a_whole_store_of_ours_becomes_the_store() {
 }
 
 #[tokio::test]
+async fn a_pipe_in_the_place_of_the_backup_is_not_waited_for() {
+    let lost = Lost::new().await;
+    fs::rename(lost.backup(), lost.path().join("moved")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, lost.backup(), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    assert!(lost.refused().contains("not a plain file"));
+    fs::remove_file(lost.backup()).unwrap();
+    fs::create_dir(lost.backup()).unwrap();
+    assert!(lost.refused().contains("not a plain file"));
+}
+
+#[tokio::test]
 async fn a_backup_of_another_installation_is_refused() {
     let lost = Lost::new().await;
     let (other, _) = init(&[]);

@@ -36,6 +36,10 @@ impl Restoration {
         let name = StoreName::new(&config.path);
         let refused = |why: String| StoreError::Backup { path: backup.display().to_string(), why };
         let failed = |why: io::Error| refused(why.to_string());
+        // To open a pipe would wait for somebody who writes to it.
+        if !backup.metadata().map_err(failed)?.is_file() {
+            return Err(refused("is not a plain file: name the file of the backup".to_owned()));
+        }
         let mut source = File::open(backup).map_err(failed)?;
         refuse_log_of(backup).map_err(refused)?;
         if backup.canonicalize().map_err(failed)? == draft_path(&resolve(&config.path, &name)?) {
