@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use super::context::Context;
 use crate::{
@@ -34,8 +34,5 @@ pub(super) fn passphrase(context: &Context, file: &Path) -> anyhow::Result<Secre
 pub(super) fn public_text(file: &Path) -> anyhow::Result<String> {
     let (bytes, _) = read_given(file, MAX_SECRET_BYTES, &Rule::of_process(false), Use::Configuration)
         .with_context(|| file.display().to_string())?;
-    if bytes.expose().len() > MAX_SECRET_BYTES {
-        bail!("{}: larger than 64 KiB: this is no key", file.display());
-    }
     Ok(text(bytes.expose()).with_context(|| file.display().to_string())?.to_owned())
 }

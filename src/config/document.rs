@@ -36,6 +36,7 @@ const MAKE_ONE: &str =
 fn unreadable(why: &std::io::Error) -> String {
     match why.kind() {
         std::io::ErrorKind::NotFound => format!("does not exist: {MAKE_ONE}"),
+        std::io::ErrorKind::FileTooLarge => why.to_string(),
         _ => format!("cannot be read: {why}"),
     }
 }
@@ -63,9 +64,6 @@ impl Document {
         // The file may hold secrets.
         let (bytes, _) =
             read_given(file, MAX_BYTES, &rule, Use::Configuration).map_err(|why| failed(unreadable(&why)))?;
-        if bytes.expose().len() > MAX_BYTES {
-            return Err(failed("is larger than 1 MiB: this is no configuration file".to_owned()));
-        }
         Self::parse(&name, text(bytes.expose()).map_err(|why| failed(why.to_string()))?)
     }
 

@@ -120,8 +120,5 @@ fn read_text(path: &Path, rule: &Rule, remedy: &str) -> Result<Zeroizing<String>
         _ if why.raw_os_error().is_some() => format!("cannot be read by user {}: {why}", rule.user().uid()),
         _ => why.to_string(),
     })?;
-    if bytes.expose().len() > MAX_SECRET_BYTES {
-        return Err("is larger than 64 KiB: this is no file of a secret".to_owned());
-    }
     text(bytes.expose()).map(|text| Zeroizing::new(text.to_owned())).map_err(|why| why.to_string())
 }

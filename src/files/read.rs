@@ -22,30 +22,40 @@ const WAIT_FOR_WRITER: Duration = Duration::from_secs(2);
 /// Longest wait for bytes of a writer: it may be asking a person for a passphrase.
 const WAIT_FOR_BYTES: Duration = Duration::from_mins(1);
 
-/// Reads a file, or stdin for `-`; returns its bytes, at most one more than `limit`, and the breaches of the rule by its
-/// owner and mode. A pipe, e.g. of `<(command)`, is read while somebody writes to it.
+/// Reads a file, or stdin for `-`; returns its bytes, and the breaches of the rule by its owner and mode. A pipe, e.g. of
+/// `<(command)`, is read while somebody writes to it.
 ///
 /// # Errors
-/// The file cannot be opened or read, is no file and no pipe, or nobody writes to the pipe.
+/// The file cannot be opened or read, is larger than `limit`, is no file and no pipe, or nobody writes to the pipe.
 pub fn read_given(path: &Path, limit: usize, rule: &Rule, purpose: Use) -> io::Result<(Secret<Vec<u8>>, Breaches)> {
     // A buffer that never grows leaves no copy in memory.
     let mut bytes = Secret::new(Vec::with_capacity(limit + 1));
+    let breaches = read_into(bytes.expose_mut(), path, limit, rule, purpose)?;
+    if bytes.expose().len() > limit {
+        let text = format!("is larger than {} KiB: this is not the right file", limit / 1024);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok((bytes, breaches))
+}
+
+/// Reads at most one byte more than `limit`.
+fn read_into(bytes: &mut Vec<u8>, path: &Path, limit: usize, rule: &Rule, purpose: Use) -> io::Result<Breaches> {
     let most = limit as u64 + 1;
     if path == Path::new("-") {
-        io::stdin().take(most).read_to_end(bytes.expose_mut())?;
-        return Ok((bytes, Breaches::default()));
+        io::stdin().take(most).read_to_end(bytes)?;
+        return Ok(Breaches::default());
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(open(path, flags, Mode::empty())?);
     match FileType::from_raw_mode(fstat(&file)?.st_mode) {
         FileType::RegularFile => {
             let breaches = rule.judge_open(&file, path, purpose)?;
-            file.take(most).read_to_end(bytes.expose_mut())?;
-            Ok((bytes, breaches))
+            file.take(most).read_to_end(bytes)?;
+            Ok(breaches)
         }
         FileType::Fifo => {
-            read_pipe(file, limit, bytes.expose_mut())?;
-            Ok((bytes, Breaches::default()))
+            read_pipe(file, limit, bytes)?;
+            Ok(Breaches::default())
         }
         FileType::Directory => Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder: name a file in it")),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "is neither a file nor a pipe; `-` reads stdin")),

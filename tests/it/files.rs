@@ -420,6 +420,27 @@ fn a_named_pipe_that_nobody_writes_to_is_not_waited_for() {
     assert!(code == 1 && err.contains("neither a file nor a pipe"), "{err}");
 }
 
+/// A longer one would be cut off, and a part of it would be the passphrase.
+#[test]
+fn a_named_file_that_is_too_large_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    run_json(&["init"], path);
+    fs::write(path.join("large"), "x".repeat((64 << 10) + 1)).unwrap();
+    let key = fixture_path("rsa-3072.pkcs8.pem");
+    for arguments in [
+        &["keys", "import", "large"][..],
+        &["keys", "import", key.to_str().unwrap(), "--passphrase-file", "large"],
+        &["token", "inspect", "a.b.c", "--public-key", "large"],
+    ] {
+        let (code, _, err) = run(arguments, path);
+        assert!(code == 1 && err.contains("large: is larger than 64 KiB"), "{arguments:?}: {code} {err}");
+    }
+    fs::write(path.join("large"), "#".repeat((1 << 20) + 1)).unwrap();
+    let (code, _, err) = run(&["--config", "large", "keys", "list"], path);
+    assert!(code == 78 && err.contains("large: is larger than 1024 KiB"), "{code} {err}");
+}
+
 #[test]
 fn a_key_comes_through_a_pipe() {
     let folder = tempfile::tempdir().unwrap();
