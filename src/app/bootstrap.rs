@@ -12,6 +12,7 @@ use std::{
 use crate::{
     config::Settings,
     domain::sealing::SealingSecrets,
+    files::folder_of,
     secret::{Secret, SystemEntropy, random},
 };
 
@@ -133,8 +134,7 @@ impl Bootstrap {
         // Where only the draft could not be removed, the installation is complete.
         self.kept = self.layout.config.symlink_metadata().is_ok();
         placed?;
-        let folder = self.layout.config.parent().filter(|folder| !folder.as_os_str().is_empty());
-        fs::File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all())
+        fs::File::open(folder_of(&self.layout.config)).and_then(|folder| folder.sync_all())
     }
 
     /// Makes a folder and those above it that do not exist.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use super::{errors::ConfigErrors, secret_files::SecretFiles, sections::Sections};
 use crate::{
     custody,
-    files::{Breaches, Rule, Use, User},
+    files::{Breaches, Rule, Use, User, folder_of},
     store,
 };
 
@@ -38,7 +38,7 @@ pub(super) fn check(
     let mut found = Breaches::default();
     let mut foreign = BTreeMap::new();
     for (file, purpose) in configuration.into_iter().chain(secrets.read().map(|file| (file, Use::Secret))) {
-        let folder = parent(file);
+        let folder = folder_of(file);
         let is_foreign = *foreign.entry(folder).or_insert_with(|| {
             let breaches = rule.judge_path(folder, Use::Folder);
             let is_foreign = breaches.are_of_owner();
@@ -54,9 +54,4 @@ pub(super) fn check(
     for breach in found.0 {
         errors.add(breach.path, breach.why);
     }
-}
-
-/// Folder of a file.
-fn parent(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -24,6 +24,11 @@ pub use read::{MAX_SECRET_BYTES, read_given};
 pub use text::{NotText, text};
 pub use user::{AssumeError, User, replaced_user};
 
+/// Returns the folder of a file.
+pub fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Use of a file or folder, which decides who may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {

@@ -17,7 +17,7 @@ use super::{
     errors::StoreName,
     file::{create_owner_only, exists, resolve, sync_folder, with_suffix},
 };
-use crate::store::StoreError;
+use crate::{files::folder_of, store::StoreError};
 
 /// Ending of the draft's name.
 const UNFINISHED: &str = ".unfinished";
@@ -84,7 +84,7 @@ pub(super) fn draft_path(place: &Path) -> PathBuf {
 }
 
 fn lock_folder(place: &Path) -> io::Result<File> {
-    let folder = File::open(place.parent().unwrap_or(Path::new(".")))?;
+    let folder = File::open(folder_of(place))?;
     folder.lock()?;
     Ok(folder)
 }

@@ -10,7 +10,7 @@ use std::{
 
 use super::errors::StoreName;
 use crate::{
-    files::{Breaches, Rule, Use},
+    files::{Breaches, Rule, Use, folder_of},
     store::StoreError,
 };
 
@@ -32,8 +32,9 @@ pub(super) struct StoreFile {
 impl StoreFile {
     /// Checks the file of a store that must exist.
     pub(super) fn existing(path: &Path, name: &StoreName) -> Result<Self, StoreError> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-            return Err(StoreError::Missing { path: path.display().to_string(), what: no_folder(folder) });
+        let folder = folder_of(path);
+        if !folder.exists() {
+            return Err(name.missing(&format!("does not exist, nor does its folder {}", folder.display())));
         }
         let path = resolve(path, name)?;
         if !exists(&path).map_err(|why| name.unavailable(why))? {
@@ -88,14 +89,9 @@ pub(super) fn exists(path: &Path) -> io::Result<bool> {
 /// through symlinks.
 pub(super) fn resolve(path: &Path, name: &StoreName) -> Result<PathBuf, StoreError> {
     let file = path.file_name().ok_or_else(|| name.unavailable("this is not the path of a file"))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = folder.canonicalize().map_err(|why| name.unavailable(format!("its folder: {why}")))?;
+    let folder = folder_of(path).canonicalize().map_err(|why| name.unavailable(format!("its folder: {why}")))?;
     judge(&folder, Use::Folder)?;
     Ok(folder.join(file))
-}
-
-fn no_folder(folder: &Path) -> String {
-    format!("does not exist, nor does its folder {}", folder.display())
 }
 
 /// Creates a file with mode 0600. `create_new` follows no symlink.
@@ -105,7 +101,7 @@ pub(super) fn create_owner_only(path: &Path) -> io::Result<File> {
 
 /// Syncs the folder of a file, so that the file's name is durable.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    File::open(folder_of(path))?.sync_all()
 }
 
 /// Fails where the path is not a regular file, or others could read or write it.
@@ -126,8 +122,7 @@ fn judge(path: &Path, purpose: Use) -> Result<(), StoreError> {
 
 /// Breaches of the rule in a store's folder and files.
 pub(in crate::store) fn breaches(path: &Path, rule: &Rule) -> Breaches {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut breaches = rule.judge_path(folder, Use::Folder);
+    let mut breaches = rule.judge_path(folder_of(path), Use::Folder);
     // Where there is no store, the files beside it are a stray log: whoever opens or restores the store names that.
     if !breaches.are_of_owner() && path.exists() {
         for suffix in [""].into_iter().chain(WAL_FILES) {
