@@ -12,7 +12,7 @@ use super::{
     expected::{ValueErrors, is_table, mistake, takes_table, takes_value},
     hints::unknown_setting,
     origins::{Origins, Setting},
-    samples::generalised,
+    samples::{NAMED, generalised},
     sections::Sections,
     syntax::syntax_error,
 };
@@ -231,9 +231,6 @@ fn erase(values: &mut Table) {
         }
     }
 }
-
-/// Sections whose tables have names that operators choose.
-const NAMED: [&str; 3] = ["apps", "rings", "braze"];
 
 fn general(path: &[String]) -> String {
     generalised(path.iter().map(String::as_str))

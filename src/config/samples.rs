@@ -5,6 +5,9 @@ use toml::Value;
 
 use super::{SAMPLE, origins::Setting};
 
+/// Sections whose tables have names that operators choose.
+pub(super) const NAMED: [&str; 3] = ["apps", "rings", "braze"];
+
 /// Setting of the sample.
 pub(super) struct Sample {
     /// Path of the setting, with `<name>` for a name that operators choose.
@@ -23,7 +26,7 @@ impl Sample {
 /// Replaces a name that operators choose by `<name>`: `apps.web.ring` becomes `apps.<name>.ring`.
 pub(super) fn generalised<'a>(names: impl IntoIterator<Item = &'a str>) -> Setting {
     let mut names: Vec<&str> = names.into_iter().collect();
-    if names.len() > 1 && ["apps", "rings", "braze"].contains(&names[0]) {
+    if names.len() > 1 && NAMED.contains(&names[0]) {
         names[1] = "<name>";
     }
     names.join(".")
