@@ -12,8 +12,8 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstat, linkat, openat, statat, unlinkat}
 use zeroize::Zeroizing;
 
 use crate::{
-    custody::{Config, error::CustodyError, format::pem::MAX_BYTES},
-    files::{Rule, Use},
+    custody::{Config, error::CustodyError},
+    files::{MAX_SECRET_BYTES, Rule, Use},
 };
 
 const NOT_PLAIN: &str = "the locator on record is not a plain file name: correct the record";
@@ -64,7 +64,7 @@ impl Folder {
         check(&self.rule, &file, Path::new(&shown), Use::Secret)?;
         let stat = fstat(&file).map_err(|why| file_error(&shown, &why.to_string()))?;
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-        if size > MAX_BYTES {
+        if size > MAX_SECRET_BYTES {
             return Err(file_error(&shown, "larger than 64 KiB: this is no key file, put the right one back"));
         }
         read_exactly(file, size).map_err(|why| file_error(&shown, &why.to_string()))
@@ -108,7 +108,7 @@ impl Folder {
     fn overwrite_and_unlink(&self, name: &str) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut file = File::from(openat(&self.fd, name, flags, Mode::empty())?);
-        let size = usize::try_from(fstat(&file)?.st_size).unwrap_or(MAX_BYTES).min(MAX_BYTES);
+        let size = usize::try_from(fstat(&file)?.st_size).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES);
         file.write_all(&vec![0; size])?;
         file.sync_all()?;
         unlinkat(&self.fd, name, AtFlags::empty())?;

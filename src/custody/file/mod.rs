@@ -67,8 +67,7 @@ impl FileCustodian {
         let shown = folder.show(&locator);
         let sealed = format::pkcs8::seal(pkcs1, self.passphrase(), &*self.entropy)
             .map_err(|why| file_error(&shown, &why.to_string()))?;
-        let tag = random::<8>(&*self.entropy).map_err(|why| file_error(&shown, &why.to_string()))?;
-        match folder.write_new(&locator, u64::from_be_bytes(tag), sealed.as_bytes()) {
+        match self.write_new(&folder, &locator, sealed.as_bytes()) {
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => self.check_existing(&folder, &locator, &key)?,
             done => done.map_err(|why| file_error(&shown, &format!("the key could not be written: {why}")))?,
         }
@@ -90,12 +89,16 @@ impl FileCustodian {
         }
     }
 
+    fn write_new(&self, folder: &Folder, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let tag = random::<8>(&*self.entropy).map_err(io::Error::other)?;
+        folder.write_new(name, u64::from_be_bytes(tag), bytes)
+    }
+
     /// Notes in the folder that the key was destroyed on purpose, and in which state: an older store that is restored
     /// does not know it.
     fn note_destroyed(&self, folder: &Folder, record: &KeyRecord) -> io::Result<()> {
-        let tag = random::<8>(&*self.entropy).map_err(io::Error::other)?;
         let text = format!("{}\n", record.state.as_str());
-        match folder.write_new(&destroyed(record), u64::from_be_bytes(tag), text.as_bytes()) {
+        match self.write_new(folder, &destroyed(record), text.as_bytes()) {
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             done => done,
         }
@@ -168,10 +171,10 @@ impl Custodian for FileCustodian {
 
     fn adopt_installation_id(&self, id: InstallationId) -> Result<(), CustodyError> {
         let folder = Folder::open(&self.config)?;
-        let failed = |why: String| file_error(&folder.show(INSTALLATION_ID), &why);
-        let tag = random::<8>(&*self.entropy).map_err(|why| failed(why.to_string()))?;
-        match folder.write_new(INSTALLATION_ID, u64::from_be_bytes(tag), format!("{id}\n").as_bytes()) {
-            Err(why) if why.kind() != io::ErrorKind::AlreadyExists => Err(failed(why.to_string())),
+        match self.write_new(&folder, INSTALLATION_ID, format!("{id}\n").as_bytes()) {
+            Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
+                Err(file_error(&folder.show(INSTALLATION_ID), &why.to_string()))
+            }
             _ => Ok(()),
         }
     }

@@ -8,9 +8,7 @@ use super::{
     body::{self, Form},
     unsupported::UnsupportedKey,
 };
-
-/// Maximal size of a key file in bytes; an RSA key of 4096 bits has some 3,300 bytes in PEM.
-pub(in crate::custody) const MAX_BYTES: usize = 64 * 1024;
+use crate::files::MAX_SECRET_BYTES;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
@@ -31,7 +29,7 @@ pub fn describe(bytes: &[u8]) -> &'static str {
 
 /// Returns the private key of a PEM file that holds nothing else.
 pub(in crate::custody) fn private_key(bytes: &[u8]) -> Result<Block, UnsupportedKey> {
-    if bytes.len() > MAX_BYTES {
+    if bytes.len() > MAX_SECRET_BYTES {
         return Err(UnsupportedKey::TooLarge);
     }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii();
