@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::domain::{
-    ids::{BRAZE_MAX_USER_ID_BYTES, UserId, UserIdRules},
+    ids::{UserId, UserIdRules},
     shell::quoted,
 };
 
@@ -43,6 +43,5 @@ pub(super) fn not_an_option(text: &str) -> Result<String, String> {
 /// # Errors
 /// The user id breaks one of them.
 pub(super) fn user_id(text: &str) -> anyhow::Result<UserId> {
-    let rules = UserIdRules { max_bytes: BRAZE_MAX_USER_ID_BYTES, allow_invisible: true };
-    UserId::parse(text, rules).map_err(|bad| anyhow::anyhow!("the user id {bad}"))
+    UserId::parse(text, UserIdRules::WIDEST).map_err(|bad| anyhow::anyhow!("the user id {bad}"))
 }

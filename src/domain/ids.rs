@@ -20,6 +20,11 @@ pub struct UserIdRules {
     pub allow_invisible: bool,
 }
 
+impl UserIdRules {
+    /// Rules that the policy of every app contains.
+    pub const WIDEST: Self = Self { max_bytes: BRAZE_MAX_USER_ID_BYTES, allow_invisible: true };
+}
+
 impl Default for UserIdRules {
     fn default() -> Self {
         Self { max_bytes: DEFAULT_MAX_USER_ID_BYTES.get(), allow_invisible: false }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::{AppName, BRAZE_MAX_USER_ID_BYTES, UserId, UserIdRules},
+        ids::{AppName, UserId, UserIdRules},
         policy::AppPolicy,
     },
     identity::NotScoped,
@@ -45,14 +45,11 @@ impl RequestBody for GenerateRequest {
     fn fault_of_text(member: &str, text: &str) -> Option<String> {
         match member {
             "app" if text.parse::<AppName>().is_err() => Some(not_a_name(text)),
-            "user_id" => UserId::parse(text, ANY_APPS_RULES).err().map(|bad| bad.to_string()),
+            "user_id" => UserId::parse(text, UserIdRules::WIDEST).err().map(|bad| bad.to_string()),
             _ => None,
         }
     }
 }
-
-/// Rules for user ids that the policy of every app contains.
-const ANY_APPS_RULES: UserIdRules = UserIdRules { max_bytes: BRAZE_MAX_USER_ID_BYTES, allow_invisible: true };
 
 fn not_a_name(text: &str) -> String {
     let rule = "must be the app's name in the configuration: a-z, 0-9, '-' and '_', at most 63, such as \"web\"";
