@@ -5,7 +5,7 @@ use super::{
     config::Ring,
     error::RotateError,
     observe::Observed,
-    plan::{self, CommandRefused, Next, Observation, OperatorCommand, Snapshot, Step, Transition},
+    plan::{self, AppSnapshot, CommandRefused, Next, Observation, OperatorCommand, Snapshot, Step, Transition},
     rotator::Rotator,
 };
 use crate::{
@@ -47,8 +47,11 @@ impl Rotator {
     /// gave an id and never listed are asked for again.
     pub async fn repair(&self, ring: &Ring, why: &str) -> Result<(), RotateError> {
         let observed = self.load_recorded(ring).await?;
-        let unlisted = observed.snapshot.unlisted();
-        if !unlisted.is_empty() && !self.save_observations(&observed, &unlisted).await? {
+        let snapshot = &observed.snapshot;
+        let gone = |app: &AppSnapshot, kid: &Kid| Observation::Gone { app: app.app.clone(), kid: kid.clone() };
+        let of_app = |app| snapshot.unlisted(app).map(move |(kid, _)| gone(app, kid));
+        let gone: Vec<Observation> = snapshot.apps.iter().flat_map(of_app).collect();
+        if !gone.is_empty() && !self.save_observations(&observed, &gone).await? {
             return Err(RotateError::Raced(ring.name.clone()));
         }
         self.execute(ring, &OperatorCommand::Repair, why).await

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use strum::VariantNames;
 
-use super::plan::{AppSnapshot, Entry, Listing, Observation, SLOTS, Snapshot};
+use super::plan::{AppSnapshot, Entry, Listing, SLOTS, Snapshot};
 use crate::domain::{
     ids::{AppName, Kid},
     key::KeyState,
@@ -109,8 +109,7 @@ fn of_app(snapshot: &Snapshot, app: &AppSnapshot) -> Vec<Drift> {
     if entries.len() > SLOTS {
         found.push(Drift::TooMany { app: name(), count: entries.len() });
     }
-    let (is_idle, unlisted) = (snapshot.goal == Goal::Idle, snapshot.unlisted());
-    let late: Vec<_> = unlisted.iter().map(Observation::subject).collect();
+    let is_idle = snapshot.goal == Goal::Idle;
     for key in &snapshot.keys {
         let kid = || key.record.kid.clone();
         let copies: Vec<&Entry> = entries.iter().filter(|entry| entry.kid.as_ref() == Some(&key.record.kid)).collect();
@@ -118,8 +117,8 @@ fn of_app(snapshot: &Snapshot, app: &AppSnapshot) -> Vec<Drift> {
             let ids = copies.iter().map(|entry| entry.id.clone()).collect();
             found.push(Drift::Duplicate { app: name(), kid: kid(), ids });
         }
-        let unlisted = app.unlisted_id(&key.record.kid).filter(|_| late.contains(&(&app.app, &key.record.kid)));
-        found.extend(unlisted.map(|id| Drift::Unlisted { app: name(), kid: kid(), id: id.clone() }));
+        let unlisted = snapshot.unlisted(app).find(|(kid, _)| **kid == key.record.kid);
+        found.extend(unlisted.map(|(_, id)| Drift::Unlisted { app: name(), kid: kid(), id: id.clone() }));
         let entry = copies.iter().find(|entry| entry.primary).or(copies.first());
         match (key.record.state, entry) {
             (KeyState::Active | KeyState::Retiring, None) => found.push(Drift::Missing { app: name(), kid: kid() }),

@@ -5,10 +5,7 @@ use super::{
     snapshot::{AppSnapshot, Entry, Listing, Snapshot},
     step::{Blocker, Step},
 };
-use crate::{
-    clock::UnixMillis,
-    domain::{ids::Kid, key::KeyState, rotation::Goal},
-};
+use crate::domain::{ids::Kid, key::KeyState, rotation::Goal};
 
 /// Makes the active key the primary of every app. Where an app does not list it, another key of ours replaces a primary
 /// that must be withdrawn.
@@ -92,12 +89,8 @@ fn is_surplus(snapshot: &Snapshot, app: &AppSnapshot, entry: &Entry) -> bool {
 
 /// Deletes by its id a key that must be withdrawn, that Braze was asked to add, and that it has not listed for the soak.
 fn unlisted(snapshot: &Snapshot, app: &AppSnapshot) -> Option<Step> {
-    let late = |asked: UnixMillis| snapshot.settled(asked) <= snapshot.now;
-    let mut known = app.publications.iter().filter(|(kid, known)| {
-        snapshot.must_be_withdrawn(kid) && app.unlisted_id(kid).is_some() && known.asked.is_none_or(late)
-    });
-    let (kid, id) = known.find_map(|(kid, _)| Some((kid.clone(), app.unlisted_id(kid)?.clone())))?;
-    Some(Step::Withdraw { app: app.app.clone(), kid, id })
+    let (kid, id) = snapshot.unlisted(app).find(|(kid, _)| snapshot.must_be_withdrawn(kid))?;
+    Some(Step::Withdraw { app: app.app.clone(), kid: kid.clone(), id: id.clone() })
 }
 
 /// Returns a blocker for each key that must be withdrawn, that Braze was asked to add, and that may still appear in the

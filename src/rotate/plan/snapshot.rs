@@ -167,15 +167,15 @@ impl Snapshot {
         }
     }
 
-    /// Returns the keys that Braze gave an id when it was asked to add them, and has not listed for the soak.
-    pub(in crate::rotate) fn unlisted(&self) -> Vec<Observation> {
-        let of_app = |app: &AppSnapshot| -> Vec<Observation> {
-            let late = app.publications.iter().filter(|(kid, known)| {
-                app.unlisted_id(kid).is_some() && known.asked.is_none_or(|asked| self.settled(asked) <= self.now)
-            });
-            late.map(|(kid, _)| Observation::Gone { app: app.app.clone(), kid: kid.clone() }).collect()
-        };
-        self.apps.iter().flat_map(of_app).collect()
+    /// Returns the keys that Braze gave an id when it was asked to add them to an app, each with that id, and has not
+    /// listed for the soak.
+    pub(in crate::rotate) fn unlisted<'a>(
+        &'a self,
+        app: &'a AppSnapshot,
+    ) -> impl Iterator<Item = (&'a Kid, &'a String)> {
+        let is_late = |asked: UnixMillis| self.settled(asked) <= self.now;
+        let late = app.publications.iter().filter(move |(_, known)| known.asked.is_none_or(is_late));
+        late.filter_map(|(kid, _)| Some((kid, app.unlisted_id(kid)?)))
     }
 }
 
