@@ -50,16 +50,17 @@ impl Layout {
     /// [`io::ErrorKind::AlreadyExists`] where the configuration exists already: nothing is written then. Otherwise the
     /// error of the operating system, with the path.
     pub fn begin(&self, config: &str) -> io::Result<Bootstrap> {
-        if self.config.symlink_metadata().is_ok() {
-            let text = format!("{} exists already; nothing was written", self.config.display());
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
-        }
-        let mut bootstrap =
-            Bootstrap { layout: self.clone(), draft: unfinished(&self.config), made: Vec::new(), kept: false };
+        self.refuse_existing()?;
+        let draft = unfinished(&self.config);
+        let mut bootstrap = Bootstrap { layout: self.clone(), draft, made: Vec::new(), kept: false, lock: None };
         if let Some(folder) = self.config.parent() {
             bootstrap.make_folders(folder, DirBuilder::new().mode(0o777))?;
         }
         bootstrap.make_folders(&self.keys, DirBuilder::new().mode(0o700))?;
+        let lock = fs::File::open(&self.keys).and_then(|keys| keys.lock().map(|()| keys));
+        bootstrap.lock = Some(lock.map_err(|why| at(&self.keys, &why))?);
+        // Another bootstrap may have been at work until now.
+        self.refuse_existing()?;
         if self.sealing_secret.symlink_metadata().is_err() {
             let secret = Secret::new(random::<32>(&SystemEntropy).map_err(io::Error::other)?);
             let unfinished = unfinished(&self.sealing_secret);
@@ -69,6 +70,14 @@ impl Layout {
         }
         bootstrap.write(&unfinished(&self.config), config.as_bytes())?;
         Ok(bootstrap)
+    }
+
+    fn refuse_existing(&self) -> io::Result<()> {
+        if self.config.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let text = format!("{} exists already; nothing was written", self.config.display());
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, text))
     }
 }
 
@@ -94,6 +103,8 @@ pub struct Bootstrap {
     /// Files and folders that did not exist before.
     made: Vec<Made>,
     kept: bool,
+    /// Key folder, locked until this is dropped: what another bootstrap makes meanwhile is not taken for this one's.
+    lock: Option<fs::File>,
 }
 
 /// File or folder to remove.

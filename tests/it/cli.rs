@@ -70,6 +70,24 @@ fn init_overwrites_nothing() {
     assert_eq!(key_files(folder.path()).len(), 1);
 }
 
+/// The second one waits, and does not take what the first one makes for its own, to remove it when it fails.
+#[test]
+fn two_at_once_make_one_service() {
+    for _ in 0..4 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| run(&["init"], path));
+            (run(&["init"], path), other.join().unwrap())
+        });
+        let (made, refused) = if one.0 == 0 { (one, other) } else { (other, one) };
+        assert_eq!((made.0, refused.0), (0, 1), "{made:?} {refused:?}");
+        assert!(refused.2.contains("exists already; nothing was written"), "{refused:?}");
+        let keys = run_json(&["keys", "list"], path);
+        assert_eq!((keys.as_array().unwrap().len(), key_files(path).len()), (1, 1), "{keys}");
+    }
+}
+
 #[test]
 fn init_with_a_passphrase_encrypts_the_key() {
     let folder = tempfile::tempdir().unwrap();
