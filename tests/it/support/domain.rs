@@ -12,7 +12,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use countersign::{
     clock::UnixMillis,
     domain::{
-        ids::{BRAZE_MAX_USER_ID_BYTES, SessionId, UserHash, UserId, UserIdRules},
+        ids::{SessionId, UserHash, UserId, UserIdRules},
         jws::Signature,
         policy::{AppPolicy, ClaimsPolicy, RefreshPolicy},
         refresh_token::Contents,
@@ -41,7 +41,7 @@ pub(crate) const REFRESH: RefreshPolicy = RefreshPolicy {
 };
 
 /// Rules that accept every user id that an app can accept.
-pub(crate) const WIDEST: UserIdRules = UserIdRules { max_bytes: BRAZE_MAX_USER_ID_BYTES, allow_invisible: true };
+pub(crate) const WIDEST: UserIdRules = UserIdRules::WIDEST;
 
 pub(crate) fn user(id: &str) -> UserId {
     UserId::parse(id, WIDEST).unwrap()
