@@ -65,7 +65,7 @@ pub(super) fn server_warnings(sections: &Sections) -> Vec<String> {
     };
     let warning = |network: &IpNet| {
         format!(
-            "server.trusted_proxies: {network} trusts everybody, so that each client can choose the address that its limits count: list the proxies' own networks, e.g. [\"10.0.0.0/8\"]"
+            "server.trusted_proxies: {network} trusts everybody, so each client can choose the address that its limits count: list the proxies' own networks, e.g. [\"10.0.0.0/8\"]"
         )
     };
     sections.server.trusted_proxies.iter().filter(is_too_wide).map(warning).collect()
@@ -90,7 +90,7 @@ fn custody(sections: &Sections, notes: &mut Notes<'_>) {
     if sections.custody.threads.is_some_and(|threads| threads.get() > MAX_THREADS) {
         notes.at(
             "custody.threads",
-            format_args!("at most {MAX_THREADS}, like 2; without it there is one for each processor"),
+            format_args!("must be at most {MAX_THREADS}: write it like 2; without the setting there is one thread for each processor"),
         );
     }
 }

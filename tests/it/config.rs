@@ -155,7 +155,7 @@ idle = "1s"
         "countersign.toml:5:1: server.trusted_proxies: \"nowhere\" is neither",
         "countersign.toml:7:1: store.path: is a URL",
         "countersign.toml:8:1: there is no setting store.colour",
-        "countersign.toml:10:1: custody.threads: at most 1024",
+        "countersign.toml:10:1: custody.threads: must be at most 1024",
         "countersign.toml:14:1: apps.web.lifetime: must be",
         "countersign.toml:15:1: there is no setting apps.web.lifetme; did you mean apps.<name>.lifetime?",
         "countersign.toml:16:1: apps.web.max_user_id_bytes: Braze takes at most 997",
@@ -202,7 +202,7 @@ fn secret_files_are_looked_at_closely() {
     assert!(shown.contains("entry 1") && !shown.contains("canary"), "{shown}");
     for secret in ["[custody]\npassphrase = 987654321\n", "[sealing]\nsecret = 987654321\n"] {
         let told = load(folder(&format!("[apps.web]\n{secret}")).path(), &[], &[]).err().unwrap().to_string();
-        assert!(told.contains("does not fit") && !told.contains("987654321"), "{told}");
+        assert!(told.contains("must be text in quotes") && !told.contains("987654321"), "{told}");
     }
     let pasted = format!("1:{}", "0123456789abcdef".repeat(4));
     for config in [
