@@ -32,8 +32,9 @@ enum Kind {
 }
 
 /// Kinds that the value in the sample does not show.
-const KINDS: [(&str, Kind); 6] = [
+const KINDS: &[(&str, Kind)] = &[
     ("server.trusted_proxies", Kind::Networks),
+    ("server.forwarded_header", Kind::OneOf(&["x-forwarded-for", "forwarded"])),
     ("apps.<name>.allowed_origins", Kind::Origins),
     ("apps.<name>.ring", Kind::RingName),
     ("custody.batch", Kind::OneOf(&["auto", "off"])),

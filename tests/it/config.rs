@@ -150,7 +150,7 @@ idle = "1s"
     let expected = [
         "countersign.toml:3:1: server.listen: 0.0.0.0:8080 can be reached",
         "environment COUNTERSIGN_SERVER__KEEP_ALIVE: server.keep_alive: at least \"1s\"",
-        "environment COUNTERSIGN_SERVER__FORWARDED_HEADER: server.forwarded_header: unknown variant `via`, expected `x-forwarded-for` or `forwarded`",
+        "environment COUNTERSIGN_SERVER__FORWARDED_HEADER: server.forwarded_header: \"via\" is neither \"x-forwarded-for\" nor \"forwarded\"",
         "countersign.toml:4:1: server.max_connections:",
         "countersign.toml:5:1: server.trusted_proxies: \"nowhere\" is neither",
         "countersign.toml:7:1: store.path: is a URL",

@@ -14,7 +14,10 @@ use std::{
 
 use super::{
     custody::{fixture, fixture_path},
-    support::service::{Service, run, run_json, run_with},
+    support::{
+        key_files,
+        service::{Service, run, run_json, run_with},
+    },
 };
 
 /// User of the service, another user, and the group of `fsGroup`.
@@ -111,7 +114,7 @@ fn every_loose_file_is_named_at_once_with_its_command() {
     }
     let folder = installation();
     let path = folder.path();
-    let key = fs::read_dir(path.join("keys")).unwrap().next().unwrap().unwrap().path();
+    let key = key_files(path).remove(0);
     chown(&key, Some(STRANGER), None).unwrap();
     for (file, mode) in [
         (key.clone(), 0o666),

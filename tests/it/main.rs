@@ -60,9 +60,11 @@ mod revocation;
 mod rotate;
 #[cfg(feature = "sandbox")]
 mod rotate_by_hand;
+#[cfg(feature = "sandbox")]
 mod rotate_cli;
 #[cfg(feature = "sandbox")]
 mod rotate_kill;
+#[cfg(feature = "sandbox")]
 mod rotate_lag;
 #[cfg(feature = "sandbox")]
 mod rotate_load;

@@ -6,7 +6,10 @@ use std::{fs, path::Path, process::Command};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use super::support::service::{Service, run, run_json, run_with};
+use super::support::{
+    key_files,
+    service::{Service, run, run_json, run_with},
+};
 
 /// Signature of a JWT.
 fn signature(token: &str) -> &str {
@@ -184,7 +187,7 @@ async fn a_stolen_store_opens_nothing() {
 async fn memory_holds_no_key_file_and_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     run_json(&["init"], folder.path());
-    let key = contents(&folder.path().join("keys")).remove(0).1;
+    let key = fs::read(&key_files(folder.path())[0]).unwrap();
     let text = String::from_utf8(key).unwrap();
     let line = text.lines().nth(10).unwrap().to_owned();
     let der = STANDARD.decode(text.lines().filter(|line| !line.starts_with("-----")).collect::<String>()).unwrap();
