@@ -53,7 +53,7 @@ fn server(sections: &Sections, notes: &mut Notes<'_>) {
         notes.at("server.ops_listen", "is the same as listen: operators' routes need an address of their own");
     }
     if server.keep_alive < MIN_KEEP_ALIVE {
-        notes.at("server.keep_alive", "at least \"1s\"; it must be above the proxy's own, \"75s\" suits most");
+        notes.at("server.keep_alive", "must be at least \"1s\", and above the proxy's own time: \"75s\" suits most");
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn server_warnings(sections: &Sections) -> Vec<String> {
 
 fn clock(sections: &Sections, notes: &mut Notes<'_>) {
     if sections.clock.patience < MIN_PATIENCE {
-        notes.at("clock.patience", "at least \"1m\": a shorter time would trust any step of the clock");
+        notes.at("clock.patience", "must be at least \"1m\": a shorter time would trust any step of the clock");
     }
 }
 

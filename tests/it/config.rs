@@ -149,7 +149,7 @@ idle = "1s"
     let mistakes = load(folder.path(), &environment, &[]).err().unwrap().to_string();
     let expected = [
         "countersign.toml:3:1: server.listen: 0.0.0.0:8080 can be reached",
-        "environment COUNTERSIGN_SERVER__KEEP_ALIVE: server.keep_alive: at least \"1s\"",
+        "environment COUNTERSIGN_SERVER__KEEP_ALIVE: server.keep_alive: must be at least \"1s\"",
         "environment COUNTERSIGN_SERVER__FORWARDED_HEADER: server.forwarded_header: \"via\" is neither \"x-forwarded-for\" nor \"forwarded\"",
         "countersign.toml:4:1: server.max_connections:",
         "countersign.toml:5:1: server.trusted_proxies: \"nowhere\" is neither",
@@ -182,7 +182,7 @@ fn patience_with_a_clock_is_a_minute_at_least() {
     let folder = folder("[apps.web]\n");
     let of = |patience| [("COUNTERSIGN_CLOCK__PATIENCE", patience)];
     let refused = load(folder.path(), &of("59s"), &[]).err().unwrap().to_string();
-    assert!(refused.contains("clock.patience: at least \"1m\""), "{refused}");
+    assert!(refused.contains("clock.patience: must be at least \"1m\""), "{refused}");
     assert!(load(folder.path(), &of("1m"), &[]).is_ok());
 }
 

@@ -91,6 +91,21 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     ("server", "drain = 20", "server.drain: 20 has no unit: write it like \"20s\" or \"20m\" (units ms, s, m, h, d)"),
     ("server", "drain = true", "server.drain: true is not a span of time in quotes: write it like \"20s\""),
+    (
+        "server",
+        "keep_alive = \"10ms\"",
+        "server.keep_alive: must be at least \"1s\", and above the proxy's own time: \"75s\" suits most",
+    ),
+    (
+        "server",
+        "forwarded_header = \"via\"",
+        "server.forwarded_header: \"via\" is neither \"x-forwarded-for\" nor \"forwarded\"",
+    ),
+    (
+        "clock",
+        "patience = \"5s\"",
+        "clock.patience: must be at least \"1m\": a shorter time would trust any step of the clock",
+    ),
     ("server", "lisen = \"x\"", "there is no setting server.lisen; did you mean server.listen?"),
     ("store", "path = 5", "store.path: 5 has no quotes: write \"5\""),
     ("store", "path = [\"x\"]", "store.path: [\"x\"] is not text in quotes: write it like \"countersign.db\""),
