@@ -48,7 +48,7 @@ use output::Output;
         Exit codes:   0 done · 1 failed · 2 wrong usage · 3 warnings, waiting or drift · 4 not reachable or not ready · 78 wrong configuration"
 )]
 struct Cli {
-    /// The configuration file [default: COUNTERSIGN_CONFIG, else ./countersign.toml, else
+    /// The configuration file [default: `COUNTERSIGN_CONFIG`, else ./countersign.toml, else
     /// /etc/countersign/countersign.toml]
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
