@@ -409,7 +409,7 @@ follow_deploy_guide() {
     deploy "$1" "$(realpath "$(binary)")"
 }
 
-# The systemd unit, and the commands that the operator guide has for it.
+# The systemd unit, and the commands that docs/deploy.md has for it.
 stage_unit() {
   tools systemd-analyze python3 useradd runuser
   local exposure
@@ -419,7 +419,7 @@ stage_unit() {
   follow_deploy_guide unit
 }
 
-# The container file, whose files alone must build the program, and the commands that the operator guide has for it. No
+# The container file, whose files alone must build the program, and the commands that docs/deploy.md has for it. No
 # container engine is needed.
 stage_container() {
   files "$TOOLS/container/venv/bin/hadolint"

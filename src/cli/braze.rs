@@ -94,7 +94,7 @@ fn apply(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
             outcomes.push(rotations.repair(&ring).await?);
             for app in rotations.apps_by_hand(&ring)? {
                 context.output.remark(format_args!(
-                    "App {app} has no workspace, so that nothing was changed for it at Braze: change its keys in the dashboard, and attest that with `countersign keys confirm`."
+                    "App {app} has no workspace, so nothing was changed for it at Braze: change its keys in the dashboard, and attest that with `countersign keys confirm`."
                 ));
             }
         }

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// Every node stops signing with it within 2 s. A published key takes over in the same moment; without one, a new
 /// key is published as fast as possible. The key is deleted at Braze, which ends its tokens, and its private half
-/// is destroyed. This cannot be undone, so that it asks first.
+/// is destroyed. This cannot be undone, so it asks first.
 #[derive(Args)]
 pub(super) struct Compromise {
     /// Id of the key, or at least 8 characters of its beginning
@@ -74,20 +74,28 @@ fn forecast_text(forecast: &CompromiseForecast, key: &KeyRecord) -> String {
         None => "No token of it is alive.".to_owned(),
     };
     format!(
-        "Key {kid} ({}, ring {ring}) is stopped for good and deleted at Braze, and its private half is destroyed.\n\
+        "Key {kid} ({}, ring {ring}) will be stopped for good, its private half destroyed, and the key deleted at Braze{}.\n\
          {signing}\n{tokens}\nThis cannot be undone.",
-        key.state.as_str()
+        key.state.as_str(),
+        by_whom(&forecast.by_hand)
     )
 }
 
+/// Returns a remark about the apps whose keys only people can delete.
+fn by_whom(by_hand: &[AppName]) -> String {
+    if by_hand.is_empty() { String::new() } else { format!(" (for {} by you, in the dashboard)", listed(by_hand)) }
+}
+
 fn until_next_key(by_hand: &[AppName]) -> String {
-    match by_hand {
-        [] => "Braze lists a new key, which is published at once".to_owned(),
-        apps => {
-            let apps: Vec<&str> = apps.iter().map(AppName::as_str).collect();
-            format!("somebody has added a new key at Braze for {} and confirmed it (`keys confirm`)", apps.join(", "))
-        }
+    if by_hand.is_empty() {
+        return "Braze lists a new key, which is published at once".to_owned();
     }
+    format!("somebody has added a new key at Braze for {} and confirmed it (`keys confirm`)", listed(by_hand))
+}
+
+fn listed(apps: &[AppName]) -> String {
+    let apps: Vec<&str> = apps.iter().map(AppName::as_str).collect();
+    apps.join(", ")
 }
 
 /// Describes the tokens that are rejected, and when clients recover.

@@ -44,7 +44,9 @@ impl Init {
         let user = User::owner_of(&self.dir);
         let configuration = self.configuration(context)?;
         user.assume()?;
-        let breaches = Rule::new(user, false).judge_path(&self.dir, Use::Folder);
+        // A folder is named by its whole path: "." tells nobody which one is meant.
+        let folder = std::path::absolute(&self.dir)?;
+        let breaches = Rule::new(user, false).judge_path(&folder, Use::Folder);
         if !breaches.is_empty() {
             anyhow::bail!("{breaches}");
         }

@@ -48,7 +48,8 @@ use output::Output;
         Exit codes:   0 done · 1 failed · 2 wrong usage · 3 warnings, waiting or drift · 4 not reachable or not ready · 78 wrong configuration"
 )]
 struct Cli {
-    /// The configuration file [default: ./countersign.toml, else /etc/countersign/countersign.toml]
+    /// The configuration file [default: `COUNTERSIGN_CONFIG`, else ./countersign.toml, else
+    /// /etc/countersign/countersign.toml]
     #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON instead of text
@@ -138,7 +139,11 @@ fn sentence(help: &clap::Error) -> String {
     let text = help.to_string();
     let text = text.split("\n\nUsage:").next().unwrap_or(&text);
     let text = text.split("\n\nFor more information").next().unwrap_or(text);
-    text.strip_prefix("error: ").unwrap_or(text).split_whitespace().collect::<Vec<_>>().join(" ")
+    let paragraphs = text.strip_prefix("error: ").unwrap_or(text).split("\n\n").map(|paragraph| {
+        let words: Vec<&str> = paragraph.split_whitespace().collect();
+        words.join(" ")
+    });
+    paragraphs.collect::<Vec<_>>().join("; ")
 }
 
 impl Command {

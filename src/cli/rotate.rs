@@ -17,11 +17,11 @@ use crate::{
 #[derive(Subcommand)]
 pub(super) enum Rotate {
     /// Show what a rotation would do and when, each step with its reason; changes nothing. Exit code 4: Braze does not
-    /// answer, so that nobody knows
+    /// answer, so the plan is not known
     Plan(RingFilter),
     /// Begin a rotation to a new key, or continue the one in progress
     ///
-    /// Each step is recorded before it takes effect, so that this command may be stopped and started again at any time.
+    /// Each step is recorded before it takes effect, so this command may be stopped and started again at any time.
     /// A running service continues the rotation by itself. Exit code 3: still waiting; 4: Braze does not answer.
     Run {
         #[command(flatten)]

@@ -15,13 +15,12 @@ use super::{
     context::{Context, block_on},
     given,
     token_text::token_of,
-    user_argument::user_id,
 };
 use crate::{
     app::{Ambient, Services},
     clock::{Clock, SystemClock},
     domain::{
-        ids::AppName,
+        ids::{AppName, UserId},
         verdict::{Against, ErrorCode, Finding, Unverified, examine},
     },
     operate::UnknownApp,
@@ -73,9 +72,12 @@ impl Token {
 }
 
 fn mint(context: &Context, app: &AppName, user: &str, ttl: Option<Duration>) -> anyhow::Result<ExitCode> {
-    let user = user_id(user)?;
     let settings = context.settings(&[])?;
-    UnknownApp::check(app, settings.policies().keys())?;
+    let policies = settings.policies();
+    UnknownApp::check(app, policies.keys())?;
+    // By the app's own rules: the service would refuse the id too.
+    let rules = policies.get(app).map(|policy| policy.user_ids()).unwrap_or_default();
+    let user = UserId::parse(user, rules).map_err(|bad| anyhow::anyhow!("the user id {bad}"))?;
     let (token, expires) = block_on(async {
         let services = Services::open_read_only(&settings, Ambient::system()).await?;
         Ok(services.tokens(&settings).await?.mint(app, user, ttl).await?)

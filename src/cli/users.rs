@@ -71,7 +71,7 @@ pub(super) struct Whose {
     /// Id of a single session
     #[arg(long)]
     session: Option<SessionId>,
-    /// Sessions of every user; this cannot be undone, so that it asks first
+    /// Sessions of every user; this cannot be undone, so it asks first
     #[arg(long)]
     everyone: bool,
 }
@@ -130,7 +130,7 @@ fn revoke(context: &Context, what: &Revoke) -> anyhow::Result<()> {
 fn everyone_text(live: u64, app: Option<&AppName>) -> String {
     let scope = app.map_or_else(|| "all apps".to_owned(), |app| format!("app {app}"));
     format!(
-        "Every session of {scope} is ended, {live} of them live: their refresh tokens are refused at once, and these \
+        "Every session of {scope} will end, {live} of them live: their refresh tokens will be refused at once, and these \
          users must log in again. Tokens that were issued are valid at Braze until their exp.\nThis cannot be undone."
     )
 }

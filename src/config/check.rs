@@ -53,7 +53,7 @@ fn server(sections: &Sections, notes: &mut Notes<'_>) {
         notes.at("server.ops_listen", "is the same as listen: operators' routes need an address of their own");
     }
     if server.keep_alive < MIN_KEEP_ALIVE {
-        notes.at("server.keep_alive", "at least \"1s\"; it must be above the proxy's own, \"75s\" suits most");
+        notes.at("server.keep_alive", "must be at least \"1s\", and above the proxy's own time: \"75s\" suits most");
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) fn server_warnings(sections: &Sections) -> Vec<String> {
     };
     let warning = |network: &IpNet| {
         format!(
-            "server.trusted_proxies: {network} trusts everybody, so that each client can choose the address that its limits count: list the proxies' own networks, e.g. [\"10.0.0.0/8\"]"
+            "server.trusted_proxies: {network} trusts everybody, so each client can choose the address that its limits count: list the proxies' own networks, e.g. [\"10.0.0.0/8\"]"
         )
     };
     sections.server.trusted_proxies.iter().filter(is_too_wide).map(warning).collect()
@@ -73,7 +73,7 @@ pub(super) fn server_warnings(sections: &Sections) -> Vec<String> {
 
 fn clock(sections: &Sections, notes: &mut Notes<'_>) {
     if sections.clock.patience < MIN_PATIENCE {
-        notes.at("clock.patience", "at least \"1m\": a shorter time would trust any step of the clock");
+        notes.at("clock.patience", "must be at least \"1m\": a shorter time would trust any step of the clock");
     }
 }
 
@@ -90,7 +90,7 @@ fn custody(sections: &Sections, notes: &mut Notes<'_>) {
     if sections.custody.threads.is_some_and(|threads| threads.get() > MAX_THREADS) {
         notes.at(
             "custody.threads",
-            format_args!("at most {MAX_THREADS}, like 2; without it there is one for each processor"),
+            format_args!("must be at most {MAX_THREADS}: write it like 2; without the setting there is one thread for each processor"),
         );
     }
 }

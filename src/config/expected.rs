@@ -75,7 +75,7 @@ pub(super) fn mistake(general: &str, value: &Value) -> ValueErrors {
     let kind = sample.as_ref().map_or(Kind::Text, kind_of);
     let example = sample.as_ref().map_or_else(String::new, |sample| format!(", like {}", example(kind, sample)));
     if may_be_secret(general) {
-        let text = format!("does not fit: {}{example}", described(kind));
+        let text = format!("must be {}{example}", described(kind));
         return ValueErrors { texts: vec![text], rest: None };
     }
     let found = match (kind, value) {
@@ -153,7 +153,16 @@ fn error(kind: Kind, value: &Value, sample: Option<&Sample>) -> Option<String> {
             format!("{found} has no quotes: write \"{found}\"")
         }
         (Kind::Span, Value::Integer(number)) => {
-            format!("{found} has no unit: write it like \"{number}s\" or \"{number}m\" (units ms, s, m, h, d)")
+            // The unit of the example is meant most probably, where it is an unusual one.
+            let units = if example.contains("ms") {
+                ["ms", "s"]
+            } else if example.contains('d') {
+                ["d", "s"]
+            } else {
+                ["s", "m"]
+            };
+            let [first, second] = units.map(|unit| format!("\"{number}{unit}\""));
+            format!("{found} has no unit: write it like {first} or {second} (units ms, s, m, h, d)")
         }
         (Kind::Span, Value::String(text)) => parse_duration(text).err()?.to_string(),
         (Kind::RingName, Value::String(text)) => text.parse::<RingName>().err()?.to_string(),

@@ -205,7 +205,7 @@ impl Settings {
                 self.apps_of(ring).filter(|(_, policy)| !policy.claims.iss).map(|(app, _)| app.as_str()).collect();
             if apps.len() > 1 {
                 warnings.push(format!(
-                    "apps {} share ring {ring}, so that a token of one is good on the others: set `isolate_apps = true` in [rings.{ring}], or give each app a ring of its own",
+                    "apps {} share ring {ring}, so a token of one is good on the others: set `isolate_apps = true` in [rings.{ring}], or give each app a ring of its own",
                     apps.join(", ")
                 ));
             }

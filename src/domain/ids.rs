@@ -103,7 +103,7 @@ pub enum BadUserId {
     #[error("has {bytes} bytes, the limit of this app is {max}")]
     TooLong { bytes: usize, max: usize },
     /// White space at an end: a program that trims the id makes it the id of another user.
-    #[error("starts or ends with white space: trim it on both sides, here and in changeUser")]
+    #[error("starts or ends with white space: remove that, here and in changeUser alike")]
     EdgeWhitespace,
     /// Control character (C0, C1 or DEL).
     #[error("has the control character U+{:04X}", *.0 as u32)]

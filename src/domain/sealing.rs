@@ -102,7 +102,7 @@ pub enum BadSealingSecret {
     #[error("version {version} is one byte repeated, not a secret; make one with `openssl rand -hex 32`")]
     Guessable { version: u32 },
     /// Version with two entries.
-    #[error("version {version} is there twice: give a new secret the next version")]
+    #[error("version {version} is given twice: give a new secret the next version")]
     Twice { version: u32 },
 }
 

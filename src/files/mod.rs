@@ -4,7 +4,7 @@
 //! The rule. The owner is root or the user of the service. Permissions of a group count only where it is root's or one
 //! of the service's own groups, so that Kubernetes' `fsGroup` works. Nobody else may write. A secret is read by nobody
 //! else either, except on a read-only mount with `secrets.allow_world_readable` (Docker's secrets are 0444). An access
-//! control list is judged entry by entry, because systemd's credentials have one. `docs/operator.md` has the table.
+//! control list is judged entry by entry, because systemd's credentials have one. `docs/deploy.md` has the table.
 
 mod acl;
 mod attributes;

@@ -49,7 +49,7 @@ pub(super) fn faults<B: RequestBody>(bytes: &[u8]) -> Vec<FieldError> {
         *times += 1;
         let message = match *times {
             1 => fault::<B>(&schema, name, value.get(), &absent)?,
-            2 => "is there twice".to_owned(),
+            2 => "is given twice".to_owned(),
             _ => return None,
         };
         Some(FieldError::new(name, message))

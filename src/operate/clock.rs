@@ -85,7 +85,7 @@ fn difference(now: UnixMillis, other: &str, time: UnixMillis) -> Option<Check> {
 
 fn accepted(acceptance: &ClockAcceptance) -> Check {
     let ClockAcceptance { floor, before, actor } = acceptance;
-    let before = before.map_or_else(|| "none".to_owned(), |before| before.to_string());
-    let text = format!("{actor} accepted {} as the time; the latest time on record was {before}", floor.time);
+    let before = before.map_or_else(|| "no time was on record".to_owned(), |before| format!("on record was {before}"));
+    let text = format!("{actor} accepted {} as the time; before, {before}", floor.time);
     Check::new("clock acceptance", Health::Ok, text)
 }

@@ -99,7 +99,7 @@ impl Operator {
                     Some(Check::new(what.clone(), Health::Ok, text))
                 }
                 KeySource::Recorded { app, .. } => {
-                    let text = "has no workspace, so that Braze was not asked; `countersign braze keys list` shows what is on record";
+                    let text = "has no workspace, so Braze was not asked; `countersign braze keys list` shows what is on record";
                     Some(Check::new(what.clone(), Health::Ok, format!("app {app} {text}")))
                 }
                 KeySource::Listed { .. } | KeySource::Silent { .. } => None,

@@ -24,7 +24,7 @@ pub enum RotateError {
     ProvenByList(AppName),
     /// Braze's lists prove the keys of every app of the ring.
     #[error(
-        "every app of ring {0} has a workspace, so that Braze's lists prove what they hold: there is nothing to confirm by hand"
+        "every app of ring {0} has a workspace, so Braze's lists prove what they hold: there is nothing to confirm by hand"
     )]
     NothingByHand(RingName),
     /// The app does not use the ring.

@@ -1,4 +1,4 @@
-"""Follows the operator guide's commands for systemd and for containers as a new user would, as root. The namespaces that
+"""Follows the commands of docs/deploy.md for systemd and for containers as a new user would, as root. The namespaces that
 tests/run.sh starts it in keep its mounts and ports to itself.
 
 What a test cannot do is replaced: where no systemd runs, the unit's command is started as the unit says; where no container
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from blocks import ROOT, blocks
 
-GUIDE = "docs/operator.md"
+GUIDE = "docs/deploy.md"
 
 
 def commands(word):

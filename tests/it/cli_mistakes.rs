@@ -162,11 +162,17 @@ fn what_cannot_be_undone_asks_and_says_what_happens() {
     let compromise = &["keys", "compromise", &kid][..];
     let everyone = &["users", "revoke", "--everyone"][..];
     let all = &["users", "revoke", "--everyone", "--app", "web"][..];
-    let no_key = ["NO KEY IS READY", "503, until somebody has added a new key at Braze for web", "until then: 0."];
+    let no_key = [
+        "will be stopped for good",
+        "for web by you, in the dashboard",
+        "NO KEY IS READY",
+        "503, until somebody has added a new key at Braze for web",
+        "until then: 0.",
+    ];
     for (command, texts) in [
         (compromise, &no_key[..]),
-        (everyone, &["Every session of all apps is ended, 0 of them live", "must log in again"]),
-        (all, &["Every session of app web is ended"]),
+        (everyone, &["Every session of all apps will end, 0 of them live", "must log in again"]),
+        (all, &["Every session of app web will end"]),
     ] {
         let (code, out, err) = run(command, path);
         assert_eq!((code, out.as_str()), (2, ""), "{command:?}: {err}");
@@ -302,6 +308,18 @@ fn a_token_is_inspected_as_people_have_it() {
 }
 
 #[test]
+fn a_token_by_hand_obeys_the_apps_rules_for_user_ids() {
+    let (folder, _) = init();
+    let path = folder.path();
+    let mint = |user: &str| run(&["token", "mint", "--app", "web", "--user", user], path);
+    let (code, out, err) = mint("a\u{200d}b");
+    assert!(code == 1 && out.is_empty() && err.contains("set allow_invisible_characters = true on the app"), "{err}");
+    let (code, out, err) = mint(&"u".repeat(513));
+    assert!(code == 1 && out.is_empty() && err.contains("512"), "{err}");
+    assert_eq!(mint(&"u".repeat(512)).0, 0);
+}
+
+#[test]
 fn the_fitting_one_of_several_keys_in_a_file_is_found() {
     let (folder, _) = init();
     let path = folder.path();
@@ -326,6 +344,7 @@ fn wrong_usage_is_json_for_programs() {
     let folder = tempfile::tempdir().unwrap();
     for (command, text) in [
         (&["--json", "frobnicate"][..], "frobnicate"),
+        (&["keys", "shw", "--json"], "'shw'; tip: a similar subcommand exists: 'show'"),
         (&["keys", "confirm", "--json"], "--fingerprint"),
         (&["users", "revoke", "u-1", "--session", "zz", "--json"], "not a session id"),
         (&["keys", "--json"], "subcommand"),

@@ -149,13 +149,13 @@ idle = "1s"
     let mistakes = load(folder.path(), &environment, &[]).err().unwrap().to_string();
     let expected = [
         "countersign.toml:3:1: server.listen: 0.0.0.0:8080 can be reached",
-        "environment COUNTERSIGN_SERVER__KEEP_ALIVE: server.keep_alive: at least \"1s\"",
+        "environment COUNTERSIGN_SERVER__KEEP_ALIVE: server.keep_alive: must be at least \"1s\"",
         "environment COUNTERSIGN_SERVER__FORWARDED_HEADER: server.forwarded_header: \"via\" is neither \"x-forwarded-for\" nor \"forwarded\"",
         "countersign.toml:4:1: server.max_connections:",
         "countersign.toml:5:1: server.trusted_proxies: \"nowhere\" is neither",
         "countersign.toml:7:1: store.path: is a URL",
         "countersign.toml:8:1: there is no setting store.colour",
-        "countersign.toml:10:1: custody.threads: at most 1024",
+        "countersign.toml:10:1: custody.threads: must be at most 1024",
         "countersign.toml:14:1: apps.web.lifetime: must be",
         "countersign.toml:15:1: there is no setting apps.web.lifetme; did you mean apps.<name>.lifetime?",
         "countersign.toml:16:1: apps.web.max_user_id_bytes: Braze takes at most 997",
@@ -182,7 +182,7 @@ fn patience_with_a_clock_is_a_minute_at_least() {
     let folder = folder("[apps.web]\n");
     let of = |patience| [("COUNTERSIGN_CLOCK__PATIENCE", patience)];
     let refused = load(folder.path(), &of("59s"), &[]).err().unwrap().to_string();
-    assert!(refused.contains("clock.patience: at least \"1m\""), "{refused}");
+    assert!(refused.contains("clock.patience: must be at least \"1m\""), "{refused}");
     assert!(load(folder.path(), &of("1m"), &[]).is_ok());
 }
 
@@ -202,7 +202,7 @@ fn secret_files_are_looked_at_closely() {
     assert!(shown.contains("entry 1") && !shown.contains("canary"), "{shown}");
     for secret in ["[custody]\npassphrase = 987654321\n", "[sealing]\nsecret = 987654321\n"] {
         let told = load(folder(&format!("[apps.web]\n{secret}")).path(), &[], &[]).err().unwrap().to_string();
-        assert!(told.contains("does not fit") && !told.contains("987654321"), "{told}");
+        assert!(told.contains("must be text in quotes") && !told.contains("987654321"), "{told}");
     }
     let pasted = format!("1:{}", "0123456789abcdef".repeat(4));
     for config in [

@@ -91,6 +91,21 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     ("server", "drain = 20", "server.drain: 20 has no unit: write it like \"20s\" or \"20m\" (units ms, s, m, h, d)"),
     ("server", "drain = true", "server.drain: true is not a span of time in quotes: write it like \"20s\""),
+    (
+        "server",
+        "keep_alive = \"10ms\"",
+        "server.keep_alive: must be at least \"1s\", and above the proxy's own time: \"75s\" suits most",
+    ),
+    (
+        "server",
+        "forwarded_header = \"via\"",
+        "server.forwarded_header: \"via\" is neither \"x-forwarded-for\" nor \"forwarded\"",
+    ),
+    (
+        "clock",
+        "patience = \"5s\"",
+        "clock.patience: must be at least \"1m\": a shorter time would trust any step of the clock",
+    ),
     ("server", "lisen = \"x\"", "there is no setting server.lisen; did you mean server.listen?"),
     ("store", "path = 5", "store.path: 5 has no quotes: write \"5\""),
     ("store", "path = [\"x\"]", "store.path: [\"x\"] is not text in quotes: write it like \"countersign.db\""),
@@ -104,18 +119,22 @@ const WRONG: &[(&str, &str, &str)] = &[
         "max_sessions_per_user = \"fifty\"",
         "store.max_sessions_per_user: \"fifty\" is not a whole number of 1 or more: write it like 50",
     ),
-    ("sealing", "secret_file = 5", "sealing.secret_file: does not fit: text in quotes, like \"sealing.secret\""),
-    ("sealing", "secret = 5", "sealing.secret: does not fit: text in quotes"),
-    ("custody", "passphrase = 987654321", "custody.passphrase: does not fit: text in quotes"),
-    ("custody", "dir = 5", "custody.dir: does not fit: text in quotes, like \"keys\""),
+    ("sealing", "secret_file = 5", "sealing.secret_file: must be text in quotes, like \"sealing.secret\""),
+    ("sealing", "secret = 5", "sealing.secret: must be text in quotes"),
+    ("custody", "passphrase = 987654321", "custody.passphrase: must be text in quotes"),
+    ("custody", "dir = 5", "custody.dir: must be text in quotes, like \"keys\""),
     ("custody", "threads = \"all\"", "custody.threads: \"all\" is not a whole number of 1 or more: write it like 2"),
-    ("custody", "threads = 1025", "custody.threads: at most 1024, like 2; without it there is one for each processor"),
+    (
+        "custody",
+        "threads = 1025",
+        "custody.threads: must be at most 1024: write it like 2; without the setting there is one thread for each processor",
+    ),
     ("custody", "batch = \"on\"", "custody.batch: \"on\" is neither \"auto\" nor \"off\"; did you mean \"off\"?"),
     ("custody", "batch = true", "custody.batch: true is neither \"auto\" nor \"off\""),
     (
         "custody",
         "max_wait = 30",
-        "custody.max_wait: 30 has no unit: write it like \"30s\" or \"30m\" (units ms, s, m, h, d)",
+        "custody.max_wait: 30 has no unit: write it like \"30ms\" or \"30s\" (units ms, s, m, h, d)",
     ),
     (
         "limits",
@@ -209,7 +228,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "rings.main.rotation",
         "every = 90",
-        "rings.main.rotation.every: 90 has no unit: write it like \"90s\" or \"90m\" (units ms, s, m, h, d)",
+        "rings.main.rotation.every: 90 has no unit: write it like \"90d\" or \"90s\" (units ms, s, m, h, d)",
     ),
     (
         "rings.main.rotation",
@@ -255,7 +274,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "apps.web.refresh",
         "idle = 30",
-        "apps.web.refresh.idle: 30 has no unit: write it like \"30s\" or \"30m\" (units ms, s, m, h, d)",
+        "apps.web.refresh.idle: 30 has no unit: write it like \"30d\" or \"30s\" (units ms, s, m, h, d)",
     ),
     (
         "apps.\"a.b\"",
@@ -265,14 +284,14 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "braze.main",
         "rest_url = 5",
-        "braze.main.rest_url: does not fit: text in quotes, like \"https://rest.iad-01.braze.com\"",
+        "braze.main.rest_url: must be text in quotes, like \"https://rest.iad-01.braze.com\"",
     ),
     (
         "braze.main",
         "rest_url = \"rest.iad-01.braze.com\"",
         "braze.main.rest_url: must be like \"https://rest.iad-01.braze.com\"",
     ),
-    ("braze.main", "api_key = 5", "braze.main.api_key: does not fit: text in quotes"),
+    ("braze.main", "api_key = 5", "braze.main.api_key: must be text in quotes"),
     (
         "apps.web.refresh",
         "idle = \"1s\"",

@@ -140,7 +140,8 @@ const LANGUAGES: &[(&str, &[&str])] = &[
     ("docs/clients/ios.md", &["swift"]),
     ("docs/clients/react-native.md", &["ts"]),
     ("docs/clients/web.md", &["js"]),
-    ("docs/operator.md", &["console", "ini", "nginx"]),
+    ("docs/deploy.md", &["console", "ini", "nginx"]),
+    ("docs/operator.md", &["console"]),
     ("docs/performance.md", &["console"]),
     ("docs/sandbox.md", &["console", "js"]),
     ("docs/testing.md", &["console"]),
@@ -205,6 +206,18 @@ fn stages_that_documents_name_exist() {
             );
         }
     }
+    // docs/testing.md has every stage in a row of a table, in their order.
+    let testing = document("docs/testing.md");
+    let rows = testing.lines().filter_map(|row| row.strip_prefix("| `")?.split(" | ").next());
+    let described: Vec<&str> =
+        rows.flat_map(|cell| cell.split("`, `")).map(|name| name.trim_end_matches('`')).collect();
+    let listed = ["STAGES=(", "NIGHTLY=("].map(|list| {
+        let scripts = document("tests/stages.sh");
+        scripts.split(list).nth(1).unwrap().split(')').next().unwrap().to_owned()
+    });
+    let listed = listed.join(" ");
+    let listed: Vec<&str> = listed.split_whitespace().collect();
+    assert_eq!(described.get(..listed.len()), Some(&listed[..]), "docs/testing.md");
     for (words, by) in ELSEWHERE {
         for stage in by.split("stage ").skip(1).filter_map(|behind| behind.split([',', ':', ' ']).next()) {
             assert!(exists(stage), "{words}: {by}");
@@ -297,12 +310,12 @@ async fn the_refresh_of_the_guide(service: &Service, answer: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_installation_by_the_commands_of_the_operator_guide() {
+async fn an_installation_by_the_commands_of_the_guides() {
     let folder = tempfile::tempdir().unwrap();
     let passphrase = folder.path().join("passphrase");
     fs::write(&passphrase, "a passphrase of the test\n").unwrap();
     fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
-    let steps = commands_with("docs/operator.md", "init --passphrase-file");
+    let steps = commands_with("docs/deploy.md", "init --passphrase-file");
     let [before @ .., last] = &steps[..] else { panic!("no commands") };
     assert_eq!(last, "countersign serve");
     let said = succeed(&before.join(" && "), folder.path()).await;

@@ -348,6 +348,14 @@ fn an_init_that_fails_leaves_nothing_and_can_be_repeated() {
     left.sort();
     assert_eq!(left, ["keys", "notes"]);
     run_json(&["init", "--dir", "a/b"], path);
+    // A folder that is refused is named by its path, also where it is the current one.
+    let open = path.join("open");
+    fs::create_dir(&open).unwrap();
+    set_mode(&open, 0o777);
+    let (code, _, err) = run(&["init"], &open);
+    let folder = fs::canonicalize(&open).unwrap();
+    assert!(code == 1 && err.contains(&format!("chmod go-w {}", folder.display())), "{err}");
+    assert_eq!(names(&open), [""; 0]);
 }
 
 #[test]

@@ -72,7 +72,7 @@ const MEMBERS: &[Row] = &[
     (
         GENERATE,
         r#"{"app":"web","user_id":"u","userId":"u","user_id":"v"}"#,
-        &[("userId", "is not a member of this request"), ("user_id", "is there twice")],
+        &[("userId", "is not a member of this request"), ("user_id", "is given twice")],
     ),
     // Types and values.
     (GENERATE, r#"{"app":"web","user_id":null}"#, &[("user_id", "must be a string, such as \"u-1\"")]),
@@ -103,7 +103,7 @@ const MEMBERS: &[Row] = &[
         GENERATE,
         r#"{"app":"web","user_id":" u","ttl":59}"#,
         &[
-            ("user_id", "starts or ends with white space: trim it on both sides, here and in changeUser"),
+            ("user_id", "starts or ends with white space: remove that, here and in changeUser alike"),
             ("ttl", "must be at least 60 s"),
         ],
     ),

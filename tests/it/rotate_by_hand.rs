@@ -41,7 +41,7 @@ async fn without_a_workspace_commands_say_what_is_known_from_whom_and_since_when
 
     let (code, diff) = command(&["braze", "keys", "diff"], path).await;
     assert_eq!(code, 0, "{diff}");
-    assert!(diff.contains("App ios has no workspace, so that Braze was not asked about it. No key is on"), "{diff}");
+    assert!(diff.contains("App ios has no workspace, so Braze was not asked about it. No key is on"), "{diff}");
     assert!(!diff.contains("should"), "nobody knows what Braze lists: {diff}");
     let (code, plan) = command(&["rotate", "plan"], path).await;
     assert_eq!(code, 0, "{plan}");
@@ -57,7 +57,7 @@ async fn without_a_workspace_commands_say_what_is_known_from_whom_and_since_when
     assert!(!plan.contains("list") && !plan.contains("_v7"), "{plan}");
 
     let (_, applied) = command(&["braze", "keys", "apply"], path).await;
-    assert!(applied.contains("App web has no workspace, so that nothing was changed for it at Braze"), "{applied}");
+    assert!(applied.contains("App web has no workspace, so nothing was changed for it at Braze"), "{applied}");
     let key = run_json(&["keys", "public"], path);
     let (kid, public) = (key["kid"].as_str().unwrap(), key["public_key"].as_str().unwrap());
     let fingerprint = Spki::from_pem(public).unwrap().fingerprint();
@@ -75,7 +75,7 @@ async fn without_a_workspace_commands_say_what_is_known_from_whom_and_since_when
     let rows = run_json(&["braze", "keys", "list"], path);
     assert_eq!((&rows[1]["is"], &rows[1]["since"]), (&json!("recorded"), &recorded["since"]), "{rows}");
     let (_, doctor) = command(&["doctor"], path).await;
-    assert!(doctor.contains("app web has no workspace, so that Braze was not asked"), "{doctor}");
+    assert!(doctor.contains("app web has no workspace, so Braze was not asked"), "{doctor}");
 
     // A second attestation does not make the first one younger.
     run_json(&["keys", "confirm", kid, "--fingerprint", &fingerprint.to_string()], path);

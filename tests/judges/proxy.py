@@ -67,10 +67,10 @@ http {{
 
 
 def guide(one, other, listen):
-    """The block of the operator guide, with these ports in place of its addresses."""
-    text = pathlib.Path("docs/operator.md").read_text()
+    """The block of docs/deploy.md, with these ports in place of its addresses."""
+    text = pathlib.Path("docs/deploy.md").read_text()
     block = text.split("```nginx\n", 1)[1].split("```", 1)[0]
-    for address, here in (("192.0.2.10:8080", f"127.0.0.1:{one}"), ("192.0.2.11:8080", f"127.0.0.1:{other}")):
+    for address, here in (("192.0.2.10:8080", f"127.0.0.1:{one}"), ("192.0.2.10:8081", f"127.0.0.1:{other}")):
         assert address in block
         block = block.replace(address, here)
     return block.replace("server {", f"server {{\n    listen 127.0.0.1:{listen};", 1)

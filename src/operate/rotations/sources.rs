@@ -79,7 +79,7 @@ impl std::fmt::Display for KeySource {
             Self::Listed { app, at } => write!(f, "App {app}: Braze's list of {at}."),
             Self::Silent { app, why } => write!(f, "App {app}: Braze gave no list: {why}."),
             Self::Recorded { app, keys } => {
-                write!(f, "App {app} has no workspace, so that Braze was not asked about it. ")?;
+                write!(f, "App {app} has no workspace, so Braze was not asked about it. ")?;
                 if keys.is_empty() {
                     return f.write_str("No key is on record there.");
                 }
