@@ -18,8 +18,8 @@ use crate::{
 /// Declare a key compromised: stop it at once, because somebody else may have it
 ///
 /// Every node stops signing with it within 2 s. A published key takes over in the same moment; without one, a new
-/// key is published as fast as possible. The key is deleted at Braze, which ends its tokens, and its private half
-/// is destroyed. This cannot be undone, so that it asks first.
+/// key is published as fast as possible. The key is deleted at Braze, which ends its tokens (in the dashboard, by you,
+/// for apps without a workspace), and its private half is destroyed. This cannot be undone, so that it asks first.
 #[derive(Args)]
 pub(super) struct Compromise {
     /// Id of the key, or at least 8 characters of its beginning
@@ -74,20 +74,33 @@ fn forecast_text(forecast: &CompromiseForecast, key: &KeyRecord) -> String {
         None => "No token of it is alive.".to_owned(),
     };
     format!(
-        "Key {kid} ({}, ring {ring}) is stopped for good and deleted at Braze, and its private half is destroyed.\n\
+        "Key {kid} ({}, ring {ring}) is stopped for good, and its private half is destroyed. {}\n\
          {signing}\n{tokens}\nThis cannot be undone.",
-        key.state.as_str()
+        key.state.as_str(),
+        deletion(&forecast.by_hand)
     )
+}
+
+/// Says who deletes the key at Braze.
+fn deletion(by_hand: &[AppName]) -> String {
+    match by_hand {
+        [] => "It is deleted at Braze.".to_owned(),
+        apps => format!("For {} it is not deleted at Braze: delete it in the dashboard at once.", names(apps)),
+    }
 }
 
 fn until_next_key(by_hand: &[AppName]) -> String {
     match by_hand {
         [] => "Braze lists a new key, which is published at once".to_owned(),
         apps => {
-            let apps: Vec<&str> = apps.iter().map(AppName::as_str).collect();
-            format!("somebody has added a new key at Braze for {} and confirmed it (`keys confirm`)", apps.join(", "))
+            format!("somebody has added a new key at Braze for {} and confirmed it (`keys confirm`)", names(apps))
         }
     }
+}
+
+/// Lists the names of apps.
+pub(super) fn names(apps: &[AppName]) -> String {
+    apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Describes the tokens that are rejected, and when clients recover.

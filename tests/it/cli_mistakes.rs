@@ -162,7 +162,12 @@ fn what_cannot_be_undone_asks_and_says_what_happens() {
     let compromise = &["keys", "compromise", &kid][..];
     let everyone = &["users", "revoke", "--everyone"][..];
     let all = &["users", "revoke", "--everyone", "--app", "web"][..];
-    let no_key = ["NO KEY IS READY", "503, until somebody has added a new key at Braze for web", "until then: 0."];
+    let no_key = [
+        "For web it is not deleted at Braze: delete it in the dashboard",
+        "NO KEY IS READY",
+        "503, until somebody has added a new key at Braze for web",
+        "until then: 0.",
+    ];
     for (command, texts) in [
         (compromise, &no_key[..]),
         (everyone, &["Every session of all apps is ended, 0 of them live", "must log in again"]),
