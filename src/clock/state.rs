@@ -128,6 +128,11 @@ impl ClockState {
         false
     }
 
+    /// Trusts the offset that another process of this boot trusted, instead of the first reading.
+    pub(super) fn recall(&mut self, trusted: Reading) {
+        self.anchor = Some(Anchor::new(trusted));
+    }
+
     /// Replaces the floor; the argument is [`ClockFloor::offset`](super::ClockFloor).
     pub(super) fn set_floor(&mut self, offset: i64) {
         self.floor = Some(offset);

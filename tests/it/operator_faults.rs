@@ -1,11 +1,12 @@
 //! Commands at the worst moment: a clock that is stopped, files that are none, folders of somebody else. Each does what it
 //! promises, or says what is wrong and with what.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
+use countersign::clock::{Clock, SystemClock};
 use rusqlite::Connection;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     cli::init,
@@ -16,11 +17,9 @@ use crate::{
 fn a_key_of_an_untouched_ring_is_stopped_also_while_the_clock_is() {
     let (folder, _) = init(&[]);
     let path = folder.path();
-    // A day ahead of this machine's clock, which is therefore behind it.
+    // This machine's clock is far behind it.
     let floor = json!({ "time": 9_999_999_999_999_i64, "wall": 9_999_999_999_999_i64, "boot_ms": 0, "boot_id": null });
-    let store = Connection::open(path.join("countersign.db")).unwrap();
-    store.execute("INSERT INTO meta (name, value) VALUES ('clock_floor', ?1)", [floor.to_string()]).unwrap();
-    drop(store);
+    set_floor(path, &floor);
     let (code, _, err) = run(&["rotate", "run", "--yes"], path);
     assert!(code == 1 && err.contains("is not trusted since"), "{err}");
     let kid = run_json(&["keys", "list"], path)[0]["kid"].as_str().unwrap().to_owned();
@@ -32,6 +31,33 @@ fn a_key_of_an_untouched_ring_is_stopped_also_while_the_clock_is() {
     run_json(&["clock", "accept"], path);
     let (code, out, _) = run(&["rotate", "run", "--yes"], path);
     assert!(code == 3 && out.contains("delete key"), "the app is known to hold the key: {out}");
+}
+
+#[test]
+fn a_command_goes_by_no_time_by_which_the_service_does_not() {
+    let (folder, _) = init(&[]);
+    let path = folder.path();
+    // The last heartbeat, as of now, of a service whose machine was then set forward by 2 h 30 min.
+    let (wall, boot) = (SystemClock.now().0 - 9_000_000, SystemClock.since_boot().as_millis());
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let floor =
+        json!({ "time": wall, "wall": wall, "boot_ms": u64::try_from(boot).unwrap(), "boot_id": boot_id.trim() });
+    set_floor(path, &floor);
+    for command in [&["rotate", "run", "--yes"][..], &["rotate", "plan"], &["users", "revoke", "--everyone", "--yes"]] {
+        let (code, _, err) = run(command, path);
+        assert!(code == 1 && err.contains("the wall clock was set forward by 2h"), "{command:?}: {err}");
+    }
+    let (code, out, _) = run(&["doctor"], path);
+    assert!(code == 1 && out.contains("WRONG    clock: the clock says"), "{out}");
+    assert_eq!(run_json(&["keys", "list"], path).as_array().unwrap().len(), 1, "nothing was made");
+    run_json(&["clock", "accept"], path);
+    assert_eq!(run(&["rotate", "run", "--yes"], path).0, 3);
+}
+
+/// Replaces the store's latest time.
+fn set_floor(folder: &Path, floor: &Value) {
+    let store = Connection::open(folder.join("countersign.db")).unwrap();
+    store.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('clock_floor', ?1)", [floor.to_string()]).unwrap();
 }
 
 #[test]
