@@ -80,6 +80,24 @@ impl Services {
         Self::of(store, settings, ambient, metrics).await
     }
 
+    /// Opens them as [`Self::open`] does, for a command: a clock that was set forward since the last heartbeat of a service
+    /// on this machine is stopped. A command must not judge by a time by which no service does.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_for_command(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
+        let services = Self::open(settings, ambient).await?;
+        services.recall_clock().await?;
+        Ok(services)
+    }
+
+    async fn recall_clock(&self) -> Result<(), StoreError> {
+        if let Some(floor) = self.store.clock_record().await?.floor {
+            self.clock.recall(&floor);
+        }
+        Ok(())
+    }
+
     /// Creates a store, and opens it with the custody: for a new installation, or for one whose store is gone for good.
     ///
     /// # Errors
@@ -110,7 +128,7 @@ impl Services {
         Self::assemble(store, custodian, user_hash, ambient, clock, metrics)
     }
 
-    /// Opens store and custody to read: nothing is migrated, and a write to the store fails.
+    /// Opens store and custody to read, for a command: nothing is migrated, and a write to the store fails.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -121,7 +139,9 @@ impl Services {
         let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
         installation::compare(&*store, &*custodian).await?;
         let clock = guarded_clock(settings, &ambient, &*store).await?;
-        Self::assemble(store, custodian, user_hash, ambient, clock, metrics)
+        let services = Self::assemble(store, custodian, user_hash, ambient, clock, metrics)?;
+        services.recall_clock().await?;
+        Ok(services)
     }
 
     fn assemble(

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -93,7 +94,10 @@ fn create(
     let (key, record) =
         context.with_operator(async |operator, _| Ok(operator.clients().create(client, apps, expires).await?))?;
     let shown = key.reveal();
-    context.output.answer(&ClientEntry::of(&record, Some(&shown)), &*shown)?;
+    context.output.answer(&ClientEntry::of(&record, Some(&shown)), &*shown).with_context(|| {
+        let (program, id) = (context.program(), &record.id);
+        format!("nobody has seen the new API key {id}: `{program} clients revoke {id}` revokes it")
+    })?;
     context.output.remark(
         "This is the only time the key is shown: put it into the backend's secrets now.\n\
          Running servers accept it within 2 s; until then they answer 401.",

@@ -83,17 +83,17 @@ fn forecast_text(forecast: &CompromiseForecast, key: &KeyRecord) -> String {
 
 /// Returns a remark about the apps whose keys only people can delete.
 fn by_whom(by_hand: &[AppName]) -> String {
-    if by_hand.is_empty() { String::new() } else { format!(" (for {} by you, in the dashboard)", listed(by_hand)) }
+    if by_hand.is_empty() { String::new() } else { format!(" (for {} by you, in the dashboard)", names(by_hand)) }
 }
 
 fn until_next_key(by_hand: &[AppName]) -> String {
     if by_hand.is_empty() {
         return "Braze lists a new key, which is published at once".to_owned();
     }
-    format!("somebody has added a new key at Braze for {} and confirmed it (`keys confirm`)", listed(by_hand))
+    format!("somebody has added a new key at Braze for {} and confirmed it (`keys confirm`)", names(by_hand))
 }
 
-fn listed(apps: &[AppName]) -> String {
+pub(super) fn names(apps: &[AppName]) -> String {
     let apps: Vec<&str> = apps.iter().map(AppName::as_str).collect();
     apps.join(", ")
 }

@@ -104,7 +104,7 @@ impl Context {
     {
         let settings = self.settings(&[])?;
         block_on(async {
-            let services = Services::open(&settings, Ambient::system()).await?;
+            let services = Services::open_for_command(&settings, Ambient::system()).await?;
             work(services.operator(&settings)?, settings).await
         })
     }

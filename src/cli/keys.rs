@@ -5,7 +5,13 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use super::{compromise::Compromise, context::Context, given, output::table, rotate::rotations};
+use super::{
+    compromise::{Compromise, names},
+    context::Context,
+    given,
+    output::table,
+    rotate::rotations,
+};
 use crate::domain::{
     ids::{AppName, RingName},
     key::{KeyRecord, KeyState},
@@ -209,8 +215,4 @@ fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyho
     })?;
     let text = format!("Key {} is on record as deleted at Braze for {}.", key.kid, names(&apps));
     context.output.answer(&serde_json::json!({ "key": key, "apps": apps }), text)
-}
-
-fn names(apps: &[AppName]) -> String {
-    apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ")
 }

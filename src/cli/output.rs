@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
@@ -32,7 +33,7 @@ impl Output {
         let mut text = if self.json { serde_json::to_string(value)? } else { text.to_string() };
         text.truncate(text.trim_end_matches('\n').len());
         text.push('\n');
-        Ok(to_stdout(text.as_bytes())?)
+        to_stdout(text.as_bytes()).context("the answer cannot be written to stdout")
     }
 
     /// Prints a remark on stderr for people; programs do not get it.

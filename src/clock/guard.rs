@@ -77,6 +77,15 @@ impl ClockGuard {
         self.state().set_floor(rebased.offset());
     }
 
+    /// Takes over the trust of the process that recorded the floor, if that was in this boot: a step forward since then
+    /// stops the clock. For a process that has no time of its own to compare with. The floor itself stops a step back.
+    pub fn recall(&self, floor: &ClockFloor) {
+        let reading = self.read();
+        if let Some(wall) = floor.expected_wall(reading, &self.boot_id).filter(|wall| *wall < reading.wall) {
+            self.state().recall(Reading { wall, ..reading });
+        }
+    }
+
     /// Compares the clock with independent ones; see [`ClockState::compare`].
     pub fn compare(&self, evidence: &Evidence) -> bool {
         let reading = self.read();

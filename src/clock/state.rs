@@ -99,6 +99,8 @@ impl ClockState {
     pub fn observe(&mut self, reading: Reading) {
         if let Some(stop) = &mut self.stop {
             stop.steady.observe(reading);
+            let stepped = self.anchor.map_or(0, |anchor| anchor.deviation(reading));
+            stop.reason.update(stepped);
         } else if let Some(reason) = self.fault(reading) {
             self.stop(reading, reason);
         } else {
@@ -124,6 +126,11 @@ impl ClockState {
         }
         self.stop(reading, StopReason::AgainstDatabase { by_ms });
         false
+    }
+
+    /// Trusts the offset that another process of this boot trusted, instead of the first reading.
+    pub(super) fn recall(&mut self, trusted: Reading) {
+        self.anchor = Some(Anchor::new(trusted));
     }
 
     /// Replaces the floor; the argument is [`ClockFloor::offset`](super::ClockFloor).
@@ -248,6 +255,16 @@ impl Evidence {
     /// Returns true where this node and others, together most of the running nodes, have the same time.
     fn majority_agrees(&self) -> bool {
         self.votes.agree > 0 && (self.votes.agree + 1) * 2 > self.votes.fresh + 1
+    }
+}
+
+impl StopReason {
+    /// Takes in the step as it is now: a clock may be set again while it is stopped.
+    fn update(&mut self, stepped: i64) {
+        match self {
+            Self::Stepped { by_ms } if stepped.saturating_abs() > millis(AGREEMENT) => *by_ms = stepped,
+            Self::Stepped { .. } | Self::BehindFloor { .. } | Self::AgainstDatabase { .. } => {}
+        }
     }
 }
 

@@ -122,6 +122,14 @@ fn a_step_stops_at_the_first_reading_after_it() {
 }
 
 #[test]
+fn a_stopped_clock_that_is_set_again_says_how_far_it_is_off_now() {
+    let mut machine = Machine::trusted();
+    assert_eq!(machine.set(2 * HOUR).stopped(), Some(StopReason::Stepped { by_ms: 2 * HOUR * 1000 }));
+    assert_eq!(machine.set(-4 * HOUR).stopped(), Some(StopReason::Stepped { by_ms: -2 * HOUR * 1000 }));
+    assert_eq!(machine.set(2 * HOUR - 30).stopped(), Some(StopReason::Stepped { by_ms: -30_000 }));
+}
+
+#[test]
 fn small_steps_add_up() {
     for seconds in [59, -59] {
         let mut machine = Machine::trusted();

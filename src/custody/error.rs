@@ -10,7 +10,10 @@ pub enum ImportError {
     #[error(transparent)]
     Unsupported(#[from] UnsupportedKey),
     /// The key is encrypted, and no passphrase was given.
-    #[error("the key is encrypted and there is no passphrase: give the one it was encrypted with")]
+    #[error(
+        "the key is encrypted and there is no passphrase: give the one it was encrypted with (`keys import --passphrase-file FILE`, \
+             or `custody.passphrase_file` for a key of the key folder)"
+    )]
     PassphraseMissing,
     /// The key is encrypted with another passphrase.
     #[error(

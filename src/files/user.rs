@@ -3,9 +3,13 @@
 use std::{io, path::Path, sync::OnceLock};
 
 use rustix::{
+    fs::Stat,
     process::{Gid, Uid, getegid, geteuid, getgroups, getuid},
     thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
+
+/// Group that owns nothing.
+const NOBODY: u32 = 65_534;
 
 /// User that this process had before [`User::assume`].
 static REPLACED: OnceLock<u32> = OnceLock::new();
@@ -37,7 +41,7 @@ impl User {
             rustix::fs::stat(path).ok()
         });
         match found {
-            Some(found) if found.st_uid != 0 => Self { uid: found.st_uid, groups: vec![found.st_gid] },
+            Some(found) if found.st_uid != 0 => Self { uid: found.st_uid, groups: vec![group(&found)] },
             _ => us,
         }
     }
@@ -87,6 +91,25 @@ impl User {
     }
 }
 
+/// Returns the group of the user who owns this: that of the file, but never root's, whose files the user may not open.
+fn group(found: &Stat) -> u32 {
+    if found.st_gid != 0 {
+        return found.st_gid;
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    primary_group(&passwd, found.st_uid).unwrap_or(NOBODY)
+}
+
+/// Returns the group that a user logs in with, unless it is root's.
+fn primary_group(passwd: &str, uid: u32) -> Option<u32> {
+    let user = |line: &str| -> Option<(u32, u32)> {
+        let mut ids = line.split(':').skip(2).map(str::parse);
+        Some((ids.next()?.ok()?, ids.next()?.ok()?))
+    };
+    let (_, group) = passwd.lines().filter_map(user).find(|(id, _)| *id == uid)?;
+    (group != 0).then_some(group)
+}
+
 /// Returns the user that this process had before it assumed another.
 pub fn replaced_user() -> Option<u32> {
     REPLACED.get().copied()
@@ -101,4 +124,16 @@ pub enum AssumeError {
     /// The process has further threads already.
     #[error("the files belong to user {0}: run this as that user")]
     Threads(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_group_of_a_user_is_that_of_its_login_and_never_roots() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n\nbad:x:1\na:x:998:997::/:/bin/sh\nb:x:5:0::/:/bin/sh\n";
+        let groups = [998, 5, 1, 7].map(|uid| primary_group(passwd, uid));
+        assert_eq!(groups, [Some(997), None, None, None]);
+    }
 }

@@ -211,10 +211,10 @@ async fn a_pipe_in_the_place_of_the_backup_is_not_waited_for() {
     let lost = Lost::new().await;
     fs::rename(lost.backup(), lost.path().join("moved")).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, lost.backup(), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
-    assert!(lost.refused().contains("not a plain file"));
+    assert!(lost.refused().contains("is not a regular file"));
     fs::remove_file(lost.backup()).unwrap();
     fs::create_dir(lost.backup()).unwrap();
-    assert!(lost.refused().contains("not a plain file"));
+    assert!(lost.refused().contains("is not a regular file"));
 }
 
 #[tokio::test]

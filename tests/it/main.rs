@@ -51,6 +51,7 @@ mod log_output;
 mod messages;
 mod middleware;
 mod openapi;
+mod operator_faults;
 mod proxies;
 mod readiness;
 mod refresh;

@@ -8,11 +8,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, linkat, openat, statat, unlinkat};
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, fstat, linkat, openat, statat, unlinkat},
+    io::Errno,
+};
 use zeroize::Zeroizing;
 
 use crate::{
     custody::{Config, error::CustodyError},
+    domain::shell::quoted_path,
     files::{MAX_SECRET_BYTES, Rule, Use},
 };
 
@@ -32,7 +36,7 @@ impl Folder {
         let shown = path.display().to_string();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|why| file_error(&shown, &format!("{why}: make the folder: mkdir -m 700 {shown}")))?;
+            .map_err(|why| file_error(&shown, &cannot_open_folder(why, path)))?;
         check(&rule, &fd, path, Use::KeyFolder)?;
         Ok(Self { fd, path: path.to_owned(), rule })
     }
@@ -49,7 +53,7 @@ impl Folder {
         }
         match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
-            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(Errno::NOENT) => Ok(false),
             Err(why) => Err(file_error(&self.show(name), &why.to_string())),
         }
     }
@@ -143,10 +147,22 @@ fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])
 }
 
+fn cannot_open_folder(why: Errno, path: &Path) -> String {
+    match why {
+        Errno::NOENT => format!("there is no such folder: mkdir -m 700 {}", quoted_path(path)),
+        Errno::ACCESS => format!(
+            "user {} may not open it, or a folder above it: the folder and its files must be the service's own",
+            rustix::process::geteuid().as_raw()
+        ),
+        Errno::NOTDIR => "is not a folder".to_owned(),
+        why => why.to_string(),
+    }
+}
+
 fn cannot_open(why: &io::Error) -> String {
-    match rustix::io::Errno::from_io_error(why) {
-        Some(rustix::io::Errno::NOENT) => "there is no such file: restore it from the backup".to_owned(),
-        Some(rustix::io::Errno::LOOP) => "is a link, which is not followed: put the file itself there".to_owned(),
+    match Errno::from_io_error(why) {
+        Some(Errno::NOENT) => "there is no such file: restore it from the backup".to_owned(),
+        Some(Errno::LOOP) => "is a link, which is not followed: put the file itself there".to_owned(),
         _ => why.to_string(),
     }
 }

@@ -51,6 +51,8 @@ impl StoreName {
 pub(super) fn explain(why: &rusqlite::Error) -> String {
     let advice = match why.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "make room; no restart is needed",
+        // Also where there is no room for the files that SQLite keeps beside the store.
+        Some(ErrorCode::SystemIoFailure) => "make room if the disk is full (`df`), or look into the kernel's log",
         Some(ErrorCode::DatabaseBusy) => "another process keeps it locked",
         Some(ErrorCode::ReadOnly) => "the file or its folder cannot be written to",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "restore a backup",

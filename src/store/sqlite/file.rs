@@ -88,8 +88,12 @@ pub(super) fn exists(path: &Path) -> io::Result<bool> {
 /// Resolves the folder of a path, and fails where others could replace files in it. The folder itself may be reached
 /// through symlinks.
 pub(super) fn resolve(path: &Path, name: &StoreName) -> Result<PathBuf, StoreError> {
-    let file = path.file_name().ok_or_else(|| name.unavailable("this is not the path of a file"))?;
-    let folder = folder_of(path).canonicalize().map_err(|why| name.unavailable(format!("its folder: {why}")))?;
+    resolve_named(path, |why| name.unavailable(why))
+}
+
+fn resolve_named(path: &Path, refused: impl Fn(String) -> StoreError) -> Result<PathBuf, StoreError> {
+    let file = path.file_name().ok_or_else(|| refused("this is not the path of a file".to_owned()))?;
+    let folder = folder_of(path).canonicalize().map_err(|why| refused(format!("its folder: {why}")))?;
     judge(&folder, Use::Folder)?;
     Ok(folder.join(file))
 }
@@ -165,10 +169,10 @@ pub(super) struct NewCopy {
 
 impl NewCopy {
     /// Creates the file. Fails where it exists, or others could replace files in its folder.
-    pub(super) fn create(path: &Path, name: &StoreName) -> Result<Self, StoreError> {
-        let path = resolve(path, name)?;
-        let file = create_owner_only(&path)
-            .map_err(|why| StoreError::Backup { path: path.display().to_string(), why: cannot_create(&why) })?;
+    pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
+        let refused = |path: &Path, why: String| StoreError::Backup { path: path.display().to_string(), why };
+        let path = resolve_named(path, |why| refused(path, why))?;
+        let file = create_owner_only(&path).map_err(|why| refused(&path, cannot_create(&why)))?;
         Ok(Self { path, file, kept: false })
     }
 

@@ -4,11 +4,13 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
 };
 
 use rusqlite::{Connection, params};
+use rustix::fs::OFlags;
 
 use super::{
     connect,
@@ -36,11 +38,7 @@ impl Restoration {
         let name = StoreName::new(&config.path);
         let refused = |why: String| StoreError::Backup { path: backup.display().to_string(), why };
         let failed = |why: io::Error| refused(why.to_string());
-        // To open a pipe would wait for somebody who writes to it.
-        if !backup.metadata().map_err(failed)?.is_file() {
-            return Err(refused("is not a plain file: name the file of the backup".to_owned()));
-        }
-        let mut source = File::open(backup).map_err(failed)?;
+        let mut source = open_backup(backup).map_err(failed)?;
         refuse_log_of(backup).map_err(refused)?;
         if backup.canonicalize().map_err(failed)? == draft_path(&resolve(&config.path, &name)?) {
             return Err(refused("is what an unfinished restore left: name the backup".to_owned()));
@@ -48,7 +46,8 @@ impl Restoration {
         let draft = Draft::begin(&config.path, &name)?;
         // SQLite does not have the draft open yet: to close it here drops no lock.
         let mut copy = OpenOptions::new().write(true).open(draft.path()).map_err(|why| name.unavailable(why))?;
-        io::copy(&mut source, &mut copy).map_err(failed)?;
+        let full = |why: io::Error| refused(format!("cannot be copied to {}: {why}", draft.path().display()));
+        io::copy(&mut source, &mut copy).map_err(full)?;
         drop(copy);
         verify(draft.path(), &name).map_err(refused)?;
         Ok(Self { config: Config { path: draft.path().to_owned(), ..config.clone() }, draft, name })
@@ -71,6 +70,16 @@ impl Restoration {
         self.name.check(ended)?;
         self.draft.put_in_place()
     }
+}
+
+/// Opens a backup. A pipe would be waited for, and a device has no end.
+fn open_backup(path: &Path) -> io::Result<File> {
+    let without_waiting = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(without_waiting).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::other("is not a regular file: name a file that `countersign db backup` made"))
 }
 
 /// Fails where the backup is incomplete without SQLite's files beside it. An empty log adds nothing.

@@ -111,7 +111,7 @@ impl SqliteStore {
 
 /// Copies the store as of one point in time, without its free pages, while writes continue.
 fn copy(from: &Path, to: &Path, name: &StoreName) -> Result<(), StoreError> {
-    let copy = NewCopy::create(to, name)?;
+    let copy = NewCopy::create(to)?;
     let target = copy.path().to_str().ok_or_else(|| name.unavailable("the copy's path must be UTF-8"))?;
     let done = connect::reading(from).and_then(|c| c.execute("VACUUM INTO ?1", [target]));
     name.check(done)?;
