@@ -44,7 +44,8 @@ impl Issuer {
         if guard.is_some_and(|user| user != presented.user.as_str()) {
             return Err(Refusal::UserMismatch);
         }
-        let attempt = self.attempt(presented)?;
+        let Some(policy) = self.policy(&presented.app) else { return Err(self.without_policy(&presented).await) };
+        let attempt = self.attempt(presented, policy)?;
         let mut signed = None;
         // Where another request advanced the counter first, the session is read again, once: it has the new counter
         // then.
@@ -56,8 +57,21 @@ impl Issuer {
         Err(Refusal::Unavailable("the session changes too fast, try again".to_owned()))
     }
 
-    fn attempt(&self, presented: Presented) -> Result<Attempt, Refusal> {
-        let policy = self.policy(&presented.app).ok_or(Refusal::InvalidToken)?;
+    /// Returns the answer where the app is not in the configuration. It may be missing by mistake, so a live session
+    /// waits for its return, and only one that ended is refused for good.
+    async fn without_policy(&self, presented: &Presented) -> Refusal {
+        match self.parts.store.session(presented.session).await {
+            Ok(Some(session)) if session.ended.is_none() => Refusal::Unavailable(format!(
+                "the configuration has no [apps.{0}], and sessions of {0} are live: add it, or end them with \
+                 `countersign users revoke --everyone --app {0}`",
+                presented.app
+            )),
+            Ok(_) => Refusal::InvalidToken,
+            Err(error) => error.into(),
+        }
+    }
+
+    fn attempt(&self, presented: Presented, policy: Arc<AppPolicy>) -> Result<Attempt, Refusal> {
         let rules = policy.refresh().ok_or(Refusal::InvalidToken)?;
         let lifetime = policy.lifetime(presented.shortened);
         let now = self.parts.clock.trusted_now()?;

@@ -372,13 +372,16 @@ async fn what_is_no_refresh_token_of_ours_gets_one_and_the_same_answer() {
     service.refresh(&good).await.ok();
 }
 
+/// An app may be missing by mistake, which must not end its users' sessions (R32).
 #[tokio::test]
-async fn a_token_of_an_app_that_is_gone_is_refused() {
+async fn a_token_of_an_app_that_is_gone_waits_unless_its_session_ended() {
     let service = TestService::new().await;
     let token = service.session("u-1").await;
     let mut policies = service.settings.policies();
     policies.remove(&"web".parse().unwrap());
     service.state.issuer.reload(policies, SealingKeys::derive(service.settings.sealing()));
+    service.refresh(&token).await.problem(503, "unavailable");
+    service.revoke(&token).await.ok();
     service.refresh(&token).await.problem(401, "invalid_token");
 }
 

@@ -102,3 +102,21 @@ async fn operators_revoke_and_opt_out_on_an_app_that_is_out_of_the_configuration
     fixture.refresh(&token).await.problem(401, "invalid_token");
     fixture.mint("ios").await.ok();
 }
+
+/// R32: a mistake in the configuration is no reason to throw a session away.
+#[tokio::test]
+async fn an_app_that_is_out_of_the_configuration_by_mistake_logs_nobody_out() {
+    let fixture = Fixture::new();
+    let (revoked, kept) = (fixture.session().await, fixture.session().await);
+    fixture.reload("[apps.web]\n", 10).await;
+    let answer = fixture.refresh(&kept).await;
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!((answer.status, answer.text("code").as_str()), (503, "unavailable"));
+    assert_eq!(fixture.revoke(&revoked).await.status, 200);
+    assert_eq!(fixture.refresh(&revoked).await.text("code"), "invalid_token");
+    fixture.reload(WITH_IOS, 12).await;
+    assert_eq!(fixture.refresh(&kept).await.status, 200);
+    assert_eq!(fixture.refresh(&revoked).await.status, 401);
+    let (_, _, log) = fixture.service.stop();
+    assert!(log.contains("the configuration has no [apps.ios], and sessions of ios are live: add it"), "{log}");
+}
