@@ -22,14 +22,34 @@ pub struct Signers {
     active: HashMap<RingName, Arc<dyn Signer>>,
     /// Every loaded key: the active ones, and the published and retiring ones that may have to sign at once.
     loaded: HashMap<Kid, Arc<dyn Signer>>,
-    /// Published and retiring keys that do not load.
-    unfit: Vec<(Kid, CustodyError)>,
+    unfit: Vec<UnfitKey>,
+}
+
+/// Key that may have to sign, and does not load.
+#[derive(Debug)]
+pub struct UnfitKey {
+    pub kid: Kid,
+    pub ring: RingName,
+    /// True for the active key of its ring.
+    pub active: bool,
+    pub why: CustodyError,
 }
 
 impl Signers {
-    /// Published and retiring keys that do not load, each with its error.
-    pub fn unfit(&self) -> &[(Kid, CustodyError)] {
+    /// Active, published and retiring keys that do not load.
+    pub fn unfit(&self) -> &[UnfitKey] {
         &self.unfit
+    }
+
+    /// Returns the signers, unless there is an active key and none loads.
+    ///
+    /// # Errors
+    /// The [`CustodyError`] of an active key.
+    pub fn some_active(mut self) -> Result<Self, CustodyError> {
+        match self.unfit.iter().position(|key| key.active) {
+            Some(first) if self.active.is_empty() => Err(self.unfit.swap_remove(first).why),
+            _ => Ok(self),
+        }
     }
 }
 
@@ -74,30 +94,37 @@ impl Keyring {
     /// Opens the active key of each ring, and the published and retiring keys. A key that is loaded already is kept,
     /// not decrypted again.
     ///
-    /// Changes nothing in the keyring: [`Keyring::swap`] does. A published or retiring key that does not load is left
-    /// out and listed by [`Signers::unfit`].
-    ///
-    /// # Errors
-    /// The first [`CustodyError`] of an active key: where one ring's key is missing, no ring's key is replaced.
-    pub fn load(&self, custodian: &dyn Custodian, records: &[KeyRecord]) -> Result<Signers, CustodyError> {
+    /// Changes nothing in the keyring: [`Keyring::swap`] does. A key that does not load is listed by
+    /// [`Signers::unfit`], and other rings do not wait for it. Where it is the active one, the signer before it goes on
+    /// for as long as its own record is published or retiring, but never once that is compromised.
+    pub fn load(&self, custodian: &dyn Custodian, records: &[KeyRecord]) -> Signers {
         let current = self.signers.load();
-        let open = |record: &KeyRecord| match current.loaded.get(&record.kid) {
-            Some(signer) => Ok(Arc::clone(signer)),
-            None => custodian.open(record),
-        };
         let mut signers = Signers::default();
-        for (ring, record) in active(records) {
-            let signer = open(record)?;
-            signers.loaded.insert(record.kid.clone(), Arc::clone(&signer));
-            signers.active.insert(ring.clone(), signer);
-        }
         for record in records.iter().filter(|record| may_take_over(record)) {
-            match open(record) {
-                Ok(signer) => drop(signers.loaded.insert(record.kid.clone(), signer)),
-                Err(why) => signers.unfit.push((record.kid.clone(), why)),
+            if let Some(signer) = signers.open(&current, custodian, record) {
+                signers.loaded.insert(record.kid.clone(), signer);
             }
         }
-        Ok(signers)
+        for (ring, record) in active(records) {
+            let before = current.active.get(ring).filter(|before| signers.loaded.contains_key(before.kid()));
+            let Some(signer) = signers.open(&current, custodian, record).or_else(|| before.cloned()) else { continue };
+            signers.loaded.insert(signer.kid().clone(), Arc::clone(&signer));
+            signers.active.insert(ring.clone(), signer);
+        }
+        signers
+    }
+}
+
+impl Signers {
+    /// Returns the signer that is loaded already, or opens it; `None` puts the key on the list of unfit ones.
+    fn open(&mut self, current: &Self, custodian: &dyn Custodian, record: &KeyRecord) -> Option<Arc<dyn Signer>> {
+        let loaded = current.loaded.get(&record.kid).cloned();
+        loaded.map_or_else(|| custodian.open(record), Ok).map_err(|why| self.add_unfit(record, why)).ok()
+    }
+
+    fn add_unfit(&mut self, record: &KeyRecord, why: CustodyError) {
+        let (kid, ring) = (record.kid.clone(), record.ring.clone());
+        self.unfit.push(UnfitKey { kid, ring, active: record.state == KeyState::Active, why });
     }
 }
 

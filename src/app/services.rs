@@ -199,10 +199,10 @@ impl Services {
     /// Loads the active keys, and makes the operations on tokens.
     ///
     /// # Errors
-    /// [`OpenError`] where an active key does not load.
+    /// [`OpenError`] where no active key loads.
     pub async fn tokens(&self, settings: &Settings) -> Result<Tokens, OpenError> {
         let records = self.store.keys().await?;
-        self.keyring.swap(self.keyring.load(&*self.custodian, &records)?);
+        self.keyring.swap(self.keyring.load(&*self.custodian, &records).some_active()?);
         Ok(Tokens::new(self.issuer(settings)))
     }
 

@@ -86,7 +86,8 @@ impl Wiring {
     /// # Errors
     /// [`OpenError::Keys`]; the ones loaded before stay in use.
     pub async fn reload_keys(&self) -> Result<(), OpenError> {
-        Ok(self.node.reload_keys().await?)
+        self.node.reload_keys().await?;
+        Ok(())
     }
 
     /// Makes an agent that does the node's background work.

@@ -126,8 +126,7 @@ impl NodeAgent {
 
     /// Loads keys and API keys: they may have changed while the node was silent.
     async fn keys_are_current(&mut self) -> bool {
-        let reloaded = self.node.reload_keys().await;
-        reloaded.inspect_err(|error| self.reload_failed(error)).is_ok()
+        self.reload().await
     }
 
     fn report_database(&mut self, is_wrong: bool) {

@@ -14,7 +14,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use self::{api_key_uses::UseRecorder, clock::ClockWatch, heartbeat::Heartbeat, upkeep::UpkeepState};
+use self::{
+    api_key_uses::UseRecorder, clock::ClockWatch, heartbeat::Heartbeat, reload::UnfitRings, upkeep::UpkeepState,
+};
 use crate::{
     clock::{ClockGuard, UnixMillis},
     custody::{Custodian, CustodyError},
@@ -101,6 +103,8 @@ pub struct NodeAgent {
 struct Faults {
     store: Option<String>,
     keys: Option<String>,
+    /// Rings whose active key does not load.
+    unfit: UnfitRings,
     /// Rings that apps use and that have no active key.
     rings: BTreeSet<RingName>,
 }
@@ -122,9 +126,10 @@ impl NodeAgent {
     /// Loads the records, sends the first heartbeat and determines readiness, before the first request.
     ///
     /// # Errors
-    /// [`ReloadError`] where the store does not answer or an active key does not load.
+    /// [`ReloadError`] where the store does not answer, or no active key loads.
     pub async fn start(&mut self, config: &Config) -> Result<(), ReloadError> {
-        self.node.reload_keys().await?;
+        // The agent that runs reports the rest, once.
+        self.faults.unfit = self.node.reload_keys().await?;
         // The agent that runs reports a stop, once.
         self.compare_clock().await;
         self.send_heartbeat(config).await;

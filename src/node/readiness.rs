@@ -43,6 +43,9 @@ impl NodeAgent {
     }
 
     fn missing_key(&self, ring: &RingName) -> String {
+        if let Some(why) = self.faults.unfit.get(ring) {
+            return why.clone();
+        }
         missing_key::advice(ring, self.node.keyring.kids().keys())
     }
 

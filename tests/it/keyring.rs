@@ -108,7 +108,7 @@ fn what_signs_is_opened_and_what_may_have_to_take_over() {
     records.push(record(2, "other", KeyState::Active, 1));
     records.push(record(3, "idle", KeyState::Published, 1));
 
-    let signers = keyring.load(&custodian, &records).unwrap();
+    let signers = keyring.load(&custodian, &records);
     assert!(keyring.kids().is_empty(), "loading changes nothing");
     keyring.swap(signers);
     assert_eq!(keyring.kids().into_iter().collect::<Vec<_>>(), [(ring("main"), kid(1)), (ring("other"), kid(2))]);
@@ -124,26 +124,52 @@ fn what_signs_is_opened_and_what_may_have_to_take_over() {
 #[test]
 fn a_reload_opens_only_what_is_new() {
     let (keyring, custodian) = (Keyring::new(), Counting::default());
-    keyring.swap(keyring.load(&custodian, &[record(1, "main", KeyState::Active, 1)]).unwrap());
+    keyring.swap(keyring.load(&custodian, &[record(1, "main", KeyState::Active, 1)]));
     let before = keyring.signer(&ring("main")).unwrap();
     let records = [record(1, "main", KeyState::Active, 1), record(2, "other", KeyState::Active, 1)];
-    keyring.swap(keyring.load(&custodian, &records).unwrap());
+    keyring.swap(keyring.load(&custodian, &records));
     assert_eq!(custodian.opened.load(Relaxed), 2);
     assert!(Arc::ptr_eq(&before, &keyring.signer(&ring("main")).unwrap()));
 
     // From the next swap on, a compromised key does not sign.
-    keyring.swap(keyring.load(&custodian, &[record(1, "main", KeyState::Compromised, 2)]).unwrap());
+    keyring.swap(keyring.load(&custodian, &[record(1, "main", KeyState::Compromised, 2)]));
     assert!(keyring.signer(&ring("main")).is_none());
 }
 
 #[test]
-fn with_one_key_missing_none_is_exchanged() {
+fn a_ring_whose_key_does_not_load_holds_up_no_other() {
     let (keyring, custodian) = (Keyring::new(), Counting::default());
-    keyring.swap(keyring.load(&custodian, &[record(1, "main", KeyState::Active, 1)]).unwrap());
-    *custodian.refuses.lock().unwrap() = Some(kid(3));
-    let records = [record(2, "main", KeyState::Active, 2), record(3, "other", KeyState::Active, 2)];
-    assert!(keyring.load(&custodian, &records).is_err());
-    assert_eq!(*keyring.signer(&ring("main")).unwrap().kid(), kid(1));
+    let first = [record(1, "main", KeyState::Active, 1), record(3, "other", KeyState::Active, 1)];
+    keyring.swap(keyring.load(&custodian, &first));
+    *custodian.refuses.lock().unwrap() = Some(kid(4));
+    let next = |before: KeyState| {
+        let main = [record(1, "main", KeyState::Compromised, 2), record(2, "main", KeyState::Active, 2)];
+        [main, [record(3, "other", before, 2), record(4, "other", KeyState::Active, 2)]].concat()
+    };
+
+    let signers = keyring.load(&custodian, &next(KeyState::Retiring));
+    let unfit: Vec<_> = signers.unfit().iter().map(|key| (key.kid.clone(), key.ring.clone(), key.active)).collect();
+    assert_eq!(unfit, [(kid(4), ring("other"), true)]);
+    keyring.swap(signers);
+    assert_eq!(*keyring.signer(&ring("main")).unwrap().kid(), kid(2), "the compromised key signs no more");
+    assert_eq!(*keyring.signer(&ring("other")).unwrap().kid(), kid(3), "Braze holds the retiring key, which goes on");
+
+    keyring.swap(keyring.load(&custodian, &next(KeyState::Compromised)));
+    assert!(
+        keyring.signer(&ring("other")).is_none(),
+        "a compromised key does not sign in place of one that is missing"
+    );
+}
+
+#[test]
+fn where_no_active_key_loads_its_reason_is_told() {
+    let (keyring, custodian) = (Keyring::new(), Counting::default());
+    *custodian.refuses.lock().unwrap() = Some(kid(1));
+    let mut records = vec![record(1, "main", KeyState::Active, 1)];
+    assert!(keyring.load(&custodian, &records).some_active().is_err());
+    records.push(record(2, "other", KeyState::Active, 1));
+    assert!(keyring.load(&custodian, &records).some_active().is_ok());
+    assert!(keyring.load(&custodian, &[]).some_active().is_ok(), "a new installation has no key");
 }
 
 #[test]
@@ -151,8 +177,8 @@ fn a_stand_by_that_does_not_load_is_told_and_keeps_nobody_from_signing() {
     let (keyring, custodian) = (Keyring::new(), Counting::default());
     *custodian.refuses.lock().unwrap() = Some(kid(2));
     let records = [record(1, "main", KeyState::Active, 1), record(2, "main", KeyState::Published, 1)];
-    let signers = keyring.load(&custodian, &records).unwrap();
-    assert_eq!(signers.unfit()[0].0, kid(2));
+    let signers = keyring.load(&custodian, &records);
+    assert_eq!((&signers.unfit()[0].kid, signers.unfit()[0].active), (&kid(2), false));
     keyring.swap(signers);
     assert_eq!(keyring.loaded().into_iter().collect::<Vec<_>>(), [kid(1)]);
 }
@@ -162,7 +188,7 @@ fn of_two_active_keys_the_later_one_signs() {
     let (keyring, custodian) = (Keyring::new(), Counting::default());
     let mut records = [record(1, "main", KeyState::Active, 5), record(2, "main", KeyState::Active, 7)];
     for _ in 0..2 {
-        keyring.swap(keyring.load(&custodian, &records).unwrap());
+        keyring.swap(keyring.load(&custodian, &records));
         assert_eq!(keyring.kids()[&ring("main")], kid(2));
         records.reverse();
     }

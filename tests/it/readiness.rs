@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -164,6 +165,21 @@ async fn an_api_key_is_revoked_although_a_key_does_not_load() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let report = service.state.readiness.report(true);
-    let records = report.conditions.iter().find(|condition| condition.name == "records").unwrap();
-    assert!(report.ready && !records.ok && !records.required, "{records:?}");
+    let ring = report.conditions.iter().find(|condition| condition.name == "ring tv").unwrap();
+    assert!(report.ready && !ring.ok && !ring.required, "{ring:?}");
+    assert!(ring.reason.as_ref().unwrap().starts_with("its active key does not load: "), "{ring:?}");
+}
+
+/// A key file that is lost stops its own ring only, also at a start.
+#[tokio::test]
+async fn a_service_starts_without_the_key_of_one_ring() {
+    let service = TestService::with(&format!("{CONFIG}\n[apps.tv]\nring = \"tv\"\n")).await;
+    let key = service.operator.keys().first_key("tv".parse().unwrap()).await.unwrap();
+    fs::remove_file(service.settings.custody().dir.join(&key.locator)).unwrap();
+    let restarted = service.beside(Arc::clone(&service.clock)).await;
+    restarted.generate(&json!({ "app": "web", "user_id": "u-1" })).await.ok();
+    restarted.generate(&json!({ "app": "tv", "user_id": "u-1" })).await.problem(503, "unavailable");
+    let report = restarted.state.readiness.report(true);
+    let ring = report.conditions.iter().find(|condition| condition.name == "ring tv").unwrap();
+    assert!(report.ready && ring.reason.as_ref().unwrap().contains("there is no such file"), "{ring:?}");
 }
