@@ -21,6 +21,10 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/$name"
 cp "$program" LICENSE README.md CHANGELOG.md SECURITY.md deploy/countersign.toml deploy/countersign.service "$folder/$name"
+# The guides that README and unit refer to.
+mkdir "$folder/$name/keys"
+cp keys/README.md "$folder/$name/keys/"
+cp -r docs "$folder/$name/"
 tar -C "$folder" --owner=0 --group=0 --sort=name -czf "$out/$name.tar.gz" "$name"
 
 # The software bill of materials: the crates of this build and their versions.
