@@ -37,7 +37,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("server.forwarded_header", Kind::OneOf(&["x-forwarded-for", "forwarded"])),
     ("apps.<name>.allowed_origins", Kind::Origins),
     ("apps.<name>.ring", Kind::RingName),
-    ("custody.batch", Kind::OneOf(&["auto", "off"])),
+    ("custody.batch", Kind::OneOf(&["auto", "on", "off"])),
     ("log.format", Kind::OneOf(&["text", "json"])),
     ("log.requests", Kind::OneOf(&["all", "refusals", "none"])),
 ];

@@ -1,6 +1,7 @@
 //! Custody of private keys: where they are kept, and where they sign.
 //!
 //! - `signer`: the trait of a loaded key; `local_key`: a loaded key in this process
+//! - `pace`: measured times of a key's signatures, and the choice of batches
 //! - `engine`: signing threads with their queue and load shedding
 //! - `batch`: several signatures computed at once; `emsa`: the message that they encode
 //! - `admission`: checks of every key, at import, generation and load
@@ -16,6 +17,7 @@ mod error;
 mod file;
 mod format;
 mod local_key;
+mod pace;
 mod signer;
 
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub use config::Config;
 pub use engine::Engine;
 pub use error::{CustodyError, ImportError};
 pub use format::{pem::describe, unsupported::UnsupportedKey};
+pub use pace::{BatchPace, Pace};
 pub use signer::Signer;
 
 /// Opens the configured custody and starts its signing threads.

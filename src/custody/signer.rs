@@ -1,10 +1,11 @@
 //! Traits of a loaded key ([`Signer`] for requests, [`PrivateKey`] for the signing threads), and the private operation.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use async_trait::async_trait;
 use aws_lc_rs::{rand::SystemRandom, rsa::KeyPair, signature};
 
+use super::pace::Pace;
 use crate::domain::{
     ids::Kid,
     jws::{SignError, Signature, SignedToken, SigningInput},
@@ -22,6 +23,11 @@ pub trait Signer: Send + Sync {
     /// Time after which a client should ask again, where a new signature would wait too long. The call costs next to
     /// nothing, so that a request can be refused before any work is done for it.
     fn overloaded(&self) -> Option<Duration>;
+
+    /// Measured times of its signatures; `None` for a key that signs elsewhere.
+    fn pace(&self) -> Option<&Pace> {
+        None
+    }
 }
 
 /// Private operation of a key; runs on a signing thread.
@@ -32,12 +38,17 @@ pub(super) trait PrivateKey: Send + Sync {
     /// The reason, as text.
     fn sign(&self, message: &[u8]) -> Result<Signature, String>;
 
-    /// Number of messages that this key can sign together now; 1 where it signs one by one.
-    fn lanes(&self) -> usize {
-        1
+    /// Measured times of its signatures, where they were measured.
+    fn pace(&self) -> Option<&Pace> {
+        None
     }
 
-    /// Signs at most [`Self::lanes`] messages together; `None` for a message that must be signed alone.
+    /// Numbers of messages that this key signs together now; 1 alone where it signs one by one.
+    fn together(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
+    /// Signs as many messages together as [`Self::together`] has at most; `None` for a message that must be signed alone.
     fn sign_together(&self, messages: &[&[u8]]) -> Vec<Option<Signature>> {
         vec![None; messages.len()]
     }

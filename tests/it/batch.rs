@@ -28,7 +28,7 @@ async fn logins(custody: &str) -> (f64, f64) {
 
 #[tokio::test]
 async fn logins_that_come_together_are_signed_together_and_verify() {
-    let (signatures, goes) = logins("").await;
+    let (signatures, goes) = logins("batch = \"on\"\n").await;
     assert_eq!(signatures, 30.0);
     assert!(goes < 15.0, "{goes} goes");
 }

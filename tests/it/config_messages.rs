@@ -129,8 +129,12 @@ const WRONG: &[(&str, &str, &str)] = &[
         "threads = 1025",
         "custody.threads: must be at most 1024: write it like 2; without the setting there is one thread for each processor",
     ),
-    ("custody", "batch = \"on\"", "custody.batch: \"on\" is neither \"auto\" nor \"off\"; did you mean \"off\"?"),
-    ("custody", "batch = true", "custody.batch: true is neither \"auto\" nor \"off\""),
+    (
+        "custody",
+        "batch = \"no\"",
+        "custody.batch: \"no\" is none of \"auto\", \"on\" and \"off\"; did you mean \"on\"?",
+    ),
+    ("custody", "batch = true", "custody.batch: true is none of \"auto\", \"on\" and \"off\"; did you mean \"on\"?"),
     (
         "custody",
         "max_wait = 30",

@@ -14,26 +14,34 @@ use rsa::pkcs1;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{emsa, signer::PrivateKey};
+use super::{
+    emsa,
+    pace::{LANES, Meter, Times, measure, processor_time},
+    signer::PrivateKey,
+};
 use crate::{
     domain::jws::Signature,
     telemetry::{Alarm, Metrics},
 };
 
-/// Number of signatures that are computed at once.
-pub(super) const LANES: usize = 8;
-
 /// Number of wrong signatures after which batches are switched off: one may be a cosmic ray, three are a broken
 /// processor.
 const TOLERATED_FAULTS: u32 = 3;
+
+/// Least number of signatures in a batch that was not measured.
+const UNMEASURED_LEAST: usize = 3;
+
+const WRONG: &str = "a signature does not verify";
 
 /// Use of batches: `custody.batch` in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Batch {
-    /// Batches where this build and this processor can, and the key passes its test.
+    /// Batches where this build and this processor can, the key passes its test, and its measured batches are quicker.
     #[default]
     Auto,
+    /// As `Auto`, without the measurement: three waiting signatures or more are computed together, quicker or not.
+    On,
     /// Signatures are computed one by one.
     Off,
 }
@@ -49,6 +57,10 @@ pub(super) trait Lanes: Send + Sync {
 
 /// Provider of [`Lanes`] for keys. All its keys share one count of faults.
 pub(super) struct Provider {
+    library: String,
+    /// False where the choice is made already: [`Batch::On`].
+    measures: bool,
+    meter: Meter,
     faults: Arc<Faults>,
     make: fn(&pkcs1::RsaPrivateKeyRef<'_>) -> Result<Box<dyn Lanes>, String>,
 }
@@ -59,7 +71,7 @@ impl Provider {
     pub(super) fn find(batch: Batch, metrics: &Arc<Metrics>) -> Option<Self> {
         let found = match batch {
             Batch::Off => Err("custody.batch is off".to_owned()),
-            Batch::Auto => available(),
+            Batch::Auto | Batch::On => available(),
         };
         match found {
             Ok((name, make)) => {
@@ -67,7 +79,8 @@ impl Provider {
                     library = name,
                     "signatures that wait together are computed together, {LANES} at a time"
                 );
-                Some(Self { faults: Arc::new(Faults::new(Arc::clone(metrics))), make })
+                let faults = Arc::new(Faults::new(Arc::clone(metrics)));
+                Some(Self { library: name, measures: batch == Batch::Auto, meter: processor_time, faults, make })
             }
             Err(why) => {
                 tracing::info!(why, "signatures are computed one by one");
@@ -76,15 +89,38 @@ impl Provider {
         }
     }
 
-    /// Makes the lanes of a key and tests each: its signature must equal that of `single`. Returns `None`, and logs the
-    /// reason, where the key must sign one by one.
-    pub(super) fn key(&self, pkcs1: &[u8], single: &dyn PrivateKey) -> Option<BatchKey> {
+    /// Makes the lanes of a key, tests each (its signature must equal that of `single`), and measures both. Returns
+    /// `None`, and logs the reason, where the key signs one by one.
+    pub(super) fn key(&self, pkcs1: &[u8], single: &dyn PrivateKey) -> Option<(BatchKey, Times)> {
         let made = pkcs1::RsaPrivateKeyRef::try_from(pkcs1).map_err(|why| why.to_string()).and_then(|key| {
             let lanes = (self.make)(&key)?;
-            let made = BatchKey { lanes, length: key.modulus.as_bytes().len(), faults: Arc::clone(&self.faults) };
+            let length = key.modulus.as_bytes().len();
+            let made = BatchKey { lanes, length, least: UNMEASURED_LEAST, faults: Arc::clone(&self.faults) };
             made.prove(single).map(|()| made)
         });
+        let made = made.and_then(|key| self.choose(key, single));
         made.inspect_err(|why| tracing::warn!(why, "this key signs one by one")).ok()
+    }
+
+    fn choose(&self, mut key: BatchKey, single: &dyn PrivateKey) -> Result<(BatchKey, Times), String> {
+        let messages = [b"measurement".as_slice(); LANES];
+        let alone = || single.sign(messages[0]).map(drop);
+        let together = || if key.sign(&messages).contains(&None) { Err(WRONG.to_owned()) } else { Ok(()) };
+        let times = measure(self.meter, alone, together)?;
+        match times.least() {
+            Some(least) if self.measures => key.least = least,
+            None if self.measures => {
+                let text = "batches are not quicker for a key of this size on this processor";
+                return Err(format!("{text}: {} µs against {} µs", times.each().as_micros(), times.single.as_micros()));
+            }
+            _ => {}
+        }
+        Ok((key, times))
+    }
+
+    /// Name of the library that computes the batches.
+    pub(super) fn library(&self) -> &str {
+        &self.library
     }
 }
 
@@ -116,6 +152,7 @@ pub fn batch_signer(pkcs8: &[u8]) -> Result<SignTogether, String> {
     let key = BatchKey {
         lanes: crypto_mb::lanes(&key)?,
         length: key.modulus.as_bytes().len(),
+        least: 1,
         faults: Arc::new(Faults::new(Metrics::new())),
     };
     Ok(Box::new(move |messages| key.sign(messages)))
@@ -126,6 +163,8 @@ pub(super) struct BatchKey {
     lanes: Box<dyn Lanes>,
     /// Length of the modulus and of a signature in bytes.
     length: usize,
+    /// Least number of messages that are signed together.
+    least: usize,
     faults: Arc<Faults>,
 }
 
@@ -133,6 +172,11 @@ impl BatchKey {
     /// True while batches are not switched off.
     pub(super) fn is_sound(&self) -> bool {
         !self.faults.are_too_many()
+    }
+
+    /// Least number of messages for which a batch is worth it.
+    pub(super) fn least(&self) -> usize {
+        self.least
     }
 
     /// Signs 1 to [`LANES`] messages; `None` stands for a wrong signature, which is discarded.
@@ -153,7 +197,7 @@ impl BatchKey {
             .map(|((encoded, verified), signature)| {
                 let right = encoded == verified;
                 if !right {
-                    self.faults.record("a signature does not verify");
+                    self.faults.record(WRONG);
                 }
                 right.then(|| Signature(signature.to_vec()))
             })

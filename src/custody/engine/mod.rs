@@ -25,7 +25,10 @@ use self::{
     queue::{Job, Queue, Reply},
     shedding::Shedding,
 };
-use super::signer::{PrivateKey, Signer};
+use super::{
+    pace::Pace,
+    signer::{PrivateKey, Signer},
+};
 use crate::{
     domain::{
         ids::Kid,
@@ -277,6 +280,10 @@ impl Signer for LocalSigner {
 
     fn overloaded(&self) -> Option<Duration> {
         self.engine.shared.overloaded()
+    }
+
+    fn pace(&self) -> Option<&Pace> {
+        self.key.pace()
     }
 }
 

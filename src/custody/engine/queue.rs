@@ -10,10 +10,6 @@ use crate::{
     telemetry::Stopwatch,
 };
 
-/// Minimal number of jobs that are signed together: a batch of eight lanes takes as long as two and a half single
-/// signatures, even where fewer lanes are needed.
-const MIN_BATCH: usize = 3;
-
 /// Channel to the caller that waits for the signature.
 pub(super) type Reply = oneshot::Sender<Result<SignedToken, SignError>>;
 
@@ -68,16 +64,16 @@ impl Queue {
 }
 
 fn take_from(queue: &mut VecDeque<Job>, into: &mut Vec<Job>) {
-    let most = queue.front().map_or(0, |first| first.key.lanes());
-    while into.len() < most
+    let Some(together) = queue.front().map(|first| first.key.together()) else { return };
+    while into.len() < *together.end()
         && let Some(job) = queue.pop_front()
     {
         if !job.reply.is_closed() {
             into.push(job);
         }
     }
-    // Too few for a batch: all but the first go back for other threads.
-    if into.len() < MIN_BATCH {
+    // Too few for a batch, which computes all its lanes in any case: all but the first go back for other threads.
+    if into.len() < *together.start() {
         for job in into.drain(1.min(into.len())..).rev() {
             queue.push_front(job);
         }

@@ -19,7 +19,7 @@ use super::{
     error::{CustodyError, ImportError},
     format,
     local_key::LocalKey,
-    signer::Signer,
+    signer::{PrivateKey, Signer},
 };
 use crate::{
     domain::{
@@ -143,7 +143,10 @@ impl Custodian for FileCustodian {
         if key.public.pem.trim() != record.public_key.trim() {
             return Err(file_error(&path, "its public half is not the one on record: restore the store or the file"));
         }
-        let local = LocalKey::new(key.pair, &pkcs1, self.batch.as_ref());
+        let local = LocalKey::new(key.pair, &pkcs1, self.batch.as_ref()).map_err(|why| file_error(&path, &why))?;
+        if let Some(pace) = local.pace() {
+            tracing::info!(kid = %key.public.kid, bits = key.public.bits, %pace, "key loaded");
+        }
         Ok(self.engine.signer(key.public.kid, Arc::new(local)))
     }
 

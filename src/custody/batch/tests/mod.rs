@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use aws_lc_rs::{
     encoding::AsDer,
@@ -9,7 +9,7 @@ use rsa::pkcs1::RsaPrivateKeyRef;
 
 use super::*;
 use crate::{
-    custody::{format, local_key::LocalKey},
+    custody::{format, local_key::LocalKey, pace::Work},
     telemetry::Metrics,
 };
 
@@ -77,11 +77,18 @@ fn pkcs1() -> Zeroizing<Vec<u8>> {
 
 fn provider(make: fn(&RsaPrivateKeyRef<'_>) -> Result<Box<dyn Lanes>, String>) -> (Provider, Arc<Metrics>) {
     let metrics = Metrics::new();
-    (Provider { faults: Arc::new(Faults::new(Arc::clone(&metrics))), make }, metrics)
+    let faults = Arc::new(Faults::new(Arc::clone(&metrics)));
+    (Provider { library: "slow".to_owned(), measures: true, meter: quick_batches, faults, make }, metrics)
+}
+
+/// Meter by which eight lanes take as long as two and a half single signatures, whatever they do.
+#[expect(clippy::unnecessary_wraps, reason = "as a meter whose work may fail")]
+fn quick_batches(work: Work, _: &mut dyn FnMut() -> Result<(), String>) -> Result<Duration, String> {
+    Ok(Duration::from_micros(if work == Work::Single { 100 } else { 250 }))
 }
 
 fn local(pkcs1: &[u8], provider: Option<&Provider>) -> LocalKey {
-    LocalKey::new(KeyPair::from_der(pkcs1).unwrap(), pkcs1, provider)
+    LocalKey::new(KeyPair::from_der(pkcs1).unwrap(), pkcs1, provider).unwrap()
 }
 
 fn counted(metrics: &Metrics, line: &str) -> bool {
@@ -99,7 +106,7 @@ fn signatures_made_together_equal_those_made_singly() {
     let pkcs1 = pkcs1();
     let (provider, metrics) = provider(slow);
     let key = local(&pkcs1, Some(&provider));
-    assert_eq!(key.lanes(), LANES);
+    assert_eq!(key.together(), 3..=LANES);
     let messages: Vec<String> = (0..LANES).map(|i| "m".repeat(i * 40)).collect();
     for count in 1..=LANES {
         let messages: Vec<&[u8]> = messages[..count].iter().map(String::as_bytes).collect();
@@ -122,7 +129,7 @@ fn a_wrong_signature_is_never_returned_and_three_switch_batches_off() {
     inject(InjectedFault { flip: Some(2), ..InjectedFault::default() });
     let messages: [&[u8]; 5] = [b"a", b"b", b"c", b"d", b"e"];
     for fault in 1..=TOLERATED_FAULTS {
-        assert_eq!(key.lanes(), LANES);
+        assert_eq!(key.together(), 3..=LANES);
         let together = key.sign_together(&messages);
         for (lane, (message, signature)) in messages.iter().zip(together).enumerate() {
             assert_eq!(signature, (lane != 2).then(|| key.sign(message).unwrap()));
@@ -130,7 +137,11 @@ fn a_wrong_signature_is_never_returned_and_three_switch_batches_off() {
         assert!(counted(&metrics, &format!("countersign_signature_faults_total {fault}")));
     }
     inject(InjectedFault::default());
-    assert_eq!((key.lanes(), other.lanes()), (1, 1), "for every key: it is the processor that computes wrongly");
+    assert_eq!(
+        (key.together(), other.together()),
+        (1..=1, 1..=1),
+        "for every key: it is the processor that computes wrongly"
+    );
     assert!(counted(&metrics, r#"countersign_alarms_total{kind="signature_faults"} 1"#));
 }
 
@@ -165,12 +176,38 @@ fn a_key_that_fails_its_test_signs_singly() {
     for lane in 0..LANES {
         inject(InjectedFault { flip: Some(lane), ..InjectedFault::default() });
         let (provider, _) = provider(slow);
-        assert_eq!(local(&pkcs1, Some(&provider)).lanes(), 1, "lane {lane}");
+        assert_eq!(local(&pkcs1, Some(&provider)).together(), 1..=1, "lane {lane}");
     }
     inject(InjectedFault::default());
     let (without, _) = provider(|_| Err("no operation for this size".to_owned()));
-    assert_eq!(local(&pkcs1, Some(&without)).lanes(), 1);
-    assert_eq!(local(&pkcs1, None).lanes(), 1);
+    assert_eq!(local(&pkcs1, Some(&without)).together(), 1..=1);
+    assert_eq!(local(&pkcs1, None).together(), 1..=1);
+}
+
+/// The library of these tests really is slower than `aws-lc-rs`.
+#[test]
+fn a_key_whose_batches_are_slower_signs_singly_unless_they_are_forced() {
+    let _exclusive = EXCLUSIVE.lock().unwrap();
+    inject(InjectedFault::default());
+    let pkcs1 = pkcs1();
+    let (mut provider, _) = provider(slow);
+    let key = local(&pkcs1, Some(&provider));
+    assert_eq!(
+        key.pace().unwrap().to_string(),
+        "100 µs a signature (aws-lc-rs), 31 µs in batches from 3 waiting ones on (slow)"
+    );
+
+    provider.meter = processor_time;
+    let key = local(&pkcs1, Some(&provider));
+    let pace = key.pace().unwrap();
+    assert_eq!((key.together(), pace.batch.as_ref()), (1..=1, None));
+    assert!(pace.single > Duration::from_micros(10), "{pace}");
+
+    provider.measures = false;
+    let key = local(&pkcs1, Some(&provider));
+    assert_eq!(key.together(), UNMEASURED_LEAST..=LANES);
+    let pace = key.pace().unwrap();
+    assert!(pace.batch.as_ref().unwrap().each > pace.single, "{pace}");
 }
 
 /// Tests of the linked library on this processor; `tests/run.sh batch` and `ifma` run them.

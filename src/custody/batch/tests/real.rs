@@ -18,7 +18,7 @@ fn read(pem: &str) -> Zeroizing<Vec<u8>> {
 /// Finds the provider of this build and processor; the log has the reason where there is none.
 fn found() -> Provider {
     tracing_subscriber::fmt().with_test_writer().with_ansi(false).without_time().try_init().ok();
-    let found = Provider::find(Batch::Auto, &Metrics::new());
+    let found = Provider::find(Batch::On, &Metrics::new());
     found.expect("a processor with AVX-512 IFMA, or one that is emulated")
 }
 
@@ -27,7 +27,7 @@ fn the_batch_library_makes_the_signatures_that_are_made_singly() {
     let provider = found();
     for (bits, pem) in KEYS {
         let key = local(&read(pem), Some(&provider));
-        assert_eq!(key.lanes(), LANES, "the key of {bits} bits passed its test, lane by lane");
+        assert_eq!(key.together(), 3..=LANES, "the key of {bits} bits passed its test, lane by lane");
         for count in [1, 3, LANES] {
             let messages: Vec<Vec<u8>> = (0..count).map(|i| vec![u8::try_from(i).unwrap(); 300]).collect();
             let together = key.sign_together(&messages.iter().map(Vec::as_slice).collect::<Vec<_>>());
@@ -56,7 +56,7 @@ fn instructions_that_signatures_take() {
     for (bits, pem) in KEYS {
         let pkcs1 = read(pem);
         let single = local(&pkcs1, None);
-        let batch = provider.key(&pkcs1, &single).expect("a key that passes its test");
+        let (batch, _) = provider.key(&pkcs1, &single).expect("a key that passes its test");
         let message: &[u8] = &[7; 300];
         let encoded = batch.encode(&[message]);
         let (mut signed, mut verified) = (vec![0; encoded.len()], vec![0; encoded.len()]);

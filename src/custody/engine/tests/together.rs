@@ -1,5 +1,7 @@
 //! Jobs that wait for one key are signed together; the keys are served round robin.
 
+use std::ops::RangeInclusive;
+
 use super::*;
 
 /// Key that records the sizes of its batches, and its single signatures.
@@ -20,8 +22,8 @@ impl PrivateKey for Batching {
         self.alone.sign(message)
     }
 
-    fn lanes(&self) -> usize {
-        self.lanes
+    fn together(&self) -> RangeInclusive<usize> {
+        if self.lanes == 1 { 1..=1 } else { 3..=self.lanes }
     }
 
     /// Signs all but the first of each batch.
@@ -140,8 +142,8 @@ async fn a_batch_that_panics_is_signed_singly() {
             self.0.sign(message)
         }
 
-        fn lanes(&self) -> usize {
-            8
+        fn together(&self) -> RangeInclusive<usize> {
+            3..=8
         }
 
         fn sign_together(&self, _: &[&[u8]]) -> Vec<Option<Signature>> {
