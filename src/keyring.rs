@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use crate::{
-    custody::{Custodian, CustodyError, Signer},
+    custody::{Custodian, CustodyError, Pace, Signer},
     domain::{
         ids::{Kid, RingName},
         key::{KeyRecord, KeyState},
@@ -84,6 +84,12 @@ impl Keyring {
     /// Active key of each ring.
     pub fn kids(&self) -> BTreeMap<RingName, Kid> {
         self.signers.load().active.iter().map(|(ring, signer)| (ring.clone(), signer.kid().clone())).collect()
+    }
+
+    /// Measured pace of each loaded key that has one.
+    pub fn paces(&self) -> Vec<(Kid, Pace)> {
+        let signers = self.signers.load();
+        signers.loaded.iter().filter_map(|(kid, signer)| Some((kid.clone(), signer.pace()?.clone()))).collect()
     }
 
     /// Every loaded key: each could sign at once.

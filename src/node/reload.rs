@@ -29,6 +29,10 @@ impl Node {
         let unfit = signers.unfit().iter().filter(|key| key.active);
         let unfit = unfit.map(|key| (key.ring.clone(), format!("its active key does not load: {}", key.why))).collect();
         self.keyring.swap(signers);
+        self.metrics.signature_costs(self.keyring.paces().iter().map(|(kid, pace)| {
+            let (library, cost) = pace.in_use();
+            (kid.to_string(), library.to_owned(), cost)
+        }));
         Ok(unfit)
     }
 }

@@ -73,7 +73,10 @@ impl Operator {
     fn check_key(&self, key: &KeyRecord) -> Check {
         let what = format!("key {} ({})", key.kid, key.state.as_str());
         match (self.custodian.open(key), key.state) {
-            (Ok(_), _) => Check::new(what, Health::Ok, "loads, signs, verifies"),
+            (Ok(signer), _) => {
+                let pace = signer.pace().map_or_else(String::new, |pace| format!("; {pace}"));
+                Check::new(what, Health::Ok, format!("loads, signs, verifies{pace}"))
+            }
             (Err(why), KeyState::Active) => Check::new(what, Health::Wrong, why.to_string()),
             (Err(why), _) => Check::new(what, Health::Warning, why.to_string()),
         }

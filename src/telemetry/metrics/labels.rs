@@ -39,6 +39,12 @@ pub(super) struct KeyLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct CostLabels {
+    pub(super) kid: String,
+    pub(super) library: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct DriftLabels {
     pub(super) ring: String,
     pub(super) kind: &'static str,

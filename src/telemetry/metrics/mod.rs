@@ -4,7 +4,10 @@ mod labels;
 #[cfg(target_os = "linux")]
 mod process;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{prometheus_text, text},
@@ -23,7 +26,8 @@ use super::log_writer::dropped_lines;
 
 pub use self::labels::{Alarm, StoreWork};
 use self::labels::{
-    AppLabel, CodeLabel, DecisionLabels, DriftLabels, KeyLabels, KindLabel, RequestLabels, RouteLabel, WorkLabel,
+    AppLabel, CodeLabel, CostLabels, DecisionLabels, DriftLabels, KeyLabels, KindLabel, RequestLabels, RouteLabel,
+    WorkLabel,
 };
 
 /// Declares every metric of the service, each in one place: `name: type, help`, where its type has no default
@@ -68,6 +72,8 @@ metrics! {
     sign_queue_length: Gauge, "Signatures that wait now";
     sign_together: Histogram = counts(4), "Signatures that were computed together";
     signature_faults: Counter, "Signatures that came out wrong and were thrown away";
+    signature_cost: Family<CostLabels, Gauge<f64, AtomicU64>>, Seconds,
+        "Processor time of a signature as measured when the key was loaded, by key and library";
     shed: Counter, "Requests refused because too many signatures waited";
     store: Family<WorkLabel, Histogram, fn() -> Histogram> = Family::new_with_constructor(times), Seconds,
         "The store, by kind of work";
@@ -220,6 +226,14 @@ impl Metrics {
         for (ring, kid, state, age) in keys {
             let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
             self.key_age.get_or_create(&KeyLabels { ring, kid, state }).set(age);
+        }
+    }
+
+    /// Replaces the measured costs of signatures, each as (kid, library, processor time).
+    pub fn signature_costs(&self, costs: impl Iterator<Item = (String, String, Duration)>) {
+        self.signature_cost.clear();
+        for (kid, library, cost) in costs {
+            self.signature_cost.get_or_create(&CostLabels { kid, library }).set(cost.as_secs_f64());
         }
     }
 

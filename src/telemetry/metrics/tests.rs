@@ -26,6 +26,9 @@ const DESCRIPTIONS: &str = "\
 # TYPE countersign_sign_together histogram
 # HELP countersign_signature_faults Signatures that came out wrong and were thrown away.
 # TYPE countersign_signature_faults counter
+# HELP countersign_signature_cost_seconds Processor time of a signature as measured when the key was loaded, by key and library.
+# TYPE countersign_signature_cost_seconds gauge
+# UNIT countersign_signature_cost_seconds seconds
 # HELP countersign_shed Requests refused because too many signatures waited.
 # TYPE countersign_shed counter
 # HELP countersign_store_seconds The store, by kind of work.
@@ -70,6 +73,8 @@ fn with_every_series() -> Arc<Metrics> {
     metrics.live_sessions("web", 3);
     metrics.sessions_evicted("web", 2);
     metrics.keys(std::iter::once(("main".to_owned(), "kid".to_owned(), "active", Duration::from_secs(7))));
+    metrics.signature_costs([("gone".to_owned(), "aws-lc-rs".to_owned(), Duration::from_micros(1))].into_iter());
+    metrics.signature_costs([("kid".to_owned(), "aws-lc-rs".to_owned(), Duration::from_micros(250))].into_iter());
     for ring in ["dropped", "main"] {
         metrics.drift(ring, [("unknown_key", 1)]);
     }
@@ -138,6 +143,7 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         "countersign_sign_seconds_sum 0.0",
         "countersign_sign_together_count 0",
         "countersign_sign_together_sum 0.0",
+        r#"countersign_signature_cost_seconds{kid="kid",library="aws-lc-rs"} 0.00025"#,
         "countersign_signature_faults_total 0",
         "countersign_store_commit_group_count 0",
         "countersign_store_commit_group_sum 0.0",
