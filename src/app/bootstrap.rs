@@ -156,8 +156,12 @@ impl Bootstrap {
         if let Some(above) = folder.parent() {
             self.make_folders(above, builder)?;
         }
-        builder.create(folder).map_err(|why| at(folder, &why))?;
-        self.made.push(Made::Folder(folder.to_owned()));
+        match builder.create(folder) {
+            Ok(()) => self.made.push(Made::Folder(folder.to_owned())),
+            // Another bootstrap made it meanwhile.
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+            Err(why) => return Err(at(folder, &why)),
+        }
         Ok(())
     }
 
