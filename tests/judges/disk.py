@@ -28,9 +28,9 @@ def main(binary, folder):
     run = lambda *arguments: json.loads(subprocess.run([binary, *arguments, "--json"], cwd=folder, check=True, capture_output=True).stdout)
     run("init")
     api_key = run("clients", "create", "backend", "--app", "web")["api_key"]
-    environment = {**os.environ, "COUNTERSIGN_LIMITS__ENABLED": "false", "COUNTERSIGN_LOG__LEVEL": "off"}
+    environment = {**os.environ, "COUNTERSIGN_LIMITS__ENABLED": "false", "COUNTERSIGN_LOG__LEVEL": "error"}
     arguments = [binary, "serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]
-    service = subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.PIPE)
+    service = subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         url = json.loads(service.stdout.readline())["url"]
         generate = lambda: call(url + "/v1/token/generate", {"app": "web", "user_id": "u"}, api_key)
