@@ -92,6 +92,11 @@ impl Keyring {
         signers.loaded.iter().filter_map(|(kid, signer)| Some((kid.clone(), signer.pace()?.clone()))).collect()
     }
 
+    /// Keys of the current snapshot that do not load.
+    pub fn unfit(&self) -> BTreeSet<Kid> {
+        self.signers.load().unfit.iter().map(|key| key.kid.clone()).collect()
+    }
+
     /// Every loaded key: each could sign at once.
     pub fn loaded(&self) -> BTreeSet<Kid> {
         self.signers.load().loaded.keys().cloned().collect()

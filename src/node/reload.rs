@@ -22,7 +22,8 @@ impl Node {
         if self.keyring.kids().is_empty() {
             signers = signers.some_active()?;
         }
-        for key in signers.unfit().iter().filter(|key| !key.active) {
+        let reported = self.keyring.unfit();
+        for key in signers.unfit().iter().filter(|key| !key.active && !reported.contains(&key.kid)) {
             tracing::error!(kid = %key.kid, why = %key.why, "a key that may have to sign does not load");
             self.metrics.alarm(Alarm::Key);
         }

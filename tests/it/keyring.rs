@@ -179,7 +179,9 @@ fn a_stand_by_that_does_not_load_is_told_and_keeps_nobody_from_signing() {
     let records = [record(1, "main", KeyState::Active, 1), record(2, "main", KeyState::Published, 1)];
     let signers = keyring.load(&custodian, &records);
     assert_eq!((&signers.unfit()[0].kid, signers.unfit()[0].active), (&kid(2), false));
+    assert!(keyring.unfit().is_empty(), "loading changes nothing");
     keyring.swap(signers);
+    assert_eq!(keyring.unfit().into_iter().collect::<Vec<_>>(), [kid(2)]);
     assert_eq!(keyring.loaded().into_iter().collect::<Vec<_>>(), [kid(1)]);
 }
 

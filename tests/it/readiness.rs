@@ -182,4 +182,10 @@ async fn a_service_starts_without_the_key_of_one_ring() {
     let report = restarted.state.readiness.report(true);
     let ring = report.conditions.iter().find(|condition| condition.name == "ring tv").unwrap();
     assert!(report.ready && ring.reason.as_ref().unwrap().contains("there is no such file"), "{ring:?}");
+    restarted.run(3).await;
+    assert_eq!(
+        restarted.metric("countersign_alarms_total{kind=\"key\"}"),
+        1.0,
+        "reported once, though it is tried again"
+    );
 }
