@@ -17,7 +17,7 @@ mod presented_token;
 mod problem;
 mod proxies;
 mod refresh;
-mod refused_keys;
+mod refused_credentials;
 mod reported_failure;
 mod response;
 mod revoke;
@@ -45,7 +45,7 @@ pub use jwks::{Jwks, JwksConfig};
 pub use limits::{LimitConfig, Limits, Quota};
 pub use problem::{Problem, ProblemCode};
 pub use proxies::Proxies;
-pub use refused_keys::RefusedKeys;
+pub use refused_credentials::{RefusedKeys, RefusedSignIns};
 
 /// State that the handlers share.
 pub struct AppState {
