@@ -1,11 +1,13 @@
 //! Sign-in: an app's client presents the credential of a session that it already has. The user id comes from what was
 //! verified, and from nothing else.
 
+mod claim_rules;
 mod introspection;
 mod jwks;
 mod oidc;
 mod refused;
 mod session_endpoint;
+mod strict_json;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -20,7 +22,7 @@ use crate::{
     },
 };
 
-pub use refused::RefusedCredential;
+pub use refused::{Refusal, RefusedCredential};
 
 /// Credential that a client presents. `Debug` is not derived: it is a secret.
 #[derive(Clone, Copy)]
@@ -40,11 +42,12 @@ pub struct SignedIn {
 }
 
 /// Reason why nobody is signed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSignedIn {
-    /// The credential is refused. The caller must not learn the reason; logs, metrics and operators do.
-    #[error("the credential was refused: {0}")]
-    Refused(RefusedCredential),
+    /// The credential is refused. The caller must not learn the reason; logs and metrics have [`Refusal::reason`], the
+    /// operator's command has all of it.
+    #[error("the credential was refused: {}", .0.reason)]
+    Refused(Refusal),
     /// The credential cannot be judged now: its provider's keys or its endpoint are out of reach.
     #[error("the credential cannot be verified now")]
     Unavailable {
@@ -54,6 +57,18 @@ pub enum NotSignedIn {
     /// The clock of this node is stopped, so no lifetime can be judged.
     #[error(transparent)]
     ClockStopped(#[from] ClockStopped),
+}
+
+impl From<Refusal> for NotSignedIn {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<RefusedCredential> for NotSignedIn {
+    fn from(reason: RefusedCredential) -> Self {
+        Self::Refused(reason.into())
+    }
 }
 
 /// Verifiers of all apps.
@@ -103,7 +118,7 @@ impl SignIns {
         credential: Credential<'_>,
     ) -> Result<SignedIn, NotSignedIn> {
         let _ = (app, user_ids, credential);
-        Err(NotSignedIn::Refused(RefusedCredential::NotEnabled))
+        Err(RefusedCredential::NotEnabled.into())
     }
 
     /// Verifies a logout token that a provider sends for this app (OpenID Connect Back-Channel Logout 1.0 §2.6).
@@ -112,6 +127,6 @@ impl SignIns {
     /// [`NotSignedIn`].
     pub async fn sign_out(&self, app: &AppName, logout_token: &str) -> Result<ProviderLogout, NotSignedIn> {
         let _ = (app, logout_token);
-        Err(NotSignedIn::Refused(RefusedCredential::NotEnabled))
+        Err(RefusedCredential::NotEnabled.into())
     }
 }
