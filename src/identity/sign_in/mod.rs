@@ -4,6 +4,7 @@
 mod introspection;
 mod jwks;
 mod oidc;
+mod outbound;
 mod refused;
 mod session_endpoint;
 
