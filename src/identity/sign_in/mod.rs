@@ -5,6 +5,7 @@ mod claim_rules;
 mod introspection;
 mod jwks;
 mod oidc;
+mod outbound;
 mod refused;
 mod session_endpoint;
 mod strict_json;
