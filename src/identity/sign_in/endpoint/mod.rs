@@ -5,13 +5,16 @@ mod fault;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use reqwest::header::CONTENT_TYPE;
+use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
 
 use self::fault::FaultLog;
 use super::{
     NotSignedIn, Refusal, SignedIn,
     answers::{Accepted, Answers, Outcome},
-    outbound::{Destination, Outbound, OutboundError},
+    outbound::{Destination, JsonAnswer, Outbound, OutboundError},
+    strict_json,
 };
 use crate::{
     clock::{ClockGuard, UnixMillis},
@@ -31,6 +34,19 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Outcome where the credential can be neither accepted nor refused.
 pub(super) fn unavailable() -> NotSignedIn {
     NotSignedIn::Unavailable { retry_after: RETRY_AFTER }
+}
+
+/// Reads the JSON object of an answer. Its content type must say that it is JSON (RFC 7662 §2.2).
+///
+/// # Errors
+/// [`Fault::Unreadable`].
+pub(super) fn object(answer: &JsonAnswer) -> Result<Value, Fault> {
+    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if media_type != "application/json" && !media_type.ends_with("+json") {
+        return Err(Fault::Unreadable("its content type is not application/json".to_owned()));
+    }
+    strict_json::object(&answer.body).map_err(Fault::Unreadable)
 }
 
 /// Parts that all endpoints share.
@@ -140,10 +156,12 @@ impl Endpoint {
             Ok(Ok(_permit)) => question.await,
             _ => Err(Fault::Busy { calls: CALLS }.into()),
         };
-        if let Err(NotAccepted::Fault(fault)) = &answer {
-            self.log.fault(self.app.as_str(), &self.url, fault, self.shared.clock.read().boot);
-        } else {
-            self.log.answered(self.app.as_str(), &self.url);
+        match &answer {
+            Err(NotAccepted::Fault(fault)) => {
+                self.log.fault(self.app.as_str(), &self.url, fault, self.shared.clock.read().boot);
+            }
+            Err(NotAccepted::Other(_)) => {}
+            Ok(_) | Err(NotAccepted::Refused(_)) => self.log.answered(self.app.as_str(), &self.url),
         }
         answer.map_err(|error| match error {
             NotAccepted::Refused(refusal) => NotSignedIn::Refused(refusal),
