@@ -13,7 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::{
     clock::UnixMillis,
-    domain::{client_authentication::{ClientAuthentication, ClientKey, ClientSecret}, sign_in::IntrospectionRules},
+    domain::{
+        client_authentication::{ClientAuthentication, ClientKey, ClientSecret},
+        sign_in::IntrospectionRules,
+    },
     identity::sign_in::endpoint::Fault,
     secret::{self, SystemEntropy},
 };

@@ -10,9 +10,8 @@ use crate::{
     domain::sign_in::{IntrospectionRules, ProviderLogin},
     identity::sign_in::{
         Refusal, RefusedCredential, claim_rules,
-        endpoint::Fault,
+        endpoint::{self, Fault},
         outbound::{JsonAnswer, OutboundError},
-        strict_json,
     },
 };
 
@@ -26,10 +25,7 @@ pub(super) fn read(answer: Result<JsonAnswer, OutboundError>) -> Result<Value, F
         OutboundError::ContentType(media_type) if media_type.ends_with("+jwt") => Fault::SignedAnswer,
         error => Fault::NoAnswer(error),
     })?;
-    if !answer.is_declared_json() {
-        return Err(Fault::Unreadable("its content type is not application/json".to_owned()));
-    }
-    let answer = strict_json::object(&answer.body).map_err(Fault::Unreadable)?;
+    let answer = endpoint::object(&answer)?;
     match answer.get("active") {
         Some(Value::Bool(_)) => Ok(answer),
         _ => Err(Fault::Unreadable("it has no boolean member active, so it is no introspection".to_owned())),

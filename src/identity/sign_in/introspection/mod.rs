@@ -2,8 +2,6 @@
 
 mod client;
 mod judgement;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
