@@ -11,9 +11,8 @@ use super::{
     Credential, NotSignedIn, Refusal, RefusedCredential, SignedIn,
     answers::Accepted,
     claim_rules,
-    endpoint::{Endpoint, Fault, NotAccepted, Shared},
+    endpoint::{self, Endpoint, Fault, NotAccepted, Shared},
     outbound::{JsonAnswer, OutboundError},
-    strict_json,
 };
 use crate::{
     domain::{
@@ -81,10 +80,10 @@ fn header<'a>(
     };
     let text = Zeroizing::new(text);
     // A semicolon would begin another cookie.
-    let mut header = HeaderValue::from_str(&text)
-        .ok()
-        .filter(|_| !parts[1].is_empty() && !text.contains([';', '\t']))
-        .ok_or_else(|| RefusedCredential::Malformed.because("it is empty, or has a character that no header carries"))?;
+    let mut header =
+        HeaderValue::from_str(&text).ok().filter(|_| !parts[1].is_empty() && !text.contains([';', '\t'])).ok_or_else(
+            || RefusedCredential::Malformed.because("it is empty, or has a character that no header carries"),
+        )?;
     header.set_sensitive(true);
     Ok(((name, header), parts))
 }
@@ -126,11 +125,8 @@ fn read(answer: Result<JsonAnswer, OutboundError>) -> Result<Value, NotAccepted>
         }
         Err(error) => return Err(Fault::NoAnswer(error).into()),
     };
-    if !answer.is_declared_json() {
-        return Err(Fault::Unreadable("its content type is not application/json".to_owned()).into());
-    }
     if answer.body.trim_ascii() == b"null" {
         return Err(RefusedCredential::Inactive.because("the session endpoint answered null").into());
     }
-    Ok(strict_json::object(&answer.body).map_err(Fault::Unreadable)?)
+    Ok(endpoint::object(&answer)?)
 }
