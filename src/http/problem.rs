@@ -27,7 +27,7 @@ use crate::{identity, issue::Refusal};
 pub enum ProblemCode {
     /// The request is malformed, or asks for something that does not exist.
     ClientError,
-    /// The API key was refused; one answer for every cause.
+    /// The API key, or the credential of the app's user, was refused; one answer for every cause.
     Unauthorized,
     /// The refresh token is forged, unknown, revoked, or was replaced too long ago; one answer for every cause.
     InvalidToken,
@@ -201,9 +201,19 @@ impl Problem {
         Self { errors, ..Self::client(StatusCode::BAD_REQUEST, faults.join("; ")) }
     }
 
-    /// Makes the problem of a refused credential, whatever the cause.
+    /// Makes the problem of a refused API key, whatever the cause.
     pub fn unauthorized() -> Self {
-        let detail = "send a live API key of this service as `Authorization: Bearer <API key>`";
+        Self::credential_refused("send a live API key of this service as `Authorization: Bearer <API key>`")
+    }
+
+    /// Makes the problem of a refused credential of the app's user, whatever the cause.
+    pub(super) fn sign_in_refused() -> Self {
+        Self::credential_refused(
+            "send a live credential of the app's own session, which a sign_in of the app accepts, as `Authorization: Bearer <credential>`",
+        )
+    }
+
+    fn credential_refused(detail: &'static str) -> Self {
         Self::new(ProblemCode::Unauthorized, Retry::Never, detail)
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
@@ -235,6 +245,11 @@ impl Problem {
             Duration::ZERO,
             "the service cannot answer now; the request changed nothing that matters, try again",
         )
+    }
+
+    /// Makes the problem of a credential that cannot be verified now. The details are in the log only.
+    fn unverifiable(wait: Duration) -> Self {
+        Self::later(ProblemCode::Unavailable, wait, "the credential cannot be verified now; nothing changed, try again")
     }
 
     /// Makes the problem of a node whose clock is stopped. The details are in the log and in `/readyz`.
@@ -371,6 +386,16 @@ impl From<identity::Unauthenticated> for Problem {
         match reason {
             identity::Unauthenticated::Refused => Self::unauthorized(),
             identity::Unauthenticated::Undecided(_) => Self::clock_stopped(),
+        }
+    }
+}
+
+impl From<identity::NotSignedIn> for Problem {
+    fn from(reason: identity::NotSignedIn) -> Self {
+        match reason {
+            identity::NotSignedIn::Refused(_) => Self::sign_in_refused(),
+            identity::NotSignedIn::Unavailable { retry_after } => Self::unverifiable(retry_after),
+            identity::NotSignedIn::ClockStopped(_) => Self::clock_stopped(),
         }
     }
 }
