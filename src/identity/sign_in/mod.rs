@@ -1,10 +1,14 @@
 //! Sign-in: an app's client presents the credential of a session that it already has. The user id comes from what was
 //! verified, and from nothing else.
 
+mod answers;
 mod claim_rules;
+mod endpoint;
 mod introspection;
 mod jwks;
 mod oidc;
+mod opaque;
+mod outbound;
 mod refused;
 mod session_endpoint;
 mod strict_json;
@@ -23,6 +27,10 @@ use crate::{
 };
 
 pub use refused::{Refusal, RefusedCredential};
+
+use endpoint::Shared;
+use opaque::OpaqueVerifiers;
+use outbound::Outbound;
 
 /// Credential that a client presents. `Debug` is not derived: it is a secret.
 #[derive(Clone, Copy)]
@@ -73,28 +81,31 @@ impl From<RefusedCredential> for NotSignedIn {
 
 /// Verifiers of all apps.
 pub struct SignIns {
-    clock: Arc<ClockGuard>,
+    shared: Shared,
     apps: ArcSwap<HashMap<AppName, Arc<AppSignIns>>>,
 }
 
 /// Verifiers of one app.
 struct AppSignIns {
-    oidc: Vec<oidc::Verifier>,
-    introspection: Option<introspection::Verifier>,
-    session_endpoint: Option<session_endpoint::Verifier>,
+    opaque: OpaqueVerifiers,
 }
 
 impl SignIns {
     /// Makes the verifiers of these apps.
     pub fn new(apps: HashMap<AppName, Vec<SignIn>>, clock: Arc<ClockGuard>) -> Self {
-        let made = Self { clock, apps: ArcSwap::default() };
+        let shared = Shared { answers: Arc::default(), outbound: Arc::new(Outbound::new()), clock };
+        let made = Self { shared, apps: ArcSwap::default() };
         made.replace(apps);
         made
     }
 
     /// Replaces the verifiers. Key sets of providers that stay are kept.
-    pub fn replace(&self, _apps: HashMap<AppName, Vec<SignIn>>) {
-        let _ = &self.clock;
+    pub fn replace(&self, apps: HashMap<AppName, Vec<SignIn>>) {
+        let made = apps.into_iter().map(|(app, sign_ins)| {
+            let opaque = OpaqueVerifiers::new(&app, &sign_ins, &self.shared);
+            (app, Arc::new(AppSignIns { opaque }))
+        });
+        self.apps.store(Arc::new(made.collect()));
     }
 
     /// Returns true where the app's users can sign in with a credential of their own.
@@ -103,8 +114,8 @@ impl SignIns {
     }
 
     /// Names of the cookies that the app's verifiers accept.
-    pub fn cookies(&self, _app: &AppName) -> Vec<String> {
-        Vec::new()
+    pub fn cookies(&self, app: &AppName) -> Vec<String> {
+        self.apps.load().get(app).map(|app| app.opaque.cookies()).unwrap_or_default()
     }
 
     /// Verifies the credential of a user of this app.
@@ -117,8 +128,9 @@ impl SignIns {
         user_ids: UserIdRules,
         credential: Credential<'_>,
     ) -> Result<SignedIn, NotSignedIn> {
-        let _ = (app, user_ids, credential);
-        Err(RefusedCredential::NotEnabled.into())
+        let verifiers = self.apps.load().get(app).cloned();
+        let Some(verifiers) = verifiers else { return Err(RefusedCredential::NotEnabled.into()) };
+        verifiers.opaque.sign_in(user_ids, credential).await
     }
 
     /// Verifies a logout token that a provider sends for this app (OpenID Connect Back-Channel Logout 1.0 §2.6).
