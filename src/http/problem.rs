@@ -369,7 +369,7 @@ impl From<Refusal> for Problem {
                 "no token is given out for this user until opted in again",
             ),
             // One answer for every refused credential.
-            Refusal::SignedOut => Self::unauthorized(),
+            Refusal::SignedOut => Self::sign_in_refused(),
             Refusal::UserMismatch => Self::new(
                 ProblemCode::UserMismatch,
                 Retry::Never,
