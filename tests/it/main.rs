@@ -73,6 +73,8 @@ mod rotate_plan;
 #[cfg(feature = "sandbox")]
 mod runbook;
 #[cfg(feature = "sandbox")]
+mod sandbox_provider;
+#[cfg(feature = "sandbox")]
 mod sandbox_rest;
 #[cfg(feature = "sandbox")]
 mod sandbox_sdk;
