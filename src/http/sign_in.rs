@@ -30,7 +30,7 @@ pub(super) async fn sign_in(
     record_app(app);
     let signed_in = match verified(state, headers, app, &policy).await? {
         Ok(signed_in) => signed_in,
-        Err(NotSignedIn::Refused(refusal)) => return Err(refused(state, Some(app), refusal, address)),
+        Err(NotSignedIn::Refused(refusal)) => return Err(refused(state, Some(app), refusal.reason, address)),
         Err(undecided) => {
             state.metrics.signed_in(app.as_str(), UNAVAILABLE);
             return Err(undecided.into());
@@ -49,7 +49,7 @@ async fn verified(
     policy: &AppPolicy,
 ) -> Result<Result<SignedIn, NotSignedIn>, Problem> {
     if !state.sign_ins.is_enabled(app) {
-        return Ok(Err(NotSignedIn::Refused(RefusedCredential::NotEnabled)));
+        return Ok(Err(RefusedCredential::NotEnabled.into()));
     }
     let cookies = state.sign_ins.cookies(app);
     let credential = presented(headers, &cookies);
@@ -59,7 +59,7 @@ async fn verified(
         Some(Credential::Cookie { .. }) => origin.must_be_listed(policy)?,
         Some(Credential::Bearer(_)) | None => origin.may_use(policy)?,
     }
-    let Some(credential) = credential else { return Ok(Err(NotSignedIn::Refused(RefusedCredential::Missing))) };
+    let Some(credential) = credential else { return Ok(Err(RefusedCredential::Missing.into())) };
     Ok(state.sign_ins.sign_in(app, policy.user_ids(), credential).await)
 }
 
