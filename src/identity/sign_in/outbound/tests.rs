@@ -10,6 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use reqwest::dns::Resolve;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
