@@ -5,6 +5,8 @@ mod decision;
 mod fetch;
 mod keys;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
