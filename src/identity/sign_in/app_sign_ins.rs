@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     Credential, NotSignedIn, SignedIn,
     endpoint::Shared,
-    jwks::ProviderKeys,
+    jwks::{Provider, ProviderKeys},
     oidc::{self, Unreadable, UnverifiedCredential, is_own_token},
     opaque::OpaqueVerifiers,
     refused::{Refusal, RefusedCredential},
@@ -60,7 +60,8 @@ impl AppSignIns {
             Ok(jwt) => match self.verifier_of(&jwt) {
                 Ok(verifier) => {
                     let (user, login) = verifier.sign_in(&jwt, user_ids, clock).await?;
-                    return Ok(SignedIn { app_user: AppUser { app: app.clone(), user }, login });
+                    let app_user = AppUser { app: app.clone(), user, login: login.clone() };
+                    return Ok(SignedIn { app_user, login });
                 }
                 Err(refusal) => refusal,
             },
@@ -124,8 +125,11 @@ impl KeySets {
     }
 
     fn get(&mut self, rules: &OidcRules, shared: &Shared) -> Arc<ProviderKeys> {
-        let _ = shared;
-        Arc::clone(self.0.entry(id(rules)).or_insert_with(|| Arc::new(ProviderKeys {})))
+        let made = || {
+            let (outbound, clock) = (Arc::clone(&shared.outbound), Arc::clone(&shared.clock));
+            Arc::new(ProviderKeys::new(Provider::of(rules), outbound, clock))
+        };
+        Arc::clone(self.0.entry(id(rules)).or_insert_with(made))
     }
 }
 
