@@ -34,14 +34,24 @@ pub struct OidcRules {
     pub required_claims: Vec<ClaimRule>,
     /// Claims that must not have one of the given values.
     pub refused_claims: Vec<ClaimRule>,
-    /// Greatest age of a credential, from its `iat`; `None`: its `exp` alone limits it.
+    /// Greatest age of a credential, from its `iat`; `None`: [`LONGEST_AGE`].
     pub max_age: Option<Duration>,
     /// Tolerance for other clocks; at most 30 s.
     pub leeway: Duration,
-    /// Time for which a key set is used after its provider stopped answering.
+    /// Time from a key set's fetch for which it is used while its provider does not answer.
     pub jwks_max_stale: Duration,
-    /// Lets the provider's addresses be private ones (RFC 1918, RFC 4193).
+    /// Lets the provider's addresses be private ones (RFC 1918, RFC 6598, RFC 4193).
     pub allow_private_addresses: bool,
+}
+
+/// Age beyond which no credential is accepted, whatever its `exp`: a logout must be remembered for as long.
+pub const LONGEST_AGE: Duration = Duration::from_hours(30 * 24);
+
+impl OidcRules {
+    /// Age beyond which a credential is refused.
+    pub fn longest_age(&self) -> Duration {
+        self.max_age.unwrap_or(LONGEST_AGE)
+    }
 }
 
 /// Place of a provider's key set.
