@@ -6,12 +6,14 @@
 //! - [`key`], [`rotation`]: states of a signing key, and records of its replacement
 //! - [`spki`], [`jwk`]: public keys as bytes and as a JWK Set
 //! - [`api_key`]: a backend's credential
-//! - [`sign_in`]: rules for the credential of a session that the app already has
+//! - [`sign_in`]: rules for the credential of a session that the app already has; [`client_authentication`]:
+//!   the secrets with which this service asks a provider about one
 //! - [`shell`]: operands of commands that are printed
 //! - [`verdict`]: Braze's answer to a token
 
 pub mod api_key;
 pub mod claims;
+pub mod client_authentication;
 pub mod ids;
 pub mod jwk;
 pub mod jws;

@@ -1,5 +1,7 @@
 //! Reasons why a credential is refused: for logs, metrics and operators, never for the caller.
 
+use std::fmt;
+
 use strum::{IntoStaticStr, VariantNames};
 
 /// Reason why a credential is refused; a closed set, for the metrics.
@@ -10,6 +12,8 @@ pub enum RefusedCredential {
     NotEnabled,
     #[error("it is no JWT in compact form")]
     Malformed,
+    #[error("it is a token for Braze, which is no credential")]
+    OwnToken,
     #[error("no sign_in of the app has its issuer")]
     UnknownIssuer,
     #[error("its algorithm is not allowed")]
@@ -46,5 +50,36 @@ impl RefusedCredential {
     /// Name of the reason in metrics and logs; all of them are [`VariantNames::VARIANTS`].
     pub fn as_str(self) -> &'static str {
         self.into()
+    }
+}
+
+/// Refusal of a credential: the reason, and the particulars for an operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Refusal {
+    pub reason: RefusedCredential,
+    /// Sentence with the values that differ. It quotes the credential's claims, which nobody may have verified; it is
+    /// for the operator's command only.
+    pub detail: Option<String>,
+}
+
+impl RefusedCredential {
+    /// Refusal for this reason, with these particulars.
+    pub(super) fn because(self, detail: impl Into<String>) -> Refusal {
+        Refusal { reason: self, detail: Some(detail.into()) }
+    }
+}
+
+impl From<RefusedCredential> for Refusal {
+    fn from(reason: RefusedCredential) -> Self {
+        Self { reason, detail: None }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.detail {
+            Some(detail) => write!(f, "{}: {detail}", self.reason),
+            None => self.reason.fmt(f),
+        }
     }
 }
