@@ -32,6 +32,7 @@ use crate::{
     },
 };
 
+pub use jwks::{KeySetReport, NoKeySet, ReportedFault, ReportedKey};
 pub use refused::{Refusal, RefusedCredential};
 
 /// Credential that a client presents. `Debug` is not derived: it is a secret.

@@ -8,6 +8,7 @@ pub mod rotation;
 pub mod sandbox;
 pub mod service;
 pub mod session_model;
+pub mod switched_provider;
 pub mod terminal;
 pub mod test_service;
 
