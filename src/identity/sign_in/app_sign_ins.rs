@@ -111,28 +111,19 @@ impl AppSignIns {
     }
 }
 
-/// Key sets by what they depend on: verifiers that fetch the same keys by the same rules share one set.
-pub(super) struct KeySets(HashMap<KeySetId, Arc<ProviderKeys>>);
-
-/// Parts of the rules that a key set depends on, as text.
-type KeySetId = String;
+/// Key sets by their provider: verifiers that fetch the same keys by the same rules share one set.
+pub(super) struct KeySets(HashMap<Provider, Arc<ProviderKeys>>);
 
 impl KeySets {
     /// Key sets that these verifiers have.
     pub(super) fn of<'a>(apps: impl Iterator<Item = &'a AppSignIns>) -> Self {
         let verifiers = apps.flat_map(|app| &app.oidc);
-        Self(verifiers.map(|verifier| (id(verifier.rules()), Arc::clone(verifier.keys()))).collect())
+        Self(verifiers.map(|verifier| (Provider::of(verifier.rules()), Arc::clone(verifier.keys()))).collect())
     }
 
     fn get(&mut self, rules: &OidcRules, shared: &Shared) -> Arc<ProviderKeys> {
-        let made = || {
-            let (outbound, clock) = (Arc::clone(&shared.outbound), Arc::clone(&shared.clock));
-            Arc::new(ProviderKeys::new(Provider::of(rules), outbound, clock))
-        };
-        Arc::clone(self.0.entry(id(rules)).or_insert_with(made))
+        let provider = Provider::of(rules);
+        let made = || ProviderKeys::new(provider.clone(), shared.outbound.clone(), shared.clock.clone());
+        Arc::clone(self.0.entry(provider.clone()).or_insert_with(|| Arc::new(made())))
     }
-}
-
-fn id(rules: &OidcRules) -> KeySetId {
-    format!("{:?}", (&rules.issuer, &rules.keys, rules.jwks_max_stale, rules.allow_private_addresses))
 }
