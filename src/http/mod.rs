@@ -5,6 +5,7 @@ mod body;
 mod body_faults;
 mod caller;
 mod cors;
+mod credential_problems;
 mod exchange;
 mod failures;
 mod generate;

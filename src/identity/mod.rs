@@ -14,7 +14,10 @@ use crate::domain::{
 };
 
 pub use api_keys::{ApiKeyAuthenticator, Caller, NotScoped, Unauthenticated};
-pub use sign_in::{Credential, NotSignedIn, Refusal, RefusedCredential, SignIns, SignedIn};
+pub use sign_in::{
+    Credential, KeySetReport, NoKeySet, NotSignedIn, Refusal, RefusedCredential, ReportedFault, ReportedKey, SignIns,
+    SignedIn,
+};
 
 /// A user of an app, vouched for by an authenticated caller.
 #[derive(Clone, Debug)]
