@@ -15,6 +15,7 @@ mod given;
 mod healthcheck;
 mod init;
 mod keys;
+mod local_provider;
 mod meta;
 mod output;
 mod rotate;

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::{context::Context, output::announce};
+use super::{context::Context, local_provider::LocalProvider, output::announce};
 use crate::{
     app::{self, Access, Ambient, Dev, Listeners, Running, Services},
     config::Settings,
+    domain::ids::AppName,
     telemetry::init_logs,
 };
 
@@ -64,16 +65,33 @@ impl Serve {
     }
 
     async fn dev(&self, context: &Context) -> anyhow::Result<()> {
-        let flags = self.flags();
+        let provider = LocalProvider::bind().await?;
+        let issuer = provider.as_ref().map(LocalProvider::issuer);
+        let mut flags = self.flags();
+        if let Some(issuer) = &issuer {
+            let sign_in = format!("[{{ kind = \"oidc\", issuer = \"{issuer}\", audience = \"web\" }}]");
+            flags.push(("apps.web.sign_in".to_owned(), sign_in));
+        }
         let (settings, services, access, folder) = Dev::open(&context.environment, &flags).await?.into_parts();
         let _log = init_logs(settings.log())?;
         let listeners = Listeners::open(&settings)?;
         let config = folder.path().join("countersign.toml");
         let reload = || Settings::load(Some(&config), &context.environment, &flags);
         let json = context.output.json;
-        let ready =
-            |running: Running| announce(&if json { as_json(running, &access) } else { banner(running, &access) });
-        app::serve(settings, services, listeners, reload, ready).await?;
+        let issuer = issuer.as_deref();
+        let ready = |running: Running| {
+            announce(&if json { as_json(running, &access, issuer) } else { banner(running, &access, issuer) });
+        };
+        let beside = async move {
+            match provider {
+                Some(provider) => provider.serve().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            served = app::serve(settings, services, listeners, reload, ready) => served?,
+            never = beside => match never {},
+        }
         drop(folder);
         Ok(())
     }
@@ -91,18 +109,19 @@ fn url(address: std::net::SocketAddr) -> String {
     format!("http://{address}")
 }
 
-fn as_json(running: Running, access: &Access) -> String {
+fn as_json(running: Running, access: &Access, issuer: Option<&str>) -> String {
     let line = json!({
         "url": url(running.public),
         "ops_url": url(running.ops),
         "app": access.app,
         "api_key": *access.api_key.reveal(),
         "public_key": access.public_key,
+        "issuer": issuer,
     });
     line.to_string()
 }
 
-fn banner(running: Running, access: &Access) -> String {
+fn banner(running: Running, access: &Access, issuer: Option<&str>) -> String {
     let (url, ops, app, key) = (url(running.public), url(running.ops), &access.app, access.api_key.reveal());
     format!(
         "Countersign is ready. Development mode: the keys below are deleted when it stops.\n\n\
@@ -111,7 +130,20 @@ fn banner(running: Running, access: &Access) -> String {
          A token for user u-1:\n  \
          curl -s {url}/v1/token/generate -H 'Authorization: Bearer {}' \\\n    \
          -H 'Content-Type: application/json' -d '{{\"app\":\"{app}\",\"user_id\":\"u-1\"}}'\n\n\
-         Try the API: {url}/docs     Metrics: {ops}/metrics     Stop: Ctrl-C\n",
-        *key, access.public_key, *key
+         {}Try the API: {url}/docs     Metrics: {ops}/metrics     Stop: Ctrl-C\n",
+        *key,
+        access.public_key,
+        *key,
+        issuer.map(|issuer| exchange(&url, app, issuer)).unwrap_or_default()
+    )
+}
+
+/// Lines that sign in with the credential of a session, here an ID token of the local provider.
+fn exchange(url: &str, app: &AppName, issuer: &str) -> String {
+    format!(
+        "The same without a backend, from the ID token of a session that the app has (here of a local provider):\n  \
+         ID_TOKEN=$(curl -s '{issuer}/id-token?sub=u-1')\n  \
+         curl -s {url}/v1/token/exchange -H \"Authorization: Bearer $ID_TOKEN\" \\\n    \
+         -H 'Content-Type: application/json' -d '{{\"app\":\"{app}\"}}'\n\n"
     )
 }
