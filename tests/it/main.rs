@@ -79,6 +79,7 @@ mod sandbox_sdk;
 mod secrecy;
 mod serve;
 mod sign_in_fetch;
+mod sign_in_keys;
 mod store;
 mod store_lost;
 mod store_sqlite;
