@@ -78,6 +78,7 @@ mod sandbox_rest;
 mod sandbox_sdk;
 mod secrecy;
 mod serve;
+mod sign_in_opaque;
 mod store;
 mod store_lost;
 mod store_sqlite;

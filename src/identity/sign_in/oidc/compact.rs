@@ -63,8 +63,8 @@ impl<'a> UnverifiedCredential<'a> {
         let parts: Vec<&str> = credential.split('.').collect();
         let [header, claims, signature] = parts[..] else { return Err(not_three(&parts)) };
         let header_json = header_object(header)?;
-        let claims_json = strict_json::object(&decoded(claims, "payload")?)
-            .map_err(|fault| malformed(format!("payload: {fault}")))?;
+        let claims_json =
+            strict_json::object(&decoded(claims, "payload")?).map_err(|fault| malformed(format!("payload: {fault}")))?;
         if decoded(signature, "signature")?.is_empty() {
             return Err(malformed("it has no signature").into());
         }
@@ -72,7 +72,12 @@ impl<'a> UnverifiedCredential<'a> {
         Ok(Self::with_header(&header_json, claims_json, signing_input, signature)?)
     }
 
-    fn with_header(header: &Value, claims: Value, signing_input: &'a str, signature: &'a str) -> Result<Self, Refusal> {
+    fn with_header(
+        header: &Value,
+        claims: Value,
+        signing_input: &'a str,
+        signature: &'a str,
+    ) -> Result<Self, Refusal> {
         if let Some(name) = REFUSED_PARAMETERS.into_iter().find(|name| header.get(name).is_some()) {
             return Err(RefusedCredential::Header.because(format!("the parameter is {name}")));
         }
@@ -99,10 +104,7 @@ fn not_three(parts: &[&str]) -> Unreadable {
         5 => "which is an encrypted token (JWE); Auth0 gives such a one where the app asks for no audience",
         _ => "so it is an opaque one, or not whole; Auth0 gives an opaque one where the app asks for no audience",
     };
-    Unreadable::Opaque(malformed(format!(
-        "a JWT has three parts with dots between them, this has {}, {hint}",
-        parts.len()
-    )))
+    Unreadable::Opaque(malformed(format!("a JWT has three parts with dots between them, this has {}, {hint}", parts.len())))
 }
 
 /// Reads the header. A first part that is no header at all belongs to another kind of credential: some session cookies
@@ -137,9 +139,7 @@ fn kid(header: &Value) -> Result<Option<String>, Refusal> {
     match header.get("kid") {
         None => Ok(None),
         Some(Value::String(kid)) if kid.len() <= MAX_KID_BYTES => Ok(Some(kid.clone())),
-        Some(_) => {
-            Err(RefusedCredential::Header.because(format!("its kid is no string of at most {MAX_KID_BYTES} bytes")))
-        }
+        Some(_) => Err(RefusedCredential::Header.because(format!("its kid is no string of at most {MAX_KID_BYTES} bytes"))),
     }
 }
 

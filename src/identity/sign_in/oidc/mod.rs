@@ -108,8 +108,7 @@ impl Verifier {
             } else {
                 ""
             };
-            RefusedCredential::Algorithm
-                .because(format!("its alg is {name:.40?}, accepted: {}{hint}", names.join(", ")))
+            RefusedCredential::Algorithm.because(format!("its alg is {name:.40?}, accepted: {}{hint}", names.join(", ")))
         })
     }
 }
@@ -118,8 +117,7 @@ fn check_type(token_type: &str, types: &[&str]) -> Result<(), Refusal> {
     if types.contains(&token_type) {
         return Ok(());
     }
-    let accepted: Vec<&str> =
-        types.iter().map(|accepted| if accepted.is_empty() { "none" } else { accepted }).collect();
+    let accepted: Vec<&str> = types.iter().map(|accepted| if accepted.is_empty() { "none" } else { accepted }).collect();
     let text = format!("its typ is {token_type:.40?}, accepted in token_types: {}", accepted.join(", "));
     Err(RefusedCredential::TokenType.because(text))
 }
