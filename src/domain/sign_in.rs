@@ -38,9 +38,9 @@ pub struct OidcRules {
     pub max_age: Option<Duration>,
     /// Tolerance for other clocks; at most 30 s.
     pub leeway: Duration,
-    /// Time for which a key set is used after its provider stopped answering.
+    /// Time from a key set's fetch for which it is used while its provider does not answer.
     pub jwks_max_stale: Duration,
-    /// Lets the provider's addresses be private ones (RFC 1918, RFC 4193).
+    /// Lets the provider's addresses be private ones (RFC 1918, RFC 6598, RFC 4193).
     pub allow_private_addresses: bool,
 }
 

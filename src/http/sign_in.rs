@@ -8,6 +8,7 @@ use super::{
     AppState,
     caller::{Origin, bearer},
     problem::Problem,
+    refused_credentials::Presented,
 };
 use crate::{
     domain::{ids::AppName, policy::AppPolicy},
@@ -30,7 +31,7 @@ pub(super) async fn sign_in(
     record_app(app);
     let signed_in = match verified(state, headers, app, &policy).await? {
         Ok(signed_in) => signed_in,
-        Err(NotSignedIn::Refused(refusal)) => return Err(refused(state, Some(app), refusal, address)),
+        Err(NotSignedIn::Refused(refusal)) => return Err(refused(state, Some(app), refusal.reason, address)),
         Err(undecided) => {
             state.metrics.signed_in(app.as_str(), UNAVAILABLE);
             return Err(undecided.into());
@@ -49,7 +50,7 @@ async fn verified(
     policy: &AppPolicy,
 ) -> Result<Result<SignedIn, NotSignedIn>, Problem> {
     if !state.sign_ins.is_enabled(app) {
-        return Ok(Err(NotSignedIn::Refused(RefusedCredential::NotEnabled)));
+        return Ok(Err(RefusedCredential::NotEnabled.into()));
     }
     let cookies = state.sign_ins.cookies(app);
     let credential = presented(headers, &cookies);
@@ -59,7 +60,7 @@ async fn verified(
         Some(Credential::Cookie { .. }) => origin.must_be_listed(policy)?,
         Some(Credential::Bearer(_)) | None => origin.may_use(policy)?,
     }
-    let Some(credential) = credential else { return Ok(Err(NotSignedIn::Refused(RefusedCredential::Missing))) };
+    let Some(credential) = credential else { return Ok(Err(RefusedCredential::Missing.into())) };
     Ok(state.sign_ins.sign_in(app, policy.user_ids(), credential).await)
 }
 
@@ -87,10 +88,10 @@ fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a
 }
 
 /// Records a refused credential, and makes its problem: the same for every reason.
-fn refused(state: &AppState, app: Option<&AppName>, refusal: RefusedCredential, address: IpAddr) -> Problem {
+pub(super) fn refused(state: &AppState, app: Option<&AppName>, refusal: RefusedCredential, address: IpAddr) -> Problem {
     // The label is empty where no such app is configured: its name is the client's.
     state.metrics.signed_in(app.map_or("", AppName::as_str), refusal.as_str());
-    state.refused_sign_ins.log(app, refusal, address);
+    state.refused_sign_ins.log(app, Presented::Credential, refusal, address);
     match state.limits.load().failure(address) {
         Ok(()) => Problem::sign_in_refused(),
         Err(too_often) => too_often,

@@ -2,6 +2,7 @@
 //! verified, and from nothing else.
 
 mod answers;
+mod app_sign_ins;
 mod claim_rules;
 mod endpoint;
 mod introspection;
@@ -17,6 +18,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
+use self::{
+    app_sign_ins::{AppSignIns, KeySets},
+    endpoint::Shared,
+    outbound::Outbound,
+};
 use super::AppUser;
 use crate::{
     clock::{ClockGuard, ClockStopped},
@@ -26,11 +32,8 @@ use crate::{
     },
 };
 
+pub use jwks::{KeySetReport, NoKeySet, ReportedFault, ReportedKey};
 pub use refused::{Refusal, RefusedCredential};
-
-use endpoint::Shared;
-use opaque::OpaqueVerifiers;
-use outbound::Outbound;
 
 /// Credential that a client presents. `Debug` is not derived: it is a secret.
 #[derive(Clone, Copy)]
@@ -85,11 +88,6 @@ pub struct SignIns {
     apps: ArcSwap<HashMap<AppName, Arc<AppSignIns>>>,
 }
 
-/// Verifiers of one app.
-struct AppSignIns {
-    opaque: OpaqueVerifiers,
-}
-
 impl SignIns {
     /// Makes the verifiers of these apps.
     pub fn new(apps: HashMap<AppName, Vec<SignIn>>, clock: Arc<ClockGuard>) -> Self {
@@ -101,11 +99,13 @@ impl SignIns {
 
     /// Replaces the verifiers. Key sets of providers that stay are kept.
     pub fn replace(&self, apps: HashMap<AppName, Vec<SignIn>>) {
-        let made = apps.into_iter().map(|(app, sign_ins)| {
-            let opaque = OpaqueVerifiers::new(&app, &sign_ins, &self.shared);
-            (app, Arc::new(AppSignIns { opaque }))
+        let mut keys = KeySets::of(self.apps.load().values().map(Arc::as_ref));
+        let enabled = apps.into_iter().filter(|(_, sign_ins)| !sign_ins.is_empty());
+        let verifiers = enabled.map(|(app, sign_ins)| {
+            let verifiers = AppSignIns::new(&app, &sign_ins, &self.shared, &mut keys);
+            (app, Arc::new(verifiers))
         });
-        self.apps.store(Arc::new(made.collect()));
+        self.apps.store(Arc::new(verifiers.collect()));
     }
 
     /// Returns true where the app's users can sign in with a credential of their own.
@@ -115,7 +115,7 @@ impl SignIns {
 
     /// Names of the cookies that the app's verifiers accept.
     pub fn cookies(&self, app: &AppName) -> Vec<String> {
-        self.apps.load().get(app).map(|app| app.opaque.cookies()).unwrap_or_default()
+        self.app(app).map(|verifiers| verifiers.cookies()).unwrap_or_default()
     }
 
     /// Verifies the credential of a user of this app.
@@ -128,9 +128,11 @@ impl SignIns {
         user_ids: UserIdRules,
         credential: Credential<'_>,
     ) -> Result<SignedIn, NotSignedIn> {
-        let verifiers = self.apps.load().get(app).cloned();
-        let Some(verifiers) = verifiers else { return Err(RefusedCredential::NotEnabled.into()) };
-        verifiers.opaque.sign_in(user_ids, credential).await
+        let verifiers = self.app(app)?;
+        match credential {
+            Credential::Cookie { .. } => verifiers.by_endpoint(user_ids, credential).await,
+            Credential::Bearer(bearer) => verifiers.by_bearer(app, user_ids, bearer, &self.shared.clock).await,
+        }
     }
 
     /// Verifies a logout token that a provider sends for this app (OpenID Connect Back-Channel Logout 1.0 §2.6).
@@ -138,7 +140,11 @@ impl SignIns {
     /// # Errors
     /// [`NotSignedIn`].
     pub async fn sign_out(&self, app: &AppName, logout_token: &str) -> Result<ProviderLogout, NotSignedIn> {
-        let _ = (app, logout_token);
-        Err(RefusedCredential::NotEnabled.into())
+        let verifiers = self.app(app)?;
+        verifiers.sign_out(logout_token, &self.shared.clock).await
+    }
+
+    fn app(&self, app: &AppName) -> Result<Arc<AppSignIns>, Refusal> {
+        self.apps.load().get(app).cloned().ok_or_else(|| RefusedCredential::NotEnabled.into())
     }
 }

@@ -35,6 +35,11 @@ impl OpaqueVerifiers {
         self.session_endpoint.as_ref().map(|verifier| verifier.rules().cookies.clone()).unwrap_or_default()
     }
 
+    /// Tells whether bearer credentials are asked about.
+    pub(super) fn take_bearers(&self) -> bool {
+        self.introspection.is_some() || self.session_endpoint.as_ref().is_some_and(|verifier| verifier.rules().bearer)
+    }
+
     /// Asks about a credential. A bearer credential goes to the introspection endpoint where there is one: it is shown
     /// to one endpoint only.
     ///

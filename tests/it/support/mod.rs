@@ -2,12 +2,15 @@
 
 pub mod domain;
 pub mod endpoint;
+pub mod jwt;
+pub mod oidc_provider;
 #[cfg(feature = "sandbox")]
 pub mod rotation;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod service;
 pub mod session_model;
+pub mod switched_provider;
 pub mod terminal;
 pub mod test_service;
 

@@ -11,7 +11,7 @@ use super::super::{
 };
 
 /// Longest credential that is read.
-pub(in crate::identity::sign_in) const MAX_BYTES: usize = 8192;
+pub(super) const MAX_BYTES: usize = 8192;
 
 /// Longest `kid`.
 const MAX_KID_BYTES: usize = 128;
@@ -20,8 +20,8 @@ const MAX_KID_BYTES: usize = 128;
 /// 7797), must be understood (RFC 7515 §4.1.11), or belong to encryption (RFC 7516 §4.1).
 const REFUSED_PARAMETERS: [&str; 8] = ["crit", "b64", "jku", "jwk", "x5u", "x5c", "zip", "enc"];
 
-/// Credential whose signature was not verified. `Debug` is not derived: it is a secret.
-pub(in crate::identity::sign_in) struct UnverifiedCredential<'a> {
+/// JWS in compact form, decoded. `Debug` is not derived: it is a secret.
+pub(super) struct CompactJws<'a> {
     /// The header `alg`, exactly.
     pub(super) algorithm: String,
     pub(super) kid: Option<String>,
@@ -29,12 +29,18 @@ pub(in crate::identity::sign_in) struct UnverifiedCredential<'a> {
     pub(super) token_type: String,
     /// Names of all header parameters.
     pub(super) parameters: Vec<String>,
-    /// Claims, a JSON object.
-    pub(super) claims: Value,
-    /// The text that is signed: header and claims as they were sent.
+    payload: Vec<u8>,
+    /// The text that is signed: header and payload as they were sent.
     pub(super) signing_input: &'a str,
     /// The signature in base64url.
     pub(super) signature: &'a str,
+}
+
+/// Credential whose signature was not verified.
+pub(in crate::identity::sign_in) struct UnverifiedCredential<'a> {
+    pub(super) jws: CompactJws<'a>,
+    /// Claims, a JSON object.
+    pub(super) claims: Value,
 }
 
 /// Text that is no JWT which could be verified.
@@ -51,46 +57,46 @@ impl From<Refusal> for Unreadable {
     }
 }
 
+impl<'a> CompactJws<'a> {
+    /// Decodes the compact serialisation.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub(super) fn read(credential: &'a str) -> Result<Self, Unreadable> {
+        if credential.len() > MAX_BYTES {
+            return Err(malformed(format!("it has {} bytes, at most {MAX_BYTES} are read", credential.len())).into());
+        }
+        let parts: Vec<&str> = credential.split('.').collect();
+        let [header, payload, signature] = parts[..] else { return Err(not_three(&parts)) };
+        let header = header_object(header)?;
+        if let Some(name) = REFUSED_PARAMETERS.into_iter().find(|name| header.get(name).is_some()) {
+            return Err(RefusedCredential::Header.because(format!("the parameter is {name}")).into());
+        }
+        let payload = decoded(payload, "payload")?;
+        if decoded(signature, "signature")?.is_empty() {
+            return Err(malformed("it has no signature").into());
+        }
+        Ok(Self {
+            algorithm: algorithm(&header)?,
+            kid: kid(&header)?,
+            token_type: token_type(&header)?,
+            parameters: header.as_object().map(|header| header.keys().cloned().collect()).unwrap_or_default(),
+            payload,
+            signing_input: &credential[..credential.len() - signature.len() - 1],
+            signature,
+        })
+    }
+}
+
 impl<'a> UnverifiedCredential<'a> {
     /// Decodes a credential.
     ///
     /// # Errors
     /// [`Unreadable`].
     pub(in crate::identity::sign_in) fn read(credential: &'a str) -> Result<Self, Unreadable> {
-        if credential.len() > MAX_BYTES {
-            return Err(malformed(format!("it has {} bytes, at most {MAX_BYTES} are read", credential.len())).into());
-        }
-        let parts: Vec<&str> = credential.split('.').collect();
-        let [header, claims, signature] = parts[..] else { return Err(not_three(&parts)) };
-        let header_json = header_object(header)?;
-        let claims_json =
-            strict_json::object(&decoded(claims, "payload")?).map_err(|fault| malformed(format!("payload: {fault}")))?;
-        if decoded(signature, "signature")?.is_empty() {
-            return Err(malformed("it has no signature").into());
-        }
-        let signing_input = &credential[..credential.len() - signature.len() - 1];
-        Ok(Self::with_header(&header_json, claims_json, signing_input, signature)?)
-    }
-
-    fn with_header(
-        header: &Value,
-        claims: Value,
-        signing_input: &'a str,
-        signature: &'a str,
-    ) -> Result<Self, Refusal> {
-        if let Some(name) = REFUSED_PARAMETERS.into_iter().find(|name| header.get(name).is_some()) {
-            return Err(RefusedCredential::Header.because(format!("the parameter is {name}")));
-        }
-        let parameters = header.as_object().map(|header| header.keys().cloned().collect()).unwrap_or_default();
-        Ok(Self {
-            algorithm: algorithm(header)?,
-            kid: kid(header)?,
-            token_type: token_type(header)?,
-            parameters,
-            claims,
-            signing_input,
-            signature,
-        })
+        let jws = CompactJws::read(credential)?;
+        let claims = strict_json::object(&jws.payload).map_err(|fault| malformed(format!("payload: {fault}")))?;
+        Ok(Self { jws, claims })
     }
 
     /// The claim `iss`, unverified: it chooses the verifier, and nothing else.
@@ -104,7 +110,10 @@ fn not_three(parts: &[&str]) -> Unreadable {
         5 => "which is an encrypted token (JWE); Auth0 gives such a one where the app asks for no audience",
         _ => "so it is an opaque one, or not whole; Auth0 gives an opaque one where the app asks for no audience",
     };
-    Unreadable::Opaque(malformed(format!("a JWT has three parts with dots between them, this has {}, {hint}", parts.len())))
+    Unreadable::Opaque(malformed(format!(
+        "a JWT has three parts with dots between them, this has {}, {hint}",
+        parts.len()
+    )))
 }
 
 /// Reads the header. A first part that is no header at all belongs to another kind of credential: some session cookies
@@ -139,7 +148,9 @@ fn kid(header: &Value) -> Result<Option<String>, Refusal> {
     match header.get("kid") {
         None => Ok(None),
         Some(Value::String(kid)) if kid.len() <= MAX_KID_BYTES => Ok(Some(kid.clone())),
-        Some(_) => Err(RefusedCredential::Header.because(format!("its kid is no string of at most {MAX_KID_BYTES} bytes"))),
+        Some(_) => {
+            Err(RefusedCredential::Header.because(format!("its kid is no string of at most {MAX_KID_BYTES} bytes")))
+        }
     }
 }
 

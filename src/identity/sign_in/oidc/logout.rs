@@ -72,5 +72,6 @@ fn client_ids(rules: &OidcRules) -> Audience {
 fn named(claims: &Value, name: &str) -> Result<Option<String>, Refusal> {
     let Some(claim) = claims.get(name) else { return Ok(None) };
     let text = text(Some(claim)).filter(|text| !text.is_empty());
-    text.map(Some).ok_or_else(|| RefusedCredential::RequiredClaim.because(format!("its {name} is {}", quoted(Some(claim)))))
+    text.map(Some)
+        .ok_or_else(|| RefusedCredential::RequiredClaim.because(format!("its {name} is {}", quoted(Some(claim)))))
 }

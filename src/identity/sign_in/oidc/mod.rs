@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-pub(super) use compact::{MAX_BYTES, Unreadable, UnverifiedCredential};
+pub(super) use compact::{Unreadable, UnverifiedCredential};
 pub(super) use own_token::is_own_token;
 
 /// Keys that are tried at most, where the header names none.
@@ -43,6 +43,11 @@ impl Verifier {
     /// Rules of this verifier.
     pub(super) fn rules(&self) -> &OidcRules {
         &self.rules
+    }
+
+    /// Keys of its provider.
+    pub(super) fn keys(&self) -> &Arc<ProviderKeys> {
+        &self.keys
     }
 
     /// Verifies the credential of a user.
@@ -82,15 +87,15 @@ impl Verifier {
         credential: &'c UnverifiedCredential<'_>,
         types: &[&str],
     ) -> Result<&'c Value, NotSignedIn> {
-        let algorithm = self.check_algorithm(&credential.algorithm)?;
-        check_type(&credential.token_type, types)?;
-        let kid = credential.kid.as_deref();
+        let algorithm = self.check_algorithm(&credential.jws.algorithm)?;
+        check_type(&credential.jws.token_type, types)?;
+        let kid = credential.jws.kid.as_deref();
         let keys = self.keys.candidates(WantedKey { kid, algorithm }).await?;
         if keys.is_empty() {
             let text = format!("its kid is {kid:?}, its alg {}", algorithm.as_str());
             return Err(RefusedCredential::UnknownKey.because(text).into());
         }
-        if keys.iter().take(MAX_KEYS).any(|key| signature::is_by(key, algorithm, credential)) {
+        if keys.iter().take(MAX_KEYS).any(|key| signature::is_by(key, algorithm, &credential.jws)) {
             return Ok(&credential.claims);
         }
         Err(RefusedCredential::Signature.into())
@@ -108,7 +113,8 @@ impl Verifier {
             } else {
                 ""
             };
-            RefusedCredential::Algorithm.because(format!("its alg is {name:.40?}, accepted: {}{hint}", names.join(", ")))
+            RefusedCredential::Algorithm
+                .because(format!("its alg is {name:.40?}, accepted: {}{hint}", names.join(", ")))
         })
     }
 }
@@ -117,7 +123,8 @@ fn check_type(token_type: &str, types: &[&str]) -> Result<(), Refusal> {
     if types.contains(&token_type) {
         return Ok(());
     }
-    let accepted: Vec<&str> = types.iter().map(|accepted| if accepted.is_empty() { "none" } else { accepted }).collect();
+    let accepted: Vec<&str> =
+        types.iter().map(|accepted| if accepted.is_empty() { "none" } else { accepted }).collect();
     let text = format!("its typ is {token_type:.40?}, accepted in token_types: {}", accepted.join(", "));
     Err(RefusedCredential::TokenType.because(text))
 }

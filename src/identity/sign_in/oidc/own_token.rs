@@ -20,9 +20,9 @@ pub(in crate::identity::sign_in) fn is_own_token(credential: &UnverifiedCredenti
         None => true,
         Some(issuer) => issuer.as_str().is_some_and(|issuer| !issuer.contains([':', '/', '.'])),
     };
-    credential.algorithm == "RS256"
-        && credential.token_type == "jwt"
-        && credential.parameters.iter().all(|name| ["alg", "typ", "kid"].contains(&name.as_str()))
+    credential.jws.algorithm == "RS256"
+        && credential.jws.token_type == "jwt"
+        && credential.jws.parameters.iter().all(|name| ["alg", "typ", "kid"].contains(&name.as_str()))
         && claims.keys().all(|name| CLAIMS.contains(&name.as_str()))
         && claims.get("sub").is_some_and(Value::is_string)
         && audience

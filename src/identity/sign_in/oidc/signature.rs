@@ -3,19 +3,14 @@
 
 use jsonwebtoken::{Algorithm, DecodingKey, jwk::Jwk};
 
-use super::compact::UnverifiedCredential;
+use super::compact::CompactJws;
 use crate::domain::sign_in::JwsAlgorithm;
 
-/// Tells whether this key made the credential's signature by this algorithm, which the rules chose: a key of another
+/// Tells whether this key made the signature by this algorithm, which the rules chose: a key of another
 /// family never verifies.
-pub(super) fn is_by(key: &Jwk, algorithm: JwsAlgorithm, credential: &UnverifiedCredential<'_>) -> bool {
+pub(super) fn is_by(key: &Jwk, algorithm: JwsAlgorithm, jws: &CompactJws<'_>) -> bool {
     let verified = DecodingKey::from_jwk(key).and_then(|key| {
-        jsonwebtoken::crypto::verify(
-            credential.signature,
-            credential.signing_input.as_bytes(),
-            &key,
-            implemented(algorithm),
-        )
+        jsonwebtoken::crypto::verify(jws.signature, jws.signing_input.as_bytes(), &key, implemented(algorithm))
     });
     verified.unwrap_or(false)
 }

@@ -10,7 +10,11 @@ mod resolver;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode,
@@ -30,10 +34,12 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(3);
 pub(super) const MAX_LENGTH: usize = 256 * 1024;
 
 /// Clients for outbound requests, one for each reach: a connection is only used again for requests that may make it.
+/// They are made when they are first used, and where that fails, each request says so.
 pub(super) struct Outbound {
-    public: Result<Client, String>,
-    private: Result<Client, String>,
-    loopback: Result<Client, String>,
+    lookup: Arc<dyn Lookup>,
+    public: OnceLock<Result<Client, String>>,
+    private: OnceLock<Result<Client, String>>,
+    loopback: OnceLock<Result<Client, String>>,
 }
 
 /// Answer with status 200 and a body of JSON.
@@ -80,14 +86,13 @@ impl JsonAnswer {
 }
 
 impl Outbound {
-    /// Makes the clients. Where that fails, each request says so: the service starts without its providers.
+    /// Resolves names by the operating system.
     pub(super) fn new() -> Self {
-        Self::resolving_by(&(Arc::new(SystemLookup::new()) as Arc<dyn Lookup>))
+        Self::resolving_by(Arc::new(SystemLookup::new()))
     }
 
-    fn resolving_by(lookup: &Arc<dyn Lookup>) -> Self {
-        let made = |reach| client(CheckedResolver { lookup: lookup.clone(), reach }).map_err(|why| why.to_string());
-        Self { public: made(Reach::Public), private: made(Reach::Private), loopback: made(Reach::Loopback) }
+    fn resolving_by(lookup: Arc<dyn Lookup>) -> Self {
+        Self { lookup, public: OnceLock::new(), private: OnceLock::new(), loopback: OnceLock::new() }
     }
 
     /// Sends a GET.
@@ -112,17 +117,20 @@ impl Outbound {
     }
 
     fn request(&self, method: Method, to: &Destination) -> Result<RequestBuilder, OutboundError> {
-        let client = match to.reach() {
+        let reach = to.reach();
+        let client = match reach {
             Reach::Public => &self.public,
             Reach::Private => &self.private,
             Reach::Loopback => &self.loopback,
         };
+        let made = || client_of(CheckedResolver { lookup: self.lookup.clone(), reach }).map_err(|why| why.to_string());
+        let client = client.get_or_init(made);
         let client = client.as_ref().map_err(|why| OutboundError::Setup(why.clone()))?;
         Ok(client.request(method, to.url().clone()))
     }
 }
 
-fn client(resolver: CheckedResolver) -> reqwest::Result<Client> {
+fn client_of(resolver: CheckedResolver) -> reqwest::Result<Client> {
     let json = HeaderValue::from_static("application/json");
     Client::builder()
         .timeout(TIME_LIMIT)

@@ -10,6 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use reqwest::dns::Resolve;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -53,8 +54,7 @@ impl Lookup for Script {
 
 fn script(answers: Vec<Vec<SocketAddr>>) -> (Outbound, Arc<Script>) {
     let script = Arc::new(Script { answers, asked: Mutex::new(0) });
-    let lookup: Arc<dyn Lookup> = script.clone();
-    (Outbound::resolving_by(&lookup), script)
+    (Outbound::resolving_by(script.clone()), script)
 }
 
 async fn get(outbound: &Outbound, to: &Destination) -> Result<Vec<u8>, OutboundError> {
