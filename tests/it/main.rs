@@ -80,6 +80,7 @@ mod sandbox_rest;
 mod sandbox_sdk;
 mod secrecy;
 mod serve;
+mod sign_in_opaque;
 mod sign_in;
 mod sign_in_fetch;
 mod store;
