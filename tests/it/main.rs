@@ -82,6 +82,8 @@ mod secrecy;
 mod serve;
 mod sign_in;
 mod sign_in_fetch;
+mod sign_in_keys;
+mod sign_in_opaque;
 mod store;
 mod store_lost;
 mod store_sqlite;
