@@ -80,6 +80,7 @@ mod secrecy;
 mod serve;
 mod sign_in;
 mod sign_in_fetch;
+mod sign_in_forged;
 mod store;
 mod store_lost;
 mod store_sqlite;
