@@ -18,8 +18,8 @@ use crate::{
         key::KeyRecord,
         sealing::SealingKeys,
     },
-    http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys},
-    identity::ApiKeyAuthenticator,
+    http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
+    identity::{ApiKeyAuthenticator, SignIns},
     node::{self, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     telemetry::Readiness,
@@ -125,6 +125,7 @@ impl Wiring {
         self.node.reload_keys().await.map_err(|error| error.to_string())?;
         let waiting = self.settings.load().restart_needed(&new);
         self.state.issuer.reload(new.policies(), sealing);
+        self.state.sign_ins.replace(new.sign_ins());
         self.state.limits.store(Arc::new(Limits::new(new.limits())));
         self.state.jwks.set_max_age(new.jwks_max_age());
         self.state.proxies.replace(new.server().proxies());
@@ -143,7 +144,9 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
     Arc::new(AppState {
         issuer: services.issuer(settings),
         api_keys: ApiKeyAuthenticator::default(),
+        sign_ins: SignIns::new(settings.sign_ins(), Arc::clone(services.clock())),
         refused_keys: RefusedKeys::default(),
+        refused_sign_ins: RefusedSignIns::default(),
         limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
         proxies: Proxies::new(settings.server().proxies()),
         jwks: Jwks::default(),
@@ -173,6 +176,7 @@ impl Subscriber for PublicRoutes {
     fn evict_idle(&self) {
         self.state.limits.load().evict_idle();
         self.state.refused_keys.evict_idle();
+        self.state.refused_sign_ins.evict_idle();
     }
 }
 

@@ -10,6 +10,7 @@ mod sign_in;
 use crate::domain::{
     ids::{AppName, UserId},
     refresh_token::Presented,
+    sign_in::ProviderLogin,
 };
 
 pub use api_keys::{ApiKeyAuthenticator, Caller, NotScoped, Unauthenticated};
@@ -23,17 +24,18 @@ pub use sign_in::{
 pub struct AppUser {
     app: AppName,
     user: UserId,
+    login: Option<ProviderLogin>,
 }
 
 impl AppUser {
     /// Returns the user of a session. The login that began the session was vouched for.
     pub fn of_session(presented: &Presented) -> Self {
-        Self { app: presented.app.clone(), user: presented.user.clone() }
+        Self { app: presented.app.clone(), user: presented.user.clone(), login: None }
     }
 
     /// Returns the user that an operator names. Operators hold the signing keys; requests must never get here.
     pub fn named_by_operator(app: AppName, user: UserId) -> Self {
-        Self { app, user }
+        Self { app, user, login: None }
     }
 
     /// Returns the app that the user belongs to.
@@ -44,5 +46,10 @@ impl AppUser {
     /// Returns the user's id.
     pub fn user(&self) -> &UserId {
         &self.user
+    }
+
+    /// Returns the login at a provider that the user's credential showed, if it showed one.
+    pub fn login(&self) -> Option<&ProviderLogin> {
+        self.login.as_ref()
     }
 }

@@ -1,5 +1,5 @@
 //! Operations on tokens: [`mint`](Issuer::mint) at login, [`refresh`](Issuer::refresh) from the auth-failure callback,
-//! [`revoke`](Issuer::revoke) at logout. Mint and refresh share `token` and `refresh_token`. Each operation counts and logs
+//! [`revoke`](Issuer::revoke) at logout, [`sign_out`](Issuer::sign_out) at the provider's logout. Mint and refresh share `token` and `refresh_token`. Each operation counts and logs
 //! its own outcome, so that no caller has to.
 
 mod mint;
@@ -7,6 +7,7 @@ mod refresh;
 mod refresh_token;
 mod refusal;
 mod revoke;
+mod sign_out;
 mod token;
 
 use std::{collections::HashMap, sync::Arc};
@@ -16,10 +17,11 @@ use arc_swap::ArcSwap;
 use crate::{
     clock::ClockGuard,
     domain::{
-        ids::AppName,
+        ids::{AppName, UserHash},
         policy::AppPolicy,
         sealing::{SealingKeys, UserHashKey},
     },
+    identity::AppUser,
     keyring::Keyring,
     secret::Entropy,
     store::Store,
@@ -71,9 +73,14 @@ impl Issuer {
         self.policies.load().get(app).cloned()
     }
 
-    /// Returns true where any app lists this origin. A CORS preflight does not name the app.
-    pub fn knows_origin(&self, origin: &str) -> bool {
-        self.policies.load().values().any(|policy| policy.allowed_origins.iter().any(|allowed| allowed == origin))
+    /// Returns true where one of these apps lists this origin. A CORS preflight does not name the app.
+    pub fn knows_origin(&self, origin: &str, is_one: impl Fn(&AppName) -> bool) -> bool {
+        self.policies.load().iter().any(|(app, policy)| policy.allows_origin(origin) && is_one(app))
+    }
+
+    /// Returns the hash of a user's id, under which limits and the store know the user.
+    pub fn user_hash(&self, app_user: &AppUser) -> UserHash {
+        self.parts.user_hash.hash(app_user.user())
     }
 
     /// Checks that a signature requested now would be ready in time.

@@ -60,7 +60,8 @@ impl AppSignIns {
             Ok(jwt) => match self.verifier_of(&jwt) {
                 Ok(verifier) => {
                     let (user, login) = verifier.sign_in(&jwt, user_ids, clock).await?;
-                    return Ok(SignedIn { app_user: AppUser { app: app.clone(), user }, login });
+                    let app_user = AppUser { app: app.clone(), user, login: login.clone() };
+                    return Ok(SignedIn { app_user, login });
                 }
                 Err(refusal) => refusal,
             },

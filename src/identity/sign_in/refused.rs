@@ -5,9 +5,11 @@ use std::fmt;
 use strum::{IntoStaticStr, VariantNames};
 
 /// Reason why a credential is refused; a closed set, for the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantNames)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum RefusedCredential {
+    #[error("the request has no credential, or more than one")]
+    Missing,
     #[error("the app has no sign_in that takes such a credential")]
     NotEnabled,
     #[error("it is no JWT in compact form")]

@@ -104,7 +104,7 @@ impl SessionEndpoint {
         }
         claim_rules::check_claims(&answer, &self.rules.required_claims, &self.rules.refused_claims)?;
         let user = claim_rules::user_id(&answer, user_id, user_ids)?;
-        let app_user = AppUser { app: self.endpoint.app().clone(), user };
+        let app_user = AppUser { app: self.endpoint.app().clone(), user, login: None };
         Ok(Accepted { signed_in: SignedIn { app_user, login: None }, expires: None })
     }
 }

@@ -80,7 +80,7 @@ mod tests {
 
     fn accepted(expires: Option<i64>) -> Answer {
         let user = UserId::parse("u-1", crate::domain::ids::UserIdRules::default()).unwrap();
-        let app_user = AppUser { app: "web".parse().unwrap(), user };
+        let app_user = AppUser { app: "web".parse().unwrap(), user, login: None };
         Ok(Accepted { signed_in: SignedIn { app_user, login: None }, expires: expires.map(UnixMillis) })
     }
 

@@ -67,7 +67,7 @@ impl Introspection {
         judgement::check(&answer, &self.rules, now)?;
         let user = claim_rules::user_id(&answer, &self.rules.user_id, user_ids)?;
         let login = judgement::login(&answer, asked)?;
-        let app_user = AppUser { app: self.endpoint.app().clone(), user };
+        let app_user = AppUser { app: self.endpoint.app().clone(), user, login: login.clone() };
         Ok(Accepted { signed_in: SignedIn { app_user, login }, expires: judgement::time(&answer, "exp")? })
     }
 
