@@ -82,6 +82,7 @@ mod secrecy;
 mod serve;
 mod sign_in;
 mod sign_in_fetch;
+mod sign_in_forged;
 mod sign_in_keys;
 mod sign_in_opaque;
 mod store;
