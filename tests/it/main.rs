@@ -84,6 +84,7 @@ mod sign_in;
 mod sign_in_cli;
 mod sign_in_config;
 mod sign_in_fetch;
+mod sign_in_forged;
 mod sign_in_keys;
 mod sign_in_opaque;
 mod sign_in_presets;
