@@ -83,6 +83,7 @@ mod serve;
 mod sign_in;
 mod sign_in_cli;
 mod sign_in_config;
+mod sign_in_claims;
 mod sign_in_fetch;
 mod sign_in_forged;
 mod sign_in_keys;
