@@ -361,7 +361,7 @@ faketime_library() { dpkg-query -L libfaketime | grep '/libfaketimeMT\.so\.1$'; 
 
 # The targets of tests/fuzz, ten seconds each. Only this repository's crates get the counters of coverage (instrument.sh),
 # and dependencies are those of the other stages; `long_fuzz` instruments everything.
-FUZZ_TARGETS=(bodies refresh_token pem config)
+FUZZ_TARGETS=(bodies refresh_token pem config credential)
 stage_fuzz() {
   tools cc c++
   local target
@@ -398,6 +398,13 @@ stage_browser() {
   build_binary
   (cd clients/web && npm run --silent build)
   (cd tests/browser && TEST_BINARY=$(binary) npm test)
+}
+
+# Token exchange and back-channel logout with a real OpenID provider.
+stage_oidc() {
+  node_modules tests/oidc
+  build_binary
+  (cd tests/oidc && TEST_BINARY=$(binary) npm test)
 }
 
 # Runs tests/documents/deploy.py in namespaces of its own: what it mounts and the ports it uses are not the machine's.

@@ -38,7 +38,8 @@ async fn an_answer_beyond_the_limits_is_no_key_set() {
     let provider = SwitchedProvider::start().await;
     let table = [
         (Answer::KeysAfter(vec![rsa(256); 100]), "101 keys"),
-        (Answer::KeysAfter(vec![json!({ "kty": "RSA" }); 10_000]), "longer than 262144 bytes"),
+        (Answer::KeysAfter(vec![json!({ "kty": "RSA" }); 10_000]), "10001 keys"),
+        (Answer::KeysAfter(vec![rsa(256); 10_000]), "longer than 262144 bytes"),
         (Answer::KeysAfter(vec![json!(" ".repeat(300_000))]), "longer than 262144 bytes"),
         (Answer::Redirect(format!("{}/jwks.json", canary.issuer)), "302"),
         (Answer::Redirect("https://127.0.0.1/".to_owned()), "redirects are not followed"),

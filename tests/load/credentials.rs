@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use jsonwebtoken::{DecodingKey, jwk::JwkSet};
+
 use super::{oidc_provider::OidcProvider, process, raw};
 
 /// Number of users. A user has fewer live sessions than the limit, so that an exchange ends none.
@@ -43,18 +45,15 @@ impl Credentials {
     }
 
     /// Measures the CPU time of one verification of the signature alone, in seconds, on the measured processor.
-    pub fn raw_verification(&self, key: jsonwebtoken::jwk::Jwk, algorithm: Algorithm) -> f64 {
+    pub fn raw_verification(&self, keys: &JwkSet) -> f64 {
         let token = self.tokens[0].clone();
+        let header = jsonwebtoken::decode_header(&token).unwrap();
+        let key = DecodingKey::from_jwk(keys.find(&header.kid.unwrap()).unwrap()).unwrap();
         raw::on_the_measured(move || {
-            let algorithm = match algorithm {
-                Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-                Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-            };
-            let key = jsonwebtoken::DecodingKey::from_jwk(&key).unwrap();
             let (input, signature) = token.rsplit_once('.').unwrap();
             let (begun, mut count) = (process::this_thread_cpu(), 0_u32);
             loop {
-                assert!(jsonwebtoken::crypto::verify(signature, input.as_bytes(), &key, algorithm).unwrap());
+                assert!(jsonwebtoken::crypto::verify(signature, input.as_bytes(), &key, header.alg).unwrap());
                 count += 1;
                 let spent = process::this_thread_cpu().saturating_sub(begun);
                 if spent >= Duration::from_millis(50) {

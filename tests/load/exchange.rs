@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jsonwebtoken::jwk::JwkSet;
+
 use super::{
     client::Call,
     credentials::{Algorithm, Credentials},
@@ -30,15 +32,11 @@ struct Contender {
 }
 
 impl Contender {
-    fn new(provider: &OidcProvider, name: &'static str, algorithm: Algorithm) -> Self {
+    async fn new(provider: &OidcProvider, name: &'static str, algorithm: Algorithm) -> Self {
         let credentials = Arc::new(Credentials::new(provider, algorithm));
-        let keys = provider.keys();
-        let key = match algorithm {
-            Algorithm::Rs256 => &keys["keys"][0],
-            Algorithm::Es256 => &keys["keys"][1],
-        };
-        let key = serde_json::from_value(key.clone()).unwrap();
-        let verification = credentials.raw_verification(key, algorithm);
+        let keys =
+            reqwest::get(format!("{}/jwks.json", provider.issuer)).await.unwrap().json::<JwkSet>().await.unwrap();
+        let verification = credentials.raw_verification(&keys);
         Self { name, call: Call::Exchange(credentials), verification, seconds: Vec::new(), more: Vec::new() }
     }
 }
@@ -46,8 +44,10 @@ impl Contender {
 /// Measures generate, and an exchange of each algorithm, in turn, five times, and prints the medians.
 pub async fn run() {
     let provider = OidcProvider::start().await;
-    let mut contenders =
-        [Contender::new(&provider, "RS256", Algorithm::Rs256), Contender::new(&provider, "ES256", Algorithm::Es256)];
+    let mut contenders = [
+        Contender::new(&provider, "RS256", Algorithm::Rs256).await,
+        Contender::new(&provider, "ES256", Algorithm::Es256).await,
+    ];
     let service = Service::start(Installation::with(&provider.config(APP)), PATIENT);
     let cost = async |call: &Call| {
         let outcome = closed_loop(&service.process, &service.target(APP), CLIENTS, call, settings::round()).await;

@@ -91,10 +91,10 @@ fn check_times(answer: &Value, rules: &IntrospectionRules, now: UnixMillis) -> R
     }
 }
 
-/// Time of a member in seconds since the epoch, where it is there.
+/// Time of a member in seconds since the epoch, where it is there. Some providers write fractions or exponents.
 ///
 /// # Errors
-/// [`RefusedCredential::Expired`] where it is no time: such a credential has no end that could be judged.
+/// [`RefusedCredential::RequiredClaim`] where it is no time.
 pub(super) fn time(answer: &Value, name: &str) -> Result<Option<UnixMillis>, Refusal> {
     let Some(value) = answer.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
     let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0);
@@ -103,7 +103,7 @@ pub(super) fn time(answer: &Value, name: &str) -> Result<Option<UnixMillis>, Ref
         Some(time) => Ok(Some(UnixMillis(0).plus(time))),
         None => {
             let text = format!("its {name} is {}, not a number of seconds", claim_rules::quoted(Some(value)));
-            Err(RefusedCredential::Expired.because(text))
+            Err(RefusedCredential::RequiredClaim.because(text))
         }
     }
 }
@@ -113,6 +113,108 @@ pub(super) fn time(answer: &Value, name: &str) -> Result<Option<UnixMillis>, Ref
 pub(super) fn login(answer: &Value, asked: UnixMillis) -> Result<Option<ProviderLogin>, Refusal> {
     let text = |name| claim_rules::text(answer.get(name));
     let (Some(issuer), Some(subject)) = (text("iss"), text("sub")) else { return Ok(None) };
-    let issued = time(answer, "iat")?.unwrap_or(asked);
-    Ok(Some(ProviderLogin { issuer, subject, sid: text("sid"), issued }))
+    Ok(Some(ProviderLogin { issuer, subject, sid: text("sid"), issued: time(answer, "iat")?.unwrap_or(asked) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::{
+        client_authentication::{ClientAuthentication, ClientSecret},
+        sign_in::{Audience, ClaimPath, UserIdSource},
+    };
+
+    const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+
+    fn rules() -> IntrospectionRules {
+        IntrospectionRules {
+            endpoint: "https://idp.example/introspect".to_owned(),
+            client_id: "countersign".to_owned(),
+            authentication: ClientAuthentication::Basic(ClientSecret::new("secret".to_owned())),
+            issuer: Some("https://idp.example".to_owned()),
+            audience: Some(Audience { claim: "aud".to_owned(), accepted: vec!["our-api".to_owned()] }),
+            user_id: UserIdSource { claim: ClaimPath("sub".to_owned()), prefix: String::new(), verified_email: false },
+            required_claims: Vec::new(),
+            refused_claims: Vec::new(),
+            max_age: Some(Duration::from_hours(1)),
+            leeway: Duration::from_secs(10),
+            allow_private_addresses: false,
+        }
+    }
+
+    fn good() -> Value {
+        let now = NOW.seconds();
+        json!({ "active": true, "iss": "https://idp.example", "aud": ["our-api", "other"], "sub": "u-1",
+            "client_id": "our-app", "exp": now + 60, "nbf": now - 60, "iat": now - 60, "sid": "s-1" })
+    }
+
+    fn reason(member: &str, value: Value) -> Option<RefusedCredential> {
+        let mut answer = good();
+        answer[member] = value;
+        check(&answer, &rules(), NOW).err().map(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn each_member_is_judged() {
+        use RefusedCredential as R;
+        let now = NOW.seconds();
+        let table = [
+            ("extra", json!(1), None),
+            ("active", json!(false), Some(R::Inactive)),
+            ("active", json!("true"), Some(R::Inactive)),
+            ("active", json!(1), Some(R::Inactive)),
+            ("active", json!(null), Some(R::Inactive)),
+            ("exp", json!(now), None),
+            ("exp", json!(now - 9), None),
+            ("exp", json!(now - 10), Some(R::Expired)),
+            ("exp", json!(1.79e9), Some(R::Expired)),
+            ("exp", json!(now.to_string()), Some(R::RequiredClaim)),
+            ("exp", json!(-1), Some(R::RequiredClaim)),
+            ("exp", json!(1e300), Some(R::RequiredClaim)),
+            ("exp", json!(null), None),
+            ("nbf", json!(now + 10), None),
+            ("nbf", json!(now + 11), Some(R::NotYetValid)),
+            ("iat", json!(now + 11), Some(R::NotYetValid)),
+            ("iat", json!(now - 3609), None),
+            ("iat", json!(now - 3610), Some(R::TooOld)),
+            ("iat", json!(null), Some(R::TooOld)),
+            ("iss", json!("https://idp.example/"), Some(R::UnknownIssuer)),
+            ("iss", json!(null), Some(R::UnknownIssuer)),
+            ("aud", json!("our-api"), None),
+            ("aud", json!("our-ap"), Some(R::Audience)),
+            ("aud", json!([]), Some(R::Audience)),
+            ("aud", json!(null), Some(R::Audience)),
+            ("client_id", json!("u-1"), Some(R::UserId)),
+        ];
+        for (member, value, expected) in table {
+            assert_eq!(reason(member, value.clone()), expected, "{member} {value}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_named_by_issuer_and_subject() {
+        let mut answer = good();
+        let named = login(&answer, NOW).unwrap().unwrap();
+        assert_eq!((named.issuer.as_str(), named.subject.as_str()), ("https://idp.example", "u-1"));
+        assert_eq!((named.sid.as_deref(), named.issued), (Some("s-1"), NOW.minus(Duration::from_mins(1))));
+        answer["iat"] = Value::Null;
+        assert_eq!(login(&answer, NOW).unwrap().unwrap().issued, NOW);
+        answer["sub"] = Value::Null;
+        assert_eq!(login(&answer, NOW), Ok(None));
+    }
+
+    #[test]
+    fn statuses_are_about_this_service() {
+        for (status, expected) in [(400, true), (401, true), (403, true), (404, false), (500, false), (302, false)] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let fault = read(Err(OutboundError::Status(status))).unwrap_err();
+            assert_eq!(matches!(fault, Fault::ClientRefused { .. }), expected, "{fault}");
+        }
+        let signed = OutboundError::ContentType("application/token-introspection+jwt".to_owned());
+        assert_eq!(read(Err(signed)), Err(Fault::SignedAnswer));
+    }
 }

@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use super::{
     super::{AUDIENCE, RSA, changed},
-    Forged, Target, forged,
+    Forged, Target,
 };
 
 fn each(target: &Target<'_>, name: &str, values: impl IntoIterator<Item = Value>) -> Vec<Forged> {
     let values = values.into_iter().map(|value| {
         let mut claims = target.claims();
         claims[name] = value.clone();
-        forged(format!("{name} is {:.60}", value.to_string()), RSA.token(&claims))
+        Forged::new(format!("{name} is {:.60}", value.to_string()), RSA.token(&claims))
     });
-    let absent = forged(format!("{name} is absent"), RSA.token(&changed(&target.claims(), name, Value::Null)));
+    let absent = Forged::new(format!("{name} is absent"), RSA.token(&changed(&target.claims(), name, Value::Null)));
     values.chain(std::iter::once(absent)).collect()
 }
 
@@ -34,17 +34,17 @@ pub(super) fn times(target: &Target<'_>) -> Vec<Forged> {
         ]
     };
     let mut list = each(target, "exp", odd(now + 3600));
-    list.extend(each(target, "exp", [json!(now - 11), json!(0), json!((now + 3600) * 1000)]));
+    list.extend(each(target, "exp", [json!(now - 31), json!(0), json!((now + 3600) * 1000)]));
     list.extend(each(target, "iat", odd(now)));
-    list.extend(each(target, "iat", [json!(now + 12), json!(0)]));
+    list.extend(each(target, "iat", [json!(now + 3000), json!(0)]));
     // A token may have no nbf.
-    let mut nbf = each(target, "nbf", odd(now).into_iter().chain([json!(now + 12)]));
+    let mut nbf = each(target, "nbf", odd(now).into_iter().chain([json!(now + 3000)]));
     nbf.pop();
     list.extend(nbf);
     for exp in ["1e400", "99999999999999999999999", "0x7fffffff", "1_795_003_600", "+1795003600", "01795003600"] {
         let claims = target.claims().to_string().replace(&format!("\"exp\":{}", now + 3600), &format!("\"exp\":{exp}"));
         assert!(claims.contains(exp));
-        list.push(forged(format!("exp is {exp}"), RSA.raw(RSA.header().to_string(), claims)));
+        list.push(Forged::new(format!("exp is {exp}"), RSA.raw(RSA.header().to_string(), claims)));
     }
     list
 }
@@ -98,7 +98,7 @@ pub(super) fn parties(target: &Target<'_>) -> Vec<Forged> {
     several["aud"] = json!([AUDIENCE, "another-client"]);
     for azp in [json!("another-client"), json!(""), json!([AUDIENCE]), json!(null)] {
         several["azp"] = azp.clone();
-        list.push(forged(format!("two audiences, azp is {azp}"), RSA.token(&several)));
+        list.push(Forged::new(format!("two audiences, azp is {azp}"), RSA.token(&several)));
     }
     list
 }
@@ -135,7 +135,7 @@ pub(super) fn users(target: &Target<'_>) -> Vec<Forged> {
     for sub in ["-0", "1e2", "\"\\ud800\"", "\"\\udc00\\ud800\"", "NaN", "'u'"] {
         let claims = target.claims().to_string().replace("\"sub\":\"u-victim\"", &format!("\"sub\":{sub}"));
         assert!(claims.contains(sub));
-        list.push(forged(format!("sub is {sub}"), RSA.raw(RSA.header().to_string(), claims)));
+        list.push(Forged::new(format!("sub is {sub}"), RSA.raw(RSA.header().to_string(), claims)));
     }
     list
 }
@@ -165,11 +165,11 @@ pub(super) fn payloads(target: &Target<'_>) -> Vec<Forged> {
     ];
     let mut list: Vec<Forged> = texts
         .into_iter()
-        .map(|(name, payload)| forged(format!("payload: {name}"), RSA.raw(RSA.header().to_string(), payload)))
+        .map(|(name, payload)| Forged::new(format!("payload: {name}"), RSA.raw(RSA.header().to_string(), payload)))
         .collect();
     let latin1 = [inside.as_bytes(), b",\"x\":\"\xe9\"}"].concat();
-    list.push(forged("payload: no UTF-8", RSA.raw(RSA.header().to_string(), latin1)));
+    list.push(Forged::new("payload: no UTF-8", RSA.raw(RSA.header().to_string(), latin1)));
     let utf16: Vec<u8> = claims.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    list.push(forged("payload: UTF-16", RSA.raw(RSA.header().to_string(), utf16)));
+    list.push(Forged::new("payload: UTF-16", RSA.raw(RSA.header().to_string(), utf16)));
     list
 }

@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::{
     super::{RSA, base64url, changed},
-    Forged, Target, forged,
+    Forged, Target,
 };
 
-pub(super) fn forged(target: &Target<'_>) -> Vec<Forged> {
+pub(super) fn forms(target: &Target<'_>) -> Vec<Forged> {
     let token = RSA.token(&target.claims());
     let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { unreachable!() };
     let tokens = [
@@ -52,7 +52,7 @@ pub(super) fn forged(target: &Target<'_>) -> Vec<Forged> {
         ("a token in a token", RSA.raw(RSA.header().to_string(), &token)),
         ("a token as a string", RSA.raw(RSA.header().to_string(), json!(token).to_string())),
     ];
-    tokens.into_iter().map(|(name, token)| forged(format!("form: {name}"), token)).collect()
+    tokens.into_iter().map(|(name, token)| Forged::new(format!("form: {name}"), token)).collect()
 }
 
 /// The same bytes, with bits set that belong to no byte (RFC 4648 §3.5).

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::{
     super::{OTHER_RSA, P256, RSA, changed, input},
-    Forged, Target, forged,
+    Forged, Target,
 };
 
 /// Headers that no verifier takes, over honest claims and with the right key's signature.
-pub(super) fn forged_parameters() -> Vec<Value> {
+fn forged_parameters() -> Vec<Value> {
     let with = |name: &str, value: Value| {
         let mut header = RSA.header();
         header[name] = value;
@@ -61,7 +61,7 @@ pub(super) fn forged_parameters() -> Vec<Value> {
     ]
 }
 
-pub(super) fn forged_bytes() -> Vec<(&'static str, Vec<u8>)> {
+fn forged_bytes() -> Vec<(&'static str, Vec<u8>)> {
     let text = |text: &str| text.as_bytes().to_vec();
     vec![
         ("alg twice, none last", text(r#"{"alg":"RS256","alg":"none","kid":"rsa"}"#)),
@@ -84,20 +84,16 @@ pub(super) fn forged_bytes() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Headers that are no JSON object with the right members, signed all the same.
-pub(super) fn forged(target: &Target<'_>) -> Vec<Forged> {
+pub(super) fn headers(target: &Target<'_>) -> Vec<Forged> {
     let claims = target.claims();
     let parameters = forged_parameters().into_iter().map(|header| {
         let name = format!("header {:.90}", header.to_string());
-        forged_token(name, RSA.with_header(&header, &claims))
+        Forged::new(name, RSA.with_header(&header, &claims))
     });
     let bytes = forged_bytes()
         .into_iter()
-        .map(|(name, header)| forged_token(format!("header: {name}"), RSA.raw(header, claims.to_string())));
+        .map(|(name, header)| Forged::new(format!("header: {name}"), RSA.raw(header, claims.to_string())));
     parameters.chain(bytes).chain(confused(&claims)).collect()
-}
-
-fn forged_token(name: String, token: String) -> Forged {
-    super::forged(name, token)
 }
 
 /// Confusion of algorithms: the token names another than the key's, and the signature fits the name.
@@ -106,9 +102,9 @@ fn confused(claims: &Value) -> Vec<Forged> {
     let mut list = Vec::new();
     for none in ["none", "None", "NONE", "nOnE"] {
         let input = input(header(none), claims.to_string());
-        list.push(forged(format!("alg {none}, no signature"), format!("{input}.")));
-        list.push(forged(format!("alg {none}, the signature of RS256"), RSA.signed(&input)));
-        list.push(forged(format!("alg {none}, a signature of one byte"), format!("{input}.AA")));
+        list.push(Forged::new(format!("alg {none}, no signature"), format!("{input}.")));
+        list.push(Forged::new(format!("alg {none}, the signature of RS256"), RSA.signed(&input)));
+        list.push(Forged::new(format!("alg {none}, a signature of one byte"), format!("{input}.AA")));
     }
     let jwk = RSA.jwk();
     let pem = public_pem();
@@ -126,17 +122,23 @@ fn confused(claims: &Value) -> Vec<Forged> {
             let input = input(header(alg), claims.to_string());
             let key = EncodingKey::from_secret(secret.as_bytes());
             let mac = jsonwebtoken::crypto::sign(input.as_bytes(), &key, algorithm).unwrap();
-            list.push(forged(format!("alg {alg}, the secret is the public key's {name}"), format!("{input}.{mac}")));
+            list.push(Forged::new(
+                format!("alg {alg}, the secret is the public key's {name}"),
+                format!("{input}.{mac}"),
+            ));
         }
     }
     for (alg, algorithm) in [("RS384", Algorithm::RS384), ("RS512", Algorithm::RS512), ("PS256", Algorithm::PS256)] {
         let named = input(header(alg), claims.to_string());
-        list.push(forged(format!("alg {alg}, which the rules do not allow"), RSA.signed_by(algorithm, &named)));
+        list.push(Forged::new(format!("alg {alg}, which the rules do not allow"), RSA.signed_by(algorithm, &named)));
         let hidden = input(header("RS256"), claims.to_string());
-        list.push(forged(format!("alg RS256, signed by {alg}"), RSA.signed_by(algorithm, &hidden)));
+        list.push(Forged::new(format!("alg RS256, signed by {alg}"), RSA.signed_by(algorithm, &hidden)));
     }
     for alg in ["ES256", "ES384", "EdDSA"] {
-        list.push(forged(format!("alg {alg} with the kid of the RSA key"), P256.raw(header(alg), claims.to_string())));
+        list.push(Forged::new(
+            format!("alg {alg} with the kid of the RSA key"),
+            P256.raw(header(alg), claims.to_string()),
+        ));
     }
     list
 }
@@ -155,22 +157,22 @@ pub(super) fn keys(target: &Target<'_>) -> Vec<Forged> {
     };
     let url = |path: &str| json!(format!("{}{path}", target.canary));
     vec![
-        forged("the key of another issuer under the same kid", OTHER_RSA.token(&claims)),
-        forged("the issuer of another key", RSA.token(&target.attacker.claims("u-victim", target.now_seconds))),
-        forged("a kid that nobody has", attackers("kid", json!("nobody's"))),
-        forged("no kid", OTHER_RSA.with_header(&changed(&OTHER_RSA.header(), "kid", Value::Null), &claims)),
-        forged("its own jwk", attackers("jwk", OTHER_RSA.jwk())),
-        forged("a jwk that is null", attackers("jwk", json!(null))),
-        forged("the right jwk", {
+        Forged::new("the key of another issuer under the same kid", OTHER_RSA.token(&claims)),
+        Forged::new("the issuer of another key", RSA.token(&target.attacker.claims("u-victim", target.now_seconds))),
+        Forged::new("a kid that nobody has", attackers("kid", json!("nobody's"))),
+        Forged::new("no kid", OTHER_RSA.with_header(&changed(&OTHER_RSA.header(), "kid", Value::Null), &claims)),
+        Forged::new("its own jwk", attackers("jwk", OTHER_RSA.jwk())),
+        Forged::new("a jwk that is null", attackers("jwk", json!(null))),
+        Forged::new("the right jwk", {
             let mut header = RSA.header();
             header["jwk"] = RSA.jwk();
             RSA.with_header(&header, &claims)
         }),
-        forged("its own x5c", attackers("x5c", json!(["MIIB"]))),
-        forged("a jku", attackers("jku", url("/jwks.json"))),
-        forged("a x5u", attackers("x5u", url("/chain.pem"))),
-        forged("a kid that is a URL", attackers("kid", url("/jwks.json"))),
-        forged("a jku in the claims' place", RSA.with_header(&attackers_header(target), &claims)),
+        Forged::new("its own x5c", attackers("x5c", json!(["MIIB"]))),
+        Forged::new("a jku", attackers("jku", url("/jwks.json"))),
+        Forged::new("a x5u", attackers("x5u", url("/chain.pem"))),
+        Forged::new("a kid that is a URL", attackers("kid", url("/jwks.json"))),
+        Forged::new("a jku in the claims' place", RSA.with_header(&attackers_header(target), &claims)),
     ]
 }
 

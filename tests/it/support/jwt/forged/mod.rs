@@ -34,12 +34,14 @@ impl Target<'_> {
 
     /// Every forged token.
     pub fn forgeries(&self) -> Vec<Forged> {
-        let lists = [header::forged(self), header::keys(self), signature::forged(self), form::forged(self)];
+        let lists = [header::headers(self), header::keys(self), signature::signatures(self), form::forms(self)];
         let claims = [claims::times(self), claims::parties(self), claims::users(self), claims::payloads(self)];
         lists.into_iter().chain(claims).flatten().collect()
     }
 }
 
-fn forged(name: impl Into<String>, token: impl Into<String>) -> Forged {
-    Forged { name: name.into(), token: token.into() }
+impl Forged {
+    fn new(name: impl Into<String>, token: impl Into<String>) -> Self {
+        Self { name: name.into(), token: token.into() }
+    }
 }

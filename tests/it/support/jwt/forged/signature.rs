@@ -5,21 +5,21 @@ use serde_json::json;
 
 use super::{
     super::{P256, P384, ProviderKey, RSA, base64url},
-    Forged, Target, forged,
+    Forged, Target,
 };
 
-pub(super) fn forged(target: &Target<'_>) -> Vec<Forged> {
+pub(super) fn signatures(target: &Target<'_>) -> Vec<Forged> {
     let mut list = Vec::new();
     for key in [&*RSA, &*P256, &*P384] {
         list.extend(
             changed(target, key)
                 .into_iter()
-                .map(|(name, token)| super::forged(format!("{:?} signature: {name}", key.algorithm), token)),
+                .map(|(name, token)| Forged::new(format!("{:?} signature: {name}", key.algorithm), token)),
         );
     }
     list.extend(moved(target));
     list.extend(ecdsa(target));
-    list.push(super::forged("RSA signature without its leading zero", without_leading_zero(target)));
+    list.push(Forged::new("RSA signature without its leading zero", without_leading_zero(target)));
     list
 }
 
@@ -66,11 +66,11 @@ fn moved(target: &Target<'_>) -> Vec<Forged> {
         (honest.split('.').collect(), victim.split('.').collect());
     let spaced = base64url(RSA.header().to_string().replace(':', ": "));
     vec![
-        forged("claims of the victim, signature of the attacker", {
+        Forged::new("claims of the victim, signature of the attacker", {
             format!("{}.{}.{}", honest_parts[0], victim_parts[1], honest_parts[2])
         }),
-        forged("another header over the same claims", format!("{spaced}.{}.{}", victim_parts[1], victim_parts[2])),
-        forged("header and claims exchanged", {
+        Forged::new("another header over the same claims", format!("{spaced}.{}.{}", victim_parts[1], victim_parts[2])),
+        Forged::new("header and claims exchanged", {
             format!("{}.{}.{}", victim_parts[1], victim_parts[0], victim_parts[2])
         }),
     ]
@@ -84,9 +84,9 @@ fn ecdsa(target: &Target<'_>) -> Vec<Forged> {
     let order = hex::decode("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551").unwrap();
     let (zero, mut one) = (vec![0; 32], vec![0; 32]);
     one[31] = 1;
-    let pair = |name: &str, r: &[u8], s: &[u8]| forged(format!("ES256: {name}"), with(input, &[r, s].concat()));
+    let pair = |name: &str, r: &[u8], s: &[u8]| Forged::new(format!("ES256: {name}"), with(input, &[r, s].concat()));
     vec![
-        forged("ES256: in DER", with(input, &der(r, s))),
+        Forged::new("ES256: in DER", with(input, &der(r, s))),
         pair("r = 0, s = 0", &zero, &zero),
         pair("r = 0, s = 1", &zero, &one),
         pair("r = 1, s = 0", &one, &zero),
