@@ -35,8 +35,8 @@ async function trigger(simulation, pages, { tab = 1, ...event }) {
     advance: () => simulation.advance(value),
     device_clock: () => (simulation.deviceClock = value),
     hide: () => (page.isHidden = true),
-    show: () => ((page.isHidden = false), page.wake(false)),
-    online: () => page.wake(true),
+    show: () => ((page.isHidden = false), page.wake("visibilitychange")),
+    online: () => page.wake("online"),
     answer: () => answer(simulation, value, tab),
   };
   await triggers[kind]();
