@@ -1,6 +1,6 @@
 //! Wiring: connects the modules that serve requests with the node's background work and with key rotation.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -18,8 +18,8 @@ use crate::{
         key::KeyRecord,
         sealing::SealingKeys,
     },
-    http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys},
-    identity::ApiKeyAuthenticator,
+    http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
+    identity::{ApiKeyAuthenticator, SignIns},
     node::{self, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     telemetry::Readiness,
@@ -143,7 +143,9 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
     Arc::new(AppState {
         issuer: services.issuer(settings),
         api_keys: ApiKeyAuthenticator::default(),
+        sign_ins: SignIns::new(HashMap::new(), Arc::clone(services.clock())),
         refused_keys: RefusedKeys::default(),
+        refused_sign_ins: RefusedSignIns::default(),
         limits: ArcSwap::from_pointee(Limits::new(settings.limits())),
         proxies: Proxies::new(settings.server().proxies()),
         jwks: Jwks::default(),
@@ -173,6 +175,7 @@ impl Subscriber for PublicRoutes {
     fn evict_idle(&self) {
         self.state.limits.load().evict_idle();
         self.state.refused_keys.evict_idle();
+        self.state.refused_sign_ins.evict_idle();
     }
 }
 

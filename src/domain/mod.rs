@@ -6,6 +6,7 @@
 //! - [`key`], [`rotation`]: states of a signing key, and records of its replacement
 //! - [`spki`], [`jwk`]: public keys as bytes and as a JWK Set
 //! - [`api_key`]: a backend's credential
+//! - [`sign_in`]: rules for the credential of a session that the app already has
 //! - [`shell`]: operands of commands that are printed
 //! - [`verdict`]: Braze's answer to a token
 
@@ -22,5 +23,6 @@ pub mod rotation;
 pub mod sealing;
 pub mod session;
 pub mod shell;
+pub mod sign_in;
 pub mod spki;
 pub mod verdict;

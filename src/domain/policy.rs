@@ -30,7 +30,7 @@ pub struct AppPolicy {
     pub max_user_id_bytes: NonZeroUsize,
     /// Lets zero-width and bidirectional control characters through in user ids.
     pub allow_invisible_characters: bool,
-    /// Origins whose pages may refresh and revoke, exactly as browsers send them in `Origin`.
+    /// Origins whose pages may exchange, refresh and revoke, exactly as browsers send them in `Origin`.
     pub allowed_origins: Vec<String>,
     pub refresh: RefreshPolicy,
     pub claims: ClaimsPolicy,
@@ -74,6 +74,11 @@ impl AppPolicy {
     /// Rules of the refresh; `None` where tokens cannot be refreshed.
     pub fn refresh(&self) -> Option<RefreshPolicy> {
         self.refresh.enabled.then_some(self.refresh)
+    }
+
+    /// Returns true for an origin that the app lists.
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        self.allowed_origins.iter().any(|allowed| allowed == origin)
     }
 
     /// Rules for user ids.

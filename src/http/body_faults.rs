@@ -17,6 +17,7 @@ use utoipa::{
 };
 
 use super::problem::FieldError;
+use crate::domain::ids::AppName;
 
 /// Most faults that one answer lists, beside missing members.
 const MAX_FAULTS: usize = 16;
@@ -29,6 +30,17 @@ pub(super) trait RequestBody: DeserializeOwned + ToSchema {
     fn fault_of_text(_member: &str, _text: &str) -> Option<String> {
         None
     }
+}
+
+/// Returns the fault of a text that should be the name of an app.
+pub(super) fn fault_of_app(text: &str) -> Option<String> {
+    text.parse::<AppName>().err()?;
+    let rule = "must be the app's name in the configuration: a-z, 0-9, '-' and '_', at most 63, such as \"web\"";
+    let similar = text.trim().to_lowercase().replace(' ', "-");
+    Some(match similar.parse::<AppName>() {
+        Ok(name) => format!("{rule}; did you mean \"{}\"?", name.as_str()),
+        Err(_) => rule.to_owned(),
+    })
 }
 
 /// Returns the example of such a body.

@@ -75,7 +75,7 @@ impl FromRequestParts<Arc<AppState>> for Authenticated {
 }
 
 /// Returns the bearer credential (RFC 6750 §2.1), if there is exactly one.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (only, None) = (values.next()?, values.next()) else { return None };
     let (scheme, credential) = only.to_str().ok()?.split_once(' ')?;
@@ -100,9 +100,15 @@ impl Origin {
         let Some(origin) = self.origin.as_deref() else { return Ok(()) };
         let own = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
         let is_own = own.is_some() && own == self.host.as_deref();
-        if is_own || policy.allowed_origins.iter().any(|allowed| allowed == origin) {
+        if is_own || policy.allows_origin(origin) {
             return Ok(());
         }
         Err(Problem::origin_not_allowed())
+    }
+
+    /// Checks that a browser says the page's origin, and that the app lists it: for a request with a cookie.
+    pub(super) fn must_be_listed(&self, policy: &AppPolicy) -> Result<(), Problem> {
+        let listed = self.origin.as_deref().is_some_and(|origin| origin != "null" && policy.allows_origin(origin));
+        if listed { Ok(()) } else { Err(Problem::origin_not_allowed()) }
     }
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{
     AppState,
     body::Strict,
-    body_faults::RequestBody,
+    body_faults::{RequestBody, fault_of_app},
     caller::{Admitted, Authenticated},
     openapi_refusals::Refusals,
     problem::{FieldError, Problem},
@@ -44,19 +44,10 @@ pub(super) struct GenerateRequest {
 impl RequestBody for GenerateRequest {
     fn fault_of_text(member: &str, text: &str) -> Option<String> {
         match member {
-            "app" if text.parse::<AppName>().is_err() => Some(not_a_name(text)),
+            "app" => fault_of_app(text),
             "user_id" => UserId::parse(text, UserIdRules::WIDEST).err().map(|bad| bad.to_string()),
             _ => None,
         }
-    }
-}
-
-fn not_a_name(text: &str) -> String {
-    let rule = "must be the app's name in the configuration: a-z, 0-9, '-' and '_', at most 63, such as \"web\"";
-    let similar = text.trim().to_lowercase().replace(' ', "-");
-    match similar.parse::<AppName>() {
-        Ok(name) => format!("{rule}; did you mean \"{}\"?", name.as_str()),
-        Err(_) => rule.to_owned(),
     }
 }
 

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problem;
 use crate::{
     address::client_network,
-    domain::{api_key::ApiKeyId, ids::SessionId},
+    domain::{
+        api_key::ApiKeyId,
+        ids::{AppName, SessionId, UserHash},
+    },
 };
 
 /// Sustained rate, and size of a burst.
@@ -31,6 +34,8 @@ pub struct LimitConfig {
     pub per_client: Quota,
     /// Quota of one session.
     pub per_session: Quota,
+    /// Quota of one user of one app, at sign-in with a credential of their own.
+    pub per_user: Quota,
     /// Quota of one [client network](client_network).
     pub per_address: Quota,
     /// Quota of refused credentials from one client network.
@@ -49,6 +54,7 @@ impl Default for LimitConfig {
             enabled: true,
             per_client: const { quota(2000, 4000) },
             per_session: const { quota(5, 200) },
+            per_user: const { quota(1, 60) },
             per_address: const { quota(500, 2000) },
             failures_per_address: const { quota(1, 100) },
         }
@@ -61,6 +67,7 @@ pub struct Limits(Option<Limiters>);
 struct Limiters {
     client: Limit<ApiKeyId>,
     session: Limit<SessionId>,
+    user: Limit<(AppName, UserHash)>,
     address: Limit<IpAddr>,
     failure: Limit<IpAddr>,
 }
@@ -77,6 +84,7 @@ impl Limits {
         Self(config.enabled.then(|| Limiters {
             client: Limit::new("client", config.per_client),
             session: Limit::new("session", config.per_session),
+            user: Limit::new("user", config.per_user),
             address: Limit::new("address", config.per_address),
             failure: Limit::new("failures", config.failures_per_address),
         }))
@@ -90,6 +98,11 @@ impl Limits {
     /// Counts one request of this session.
     pub(super) fn session(&self, session: SessionId) -> Result<(), Problem> {
         self.0.as_ref().map_or(Ok(()), |limiters| limiters.session.check(&session))
+    }
+
+    /// Counts one sign-in of this user.
+    pub(super) fn user(&self, app: &AppName, user: UserHash) -> Result<(), Problem> {
+        self.0.as_ref().map_or(Ok(()), |limiters| limiters.user.check(&(app.clone(), user)))
     }
 
     /// Counts one request from this address.
@@ -108,6 +121,7 @@ impl Limits {
         if let Some(limiters) = &self.0 {
             limiters.client.limiter.retain_recent();
             limiters.session.limiter.retain_recent();
+            limiters.user.limiter.retain_recent();
             limiters.address.limiter.retain_recent();
             limiters.failure.limiter.retain_recent();
         }

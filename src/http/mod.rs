@@ -5,6 +5,8 @@ mod body;
 mod body_faults;
 mod caller;
 mod cors;
+mod credential_problems;
+mod exchange;
 mod failures;
 mod generate;
 mod health;
@@ -17,10 +19,11 @@ mod presented_token;
 mod problem;
 mod proxies;
 mod refresh;
-mod refused_keys;
+mod refused_credentials;
 mod reported_failure;
 mod response;
 mod revoke;
+mod sign_in;
 mod traceparent;
 
 use std::sync::Arc;
@@ -34,7 +37,7 @@ use utoipa_axum::{
 
 use crate::{
     clock::ClockGuard,
-    identity::ApiKeyAuthenticator,
+    identity::{ApiKeyAuthenticator, SignIns},
     issue::Issuer,
     telemetry::{Metrics, Readiness, RequestLog},
 };
@@ -45,14 +48,15 @@ pub use jwks::{Jwks, JwksConfig};
 pub use limits::{LimitConfig, Limits, Quota};
 pub use problem::{Problem, ProblemCode};
 pub use proxies::Proxies;
-pub use refused_keys::RefusedKeys;
+pub use refused_credentials::{RefusedKeys, RefusedSignIns};
 
 /// State that the handlers share.
 pub struct AppState {
     pub issuer: Issuer,
     pub api_keys: ApiKeyAuthenticator,
-    /// Log of refused API keys.
+    pub sign_ins: SignIns,
     pub refused_keys: RefusedKeys,
+    pub refused_sign_ins: RefusedSignIns,
     pub limits: ArcSwap<Limits>,
     pub proxies: Proxies,
     pub jwks: Jwks,
@@ -66,6 +70,7 @@ pub struct AppState {
 /// Returns true where any token route would accept this body; for fuzzing.
 pub fn accepts_body(bytes: &[u8]) -> bool {
     body::decode::<generate::GenerateRequest>(bytes).is_ok()
+        || body::decode::<exchange::ExchangeRequest>(bytes).is_ok()
         || body::decode::<refresh::RefreshRequest>(bytes).is_ok()
         || body::decode::<revoke::RevokeRequest>(bytes).is_ok()
         || body::decode::<failures::FailureRequest>(bytes).is_ok()
@@ -76,6 +81,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
     let cors = cors::layer(state);
     let (api, document) = OpenApiRouter::with_openapi(openapi::frame())
         .routes(routes!(generate::generate))
+        .routes(routes!(exchange::exchange).layer(cors::exchange_layer(state)))
         .routes(routes!(refresh::refresh).layer(cors.clone()))
         .routes(routes!(revoke::revoke).layer(cors.clone()))
         .routes(routes!(failures::report).layer(cors))

@@ -26,7 +26,7 @@ use super::{
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     components(schemas(ProblemDocument<'static>, FieldError, RetrySchema)),
-    modifiers(&ApiKeyScheme, &RefusalComponents),
+    modifiers(&BearerSchemes, &RefusalComponents),
     servers((url = "/", description = "The server that this document came from")),
     tags(
         (name = "tokens", description = "Mint, refresh and revoke"),
@@ -37,13 +37,18 @@ use super::{
 )]
 struct Frame;
 
-struct ApiKeyScheme;
+struct BearerSchemes;
 
-impl Modify for ApiKeyScheme {
+impl Modify for BearerSchemes {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scheme =
-            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key of this service")).build();
-        openapi.components.get_or_insert_default().add_security_scheme("api_key", SecurityScheme::Http(scheme));
+        let components = openapi.components.get_or_insert_default();
+        for (name, description) in [
+            ("api_key", "An API key of this service"),
+            ("credential", "The credential of the app's own session, such as an OpenID Connect ID token"),
+        ] {
+            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
     }
 }
 

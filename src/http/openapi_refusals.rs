@@ -35,7 +35,7 @@ const AUTHENTICATE: RefusalHeader = RefusalHeader(
     "WwwAuthenticate",
     "WWW-Authenticate",
     Type::String,
-    "`Bearer`, where the API key was refused and not a refresh token.",
+    "`Bearer`, where an API key or the credential of the app's user was refused, and not a refresh token.",
 );
 const RATE_LIMIT: RefusalHeader = RefusalHeader(
     "RateLimit",

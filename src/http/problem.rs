@@ -17,7 +17,7 @@ use serde::Serialize;
 use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
-use crate::{identity, issue::Refusal};
+use crate::{identity::NotScoped, issue::Refusal};
 
 /// Stable code of a problem: the closed set that clients branch on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, IntoStaticStr, ToSchema)]
@@ -27,7 +27,7 @@ use crate::{identity, issue::Refusal};
 pub enum ProblemCode {
     /// The request is malformed, or asks for something that does not exist.
     ClientError,
-    /// The API key was refused; one answer for every cause.
+    /// The API key, or the credential of the app's user, was refused; one answer for every cause.
     Unauthorized,
     /// The refresh token is forged, unknown, revoked, or was replaced too long ago; one answer for every cause.
     InvalidToken,
@@ -177,7 +177,7 @@ pub(super) enum RetrySchema {
 }
 
 impl Problem {
-    fn new(code: ProblemCode, retry: Retry, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(code: ProblemCode, retry: Retry, detail: impl Into<Cow<'static, str>>) -> Self {
         let status = code.status();
         Self { code, status, detail: detail.into(), retry, errors: Vec::new(), headers: Vec::new() }
     }
@@ -199,13 +199,6 @@ impl Problem {
     pub(super) fn fields(errors: Vec<FieldError>) -> Self {
         let faults: Vec<String> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
         Self { errors, ..Self::client(StatusCode::BAD_REQUEST, faults.join("; ")) }
-    }
-
-    /// Makes the problem of a refused credential, whatever the cause.
-    pub fn unauthorized() -> Self {
-        let detail = "send a live API key of this service as `Authorization: Bearer <API key>`";
-        Self::new(ProblemCode::Unauthorized, Retry::Never, detail)
-            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     /// Makes the problem of a page whose origin is not in the app's list.
@@ -276,13 +269,13 @@ impl Problem {
         Self::client(status, detail)
     }
 
-    fn later(code: ProblemCode, wait: Duration, detail: &'static str) -> Self {
+    pub(super) fn later(code: ProblemCode, wait: Duration, detail: &'static str) -> Self {
         let wait = wait.max(Duration::from_secs(1)) + spread();
         Self::new(code, Retry::After(wait), detail)
             .with(header::RETRY_AFTER, HeaderValue::from(at_least_a_second(wait)))
     }
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -337,7 +330,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::BadRequest { field, message } => Self::field(field, message),
-            Refusal::UnknownApp => identity::NotScoped.into(),
+            Refusal::UnknownApp => NotScoped.into(),
             Refusal::InvalidToken => Self::new(
                 ProblemCode::InvalidToken,
                 Retry::AfterLogin,
@@ -363,20 +356,5 @@ impl From<Refusal> for Problem {
             // The issuer has logged why.
             Refusal::Unavailable(_) => Self::unavailable(),
         }
-    }
-}
-
-impl From<identity::Unauthenticated> for Problem {
-    fn from(reason: identity::Unauthenticated) -> Self {
-        match reason {
-            identity::Unauthenticated::Refused => Self::unauthorized(),
-            identity::Unauthenticated::Undecided(_) => Self::clock_stopped(),
-        }
-    }
-}
-
-impl From<identity::NotScoped> for Problem {
-    fn from(_: identity::NotScoped) -> Self {
-        Self::new(ProblemCode::Forbidden, Retry::Never, "the API key is not scoped to an app of that name")
     }
 }

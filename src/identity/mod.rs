@@ -1,9 +1,11 @@
 //! Authentication of callers, and authorisation for users.
 //!
 //! A token can be minted for an [`AppUser`] only, and only this module makes one: from a backend that authenticated
-//! with an API key and vouches for its user, or from a session that began with such a login.
+//! with an API key and vouches for its user, from a credential of the user that was verified, or from a session that began
+//! with such a login.
 
 mod api_keys;
+mod sign_in;
 
 use crate::domain::{
     ids::{AppName, UserId},
@@ -11,6 +13,7 @@ use crate::domain::{
 };
 
 pub use api_keys::{ApiKeyAuthenticator, Caller, NotScoped, Unauthenticated};
+pub use sign_in::{Credential, NotSignedIn, Refusal, RefusedCredential, SignIns, SignedIn};
 
 /// A user of an app, vouched for by an authenticated caller.
 #[derive(Clone, Debug)]

@@ -16,10 +16,11 @@ use arc_swap::ArcSwap;
 use crate::{
     clock::ClockGuard,
     domain::{
-        ids::AppName,
+        ids::{AppName, UserHash},
         policy::AppPolicy,
         sealing::{SealingKeys, UserHashKey},
     },
+    identity::AppUser,
     keyring::Keyring,
     secret::Entropy,
     store::Store,
@@ -71,9 +72,14 @@ impl Issuer {
         self.policies.load().get(app).cloned()
     }
 
-    /// Returns true where any app lists this origin. A CORS preflight does not name the app.
-    pub fn knows_origin(&self, origin: &str) -> bool {
-        self.policies.load().values().any(|policy| policy.allowed_origins.iter().any(|allowed| allowed == origin))
+    /// Returns true where one of these apps lists this origin. A CORS preflight does not name the app.
+    pub fn knows_origin(&self, origin: &str, is_one: impl Fn(&AppName) -> bool) -> bool {
+        self.policies.load().iter().any(|(app, policy)| policy.allows_origin(origin) && is_one(app))
+    }
+
+    /// Returns the hash of a user's id, under which limits and the store know the user.
+    pub fn user_hash(&self, app_user: &AppUser) -> UserHash {
+        self.parts.user_hash.hash(app_user.user())
     }
 
     /// Checks that a signature requested now would be ready in time.

@@ -40,6 +40,8 @@ mod domain_session;
 mod domain_session_races;
 mod domain_session_theft;
 mod domain_verdict;
+mod exchange;
+mod exchange_cors;
 mod failures;
 mod files;
 mod generate;

@@ -1,11 +1,12 @@
 //! Log of a real process: one request id finds everything that became of a request.
 
-use std::{path::Path, process::Command, sync::Arc};
+use std::{io::Write, path::Path, process::Command, sync::Arc};
 
 use serde_json::{Value, json};
 
 use super::support::{
     Answer,
+    oidc_provider::OidcProvider,
     service::{Service, run_json},
 };
 
@@ -21,8 +22,15 @@ struct Installed {
 
 impl Installed {
     fn with(change: impl FnOnce(&mut Command)) -> Self {
+        Self::with_config("", change)
+    }
+
+    /// A service with more in its configuration.
+    fn with_config(more: &str, change: impl FnOnce(&mut Command)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         run_json(&["init"], folder.path());
+        let config = folder.path().join("countersign.toml");
+        std::fs::OpenOptions::new().append(true).open(config).unwrap().write_all(more.as_bytes()).unwrap();
         let made = run_json(&["clients", "create", "backend", "--app", "web"], folder.path());
         let service = Arc::new(Service::of_with(&folder.path().join("countersign.toml"), change));
         Self { service, api_key: made["api_key"].as_str().unwrap().to_owned(), folder }
@@ -240,4 +248,27 @@ async fn a_refused_api_key_has_one_line_with_its_id_and_the_address() {
     assert!(lines[0].contains("WARN") && lines[0].contains(&format!("address=127.0.0.1 key={id}")), "{}", lines[0]);
     assert!(lines[1].contains("address=127.0.0.1") && !lines[1].contains("key="), "{}", lines[1]);
     assert!(!log.contains("canary") && !log.contains(secret), "{log}");
+}
+
+#[tokio::test]
+async fn a_refused_sign_in_has_one_line_with_its_reason_and_the_address() {
+    let provider = OidcProvider::start().await;
+    let installed = Installed::with_config(&provider.config("web"), |_| {});
+    let expired = provider.rs256(&provider.claims("canary-user", 1_000_000_000));
+    for _ in 0..5 {
+        for (credential, app) in [(&*expired, "web"), ("canary-pasted", "web"), (&*expired, "canary-app")] {
+            let answer = installed.service.post("/v1/token/exchange", Some(credential), &json!({ "app": app })).await;
+            answer.unwrap().problem(401, "unauthorized");
+        }
+    }
+    let log = installed.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("a credential was refused")).collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    for (line, reason, app) in
+        [(lines[0], "expired", Some("web")), (lines[1], "malformed", Some("web")), (lines[2], "not_enabled", None)]
+    {
+        assert!(line.contains("WARN") && line.contains(&format!("address=127.0.0.1 reason=\"{reason}\"")), "{line}");
+        assert_eq!(line.contains("app=web"), app.is_some(), "{line}");
+    }
+    assert!(!log.contains("canary"), "{log}");
 }

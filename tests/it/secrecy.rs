@@ -1,13 +1,14 @@
 //! Secrecy: no secret is in logs of any level, in metrics, in the store's files, or where another process could read it
 //! (R24, R49, R50, R56).
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, io::Write, path::Path, process::Command};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use super::support::{
     key_files,
+    oidc_provider::OidcProvider,
     service::{Service, run, run_json, run_with},
 };
 
@@ -45,6 +46,9 @@ async fn every_flow() -> Flows {
         command.env("COUNTERSIGN_LOG__LEVEL", "trace").env("COUNTERSIGN_LOG__FORMAT", "json");
     };
     run_json(&["init"], path);
+    let provider = OidcProvider::start().await;
+    let config = path.join("countersign.toml");
+    fs::OpenOptions::new().append(true).open(&config).unwrap().write_all(provider.config("web").as_bytes()).unwrap();
     let mut secrets = Vec::new();
     let mut logs = String::new();
     let (_, made, err) = run_with(&["clients", "create", "backend", "--app", "web", "--json"], path, trace);
@@ -52,7 +56,7 @@ async fn every_flow() -> Flows {
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     let key = made["api_key"].as_str().unwrap().to_owned();
 
-    let service = Service::of_with(&path.join("countersign.toml"), trace);
+    let service = Service::of_with(&config, trace);
     let user = "canary-user\r\n\u{1b}[31m".trim().replace(['\r', '\n', '\u{1b}'], "");
     let login = service.generate(&key, &user).await.ok();
     let first = login.text("refresh_token");
@@ -94,6 +98,9 @@ async fn every_flow() -> Flows {
     let odd = json!({ "refresh_token": "csr1_canaryjunk" });
     service.post_with("/v1/token/refresh?token=canaryquery", None, &odd, &headers).await.unwrap();
     service.get(&format!("{}/v1/token/canarypath", service.url)).await.problem(404, "client_error");
+    let (credentials, refusals) = exchanges(&service, &provider, &user).await;
+    secrets.extend(credentials);
+    answers.push_str(&refusals);
     let metrics = String::from_utf8(service.get(&format!("{}/metrics", service.ops_url)).await.body).unwrap();
     let (_, _, err) = service.stop();
     logs.push_str(&err);
@@ -108,6 +115,29 @@ async fn every_flow() -> Flows {
     let sealing = fs::read_to_string(path.join("sealing.secret")).unwrap();
     secrets.push(sealing.trim().split(':').nth(1).unwrap().to_owned());
     Flows { secrets, logs, metrics, answers, folder }
+}
+
+/// Exchanges credentials, good and bad, as header and as cookie; what must be secret of them, and the refusals.
+async fn exchanges(service: &Service, provider: &OidcProvider, user: &str) -> (Vec<String>, String) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = provider.claims(user, now.try_into().unwrap());
+    let good = provider.rs256(&claims);
+    let body = json!({ "app": "web" });
+    service.post("/v1/token/exchange", Some(&good), &body).await.unwrap().ok();
+    let mut expired = claims;
+    expired["exp"] = 1.into();
+    let credentials = [provider.es256(&expired), "canary-session".to_owned(), format!("{good}canaryend")];
+    let mut refusals = String::new();
+    for credential in &credentials {
+        let answer = service.post("/v1/token/exchange", Some(credential), &body).await.unwrap();
+        refusals.push_str(&String::from_utf8(answer.problem(401, "unauthorized").body).unwrap());
+    }
+    let headers = [("cookie", "sid=canary-cookie"), ("origin", "https://canary-origin.test")];
+    let answer = service.post_with("/v1/token/exchange", None, &body, &headers).await.unwrap();
+    refusals.push_str(&String::from_utf8(answer.body).unwrap());
+    let parts = [&good, &credentials[0]].map(|token| token.split('.').skip(1).map(str::to_owned).collect::<Vec<_>>());
+    let canaries = ["canary-session", "canaryend", "canary-cookie", "canary-origin"].map(str::to_owned);
+    (parts.concat().into_iter().chain(canaries).collect(), refusals)
 }
 
 #[tokio::test]
@@ -153,6 +183,8 @@ fn assert_access_lines(logs: &str) {
         "\"/v1/token/generate\" 400",
         "\"/v1/token/generate\" 401",
         "\"/v1/token/generate\" 403",
+        "\"/v1/token/exchange\" 200",
+        "\"/v1/token/exchange\" 401",
         "\"/v1/token/refresh\" 200",
         "\"/v1/token/refresh\" 401",
         "\"/v1/token/refresh\" 409",

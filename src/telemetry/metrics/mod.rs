@@ -26,8 +26,8 @@ use super::log_writer::dropped_lines;
 
 pub use self::labels::{Alarm, StoreWork};
 use self::labels::{
-    AppLabel, CodeLabel, CostLabels, DecisionLabels, DriftLabels, KeyLabels, KindLabel, RequestLabels, RouteLabel,
-    WorkLabel,
+    AppLabel, CodeLabel, CostLabels, DecisionLabels, DriftLabels, KeyLabels, KindLabel, RequestLabels, ResultLabels,
+    RouteLabel, WorkLabel,
 };
 
 /// Declares every metric of the service, each in one place: `name: type, help`, where its type has no default
@@ -63,6 +63,7 @@ macro_rules! metrics {
 
 metrics! {
     mints: Family<AppLabel, Counter>, "Tokens minted at login";
+    sign_ins: Family<ResultLabels, Counter>, "Credentials presented to sign in, by app and result";
     refreshes: Family<DecisionLabels, Counter>, "Refreshes by decision";
     refusals: Family<CodeLabel, Counter>, "Requests refused, by problem code";
     reported_failures: Family<CodeLabel, Counter>, "Failures that apps reported, by Braze's code";
@@ -146,6 +147,11 @@ impl Metrics {
     /// Counts a token that was minted at login.
     pub fn minted(&self, app: &str) {
         self.mints.get_or_create(&AppLabel { app: app.to_owned() }).inc();
+    }
+
+    /// Counts a credential that was presented to sign in; `result` comes from a closed set.
+    pub fn signed_in(&self, app: &str, result: &'static str) {
+        self.sign_ins.get_or_create(&ResultLabels { app: app.to_owned(), result }).inc();
     }
 
     /// Counts a refresh by its decision.

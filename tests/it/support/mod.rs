@@ -1,6 +1,7 @@
 //! What the tests have in common: a service in a process of its own, one inside the test with its own clock, a client.
 
 pub mod domain;
+pub mod oidc_provider;
 #[cfg(feature = "sandbox")]
 pub mod rotation;
 #[cfg(feature = "sandbox")]

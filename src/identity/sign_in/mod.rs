@@ -1,0 +1,132 @@
+//! Sign-in: an app's client presents the credential of a session that it already has. The user id comes from what was
+//! verified, and from nothing else.
+
+mod claim_rules;
+mod introspection;
+mod jwks;
+mod oidc;
+mod refused;
+mod session_endpoint;
+mod strict_json;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+
+use super::AppUser;
+use crate::{
+    clock::{ClockGuard, ClockStopped},
+    domain::{
+        ids::{AppName, UserIdRules},
+        sign_in::{ProviderLogin, ProviderLogout, SignIn},
+    },
+};
+
+pub use refused::{Refusal, RefusedCredential};
+
+/// Credential that a client presents. `Debug` is not derived: it is a secret.
+#[derive(Clone, Copy)]
+pub enum Credential<'a> {
+    /// Bearer credential of the header `Authorization` (RFC 6750 §2.1).
+    Bearer(&'a str),
+    /// Cookie, for session endpoints that accept one of this name.
+    Cookie { name: &'a str, value: &'a str },
+}
+
+/// A user whose credential was verified.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub app_user: AppUser,
+    /// Login at the provider; `None` where the verifier gives none, so that no logout at the provider can name it.
+    pub login: Option<ProviderLogin>,
+}
+
+/// Reason why nobody is signed in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSignedIn {
+    /// The credential is refused. The caller must not learn the reason; logs and metrics have [`Refusal::reason`], the
+    /// operator's command has all of it.
+    #[error("the credential was refused: {}", .0.reason)]
+    Refused(Refusal),
+    /// The credential cannot be judged now: its provider's keys or its endpoint are out of reach.
+    #[error("the credential cannot be verified now")]
+    Unavailable {
+        /// Time after which another attempt makes sense.
+        retry_after: Duration,
+    },
+    /// The clock of this node is stopped, so no lifetime can be judged.
+    #[error(transparent)]
+    ClockStopped(#[from] ClockStopped),
+}
+
+impl From<Refusal> for NotSignedIn {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<RefusedCredential> for NotSignedIn {
+    fn from(reason: RefusedCredential) -> Self {
+        Self::Refused(reason.into())
+    }
+}
+
+/// Verifiers of all apps.
+pub struct SignIns {
+    clock: Arc<ClockGuard>,
+    apps: ArcSwap<HashMap<AppName, Arc<AppSignIns>>>,
+}
+
+/// Verifiers of one app.
+struct AppSignIns {
+    oidc: Vec<oidc::Verifier>,
+    introspection: Option<introspection::Verifier>,
+    session_endpoint: Option<session_endpoint::Verifier>,
+}
+
+impl SignIns {
+    /// Makes the verifiers of these apps.
+    pub fn new(apps: HashMap<AppName, Vec<SignIn>>, clock: Arc<ClockGuard>) -> Self {
+        let made = Self { clock, apps: ArcSwap::default() };
+        made.replace(apps);
+        made
+    }
+
+    /// Replaces the verifiers. Key sets of providers that stay are kept.
+    pub fn replace(&self, _apps: HashMap<AppName, Vec<SignIn>>) {
+        let _ = &self.clock;
+    }
+
+    /// Returns true where the app's users can sign in with a credential of their own.
+    pub fn is_enabled(&self, app: &AppName) -> bool {
+        self.apps.load().contains_key(app)
+    }
+
+    /// Names of the cookies that the app's verifiers accept.
+    pub fn cookies(&self, _app: &AppName) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Verifies the credential of a user of this app.
+    ///
+    /// # Errors
+    /// [`NotSignedIn`].
+    pub async fn sign_in(
+        &self,
+        app: &AppName,
+        user_ids: UserIdRules,
+        credential: Credential<'_>,
+    ) -> Result<SignedIn, NotSignedIn> {
+        let _ = (app, user_ids, credential);
+        Err(RefusedCredential::NotEnabled.into())
+    }
+
+    /// Verifies a logout token that a provider sends for this app (OpenID Connect Back-Channel Logout 1.0 §2.6).
+    ///
+    /// # Errors
+    /// [`NotSignedIn`].
+    pub async fn sign_out(&self, app: &AppName, logout_token: &str) -> Result<ProviderLogout, NotSignedIn> {
+        let _ = (app, logout_token);
+        Err(RefusedCredential::NotEnabled.into())
+    }
+}
