@@ -6,18 +6,45 @@ import type { Identity, Saved } from "./identity.js";
 import type { BrazeSdk, SdkFailure } from "./sdk.js";
 import { ask, isLater, LONGEST_WAIT, reported, type Answer } from "./service.js";
 
-export interface Options {
+/**
+ * Gives the session that the user already has with the app, e.g. an OpenID Connect ID token; nothing where nobody is
+ * logged in. `refused`: the one that the server has just refused; another one is then tried, once.
+ */
+export type Credential = (refused?: string) => Given | Promise<Given>;
+type Given = string | null | undefined;
+
+interface CommonOptions {
   /** The app's name at the server; pages of one origin and app share one session. */
   app: string;
   /** Where the server is, e.g. `https://auth.example.com`. */
   endpoint: string;
-  /** Asks the app's own backend, which answers with what it got from `POST /v1/token/generate`. */
-  login(): Promise<Identity>;
-  /** The session is over for good; `code` is the server's. Not called for opted-out users, whom a login does not help. */
+  /**
+   * The session is over for good; `code` is the server's. Not called for opted-out users, whom a login does not help,
+   * nor where a fresh credential was accepted.
+   */
   onReloginNeeded?(code: string): void;
 }
 
-/** Why a login failed: your `login`'s own error, or one with the members of the problem document that it gave. */
+/** The server verifies the session that the app has: `POST /v1/token/exchange`. */
+interface CredentialOptions {
+  /**
+   * Asked for a credential when one is needed, which is kept nowhere and sent to nobody else. `"cookie"`: the browser
+   * sends the cookie that the server's `session_endpoint` knows.
+   */
+  credential: Credential | "cookie";
+  login?: never;
+}
+
+/** The app's backend vouches for the user: `POST /v1/token/generate`. */
+interface LoginOptions {
+  /** Asks the app's own backend, which answers with what it got from the server. */
+  login(): Promise<Identity>;
+  credential?: never;
+}
+
+export type Options = CommonOptions & (CredentialOptions | LoginOptions);
+
+/** Why a login failed: the error of your `login` or `credential`, or one with the members of the problem document. */
 export interface LoginError extends Error {
   /** The server's code, e.g. `opted_out`. */
   code?: string;
@@ -28,8 +55,9 @@ export interface LoginError extends Error {
 export interface BrazeAuth {
   /**
    * Makes the SDK this user's: call it at login, and on each page load where a user is logged in. A saved session is used
-   * if it can be; `options.login` is asked only otherwise, and its error is passed on. Where that gives no token, rejects
-   * with a {@link LoginError}. False: another login overtook it.
+   * if it can be; `options.login` or `options.credential` is asked only otherwise, and its error is passed on. Where that
+   * gives no token, rejects with a {@link LoginError}. False: another login, or a logout, overtook it. With a credential,
+   * it waits where the server says for how long (429, 503).
    */
   login(userId: string | number): Promise<boolean>;
   /** Ends the session at the server, and is quiet until the next login. */
@@ -55,6 +83,7 @@ const enum Limit {
 
 /** Connects an initialised SDK. Call it before the SDK's `openSession`: a failure with no subscriber is lost. */
 export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environment = window): BrazeAuth {
+  if (!options.app || !options.login === !options.credential) throw Error("needs app, and login or credential");
   const name = "countersign:" + options.app;
   /** Tokens that were refused or replaced: never set again, and their failures are old news. */
   const spent = new Set<string>();
@@ -66,6 +95,8 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   /** The attempt under way. */
   let flight: AbortController | undefined;
   let timer: unknown;
+  /** Ends the wait of a login that another one overtakes. */
+  let wake: (() => void) | undefined;
   /** Attempts since a token proved good. */
   let attempts = 0;
   /** How long to leave the server alone, and since when. */
@@ -125,12 +156,14 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     pausedAt = env.Date.now();
     pause = wait + env.Math.random() * Math.min(Limit.LongestBackOff, 1e3 * 2 ** attempts);
   };
-  const post = (path: string, body: object, signal?: AbortSignal) => ask(env, base + path, body, signal);
+  const post = (path: string, body: object, signal?: AbortSignal, init?: RequestInit) =>
+    ask(env, base + path, body, signal, init);
 
   const begin = (next?: string): void => {
     turn++;
     flight = void flight?.abort();
     env.clearTimeout(timer);
+    wake?.();
     if (user) failure = undefined;
     user = next;
     attempts = 0;
@@ -220,13 +253,31 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     // Past its life or not: that is for the server to say, since the device's clock may have been wrong when it came.
     if (refresh_token)
       answer = await post("token/refresh", { refresh_token, user_id: user, failure: reported(failure) }, signal);
-    if (signal.aborted) return {};
-    if (isLater(answer)) minting = false;
-    else {
+    if (isLater(answer) || signal.aborted) minting = false;
+    else if (!options.credential) {
       if (session) store();
-      if (minting) answer = { ...(await options.login()) };
+      if (minting) answer = { ...(await options.login!()) };
+    } else {
+      // The lost session stays saved meanwhile: without one the other pages would sign out.
+      if (minting || answer.retry === "after_login") answer = await exchange(answer, signal);
+      if (session && !signal.aborted && !isLater(answer)) store();
     }
     if (answer.token && !signal.aborted) keep(answer as Identity, minting);
+    return answer;
+  };
+
+  /** Exchanges the app's credential for a token. `refused`: the one that the server has just refused. */
+  const exchange = async (answer: Answer, signal: AbortSignal, refused?: string): Promise<Answer> => {
+    const credential = options.credential!;
+    const given = credential === "cookie" ? credential : await credential(refused);
+    if (given && given !== refused) {
+      const init: RequestInit =
+        credential === "cookie"
+          ? { credentials: "include" }
+          : { headers: { "Content-Type": "application/json", Authorization: "Bearer " + given } };
+      answer = await post("token/exchange", { app: options.app }, signal, init);
+      if (answer.code === "unauthorized" && !refused) return exchange(answer, signal, given);
+    }
     return answer;
   };
 
@@ -291,7 +342,13 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     async login(id) {
       begin(String(id));
       const here = turn;
-      const answer = await attempt(true);
+      let answer = await attempt(true);
+      // As a refresh that is put off; but without a session there is nothing that a timer could refresh.
+      while (here === turn && !mine() && answer.wait! > 0) {
+        rest(answer.wait);
+        await new Promise<void>((over) => env.setTimeout((wake = over), pause));
+        if (here === turn) answer = await attempt(true);
+      }
       if (here !== turn) return false;
       const session = mine();
       if (!session) {

@@ -20,17 +20,24 @@ export interface Answer extends Partial<Identity> {
 export const LONGEST_WAIT = 864e5;
 
 /** Posts to the server. Never throws: a proxy's error page, a captive portal and a dead network are all empty answers. */
-export async function ask(env: Environment, url: string, body: object, signal?: AbortSignal): Promise<Answer> {
+export async function ask(
+  env: Environment,
+  url: string,
+  body: object,
+  signal?: AbortSignal,
+  init?: RequestInit,
+): Promise<Answer> {
   try {
     const response = await env.fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
-      // Refresh tokens are for this address alone.
+      // Refresh tokens and credentials are for this address alone.
       redirect: "error",
       // A page may go away while it revokes; a refresh that has a signal goes with its page.
       signal: signal!,
       keepalive: !signal,
+      ...init,
     });
     const answer: Answer = { ...(await response.json().catch(() => 0)) };
     const retryAfter = +response.headers.get("Retry-After")! * 1e3;

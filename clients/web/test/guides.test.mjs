@@ -190,7 +190,7 @@ test("web: the calls that both READMEs show", async () => {
       assert.equal(await page.options.login(), SESSION);
     });
     assert.deepEqual(page.calls, [...first, ["login", "u-1"], ["logout"]]);
-    const known = ["app", "endpoint", "login", "onReloginNeeded"];
+    const known = ["app", "endpoint", "login", "credential", "onReloginNeeded"];
     assert.deepEqual(Object.keys(page.options).filter((name) => !known.includes(name)), []);
   }
 });

@@ -106,7 +106,8 @@ export class Simulation {
 }
 
 class Page {
-  constructor(simulation, number, options) {
+  /** `credential`: true, `"cookie"` or a function, for the mode that exchanges a credential of the app. */
+  constructor(simulation, number, { credential, ...options }) {
     Object.assign(this, { simulation, number, isHidden: false, listeners: new Map() });
     simulation.pages.push(this);
     this.braze = new FakeSdk(this);
@@ -115,7 +116,7 @@ class Page {
       {
         app: "web",
         endpoint: "https://auth.test",
-        login: () => this.#call({ mint: [] }, "mint"),
+        ...(credential ? { credential: this.#credential(credential) } : { login: () => this.#call({ mint: [] }, "mint") }),
         onReloginNeeded: (code) => this.record({ relogin: code }),
         ...options,
       },
@@ -125,6 +126,11 @@ class Page {
 
   record(call) {
     this.simulation.record(this.number, call);
+  }
+
+  #credential(mode) {
+    if (mode === true) return (refused) => this.#call({ credential: refused === undefined ? [] : [refused] }, "credential");
+    return mode;
   }
 
   #call(call, kind, signal) {
@@ -170,11 +176,14 @@ class Page {
     this.listeners.get(type)(event);
   }
 
-  #fetch(url, { body, signal, method, headers, redirect }) {
+  #fetch(url, { body, signal, method, headers, credentials, redirect }) {
     const kind = KIND_OF_URL[url];
-    const isPlain = method === "POST" && headers["Content-Type"] === "application/json" && redirect === "error";
+    const { "Content-Type": type, Authorization: authorization, ...others } = headers;
+    const isPlain = method === "POST" && type === "application/json" && redirect === "error" && Object.keys(others).length === 0;
     if (!kind || !isPlain) throw new Error(`unexpected call ${url}`);
-    return this.#call({ [kind]: JSON.parse(body) }, kind, signal);
+    const presented = { ...(authorization && { authorization }), ...(credentials && { credentials }) };
+    if (kind !== "exchange" && Object.keys(presented).length > 0) throw new Error(`a credential in a ${kind}`);
+    return this.#call({ [kind]: JSON.parse(body), ...presented }, kind, signal);
   }
 
   #storage() {
