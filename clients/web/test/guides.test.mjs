@@ -10,17 +10,17 @@ import { problem, response, settled } from "./simulation.mjs";
 const PROBLEM = { type: "urn:countersign:problem:opted_out", title: "-", status: 403, detail: "-", code: "opted_out", retry: "never" };
 const SESSION = { status: "success", token: "t1", refresh_token: "r1", refresh_in: 1800, expires_in: 3600, server_time: 0 };
 
-/** The code blocks of a guide in one language, as one text. */
-function code(guide, language) {
-  const text = readFileSync(new URL(`../../../docs/clients/${guide}.md`, import.meta.url), "utf8");
-  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block).join("\n");
+/** The code blocks of a document in one language. */
+function blocks(document, language) {
+  const text = readFileSync(new URL(`../../../${document}`, import.meta.url), "utf8");
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block);
 }
 
-/** The first block of a README in one language. */
-function firstBlock(readme, language) {
-  const text = readFileSync(new URL(`../../../${readme}`, import.meta.url), "utf8");
-  return text.match(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "ms"))[1];
-}
+/** The code blocks of a guide in one language, as one text. */
+const code = (guide, language) => blocks(`docs/clients/${guide}.md`, language).join("\n");
+
+/** A text whose connection is that of another block. */
+const connectedAs = (text, connection) => text.replace(/^const auth = connectBrazeAuth\([^]*?^\}\);\n/m, connection);
 
 /** Imports a text as a module; `modules` are the sources of what it imports. */
 async function load(text, loader, modules) {
@@ -162,12 +162,33 @@ test("web: the guide's login passes tokens on, and makes errors of everything el
       console: { ...console, warn: (...words) => warnings.push(words.at(-1)) },
     };
     await withGlobals(globals, async () => {
-      await load(code("web", "js"), "js", modules);
+      const [connect, login, withBackend] = blocks("docs/clients/web.md", "js");
+      await load(connectedAs(connect, withBackend) + login, "js", modules);
       const ended = page.options.login().then((session) => session.token, ({ status }) => status);
       assert.equal(await ended, warned ? answer().status : "t1");
     });
     assert.deepEqual(warnings, warned ? [warned] : []);
   }
+});
+
+test("web: the guide's credential is Firebase's ID token, a fresh one after a refusal, and none without a user", async () => {
+  const modules = {
+    "@braze/web-sdk": "export const initialize = () => {};",
+    "@countersign/braze-web": `export const connectBrazeAuth = (braze, options) => {
+      page.options = options;
+      return { login: () => {} };
+    };`,
+  };
+  const page = {};
+  const firebase = { currentUser: { getIdToken: async (fresh) => (fresh ? "fresh" : "cached") } };
+  await withGlobals({ page, firebase, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" } }, async () => {
+    const [connect, login] = blocks("docs/clients/web.md", "js");
+    await load(connect + login, "js", modules);
+    assert.deepEqual([await page.options.credential(), await page.options.credential("cached")], ["cached", "fresh"]);
+    firebase.currentUser = null;
+    assert.equal(await page.options.credential(), undefined);
+    assert.equal(page.options.login, undefined);
+  });
 });
 
 test("web: the calls that both READMEs show", async () => {
@@ -179,15 +200,19 @@ test("web: the calls that both READMEs show", async () => {
       return { login: async (id) => page.calls.push(["login", id]), logout: async () => page.calls.push(["logout"]) };
     };`,
   };
-  for (const [text, loader, first] of [
-    [`${imports}\n${firstBlock("README.md", "js")}`, "js", []],
-    [firstBlock("clients/web/README.md", "ts"), "ts", [["initialize", true]]],
+  const [withCredential, withBackend] = blocks("clients/web/README.md", "ts");
+  for (const [text, loader, first, mode] of [
+    [`${imports}\n${blocks("README.md", "js")[0]}`, "js", [], "credential"],
+    [withCredential, "ts", [["initialize", true]], "credential"],
+    [connectedAs(withCredential, withBackend), "ts", [["initialize", true]], "login"],
   ]) {
     const page = { calls: [] };
-    const globals = { page, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" }, api: { brazeSession: () => SESSION } };
+    const firebase = { currentUser: { getIdToken: async () => "id token" } };
+    const globals = { page, firebase, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" }, api: { brazeSession: () => SESSION } };
     await withGlobals(globals, async () => {
       await load(text, loader, modules);
-      assert.equal(await page.options.login(), SESSION);
+      assert.equal(await page.options[mode](), mode === "login" ? SESSION : "id token");
+      assert.equal("login" in page.options, mode === "login");
     });
     assert.deepEqual(page.calls, [...first, ["login", "u-1"], ["logout"]]);
     const known = ["app", "endpoint", "login", "credential", "onReloginNeeded"];
