@@ -16,9 +16,6 @@ function blocks(document, language) {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block);
 }
 
-/** The code blocks of a guide in one language, as one text. */
-const code = (guide, language) => blocks(`docs/clients/${guide}.md`, language).join("\n");
-
 /** A text whose connection is that of another block. */
 const connectedAs = (text, connection) => text.replace(/^const auth = connectBrazeAuth\([^]*?^\}\);\n/m, connection);
 
@@ -54,7 +51,7 @@ async function withGlobals(globals, work) {
 }
 
 /** The React Native guide's client, with what it calls, and a network that answers with `answers` in turn. */
-async function reactNative(login, answers = [], endpoint = "https://auth.test") {
+async function reactNative(login, answers = [], endpoint = "https://auth.test", credential) {
   const calls = [];
   const timers = [];
   let onFailure;
@@ -64,8 +61,8 @@ async function reactNative(login, answers = [], endpoint = "https://auth.test") 
       call: (name, ...words) => void calls.push([name, ...words]),
       listen: (_, listener) => (onFailure = listener),
     },
-    fetch: async (url, { body }) => {
-      calls.push(["post", url, JSON.parse(body)]);
+    fetch: async (url, { body, headers }) => {
+      calls.push(["post", url, JSON.parse(body), ...(headers.Authorization ? [headers.Authorization] : [])]);
       const answer = answers.shift();
       if (!answer) throw new TypeError("Network request failed");
       return answer;
@@ -84,8 +81,8 @@ async function reactNative(login, answers = [], endpoint = "https://auth.test") 
   };
   state.run = (work) => withGlobals(globals, work);
   await state.run(async () => {
-    const { connectBrazeAuth } = await load(code("react-native", "ts"), "ts", modules);
-    state.auth = connectBrazeAuth({ endpoint, login, onReloginNeeded: () => calls.push(["relogin"]) });
+    const { connectBrazeAuth } = await load(blocks("docs/clients/react-native.md", "ts")[0], "ts", modules);
+    state.auth = connectBrazeAuth({ endpoint, app: "mobile", login, credential, onReloginNeeded: () => calls.push(["relogin"]) });
   });
   return state;
 }
@@ -136,6 +133,48 @@ test("React Native: what no refresh cures is reported, once", async () => {
   });
   const failure = { error_code: 25, reason: "PUBLIC_KEY_ERROR", platform: "android" };
   assert.deepEqual(phone.calls.slice(2), [["post", "https://auth.test/v1/failures", { refresh_token: "r1", failure }]]);
+});
+
+test("React Native: a credential is exchanged at login, and when the session is over", async () => {
+  const credentials = ["c1", "c2", null];
+  const over = () => problem(401, "invalid_token", "after_login");
+  const answers = [response(200, SESSION), over(), response(200, { ...SESSION, token: "t2", refresh_token: "r2" }), over()];
+  const phone = await reactNative(undefined, answers, undefined, async () => credentials.shift());
+  const exchange = (credential) => ["post", "https://auth.test/v1/token/exchange", { app: "mobile" }, `Bearer ${credential}`];
+  const refresh = (refresh_token, failure) => ["post", "https://auth.test/v1/token/refresh", { refresh_token, user_id: "u-1", failure }];
+  await phone.run(async () => {
+    await phone.auth.login("u-1");
+    assert.deepEqual(phone.calls.splice(0), [exchange("c1"), ["save", "r1"], ["changeUser", "u-1", "t1"]]);
+    phone.fail({ error_code: "22", original_signature: "t1" });
+    await settled();
+    const failure = { error_code: 22, platform: "android" };
+    assert.deepEqual(phone.calls.splice(0), [refresh("r1", failure), exchange("c2"), ["save", "r2"], ["setSignature", "t2"], ["flush"]]);
+    phone.fail({ error_code: "22", original_signature: "t2" });
+    await settled();
+    phone.timers.shift()?.work();
+    await settled();
+    assert.deepEqual(phone.calls.splice(0), [refresh("r2", failure), ["forget"], ["relogin"]]);
+  });
+});
+
+test("React Native: a credential that is refused or cannot be had", async () => {
+  const refused = () => problem(401, "unauthorized", "never");
+  const answers = [refused(), response(200, SESSION), problem(401, "expired_token", "after_login"), refused()];
+  const credentials = [null, "c1", "c2", "c3"];
+  const phone = await reactNative(undefined, answers, undefined, async () => credentials.shift());
+  await phone.run(async () => {
+    await assert.rejects(phone.auth.login("u-1"), { message: "no token" });
+    assert.deepEqual(phone.calls, []);
+    await assert.rejects(phone.auth.login("u-1"), { message: "no token", code: "unauthorized", status: 401 });
+    await phone.auth.login("u-1");
+    phone.calls.splice(0);
+    phone.fail({ error_code: "22", original_signature: "t1" });
+    await settled();
+    assert.deepEqual(phone.calls.map(([call]) => call), ["post", "post", "forget", "relogin"]);
+  });
+  const connect = (login, credential) => reactNative(login, [], undefined, credential);
+  await assert.rejects(connect(), { message: "needs credential or login" });
+  await assert.rejects(connect(async () => SESSION, async () => "c1"), { message: "needs credential or login" });
 });
 
 test("web: the guide's login passes tokens on, and makes errors of everything else", async () => {
