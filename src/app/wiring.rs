@@ -1,6 +1,6 @@
 //! Wiring: connects the modules that serve requests with the node's background work and with key rotation.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -125,6 +125,7 @@ impl Wiring {
         self.node.reload_keys().await.map_err(|error| error.to_string())?;
         let waiting = self.settings.load().restart_needed(&new);
         self.state.issuer.reload(new.policies(), sealing);
+        self.state.sign_ins.replace(new.sign_ins());
         self.state.limits.store(Arc::new(Limits::new(new.limits())));
         self.state.jwks.set_max_age(new.jwks_max_age());
         self.state.proxies.replace(new.server().proxies());
@@ -143,7 +144,7 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
     Arc::new(AppState {
         issuer: services.issuer(settings),
         api_keys: ApiKeyAuthenticator::default(),
-        sign_ins: SignIns::new(HashMap::new(), Arc::clone(services.clock())),
+        sign_ins: SignIns::new(settings.sign_ins(), Arc::clone(services.clock())),
         refused_keys: RefusedKeys::default(),
         refused_sign_ins: RefusedSignIns::default(),
         limits: ArcSwap::from_pointee(Limits::new(settings.limits())),

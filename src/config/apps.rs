@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{notes::Notes, sections::Sections};
+use super::{app_section::AppSection, notes::Notes, sections::Sections};
 use crate::domain::{
     ids::{AppName, BRAZE_MAX_USER_ID_BYTES, DEFAULT_MAX_USER_ID_BYTES},
     policy::{AppPolicy, LIFETIMES},
@@ -15,7 +15,7 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppN
     }
     shared_in_isolation(sections, notes);
     let mut apps = BTreeMap::new();
-    for (name, policy) in &sections.apps {
+    for (name, AppSection { policy, .. }) in &sections.apps {
         let setting = |setting: &str| format!("apps.{name}.{setting}");
         // An app whose `ring` is wrong is not on the default ring, and that ring's rules are not its own.
         let ring = sections.rings.get(policy.ring.as_str()).filter(|_| !notes.has(&setting("ring")));
@@ -43,7 +43,7 @@ fn is_isolated(policy: &AppPolicy, sections: &Sections) -> bool {
 /// Returns the apps that have the same SDK API key, for each key that several apps have.
 fn sharing(sections: &Sections) -> Vec<Vec<(&str, &AppPolicy)>> {
     let mut sharing: BTreeMap<String, Vec<(&str, &AppPolicy)>> = BTreeMap::new();
-    for (name, policy) in &sections.apps {
+    for (name, AppSection { policy, .. }) in &sections.apps {
         if let Some(key) = policy.sdk_api_key.as_ref().filter(|key| !key.is_empty()) {
             sharing.entry(key.to_ascii_lowercase()).or_default().push((name, policy));
         }
@@ -80,7 +80,7 @@ pub(super) fn warnings(sections: &Sections) -> Vec<String> {
             names.join(" and ")
         )
     });
-    let keys = sections.apps.iter().filter_map(|(name, policy)| Some((name, policy.sdk_api_key.as_deref()?)));
+    let keys = sections.apps.iter().filter_map(|(name, app)| Some((name, app.policy.sdk_api_key.as_deref()?)));
     let malformed = keys.filter(|(_, key)| !is_uuid(key)).map(|(name, key)| {
         format!(
             "apps.{name}.sdk_api_key: {key:?} is no UUID like \"0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9\": copy the app's SDK API key from the Braze dashboard"
@@ -90,7 +90,7 @@ pub(super) fn warnings(sections: &Sections) -> Vec<String> {
 }
 
 /// Returns true for a UUID as it is written (RFC 9562 §4).
-fn is_uuid(text: &str) -> bool {
+pub(super) fn is_uuid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
         && groups.concat().bytes().all(|byte| byte.is_ascii_hexdigit())

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{notes::Notes, sections::Sections};
+use super::{notes::Notes, sections::Sections, sign_in::is_loopback};
 use crate::{clock::human_duration::HumanDuration, domain::policy::AppPolicy, rotate};
 
 /// Ends of the hosts of Braze.
@@ -23,7 +23,7 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
     }
     let mut seen = BTreeSet::new();
     for (name, app) in &sections.apps {
-        workspace_of(name, app, sections, &mut seen, notes);
+        workspace_of(name, &app.policy, sections, &mut seen, notes);
     }
     for (name, ring) in &sections.rings {
         rotation(name, &ring.rotation, sections, notes);
@@ -58,11 +58,6 @@ fn other_endpoint(url: &str) -> Option<String> {
     })
 }
 
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 fn workspace_of<'a>(
     name: &str,
     app: &'a AppPolicy,
@@ -85,7 +80,8 @@ fn workspace_of<'a>(
 }
 
 fn rotation(name: &str, rotation: &rotate::Config, sections: &Sections, notes: &mut Notes<'_>) {
-    let lifetimes = sections.apps.values().filter(|app| app.ring.as_str() == name).map(|app| app.lifetime);
+    let lifetimes =
+        sections.apps.values().map(|app| &app.policy).filter(|app| app.ring.as_str() == name).map(|app| app.lifetime);
     let longest_life = lifetimes.max().unwrap_or(Duration::ZERO);
     let shortest = rotation.soak.saturating_add(rotation.margin).saturating_add(longest_life);
     if rotation.every.is_some_and(|every| every <= shortest) {
@@ -108,8 +104,10 @@ pub(super) fn warnings(sections: &Sections) -> Vec<String> {
             "[rings.{name}.rotation] soak is shorter than the 5 minutes that Braze advises between dependent calls: tokens may be rejected (27) until a new key has spread; good for the sandbox only"
         ))
         .collect();
-    let unused =
-        sections.braze.keys().filter(|name| sections.apps.values().all(|app| app.workspace.as_ref() != Some(name)));
+    let unused = sections
+        .braze
+        .keys()
+        .filter(|name| sections.apps.values().all(|app| app.policy.workspace.as_ref() != Some(name)));
     warnings.extend(unused.map(|name| format!("no app uses [braze.{name}]; its settings are ignored")));
     warnings.extend(sections.braze.iter().filter_map(|(name, workspace)| {
         let text = other_endpoint(&workspace.rest_url)?;

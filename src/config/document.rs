@@ -12,7 +12,7 @@ use super::{
     expected::{ValueErrors, is_table, mistake, takes_table, takes_value},
     hints::unknown_setting,
     origins::{Origins, Setting},
-    samples::{NAMED, generalised},
+    samples::{NAMED, element, generalised, is_list},
     sections::Sections,
     syntax::syntax_error,
 };
@@ -150,6 +150,7 @@ impl Document {
             match serde_path_to_error::deserialize::<_, Sections>(deserializer) {
                 Ok(sections) => {
                     for setting in unknown {
+                        let setting = elements_in_brackets(&setting);
                         errors.add(self.origins.place(&setting), unknown_setting(&setting));
                     }
                     return (sections, errors);
@@ -179,6 +180,13 @@ impl Document {
                 continue;
             }
             replace(values, &path, None);
+            if is_list(&general(&path)) {
+                let list = setting.split('[').next().unwrap_or_default();
+                let text =
+                    format!("{setting}: is a list of sections: write [[{list}]], and the settings of each below");
+                errors.add(self.origins.place(&setting), text);
+                continue;
+            }
             let written = match path.as_slice() {
                 [section] if NAMED.contains(&section.as_str()) => format!("{section}.<name>"),
                 _ => setting.clone(),
@@ -205,10 +213,13 @@ impl Document {
         replace(values, path, rest);
     }
 
-    /// Parses a text from the environment or a flag as a TOML value; each text is tried once.
+    /// Parses a text from the environment or a flag as a TOML value, or as the JSON of a list or table; each text is
+    /// tried once.
     fn as_toml(&mut self, setting: &str) -> Option<Value> {
         let text = self.texts.remove(setting)?;
-        Value::deserialize(toml::de::ValueDeserializer::parse(&text).ok()?).ok()
+        let from_toml = toml::de::ValueDeserializer::parse(&text).ok();
+        let from_json = || serde_json::from_str(&text).ok().filter(|_| text.trim_start().starts_with(['[', '{']));
+        from_toml.and_then(|value| Value::deserialize(value).ok()).or_else(from_json)
     }
 }
 
@@ -236,23 +247,59 @@ fn general(path: &[String]) -> String {
     generalised(path.iter().map(String::as_str))
 }
 
-/// Returns the path of a value that is no table in the place of one.
+fn general_with(path: &[String], last: &str) -> String {
+    generalised(path.iter().map(String::as_str).chain([last]))
+}
+
+/// Returns the path of a value that is no table in the place of one, or no list in the place of one.
 fn bare_table(values: &Table, above: &[String]) -> Option<Vec<String>> {
     values.iter().find_map(|(name, value)| {
         let path = [above, std::slice::from_ref(name)].concat();
+        let general = general(&path);
         match value {
-            Value::Table(inner) => bare_table(inner, &path),
-            _ => (is_table(&general(&path)) || takes_table(&general(&path))).then_some(path),
+            Value::Array(list) if is_list(&general) => list.iter().enumerate().find_map(|(number, element)| {
+                let path = [above, &[format!("{name}[{number}]")]].concat();
+                match element {
+                    Value::Table(inner) => bare_table(inner, &path),
+                    _ => Some(path),
+                }
+            }),
+            Value::Table(inner) if !is_list(&general) => bare_table(inner, &path),
+            _ => (is_table(&general) || takes_table(&general)).then_some(path),
         }
     })
+}
+
+/// Writes a place in a list as the rest of the configuration does: `sign_in.0.issuer` becomes `sign_in[0].issuer`.
+fn elements_in_brackets(setting: &str) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for name in setting.split('.') {
+        let is_list = is_list(&general(&names));
+        match names.last_mut().filter(|_| is_list && name.parse::<usize>().is_ok()) {
+            Some(list) => *list = format!("{list}[{name}]"),
+            None => names.push(name.to_owned()),
+        }
+    }
+    names.join(".")
 }
 
 /// Returns the path of the value that an error is about, or of the nearest value above it.
 fn nearest(values: &Table, path: &serde_path_to_error::Path) -> Vec<String> {
     let mut names = Vec::new();
     for segment in path {
-        let serde_path_to_error::Segment::Map { key } = segment else { break };
-        names.push(key.clone());
+        match (segment, names.pop()) {
+            (serde_path_to_error::Segment::Map { key }, above) => {
+                names.extend(above);
+                names.push(key.clone());
+            }
+            (serde_path_to_error::Segment::Seq { index }, Some(list)) if is_list(&general_with(&names, &list)) => {
+                names.push(format!("{list}[{index}]"));
+            }
+            (_, above) => {
+                names.extend(above);
+                break;
+            }
+        }
         if get(values, &names).is_none() {
             names.pop();
             break;
@@ -265,9 +312,24 @@ fn get<'a>(values: &'a Table, path: &[String]) -> Option<&'a Value> {
     let (last, tables) = path.split_last()?;
     let mut table = values;
     for name in tables {
-        table = table.get(name)?.as_table()?;
+        table = member(table, name)?.as_table()?;
     }
-    table.get(last)
+    member(table, last)
+}
+
+/// Returns a member of a table, or an element of a list in it.
+fn member<'a>(table: &'a Table, name: &str) -> Option<&'a Value> {
+    match element(name) {
+        Some((list, number)) => table.get(list)?.as_array()?.get(number),
+        None => table.get(name),
+    }
+}
+
+fn member_mut<'a>(table: &'a mut Table, name: &str) -> Option<&'a mut Value> {
+    match element(name) {
+        Some((list, number)) => table.get_mut(list)?.as_array_mut()?.get_mut(number),
+        None => table.get_mut(name),
+    }
 }
 
 /// Replaces the value at a path, or removes it.
@@ -275,8 +337,15 @@ fn replace(values: &mut Table, path: &[String], new: Option<Value>) {
     let Some((last, tables)) = path.split_last() else { return };
     let mut table = values;
     for name in tables {
-        let Some(inner) = table.get_mut(name).and_then(Value::as_table_mut) else { return };
+        let Some(inner) = member_mut(table, name).and_then(Value::as_table_mut) else { return };
         table = inner;
+    }
+    if element(last).is_some() {
+        // An empty table keeps the places of the elements after it.
+        if let Some(old) = member_mut(table, last) {
+            *old = new.unwrap_or_else(|| Value::Table(Table::new()));
+        }
+        return;
     }
     match new {
         Some(value) => drop(table.insert(last.clone(), value)),

@@ -6,7 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use toml::Value;
 
-use super::samples::{Sample, samples};
+use super::{
+    samples::{Sample, samples},
+    sign_in::{AUTHENTICATIONS, METHODS, SIGN_IN_KINDS, SIGN_IN_PRESETS, TOKEN_USES},
+};
 use crate::{clock::parse_duration, domain::ids::RingName};
 
 /// Sections whose values may be secrets, and their settings that never are.
@@ -28,6 +31,8 @@ enum Kind {
     Origins,
     Rate,
     RingName,
+    Texts,
+    Claims,
     OneOf(&'static [&'static str]),
 }
 
@@ -37,6 +42,19 @@ const KINDS: &[(&str, Kind)] = &[
     ("server.forwarded_header", Kind::OneOf(&["x-forwarded-for", "forwarded"])),
     ("apps.<name>.allowed_origins", Kind::Origins),
     ("apps.<name>.ring", Kind::RingName),
+    ("apps.<name>.sign_in.kind", Kind::OneOf(SIGN_IN_KINDS)),
+    ("apps.<name>.sign_in.preset", Kind::OneOf(SIGN_IN_PRESETS)),
+    ("apps.<name>.sign_in.token_use", Kind::OneOf(TOKEN_USES)),
+    ("apps.<name>.sign_in.authentication", Kind::OneOf(AUTHENTICATIONS)),
+    ("apps.<name>.sign_in.method", Kind::OneOf(METHODS)),
+    ("apps.<name>.sign_in.audience", Kind::Texts),
+    ("apps.<name>.sign_in.algorithms", Kind::Texts),
+    ("apps.<name>.sign_in.token_types", Kind::Texts),
+    ("apps.<name>.sign_in.client_ids", Kind::Texts),
+    ("apps.<name>.sign_in.authorized_parties", Kind::Texts),
+    ("apps.<name>.sign_in.cookies", Kind::Texts),
+    ("apps.<name>.sign_in.required_claims", Kind::Claims),
+    ("apps.<name>.sign_in.refused_claims", Kind::Claims),
     ("custody.batch", Kind::OneOf(&["auto", "on", "off"])),
     ("log.format", Kind::OneOf(&["text", "json"])),
     ("log.requests", Kind::OneOf(&["all", "refusals", "none"])),
@@ -66,7 +84,7 @@ pub(super) fn takes_value(general: &str) -> bool {
 
 /// Returns true for a setting that takes a table as one value.
 pub(super) fn takes_table(general: &str) -> bool {
-    samples().iter().any(|sample| sample.setting == general && matches!(kind_of(sample), Kind::Rate))
+    samples().iter().any(|sample| sample.setting == general && matches!(kind_of(sample), Kind::Rate | Kind::Claims))
 }
 
 /// Returns the errors of a value that its setting does not take.
@@ -149,7 +167,10 @@ fn error(kind: Kind, value: &Value, sample: Option<&Sample>) -> Option<String> {
         (Kind::Switch | Kind::Count, Value::String(text)) if fits_without_quotes(kind, text) => {
             format!("{found} has quotes: write {text} without them")
         }
-        (Kind::Text | Kind::RingName, Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_)) => {
+        (
+            Kind::Text | Kind::Texts | Kind::RingName,
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_),
+        ) => {
             format!("{found} has no quotes: write \"{found}\"")
         }
         (Kind::Span, Value::Integer(number)) => {
@@ -191,6 +212,8 @@ fn described(kind: Kind) -> String {
         Kind::Origins => "a list of origins".to_owned(),
         Kind::Rate => "a pair of whole numbers of 1 or more".to_owned(),
         Kind::RingName => "the name of a key ring, in quotes".to_owned(),
+        Kind::Texts => "text in quotes, or a list of texts".to_owned(),
+        Kind::Claims => "a table of claims and their values".to_owned(),
         Kind::OneOf(known) => listed(known, "or"),
     }
 }

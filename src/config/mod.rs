@@ -2,6 +2,7 @@
 //! reported at once, with its origin.
 
 mod access;
+mod app_section;
 mod apps;
 mod braze;
 mod check;
@@ -15,6 +16,7 @@ mod origins;
 mod samples;
 mod secret_files;
 mod sections;
+mod sign_in;
 mod syntax;
 
 use std::{
@@ -31,6 +33,7 @@ use crate::{
         missing_key,
         policy::AppPolicy,
         sealing::SealingSecrets,
+        sign_in::SignIn,
     },
     files::User,
     http::LimitConfig,
@@ -46,6 +49,7 @@ use notes::Notes;
 use origins::Origins;
 use secret_files::SecretFiles;
 use sections::Sections;
+use sign_in::SignInsOfApps;
 
 /// The commented sample: every setting at its default.
 pub const SAMPLE: &str = include_str!("../../deploy/countersign.toml");
@@ -58,6 +62,7 @@ pub struct Settings {
     user: User,
     sealing: SealingSecrets,
     apps: BTreeMap<AppName, Arc<AppPolicy>>,
+    sign_ins: SignInsOfApps,
     /// Variables that are no settings.
     ignored: Option<String>,
 }
@@ -68,8 +73,10 @@ pub fn check_text(text: &str) -> ConfigErrors {
         Ok(document) => document,
         Err(errors) => return errors,
     };
-    let (sections, mut errors) = document.sections();
-    check::check(&sections, &mut Notes::new(document.origins(), &mut errors));
+    let (mut sections, mut errors) = document.sections();
+    let mut notes = Notes::new(document.origins(), &mut errors);
+    check::check(&sections, &mut notes);
+    sign_in::check(&mut sections, &mut notes, None);
     errors
 }
 
@@ -95,13 +102,14 @@ impl Settings {
         let sealing = secrets.sealing(&mut sections, &mut notes);
         secrets.passphrase(&mut sections, &mut notes);
         secrets.rest_keys(&mut sections.braze, &mut notes);
+        let sign_ins = sign_in::check(&mut sections, &mut notes, Some(&mut secrets));
         let user = secrets.rule().user().clone();
         access::check(&sections, file, &folder, &secrets, &mut errors);
         match sealing {
             Some(sealing) if errors.is_empty() => {
                 let apps = apps.into_iter().map(|(app, policy)| (app, Arc::new(policy))).collect();
                 let ignored = hints::ignored_variables(environment.others());
-                Ok(Self { sections, origins, folder, user, sealing, apps, ignored })
+                Ok(Self { sections, origins, folder, user, sealing, apps, sign_ins, ignored })
             }
             _ => Err(errors),
         }
@@ -160,6 +168,11 @@ impl Settings {
     /// Policies of the apps.
     pub fn policies(&self) -> HashMap<AppName, Arc<AppPolicy>> {
         self.apps.iter().map(|(app, policy)| (app.clone(), Arc::clone(policy))).collect()
+    }
+
+    /// Ways to sign in with a credential of the app's own, for each app that has any.
+    pub fn sign_ins(&self) -> HashMap<AppName, Vec<SignIn>> {
+        self.sign_ins.clone()
     }
 
     /// Rings that apps use, each with the longest life of a token that its keys sign.

@@ -101,7 +101,13 @@ impl<'a> SecretFiles<'a> {
     }
 
     /// Reads a file that holds a secret.
-    fn file(&mut self, file: &Path, setting: &str, remedy: &str, notes: &mut Notes<'_>) -> Option<Zeroizing<String>> {
+    pub(super) fn file(
+        &mut self,
+        file: &Path,
+        setting: &str,
+        remedy: &str,
+        notes: &mut Notes<'_>,
+    ) -> Option<Zeroizing<String>> {
         if file.file_name().is_some_and(|name| SealingSecrets::parse(&name.to_string_lossy()).is_ok()) {
             notes.at(setting, "holds the secret itself: it must name the file that holds it");
             return None;

@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    braze, clock, custody, domain::policy::AppPolicy, http, listener, rotate, secret::Secret, store,
-    telemetry::LogConfig,
-};
+use super::app_section::AppSection;
+use crate::{braze, clock, custody, http, listener, rotate, secret::Secret, store, telemetry::LogConfig};
 
 /// All sections of the configuration.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -27,7 +25,7 @@ pub(super) struct Sections {
     /// `[rings.<name>]`.
     pub(super) rings: BTreeMap<String, RingSection>,
     /// `[apps.<name>]`.
-    pub(super) apps: BTreeMap<String, AppPolicy>,
+    pub(super) apps: BTreeMap<String, AppSection>,
 }
 
 /// Source of the sealing secrets. `[sealing]` in the configuration.

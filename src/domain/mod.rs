@@ -6,16 +6,20 @@
 //! - [`key`], [`rotation`]: states of a signing key, and records of its replacement
 //! - [`spki`], [`jwk`]: public keys as bytes and as a JWK Set
 //! - [`api_key`]: a backend's credential
-//! - [`sign_in`]: rules for the credential of a session that the app already has
+//! - [`sign_in`]: rules for the credential of a session that the app already has; [`client_authentication`]:
+//!   the secrets with which this service asks a provider about one; [`login_record`]: the login it proves, as keyed
+//!   hashes
 //! - [`shell`]: operands of commands that are printed
 //! - [`verdict`]: Braze's answer to a token
 
 pub mod api_key;
 pub mod claims;
+pub mod client_authentication;
 pub mod ids;
 pub mod jwk;
 pub mod jws;
 pub mod key;
+pub mod login_record;
 pub mod missing_key;
 pub mod policy;
 pub mod refresh_token;

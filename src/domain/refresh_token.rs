@@ -9,6 +9,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
     ids::{AppName, SessionId, UserId},
+    login_record::{LoginHash, LoginRecord},
     sealing::{NONCE_BYTES, SealingKeys, TAG_BYTES},
 };
 use crate::clock::UnixMillis;
@@ -18,6 +19,9 @@ pub const PREFIX: &str = "csr1_";
 
 /// Maximal length of a token's text in bytes: more than the longest user id and app name need.
 pub const MAX_BYTES: usize = 2048;
+
+/// Bit of the length of the app's name that says that a login follows it.
+const HAS_LOGIN: u8 = 0x80;
 
 /// Sealed contents of a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct Contents {
     pub expires: UnixMillis,
     /// Lifetime of the session's tokens, where the login asked for a shorter one than the app's.
     pub shortened: Option<Duration>,
+    /// Login at a provider with which the session began, if it began with one.
+    pub login: Option<LoginRecord>,
 }
 
 /// Sealed refresh token. `Debug` hides it.
@@ -108,13 +114,15 @@ fn additional_data(version: [u8; 4]) -> [u8; 9] {
 
 impl Contents {
     /// Encodes `session (16) ‖ counter (8) ‖ issued, idle, absolute (8 each) ‖ shortened lifetime in s, 0 for none
-    /// (4) ‖ length of the app's name (1) ‖ app ‖ user`, numbers big endian.
+    /// (4) ‖ length of the app's name (1) ‖ login ‖ app ‖ user`, numbers big endian. `login` is `subject (16) ‖ session
+    /// (16) ‖ issued (8)` where the session began with one, and [`HAS_LOGIN`] is added to the length then; else it is
+    /// empty. A version that knows no logins refuses only tokens that have one: as a name's length it is too long.
     fn encode(&self) -> Vec<u8> {
         // At least 1: with 0 for a lifetime below a second, the next token would have the app's full lifetime.
         let shortened = self.shortened.map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).max(1));
         let app = self.app.as_str().as_bytes();
         let user = self.user.as_str().as_bytes();
-        let mut bytes = Vec::with_capacity(53 + app.len() + user.len() + TAG_BYTES);
+        let mut bytes = Vec::with_capacity(93 + app.len() + user.len() + TAG_BYTES);
         bytes.extend_from_slice(&self.session.0);
         bytes.extend_from_slice(&self.counter.to_be_bytes());
         for time in [self.issued, self.idle_expires, self.expires] {
@@ -122,7 +130,16 @@ impl Contents {
         }
         bytes.extend_from_slice(&shortened.to_be_bytes());
         // A name has at most 63 bytes (`ids::AppName`).
-        bytes.push(u8::try_from(app.len()).unwrap_or(u8::MAX));
+        let length = u8::try_from(app.len()).unwrap_or(u8::MAX);
+        match &self.login {
+            Some(login) => {
+                bytes.push(length | HAS_LOGIN);
+                bytes.extend_from_slice(&login.subject.0);
+                bytes.extend_from_slice(&login.session.0);
+                bytes.extend_from_slice(&login.issued.0.to_be_bytes());
+            }
+            None => bytes.push(length),
+        }
         bytes.extend_from_slice(app);
         bytes.extend_from_slice(user);
         bytes
@@ -135,8 +152,9 @@ impl Contents {
         let (idle_expires, bytes) = time(bytes)?;
         let (expires, bytes) = time(bytes)?;
         let (shortened, bytes) = bytes.split_first_chunk::<4>()?;
-        let (&app_length, bytes) = bytes.split_first()?;
-        let (app, user) = bytes.split_at_checked(app_length.into())?;
+        let (&length, bytes) = bytes.split_first()?;
+        let (login, bytes) = if length & HAS_LOGIN == 0 { (None, bytes) } else { login(bytes)? };
+        let (app, user) = bytes.split_at_checked((length & !HAS_LOGIN).into())?;
         let shortened = u32::from_be_bytes(*shortened);
         Some(Self {
             session: SessionId(*session),
@@ -147,8 +165,16 @@ impl Contents {
             idle_expires,
             expires,
             shortened: (shortened > 0).then(|| Duration::from_secs(shortened.into())),
+            login,
         })
     }
+}
+
+fn login(bytes: &[u8]) -> Option<(Option<LoginRecord>, &[u8])> {
+    let (subject, bytes) = bytes.split_first_chunk::<16>()?;
+    let (session, bytes) = bytes.split_first_chunk::<16>()?;
+    let (issued, rest) = time(bytes)?;
+    Some((Some(LoginRecord { subject: LoginHash(*subject), session: LoginHash(*session), issued }), rest))
 }
 
 fn time(bytes: &[u8]) -> Option<(UnixMillis, &[u8])> {

@@ -241,6 +241,11 @@ impl UserHashKey {
         UserHash(hash)
     }
 
+    /// Key of other hashes that must not be reversible without the sealing secret.
+    pub(super) fn mac(&self) -> &hmac::Key {
+        &self.mac
+    }
+
     /// Seals the key for the store: `version (4, big endian) ‖ nonce (12) ‖ ciphertext and tag (48)`.
     pub fn sealed(&self, keys: &SealingKeys, nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
         let mut contents = self.bytes.expose().to_vec();

@@ -43,7 +43,7 @@ pub struct Session {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Ended {
-    /// The app logged the user out.
+    /// The user was logged out: by the app, or at the identity provider.
     Logout,
     /// An operator ended it, or every session of its user or app, or the store was restored from a backup.
     Revoked,

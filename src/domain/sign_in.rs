@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
+use super::client_authentication::ClientAuthentication;
 use crate::clock::UnixMillis;
 
 /// One way to sign in to an app. `[[apps.<name>.sign_in]]` in the configuration, with presets expanded.
+/// Its secrets are shared by its copies, and `Debug` does not show them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SignIn {
     Oidc(OidcRules),
@@ -32,14 +34,24 @@ pub struct OidcRules {
     pub required_claims: Vec<ClaimRule>,
     /// Claims that must not have one of the given values.
     pub refused_claims: Vec<ClaimRule>,
-    /// Greatest age of a credential, from its `iat`; `None`: its `exp` alone limits it.
+    /// Greatest age of a credential, from its `iat`; `None`: [`LONGEST_AGE`].
     pub max_age: Option<Duration>,
     /// Tolerance for other clocks; at most 30 s.
     pub leeway: Duration,
-    /// Time for which a key set is used after its provider stopped answering.
+    /// Time from a key set's fetch for which it is used while its provider does not answer.
     pub jwks_max_stale: Duration,
-    /// Lets the provider's addresses be private ones (RFC 1918, RFC 4193).
+    /// Lets the provider's addresses be private ones (RFC 1918, RFC 6598, RFC 4193).
     pub allow_private_addresses: bool,
+}
+
+/// Age beyond which no credential is accepted, whatever its `exp`: a logout must be remembered for as long.
+pub const LONGEST_AGE: Duration = Duration::from_hours(30 * 24);
+
+impl OidcRules {
+    /// Age beyond which a credential is refused.
+    pub fn longest_age(&self) -> Duration {
+        self.max_age.unwrap_or(LONGEST_AGE)
+    }
 }
 
 /// Place of a provider's key set.
@@ -113,7 +125,9 @@ pub struct ClaimRule {
 /// Rules for an opaque credential that an introspection endpoint is asked about (RFC 7662).
 #[derive(Clone, Debug, PartialEq)]
 pub struct IntrospectionRules {
+    /// Introspection endpoint of the provider.
     pub endpoint: String,
+    /// Id of this service at the provider.
     pub client_id: String,
     pub authentication: ClientAuthentication,
     /// The answer's member `iss` must be this, where it is set.
@@ -121,32 +135,42 @@ pub struct IntrospectionRules {
     /// The answer's member `aud`, or another, must name one of these; `None`: not checked.
     pub audience: Option<Audience>,
     pub user_id: UserIdSource,
+    /// Members of the answer that must have one of the given values, e.g. `token_type` or `token_use`.
     pub required_claims: Vec<ClaimRule>,
+    /// Members of the answer that must not have one of the given values.
     pub refused_claims: Vec<ClaimRule>,
+    /// Greatest age of a credential, from the answer's `iat`; `None`: its `exp` alone limits it.
+    pub max_age: Option<Duration>,
+    /// Tolerance for other clocks; at most 30 s.
+    pub leeway: Duration,
     pub allow_private_addresses: bool,
-}
-
-/// Authentication of this service at an introspection endpoint (RFC 6749 §2.3.1, RFC 7523 §2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuthentication {
-    /// `client_secret_basic`; the secret is read from a file.
-    Basic,
-    /// `private_key_jwt`; the key is read from a file.
-    PrivateKeyJwt,
 }
 
 /// Rules for an opaque session that an endpoint of the app is asked about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionEndpointRules {
+    /// URL of the app that answers with JSON where the session is good.
     pub url: String,
+    pub method: SessionEndpointMethod,
     /// Names of the cookies that are accepted and passed on; empty: none.
     pub cookies: Vec<String>,
     /// Accepts and passes on a bearer credential.
     pub bearer: bool,
     pub user_id: UserIdSource,
+    /// Members of the answer that must have one of the given values.
     pub required_claims: Vec<ClaimRule>,
+    /// Members of the answer that must not have one of the given values.
     pub refused_claims: Vec<ClaimRule>,
     pub allow_private_addresses: bool,
+}
+
+/// Method of the request to a session endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+pub enum SessionEndpointMethod {
+    #[default]
+    GET,
+    /// POST with an empty body.
+    POST,
 }
 
 /// Login at a provider, as a verified credential shows it. A logout at the provider names it again.

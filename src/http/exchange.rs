@@ -14,9 +14,13 @@ use super::{
     openapi_refusals::Refusals,
     problem::Problem,
     response::TokenAnswer,
-    sign_in::sign_in,
+    sign_in::{refused, sign_in},
 };
-use crate::{domain::ids::AppName, issue::Issued};
+use crate::{
+    domain::ids::AppName,
+    identity::RefusedCredential,
+    issue::{Issued, Refusal},
+};
 
 /// Body of an exchange.
 #[derive(Deserialize, ToSchema)]
@@ -55,5 +59,9 @@ pub(super) async fn exchange(
     Strict(body): Strict<ExchangeRequest>,
 ) -> Result<Issued, Problem> {
     let signed_in = sign_in(&state, &headers, address, &body.app).await?;
-    Ok(state.issuer.mint(&signed_in.app_user, body.ttl.map(Duration::from_secs)).await?)
+    match state.issuer.mint(&signed_in.app_user, body.ttl.map(Duration::from_secs)).await {
+        // The store knows which logins have ended; to the client this is a refused credential like any other.
+        Err(Refusal::SignedOut) => Err(refused(&state, Some(&body.app), RefusedCredential::SignedOut, address)),
+        minted => Ok(minted?),
+    }
 }

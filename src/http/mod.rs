@@ -24,6 +24,7 @@ mod reported_failure;
 mod response;
 mod revoke;
 mod sign_in;
+mod sign_out;
 mod traceparent;
 
 use std::sync::Arc;
@@ -85,6 +86,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .routes(routes!(refresh::refresh).layer(cors.clone()))
         .routes(routes!(revoke::revoke).layer(cors.clone()))
         .routes(routes!(failures::report).layer(cors))
+        .routes(routes!(sign_out::backchannel))
         .routes(routes!(jwks::jwks))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -30,6 +30,7 @@ use super::{
     servers((url = "/", description = "The server that this document came from")),
     tags(
         (name = "tokens", description = "Mint, refresh and revoke"),
+        (name = "sign-out", description = "Logouts at identity providers"),
         (name = "failures", description = "Reports from the SDKs"),
         (name = "keys", description = "Public keys"),
         (name = "health", description = "For load balancers"),

@@ -346,6 +346,8 @@ impl From<Refusal> for Problem {
                 Retry::Never,
                 "no token is given out for this user until opted in again",
             ),
+            // One answer for every refused credential.
+            Refusal::SignedOut => Self::sign_in_refused(),
             Refusal::UserMismatch => Self::new(
                 ProblemCode::UserMismatch,
                 Retry::Never,

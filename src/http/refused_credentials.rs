@@ -3,6 +3,7 @@
 use std::{hash::Hash, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use strum::IntoStaticStr;
 
 use crate::{
     address::client_network,
@@ -22,8 +23,17 @@ pub struct RefusalLog<K: Hash + Eq + Clone>(DefaultKeyedRateLimiter<(K, IpAddr)>
 /// Log of refused API keys, by the key's id where the credential has one.
 pub type RefusedKeys = RefusalLog<Option<ApiKeyId>>;
 
-/// Log of refused sign-ins, by the app where it is configured, and the reason.
-pub type RefusedSignIns = RefusalLog<(Option<AppName>, RefusedCredential)>;
+/// Log of refused sign-ins and sign-outs, by the app where it is configured, what was presented, and the reason.
+pub type RefusedSignIns = RefusalLog<(Option<AppName>, Presented, RefusedCredential)>;
+
+/// Token that a provider's user or a provider presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+pub enum Presented {
+    #[strum(serialize = "credential")]
+    Credential,
+    #[strum(serialize = "logout token")]
+    LogoutToken,
+}
 
 impl<K: Hash + Eq + Clone> Default for RefusalLog<K> {
     fn default() -> Self {
@@ -55,14 +65,14 @@ impl RefusedKeys {
 }
 
 impl RefusedSignIns {
-    /// Logs the reason for which a credential from this address was refused. Nothing of the credential is logged.
-    pub(super) fn log(&self, app: Option<&AppName>, refusal: RefusedCredential, address: IpAddr) {
-        if self.admits((app.cloned(), refusal), address) {
-            let reason = refusal.as_str();
+    /// Logs the reason for which a token from this address was refused. Nothing of the token is logged.
+    pub(super) fn log(&self, app: Option<&AppName>, token: Presented, refusal: RefusedCredential, address: IpAddr) {
+        if self.admits((app.cloned(), token, refusal), address) {
+            let (reason, token): (_, &str) = (refusal.as_str(), token.into());
             tracing::warn!(
                 %address,
                 reason,
-                "a credential was refused: {refusal} (one line a minute for each app, reason and address)"
+                "a {token} was refused: {refusal} (one line a minute for each app, reason and address)"
             );
         }
     }

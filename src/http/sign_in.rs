@@ -8,6 +8,7 @@ use super::{
     AppState,
     caller::{Origin, bearer},
     problem::Problem,
+    refused_credentials::Presented,
 };
 use crate::{
     domain::{ids::AppName, policy::AppPolicy},
@@ -87,10 +88,10 @@ fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a
 }
 
 /// Records a refused credential, and makes its problem: the same for every reason.
-fn refused(state: &AppState, app: Option<&AppName>, refusal: RefusedCredential, address: IpAddr) -> Problem {
+pub(super) fn refused(state: &AppState, app: Option<&AppName>, refusal: RefusedCredential, address: IpAddr) -> Problem {
     // The label is empty where no such app is configured: its name is the client's.
     state.metrics.signed_in(app.map_or("", AppName::as_str), refusal.as_str());
-    state.refused_sign_ins.log(app, refusal, address);
+    state.refused_sign_ins.log(app, Presented::Credential, refusal, address);
     match state.limits.load().failure(address) {
         Ok(()) => Problem::sign_in_refused(),
         Err(too_often) => too_often,

@@ -139,6 +139,6 @@ impl Caller {
     /// [`NotScoped`] if the caller may not act for this app.
     pub fn vouches_for(&self, app: &AppName, user: UserId) -> Result<AppUser, NotScoped> {
         self.may_use(app)?;
-        Ok(AppUser { app: app.clone(), user })
+        Ok(AppUser { app: app.clone(), user, login: None })
     }
 }

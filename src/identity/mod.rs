@@ -10,27 +10,32 @@ mod sign_in;
 use crate::domain::{
     ids::{AppName, UserId},
     refresh_token::Presented,
+    sign_in::ProviderLogin,
 };
 
 pub use api_keys::{ApiKeyAuthenticator, Caller, NotScoped, Unauthenticated};
-pub use sign_in::{Credential, NotSignedIn, Refusal, RefusedCredential, SignIns, SignedIn};
+pub use sign_in::{
+    Credential, KeySetReport, NoKeySet, NotSignedIn, Refusal, RefusedCredential, ReportedFault, ReportedKey, SignIns,
+    SignedIn,
+};
 
 /// A user of an app, vouched for by an authenticated caller.
 #[derive(Clone, Debug)]
 pub struct AppUser {
     app: AppName,
     user: UserId,
+    login: Option<ProviderLogin>,
 }
 
 impl AppUser {
     /// Returns the user of a session. The login that began the session was vouched for.
     pub fn of_session(presented: &Presented) -> Self {
-        Self { app: presented.app.clone(), user: presented.user.clone() }
+        Self { app: presented.app.clone(), user: presented.user.clone(), login: None }
     }
 
     /// Returns the user that an operator names. Operators hold the signing keys; requests must never get here.
     pub fn named_by_operator(app: AppName, user: UserId) -> Self {
-        Self { app, user }
+        Self { app, user, login: None }
     }
 
     /// Returns the app that the user belongs to.
@@ -41,5 +46,10 @@ impl AppUser {
     /// Returns the user's id.
     pub fn user(&self) -> &UserId {
         &self.user
+    }
+
+    /// Returns the login at a provider that the user's credential showed, if it showed one.
+    pub fn login(&self) -> Option<&ProviderLogin> {
+        self.login.as_ref()
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     clock::UnixMillis,
     domain::{
         ids::{AppName, SessionId, UserHash, UserId},
+        login_record::LoginRecord,
         policy::{AppPolicy, RefreshPolicy},
         refresh_token::Contents,
         session::Session,
@@ -60,8 +61,17 @@ impl Issuer {
         if self.parts.store.is_opted_out(self.parts.user_hash.hash(app_user.user()), app_user.app()).await? {
             return Err(Refusal::OptedOut);
         }
+        if let Some(login) = self.login_record(app_user)
+            && self.parts.store.is_signed_out(app_user.app(), login).await?
+        {
+            return Err(Refusal::SignedOut);
+        }
         let (token, expires) = self.sign(app_user, policy, now, lifetime).await?;
         Ok(Issued { token, now, expires, refresh: None })
+    }
+
+    fn login_record(&self, app_user: &AppUser) -> Option<LoginRecord> {
+        app_user.login().map(|login| self.parts.user_hash.hash_login(login))
     }
 
     async fn begin_session(
@@ -75,6 +85,7 @@ impl Issuer {
         let user_hash = self.parts.user_hash.hash(app_user.user());
         let session = new_session(SessionId::new(now, random(&*self.parts.entropy)?), app_user, user_hash, rules, now);
         record_session(&session.id);
+        let login = self.login_record(app_user);
         let contents = Contents {
             session: session.id,
             app: app_user.app().clone(),
@@ -84,9 +95,15 @@ impl Issuer {
             idle_expires: session.idle_expires,
             expires: session.expires,
             shortened,
+            login,
         };
-        match self.parts.store.create_session(session).await? {
+        let created = match login {
+            None => self.parts.store.create_session(session).await?,
+            Some(login) => self.parts.store.create_session_of_login(session, login).await?,
+        };
+        match created {
             Creation::OptedOut => Err(Refusal::OptedOut),
+            Creation::SignedOut => Err(Refusal::SignedOut),
             Creation::Created { evicted } => {
                 self.parts.metrics.sessions_evicted(app_user.app().as_str(), evicted);
                 self.issue_refresh_token(&contents, now, lifetime)

@@ -1,5 +1,5 @@
 //! Operations on tokens: [`mint`](Issuer::mint) at login, [`refresh`](Issuer::refresh) from the auth-failure callback,
-//! [`revoke`](Issuer::revoke) at logout. Mint and refresh share `token` and `refresh_token`. Each operation counts and logs
+//! [`revoke`](Issuer::revoke) at logout, [`sign_out`](Issuer::sign_out) at the provider's logout. Mint and refresh share `token` and `refresh_token`. Each operation counts and logs
 //! its own outcome, so that no caller has to.
 
 mod mint;
@@ -7,6 +7,7 @@ mod refresh;
 mod refresh_token;
 mod refusal;
 mod revoke;
+mod sign_out;
 mod token;
 
 use std::{collections::HashMap, sync::Arc};

@@ -193,6 +193,7 @@ impl Attempt {
             idle_expires: session.idle_expires,
             expires: session.expires,
             shortened: self.presented.shortened,
+            login: self.presented.login,
         }
     }
 }

@@ -28,6 +28,9 @@ pub enum Refusal {
     /// The user is opted out.
     #[error("the user is opted out")]
     OptedOut,
+    /// The login that the credential shows has ended at its provider.
+    #[error("the provider signed the user out")]
+    SignedOut,
     /// The session is another user's.
     #[error("the session belongs to another user")]
     UserMismatch,

@@ -13,6 +13,7 @@ use super::{
     faults::{FaultQueue, Verb},
     journal::Journal,
     keys::{KeyError, NewKey},
+    provider::Provider,
     switches::Switches,
 };
 use crate::clock::{Clock, UnixMillis};
@@ -37,6 +38,7 @@ pub(super) struct State {
 pub struct LocalBraze {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    provider: Provider,
     /// Receives every event of the sandbox as a JSON object.
     on_event: Box<dyn Fn(&Value) + Send + Sync>,
 }
@@ -53,7 +55,7 @@ impl LocalBraze {
             journal: Journal::default(),
             rest_keys: [(REST_API_KEY.to_owned(), all)].into(),
         };
-        Self { clock, state: Mutex::new(state), on_event: Box::new(on_event) }
+        Self { clock, state: Mutex::new(state), provider: Provider::default(), on_event: Box::new(on_event) }
     }
 
     /// Adds an app; returns its name, app id and SDK API key as JSON.
@@ -108,6 +110,16 @@ impl LocalBraze {
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut State, UnixMillis) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         work(&mut state, self.clock.now())
+    }
+
+    /// Local OpenID provider.
+    pub(super) fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// Returns the current time.
+    pub(super) fn now(&self) -> UnixMillis {
+        self.clock.now()
     }
 
     /// Passes an event to the observer.

@@ -25,6 +25,7 @@ use crate::{
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
         ids::{AppName, InstallationId, SessionId, UserHash},
+        login_record::{LoginRecord, LogoutRecord},
         session::{Ended, Session},
     },
     files::{Breaches, Rule},
@@ -95,9 +96,9 @@ pub fn restore(config: &Config, backup: &Path) -> Result<Restoration, StoreError
 }
 
 /// All operations of a store.
-pub trait Store: Sessions + Users + Keys + Nodes + ApiKeys + Upkeep {}
+pub trait Store: Sessions + ProviderLogins + Users + Keys + Nodes + ApiKeys + Upkeep {}
 
-impl<T: Sessions + Users + Keys + Nodes + ApiKeys + Upkeep> Store for T {}
+impl<T: Sessions + ProviderLogins + Users + Keys + Nodes + ApiKeys + Upkeep> Store for T {}
 
 /// Operations on single sessions. A session is one device's chain of refresh tokens.
 #[async_trait]
@@ -144,6 +145,34 @@ pub enum Creation {
     },
     /// The user is opted out; nothing was written.
     OptedOut,
+    /// The login at the provider has ended; nothing was written.
+    SignedOut,
+}
+
+/// Operations on sessions that began with a login at an identity provider.
+#[async_trait]
+pub trait ProviderLogins: Send + Sync {
+    /// Creates a session of a login, as [`Sessions::create_session`] does, unless the login has ended.
+    async fn create_session_of_login(&self, session: Session, login: LoginRecord) -> Result<Creation, StoreError>;
+
+    /// Returns whether a login has ended for an app, as far as ended logins are remembered.
+    async fn is_signed_out(&self, app: &AppName, login: LoginRecord) -> Result<bool, StoreError>;
+
+    /// Carries out a logout for an app, once: ends the sessions of its logins that began with a credential that it
+    /// covers, as [`Ended::Logout`], and remembers the logins as ended.
+    async fn sign_out(&self, app: &AppName, logout: LogoutRecord, now: UnixMillis) -> Result<SignedOut, StoreError>;
+}
+
+/// Outcome of [`ProviderLogins::sign_out`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedOut {
+    /// The logout was carried out.
+    Now {
+        /// Number of live sessions that were ended.
+        ended: u64,
+    },
+    /// A logout of this id was carried out before; nothing was written.
+    Before,
 }
 
 /// Operations on all sessions of a user or an app, and opt-outs.
@@ -220,7 +249,8 @@ pub trait Upkeep: Send + Sync {
     async fn replace_user_hash_key(&self, from: Option<Vec<u8>>, to: Vec<u8>) -> Result<bool, StoreError>;
 
     /// Examines the next `limit` sessions, from the first again after the last, and deletes those whose absolute expiry
-    /// was at least 7 days before `now`: a session that ended earlier stays on record while its tokens can open.
+    /// was at least 7 days before `now`: a session that ended earlier stays on record while its tokens can open. Deletes
+    /// ended logins, too, that need not be remembered any more.
     async fn purge(&self, now: UnixMillis, limit: u32) -> Result<Purged, StoreError>;
 
     /// Returns the number of sessions that are live at `now`, for each app that has any.

@@ -7,6 +7,7 @@ use countersign::{
     clock::UnixMillis,
     domain::{
         ids::{AppName, SessionId, UserId},
+        login_record::{LoginHash, LoginRecord},
         refresh_token::{Contents, Forged, MAX_BYTES, PREFIX, RefreshToken, unseal},
         sealing::{NONCE_BYTES, SealingKeys, SealingSecrets},
     },
@@ -205,6 +206,7 @@ prop_compose! {
     fn any_contents()(
         session: [u8; 16], app in "[a-z0-9][a-z0-9_-]{0,62}", id in "[^\\pC\\s]{1,60}", counter: u64, issued: i64,
         idle: i64, end: i64, shortened in proptest::option::of(1..=u32::MAX),
+        login in proptest::option::of(any::<([u8; 16], [u8; 16], i64)>()),
     ) -> Contents {
         Contents {
             session: SessionId(session),
@@ -215,6 +217,11 @@ prop_compose! {
             idle_expires: UnixMillis(idle),
             expires: UnixMillis(end),
             shortened: shortened.map(|s| Duration::from_secs(s.into())),
+            login: login.map(|(subject, session, issued)| LoginRecord {
+                subject: LoginHash(subject),
+                session: LoginHash(session),
+                issued: UnixMillis(issued),
+            }),
         }
     }
 }

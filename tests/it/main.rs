@@ -75,11 +75,15 @@ mod rotate_plan;
 #[cfg(feature = "sandbox")]
 mod runbook;
 #[cfg(feature = "sandbox")]
+mod sandbox_provider;
+#[cfg(feature = "sandbox")]
 mod sandbox_rest;
 #[cfg(feature = "sandbox")]
 mod sandbox_sdk;
 mod secrecy;
 mod serve;
+mod sign_in;
+mod sign_in_fetch;
 mod store;
 mod store_lost;
 mod store_sqlite;

@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::stored::Stored;
+use super::{credentials::Credentials, stored::Stored};
 
 /// Address, API key and app that requests are sent with.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Target {
 pub enum Call {
     /// A login, each time of another user.
     Mint,
+    /// An exchange of the next user's credential.
+    Exchange(Arc<Credentials>),
     /// The next refresh of this connection's session.
     Refresh,
     /// A login and three refreshes of it, repeatedly.
@@ -78,6 +80,7 @@ impl Client {
     async fn ask(&mut self, call: &Call) -> io::Result<u16> {
         match call {
             Call::Mint => self.mint().await,
+            Call::Exchange(credentials) => self.exchange(credentials.next()).await,
             Call::Mix if self.calls % 4 == 1 => self.mint().await,
             Call::Refresh | Call::Mix => self.refresh().await,
             Call::Stored(stored) => self.refresh_stored(stored).await,
@@ -95,6 +98,12 @@ impl Client {
             self.refresh_token = self.answered_refresh_token();
         }
         Ok(status)
+    }
+
+    async fn exchange(&mut self, credential: &str) -> io::Result<u16> {
+        let authorization = format!("Authorization: Bearer {credential}\r\n");
+        let body = format!(r#"{{"app":"{}"}}"#, self.target.app);
+        self.post("/v1/token/exchange", &authorization, &body).await
     }
 
     async fn refresh(&mut self) -> io::Result<u16> {

@@ -25,12 +25,16 @@
 mod access_line;
 mod client;
 mod compare;
+mod credentials;
 mod engine_table;
 mod engines;
+mod exchange;
 mod figures;
 mod grid;
 mod large_store;
 mod load;
+#[path = "../it/support/oidc_provider.rs"]
+mod oidc_provider;
 mod peers;
 mod process;
 mod raw;
@@ -78,6 +82,7 @@ async fn run() -> ExitCode {
             Part::LargeStore => large_store::run(&mut figures).await,
             Part::Peers => missing = compare::run(&mut figures).await,
             Part::Grid => grid::run().await,
+            Part::Exchange => exchange::run().await,
         }
     }
     figures.print();

@@ -48,10 +48,16 @@ pub struct Installation {
 impl Installation {
     /// Installs a service. The key exists before the start, as in an existing service.
     pub fn new() -> Self {
+        Self::with("")
+    }
+
+    /// Installs it with more in its configuration.
+    pub fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = run(&["init", "--json", "--dir"], folder.path());
         let config = folder.path().join("countersign.toml");
-        fs::OpenOptions::new().append(true).open(&config).unwrap().write_all(MORE_APPS.as_bytes()).unwrap();
+        let mut file = fs::OpenOptions::new().append(true).open(&config).unwrap();
+        file.write_all(format!("{MORE_APPS}{more}").as_bytes()).unwrap();
         let apps = ["--app", APP, "--app", BARE, "--app", DURABLE, "--json", "-c"];
         let client = run(&[&["clients", "create", "load"], &apps[..]].concat(), &config);
         let text = |value: &Value| value.as_str().unwrap().to_owned();

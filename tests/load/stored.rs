@@ -109,6 +109,7 @@ impl Stored {
             idle_expires: created.plus(30 * DAY),
             expires: created.plus(180 * DAY),
             shortened: None,
+            login: None,
         }
     }
 

@@ -1,10 +1,15 @@
 //! Sign-in: an app's client presents the credential of a session that it already has. The user id comes from what was
 //! verified, and from nothing else.
 
+mod answers;
+mod app_sign_ins;
 mod claim_rules;
+mod endpoint;
 mod introspection;
 mod jwks;
 mod oidc;
+mod opaque;
+mod outbound;
 mod refused;
 mod session_endpoint;
 mod strict_json;
@@ -13,6 +18,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
+use self::{
+    app_sign_ins::{AppSignIns, KeySets},
+    endpoint::Shared,
+    outbound::Outbound,
+};
 use super::AppUser;
 use crate::{
     clock::{ClockGuard, ClockStopped},
@@ -22,6 +32,7 @@ use crate::{
     },
 };
 
+pub use jwks::{KeySetReport, NoKeySet, ReportedFault, ReportedKey};
 pub use refused::{Refusal, RefusedCredential};
 
 /// Credential that a client presents. `Debug` is not derived: it is a secret.
@@ -73,28 +84,28 @@ impl From<RefusedCredential> for NotSignedIn {
 
 /// Verifiers of all apps.
 pub struct SignIns {
-    clock: Arc<ClockGuard>,
+    shared: Shared,
     apps: ArcSwap<HashMap<AppName, Arc<AppSignIns>>>,
-}
-
-/// Verifiers of one app.
-struct AppSignIns {
-    oidc: Vec<oidc::Verifier>,
-    introspection: Option<introspection::Verifier>,
-    session_endpoint: Option<session_endpoint::Verifier>,
 }
 
 impl SignIns {
     /// Makes the verifiers of these apps.
     pub fn new(apps: HashMap<AppName, Vec<SignIn>>, clock: Arc<ClockGuard>) -> Self {
-        let made = Self { clock, apps: ArcSwap::default() };
+        let shared = Shared { answers: Arc::default(), outbound: Arc::new(Outbound::new()), clock };
+        let made = Self { shared, apps: ArcSwap::default() };
         made.replace(apps);
         made
     }
 
     /// Replaces the verifiers. Key sets of providers that stay are kept.
-    pub fn replace(&self, _apps: HashMap<AppName, Vec<SignIn>>) {
-        let _ = &self.clock;
+    pub fn replace(&self, apps: HashMap<AppName, Vec<SignIn>>) {
+        let mut keys = KeySets::of(self.apps.load().values().map(Arc::as_ref));
+        let enabled = apps.into_iter().filter(|(_, sign_ins)| !sign_ins.is_empty());
+        let verifiers = enabled.map(|(app, sign_ins)| {
+            let verifiers = AppSignIns::new(&app, &sign_ins, &self.shared, &mut keys);
+            (app, Arc::new(verifiers))
+        });
+        self.apps.store(Arc::new(verifiers.collect()));
     }
 
     /// Returns true where the app's users can sign in with a credential of their own.
@@ -103,8 +114,8 @@ impl SignIns {
     }
 
     /// Names of the cookies that the app's verifiers accept.
-    pub fn cookies(&self, _app: &AppName) -> Vec<String> {
-        Vec::new()
+    pub fn cookies(&self, app: &AppName) -> Vec<String> {
+        self.app(app).map(|verifiers| verifiers.cookies()).unwrap_or_default()
     }
 
     /// Verifies the credential of a user of this app.
@@ -117,8 +128,11 @@ impl SignIns {
         user_ids: UserIdRules,
         credential: Credential<'_>,
     ) -> Result<SignedIn, NotSignedIn> {
-        let _ = (app, user_ids, credential);
-        Err(RefusedCredential::NotEnabled.into())
+        let verifiers = self.app(app)?;
+        match credential {
+            Credential::Cookie { .. } => verifiers.by_endpoint(user_ids, credential).await,
+            Credential::Bearer(bearer) => verifiers.by_bearer(app, user_ids, bearer, &self.shared.clock).await,
+        }
     }
 
     /// Verifies a logout token that a provider sends for this app (OpenID Connect Back-Channel Logout 1.0 §2.6).
@@ -126,7 +140,11 @@ impl SignIns {
     /// # Errors
     /// [`NotSignedIn`].
     pub async fn sign_out(&self, app: &AppName, logout_token: &str) -> Result<ProviderLogout, NotSignedIn> {
-        let _ = (app, logout_token);
-        Err(RefusedCredential::NotEnabled.into())
+        let verifiers = self.app(app)?;
+        verifiers.sign_out(logout_token, &self.shared.clock).await
+    }
+
+    fn app(&self, app: &AppName) -> Result<Arc<AppSignIns>, Refusal> {
+        self.apps.load().get(app).cloned().ok_or_else(|| RefusedCredential::NotEnabled.into())
     }
 }

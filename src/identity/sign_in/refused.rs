@@ -14,6 +14,8 @@ pub enum RefusedCredential {
     NotEnabled,
     #[error("it is no JWT in compact form")]
     Malformed,
+    #[error("it is a token for Braze, which is no credential")]
+    OwnToken,
     #[error("no sign_in of the app has its issuer")]
     UnknownIssuer,
     #[error("its algorithm is not allowed")]

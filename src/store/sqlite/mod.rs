@@ -37,6 +37,7 @@ mod keys;
 mod meta;
 mod migrations;
 mod nodes;
+mod provider_logins;
 mod purge;
 mod readers;
 mod restoration;

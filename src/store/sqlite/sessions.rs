@@ -65,7 +65,7 @@ impl Sessions for SqliteStore {
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError> {
         let limit = i64::from(self.max_sessions_per_user);
         let counter = self.name.check(rows::stored(session.counter))?;
-        self.write(move |c| create(c, &session, counter, limit)).await
+        self.write(move |c| insert_session(c, &session, counter, limit)).await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
@@ -87,7 +87,13 @@ impl Sessions for SqliteStore {
     }
 }
 
-fn create(c: &Connection, session: &Session, counter: i64, limit: i64) -> rusqlite::Result<Creation> {
+/// Inserts a session, and ends those that are too many then.
+pub(super) fn insert_session(
+    c: &Connection,
+    session: &Session,
+    counter: i64,
+    limit: i64,
+) -> rusqlite::Result<Creation> {
     let kept = c.prepare_cached(INSERT)?.execute(params![
         session.id.0,
         session.user.0,

@@ -8,7 +8,8 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, clock_floor, connect, errors::StoreName, file::NewCopy, meta, migrations, purge::sweep, rows,
+    SqliteStore, clock_floor, connect, errors::StoreName, file::NewCopy, meta, migrations, provider_logins,
+    purge::sweep, rows,
 };
 use crate::{
     clock::{ClockAcceptance, ClockFloor, UnixMillis},
@@ -52,6 +53,7 @@ impl Upkeep for SqliteStore {
         let state = Arc::clone(&self.sweep);
         self.write(move |c| {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            provider_logins::forget(c, now, limit)?;
             sweep(c, &mut state, now, limit)
         })
         .await

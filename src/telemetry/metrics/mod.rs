@@ -64,6 +64,7 @@ macro_rules! metrics {
 metrics! {
     mints: Family<AppLabel, Counter>, "Tokens minted at login";
     sign_ins: Family<ResultLabels, Counter>, "Credentials presented to sign in, by app and result";
+    sign_outs: Family<ResultLabels, Counter>, "Logout tokens that identity providers sent, by result";
     refreshes: Family<DecisionLabels, Counter>, "Refreshes by decision";
     refusals: Family<CodeLabel, Counter>, "Requests refused, by problem code";
     reported_failures: Family<CodeLabel, Counter>, "Failures that apps reported, by Braze's code";
@@ -152,6 +153,11 @@ impl Metrics {
     /// Counts a credential that was presented to sign in; `result` comes from a closed set.
     pub fn signed_in(&self, app: &str, result: &'static str) {
         self.sign_ins.get_or_create(&ResultLabels { app: app.to_owned(), result }).inc();
+    }
+
+    /// Counts a logout token that a provider presented; `result` comes from a closed set.
+    pub fn signed_out(&self, app: &str, result: &'static str) {
+        self.sign_outs.get_or_create(&ResultLabels { app: app.to_owned(), result }).inc();
     }
 
     /// Counts a refresh by its decision.

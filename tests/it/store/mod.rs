@@ -5,6 +5,7 @@ mod api_keys;
 mod keys;
 mod model;
 mod nodes;
+mod provider_logins;
 mod rotations;
 mod sessions;
 mod upkeep;
@@ -154,6 +155,12 @@ conformance! {
         beyond_the_limit_the_longest_unrefreshed_goes, ended_sessions_do_not_count, expired_sessions_go_before_live_ones, the_limit_is_of_one_user_on_one_app,
         ten_thousand_logins_leave_no_more_live_ones_than_the_limit, counters_go_to_the_end_of_i64,
         everything_survives_a_restart, two_processes_see_each_other_at_once;
+    provider_logins:
+        a_logout_of_a_subject_ends_its_older_logins, a_logout_of_a_provider_session_ends_that_one,
+        a_login_that_ended_begins_no_session, a_logout_token_is_carried_out_once,
+        an_earlier_logout_that_arrives_later_takes_nothing_back, only_live_sessions_are_counted_and_ends_stay,
+        an_opted_out_user_begins_no_session_of_a_login,
+        ended_logins_are_forgotten_when_no_credential_can_be_left, no_login_slips_past_a_logout;
     users:
         an_opt_out_of_one_app_is_of_that_app, an_opt_out_of_all_is_of_all, opting_out_and_in_is_exact,
         an_app_has_records_while_it_has_a_session_or_an_opt_out,

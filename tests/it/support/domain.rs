@@ -85,6 +85,7 @@ pub(crate) fn newest_of(session: &Session) -> Contents {
         idle_expires: session.idle_expires,
         expires: session.expires,
         shortened: None,
+        login: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the tests have in common: a service in a process of its own, one inside the test with its own clock, a client.
 
 pub mod domain;
+pub mod jwt;
 pub mod oidc_provider;
 #[cfg(feature = "sandbox")]
 pub mod rotation;
@@ -8,6 +9,7 @@ pub mod rotation;
 pub mod sandbox;
 pub mod service;
 pub mod session_model;
+pub mod switched_provider;
 pub mod terminal;
 pub mod test_service;
 

@@ -71,7 +71,7 @@ fn signing_input(algorithm: &str, kid: &str, claims: &Value) -> String {
 
 fn rsa_jwk(key: &rsa::KeyPair) -> Value {
     use ::rsa::{pkcs1::DecodeRsaPublicKey, traits::PublicKeyParts};
-    let public = ::rsa::RsaPublicKey::from_pkcs1_der(key.public_key().as_ref()).unwrap();
+    let public = ::rsa::PublicKey::from_pkcs1_der(key.public_key().as_ref()).unwrap();
     let number = |bytes: Box<[u8]>| URL_SAFE_NO_PAD.encode(bytes);
     let (n, e) = (number(public.n().to_be_bytes_trimmed_vartime()), number(public.e().to_be_bytes_trimmed_vartime()));
     json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": "rsa", "n": n, "e": e })

@@ -1,10 +1,20 @@
 //! Key sets of providers: which keys may have signed a credential.
 
+mod cache;
+mod decision;
+mod fetch;
+mod keys;
+mod report;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use jsonwebtoken::jwk::Jwk;
-
 use crate::domain::sign_in::JwsAlgorithm;
+
+pub(super) use cache::ProviderKeys;
+pub(super) use fetch::Provider;
+pub use report::{KeySetReport, NoKeySet, ReportedFault, ReportedKey};
 
 /// Key that a credential's header asks for.
 #[derive(Clone, Copy, Debug)]
@@ -18,19 +28,4 @@ pub(super) struct WantedKey<'a> {
 pub(super) struct KeysUnavailable {
     /// Time to the next allowed fetch.
     pub(super) retry_after: Duration,
-}
-
-/// Key sets of one issuer.
-pub(super) struct ProviderKeys {}
-
-impl ProviderKeys {
-    /// Returns the keys that may have signed a credential, at most 4: those whose `kid`, `kty`, `use`, `alg` and `crv`
-    /// agree with the header. It is empty only where a set fetched after the `kid` was first seen lacks it.
-    ///
-    /// # Errors
-    /// [`KeysUnavailable`].
-    pub(super) async fn candidates(&self, wanted: WantedKey<'_>) -> Result<Vec<Jwk>, KeysUnavailable> {
-        let _ = wanted;
-        Err(KeysUnavailable { retry_after: Duration::from_secs(1) })
-    }
 }

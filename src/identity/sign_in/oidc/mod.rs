@@ -1,15 +1,136 @@
 //! Verification of a provider's JWTs: compact form, then issuer, then key, then claims.
 
-use crate::domain::sign_in::OidcRules;
+mod claims;
+mod compact;
+mod logout;
+mod own_token;
+mod signature;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    NotSignedIn,
+    jwks::{KeysUnavailable, ProviderKeys, WantedKey},
+    refused::{Refusal, RefusedCredential},
+};
+use crate::{
+    clock::ClockGuard,
+    domain::{
+        ids::{UserId, UserIdRules},
+        sign_in::{JwsAlgorithm, OidcRules, ProviderLogin, ProviderLogout},
+    },
+};
+
+pub(super) use compact::{Unreadable, UnverifiedCredential};
+pub(super) use own_token::is_own_token;
+
+/// Keys that are tried at most, where the header names none.
+const MAX_KEYS: usize = 4;
 
 /// Verifier of one issuer's credentials.
 pub(super) struct Verifier {
     rules: OidcRules,
+    keys: Arc<ProviderKeys>,
 }
 
 impl Verifier {
+    pub(super) fn new(rules: OidcRules, keys: Arc<ProviderKeys>) -> Self {
+        Self { rules, keys }
+    }
+
     /// Rules of this verifier.
     pub(super) fn rules(&self) -> &OidcRules {
         &self.rules
+    }
+
+    /// Keys of its provider.
+    pub(super) fn keys(&self) -> &Arc<ProviderKeys> {
+        &self.keys
+    }
+
+    /// Verifies the credential of a user.
+    ///
+    /// # Errors
+    /// [`NotSignedIn`].
+    pub(super) async fn sign_in(
+        &self,
+        credential: &UnverifiedCredential<'_>,
+        user_ids: UserIdRules,
+        clock: &ClockGuard,
+    ) -> Result<(UserId, Option<ProviderLogin>), NotSignedIn> {
+        let types: Vec<&str> = self.rules.token_types.iter().map(String::as_str).collect();
+        let claims = self.verified(credential, &types).await?;
+        // The time is read after the keys came: that may have taken seconds.
+        Ok(claims::decide(claims, &self.rules, user_ids, clock.trusted_now()?)?)
+    }
+
+    /// Verifies a logout token.
+    ///
+    /// # Errors
+    /// [`NotSignedIn`].
+    pub(super) async fn sign_out(
+        &self,
+        logout_token: &UnverifiedCredential<'_>,
+        clock: &ClockGuard,
+    ) -> Result<ProviderLogout, NotSignedIn> {
+        let claims = self.verified(logout_token, &logout::TOKEN_TYPES).await?;
+        Ok(logout::decide(claims, &self.rules, clock.trusted_now()?)?)
+    }
+
+    /// Claims of a credential whose header the rules allow and whose signature a key of the provider made.
+    ///
+    /// A signature is verified on the thread of the request: it takes less time than handing it to another thread.
+    async fn verified<'c>(
+        &self,
+        credential: &'c UnverifiedCredential<'_>,
+        types: &[&str],
+    ) -> Result<&'c Value, NotSignedIn> {
+        let algorithm = self.check_algorithm(&credential.jws.algorithm)?;
+        check_type(&credential.jws.token_type, types)?;
+        let kid = credential.jws.kid.as_deref();
+        let keys = self.keys.candidates(WantedKey { kid, algorithm }).await?;
+        if keys.is_empty() {
+            let text = format!("its kid is {kid:?}, its alg {}", algorithm.as_str());
+            return Err(RefusedCredential::UnknownKey.because(text).into());
+        }
+        if keys.iter().take(MAX_KEYS).any(|key| signature::is_by(key, algorithm, &credential.jws)) {
+            return Ok(&credential.claims);
+        }
+        Err(RefusedCredential::Signature.into())
+    }
+
+    /// Returns the algorithm that the header names, if the rules allow it. The name is compared exactly (RFC 7515
+    /// §4.1.1).
+    fn check_algorithm(&self, name: &str) -> Result<JwsAlgorithm, Refusal> {
+        let allowed = &self.rules.algorithms;
+        allowed.iter().copied().find(|algorithm| algorithm.as_str() == name).ok_or_else(|| {
+            let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
+            let hint = if name.starts_with("HS") {
+                "; this project still signs with HS256, a secret that everybody who verifies could sign with: let the \
+                 provider sign with an asymmetric key (Supabase: Project Settings, JWT Keys, migrate to signing keys)"
+            } else {
+                ""
+            };
+            RefusedCredential::Algorithm
+                .because(format!("its alg is {name:.40?}, accepted: {}{hint}", names.join(", ")))
+        })
+    }
+}
+
+fn check_type(token_type: &str, types: &[&str]) -> Result<(), Refusal> {
+    if types.contains(&token_type) {
+        return Ok(());
+    }
+    let accepted: Vec<&str> =
+        types.iter().map(|accepted| if accepted.is_empty() { "none" } else { accepted }).collect();
+    let text = format!("its typ is {token_type:.40?}, accepted in token_types: {}", accepted.join(", "));
+    Err(RefusedCredential::TokenType.because(text))
+}
+
+impl From<KeysUnavailable> for NotSignedIn {
+    fn from(unavailable: KeysUnavailable) -> Self {
+        Self::Unavailable { retry_after: unavailable.retry_after }
     }
 }

@@ -1,0 +1,105 @@
+//! `POST /v1/sign-out/backchannel/{app}`: an identity provider tells that its user logged out there.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{FromRequest, Path, Request, State},
+    http::StatusCode,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    AppState, body, caller::Address, openapi_refusals::BodyRefusals, problem::Problem, refused_credentials::Presented,
+};
+use crate::{
+    domain::ids::AppName,
+    identity::{NotSignedIn, RefusedCredential},
+    telemetry::record_app,
+};
+
+/// Body of a back-channel logout (OpenID Connect Back-Channel Logout 1.0 §2.5).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: `LogoutToken` reads the body")]
+pub(super) struct LogoutForm {
+    /// The provider's logout token, a signed JWT.
+    logout_token: String,
+}
+
+/// Logout token of a request, not verified yet.
+pub(super) struct LogoutToken(String);
+
+impl<S: Sync> FromRequest<S> for LogoutToken {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = body::of_type(request, "application/x-www-form-urlencoded").await?;
+        let mut tokens = form_urlencoded::parse(&bytes).filter(|(name, _)| name == "logout_token");
+        match (tokens.next(), tokens.next()) {
+            (Some((_, token)), None) => Ok(Self(token.into_owned())),
+            _ => Err(Problem::client(StatusCode::BAD_REQUEST, "send exactly one `logout_token`")),
+        }
+    }
+}
+
+/// Answer to a back-channel logout.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SignOutAnswer {
+    /// Always `success`.
+    #[schema(value_type = String, example = "success")]
+    status: &'static str,
+}
+
+/// Ends the sessions of the app that the provider's logout covers: those that an exchange began with a credential of the
+/// `sid` that the logout token names or, where it names none, of its `sub`. A logout token that comes again is answered
+/// 200, and ends nothing: the provider may repeat one whose answer was lost.
+#[utoipa::path(
+    post, path = "/v1/sign-out/backchannel/{app}", tag = "sign-out",
+    params(("app" = String, Path, description = "The app, by its name in the configuration")),
+    request_body(content = LogoutForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The sessions are over, or were over before", body = SignOutAnswer),
+        BodyRefusals,
+    ),
+)]
+pub(super) async fn backchannel(
+    State(state): State<Arc<AppState>>,
+    Path(app): Path<String>,
+    Address(address): Address,
+    LogoutToken(token): LogoutToken,
+) -> Result<Json<SignOutAnswer>, Problem> {
+    let app = app.parse::<AppName>().ok().filter(|app| state.sign_ins.is_enabled(app));
+    let Some(app) = app else { return Err(refused(&state, None, RefusedCredential::NotEnabled, address)) };
+    record_app(&app);
+    let logout = match state.sign_ins.sign_out(&app, &token).await {
+        Ok(logout) => logout,
+        Err(NotSignedIn::Refused(refusal)) => return Err(refused(&state, Some(&app), refusal.reason, address)),
+        Err(undecided) => {
+            state.metrics.signed_out(app.as_str(), "unavailable");
+            return Err(undecided.into());
+        }
+    };
+    match state.issuer.sign_out(&app, &logout).await? {
+        Some(ended) => {
+            state.metrics.signed_out(app.as_str(), "accepted");
+            tracing::info!(ended, "an identity provider signed a user out");
+        }
+        None => state.metrics.signed_out(app.as_str(), "repeated"),
+    }
+    Ok(Json(SignOutAnswer { status: "success" }))
+}
+
+/// Records a refused logout token, and makes its problem: the same for every reason, with the status that the
+/// specification asks for (§2.8).
+fn refused(state: &AppState, app: Option<&AppName>, reason: RefusedCredential, address: IpAddr) -> Problem {
+    // The label is empty where no such app is configured: its name is the client's.
+    state.metrics.signed_out(app.map_or("", AppName::as_str), reason.as_str());
+    state.refused_sign_ins.log(app, Presented::LogoutToken, reason, address);
+    match state.limits.load().failure(address) {
+        Ok(()) => {
+            Problem::client(StatusCode::BAD_REQUEST, "the logout token is refused; the service's log has the reason")
+        }
+        Err(too_often) => too_often,
+    }
+}

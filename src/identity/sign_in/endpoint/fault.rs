@@ -1,0 +1,61 @@
+//! Faults of an endpoint that is asked about credentials. None of them is the user's: the answer is 503, and the log
+//! says what to mend.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::super::outbound::OutboundError;
+
+/// Pause after which a fault that goes on is logged again.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// Reason why an endpoint said nothing about a credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in super::super) enum Fault {
+    #[error("all {calls} calls that it gets at a time wait for an answer: it is too slow for the logins of this app")]
+    Busy { calls: usize },
+    #[error(
+        "it refuses this service or its request ({status}): compare client_id, and the client secret or the key, with the provider's console; the client must be confidential and allowed to introspect tokens"
+    )]
+    ClientRefused { status: u16 },
+    #[error("it answers with a redirect ({status}), which is never followed: set the URL that it leads to")]
+    Moved { status: u16 },
+    #[error(
+        "its answer is signed or encrypted (RFC 9701), which is not accepted: let the provider answer this client with application/json"
+    )]
+    SignedAnswer,
+    #[error("its answer is of another kind: {0}; is the URL right?")]
+    Unreadable(String),
+    #[error("no client assertion could be made: {0}")]
+    NoAssertion(String),
+    #[error("{0}")]
+    NoAnswer(#[from] OutboundError),
+}
+
+/// Log of one endpoint's faults: each is logged once, again after a minute, and once more when it is over.
+#[derive(Default)]
+pub(super) struct FaultLog {
+    last: Mutex<Option<(Fault, Duration)>>,
+}
+
+impl FaultLog {
+    /// Logs the fault of a call, if it is new. `since_boot` is the time of the call.
+    pub(super) fn fault(&self, app: &str, endpoint: &str, fault: &Fault, since_boot: Duration) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = last.as_ref().is_some_and(|(known, at)| known == fault && since_boot < *at + REMINDER);
+        if !is_known {
+            *last = Some((fault.clone(), since_boot));
+            tracing::error!(app, endpoint, %fault, "a sign-in could not be verified");
+        }
+    }
+
+    /// Logs that a fault is over.
+    pub(super) fn answered(&self, app: &str, endpoint: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.take().is_some() {
+            tracing::info!(app, endpoint, "sign-ins can be verified again");
+        }
+    }
+}

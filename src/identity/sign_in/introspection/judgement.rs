@@ -1,0 +1,118 @@
+//! Judgement of an introspection endpoint's answer (RFC 7662 §2.2). It is pure: the time is an argument.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::{
+    clock::UnixMillis,
+    domain::sign_in::{IntrospectionRules, ProviderLogin},
+    identity::sign_in::{
+        Refusal, RefusedCredential, claim_rules,
+        endpoint::{self, Fault},
+        outbound::{JsonAnswer, OutboundError},
+    },
+};
+
+/// Reads an answer of the endpoint.
+///
+/// # Errors
+/// [`Fault`] where it is none about the credential.
+pub(super) fn read(answer: Result<JsonAnswer, OutboundError>) -> Result<Value, Fault> {
+    let answer = answer.map_err(|error| match error {
+        OutboundError::Status(status) => refused(status),
+        OutboundError::ContentType(media_type) if media_type.ends_with("+jwt") => Fault::SignedAnswer,
+        error => Fault::NoAnswer(error),
+    })?;
+    let answer = endpoint::object(&answer)?;
+    match answer.get("active") {
+        Some(Value::Bool(_)) => Ok(answer),
+        _ => Err(Fault::Unreadable("it has no boolean member active, so it is no introspection".to_owned())),
+    }
+}
+
+/// Statuses other than 200 are about this service, never about the credential (RFC 7662 §2.3, RFC 6749 §5.2).
+fn refused(status: StatusCode) -> Fault {
+    match status.as_u16() {
+        status @ (400 | 401 | 403) => Fault::ClientRefused { status },
+        status @ 300..=399 => Fault::Moved { status },
+        _ => Fault::NoAnswer(OutboundError::Status(status)),
+    }
+}
+
+/// Judges an answer by the rules, the user id aside.
+///
+/// # Errors
+/// [`Refusal`].
+pub(super) fn check(answer: &Value, rules: &IntrospectionRules, now: UnixMillis) -> Result<(), Refusal> {
+    if answer.get("active") != Some(&Value::Bool(true)) {
+        return Err(RefusedCredential::Inactive.into());
+    }
+    check_times(answer, rules, now)?;
+    if let Some(issuer) = &rules.issuer
+        && answer.get("iss").and_then(Value::as_str) != Some(issuer)
+    {
+        let iss = claim_rules::quoted(answer.get("iss"));
+        return Err(RefusedCredential::UnknownIssuer.because(format!("its iss is {iss}, required: {issuer}")));
+    }
+    if let Some(audience) = &rules.audience {
+        claim_rules::check_audience(answer, audience)?;
+    }
+    check_is_a_users(answer)?;
+    claim_rules::check_claims(answer, &rules.required_claims, &rules.refused_claims)
+}
+
+/// Refuses a client's own token, as of the client credentials grant: its `sub` is the `client_id` (RFC 9068 §2.2).
+fn check_is_a_users(answer: &Value) -> Result<(), Refusal> {
+    match (answer.get("sub"), answer.get("client_id")) {
+        (Some(sub), Some(client)) if sub == client => {
+            Err(RefusedCredential::UserId.because("its sub is its client_id: it is a client's token, and no user's"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_times(answer: &Value, rules: &IntrospectionRules, now: UnixMillis) -> Result<(), Refusal> {
+    if time(answer, "exp")?.is_some_and(|exp| now >= exp.plus(rules.leeway)) {
+        return Err(RefusedCredential::Expired.into());
+    }
+    for name in ["nbf", "iat"] {
+        if time(answer, name)?.is_some_and(|from| now.plus(rules.leeway) < from) {
+            return Err(RefusedCredential::NotYetValid.because(format!("its {name} lies ahead")));
+        }
+    }
+    match (rules.max_age, time(answer, "iat")?) {
+        (Some(max_age), Some(iat)) if now >= iat.plus(max_age).plus(rules.leeway) => {
+            Err(RefusedCredential::TooOld.into())
+        }
+        (Some(_), None) => Err(RefusedCredential::TooOld.because("it has no iat, and max_age is set")),
+        _ => Ok(()),
+    }
+}
+
+/// Time of a member in seconds since the epoch, where it is there.
+///
+/// # Errors
+/// [`RefusedCredential::Expired`] where it is no time: such a credential has no end that could be judged.
+pub(super) fn time(answer: &Value, name: &str) -> Result<Option<UnixMillis>, Refusal> {
+    let Some(value) = answer.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
+    let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0);
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    match time {
+        Some(time) => Ok(Some(UnixMillis(0).plus(time))),
+        None => {
+            let text = format!("its {name} is {}, not a number of seconds", claim_rules::quoted(Some(value)));
+            Err(RefusedCredential::Expired.because(text))
+        }
+    }
+}
+
+/// Login at the provider, where the answer names it. Without `iat` it counts as begun when the provider was asked: the
+/// provider has just said that it goes on.
+pub(super) fn login(answer: &Value, asked: UnixMillis) -> Result<Option<ProviderLogin>, Refusal> {
+    let text = |name| claim_rules::text(answer.get(name));
+    let (Some(issuer), Some(subject)) = (text("iss"), text("sub")) else { return Ok(None) };
+    let issued = time(answer, "iat")?.unwrap_or(asked);
+    Ok(Some(ProviderLogin { issuer, subject, sid: text("sid"), issued }))
+}

@@ -1,0 +1,137 @@
+//! Key set of one provider, in memory: one fetch at a time, and the requests that wait for it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jsonwebtoken::jwk::Jwk;
+use tokio::sync::watch;
+
+use super::{
+    super::outbound::Outbound,
+    KeysUnavailable, WantedKey,
+    decision::{Decision, FetchNumber, KeySet, KeySetState},
+    fetch::{FetchFault, Fetched, Provider},
+    keys::{MAX_KID, UnusableKey},
+};
+use crate::clock::ClockGuard;
+
+/// Decisions about one credential: it waits for a fetch that began before it came, and for one of its own.
+const MAX_DECISIONS: usize = 4;
+
+/// Key sets of one issuer.
+pub(in super::super) struct ProviderKeys {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    provider: Provider,
+    outbound: Arc<Outbound>,
+    /// Gives the boot time, which a stopped clock has, too.
+    clock: Arc<ClockGuard>,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    state: KeySetState,
+    /// Changes when the fetch in flight ends.
+    flight: watch::Receiver<()>,
+    /// Keys that could not be used, as they were last reported.
+    reported: Vec<UnusableKey>,
+}
+
+/// A fetch. It ends when this is dropped, so that no fetch stays in flight for ever.
+struct Flight {
+    shared: Arc<Shared>,
+    number: FetchNumber,
+    set: Option<KeySet>,
+    /// Wakes those who wait, by being dropped after the end is recorded.
+    _ended: watch::Sender<()>,
+}
+
+impl ProviderKeys {
+    /// Makes an empty cache; the first credential fills it.
+    pub(in super::super) fn new(provider: Provider, outbound: Arc<Outbound>, clock: Arc<ClockGuard>) -> Self {
+        let state = KeySetState::new(provider.max_stale);
+        let held = Mutex::new(Held { state, flight: watch::channel(()).1, reported: Vec::new() });
+        Self { shared: Arc::new(Shared { provider, outbound, clock, held }) }
+    }
+
+    /// Returns the keys that may have signed a credential, at most 4: those whose `kid`, `kty`, `use`, `key_ops`, `alg`
+    /// and `crv` agree with the header. It is empty where a set fetched after the `kid` was first seen lacks it, where
+    /// the key of this `kid` is for other algorithms, and for a `kid` of more than 128 bytes, which no key has.
+    ///
+    /// # Errors
+    /// [`KeysUnavailable`].
+    pub(in super::super) async fn candidates(&self, wanted: WantedKey<'_>) -> Result<Vec<Jwk>, KeysUnavailable> {
+        if wanted.kid.is_some_and(|kid| kid.len() > MAX_KID) {
+            return Ok(Vec::new());
+        }
+        let seen = self.shared.held().state.seen(wanted);
+        for _ in 0..MAX_DECISIONS {
+            let mut flight = {
+                let mut held = self.shared.held();
+                let now = self.shared.clock.read().boot;
+                match held.state.decide(wanted, seen, now) {
+                    Decision::Try { keys, refresh } => {
+                        if refresh {
+                            self.shared.begin(&mut held);
+                        }
+                        return Ok(keys);
+                    }
+                    Decision::Fetch => self.shared.begin(&mut held),
+                    Decision::Wait => held.flight.clone(),
+                    Decision::Unavailable(unavailable) => return Err(unavailable),
+                }
+            };
+            // The sender never sends: it is dropped when the fetch has ended.
+            let _ = flight.changed().await;
+        }
+        let now = self.shared.clock.read().boot;
+        Err(self.shared.held().state.unavailable(now))
+    }
+}
+
+impl Shared {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a fetch in a task of its own: a request that is given up must not end it.
+    fn begin(self: &Arc<Self>, held: &mut Held) -> watch::Receiver<()> {
+        let (_ended, flight) = watch::channel(());
+        let number = held.state.begin(self.clock.read().boot);
+        held.flight = flight.clone();
+        let mut begun = Flight { shared: self.clone(), number, set: None, _ended };
+        tokio::spawn(async move {
+            let fetched = begun.shared.provider.fetch(&begun.shared.outbound).await;
+            begun.set = begun.shared.report(fetched);
+        });
+        flight
+    }
+
+    /// Logs faults: of a fetch each time (it is limited by the interval of fetches), of keys when they change.
+    fn report(&self, fetched: Result<Fetched, FetchFault>) -> Option<KeySet> {
+        let issuer = &self.provider.issuer;
+        let Fetched { set, unusable, .. } = match fetched {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                tracing::warn!(%issuer, %error, "the provider's key set could not be fetched");
+                return None;
+            }
+        };
+        let mut held = self.held();
+        if held.reported != unusable {
+            for key in &unusable {
+                tracing::warn!(%issuer, %key, "a key of the provider cannot be used");
+            }
+            held.reported = unusable;
+        }
+        Some(set)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let now = self.shared.clock.read().boot;
+        self.shared.held().state.end(self.number, self.set.take(), now);
+    }
+}

@@ -1,0 +1,113 @@
+//! Decision on the claims of a JWT whose signature was verified: pure, with `now`.
+
+use serde_json::Value;
+
+use super::super::{
+    claim_rules::{check_audience, check_claims, is_accepted, parties, quoted, text, user_id},
+    refused::{Refusal, RefusedCredential},
+};
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        ids::{UserId, UserIdRules},
+        sign_in::{OidcRules, ProviderLogin},
+    },
+};
+
+/// Last second of the year 9999: a later time is a mistake, such as milliseconds.
+const MAX_NUMERIC_DATE: i64 = 253_402_300_799;
+
+/// Times of a JWT, within their limits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) issued: UnixMillis,
+    pub(super) expires: UnixMillis,
+}
+
+/// Login that the claims prove: the user of the app, and the login at the provider where `sub` names one.
+///
+/// # Errors
+/// [`Refusal`] by the first rule that the claims break.
+pub(super) fn decide(
+    claims: &Value,
+    rules: &OidcRules,
+    user_ids: UserIdRules,
+    now: UnixMillis,
+) -> Result<(UserId, Option<ProviderLogin>), Refusal> {
+    let times = check_times(claims, rules, now)?;
+    check_age(times, rules, now)?;
+    check_audience(claims, &rules.audience)?;
+    check_authorized_party(claims, rules)?;
+    check_claims(claims, &rules.required_claims, &rules.refused_claims)?;
+    let user = user_id(claims, &rules.user_id, user_ids)?;
+    let login = text(claims.get("sub")).map(|subject| ProviderLogin {
+        issuer: rules.issuer.clone(),
+        subject,
+        sid: text(claims.get("sid")),
+        issued: times.issued,
+    });
+    Ok((user, login))
+}
+
+/// Checks `exp`, `nbf` and `iat` (RFC 7519 §4.1.4–4.1.6). `exp` and `iat` must be there.
+///
+/// # Errors
+/// [`Refusal`].
+pub(super) fn check_times(claims: &Value, rules: &OidcRules, now: UnixMillis) -> Result<Times, Refusal> {
+    let required = |name: &str| {
+        numeric_date(claims, name)?.ok_or_else(|| RefusedCredential::RequiredClaim.because(format!("it has no {name}")))
+    };
+    let expires = required("exp")?;
+    let issued = required("iat")?;
+    if expires.plus(rules.leeway) <= now {
+        return Err(RefusedCredential::Expired.because(format!("its exp is {expires}, it is {now}")));
+    }
+    for (name, time) in [("nbf", numeric_date(claims, "nbf")?), ("iat", Some(issued))] {
+        if let Some(time) = time.filter(|time| *time > now.plus(rules.leeway)) {
+            return Err(RefusedCredential::NotYetValid.because(format!("its {name} is {time}, it is {now}")));
+        }
+    }
+    Ok(Times { issued, expires })
+}
+
+/// Whole seconds since 1970 (RFC 7519 §2, NumericDate): an integer, not negative.
+fn numeric_date(claims: &Value, name: &str) -> Result<Option<UnixMillis>, Refusal> {
+    let Some(claim) = claims.get(name) else { return Ok(None) };
+    match claim.as_i64() {
+        Some(seconds @ 0..=MAX_NUMERIC_DATE) => Ok(Some(UnixMillis(seconds * 1000))),
+        _ => {
+            let text = format!("its {name} is {}, no whole number of seconds since 1970", quoted(Some(claim)));
+            Err(RefusedCredential::RequiredClaim.because(text))
+        }
+    }
+}
+
+fn check_age(times: Times, rules: &OidcRules, now: UnixMillis) -> Result<(), Refusal> {
+    let longest = rules.longest_age();
+    if times.issued.plus(longest).plus(rules.leeway) <= now {
+        let days = longest.as_secs();
+        return Err(RefusedCredential::TooOld.because(format!("its iat is {}, accepted are {days} s", times.issued)));
+    }
+    Ok(())
+}
+
+/// Checks `azp` of a credential for several parties (OpenID Connect Core 1.0 §3.1.3.7): it was given to one of the
+/// accepted ones, by the audience or by a required claim.
+fn check_authorized_party(claims: &Value, rules: &OidcRules) -> Result<(), Refusal> {
+    let several = parties(claims.get("aud")).is_some_and(|parties| parties.len() > 1);
+    let by_rule = rules.audience.claim == "azp"
+        || rules.required_claims.iter().any(|rule| matches!(rule.claim.0.as_str(), "azp" | "/azp"));
+    if rules.audience.claim != "aud" || !several || by_rule {
+        return Ok(());
+    }
+    let azp = claims.get("azp");
+    if azp.and_then(Value::as_str).is_some_and(|azp| is_accepted(&rules.audience, azp)) {
+        return Ok(());
+    }
+    let text = format!(
+        "its aud has several values, and its azp is {}, accepted: {}; name it in audience or in required_claims",
+        quoted(azp),
+        rules.audience.accepted.join(", ")
+    );
+    Err(RefusedCredential::Audience.because(text))
+}

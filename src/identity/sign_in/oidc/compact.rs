@@ -1,0 +1,168 @@
+//! JWT in compact form (RFC 7515 §7.1, RFC 7519 §3), decoded and not verified: all checks that need no rules, before any
+//! cryptography and before anything is fetched.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use super::super::{
+    claim_rules::quoted,
+    refused::{Refusal, RefusedCredential},
+    strict_json,
+};
+
+/// Longest credential that is read.
+pub(super) const MAX_BYTES: usize = 8192;
+
+/// Longest `kid`.
+const MAX_KID_BYTES: usize = 128;
+
+/// Header parameters that no credential may have: they name a key (RFC 7515 §4.1.2–4.1.6), change what is signed (RFC
+/// 7797), must be understood (RFC 7515 §4.1.11), or belong to encryption (RFC 7516 §4.1).
+const REFUSED_PARAMETERS: [&str; 8] = ["crit", "b64", "jku", "jwk", "x5u", "x5c", "zip", "enc"];
+
+/// JWS in compact form, decoded. `Debug` is not derived: it is a secret.
+pub(super) struct CompactJws<'a> {
+    /// The header `alg`, exactly.
+    pub(super) algorithm: String,
+    pub(super) kid: Option<String>,
+    /// The header `typ` in lower case and without `application/` (RFC 7515 §4.1.9); empty where there is none.
+    pub(super) token_type: String,
+    /// Names of all header parameters.
+    pub(super) parameters: Vec<String>,
+    payload: Vec<u8>,
+    /// The text that is signed: header and payload as they were sent.
+    pub(super) signing_input: &'a str,
+    /// The signature in base64url.
+    pub(super) signature: &'a str,
+}
+
+/// Credential whose signature was not verified.
+pub(in crate::identity::sign_in) struct UnverifiedCredential<'a> {
+    pub(super) jws: CompactJws<'a>,
+    /// Claims, a JSON object.
+    pub(super) claims: Value,
+}
+
+/// Text that is no JWT which could be verified.
+pub(in crate::identity::sign_in) enum Unreadable {
+    /// No JWT at all: an endpoint may know it.
+    Opaque(Refusal),
+    /// A JWT that nobody should accept.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Unreadable {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl<'a> CompactJws<'a> {
+    /// Decodes the compact serialisation.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub(super) fn read(credential: &'a str) -> Result<Self, Unreadable> {
+        if credential.len() > MAX_BYTES {
+            return Err(malformed(format!("it has {} bytes, at most {MAX_BYTES} are read", credential.len())).into());
+        }
+        let parts: Vec<&str> = credential.split('.').collect();
+        let [header, payload, signature] = parts[..] else { return Err(not_three(&parts)) };
+        let header = header_object(header)?;
+        if let Some(name) = REFUSED_PARAMETERS.into_iter().find(|name| header.get(name).is_some()) {
+            return Err(RefusedCredential::Header.because(format!("the parameter is {name}")).into());
+        }
+        let payload = decoded(payload, "payload")?;
+        if decoded(signature, "signature")?.is_empty() {
+            return Err(malformed("it has no signature").into());
+        }
+        Ok(Self {
+            algorithm: algorithm(&header)?,
+            kid: kid(&header)?,
+            token_type: token_type(&header)?,
+            parameters: header.as_object().map(|header| header.keys().cloned().collect()).unwrap_or_default(),
+            payload,
+            signing_input: &credential[..credential.len() - signature.len() - 1],
+            signature,
+        })
+    }
+}
+
+impl<'a> UnverifiedCredential<'a> {
+    /// Decodes a credential.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub(in crate::identity::sign_in) fn read(credential: &'a str) -> Result<Self, Unreadable> {
+        let jws = CompactJws::read(credential)?;
+        let claims = strict_json::object(&jws.payload).map_err(|fault| malformed(format!("payload: {fault}")))?;
+        Ok(Self { jws, claims })
+    }
+
+    /// The claim `iss`, unverified: it chooses the verifier, and nothing else.
+    pub(in crate::identity::sign_in) fn issuer(&self) -> Option<&str> {
+        self.claims.get("iss").and_then(Value::as_str)
+    }
+}
+
+fn not_three(parts: &[&str]) -> Unreadable {
+    let hint = match parts.len() {
+        5 => "which is an encrypted token (JWE); Auth0 gives such a one where the app asks for no audience",
+        _ => "so it is an opaque one, or not whole; Auth0 gives an opaque one where the app asks for no audience",
+    };
+    Unreadable::Opaque(malformed(format!(
+        "a JWT has three parts with dots between them, this has {}, {hint}",
+        parts.len()
+    )))
+}
+
+/// Reads the header. A first part that is no header at all belongs to another kind of credential: some session cookies
+/// have three parts too.
+fn header_object(part: &str) -> Result<Value, Unreadable> {
+    let opaque = |fault: &str| Unreadable::Opaque(malformed(format!("header: {fault}")));
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| opaque("it is not base64url without padding"))?;
+    match strict_json::object(&bytes) {
+        Ok(header) if header.get("alg").is_some() => Ok(header),
+        Ok(_) => Err(opaque("it has no alg")),
+        Err(fault) if bytes.windows(5).any(|window| window == br#""alg""#) => {
+            Err(malformed(format!("header: {fault}")).into())
+        }
+        Err(fault) => Err(opaque(&fault)),
+    }
+}
+
+/// Decodes base64url without padding. Bits that are left over must be zero, so that one credential has one text.
+fn decoded(part: &str, name: &str) -> Result<Vec<u8>, Refusal> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| malformed(format!("the {name} is not canonical base64url without padding (RFC 7515 §2)")))
+}
+
+fn algorithm(header: &Value) -> Result<String, Refusal> {
+    let alg = header.get("alg");
+    let text = alg.and_then(Value::as_str).map(str::to_owned);
+    text.ok_or_else(|| RefusedCredential::Algorithm.because(format!("its alg is {}, no string", quoted(alg))))
+}
+
+fn kid(header: &Value) -> Result<Option<String>, Refusal> {
+    match header.get("kid") {
+        None => Ok(None),
+        Some(Value::String(kid)) if kid.len() <= MAX_KID_BYTES => Ok(Some(kid.clone())),
+        Some(_) => {
+            Err(RefusedCredential::Header.because(format!("its kid is no string of at most {MAX_KID_BYTES} bytes")))
+        }
+    }
+}
+
+fn token_type(header: &Value) -> Result<String, Refusal> {
+    let lower = match header.get("typ") {
+        None => return Ok(String::new()),
+        Some(Value::String(typ)) if !typ.is_empty() => typ.to_ascii_lowercase(),
+        other => return Err(RefusedCredential::TokenType.because(format!("its typ is {}", quoted(other)))),
+    };
+    Ok(lower.strip_prefix("application/").map(str::to_owned).unwrap_or(lower))
+}
+
+fn malformed(text: impl Into<String>) -> Refusal {
+    RefusedCredential::Malformed.because(text)
+}

@@ -1,0 +1,73 @@
+//! Name resolution of outbound requests: the addresses that are checked are the ones that are dialled.
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
+
+use super::address::Reach;
+
+/// Lookups that may run at once: a lookup holds a thread until the system's resolver gives up, longer than any request.
+const LOOKUPS: usize = 16;
+
+/// Source of the addresses of a name.
+#[async_trait]
+pub(super) trait Lookup: Send + Sync {
+    /// Returns the addresses of a host; their port has no meaning.
+    async fn lookup(&self, host: &str) -> io::Result<Vec<SocketAddr>>;
+}
+
+/// Resolver of the operating system.
+pub(super) struct SystemLookup {
+    permits: Arc<Semaphore>,
+}
+
+impl SystemLookup {
+    pub(super) fn new() -> Self {
+        Self { permits: Arc::new(Semaphore::new(LOOKUPS)) }
+    }
+}
+
+#[async_trait]
+impl Lookup for SystemLookup {
+    async fn lookup(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
+        let host = host.to_owned();
+        let permit = self.permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let lookup = tokio::task::spawn_blocking(move || {
+            let found = (host.as_str(), 0).to_socket_addrs().map(Iterator::collect);
+            drop(permit);
+            found
+        });
+        lookup.await.map_err(io::Error::other)?
+    }
+}
+
+/// All addresses of a name are such that they must not be dialled.
+#[derive(Debug, thiserror::Error)]
+#[error("the host has no address that may be dialled")]
+pub(super) struct ForbiddenAddress;
+
+/// Resolver that leaves out addresses that must not be dialled.
+pub(super) struct CheckedResolver {
+    pub(super) lookup: Arc<dyn Lookup>,
+    pub(super) reach: Reach,
+}
+
+impl Resolve for CheckedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (lookup, reach) = (self.lookup.clone(), self.reach);
+        Box::pin(async move {
+            let found = lookup.lookup(name.as_str()).await?;
+            let allowed: Vec<_> = found.into_iter().filter(|address| reach.allows(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(ForbiddenAddress.into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}

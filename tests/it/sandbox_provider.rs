@@ -1,0 +1,89 @@
+//! The sandbox's local OpenID provider.
+
+use std::time::Duration;
+
+use http::Request;
+use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, domain::NOW, sandbox::TestBraze};
+
+const ISSUER: &str = "http://127.0.0.1:8088/oidc";
+
+/// Verifies a token with the provider's key set, by an independent judge, and returns its claims.
+fn verified(token: &str, keys: &Value) -> Value {
+    let keys: JwkSet = serde_json::from_value(keys.clone()).unwrap();
+    let header = decode_header(token).unwrap();
+    let key = keys.find(&header.kid.unwrap()).expect("the key is in the set");
+    let mut validation = Validation::new(header.alg);
+    (validation.validate_exp, validation.validate_aud) = (false, false);
+    decode::<Value>(token, &DecodingKey::from_jwk(key).unwrap(), &validation).unwrap().claims
+}
+
+async fn call(braze: &TestBraze, method: &str, path: &str, body: Value) -> Answer {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let request = Request::builder().method(method).uri(format!("/oidc{path}")).header("Host", "127.0.0.1:8088");
+    braze.send(request.body(body).unwrap()).await
+}
+
+async fn get(braze: &TestBraze, path: &str) -> Value {
+    call(braze, "GET", path, Value::Null).await.ok().json()
+}
+
+async fn post(braze: &TestBraze, path: &str, body: Value) -> Value {
+    call(braze, "POST", path, body).await.ok().json()
+}
+
+#[tokio::test]
+async fn discovery_leads_to_the_keys_that_sign() {
+    let braze = TestBraze::new();
+    let discovery = get(&braze, "/.well-known/openid-configuration").await;
+    assert_eq!(discovery["issuer"], ISSUER);
+    assert_eq!(discovery["jwks_uri"], format!("{ISSUER}/jwks"));
+    let keys = get(&braze, "/jwks").await;
+    assert!(keys["keys"][0].get("d").is_none(), "only the public half: {keys}");
+    let login = json!({ "sub": "u-1", "sid": "s-1", "claims": { "nonce": "n" }, "lifetime_s": 60 });
+    let token = post(&braze, "/id-token", login).await["id_token"].as_str().unwrap().to_owned();
+    let now = NOW.seconds();
+    let expected = json!({
+        "iss": ISSUER, "sub": "u-1", "aud": "web", "sid": "s-1", "nonce": "n",
+        "iat": now, "auth_time": now, "exp": now + 60,
+    });
+    assert_eq!(verified(&token, &keys), expected);
+}
+
+#[tokio::test]
+async fn a_query_is_answered_with_the_bare_token() {
+    let braze = TestBraze::new();
+    let answer = call(&braze, "GET", "/id-token?sub=u-1&aud=app", Value::Null).await.ok();
+    let claims = verified(std::str::from_utf8(&answer.body).unwrap(), &get(&braze, "/jwks").await);
+    assert_eq!((&claims["sub"], &claims["aud"]), (&json!("u-1"), &json!("app")));
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
+    assert_eq!(call(&braze, "GET", "/id-token", Value::Null).await.status, 400);
+    assert_eq!(call(&braze, "POST", "/id-token", json!({ "sub": "u", "exp": 1 })).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_logout_token_has_the_claims_of_its_specification() {
+    let braze = TestBraze::new();
+    let token =
+        post(&braze, "/logout", json!({ "sub": "u-1", "sid": "s" })).await["logout_token"].as_str().unwrap().to_owned();
+    assert_eq!(decode_header(&token).unwrap().typ.as_deref(), Some("logout+jwt"));
+    let claims = verified(&token, &get(&braze, "/jwks").await);
+    assert_eq!((&claims["sub"], &claims["sid"], &claims["iss"]), (&json!("u-1"), &json!("s"), &json!(ISSUER)));
+    assert_eq!(claims["events"], json!({ "http://schemas.openid.net/event/backchannel-logout": {} }));
+    assert!(claims["jti"].is_string() && claims.get("nonce").is_none());
+}
+
+#[tokio::test]
+async fn a_new_key_signs_and_the_old_one_goes_or_stays() {
+    let braze = TestBraze::new();
+    let old = get(&braze, "/jwks").await["keys"][0].clone();
+    let both = post(&braze, "/rotate", json!({ "keep": true })).await;
+    assert_eq!((both["keys"].as_array().unwrap().len(), &both["keys"][0]), (2, &old));
+    braze.clock.forward(Duration::from_secs(1));
+    let one = post(&braze, "/rotate", Value::Null).await;
+    assert_eq!(one["keys"].as_array().unwrap().len(), 1);
+    let token = post(&braze, "/id-token", json!({ "sub": "u" })).await;
+    verified(token["id_token"].as_str().unwrap(), &one);
+}
