@@ -4,7 +4,7 @@ import { execFile, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,11 +32,13 @@ async function stop(child, signal = 'SIGTERM') {
 
 /** Process of the service. It can be stopped and started again on the same port, with the same folder. */
 export class Service {
-  static async create(origin, settings) {
+  /** `configuration` is added to the file that `init` makes. */
+  static async create(origin, settings, configuration = '') {
     const service = new Service();
     service.folder = await mkdtemp(join(tmpdir(), 'countersign-browser-'));
     service.env = { ...process.env, COUNTERSIGN_APPS__WEB__ALLOWED_ORIGINS: JSON.stringify([origin]), ...settings };
     const made = await service.run('init');
+    await appendFile(join(service.folder, 'countersign.toml'), configuration);
     service.publicKey = made.public_key;
     service.apiKey = (await service.run('clients', 'create', 'backend', '--app', 'web')).api_key;
     service.address = '127.0.0.1:0';
@@ -107,6 +109,23 @@ export class Sandbox {
     const result = await answer.json();
     if (!answer.ok) throw new Error(`${method} ${path}: ${result.error}`);
     return result;
+  }
+
+  /** Calls the local OpenID provider: `id-token`, `logout`, `rotate`. */
+  async provider(path, body = {}) {
+    const answer = await fetch(`${this.url}/oidc/${path}`, { method: 'POST', body: JSON.stringify(body) });
+    const result = await answer.json();
+    if (!answer.ok) throw new Error(`${path}: ${result.error}`);
+    return result;
+  }
+
+  /** Returns the configuration with which a service takes the provider's ID tokens, and the site's cookie, for logins. */
+  signIn(site) {
+    const tables = [
+      `kind = "oidc"\nissuer = "${this.url}/oidc"\naudience = ["web"]`,
+      `kind = "session_endpoint"\nurl = "${site}/backend/me"\ncookies = ["app_session"]\nuser_id = "/user/id"`,
+    ];
+    return tables.map((table) => `\n[[apps.web.sign_in]]\n${table}\nshared_user_ids = true\n`).join('');
   }
 
   /** Returns a user's accepted custom events, each with its name and number of deliveries. */

@@ -14,11 +14,15 @@ const FLAGS = [
 ];
 const FAILURES = process.env.TEST_FAILURES ?? fileURLToPath(new URL('failures/', import.meta.url));
 
-/** Starts everything for the tests of one file. With `rotating` the service manages Braze's keys itself, with a stand-by key. */
-export async function open({ rotating = false } = {}) {
+/**
+ * Starts everything for the tests of one file. With `rotating` the service manages Braze's keys itself, with a stand-by key;
+ * with `signIn` it takes credentials of the local OpenID provider, and the site's cookie.
+ */
+export async function open({ rotating = false, signIn = false } = {}) {
   const site = await PageServer.create();
   const sandbox = await Sandbox.create();
-  const service = await Service.create(site.url, rotating ? sandbox.keyManagement() : {});
+  const settings = rotating ? sandbox.keyManagement() : {};
+  const service = await Service.create(site.url, settings, signIn ? sandbox.signIn(site.url) : '');
   site.connect(service, sandbox);
   const keys = rotating ? [] : [service.publicKey, ownPublicKey];
   for (const key of keys) await sandbox.call('POST', 'apps/web/keys', { public_key: key });
@@ -88,9 +92,9 @@ export class Visit {
   }
 
   /** Opens another page of the app in the same browser. */
-  async page(sdk = '6') {
+  async page(sdk = '6', mode = 'login') {
     const page = await this.context.newPage();
-    await page.goto(`${this.site.url}/?sdk=${sdk}`);
+    await page.goto(`${this.site.url}/?sdk=${sdk}&mode=${mode}`);
     await started(page);
     return page;
   }
@@ -127,6 +131,10 @@ export class Visit {
 
   refreshes() {
     return this.requested.filter((path) => path === '/v1/token/refresh').length;
+  }
+
+  exchanges() {
+    return this.requested.filter((path) => path === '/v1/token/exchange').length;
   }
 
   /** Waits until Braze has accepted exactly these events, each once. */

@@ -42,6 +42,8 @@ export class PageServer {
   static async create() {
     const site = new PageServer();
     site.logins = [];
+    site.sessions = new Map();
+    site.credentials = [];
     site.server = createServer((request, response) => site.answer(request, response).catch((error) => {
       response.writeHead(500).end(String(error));
     }));
@@ -57,6 +59,8 @@ export class PageServer {
   async answer(request, response) {
     const { pathname } = new URL(request.url, this.url);
     if (request.method === 'POST' && pathname === '/backend/session') return this.session(request, response);
+    if (request.method === 'POST' && pathname === '/backend/id-token') return this.idToken(request, response);
+    if (pathname === '/backend/me') return this.me(request, response);
     if (pathname === '/config') return json(response, 200, { service: this.service.url, sandbox: this.sandbox.url, sdkApiKey: this.sandbox.sdkApiKey });
     if (pathname === '/') return file(response, here('page.html'));
     const [prefix, folder] = Object.entries(FOLDERS).find(([prefix]) => pathname.startsWith(prefix)) ?? [];
@@ -76,6 +80,26 @@ export class PageServer {
     const answer = await minted.json();
     if (minted.ok && instead) answer.token = INSTEAD[instead](user);
     json(response, minted.status, answer);
+  }
+
+  /** Logs a user in at the provider, in a new session of that. */
+  logIn(user) {
+    this.sessions.set(user, crypto.randomUUID());
+  }
+
+  /** Gives an ID token of the user's session at the provider; null without one. */
+  async idToken(request, response) {
+    const { user } = JSON.parse(await text(request));
+    this.credentials.push(user);
+    const sid = this.sessions.get(user);
+    json(response, 200, sid ? await this.sandbox.provider('id-token', { sub: user, sid }) : { id_token: null });
+  }
+
+  /** Tells whose session a cookie is. */
+  me(request, response) {
+    const sid = /app_session=([^;]+)/.exec(request.headers.cookie ?? '')?.[1];
+    const [user] = [...this.sessions].find(([, session]) => session === sid) ?? [];
+    json(response, user ? 200 : 401, user ? { user: { id: user } } : {});
   }
 
   async remove() {

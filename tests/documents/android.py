@@ -1,9 +1,11 @@
 """Compiles the Android guide's Kotlin against stand-ins for Android and Braze's SDK (android/), and runs it against the
-service up, down, and answering each problem; the app's backend is the Node route of docs/backend.md.
+service up, down, and answering each problem; the app's backend is the Node route of docs/backend.md. Then with credentials
+in place of a backend.
 
 Usage: android.py BINARY KOTLIN_JARS JSON_JAR FOLDER
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -20,7 +22,7 @@ GOOD = 200, "application/json", b'{"token": "t2", "refresh_token": "r2", "refres
 APPLICATION = """
 import com.braze.Braze
 import com.braze.configuration.BrazeConfig
-object backend { suspend fun brazeSession(): org.json.JSONObject = backendSession("") }
+object session { suspend fun idToken(): String? = null }
 class App(folder: java.io.File) : android.content.Context(folder) {
     fun onCreate() {
 %s    }
@@ -97,6 +99,33 @@ def with_an_answer(app, login, answer, status, retry):
     assert len(scripted.times) == (1 if ends else 2), (answer, scripted.times)
 
 
+def with_credentials(app):
+    """The app's own session is exchanged at login, and when the refresh token's session is over."""
+    over, refused = problem("invalid_token", 401, "after_login"), problem("unauthorized", 401, "never")
+    second = 200, "application/json", b'{"token": "t3", "refresh_token": "r3", "refresh_in": 1800}'
+
+    def run(credentials, events, *answers):
+        scripted = Scripted()
+        scripted.answer_with(*answers)
+        lines = [line for line in app.run(scripted.url, credentials, *events) if line != "saved: true"]
+        exchanges = [request for request in scripted.requests if request[0] == "/v1/token/exchange"]
+        assert all(json.loads(body) == {"app": "web"} for _, _, body in exchanges), exchanges
+        assert all(bearer is None for path, bearer, _ in scripted.requests if path != "/v1/token/exchange"), scripted.requests
+        return verbs(lines), [(path.split("/")[-1], bearer) for path, bearer, _ in scripted.requests]
+
+    login, again = ("exchange", "Bearer c1"), ("exchange", "Bearer c2")
+    refresh = "refresh", None
+    assert run("c1,c2", ["login", "failure"], GOOD, over, second) == (["changeUser", "setSignature", "flush"], [login, refresh, again])
+    assert run("c1,c2", ["login", "failure"], GOOD, over, refused) == (["changeUser", "relogin", "saved: false"], [login, refresh, again])
+    assert run("c1,", ["login", "failure"], GOOD, over) == (["changeUser", "relogin", "saved: false"], [login, refresh])
+    waited = ["changeUser", "setSignature", "flush"]
+    # The provider is out of reach at the first attempt.
+    assert run("c1,!,c2", ["login", "failure", "wait"], GOOD, over, over, second) == (waited, [login, refresh, refresh, again])
+    failed = ["login failed: no token: unauthorized", "saved: false"]
+    assert run("c1", ["login"], refused) == (failed, [login])
+    assert run("", ["login"], GOOD) == (["login failed: no token: ", "saved: false"], [])
+
+
 def main(binary, kotlin, json_jar, folder):
     app = App(compiled(kotlin, json_jar, folder), folder)
     Path(folder, "route.js").write_text(block("docs/backend.md", "js"))
@@ -105,6 +134,7 @@ def main(binary, kotlin, json_jar, folder):
         with Route(["node", "route.mjs", "express5", f"{folder}/route.js"], HERE / "express", address, api_key) as route:
             login = f"http://127.0.0.1:{route.port}/session/braze"
             with_the_service(app, address, login, run)
+            with_credentials(app)
             cases = [(problem(code, status, 300 if retry == "milliseconds" else retry), status, retry) for code, status, retry in problems()]
             cases += [(page(status), None, None) for status in (200, 404, 500, 502)]
             with ThreadPoolExecutor(4) as pool:

@@ -33,7 +33,8 @@ def countersign(binary, folder):
 
 
 class Scripted(ThreadingHTTPServer):
-    """Answers POSTs with `answers`, one after the other; the last one again and again. Records the time of each."""
+    """Answers POSTs with `answers`, one after the other; the last one again and again. Records the time of each, its path, and
+    its credential and body."""
 
     daemon_threads = True
 
@@ -44,15 +45,16 @@ class Scripted(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def answer_with(self, *answers):
-        self.answers, self.times = list(answers), []
+        self.answers, self.times, self.requests = list(answers), [], []
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
         server = self.server
+        server.requests.append((self.path, self.headers["Authorization"], body))
         server.times.append(time.monotonic())
         answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
         if answer is None:

@@ -18,6 +18,13 @@ export interface Identity {
   refresh_in?: number;
 }
 
+/** An answer as the pages of this origin share it. */
+export interface Saved extends Identity {
+  user: string;
+  /** When it came, by this device's clock. */
+  at: number;
+}
+
 /** Whether there is a refresh token that is not past its life. `now`: Unix milliseconds by the server's clock. */
 export function isRefreshable(identity: Identity, now: number): boolean {
   return !!identity.refresh_token && now <= identity.refresh_expires!;

@@ -10,6 +10,8 @@ export interface Answer extends Partial<Identity> {
   status?: number;
   /** `"never"`, `"after_login"`, or milliseconds. */
   retry?: unknown;
+  /** What the app threw where it was asked. */
+  thrown?: unknown;
   /** How long the server wants to be left alone, milliseconds; absent where no answer came. */
   wait?: number;
 }
@@ -18,19 +20,28 @@ export interface Answer extends Partial<Identity> {
 export const LONGEST_WAIT = 864e5;
 
 /** Posts to the server. Never throws: a proxy's error page, a captive portal and a dead network are all empty answers. */
-export async function ask(env: Environment, url: string, body: object, signal: AbortSignal | null = null): Promise<Answer> {
+export async function ask(
+  env: Environment,
+  url: string,
+  body: object,
+  signal?: AbortSignal,
+  init?: RequestInit,
+): Promise<Answer> {
   try {
     const response = await env.fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
+      // Refresh tokens and credentials are for this address alone.
+      redirect: "error",
       // A page may go away while it revokes; a refresh that has a signal goes with its page.
-      signal,
+      signal: signal!,
       keepalive: !signal,
+      ...init,
     });
     const answer: Answer = { ...(await response.json().catch(() => 0)) };
-    const seconds = +response.headers.get("Retry-After")! || 0;
-    answer.wait = Math.min(Math.max(+(answer.retry as number) || 0, seconds * 1e3), LONGEST_WAIT);
+    const retryAfter = +response.headers.get("Retry-After")! * 1e3;
+    answer.wait = Math.min(Math.max(+(answer.retry as number) || 0, retryAfter || 0), LONGEST_WAIT);
     // Other refusals say nothing of the session: a path that is not there, a method, a request cut short on its way.
     if (![401, 403, 409].includes(response.status)) answer.retry = 0;
     return answer;

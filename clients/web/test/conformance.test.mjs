@@ -13,7 +13,8 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".json")).
     assert.ok(why, "a scenario says why");
     const simulation = new Simulation({ random: given.random, locks: given.locks, storage: given.storage, deviceClock: given.device_clock });
     if (given.saved) simulation.saveEarlier(given.saved.user_id, given.saved.session, given.saved.age, given.saved);
-    const pages = Array.from({ length: given.tabs ?? 1 }, (_, tab) => simulation.page(tab + 1, given.endpoint ? { endpoint: given.endpoint } : {}));
+    const options = { ...(given.endpoint && { endpoint: given.endpoint }), credential: given.credential };
+    const pages = Array.from({ length: given.tabs ?? 1 }, (_, tab) => simulation.page(tab + 1, options));
     for (const [at, step] of steps.entries()) {
       await trigger(simulation, pages, step.in);
       assert.deepEqual(simulation.takeLog(), step.out ?? [], `step ${at}: ${JSON.stringify(step.in)}`);
@@ -35,15 +36,15 @@ async function trigger(simulation, pages, { tab = 1, ...event }) {
     advance: () => simulation.advance(value),
     device_clock: () => (simulation.deviceClock = value),
     hide: () => (page.isHidden = true),
-    show: () => ((page.isHidden = false), page.wake(false)),
-    online: () => page.wake(true),
+    show: () => ((page.isHidden = false), page.wake("visibilitychange")),
+    online: () => page.wake("online"),
     answer: () => answer(simulation, value, tab),
   };
   await triggers[kind]();
   await settled();
 }
 
-async function answer(simulation, { to, session, problem: refusal, status, body, error, retry_after, none, ...options }, tab) {
+async function answer(simulation, { to, session, credential, problem: refusal, status, body, error, retry_after, none, ...options }, tab) {
   const identity = session !== undefined && simulation.session(session, options);
   await simulation.answer(
     to,
@@ -51,6 +52,7 @@ async function answer(simulation, { to, session, problem: refusal, status, body,
       if (none) reject(new TypeError("Failed to fetch"));
       else if (error) reject(new Error(error));
       else if (to === "mint") resolve(identity || body);
+      else if (to === "credential") resolve(credential);
       else if (identity) resolve(response(200, identity));
       else if (refusal) resolve(problem(status, refusal.code, refusal.retry, retry_after));
       else resolve(response(status, body ?? {}, retry_after));

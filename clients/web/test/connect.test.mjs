@@ -85,6 +85,112 @@ test("no token is logged, whatever happens", async () => {
   assert.doesNotMatch(readFileSync(new URL("../dist/index.js", import.meta.url), "utf8"), /\bconsole\b|\bdebugger\b/);
 });
 
+/** Opens a page that exchanges credentials. */
+const exchanging = (simulation, credential = true) => simulation.page(1, { credential });
+
+test("no credential is logged or stored, whatever happens", async () => {
+  const written = [];
+  const methods = Object.keys(console).filter((name) => typeof console[name] === "function");
+  const kept = methods.map((name) => console[name]);
+  methods.forEach((name) => (console[name] = (...words) => written.push(words)));
+  const simulation = new Simulation();
+  simulation.saved.set = (key, value) => (written.push([key, value]), Map.prototype.set.call(simulation.saved, key, value));
+  const credential = (n) => simulation.answer("credential", ({ resolve }) => resolve(`secret-${n}`));
+  const exchange = (answer) => simulation.answer("exchange", ({ resolve }) => resolve(answer));
+  const errors = [];
+  try {
+    const page = exchanging(simulation);
+    const login = page.auth.login("u-1").catch((error) => errors.push(error));
+    await settled();
+    await credential(1);
+    await exchange(problem(401, "unauthorized", "never"));
+    await credential(2);
+    await exchange(problem(401, "unauthorized", "never"));
+    await login;
+    page.auth.login("u-1");
+    await simulation.advance(LAG);
+    await credential(3);
+    await exchange(response(200, simulation.session(1)));
+    await simulation.advance(120_000);
+    page.braze.fail(expired("t1"));
+    await settled();
+    await simulation.answer("refresh", ({ resolve }) => resolve(problem(401, "invalid_token", "after_login")));
+    await credential(4);
+    await exchange(response(500, "<html>"));
+    page.auth.logout();
+    await settled();
+  } finally {
+    methods.forEach((name, at) => (console[name] = kept[at]));
+  }
+  assert.equal(errors.length, 1);
+  assert.ok(written.length > 0, "the session is stored");
+  assert.doesNotMatch(JSON.stringify([written, errors.map((error) => ({ ...error, text: `${error} ${error.stack}` }))]), /secret/);
+  // The simulation accepts a credential in no other call than the exchange.
+  const bearers = simulation.takeLog().filter((call) => JSON.stringify(call).includes("secret"));
+  assert.ok(bearers.every((call) => call.exchange || call.credential), JSON.stringify(bearers));
+});
+
+test("options that cannot work are an error at once", () => {
+  const login = async () => ({});
+  const credential = () => "c1";
+  for (const options of [{ app: "web" }, { app: "web", login, credential }, { credential }, { app: "", credential: "cookie" }]) {
+    const connect = () => connectBrazeAuth({}, { endpoint: "https://auth.test", ...options }, {});
+    assert.throws(connect, { message: "needs app, and login or credential" });
+  }
+});
+
+test("a credential function may return at once, throw, and give the word cookie", async () => {
+  for (const given of ["c1", "cookie"]) {
+    const simulation = new Simulation();
+    const page = exchanging(simulation, () => given);
+    page.auth.login("u-1");
+    await settled();
+    assert.deepEqual(simulation.takeLog(), [{ exchange: { app: "web" }, authorization: `Bearer ${given}` }]);
+  }
+  const error = new Error("not ready");
+  const page = exchanging(new Simulation(), () => {
+    throw error;
+  });
+  await assert.rejects(page.auth.login("u-1"), error);
+});
+
+test("a credential that hangs: the login fails after 15 s, and what comes late is not sent", async () => {
+  const simulation = new Simulation();
+  const page = exchanging(simulation);
+  const login = page.auth.login("u-1").then(() => "fine", (error) => error.message);
+  await settled();
+  await simulation.advance(15_000);
+  assert.equal(await login, "no token");
+  await simulation.answer("credential", ({ resolve }) => resolve("c1"));
+  assert.deepEqual(simulation.takeLog(), [{ credential: [] }]);
+  page.auth.login("u-1");
+  await simulation.advance(LAG);
+  await simulation.answer("credential", ({ resolve }) => resolve("c2"));
+  assert.deepEqual(simulation.takeLog(), [{ credential: [] }, { exchange: { app: "web" }, authorization: "Bearer c2" }]);
+});
+
+test("an hour of refused exchanges costs few calls, however often the SDK fails", async () => {
+  const simulation = new Simulation();
+  const page = exchanging(simulation, () => "c1");
+  page.auth.login("u-1");
+  await settled();
+  await simulation.answer("exchange", ({ resolve }) => resolve(response(200, simulation.session(1))));
+  await simulation.advance(120_000);
+  const answers = {
+    refresh: () => problem(401, "invalid_token", "after_login"),
+    exchange: () => problem(503, "unavailable", 1000),
+  };
+  simulation.takeLog();
+  for (let second = 0; second < 3600; second++) {
+    page.braze.fail(expired("t1"));
+    await settled();
+    for (let open; (open = simulation.open.find((call) => !call.gone)); ) await simulation.answer(open.kind, ({ resolve }) => resolve(answers[open.kind]()));
+    await simulation.advance(1000);
+  }
+  const exchanges = simulation.takeLog().filter((call) => call.exchange).length;
+  assert.ok(exchanges >= 10 && exchanges <= 40, `${exchanges} exchanges`);
+});
+
 test("the refused token is not sent to the server", async () => {
   const { simulation, page } = await loggedIn();
   page.braze.fail(expired("t1"));

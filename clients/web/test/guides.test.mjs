@@ -10,17 +10,14 @@ import { problem, response, settled } from "./simulation.mjs";
 const PROBLEM = { type: "urn:countersign:problem:opted_out", title: "-", status: 403, detail: "-", code: "opted_out", retry: "never" };
 const SESSION = { status: "success", token: "t1", refresh_token: "r1", refresh_in: 1800, expires_in: 3600, server_time: 0 };
 
-/** The code blocks of a guide in one language, as one text. */
-function code(guide, language) {
-  const text = readFileSync(new URL(`../../../docs/clients/${guide}.md`, import.meta.url), "utf8");
-  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block).join("\n");
+/** The code blocks of a document in one language. */
+function blocks(document, language) {
+  const text = readFileSync(new URL(`../../../${document}`, import.meta.url), "utf8");
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, block]) => block);
 }
 
-/** The first block of a README in one language. */
-function firstBlock(readme, language) {
-  const text = readFileSync(new URL(`../../../${readme}`, import.meta.url), "utf8");
-  return text.match(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "ms"))[1];
-}
+/** A text whose connection is that of another block. */
+const connectedAs = (text, connection) => text.replace(/^const auth = connectBrazeAuth\([^]*?^\}\);\n/m, connection);
 
 /** Imports a text as a module; `modules` are the sources of what it imports. */
 async function load(text, loader, modules) {
@@ -54,7 +51,7 @@ async function withGlobals(globals, work) {
 }
 
 /** The React Native guide's client, with what it calls, and a network that answers with `answers` in turn. */
-async function reactNative(login, answers = [], endpoint = "https://auth.test") {
+async function reactNative(login, answers = [], endpoint = "https://auth.test", credential) {
   const calls = [];
   const timers = [];
   let onFailure;
@@ -64,8 +61,8 @@ async function reactNative(login, answers = [], endpoint = "https://auth.test") 
       call: (name, ...words) => void calls.push([name, ...words]),
       listen: (_, listener) => (onFailure = listener),
     },
-    fetch: async (url, { body }) => {
-      calls.push(["post", url, JSON.parse(body)]);
+    fetch: async (url, { body, headers }) => {
+      calls.push(["post", url, JSON.parse(body), ...(headers.Authorization ? [headers.Authorization] : [])]);
       const answer = answers.shift();
       if (!answer) throw new TypeError("Network request failed");
       return answer;
@@ -84,8 +81,8 @@ async function reactNative(login, answers = [], endpoint = "https://auth.test") 
   };
   state.run = (work) => withGlobals(globals, work);
   await state.run(async () => {
-    const { connectBrazeAuth } = await load(code("react-native", "ts"), "ts", modules);
-    state.auth = connectBrazeAuth({ endpoint, login, onReloginNeeded: () => calls.push(["relogin"]) });
+    const { connectBrazeAuth } = await load(blocks("docs/clients/react-native.md", "ts")[0], "ts", modules);
+    state.auth = connectBrazeAuth({ endpoint, app: "mobile", login, credential, onReloginNeeded: () => calls.push(["relogin"]) });
   });
   return state;
 }
@@ -138,6 +135,48 @@ test("React Native: what no refresh cures is reported, once", async () => {
   assert.deepEqual(phone.calls.slice(2), [["post", "https://auth.test/v1/failures", { refresh_token: "r1", failure }]]);
 });
 
+test("React Native: a credential is exchanged at login, and when the session is over", async () => {
+  const credentials = ["c1", "c2", null];
+  const over = () => problem(401, "invalid_token", "after_login");
+  const answers = [response(200, SESSION), over(), response(200, { ...SESSION, token: "t2", refresh_token: "r2" }), over()];
+  const phone = await reactNative(undefined, answers, undefined, async () => credentials.shift());
+  const exchange = (credential) => ["post", "https://auth.test/v1/token/exchange", { app: "mobile" }, `Bearer ${credential}`];
+  const refresh = (refresh_token, failure) => ["post", "https://auth.test/v1/token/refresh", { refresh_token, user_id: "u-1", failure }];
+  await phone.run(async () => {
+    await phone.auth.login("u-1");
+    assert.deepEqual(phone.calls.splice(0), [exchange("c1"), ["save", "r1"], ["changeUser", "u-1", "t1"]]);
+    phone.fail({ error_code: "22", original_signature: "t1" });
+    await settled();
+    const failure = { error_code: 22, platform: "android" };
+    assert.deepEqual(phone.calls.splice(0), [refresh("r1", failure), exchange("c2"), ["save", "r2"], ["setSignature", "t2"], ["flush"]]);
+    phone.fail({ error_code: "22", original_signature: "t2" });
+    await settled();
+    phone.timers.shift()?.work();
+    await settled();
+    assert.deepEqual(phone.calls.splice(0), [refresh("r2", failure), ["forget"], ["relogin"]]);
+  });
+});
+
+test("React Native: a credential that is refused or cannot be had", async () => {
+  const refused = () => problem(401, "unauthorized", "never");
+  const answers = [refused(), response(200, SESSION), problem(401, "expired_token", "after_login"), refused()];
+  const credentials = [null, "c1", "c2", "c3"];
+  const phone = await reactNative(undefined, answers, undefined, async () => credentials.shift());
+  await phone.run(async () => {
+    await assert.rejects(phone.auth.login("u-1"), { message: "no token" });
+    assert.deepEqual(phone.calls, []);
+    await assert.rejects(phone.auth.login("u-1"), { message: "no token", code: "unauthorized", status: 401 });
+    await phone.auth.login("u-1");
+    phone.calls.splice(0);
+    phone.fail({ error_code: "22", original_signature: "t1" });
+    await settled();
+    assert.deepEqual(phone.calls.map(([call]) => call), ["post", "post", "forget", "relogin"]);
+  });
+  const connect = (login, credential) => reactNative(login, [], undefined, credential);
+  await assert.rejects(connect(), { message: "needs credential or login" });
+  await assert.rejects(connect(async () => SESSION, async () => "c1"), { message: "needs credential or login" });
+});
+
 test("web: the guide's login passes tokens on, and makes errors of everything else", async () => {
   const modules = {
     "@braze/web-sdk": "export const initialize = () => {};",
@@ -162,12 +201,33 @@ test("web: the guide's login passes tokens on, and makes errors of everything el
       console: { ...console, warn: (...words) => warnings.push(words.at(-1)) },
     };
     await withGlobals(globals, async () => {
-      await load(code("web", "js"), "js", modules);
+      const [connect, login, withBackend] = blocks("docs/clients/web.md", "js");
+      await load(connectedAs(connect, withBackend) + login, "js", modules);
       const ended = page.options.login().then((session) => session.token, ({ status }) => status);
       assert.equal(await ended, warned ? answer().status : "t1");
     });
     assert.deepEqual(warnings, warned ? [warned] : []);
   }
+});
+
+test("web: the guide's credential is Firebase's ID token, a fresh one after a refusal, and none without a user", async () => {
+  const modules = {
+    "@braze/web-sdk": "export const initialize = () => {};",
+    "@countersign/braze-web": `export const connectBrazeAuth = (braze, options) => {
+      page.options = options;
+      return { login: () => {} };
+    };`,
+  };
+  const page = {};
+  const firebase = { currentUser: { getIdToken: async (fresh) => (fresh ? "fresh" : "cached") } };
+  await withGlobals({ page, firebase, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" } }, async () => {
+    const [connect, login] = blocks("docs/clients/web.md", "js");
+    await load(connect + login, "js", modules);
+    assert.deepEqual([await page.options.credential(), await page.options.credential("cached")], ["cached", "fresh"]);
+    firebase.currentUser = null;
+    assert.equal(await page.options.credential(), undefined);
+    assert.equal(page.options.login, undefined);
+  });
 });
 
 test("web: the calls that both READMEs show", async () => {
@@ -179,18 +239,22 @@ test("web: the calls that both READMEs show", async () => {
       return { login: async (id) => page.calls.push(["login", id]), logout: async () => page.calls.push(["logout"]) };
     };`,
   };
-  for (const [text, loader, first] of [
-    [`${imports}\n${firstBlock("README.md", "js")}`, "js", []],
-    [firstBlock("clients/web/README.md", "ts"), "ts", [["initialize", true]]],
+  const [withCredential, withBackend] = blocks("clients/web/README.md", "ts");
+  for (const [text, loader, first, mode] of [
+    [`${imports}\n${blocks("README.md", "js")[0]}`, "js", [], "credential"],
+    [withCredential, "ts", [["initialize", true]], "credential"],
+    [connectedAs(withCredential, withBackend), "ts", [["initialize", true]], "login"],
   ]) {
     const page = { calls: [] };
-    const globals = { page, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" }, api: { brazeSession: () => SESSION } };
+    const firebase = { currentUser: { getIdToken: async () => "id token" } };
+    const globals = { page, firebase, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" }, api: { brazeSession: () => SESSION } };
     await withGlobals(globals, async () => {
       await load(text, loader, modules);
-      assert.equal(await page.options.login(), SESSION);
+      assert.equal(await page.options[mode](), mode === "login" ? SESSION : "id token");
+      assert.equal("login" in page.options, mode === "login");
     });
     assert.deepEqual(page.calls, [...first, ["login", "u-1"], ["logout"]]);
-    const known = ["app", "endpoint", "login", "onReloginNeeded"];
+    const known = ["app", "endpoint", "login", "credential", "onReloginNeeded"];
     assert.deepEqual(Object.keys(page.options).filter((name) => !known.includes(name)), []);
   }
 });

@@ -27,7 +27,7 @@ export class Simulation {
     this.timerId = 0;
     this.saved = new Map();
     this.lastHolder = new Map();
-    this.channel = new Set();
+    this.pages = [];
   }
 
   /** Opens a page that connects the client. */
@@ -99,7 +99,6 @@ export class Simulation {
 
   /** Simulates Web Locks: one holder at a time, in order. */
   lock(name, work) {
-    if (!this.hasLocks) return work();
     const done = (this.lastHolder.get(name) ?? Promise.resolve()).then(work);
     this.lastHolder.set(name, done.catch(() => {}));
     return done;
@@ -107,19 +106,21 @@ export class Simulation {
 }
 
 class Page {
-  constructor(simulation, number, options) {
-    Object.assign(this, { simulation, number, isHidden: false });
+  /** `credential`: true, `"cookie"` or a function, for the mode that exchanges a credential of the app. */
+  constructor(simulation, number, { credential, ...options }) {
+    Object.assign(this, { simulation, number, isHidden: false, listeners: new Map() });
+    simulation.pages.push(this);
     this.braze = new FakeSdk(this);
     this.auth = connectBrazeAuth(
       this.braze,
       {
         app: "web",
         endpoint: "https://auth.test",
-        login: () => this.#call({ mint: [] }, "mint"),
+        ...(credential ? { credential: this.#credential(credential) } : { login: () => this.#call({ mint: [] }, "mint") }),
         onReloginNeeded: (code) => this.record({ relogin: code }),
         ...options,
       },
-      this.#environment(),
+      this.#window(),
     );
   }
 
@@ -127,7 +128,13 @@ class Page {
     this.simulation.record(this.number, call);
   }
 
+  #credential(mode) {
+    if (mode === true) return (refused) => this.#call({ credential: refused === undefined ? [] : [refused] }, "credential");
+    return mode;
+  }
+
   #call(call, kind, signal) {
+    if (signal?.aborted) return Promise.reject(signal.reason);
     this.record(call);
     return new Promise((resolve, reject) => {
       const open = { kind, page: this.number, resolve, reject };
@@ -139,34 +146,44 @@ class Page {
     });
   }
 
-  #environment() {
+  /** The part of a browser's window that the client uses. */
+  #window() {
     const { simulation } = this;
+    const isHidden = () => this.isHidden;
     return {
-      now: () => simulation.device(),
-      random: () => simulation.random,
-      setTimer: (work, milliseconds) => {
+      Date: { now: () => simulation.device() },
+      Math: { random: () => simulation.random },
+      setTimeout: (work, milliseconds) => {
         if (!(milliseconds >= 0 && milliseconds < 2 ** 31)) throw new Error(`a browser's timer cannot take ${milliseconds}`);
         simulation.timers.set(++simulation.timerId, { at: simulation.time + milliseconds, work });
         return simulation.timerId;
       },
-      clearTimer: (timer) => simulation.timers.delete(timer),
+      clearTimeout: (timer) => simulation.timers.delete(timer),
       fetch: (url, init) => this.#fetch(url, init),
-      storage: this.#storage(),
-      lock: (name, work) => simulation.lock(name, work),
-      join: (name, onMessage) => {
-        const member = { page: this.number, onMessage };
-        simulation.channel.add(member);
-        return () => [...simulation.channel].filter((other) => other !== member).forEach((other) => setImmediate(other.onMessage));
+      localStorage: this.#storage(),
+      navigator: { locks: simulation.hasLocks ? { request: (name, work) => simulation.lock(name, work) } : undefined },
+      document: {
+        get hidden() {
+          return isHidden();
+        },
       },
-      onWake: (wake) => (this.wake = wake),
-      hidden: () => this.isHidden,
+      addEventListener: (type, hear) => this.listeners.set(type, hear),
     };
   }
 
-  #fetch(url, { body, signal, method, headers }) {
+  /** Triggers an event of the window. */
+  wake(type, event = {}) {
+    this.listeners.get(type)(event);
+  }
+
+  #fetch(url, { body, signal, method, headers, credentials, redirect }) {
     const kind = KIND_OF_URL[url];
-    if (!kind || method !== "POST" || headers["Content-Type"] !== "application/json") throw new Error(`unexpected call ${url}`);
-    return this.#call({ [kind]: JSON.parse(body) }, kind, signal);
+    const { "Content-Type": type, Authorization: authorization, ...others } = headers;
+    const isPlain = method === "POST" && type === "application/json" && redirect === "error" && Object.keys(others).length === 0;
+    if (!kind || !isPlain) throw new Error(`unexpected call ${url}`);
+    const presented = { ...(authorization && { authorization }), ...(credentials && { credentials }) };
+    if (kind !== "exchange" && Object.keys(presented).length > 0) throw new Error(`a credential in a ${kind}`);
+    return this.#call({ [kind]: JSON.parse(body), ...presented }, kind, signal);
   }
 
   #storage() {
@@ -174,17 +191,20 @@ class Page {
     const refuse = () => {
       if (!this.simulation.hasStorage) throw new Error("storage is blocked");
     };
+    const tell = (key) => this.simulation.pages.filter((page) => page !== this).forEach((page) => setImmediate(() => page.wake("storage", { key })));
     return {
       getItem: (key) => (refuse(), saved.get(key) ?? null),
       setItem: (key, value) => {
         refuse();
         saved.set(key, value);
         this.record({ save: JSON.parse(value).refresh_token ?? null });
+        tell(key);
       },
       removeItem: (key) => {
         refuse();
         saved.delete(key);
         this.record({ forget: [] });
+        tell(key);
       },
     };
   }

@@ -2,13 +2,30 @@
 
 import * as braze from "@braze/web-sdk";
 import * as braze5 from "braze-web-sdk-5";
-import { connectBrazeAuth, isDueForRefresh, isRefreshable, type BrazeAuth, type Identity, type LoginError } from "../dist/index.js";
+import { connectBrazeAuth, isDueForRefresh, isRefreshable, type BrazeAuth, type Credential, type Identity, type LoginError } from "../dist/index.js";
 
 declare const api: { brazeSession(): Promise<Identity> };
 
 const options = { app: "web", endpoint: "https://auth.example.com", login: () => api.brazeSession() };
 const auth: BrazeAuth = connectBrazeAuth(braze, options);
 connectBrazeAuth(braze5, { ...options, onReloginNeeded: (code: string) => void code });
+
+declare const firebase: { currentUser: { getIdToken(refresh: boolean): Promise<string> } | null };
+const exchange = { app: "web", endpoint: "https://auth.example.com" };
+const credential: Credential = async (refused) => firebase.currentUser?.getIdToken(!!refused);
+connectBrazeAuth(braze, { ...exchange, credential });
+connectBrazeAuth(braze, { ...exchange, credential: () => null, onReloginNeeded: () => {} });
+connectBrazeAuth(braze5, { ...exchange, credential: "cookie" });
+// @ts-expect-error one of both
+connectBrazeAuth(braze, { ...options, credential });
+// @ts-expect-error one of both
+connectBrazeAuth(braze, exchange);
+// @ts-expect-error the server must know the app
+connectBrazeAuth(braze, { endpoint: "https://auth.example.com", credential });
+// @ts-expect-error a credential changes: it is asked for when it is needed
+connectBrazeAuth(braze, { ...exchange, credential: "eyJhbGciOi…" });
+// The window of a browser is what the client needs.
+connectBrazeAuth(braze, options, window);
 
 export async function use(user: { id: number }, identity: Identity): Promise<boolean[]> {
   const done: boolean = await auth.login(user.id);

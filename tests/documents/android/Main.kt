@@ -1,5 +1,7 @@
 // Runs the Android guide's class: Main ENDPOINT LOGIN EVENT… prints each call of the SDK and each call back, one a line.
 //
+// LOGIN: the URL of the app's backend, or the credentials that the app gives in turn, separated by commas; an empty one is
+// none, and `!` an exception.
 // Events: login, resume (a new process), failure (of the token that the SDK has), logout, wait (until a call is made).
 
 import android.content.Context
@@ -43,7 +45,11 @@ fun main(arguments: Array<String>) = runBlocking<Unit> {
     val (endpoint, login) = arguments
     val folder = File(System.getProperty("folder"))
     var context = Context(folder)
-    fun connect() = CountersignAuth(context, endpoint, { backendSession(login) }, { println("relogin") })
+    val credentials = login.split(",").toMutableList()
+    suspend fun credential() = credentials.removeAt(0).also { check(it != "!") { "no network" } }.ifEmpty { null }
+    fun connect() =
+        if ("://" in login) CountersignAuth(context, endpoint, "web", login = { backendSession(login) }, onReloginNeeded = { println("relogin") })
+        else CountersignAuth(context, endpoint, "web", ::credential, onReloginNeeded = { println("relogin") })
     var auth = connect()
     var token: String? = null
     for (event in arguments.drop(2)) {
