@@ -74,9 +74,9 @@ pub async fn try_sign_in(
     };
     match verifiers.sign_in(app, user_ids, credential).await {
         Ok(signed_in) => Trial::Accepted(Accepted {
-            user: signed_in.app_user.user().as_str().to_owned(),
-            sign_in: place_of(&sign_ins, signed_in.login.as_ref(), credential),
-            login: signed_in.login,
+            user: signed_in.user().as_str().to_owned(),
+            sign_in: place_of(&sign_ins, signed_in.login(), credential),
+            login: signed_in.login().cloned(),
         }),
         Err(NotSignedIn::Refused(refusal)) => Trial::Refused(Refused {
             reason: refusal.reason.as_str(),

@@ -59,7 +59,7 @@ pub(super) async fn exchange(
     Strict(body): Strict<ExchangeRequest>,
 ) -> Result<Issued, Problem> {
     let signed_in = sign_in(&state, &headers, address, &body.app).await?;
-    match state.issuer.mint(&signed_in.app_user, body.ttl.map(Duration::from_secs)).await {
+    match state.issuer.mint(&signed_in, body.ttl.map(Duration::from_secs)).await {
         // The store knows which logins have ended; to the client this is a refused credential like any other.
         Err(Refusal::SignedOut) => Err(refused(&state, Some(&body.app), RefusedCredential::SignedOut, address)),
         minted => {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{ids::AppName, policy::AppPolicy},
-    identity::{Credential, NotSignedIn, RefusedCredential, SignedIn},
+    identity::{AppUser, Credential, NotSignedIn, RefusedCredential},
     telemetry::record_app,
 };
 
@@ -25,7 +25,7 @@ pub(super) async fn sign_in(
     headers: &HeaderMap,
     address: IpAddr,
     app: &AppName,
-) -> Result<SignedIn, Problem> {
+) -> Result<AppUser, Problem> {
     let Some(policy) = state.issuer.policy(app) else {
         return Err(refused(state, None, RefusedCredential::NotEnabled, address));
     };
@@ -38,7 +38,7 @@ pub(super) async fn sign_in(
             return Err(undecided.into());
         }
     };
-    state.limits.load().user(app, state.issuer.user_hash(&signed_in.app_user))?;
+    state.limits.load().user(app, state.issuer.user_hash(&signed_in))?;
     Ok(signed_in)
 }
 
@@ -48,7 +48,7 @@ async fn verified(
     headers: &HeaderMap,
     app: &AppName,
     policy: &AppPolicy,
-) -> Result<Result<SignedIn, NotSignedIn>, Problem> {
+) -> Result<Result<AppUser, NotSignedIn>, Problem> {
     if !state.sign_ins.is_enabled(app) {
         return Ok(Err(RefusedCredential::NotEnabled.into()));
     }

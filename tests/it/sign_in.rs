@@ -8,7 +8,7 @@ use countersign::{
         ids::{AppName, UserIdRules},
         sign_in::{Audience, ClaimPath, ClaimRule, JwsAlgorithm, OidcRules, SignIn},
     },
-    identity::{Credential, NotSignedIn, RefusedCredential, SignIns, SignedIn},
+    identity::{AppUser, Credential, NotSignedIn, RefusedCredential, SignIns},
 };
 use serde_json::{Value, json};
 
@@ -53,14 +53,14 @@ impl Door {
         self.provider.claims("u-1", NOW)
     }
 
-    async fn sign_in(&self, token: &str) -> Result<SignedIn, NotSignedIn> {
+    async fn sign_in(&self, token: &str) -> Result<AppUser, NotSignedIn> {
         self.sign_ins.sign_in(&web(), UserIdRules::default(), Credential::Bearer(token)).await
     }
 
     /// The user that these claims sign in.
     async fn user(&self, claims: &Value) -> Result<String, RefusedCredential> {
         match self.sign_in(&RSA.token(claims)).await {
-            Ok(signed_in) => Ok(signed_in.app_user.user().as_str().to_owned()),
+            Ok(signed_in) => Ok(signed_in.user().as_str().to_owned()),
             Err(NotSignedIn::Refused(refusal)) => Err(refusal.reason),
             Err(other) => panic!("{other}"),
         }
@@ -86,9 +86,9 @@ async fn every_allowed_algorithm_proves_the_user_and_the_login() {
     let door = Door::new().await;
     for key in published() {
         let signed_in = door.sign_in(&key.token(&door.claims())).await.unwrap();
-        assert_eq!(signed_in.app_user.user().as_str(), "u-1", "{}", key.kid);
-        assert_eq!(signed_in.app_user.app(), &web());
-        let login = signed_in.login.unwrap();
+        assert_eq!(signed_in.user().as_str(), "u-1", "{}", key.kid);
+        assert_eq!(signed_in.app(), &web());
+        let login = signed_in.login().cloned().unwrap();
         assert_eq!(
             (login.issuer, login.subject, login.sid),
             (door.provider.issuer.clone(), "u-1".into(), Some("s-1".into()))
@@ -156,7 +156,7 @@ async fn r17_a_key_is_one_of_its_issuer() {
     let outcome = async |key: &ProviderKey, of: &TestProvider| {
         let token = key.token(&of.claims("u-1", NOW));
         let signed_in = sign_ins.sign_in(&web(), UserIdRules::default(), Credential::Bearer(&token)).await;
-        signed_in.map(|signed_in| signed_in.login.unwrap().issuer)
+        signed_in.map(|signed_in| signed_in.login().cloned().unwrap().issuer)
     };
     assert_eq!(RSA.kid, OTHER_RSA.kid);
     assert_eq!(outcome(&RSA, &ours).await.unwrap(), ours.issuer);

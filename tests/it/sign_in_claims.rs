@@ -51,7 +51,7 @@ impl Door {
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let token = RSA.token(&claims);
         let outcome = self.sign_ins.sign_in(&web(), UserIdRules::default(), Credential::Bearer(&token)).await;
-        outcome.map(|signed_in| signed_in.app_user.user().as_str().to_owned()).map_err(reason)
+        outcome.map(|signed_in| signed_in.user().as_str().to_owned()).map_err(reason)
     }
 
     async fn sign_out(&self, token: &str) -> Result<ProviderLogout, RefusedCredential> {

@@ -73,7 +73,7 @@ async fn login(sign_ins: &SignIns, token: &str) -> Login {
     let app = "web".parse().unwrap();
     match sign_ins.sign_in(&app, UserIdRules::default(), Credential::Bearer(token)).await {
         Ok(signed_in) => {
-            assert_eq!(signed_in.app_user.user().as_str(), "u-1");
+            assert_eq!(signed_in.user().as_str(), "u-1");
             Accepted
         }
         Err(NotSignedIn::Refused(refusal)) => Refused(refusal.reason),

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    Credential, NotSignedIn, SignedIn,
+    Credential, NotSignedIn,
     endpoint::Shared,
     jwks::{Provider, ProviderKeys},
     oidc::{self, Unreadable, UnverifiedCredential, is_own_token},
@@ -54,14 +54,13 @@ impl AppSignIns {
         user_ids: UserIdRules,
         bearer: &str,
         clock: &ClockGuard,
-    ) -> Result<SignedIn, NotSignedIn> {
+    ) -> Result<AppUser, NotSignedIn> {
         let refusal = match UnverifiedCredential::read(bearer) {
             Ok(jwt) if is_own_token(&jwt) => return Err(RefusedCredential::OwnToken.into()),
             Ok(jwt) => match self.verifier_of(&jwt) {
                 Ok(verifier) => {
                     let (user, login) = verifier.sign_in(&jwt, user_ids, clock).await?;
-                    let app_user = AppUser { app: app.clone(), user, login: login.clone() };
-                    return Ok(SignedIn { app_user, login });
+                    return Ok(AppUser { app: app.clone(), user, login });
                 }
                 Err(refusal) => refusal,
             },
@@ -82,7 +81,7 @@ impl AppSignIns {
         &self,
         user_ids: UserIdRules,
         credential: Credential<'_>,
-    ) -> Result<SignedIn, NotSignedIn> {
+    ) -> Result<AppUser, NotSignedIn> {
         self.opaque.sign_in(user_ids, credential).await
     }
 

@@ -28,7 +28,7 @@ use crate::{
     clock::{ClockGuard, ClockStopped},
     domain::{
         ids::{AppName, UserIdRules},
-        sign_in::{ProviderLogin, ProviderLogout, SignIn},
+        sign_in::{ProviderLogout, SignIn},
     },
 };
 
@@ -42,14 +42,6 @@ pub enum Credential<'a> {
     Bearer(&'a str),
     /// Cookie, for session endpoints that accept one of this name.
     Cookie { name: &'a str, value: &'a str },
-}
-
-/// A user whose credential was verified.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    pub app_user: AppUser,
-    /// Login at the provider; `None` where the verifier gives none, so that no logout at the provider can name it.
-    pub login: Option<ProviderLogin>,
 }
 
 /// Reason why nobody is signed in.
@@ -127,7 +119,7 @@ impl SignIns {
         app: &AppName,
         user_ids: UserIdRules,
         credential: Credential<'_>,
-    ) -> Result<SignedIn, NotSignedIn> {
+    ) -> Result<AppUser, NotSignedIn> {
         let verifiers = self.app(app)?;
         match credential {
             Credential::Cookie { .. } => verifiers.by_endpoint(user_ids, credential).await,

@@ -1,9 +1,12 @@
 //! Verifiers of one app for opaque credentials: somebody is asked about them.
 
-use super::{Credential, NotSignedIn, RefusedCredential, SignedIn, endpoint::Shared, introspection, session_endpoint};
-use crate::domain::{
-    ids::{AppName, UserIdRules},
-    sign_in::SignIn,
+use super::{Credential, NotSignedIn, RefusedCredential, endpoint::Shared, introspection, session_endpoint};
+use crate::{
+    domain::{
+        ids::{AppName, UserIdRules},
+        sign_in::SignIn,
+    },
+    identity::AppUser,
 };
 
 /// Verifiers of one app for opaque credentials, at most one of a kind.
@@ -49,7 +52,7 @@ impl OpaqueVerifiers {
         &self,
         user_ids: UserIdRules,
         credential: Credential<'_>,
-    ) -> Result<SignedIn, NotSignedIn> {
+    ) -> Result<AppUser, NotSignedIn> {
         match (credential, &self.introspection, &self.session_endpoint) {
             (Credential::Bearer(bearer), Some(introspection), _) => introspection.sign_in(user_ids, bearer).await,
             (credential, _, Some(session_endpoint)) => session_endpoint.sign_in(user_ids, credential).await,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    Credential, NotSignedIn, Refusal, RefusedCredential, SignedIn,
+    Credential, NotSignedIn, Refusal, RefusedCredential,
     answers::Accepted,
     claim_rules,
     endpoint::{self, Endpoint, Fault, NotAccepted, Shared},
@@ -55,7 +55,7 @@ impl Verifier {
         &self,
         user_ids: UserIdRules,
         credential: Credential<'_>,
-    ) -> Result<SignedIn, NotSignedIn> {
+    ) -> Result<AppUser, NotSignedIn> {
         let (header, text) = header(&self.0.rules, credential)?;
         let headers = HeaderMap::from_iter([header]);
         let ask = move |this: Arc<SessionEndpoint>, _| async move { this.ask(headers, user_ids).await };
@@ -105,7 +105,7 @@ impl SessionEndpoint {
         claim_rules::check_claims(&answer, &self.rules.required_claims, &self.rules.refused_claims)?;
         let user = claim_rules::user_id(&answer, user_id, user_ids)?;
         let app_user = AppUser { app: self.endpoint.app().clone(), user, login: None };
-        Ok(Accepted { signed_in: SignedIn { app_user, login: None }, expires: None })
+        Ok(Accepted { app_user, expires: None })
     }
 }
 

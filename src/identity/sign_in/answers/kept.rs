@@ -75,13 +75,13 @@ mod tests {
     use super::*;
     use crate::{
         domain::ids::UserId,
-        identity::{AppUser, RefusedCredential, SignedIn},
+        identity::{AppUser, RefusedCredential},
     };
 
     fn accepted(expires: Option<i64>) -> Answer {
         let user = UserId::parse("u-1", crate::domain::ids::UserIdRules::default()).unwrap();
         let app_user = AppUser { app: "web".parse().unwrap(), user, login: None };
-        Ok(Accepted { signed_in: SignedIn { app_user, login: None }, expires: expires.map(UnixMillis) })
+        Ok(Accepted { app_user, expires: expires.map(UnixMillis) })
     }
 
     fn key(n: u8) -> AnswerKey {

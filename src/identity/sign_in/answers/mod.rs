@@ -17,10 +17,11 @@ use aws_lc_rs::hmac;
 use tokio::sync::watch;
 
 use self::kept::KeptAnswers;
-use super::{NotSignedIn, SignedIn};
+use super::NotSignedIn;
 use crate::{
     clock::UnixMillis,
     domain::ids::AppName,
+    identity::AppUser,
     secret::{self, NoEntropy, Secret, SystemEntropy},
 };
 
@@ -41,7 +42,7 @@ pub(super) type AnswerKey = [u8; 32];
 /// Credential that an endpoint vouched for.
 #[derive(Clone, Debug)]
 pub(super) struct Accepted {
-    pub(super) signed_in: SignedIn,
+    pub(super) app_user: AppUser,
     /// End of the credential's life, where the endpoint told it.
     pub(super) expires: Option<UnixMillis>,
 }
@@ -109,12 +110,12 @@ impl Answers {
         key: AnswerKey,
         now: UnixMillis,
         question: impl FnOnce() -> Question,
-    ) -> Result<SignedIn, NotSignedIn>
+    ) -> Result<AppUser, NotSignedIn>
     where
         Question: Future<Output = Outcome> + Send + 'static,
     {
         let mut outcome = match self.find(key, now) {
-            Found::Kept(kept) => return kept.map(|accepted| accepted.signed_in),
+            Found::Kept(kept) => return kept.map(|accepted| accepted.app_user),
             Found::Asking(outcome) => outcome,
             Found::Nothing(outcome, done) => {
                 let asked = Asked { answers: Arc::clone(self), key, at: now, done };
@@ -125,7 +126,7 @@ impl Answers {
         };
         // The sender is gone without an outcome where the task panicked, or where the process ends.
         let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        outcome.unwrap_or(Err(unavailable())).map(|accepted| accepted.signed_in)
+        outcome.unwrap_or(Err(unavailable())).map(|accepted| accepted.app_user)
     }
 
     /// Finds the answer or the running question, or begins one.

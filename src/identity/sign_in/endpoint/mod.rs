@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use self::fault::FaultLog;
 use super::{
-    NotSignedIn, Refusal, SignedIn,
+    NotSignedIn, Refusal,
     answers::{Accepted, Answers, Outcome, unavailable},
     outbound::{Destination, JsonAnswer, Outbound, OutboundError},
     strict_json,
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     clock::{ClockGuard, UnixMillis},
     domain::ids::AppName,
+    identity::AppUser,
 };
 
 pub(super) use self::fault::Fault;
@@ -123,7 +124,7 @@ impl Endpoint {
         verifier: &Arc<Verifier>,
         credential: &[&str],
         question: impl FnOnce(Arc<Verifier>, UnixMillis) -> Question,
-    ) -> Result<SignedIn, NotSignedIn>
+    ) -> Result<AppUser, NotSignedIn>
     where
         Verifier: AsRef<Self> + Send + Sync + 'static,
         Question: Future<Output = Result<Accepted, NotAccepted>> + Send + 'static,

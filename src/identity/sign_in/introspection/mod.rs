@@ -8,7 +8,7 @@ use std::sync::Arc;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::{
-    NotSignedIn, SignedIn,
+    NotSignedIn,
     answers::Accepted,
     claim_rules,
     endpoint::{Endpoint, Fault, NotAccepted, Shared},
@@ -48,7 +48,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`NotSignedIn`].
-    pub(super) async fn sign_in(&self, user_ids: UserIdRules, bearer: &str) -> Result<SignedIn, NotSignedIn> {
+    pub(super) async fn sign_in(&self, user_ids: UserIdRules, bearer: &str) -> Result<AppUser, NotSignedIn> {
         let credential = Secret::new(bearer.to_owned());
         let ask = move |this: Arc<Introspection>, asked| async move { this.ask(&credential, user_ids, asked).await };
         Endpoint::get_or_ask(&self.0, &["bearer", bearer], ask).await
@@ -67,8 +67,8 @@ impl Introspection {
         judgement::check(&answer, &self.rules, now)?;
         let user = claim_rules::user_id(&answer, &self.rules.user_id, user_ids)?;
         let login = judgement::login(&answer, asked)?;
-        let app_user = AppUser { app: self.endpoint.app().clone(), user, login: login.clone() };
-        Ok(Accepted { signed_in: SignedIn { app_user, login }, expires: judgement::time(&answer, "exp")? })
+        let app_user = AppUser { app: self.endpoint.app().clone(), user, login };
+        Ok(Accepted { app_user, expires: judgement::time(&answer, "exp")? })
     }
 
     async fn post(
