@@ -19,7 +19,6 @@ use crate::{
 const ELSEWHERE: &[(&str, &str)] = &[
     ("countersign clock accept", "db_restore.rs, stage clock"),
     ("countersign sign-in test", "sign_in_cli.rs"),
-    ("countersign doctor                              # how", "sign_in_cli.rs"),
     ("cargo test", "stage test"),
     ("cargo run -- demo", "stage documents, and stage browser with the real SDK"),
     ("cargo install --locked --profile dist --path .", "the workflow release builds this profile"),
