@@ -43,6 +43,7 @@ fn contents() -> Contents {
         idle_expires: NOW.plus(HOUR),
         expires: NOW.plus(HOUR),
         shortened: None,
+        login: None,
     }
 }
 

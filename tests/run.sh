@@ -400,6 +400,13 @@ stage_browser() {
   (cd tests/browser && TEST_BINARY=$(binary) npm test)
 }
 
+# Token exchange and back-channel logout with a real OpenID provider.
+stage_oidc() {
+  node_modules tests/oidc
+  build_binary
+  (cd tests/oidc && TEST_BINARY=$(binary) npm test)
+}
+
 # Runs tests/documents/deploy.py in namespaces of its own: what it mounts and the ports it uses are not the machine's.
 follow_deploy_guide() {
   tools python3 unshare ip

@@ -9,6 +9,8 @@ mod process;
 mod restore;
 mod serve;
 mod services;
+mod sign_in_advice;
+mod sign_ins;
 mod signals;
 mod wiring;
 
@@ -19,5 +21,6 @@ pub use installation::InstallationError;
 pub use restore::{LiveClients, Restored};
 pub use serve::{Listeners, LoopbackListener, Running, ServeError, serve};
 pub use services::{Ambient, OpenError, Services};
+pub use sign_ins::{Accepted, Refused, Trial, TriedCredential, check_providers, try_sign_in};
 pub use signals::stop_signal;
 pub use wiring::Wiring;

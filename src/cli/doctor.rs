@@ -6,12 +6,12 @@ use clap::Args;
 
 use super::context::{Context, EXIT_WARNINGS, block_on};
 use crate::{
-    app::{Ambient, Services},
+    app::{Ambient, Services, check_providers},
     config::Settings,
     operate::{Check, Health},
 };
 
-/// Check configuration, keys, store and clock, and say what to do
+/// Check configuration, identity providers, keys, store and clock, and say what to do
 ///
 /// Changes only one row of the store, to check that it can be written; migrates a store of an older version. Exit code 0: all well; 3: warnings; 1:
 /// something is wrong.
@@ -42,6 +42,7 @@ fn line(check: &Check) -> String {
 
 async fn checks(settings: &Settings) -> anyhow::Result<Vec<Check>> {
     let mut checks = configuration(settings);
+    checks.extend(check_providers(settings).await);
     match Services::open_for_command(settings, Ambient::system()).await {
         Ok(services) => checks.extend(services.operator(settings)?.checks().await?),
         Err(error) => checks.push(Check::new("service", Health::Wrong, error.to_string())),

@@ -22,6 +22,7 @@ mod rotate_show;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
+mod sign_in;
 mod token;
 mod token_text;
 mod user_argument;
@@ -84,6 +85,9 @@ enum Command {
     /// Mint a token by hand, or inspect one
     #[command(subcommand)]
     Token(token::Token),
+    /// Try the credential of an app's user
+    #[command(subcommand)]
+    SignIn(sign_in::SignInCommand),
     /// Check, show or print a sample of the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -158,6 +162,7 @@ impl Command {
             Self::Clock(clock) => clock.run(context),
             Self::Users(users) => users.run(context),
             Self::Token(token) => token.run(context),
+            Self::SignIn(sign_in) => sign_in.run(context),
             Self::Config(config) => config.run(context),
             Self::Doctor(_) => doctor::run(context),
             #[cfg(feature = "sandbox")]

@@ -62,6 +62,7 @@ const OTHERS: &[&str] = &[
     "config-check",
     "config-dump",
     "config-default",
+    "sign-in-test",
     "healthcheck",
     "completions",
     "man",

@@ -155,9 +155,10 @@ fn of_preset(preset: Preset) -> &'static [Needed] {
 fn optional(preset: Preset) -> &'static [&'static str] {
     match preset {
         Preset::Firebase => &["tenant_id"],
+        Preset::Auth0 => &["client_ids"],
         Preset::Cognito => &["region"],
         Preset::Supabase => &["project_ref", "url"],
-        Preset::Auth0 | Preset::Clerk | Preset::Keycloak | Preset::Entra => &[],
+        Preset::Clerk | Preset::Keycloak | Preset::Entra => &[],
     }
 }
 

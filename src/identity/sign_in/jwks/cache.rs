@@ -104,6 +104,7 @@ impl Shared {
         tokio::spawn(async move {
             let fetched = begun.shared.provider.fetch(&begun.shared.outbound).await;
             begun.set = begun.shared.report(fetched);
+            drop(begun);
         });
         flight
     }
