@@ -254,8 +254,7 @@ async fn r18_times_are_judged_with_the_leeway() {
     for name in ["exp", "iat"] {
         let without = changed(&door.claims(), name, Value::Null);
         assert_eq!(door.user(&without).await, Err(RequiredClaim), "{name} absent");
-        for odd in [json!("1795003600"), json!(1_795_003_600.5), json!(true), json!(null), json!(1e300)]
-        {
+        for odd in [json!("1795003600"), json!(1_795_003_600.5), json!(true), json!(null), json!(1e300)] {
             assert_eq!(door.changed(name, odd.clone()).await, Err(RequiredClaim), "{name} {odd}");
         }
     }

@@ -22,7 +22,7 @@ const TABLE: &[Row] = &[
     ("custody", &["domain", "files", "clock", "secret", "telemetry"]),
     ("store", &["domain", "files", "clock", "secret", "telemetry"]),
     ("braze", &["domain", "clock", "secret"]),
-    ("identity", &["domain", "clock"]),
+    ("identity", &["domain", "clock", "secret"]),
     ("listener", &["address", "clock", "telemetry"]),
     ("keyring", &["custody", "domain"]),
     ("issue", &["keyring", "store", "identity", "domain", "clock", "secret", "telemetry"]),
