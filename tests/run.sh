@@ -361,7 +361,7 @@ faketime_library() { dpkg-query -L libfaketime | grep '/libfaketimeMT\.so\.1$'; 
 
 # The targets of tests/fuzz, ten seconds each. Only this repository's crates get the counters of coverage (instrument.sh),
 # and dependencies are those of the other stages; `long_fuzz` instruments everything.
-FUZZ_TARGETS=(bodies refresh_token pem config)
+FUZZ_TARGETS=(bodies refresh_token pem config credential)
 stage_fuzz() {
   tools cc c++
   local target

@@ -16,7 +16,7 @@ use crate::domain::{
 pub use api_keys::{ApiKeyAuthenticator, Caller, NotScoped, Unauthenticated};
 pub use sign_in::{
     Credential, KeySetReport, NoKeySet, NotSignedIn, Refusal, RefusedCredential, ReportedFault, ReportedKey, SignIns,
-    SignedIn,
+    SignedIn, reads_as_jwt,
 };
 
 /// A user of an app, vouched for by an authenticated caller.

@@ -144,6 +144,7 @@ const LANGUAGES: &[(&str, &[&str])] = &[
     ("docs/operator.md", &["console"]),
     ("docs/performance.md", &["console"]),
     ("docs/sandbox.md", &["console", "js"]),
+    ("docs/sign-in-opaque.md", &["toml"]),
     ("docs/testing.md", &["console"]),
 ];
 

@@ -81,6 +81,7 @@ mod sandbox_sdk;
 mod secrecy;
 mod serve;
 mod sign_in;
+mod sign_in_claims;
 mod sign_in_fetch;
 mod sign_in_forged;
 mod sign_in_keys;

@@ -1,52 +1,65 @@
-//! Forged and odd tokens: none of them signs anybody in, and none of them makes this service ask a server that the
-//! token names.
+//! Forged and odd tokens at the exchange: none of them gets a token, all of them get one answer, and none makes this
+//! service ask a server that the token names.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
-use countersign::{
-    clock::{ClockGuard, UnixMillis},
-    domain::{
-        ids::{AppName, UserIdRules},
-        sign_in::SignIn,
-    },
-    identity::{Credential, NotSignedIn, SignIns},
-};
+use http::{HeaderValue, header};
+use serde_json::json;
 
 use crate::support::{
+    Answer,
     jwt::{OTHER_RSA, RSA, TestProvider, forged::Target, published},
-    test_service::TestClock,
+    test_service::{CONFIG, TestService, post},
 };
 
+/// Time of the service's test clock, in seconds.
 const NOW: i64 = 1_795_000_000;
+/// Time after which a provider's keys may be fetched again.
+const NEXT_FETCH: Duration = Duration::from_secs(31);
+
+async fn exchange(service: &TestService, credential: &HeaderValue) -> Answer {
+    let mut request = post("/v1/token/exchange", &json!({ "app": "web" }));
+    request.headers_mut().insert(header::AUTHORIZATION, credential.clone());
+    let answer = service.send(request).await;
+    if answer.status != 503 {
+        return answer;
+    }
+    // A kid that was never seen is refused by a set that was fetched after it came.
+    service.clock.forward(NEXT_FETCH);
+    let mut again = post("/v1/token/exchange", &json!({ "app": "web" }));
+    again.headers_mut().insert(header::AUTHORIZATION, credential.clone());
+    service.send(again).await
+}
 
 #[tokio::test]
-async fn none_is_accepted() {
+async fn none_is_accepted_and_all_get_one_answer() {
     let (provider, attacker) = (TestProvider::start(&published()).await, TestProvider::start(&[&OTHER_RSA]).await);
     let canary = TestProvider::start(&[&OTHER_RSA]).await;
     let target = Target { provider: &provider, attacker: &attacker, canary: &canary.issuer, now_seconds: NOW };
-    let clock = ClockGuard::new(Arc::new(TestClock::at(UnixMillis(NOW * 1000))), Duration::from_mins(10));
-    let web: AppName = "web".parse().unwrap();
-    let apps = [SignIn::Oidc(provider.rules()), SignIn::Oidc(attacker.rules())];
-    let sign_ins = SignIns::new(HashMap::from([(web.clone(), apps.to_vec())]), Arc::new(clock));
-    let forgeries = target.forgeries();
-    let tokens: HashSet<&str> = forgeries.iter().map(|forged| forged.token.as_str()).collect();
-    assert!(tokens.len() >= 250, "{}", tokens.len());
-    let sign_in = async |token: &str| sign_ins.sign_in(&web, UserIdRules::default(), Credential::Bearer(token)).await;
-    let honest = RSA.token(&target.claims());
-    assert!(sign_in(&honest).await.is_ok());
-    let mut faults = Vec::new();
-    for forged in &forgeries {
-        // A kid that no set has is judged by a set that was fetched after it: until then it is unavailable.
-        match sign_in(&forged.token).await {
-            Err(NotSignedIn::Refused(_) | NotSignedIn::Unavailable { .. }) => {}
-            outcome => faults.push(format!("{}: {outcome:?}", forged.name)),
+    let config = format!("{CONFIG}{}{}", provider.config("web"), attacker.config("web"));
+    let service = TestService::with(&config).await;
+    let bearer = |token: &str| HeaderValue::from_bytes(format!("Bearer {token}").as_bytes());
+
+    let honest = bearer(&RSA.token(&target.claims())).unwrap();
+    exchange(&service, &honest).await.ok();
+    let (mut answers, mut sent, mut faults) = (HashSet::new(), HashSet::new(), Vec::new());
+    for forged in target.forgeries() {
+        // No header can carry a line end.
+        let Ok(credential) = bearer(&forged.token) else { continue };
+        let answer = exchange(&service, &credential).await;
+        if answer.status != 401 {
+            faults.push(format!("{}: {}", forged.name, String::from_utf8_lossy(&answer.body)));
+            continue;
         }
+        let mut problem = answer.problem(401, "unauthorized").json();
+        problem["request_id"] = "".into();
+        answers.insert(problem.to_string());
+        sent.insert(forged.token);
     }
     assert_eq!(faults, Vec::<String>::new());
-    assert!(sign_in(&honest).await.is_ok());
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!(sent.len() >= 250, "{}", sent.len());
+    exchange(&service, &honest).await.ok();
     assert_eq!(canary.requests(), 0);
+    assert_eq!(service.metric(r#"countersign_mints_total{app="web"}"#), 2.0);
 }

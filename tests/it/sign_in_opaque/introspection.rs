@@ -49,7 +49,7 @@ fn pem(pkcs8: &[u8]) -> String {
 }
 
 /// A P-256 and an RSA key: as PEM, and as the provider knows it.
-fn client_keys() -> [(String, Algorithm, DecodingKey); 2] {
+pub(super) fn client_keys() -> [(String, Algorithm, DecodingKey); 2] {
     let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let rsa = rsa::KeyPair::generate(KeySize::Rsa2048).unwrap();
     let ec_pem = pem(ec.to_pkcs8v1().unwrap().as_ref());
@@ -184,6 +184,7 @@ async fn no_fault_of_the_provider_refuses_a_user() {
         (200, "application/json", gzip, "another kind"),
     ];
     for (n, (status, content_type, body, reason)) in faults.into_iter().enumerate() {
+        service.clock.forward(Duration::from_secs(1));
         let before = log.count(reason);
         endpoint.answers(move |_| response(status, content_type, body.clone()));
         let credential = format!("session-{n}");
@@ -211,6 +212,18 @@ async fn a_fault_that_goes_on_is_logged_once_a_minute_and_its_end_once() {
         exchange(&service, credential).await.problem(401, "unauthorized");
     }
     assert_eq!(log.count("can be verified again"), 1);
+    // Faults that come and go within a second are not logged each.
+    for n in 0..5 {
+        endpoint.answers(|_| response(500, "application/json", "{}"));
+        exchange(&service, &format!("flap-{n}")).await.problem(503, "unavailable");
+        endpoint.answers_json(&json!({ "active": false }));
+        exchange(&service, &format!("flap-{n}")).await.problem(401, "unauthorized");
+    }
+    assert_eq!((log.count("could not be verified"), log.count("can be verified again")), (2, 1));
+    service.clock.forward(Duration::from_secs(1));
+    endpoint.answers(|_| response(500, "application/json", "{}"));
+    exchange(&service, "later").await.problem(503, "unavailable");
+    assert_eq!(log.count("could not be verified"), 3);
 }
 
 #[tokio::test]

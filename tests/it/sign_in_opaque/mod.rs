@@ -1,6 +1,7 @@
 //! Sign-in with opaque credentials through `POST /v1/token/exchange`: an endpoint is asked about them.
 
 mod answers;
+mod configured;
 mod introspection;
 mod session_endpoint;
 

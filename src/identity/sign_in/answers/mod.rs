@@ -10,13 +10,14 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use aws_lc_rs::hmac;
 use tokio::sync::watch;
 
 use self::kept::KeptAnswers;
-use super::{NotSignedIn, SignedIn, endpoint};
+use super::{NotSignedIn, SignedIn};
 use crate::{
     clock::UnixMillis,
     domain::ids::AppName,
@@ -25,6 +26,14 @@ use crate::{
 
 /// Number of answers that are kept, of all apps together.
 const CAPACITY: usize = 10_000;
+
+/// Time after which a client may ask again where there was no answer.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Outcome where the credential can be neither accepted nor refused.
+pub(super) fn unavailable() -> NotSignedIn {
+    NotSignedIn::Unavailable { retry_after: RETRY_AFTER }
+}
 
 /// Keyed hash of app, verifier and credential.
 pub(super) type AnswerKey = [u8; 32];
@@ -116,7 +125,7 @@ impl Answers {
         };
         // The sender is gone without an outcome where the task panicked, or where the process ends.
         let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        outcome.unwrap_or(Err(endpoint::unavailable())).map(|accepted| accepted.signed_in)
+        outcome.unwrap_or(Err(unavailable())).map(|accepted| accepted.signed_in)
     }
 
     /// Finds the answer or the running question, or begins one.

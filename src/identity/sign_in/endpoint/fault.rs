@@ -10,6 +10,8 @@ use super::super::outbound::OutboundError;
 
 /// Pause after which a fault that goes on is logged again.
 const REMINDER: Duration = Duration::from_secs(60);
+/// Least time between two lines: an endpoint whose faults come and go must not fill the log.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Reason why an endpoint said nothing about a credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,16 +39,29 @@ pub(in super::super) enum Fault {
 /// Log of one endpoint's faults: each is logged once, again after a minute, and once more when it is over.
 #[derive(Default)]
 pub(super) struct FaultLog {
-    last: Mutex<Option<(Fault, Duration)>>,
+    last: Mutex<Option<Logged>>,
+}
+
+/// Fault that was logged last.
+struct Logged {
+    fault: Fault,
+    since_boot: Duration,
+    is_over: bool,
+}
+
+impl Logged {
+    fn is_enough_for(&self, fault: &Fault, since_boot: Duration) -> bool {
+        let pause = if self.fault == *fault && !self.is_over { REMINDER } else { PAUSE };
+        since_boot < self.since_boot + pause
+    }
 }
 
 impl FaultLog {
     /// Logs the fault of a call, if it is new. `since_boot` is the time of the call.
     pub(super) fn fault(&self, app: &str, endpoint: &str, fault: &Fault, since_boot: Duration) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = last.as_ref().is_some_and(|(known, at)| known == fault && since_boot < *at + REMINDER);
-        if !is_known {
-            *last = Some((fault.clone(), since_boot));
+        if !last.as_ref().is_some_and(|logged| logged.is_enough_for(fault, since_boot)) {
+            *last = Some(Logged { fault: fault.clone(), since_boot, is_over: false });
             tracing::error!(app, endpoint, %fault, "a sign-in could not be verified");
         }
     }
@@ -54,7 +69,8 @@ impl FaultLog {
     /// Logs that a fault is over.
     pub(super) fn answered(&self, app: &str, endpoint: &str) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.take().is_some() {
+        if let Some(logged) = last.as_mut().filter(|logged| !logged.is_over) {
+            logged.is_over = true;
             tracing::info!(app, endpoint, "sign-ins can be verified again");
         }
     }

@@ -12,7 +12,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use self::fault::FaultLog;
 use super::{
     NotSignedIn, Refusal, SignedIn,
-    answers::{Accepted, Answers, Outcome},
+    answers::{Accepted, Answers, Outcome, unavailable},
     outbound::{Destination, JsonAnswer, Outbound, OutboundError},
     strict_json,
 };
@@ -28,14 +28,6 @@ pub(super) use self::fault::Fault;
 const CALLS: usize = 64;
 /// Longest wait for one of the calls to end.
 const WAIT: Duration = Duration::from_secs(1);
-/// Time after which a client may try again where an endpoint gave no answer.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
-
-/// Outcome where the credential can be neither accepted nor refused.
-pub(super) fn unavailable() -> NotSignedIn {
-    NotSignedIn::Unavailable { retry_after: RETRY_AFTER }
-}
-
 /// Reads the JSON object of an answer. Its content type must say that it is JSON (RFC 7662 §2.2).
 ///
 /// # Errors

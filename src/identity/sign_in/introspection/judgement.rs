@@ -113,8 +113,7 @@ pub(super) fn time(answer: &Value, name: &str) -> Result<Option<UnixMillis>, Ref
 pub(super) fn login(answer: &Value, asked: UnixMillis) -> Result<Option<ProviderLogin>, Refusal> {
     let text = |name| claim_rules::text(answer.get(name));
     let (Some(issuer), Some(subject)) = (text("iss"), text("sub")) else { return Ok(None) };
-    let issued = time(answer, "iat")?.unwrap_or(asked);
-    Ok(Some(ProviderLogin { issuer, subject, sid: text("sid"), issued }))
+    Ok(Some(ProviderLogin { issuer, subject, sid: text("sid"), issued: time(answer, "iat")?.unwrap_or(asked) }))
 }
 
 #[cfg(test)]

@@ -29,3 +29,11 @@ pub(super) struct KeysUnavailable {
     /// Time to the next allowed fetch.
     pub(super) retry_after: Duration,
 }
+
+/// Returns the keys of these entries of a set that may have signed a credential, for tests of the verification.
+#[cfg(test)]
+pub(super) fn candidates_of(entries: &[serde_json::Value], wanted: WantedKey<'_>) -> Vec<jsonwebtoken::jwk::Jwk> {
+    let keys = entries.iter().filter_map(|entry| keys::UsableKey::read(entry).ok());
+    let fitting = keys.filter(|key| wanted.kid.is_none_or(|kid| key.kid() == Some(kid)) && key.fits(wanted.algorithm));
+    fitting.map(|key| key.jwk().clone()).collect()
+}

@@ -34,6 +34,10 @@ pub(super) fn decide(
     user_ids: UserIdRules,
     now: UnixMillis,
 ) -> Result<(UserId, Option<ProviderLogin>), Refusal> {
+    // Logout tokens of some providers have the same typ, issuer, audience and sub as their ID tokens (RFC 8417 §2).
+    if claims.get("events").is_some() {
+        return Err(RefusedCredential::RefusedClaim.because("it tells of events, as a logout token does"));
+    }
     let times = check_times(claims, rules, now)?;
     check_age(times, rules, now)?;
     check_audience(claims, &rules.audience)?;
@@ -85,8 +89,9 @@ fn numeric_date(claims: &Value, name: &str) -> Result<Option<UnixMillis>, Refusa
 fn check_age(times: Times, rules: &OidcRules, now: UnixMillis) -> Result<(), Refusal> {
     let longest = rules.longest_age();
     if times.issued.plus(longest).plus(rules.leeway) <= now {
-        let days = longest.as_secs();
-        return Err(RefusedCredential::TooOld.because(format!("its iat is {}, accepted are {days} s", times.issued)));
+        let seconds = longest.as_secs();
+        let text = format!("its iat is {}, it is {now}, accepted are {seconds} s", times.issued);
+        return Err(RefusedCredential::TooOld.because(text));
     }
     Ok(())
 }

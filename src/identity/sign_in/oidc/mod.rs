@@ -5,6 +5,8 @@ mod compact;
 mod logout;
 mod own_token;
 mod signature;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -64,6 +64,16 @@ impl TestProvider {
         }
     }
 
+    /// Setting of an app that accepts its ID tokens as those of one user-id space with other providers.
+    pub fn config(&self, app: &str) -> String {
+        let algorithms = r#"["RS256", "ES256", "ES384", "EdDSA"]"#;
+        format!(
+            "\n[[apps.{app}.sign_in]]\nkind = \"oidc\"\nissuer = \"{}\"\naudience = \"{AUDIENCE}\"\n\
+             algorithms = {algorithms}\nshared_user_ids = true\n",
+            self.issuer
+        )
+    }
+
     /// Claims of an ID token of an hour.
     pub fn claims(&self, user: &str, now_seconds: i64) -> Value {
         json!({

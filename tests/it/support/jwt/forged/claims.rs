@@ -34,11 +34,11 @@ pub(super) fn times(target: &Target<'_>) -> Vec<Forged> {
         ]
     };
     let mut list = each(target, "exp", odd(now + 3600));
-    list.extend(each(target, "exp", [json!(now - 11), json!(0), json!((now + 3600) * 1000)]));
+    list.extend(each(target, "exp", [json!(now - 31), json!(0), json!((now + 3600) * 1000)]));
     list.extend(each(target, "iat", odd(now)));
-    list.extend(each(target, "iat", [json!(now + 12), json!(0)]));
+    list.extend(each(target, "iat", [json!(now + 3000), json!(0)]));
     // A token may have no nbf.
-    let mut nbf = each(target, "nbf", odd(now).into_iter().chain([json!(now + 12)]));
+    let mut nbf = each(target, "nbf", odd(now).into_iter().chain([json!(now + 3000)]));
     nbf.pop();
     list.extend(nbf);
     for exp in ["1e400", "99999999999999999999999", "0x7fffffff", "1_795_003_600", "+1795003600", "01795003600"] {
