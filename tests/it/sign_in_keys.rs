@@ -240,6 +240,17 @@ async fn a_token_without_kid_is_tried_with_the_keys_that_fit() {
 }
 
 #[tokio::test]
+async fn a_change_of_keys_without_kid_is_seen_within_a_minute() {
+    let node = Node::start().await;
+    node.provider.answer(Answer::UnnamedKeys);
+    assert_eq!(node.present(&node.token_with_kid(None)).await, Accepted);
+    node.provider.add_key("key-1");
+    node.provider.withdraw_old_keys();
+    node.pass(Duration::from_secs(61));
+    assert_eq!(node.present(&node.token_with_kid(None)).await, Accepted);
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_ages_no_key_set() {
     let node = Node::start().await;
     assert_eq!(node.login().await, Accepted);
