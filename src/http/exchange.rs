@@ -14,7 +14,7 @@ use super::{
     openapi_refusals::Refusals,
     problem::Problem,
     response::TokenAnswer,
-    sign_in::{refused, sign_in},
+    sign_in::{ACCEPTED, refused, sign_in},
 };
 use crate::{
     domain::ids::AppName,
@@ -62,6 +62,9 @@ pub(super) async fn exchange(
     match state.issuer.mint(&signed_in.app_user, body.ttl.map(Duration::from_secs)).await {
         // The store knows which logins have ended; to the client this is a refused credential like any other.
         Err(Refusal::SignedOut) => Err(refused(&state, Some(&body.app), RefusedCredential::SignedOut, address)),
-        minted => Ok(minted?),
+        minted => {
+            state.metrics.signed_in(body.app.as_str(), ACCEPTED);
+            Ok(minted?)
+        }
     }
 }

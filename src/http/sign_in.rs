@@ -16,7 +16,8 @@ use crate::{
     telemetry::record_app,
 };
 
-/// Signs a user in with the credential of a request, whose address is within its limit. Checked in this order: the app,
+/// Signs a user in with the credential of a request, whose address is within its limit. The caller counts a credential that
+/// is accepted: the store may know that its login has ended. Checked in this order: the app,
 /// the origin by the app's list, the credential (a refused one counts as a failure of the address), the rate of the
 /// user.
 pub(super) async fn sign_in(
@@ -37,7 +38,6 @@ pub(super) async fn sign_in(
             return Err(undecided.into());
         }
     };
-    state.metrics.signed_in(app.as_str(), ACCEPTED);
     state.limits.load().user(app, state.issuer.user_hash(&signed_in.app_user))?;
     Ok(signed_in)
 }
@@ -99,5 +99,5 @@ pub(super) fn refused(state: &AppState, app: Option<&AppName>, refusal: RefusedC
 }
 
 /// Results of a sign-in in the metrics, beside the reasons of a refusal.
-const ACCEPTED: &str = "accepted";
+pub(super) const ACCEPTED: &str = "accepted";
 const UNAVAILABLE: &str = "unavailable";

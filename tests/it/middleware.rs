@@ -217,6 +217,7 @@ async fn the_document_describes_every_route() {
         "/healthz",
         "/readyz",
         "/v1/failures",
+        "/v1/sign-out/backchannel/{app}",
         "/v1/token/exchange",
         "/v1/token/generate",
         "/v1/token/refresh",

@@ -5,12 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use strum::VariantNames;
+
 use super::{
-    Given, SignInSection,
-    form::{Kind, Preset, TokenUse},
-    resolve::{ALGORITHMS, with_defaults},
+    given::Given,
+    resolve::with_defaults,
     urls::{bad_host, bad_url},
-    values::{ClaimValue, ClaimValues, Texts},
+};
+use crate::{
+    config::sign_in_section::{ClaimValue, ClaimValues, Kind, Preset, SignInSection, Texts, TokenUse},
+    domain::sign_in::JwsAlgorithm,
 };
 
 /// Tenant ids of Microsoft Entra that stand for many tenants; their tokens have the issuer of each user's own.
@@ -158,14 +162,24 @@ fn cognito(given: &mut Given<'_, '_>) -> Facts {
     facts
 }
 
-/// Access tokens for an API, in both profiles, and ID tokens.
+/// ID tokens, and access tokens for an API in Auth0's own profile, whose `azp` is the app. The claim `gty` tells a
+/// machine's token apart; the RFC 9068 profile has no such claim.
 fn auth0(given: &mut Given<'_, '_>) -> Facts {
     let domain = host(given, given.section.domain.as_ref());
-    let mut facts = Facts::new(format!("https://{domain}/"), list(given.section.audience.as_ref()));
+    let audience = list(given.section.audience.as_ref());
+    let clients = list(given.section.client_ids.as_ref());
+    if clients.is_empty() && audience.iter().any(|audience| audience.contains("://")) {
+        given.lacks(
+            "needs client_ids, the apps that access tokens are given to, from the Auth0 dashboard: Applications > Applications > the app > Client ID: client_ids = [\"aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV\"]",
+        );
+    }
+    let mut facts = Facts::new(format!("https://{domain}/"), audience);
     facts.jwks_url = Some(format!("https://{domain}/.well-known/jwks.json"));
     facts.algorithms = &["RS256", "PS256"];
-    facts.token_types = &["jwt", "at+jwt"];
     facts.refused.push(("gty", ClaimValues::texts(["client-credentials"])));
+    if !clients.is_empty() {
+        facts.required.push(("azp", ClaimValues(clients.into_iter().map(ClaimValue::Text).collect())));
+    }
     facts
 }
 
@@ -215,7 +229,7 @@ fn keycloak(given: &mut Given<'_, '_>) -> Facts {
     let issuer = format!("{base}/realms/{}", text(given.section.realm.as_ref()));
     let mut facts = Facts::new(issuer, list(given.section.audience.as_ref()));
     facts.jwks_url = Some(format!("{}/protocol/openid-connect/certs", facts.issuer));
-    facts.algorithms = &ALGORITHMS;
+    facts.algorithms = JwsAlgorithm::VARIANTS;
     facts.token_types = &["jwt", "at+jwt"];
     facts.required.push(("typ", ClaimValues::texts(["Bearer", "ID"])));
     facts.refused.push(("client_id", ClaimValues::ANY));

@@ -43,6 +43,7 @@ pub(super) fn decide(
     check_audience(claims, &rules.audience)?;
     check_authorized_party(claims, rules)?;
     check_claims(claims, &rules.required_claims, &rules.refused_claims)?;
+    check_subject(claims)?;
     let user = user_id(claims, &rules.user_id, user_ids)?;
     let login = text(claims.get("sub")).map(|subject| ProviderLogin {
         issuer: rules.issuer.clone(),
@@ -92,6 +93,21 @@ fn check_age(times: Times, rules: &OidcRules, now: UnixMillis) -> Result<(), Ref
         let seconds = longest.as_secs();
         let text = format!("its iat is {}, it is {now}, accepted are {seconds} s", times.issued);
         return Err(RefusedCredential::TooOld.because(text));
+    }
+    Ok(())
+}
+
+/// Refuses a client's own token, which has no user: its `sub` is the client (RFC 9068 §2.2), or the client with
+/// `@clients` behind it (Auth0).
+fn check_subject(claims: &Value) -> Result<(), Refusal> {
+    let subject = claims.get("sub").and_then(Value::as_str);
+    let subject = subject.map(|subject| subject.strip_suffix("@clients").unwrap_or(subject));
+    for name in ["client_id", "azp"] {
+        if subject.is_some() && claims.get(name).and_then(Value::as_str) == subject {
+            return Err(
+                RefusedCredential::UserId.because(format!("its sub is its {name}: it is a client's own, of no user"))
+            );
+        }
     }
     Ok(())
 }
