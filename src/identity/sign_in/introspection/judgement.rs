@@ -98,14 +98,11 @@ fn check_times(answer: &Value, rules: &IntrospectionRules, now: UnixMillis) -> R
 pub(super) fn time(answer: &Value, name: &str) -> Result<Option<UnixMillis>, CredentialRefusal> {
     let Some(value) = answer.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
     let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0);
-    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    match time {
-        Some(time) => Ok(Some(UnixMillis(0).plus(time))),
-        None => {
-            let text = format!("its {name} is {}, not a number of seconds", claim_rules::quoted(Some(value)));
-            Err(RefusedCredential::RequiredClaim.because(text))
-        }
-    }
+    let Some(time) = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) else {
+        let text = format!("its {name} is {}, not a number of seconds", claim_rules::quoted(Some(value)));
+        return Err(RefusedCredential::RequiredClaim.because(text));
+    };
+    Ok(Some(UnixMillis(0).plus(time)))
 }
 
 /// Login at the provider, where the answer names it. Without `iat` it counts as begun when the provider was asked: the
