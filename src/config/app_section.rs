@@ -10,7 +10,7 @@ use serde::{
     },
 };
 
-use super::sign_in::SignInSection;
+use super::sign_in_section::SignInSection;
 use crate::domain::policy::AppPolicy;
 
 /// `[apps.<name>]` in the configuration.

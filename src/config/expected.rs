@@ -8,7 +8,7 @@ use toml::Value;
 
 use super::{
     samples::{Sample, samples},
-    sign_in::{AUTHENTICATIONS, METHODS, SIGN_IN_KINDS, SIGN_IN_PRESETS, TOKEN_USES},
+    sign_in_section::{AUTHENTICATIONS, METHODS, SIGN_IN_KINDS, SIGN_IN_PRESETS, TOKEN_USES},
 };
 use crate::{clock::parse_duration, domain::ids::RingName};
 

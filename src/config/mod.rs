@@ -17,6 +17,7 @@ mod samples;
 mod secret_files;
 mod sections;
 mod sign_in;
+mod sign_in_section;
 mod syntax;
 
 use std::{

@@ -15,7 +15,7 @@ use crate::domain::{
 
 pub use api_keys::{ApiKeyAuthenticator, Caller, NotScoped, Unauthenticated};
 pub use sign_in::{
-    Credential, KeySetReport, NoKeySet, NotSignedIn, Refusal, RefusedCredential, ReportedFault, ReportedKey, SignIns,
+    Credential, CredentialRefusal, KeySetReport, NoKeySet, NotRefusedCredential, ReportedFault, ReportedKey, SignIns,
     reads_as_jwt,
 };
 

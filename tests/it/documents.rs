@@ -18,6 +18,7 @@ use crate::{
 /// Documents with `console` blocks, and the first words of commands that this file does not run: who does.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("countersign clock accept", "db_restore.rs, stage clock"),
+    ("countersign sign-in test", "sign_in_cli.rs"),
     ("cargo test", "stage test"),
     ("cargo run -- demo", "stage documents, and stage browser with the real SDK"),
     ("cargo install --locked --profile dist --path .", "the workflow release builds this profile"),
@@ -145,6 +146,7 @@ const LANGUAGES: &[(&str, &[&str])] = &[
     ("docs/performance.md", &["console"]),
     ("docs/sandbox.md", &["console", "js"]),
     ("docs/sign-in-opaque.md", &["toml"]),
+    ("docs/sign-in.md", &["console", "toml"]),
     ("docs/testing.md", &["console"]),
 ];
 

@@ -251,7 +251,8 @@ async fn bodies_are_read_strictly_and_before_the_credential() {
 #[tokio::test]
 async fn an_opted_out_user_gets_nothing() {
     let signing = Signing::new().await;
-    let user = countersign::domain::ids::UserId::parse("u-1", Default::default()).unwrap();
+    let user =
+        countersign::domain::ids::UserId::parse("u-1", countersign::domain::ids::UserIdRules::default()).unwrap();
     signing.service.operator.users().opt_out(&user, None).await.unwrap();
     let credential = signing.credential("u-1");
     signing.exchange(&credential, &json!({ "app": "web" })).await.problem(403, "opted_out");

@@ -14,7 +14,7 @@ const EXCHANGE: &str = "/v1/token/exchange";
 const NOW: i64 = 1_795_000_000;
 const OWN: &str = "https://auth.example.com";
 
-/// `cookie` takes the cookie `sid` from https://c.example.com, and `web` bearer credentials from https://w.example.com.
+/// `cookie` takes the cookie `sid` from `https://c.example.com`, and `web` bearer credentials from `https://w.example.com`.
 const APPS: &str = "
 [limits]
 enabled = false

@@ -315,6 +315,9 @@ async fn an_unknown_app_or_an_opaque_credential_is_refused() {
     for opaque in ["", "opaque", "a.b.c", "eyJzZXNzaW9uIjoxfQ.aWQ.c2ln", "a..b.c.d"] {
         assert_eq!(door.refused(opaque).await, RefusedCredential::Malformed, "{opaque}");
     }
+    for spaced in [format!("{token} "), format!(" {token}"), format!("{token}\n"), format!("{token}\0")] {
+        assert_eq!(door.refused(&spaced).await, RefusedCredential::Malformed);
+    }
     let cookie = Credential::Cookie { name: "session", value: &token };
     let refused = door.sign_ins.sign_in(&web(), UserIdRules::default(), cookie).await.unwrap_err();
     assert_eq!(refused, RefusedCredential::NotEnabled.into());

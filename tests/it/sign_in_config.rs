@@ -186,7 +186,7 @@ fn an_issuer_and_each_opaque_kind_is_there_once() {
         check_text(&format!("[apps.web]\n{one}{one}")).to_string()
     };
     let same = twice(OIDC);
-    assert!(same.contains("countersign.toml:8:1: apps.web.sign_in[1].issuer: sign_in[0] has the same issuer, https://login.test: an issuer has one sign_in in an app"), "{same}");
+    assert!(same.contains("countersign.toml:9:1: apps.web.sign_in[1].issuer: sign_in[0] has the same issuer, https://login.test: an issuer has one sign_in in an app"), "{same}");
     let same = twice(&format!("{ENDPOINT}bearer = true\n"));
     assert!(
         same.contains("apps.web.sign_in[1].kind: sign_in[0] is \"session_endpoint\" too: an app has at most one"),
@@ -390,5 +390,31 @@ fn the_environment_replaces_the_whole_list() {
         "environment COUNTERSIGN_APPS__WEB__SIGN_IN: apps.web.sign_in[0]: needs project_id",
     ] {
         assert!(told.contains(sentence), "{told}");
+    }
+}
+
+/// Blocks of a document that are TOML.
+fn toml_blocks(document: &str) -> Vec<String> {
+    document.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_configurations_of_the_documents_are_good() {
+    let origins = "allowed_origins = [\"https://www.example.com\"]";
+    let documents = [include_str!("../../docs/sign-in.md"), include_str!("../../docs/sign-in-opaque.md")];
+    let blocks: Vec<String> = documents.iter().flat_map(|document| toml_blocks(document)).collect();
+    assert!(blocks.len() >= 12, "{}", blocks.len());
+    for block in blocks {
+        let settings = load(&format!("[apps.web]\n{origins}\n{block}"), &[]).unwrap();
+        assert_eq!(sign_ins(&settings).len(), 1, "{block}");
+    }
+}
+
+#[test]
+fn the_documents_name_every_reason() {
+    use strum::VariantNames;
+    let document = include_str!("../../docs/sign-in.md");
+    for reason in countersign::identity::RefusedCredential::VARIANTS {
+        assert!(document.contains(&format!("`{reason}`")), "{reason}");
     }
 }

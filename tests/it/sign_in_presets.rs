@@ -122,6 +122,7 @@ fn cognito_id() -> Case {
         user: "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
         refused: vec![
             ("of another client", json!({ "aud": "other-client" }), "audience"),
+            ("of a client itself", json!({ "sub": "our-client", "client_id": "our-client" }), "user_id"),
             ("an access token", json!({ "token_use": "access" }), "required_claim"),
         ],
     }

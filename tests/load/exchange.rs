@@ -63,7 +63,8 @@ pub async fn run() {
             let raw = f64::midpoint(before, raw::signature());
             contender.seconds.push(exchange);
             contender.more.push((exchange - generate) / raw);
-            (raws.push(raw), generates.push(generate));
+            raws.push(raw);
+            generates.push(generate);
         }
     }
     println!("exchange, closed loop, {CLIENTS} connections, {ROUNDS} rounds in turn, medians");

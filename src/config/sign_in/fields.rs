@@ -2,10 +2,8 @@
 
 use toml::Table;
 
-use super::{
-    Given,
-    form::{Form, Kind, Preset},
-};
+use super::given::Given;
+use crate::config::sign_in_section::{Form, Kind, Preset};
 
 /// A setting, and where to find its value.
 type Needed = (&'static str, &'static str);
@@ -44,6 +42,63 @@ const INTROSPECTION: &[&str] = &[
 ];
 
 const SESSION_ENDPOINT: &[&str] = &["url", "method", "cookies", "bearer", "user_id", "verified_email"];
+
+const FIREBASE: &[Needed] = &[(
+    "project_id",
+    "the project ID, from the Firebase console: Project settings > General: project_id = \"my-app-1a2b3\"",
+)];
+
+const COGNITO: &[Needed] = &[
+    (
+        "user_pool_id",
+        "the user pool's ID, from the Amazon Cognito console: User pools > the pool > Overview: user_pool_id = \"eu-west-1_AbCdEfGhI\"",
+    ),
+    (
+        "client_ids",
+        "the client IDs of your apps, from the Amazon Cognito console: User pools > the pool > App clients: client_ids = [\"1h57kf5cpq17m0eml12EXAMPLE\"]",
+    ),
+    ("token_use", "the token that your app presents: token_use = \"id\" or token_use = \"access\""),
+];
+
+const AUTH0: &[Needed] = &[
+    (
+        "domain",
+        "the tenant's domain, from the Auth0 dashboard: Applications > Applications > the app > Domain: domain = \"my-tenant.eu.auth0.com\"",
+    ),
+    (
+        "audience",
+        "the API's identifier, from the Auth0 dashboard: Applications > APIs (for ID tokens the app's Client ID): audience = \"https://api.example.com\"",
+    ),
+];
+
+const CLERK: &[Needed] = &[
+    ("domain", "the Frontend API URL, from the Clerk dashboard: Configure > API keys: domain = \"clerk.example.com\""),
+    (
+        "authorized_parties",
+        "the origins of your web app, which tokens have as azp: authorized_parties = [\"https://www.example.com\"]",
+    ),
+];
+
+const KEYCLOAK: &[Needed] = &[
+    ("url", "the base URL of the server: url = \"https://login.example.com\""),
+    ("realm", "the realm's name, from the Keycloak admin console: Realm settings > General: realm = \"my-realm\""),
+    (
+        "audience",
+        "the client whose tokens they are, from the Keycloak admin console: Clients > Client ID (for access tokens it needs an audience mapper): audience = \"my-client\"",
+    ),
+];
+
+const ENTRA: &[Needed] = &[
+    (
+        "tenant_id",
+        "the tenant's ID, from the Microsoft Entra admin center: Overview > Tenant ID: tenant_id = \"aaaabbbb-0000-cccc-1111-dddd2222eeee\"",
+    ),
+    (
+        "audience",
+        "the Application (client) ID, from the Microsoft Entra admin center: App registrations > the app > Overview: audience = \"00001111-aaaa-2222-bbbb-3333cccc4444\"",
+    ),
+    ("token_use", "the token that your app presents: token_use = \"id\" or token_use = \"access\""),
+];
 
 impl Form {
     /// Settings that it must have.
@@ -90,64 +145,13 @@ impl Form {
 
 fn of_preset(preset: Preset) -> &'static [Needed] {
     match preset {
-        Preset::Firebase => &[(
-            "project_id",
-            "the project ID, from the Firebase console: Project settings > General: project_id = \"my-app-1a2b3\"",
-        )],
-        Preset::Cognito => &[
-            (
-                "user_pool_id",
-                "the user pool's ID, from the Amazon Cognito console: User pools > the pool > Overview: user_pool_id = \"eu-west-1_AbCdEfGhI\"",
-            ),
-            (
-                "client_ids",
-                "the client IDs of your apps, from the Amazon Cognito console: User pools > the pool > App clients: client_ids = [\"1h57kf5cpq17m0eml12EXAMPLE\"]",
-            ),
-            ("token_use", "the token that your app presents: token_use = \"id\" or token_use = \"access\""),
-        ],
-        Preset::Auth0 => &[
-            (
-                "domain",
-                "the tenant's domain, from the Auth0 dashboard: Applications > Applications > the app > Domain: domain = \"my-tenant.eu.auth0.com\"",
-            ),
-            (
-                "audience",
-                "the API's identifier, from the Auth0 dashboard: Applications > APIs (for ID tokens the app's Client ID): audience = \"https://api.example.com\"",
-            ),
-        ],
+        Preset::Firebase => FIREBASE,
+        Preset::Cognito => COGNITO,
+        Preset::Auth0 => AUTH0,
         Preset::Supabase => &[],
-        Preset::Clerk => &[
-            (
-                "domain",
-                "the Frontend API URL, from the Clerk dashboard: Configure > API keys: domain = \"clerk.example.com\"",
-            ),
-            (
-                "authorized_parties",
-                "the origins of your web app, which tokens have as azp: authorized_parties = [\"https://www.example.com\"]",
-            ),
-        ],
-        Preset::Keycloak => &[
-            ("url", "the base URL of the server: url = \"https://login.example.com\""),
-            (
-                "realm",
-                "the realm's name, from the Keycloak admin console: Realm settings > General: realm = \"my-realm\"",
-            ),
-            (
-                "audience",
-                "the client whose tokens they are, from the Keycloak admin console: Clients > Client ID (for access tokens it needs an audience mapper): audience = \"my-client\"",
-            ),
-        ],
-        Preset::Entra => &[
-            (
-                "tenant_id",
-                "the tenant's ID, from the Microsoft Entra admin center: Overview > Tenant ID: tenant_id = \"aaaabbbb-0000-cccc-1111-dddd2222eeee\"",
-            ),
-            (
-                "audience",
-                "the Application (client) ID, from the Microsoft Entra admin center: App registrations > the app > Overview: audience = \"00001111-aaaa-2222-bbbb-3333cccc4444\"",
-            ),
-            ("token_use", "the token that your app presents: token_use = \"id\" or token_use = \"access\""),
-        ],
+        Preset::Clerk => CLERK,
+        Preset::Keycloak => KEYCLOAK,
+        Preset::Entra => ENTRA,
     }
 }
 

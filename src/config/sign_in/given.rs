@@ -2,21 +2,23 @@
 
 use std::fmt;
 
-use super::{Form, SignInSection};
-use crate::config::{notes::Notes, origins::Setting};
+use crate::config::{
+    notes::Notes,
+    origins::Setting,
+    sign_in_section::{Form, SignInSection},
+};
 
 /// Settings of one way to sign in, and the collector of their errors.
 pub(super) struct Given<'a, 'n> {
     pub(super) section: &'a SignInSection,
-    pub(super) app: &'a str,
     setting: Setting,
     notes: &'a mut Notes<'n>,
     is_wrong: bool,
 }
 
 impl<'a, 'n> Given<'a, 'n> {
-    pub(super) fn new(app: &'a str, number: usize, section: &'a SignInSection, notes: &'a mut Notes<'n>) -> Self {
-        Self { section, app, setting: format!("apps.{app}.sign_in[{number}]"), notes, is_wrong: false }
+    pub(super) fn new(app: &str, number: usize, section: &'a SignInSection, notes: &'a mut Notes<'n>) -> Self {
+        Self { section, setting: format!("apps.{app}.sign_in[{number}]"), notes, is_wrong: false }
     }
 
     /// Path of one of its settings.

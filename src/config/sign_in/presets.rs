@@ -5,12 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use strum::VariantNames;
+
 use super::{
-    Given, SignInSection,
-    form::{Kind, Preset, TokenUse},
-    resolve::{ALGORITHMS, with_defaults},
+    given::Given,
+    resolve::with_defaults,
     urls::{bad_host, bad_url},
-    values::{ClaimValue, ClaimValues, Texts},
+};
+use crate::{
+    config::sign_in_section::{ClaimValue, ClaimValues, Kind, Preset, SignInSection, Texts, TokenUse},
+    domain::sign_in::JwsAlgorithm,
 };
 
 /// Tenant ids of Microsoft Entra that stand for many tenants; their tokens have the issuer of each user's own.
@@ -225,7 +229,7 @@ fn keycloak(given: &mut Given<'_, '_>) -> Facts {
     let issuer = format!("{base}/realms/{}", text(given.section.realm.as_ref()));
     let mut facts = Facts::new(issuer, list(given.section.audience.as_ref()));
     facts.jwks_url = Some(format!("{}/protocol/openid-connect/certs", facts.issuer));
-    facts.algorithms = &ALGORITHMS;
+    facts.algorithms = JwsAlgorithm::VARIANTS;
     facts.token_types = &["jwt", "at+jwt"];
     facts.required.push(("typ", ClaimValues::texts(["Bearer", "ID"])));
     facts.refused.push(("client_id", ClaimValues::ANY));

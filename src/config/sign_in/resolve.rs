@@ -4,24 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use strum::VariantNames;
 
-use super::{
-    Given, SignInSection,
-    form::{Kind, Method},
-    secrets,
-    urls::bad_url,
-    values::{ClaimValues, Texts},
-};
+use super::{given::Given, secrets, urls::bad_url};
 use crate::{
-    config::secret_files::SecretFiles,
+    config::{
+        secret_files::SecretFiles,
+        sign_in_section::{ClaimValues, Kind, Method, SignInSection, Texts},
+    },
     domain::sign_in::{
         Audience, ClaimPath, ClaimRule, IntrospectionRules, JwsAlgorithm, KeySource, OidcRules, SessionEndpointMethod,
         SessionEndpointRules, SignIn, UserIdSource,
     },
 };
-
-/// Names of all algorithms that a credential may have.
-pub(super) const ALGORITHMS: [&str; 9] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 const DEFAULT_TOKEN_TYPES: [&str; 3] = ["jwt", "at+jwt", ""];
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(10);
@@ -49,7 +42,8 @@ pub(super) fn with_defaults(kind: Kind, section: SignInSection) -> SignInSection
     full.audience_claim.get_or_insert_with(|| "aud".to_owned());
     full.leeway.get_or_insert(DEFAULT_LEEWAY);
     if kind == Kind::Oidc {
-        full.algorithms.get_or_insert_with(|| Texts(ALGORITHMS.map(str::to_owned).to_vec()));
+        full.algorithms
+            .get_or_insert_with(|| Texts(JwsAlgorithm::VARIANTS.iter().map(|name| (*name).to_owned()).collect()));
         full.token_types.get_or_insert_with(|| Texts(DEFAULT_TOKEN_TYPES.map(str::to_owned).to_vec()));
         full.jwks_max_stale.get_or_insert(DEFAULT_MAX_STALE);
     }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{Given, form::Authentication};
+use super::given::Given;
 use crate::{
-    config::secret_files::SecretFiles,
+    config::{secret_files::SecretFiles, sign_in_section::Authentication},
     domain::client_authentication::{ClientAuthentication, ClientKey, ClientSecret},
 };
 

@@ -1,7 +1,10 @@
 //! Rules for all ways to sign in to one app: no two of them may give one id to two people.
 
-use super::SignInSection;
-use crate::config::{app_section::AppSection, notes::Notes, sign_in::form::Kind};
+use crate::config::{
+    app_section::AppSection,
+    notes::Notes,
+    sign_in_section::{Kind, SignInSection},
+};
 
 /// Checks the ways to sign in of an app against each other.
 pub(super) fn check(name: &str, app: &AppSection, notes: &mut Notes<'_>) {
@@ -60,7 +63,10 @@ fn pair(
 /// somebody at the other.
 fn impersonation(app: &AppSection, setting: &impl Fn(usize, &str) -> String, notes: &mut Notes<'_>) {
     let is_open = |section: &SignInSection| {
-        section.user_id_prefix.as_ref().is_none_or(String::is_empty) && section.shared_user_ids != Some(true)
+        let has_form = section.kind.is_some() || section.preset.is_some();
+        has_form
+            && section.user_id_prefix.as_ref().is_none_or(String::is_empty)
+            && section.shared_user_ids != Some(true)
     };
     let open = app.sign_in.iter().enumerate().filter(|(_, section)| is_open(section)).map(|(number, _)| number);
     let open: Vec<usize> = open.filter(|number| !notes.has(&setting(*number, "user_id_prefix"))).collect();

@@ -8,7 +8,7 @@ use super::{
     jwks::{Provider, ProviderKeys},
     oidc::{self, Unreadable, UnverifiedCredential, is_own_token},
     opaque::OpaqueVerifiers,
-    refused::{Refusal, RefusedCredential},
+    refused::{CredentialRefusal, RefusedCredential},
 };
 use crate::{
     clock::ClockGuard,
@@ -97,7 +97,7 @@ impl AppSignIns {
     }
 
     /// Chooses a verifier by the claim `iss`, byte for byte, before any key is looked at: a key is one of an issuer.
-    fn verifier_of(&self, jwt: &UnverifiedCredential<'_>) -> Result<&oidc::Verifier, Refusal> {
+    fn verifier_of(&self, jwt: &UnverifiedCredential<'_>) -> Result<&oidc::Verifier, CredentialRefusal> {
         let issuer = jwt.issuer();
         self.oidc.iter().find(|verifier| Some(verifier.rules().issuer.as_str()) == issuer).ok_or_else(|| {
             let accepted: Vec<&str> = self.oidc.iter().map(|verifier| verifier.rules().issuer.as_str()).collect();

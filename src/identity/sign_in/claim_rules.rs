@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::refused::{Refusal, RefusedCredential};
+use super::refused::{CredentialRefusal, RefusedCredential};
 use crate::domain::{
     ids::{UserId, UserIdRules},
     sign_in::{Audience, ClaimRule, UserIdSource},
@@ -28,7 +28,7 @@ pub(super) fn quoted(value: Option<&Value>) -> String {
 ///
 /// # Errors
 /// [`RefusedCredential::Audience`].
-pub(super) fn check_audience(claims: &Value, audience: &Audience) -> Result<(), Refusal> {
+pub(super) fn check_audience(claims: &Value, audience: &Audience) -> Result<(), CredentialRefusal> {
     let claim = claims.get(&audience.claim);
     if parties(claim).is_some_and(|parties| parties.iter().any(|party| is_accepted(audience, party))) {
         return Ok(());
@@ -55,7 +55,11 @@ pub(super) fn is_accepted(audience: &Audience, party: &str) -> bool {
 ///
 /// # Errors
 /// [`RefusedCredential::RequiredClaim`] or [`RefusedCredential::RefusedClaim`].
-pub(super) fn check_claims(claims: &Value, required: &[ClaimRule], refused: &[ClaimRule]) -> Result<(), Refusal> {
+pub(super) fn check_claims(
+    claims: &Value,
+    required: &[ClaimRule],
+    refused: &[ClaimRule],
+) -> Result<(), CredentialRefusal> {
     for rule in required {
         let claim = rule.claim.of(claims).filter(|claim| !claim.is_null());
         if !claim.is_some_and(|claim| rule.values.is_empty() || has_one(claim, &rule.values)) {
@@ -88,7 +92,7 @@ fn has_one(claim: &Value, values: &[Value]) -> bool {
 ///
 /// # Errors
 /// [`RefusedCredential::UserId`].
-pub(super) fn user_id(claims: &Value, source: &UserIdSource, rules: UserIdRules) -> Result<UserId, Refusal> {
+pub(super) fn user_id(claims: &Value, source: &UserIdSource, rules: UserIdRules) -> Result<UserId, CredentialRefusal> {
     let name = &source.claim.0;
     let refused = |text: String| RefusedCredential::UserId.because(text);
     let claim = source.claim.of(claims);

@@ -33,7 +33,7 @@ use crate::{
 };
 
 pub use jwks::{KeySetReport, NoKeySet, ReportedFault, ReportedKey};
-pub use refused::{Refusal, RefusedCredential};
+pub use refused::{CredentialRefusal, RefusedCredential};
 
 /// Credential that a client presents. `Debug` is not derived: it is a secret.
 #[derive(Clone, Copy)]
@@ -47,10 +47,10 @@ pub enum Credential<'a> {
 /// Reason why nobody is signed in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSignedIn {
-    /// The credential is refused. The caller must not learn the reason; logs and metrics have [`Refusal::reason`], the
+    /// The credential is refused. The caller must not learn the reason; logs and metrics have [`CredentialRefusal::reason`], the
     /// operator's command has all of it.
     #[error("the credential was refused: {}", .0.reason)]
-    Refused(Refusal),
+    Refused(CredentialRefusal),
     /// The credential cannot be judged now: its provider's keys or its endpoint are out of reach.
     #[error("the credential cannot be verified now")]
     Unavailable {
@@ -62,8 +62,8 @@ pub enum NotSignedIn {
     ClockStopped(#[from] ClockStopped),
 }
 
-impl From<Refusal> for NotSignedIn {
-    fn from(refusal: Refusal) -> Self {
+impl From<CredentialRefusal> for NotSignedIn {
+    fn from(refusal: CredentialRefusal) -> Self {
         Self::Refused(refusal)
     }
 }
@@ -136,7 +136,7 @@ impl SignIns {
         verifiers.sign_out(logout_token, &self.shared.clock).await
     }
 
-    fn app(&self, app: &AppName) -> Result<Arc<AppSignIns>, Refusal> {
+    fn app(&self, app: &AppName) -> Result<Arc<AppSignIns>, CredentialRefusal> {
         self.apps.load().get(app).cloned().ok_or_else(|| RefusedCredential::NotEnabled.into())
     }
 }

@@ -55,9 +55,9 @@ impl RefusedCredential {
     }
 }
 
-/// Refusal of a credential: the reason, and the particulars for an operator.
+/// CredentialRefusal of a credential: the reason, and the particulars for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Refusal {
+pub struct CredentialRefusal {
     pub reason: RefusedCredential,
     /// Sentence with the values that differ. It quotes the credential's claims, which nobody may have verified; it is
     /// for the operator's command only.
@@ -65,19 +65,19 @@ pub struct Refusal {
 }
 
 impl RefusedCredential {
-    /// Refusal for this reason, with these particulars.
-    pub(super) fn because(self, detail: impl Into<String>) -> Refusal {
-        Refusal { reason: self, detail: Some(detail.into()) }
+    /// CredentialRefusal for this reason, with these particulars.
+    pub(super) fn because(self, detail: impl Into<String>) -> CredentialRefusal {
+        CredentialRefusal { reason: self, detail: Some(detail.into()) }
     }
 }
 
-impl From<RefusedCredential> for Refusal {
+impl From<RefusedCredential> for CredentialRefusal {
     fn from(reason: RefusedCredential) -> Self {
         Self { reason, detail: None }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for CredentialRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.detail {
             Some(detail) => write!(f, "{}: {detail}", self.reason),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    Credential, NotSignedIn, Refusal, RefusedCredential,
+    Credential, CredentialRefusal, NotRefusedCredential,
     answers::Accepted,
     claim_rules,
     endpoint::{self, Endpoint, Fault, NotAccepted, Shared},
@@ -66,11 +66,11 @@ impl Verifier {
 /// Returns the only header of the caller that is passed on, and its parts as text.
 ///
 /// # Errors
-/// [`Refusal`] where the app accepts no such credential, or where no header can carry it.
+/// [`CredentialRefusal`] where the app accepts no such credential, or where no header can carry it.
 fn header<'a>(
     rules: &SessionEndpointRules,
     credential: Credential<'a>,
-) -> Result<((HeaderName, HeaderValue), [&'a str; 2]), Refusal> {
+) -> Result<((HeaderName, HeaderValue), [&'a str; 2]), CredentialRefusal> {
     let (name, text, parts) = match credential {
         Credential::Bearer(bearer) if rules.bearer => (AUTHORIZATION, format!("Bearer {bearer}"), ["", bearer]),
         Credential::Cookie { name, value } if rules.cookies.iter().any(|accepted| accepted == name) => {

@@ -3,7 +3,7 @@
 use std::{
     io::Write,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -30,11 +30,13 @@ pub enum Answer {
     Keys,
     /// The keys, and these entries before them.
     KeysAfter(Vec<Value>),
+    /// The keys without their `kid`.
+    UnnamedKeys,
     Redirect(String),
     Status(u16),
     /// A body of this type, whatever it is.
     Body(&'static str, String),
-    /// A gzip file of 64 MiB of zeros, with `Content-Encoding` or without.
+    /// A gzip bomb, with `Content-Encoding` or without.
     GzipBomb {
         named: bool,
     },
@@ -54,7 +56,6 @@ struct Inner {
     /// Issuer and `jwks_uri` of the discovery document.
     discovery: Mutex<(String, String)>,
     answer: Mutex<Answer>,
-    cache_control: Mutex<&'static str>,
     keys: Mutex<Vec<(String, Arc<EcdsaKeyPair>)>>,
     key_hits: AtomicUsize,
     discovery_hits: AtomicUsize,
@@ -68,7 +69,6 @@ impl SwitchedProvider {
         let inner = Arc::new(Inner {
             discovery: Mutex::new((issuer.clone(), format!("{issuer}/jwks.json"))),
             answer: Mutex::new(Answer::Keys),
-            cache_control: Mutex::new("max-age=3600"),
             keys: Mutex::default(),
             key_hits: AtomicUsize::new(0),
             discovery_hits: AtomicUsize::new(0),
@@ -86,6 +86,9 @@ impl SwitchedProvider {
 
     /// Switches the answer to requests for the key set.
     pub fn answer(&self, answer: Answer) {
+        if let Answer::GzipBomb { .. } = answer {
+            LazyLock::force(&BOMB);
+        }
         *self.inner.answer.lock().unwrap() = answer;
     }
 
@@ -192,17 +195,23 @@ async fn serve(inner: Arc<Inner>, mut stream: TcpStream) {
     } else {
         inner.key_hits.fetch_add(1, Ordering::SeqCst);
         let answer = inner.answer.lock().unwrap().clone();
-        let lines =
-            format!("content-type: application/json\r\ncache-control: {}\r\n", inner.cache_control.lock().unwrap());
+        let lines = "content-type: application/json\r\ncache-control: max-age=3600\r\n";
         match answer {
-            Answer::Keys => response("200 OK", &lines, inner.jwks(&[]).as_bytes()),
-            Answer::KeysAfter(entries) => response("200 OK", &lines, inner.jwks(&entries).as_bytes()),
+            Answer::Keys => response("200 OK", lines, inner.jwks(&[]).as_bytes()),
+            Answer::KeysAfter(entries) => response("200 OK", lines, inner.jwks(&entries).as_bytes()),
+            Answer::UnnamedKeys => {
+                let mut set: Value = serde_json::from_str(&inner.jwks(&[])).unwrap();
+                for key in set["keys"].as_array_mut().unwrap() {
+                    key.as_object_mut().unwrap().remove("kid");
+                }
+                response("200 OK", lines, set.to_string().as_bytes())
+            }
             Answer::Redirect(to) => response("302 Found", &format!("location: {to}\r\n"), b""),
             Answer::Status(status) => response(&format!("{status} Status"), "", b""),
             Answer::Body(kind, body) => response("200 OK", &format!("content-type: {kind}\r\n"), body.as_bytes()),
             Answer::GzipBomb { named } => {
                 let encoding = if named { "content-encoding: gzip\r\n" } else { "" };
-                response("200 OK", &format!("{lines}{encoding}"), &bomb())
+                response("200 OK", &format!("{lines}{encoding}"), &BOMB)
             }
             Answer::SlowDrip => return drip(stream).await,
             Answer::Hang => return std::future::pending().await,
@@ -216,11 +225,12 @@ fn response(status: &str, lines: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-fn bomb() -> Vec<u8> {
+/// A gzip file of 16 MiB of zeros. It is made before a request comes: that takes seconds.
+static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    gzip.write_all(&vec![0; 64 << 20]).unwrap();
+    gzip.write_all(&vec![0; 16 << 20]).unwrap();
     gzip.finish().unwrap()
-}
+});
 
 async fn drip(mut stream: TcpStream) {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 200000\r\n\r\n";

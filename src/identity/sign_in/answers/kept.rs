@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{Accepted, AnswerKey};
-use crate::{clock::UnixMillis, identity::sign_in::Refusal};
+use crate::{clock::UnixMillis, identity::sign_in::CredentialRefusal};
 
 /// Longest time for which a credential is accepted without another question: a logout takes effect after it.
 pub(super) const ACCEPTED_FOR: Duration = Duration::from_secs(10);
@@ -11,7 +11,7 @@ pub(super) const ACCEPTED_FOR: Duration = Duration::from_secs(10);
 pub(super) const REFUSED_FOR: Duration = Duration::from_secs(2);
 
 /// Answer of an endpoint about one credential. A failure to answer is none.
-pub(super) type Answer = Result<Accepted, Refusal>;
+pub(super) type Answer = Result<Accepted, CredentialRefusal>;
 
 /// Answers by the keyed hash of their credential.
 pub(super) struct KeptAnswers {

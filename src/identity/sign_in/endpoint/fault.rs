@@ -9,7 +9,7 @@ use std::{
 use super::super::outbound::OutboundError;
 
 /// Pause after which a fault that goes on is logged again.
-const REMINDER: Duration = Duration::from_secs(60);
+const REMINDER: Duration = Duration::from_mins(1);
 /// Least time between two lines: an endpoint whose faults come and go must not fill the log.
 const PAUSE: Duration = Duration::from_secs(1);
 

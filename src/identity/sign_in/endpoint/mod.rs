@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use self::fault::FaultLog;
 use super::{
-    NotSignedIn, Refusal,
+    CredentialRefusal, NotSignedIn,
     answers::{Accepted, Answers, Outcome, unavailable},
     outbound::{Destination, JsonAnswer, Outbound, OutboundError},
     strict_json,
@@ -53,13 +53,13 @@ pub(super) struct Shared {
 /// Reason why a question accepted nobody.
 #[derive(Debug, PartialEq)]
 pub(super) enum NotAccepted {
-    Refused(Refusal),
+    Refused(CredentialRefusal),
     Fault(Fault),
     Other(NotSignedIn),
 }
 
-impl From<Refusal> for NotAccepted {
-    fn from(refusal: Refusal) -> Self {
+impl From<CredentialRefusal> for NotAccepted {
+    fn from(refusal: CredentialRefusal) -> Self {
         Self::Refused(refusal)
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Life of a client assertion: it is used once, at once.
-const ASSERTION_LIFE: Duration = Duration::from_secs(60);
+const ASSERTION_LIFE: Duration = Duration::from_mins(1);
 /// Client assertions that are JWTs (RFC 7523 §2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 

@@ -9,7 +9,7 @@ use crate::{
     clock::UnixMillis,
     domain::sign_in::{IntrospectionRules, ProviderLogin},
     identity::sign_in::{
-        Refusal, RefusedCredential, claim_rules,
+        CredentialRefusal, RefusedCredential, claim_rules,
         endpoint::{self, Fault},
         outbound::{JsonAnswer, OutboundError},
     },
@@ -44,8 +44,8 @@ fn refused(status: StatusCode) -> Fault {
 /// Judges an answer by the rules, the user id aside.
 ///
 /// # Errors
-/// [`Refusal`].
-pub(super) fn check(answer: &Value, rules: &IntrospectionRules, now: UnixMillis) -> Result<(), Refusal> {
+/// [`CredentialRefusal`].
+pub(super) fn check(answer: &Value, rules: &IntrospectionRules, now: UnixMillis) -> Result<(), CredentialRefusal> {
     if answer.get("active") != Some(&Value::Bool(true)) {
         return Err(RefusedCredential::Inactive.into());
     }
@@ -64,7 +64,7 @@ pub(super) fn check(answer: &Value, rules: &IntrospectionRules, now: UnixMillis)
 }
 
 /// Refuses a client's own token, as of the client credentials grant: its `sub` is the `client_id` (RFC 9068 §2.2).
-fn check_is_a_users(answer: &Value) -> Result<(), Refusal> {
+fn check_is_a_users(answer: &Value) -> Result<(), CredentialRefusal> {
     match (answer.get("sub"), answer.get("client_id")) {
         (Some(sub), Some(client)) if sub == client => {
             Err(RefusedCredential::UserId.because("its sub is its client_id: it is a client's token, and no user's"))
@@ -73,7 +73,7 @@ fn check_is_a_users(answer: &Value) -> Result<(), Refusal> {
     }
 }
 
-fn check_times(answer: &Value, rules: &IntrospectionRules, now: UnixMillis) -> Result<(), Refusal> {
+fn check_times(answer: &Value, rules: &IntrospectionRules, now: UnixMillis) -> Result<(), CredentialRefusal> {
     if time(answer, "exp")?.is_some_and(|exp| now >= exp.plus(rules.leeway)) {
         return Err(RefusedCredential::Expired.into());
     }
@@ -95,22 +95,19 @@ fn check_times(answer: &Value, rules: &IntrospectionRules, now: UnixMillis) -> R
 ///
 /// # Errors
 /// [`RefusedCredential::RequiredClaim`] where it is no time.
-pub(super) fn time(answer: &Value, name: &str) -> Result<Option<UnixMillis>, Refusal> {
+pub(super) fn time(answer: &Value, name: &str) -> Result<Option<UnixMillis>, CredentialRefusal> {
     let Some(value) = answer.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
     let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0);
-    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    match time {
-        Some(time) => Ok(Some(UnixMillis(0).plus(time))),
-        None => {
-            let text = format!("its {name} is {}, not a number of seconds", claim_rules::quoted(Some(value)));
-            Err(RefusedCredential::RequiredClaim.because(text))
-        }
-    }
+    let Some(time) = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) else {
+        let text = format!("its {name} is {}, not a number of seconds", claim_rules::quoted(Some(value)));
+        return Err(RefusedCredential::RequiredClaim.because(text));
+    };
+    Ok(Some(UnixMillis(0).plus(time)))
 }
 
 /// Login at the provider, where the answer names it. Without `iat` it counts as begun when the provider was asked: the
 /// provider has just said that it goes on.
-pub(super) fn login(answer: &Value, asked: UnixMillis) -> Result<Option<ProviderLogin>, Refusal> {
+pub(super) fn login(answer: &Value, asked: UnixMillis) -> Result<Option<ProviderLogin>, CredentialRefusal> {
     let text = |name| claim_rules::text(answer.get(name));
     let (Some(issuer), Some(subject)) = (text("iss"), text("sub")) else { return Ok(None) };
     Ok(Some(ProviderLogin { issuer, subject, sid: text("sid"), issued: time(answer, "iat")?.unwrap_or(asked) }))

@@ -97,10 +97,10 @@ impl Shared {
 
     /// Begins a fetch in a task of its own: a request that is given up must not end it.
     fn begin(self: &Arc<Self>, held: &mut Held) -> watch::Receiver<()> {
-        let (_ended, flight) = watch::channel(());
+        let (ended, flight) = watch::channel(());
         let number = held.state.begin(self.clock.read().boot);
         held.flight = flight.clone();
-        let mut begun = Flight { shared: self.clone(), number, set: None, _ended };
+        let mut begun = Flight { shared: self.clone(), number, set: None, _ended: ended };
         tokio::spawn(async move {
             let fetched = begun.shared.provider.fetch(&begun.shared.outbound).await;
             begun.set = begun.shared.report(fetched);

@@ -131,7 +131,10 @@ async fn key_set(outbound: &Outbound, place: &Destination) -> Result<Fetched, Fe
     if let (true, Some(first)) = (keys.is_empty(), unusable.first()) {
         return Err(FetchFault::NothingUsable { url, why: first.to_string() });
     }
-    Ok(Fetched { url, set: KeySet { keys, fresh_for: lifetime(&headers) }, unusable })
+    // A key without a kid may be replaced without anybody seeing it: nothing but another fetch shows it.
+    let named = keys.iter().all(|key| key.kid().is_some());
+    let fresh_for = if named { lifetime(&headers) } else { SHORTEST_LIFETIME };
+    Ok(Fetched { url, set: KeySet { keys, fresh_for }, unusable })
 }
 
 async fn get<T: serde::de::DeserializeOwned>(

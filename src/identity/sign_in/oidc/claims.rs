@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::{
     claim_rules::{check_audience, check_claims, is_accepted, parties, quoted, text, user_id},
-    refused::{Refusal, RefusedCredential},
+    refused::{CredentialRefusal, RefusedCredential},
 };
 use crate::{
     clock::UnixMillis,
@@ -27,13 +27,13 @@ pub(super) struct Times {
 /// Login that the claims prove: the user of the app, and the login at the provider where `sub` names one.
 ///
 /// # Errors
-/// [`Refusal`] by the first rule that the claims break.
+/// [`CredentialRefusal`] by the first rule that the claims break.
 pub(super) fn decide(
     claims: &Value,
     rules: &OidcRules,
     user_ids: UserIdRules,
     now: UnixMillis,
-) -> Result<(UserId, Option<ProviderLogin>), Refusal> {
+) -> Result<(UserId, Option<ProviderLogin>), CredentialRefusal> {
     // Logout tokens of some providers have the same typ, issuer, audience and sub as their ID tokens (RFC 8417 §2).
     if claims.get("events").is_some() {
         return Err(RefusedCredential::RefusedClaim.because("it tells of events, as a logout token does"));
@@ -43,6 +43,7 @@ pub(super) fn decide(
     check_audience(claims, &rules.audience)?;
     check_authorized_party(claims, rules)?;
     check_claims(claims, &rules.required_claims, &rules.refused_claims)?;
+    check_subject(claims)?;
     let user = user_id(claims, &rules.user_id, user_ids)?;
     let login = text(claims.get("sub")).map(|subject| ProviderLogin {
         issuer: rules.issuer.clone(),
@@ -56,8 +57,8 @@ pub(super) fn decide(
 /// Checks `exp`, `nbf` and `iat` (RFC 7519 §4.1.4–4.1.6). `exp` and `iat` must be there.
 ///
 /// # Errors
-/// [`Refusal`].
-pub(super) fn check_times(claims: &Value, rules: &OidcRules, now: UnixMillis) -> Result<Times, Refusal> {
+/// [`CredentialRefusal`].
+pub(super) fn check_times(claims: &Value, rules: &OidcRules, now: UnixMillis) -> Result<Times, CredentialRefusal> {
     let required = |name: &str| {
         numeric_date(claims, name)?.ok_or_else(|| RefusedCredential::RequiredClaim.because(format!("it has no {name}")))
     };
@@ -75,7 +76,7 @@ pub(super) fn check_times(claims: &Value, rules: &OidcRules, now: UnixMillis) ->
 }
 
 /// Whole seconds since 1970 (RFC 7519 §2, NumericDate): an integer, not negative.
-fn numeric_date(claims: &Value, name: &str) -> Result<Option<UnixMillis>, Refusal> {
+fn numeric_date(claims: &Value, name: &str) -> Result<Option<UnixMillis>, CredentialRefusal> {
     let Some(claim) = claims.get(name) else { return Ok(None) };
     match claim.as_i64() {
         Some(seconds @ 0..=MAX_NUMERIC_DATE) => Ok(Some(UnixMillis(seconds * 1000))),
@@ -86,7 +87,7 @@ fn numeric_date(claims: &Value, name: &str) -> Result<Option<UnixMillis>, Refusa
     }
 }
 
-fn check_age(times: Times, rules: &OidcRules, now: UnixMillis) -> Result<(), Refusal> {
+fn check_age(times: Times, rules: &OidcRules, now: UnixMillis) -> Result<(), CredentialRefusal> {
     let longest = rules.longest_age();
     if times.issued.plus(longest).plus(rules.leeway) <= now {
         let seconds = longest.as_secs();
@@ -96,9 +97,24 @@ fn check_age(times: Times, rules: &OidcRules, now: UnixMillis) -> Result<(), Ref
     Ok(())
 }
 
+/// Refuses a client's own token, which has no user: its `sub` is the client (RFC 9068 §2.2), or the client with
+/// `@clients` behind it (Auth0).
+fn check_subject(claims: &Value) -> Result<(), Refusal> {
+    let subject = claims.get("sub").and_then(Value::as_str);
+    let subject = subject.map(|subject| subject.strip_suffix("@clients").unwrap_or(subject));
+    for name in ["client_id", "azp"] {
+        if subject.is_some() && claims.get(name).and_then(Value::as_str) == subject {
+            return Err(
+                RefusedCredential::UserId.because(format!("its sub is its {name}: it is a client's own, of no user"))
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Checks `azp` of a credential for several parties (OpenID Connect Core 1.0 §3.1.3.7): it was given to one of the
 /// accepted ones, by the audience or by a required claim.
-fn check_authorized_party(claims: &Value, rules: &OidcRules) -> Result<(), Refusal> {
+fn check_authorized_party(claims: &Value, rules: &OidcRules) -> Result<(), CredentialRefusal> {
     let several = parties(claims.get("aud")).is_some_and(|parties| parties.len() > 1);
     let by_rule = rules.audience.claim == "azp"
         || rules.required_claims.iter().any(|rule| matches!(rule.claim.0.as_str(), "azp" | "/azp"));

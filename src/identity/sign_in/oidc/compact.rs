@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::{
     claim_rules::quoted,
-    refused::{Refusal, RefusedCredential},
+    refused::{CredentialRefusal, RefusedCredential},
     strict_json,
 };
 
@@ -46,13 +46,13 @@ pub(in crate::identity::sign_in) struct UnverifiedCredential<'a> {
 /// Text that is no JWT which could be verified.
 pub(in crate::identity::sign_in) enum Unreadable {
     /// No JWT at all: an endpoint may know it.
-    Opaque(Refusal),
+    Opaque(CredentialRefusal),
     /// A JWT that nobody should accept.
-    Refused(Refusal),
+    Refused(CredentialRefusal),
 }
 
-impl From<Refusal> for Unreadable {
-    fn from(refusal: Refusal) -> Self {
+impl From<CredentialRefusal> for Unreadable {
+    fn from(refusal: CredentialRefusal) -> Self {
         Self::Refused(refusal)
     }
 }
@@ -132,19 +132,19 @@ fn header_object(part: &str) -> Result<Value, Unreadable> {
 }
 
 /// Decodes base64url without padding. Bits that are left over must be zero, so that one credential has one text.
-fn decoded(part: &str, name: &str) -> Result<Vec<u8>, Refusal> {
+fn decoded(part: &str, name: &str) -> Result<Vec<u8>, CredentialRefusal> {
     URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_| malformed(format!("the {name} is not canonical base64url without padding (RFC 7515 §2)")))
 }
 
-fn algorithm(header: &Value) -> Result<String, Refusal> {
+fn algorithm(header: &Value) -> Result<String, CredentialRefusal> {
     let alg = header.get("alg");
     let text = alg.and_then(Value::as_str).map(str::to_owned);
     text.ok_or_else(|| RefusedCredential::Algorithm.because(format!("its alg is {}, no string", quoted(alg))))
 }
 
-fn kid(header: &Value) -> Result<Option<String>, Refusal> {
+fn kid(header: &Value) -> Result<Option<String>, CredentialRefusal> {
     match header.get("kid") {
         None => Ok(None),
         Some(Value::String(kid)) if kid.len() <= MAX_KID_BYTES => Ok(Some(kid.clone())),
@@ -154,7 +154,7 @@ fn kid(header: &Value) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn token_type(header: &Value) -> Result<String, Refusal> {
+fn token_type(header: &Value) -> Result<String, CredentialRefusal> {
     let lower = match header.get("typ") {
         None => return Ok(String::new()),
         Some(Value::String(typ)) if !typ.is_empty() => typ.to_ascii_lowercase(),
@@ -163,6 +163,6 @@ fn token_type(header: &Value) -> Result<String, Refusal> {
     Ok(lower.strip_prefix("application/").map(str::to_owned).unwrap_or(lower))
 }
 
-fn malformed(text: impl Into<String>) -> Refusal {
+fn malformed(text: impl Into<String>) -> CredentialRefusal {
     RefusedCredential::Malformed.because(text)
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     super::{
         claim_rules::{check_audience, quoted, text},
-        refused::{Refusal, RefusedCredential},
+        refused::{CredentialRefusal, RefusedCredential},
     },
     claims::check_times,
 };
@@ -27,8 +27,8 @@ const MAX_ID_BYTES: usize = 256;
 /// Logout that the claims prove.
 ///
 /// # Errors
-/// [`Refusal`] by the first rule that the claims break.
-pub(super) fn decide(claims: &Value, rules: &OidcRules, now: UnixMillis) -> Result<ProviderLogout, Refusal> {
+/// [`CredentialRefusal`] by the first rule that the claims break.
+pub(super) fn decide(claims: &Value, rules: &OidcRules, now: UnixMillis) -> Result<ProviderLogout, CredentialRefusal> {
     let times = check_times(claims, rules, now)?;
     check_audience(claims, &client_ids(rules))?;
     let missing = |text: String| RefusedCredential::RequiredClaim.because(text);
@@ -69,7 +69,7 @@ fn client_ids(rules: &OidcRules) -> Audience {
 }
 
 /// Name of a user or of a session. One that is there must be readable, as the other alone would end fewer sessions.
-fn named(claims: &Value, name: &str) -> Result<Option<String>, Refusal> {
+fn named(claims: &Value, name: &str) -> Result<Option<String>, CredentialRefusal> {
     let Some(claim) = claims.get(name) else { return Ok(None) };
     let text = text(Some(claim)).filter(|text| !text.is_empty());
     text.map(Some)

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     NotSignedIn,
     jwks::{KeysUnavailable, ProviderKeys, WantedKey},
-    refused::{Refusal, RefusedCredential},
+    refused::{CredentialRefusal, RefusedCredential},
 };
 use crate::{
     clock::ClockGuard,
@@ -105,7 +105,7 @@ impl Verifier {
 
     /// Returns the algorithm that the header names, if the rules allow it. The name is compared exactly (RFC 7515
     /// §4.1.1).
-    fn check_algorithm(&self, name: &str) -> Result<JwsAlgorithm, Refusal> {
+    fn check_algorithm(&self, name: &str) -> Result<JwsAlgorithm, CredentialRefusal> {
         let allowed = &self.rules.algorithms;
         allowed.iter().copied().find(|algorithm| algorithm.as_str() == name).ok_or_else(|| {
             let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
@@ -121,7 +121,7 @@ impl Verifier {
     }
 }
 
-fn check_type(token_type: &str, types: &[&str]) -> Result<(), Refusal> {
+fn check_type(token_type: &str, types: &[&str]) -> Result<(), CredentialRefusal> {
     if types.contains(&token_type) {
         return Ok(());
     }

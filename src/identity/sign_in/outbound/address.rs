@@ -69,8 +69,8 @@ fn kind_v4(address: Ipv4Addr) -> Kind {
     }
 }
 
-/// Kind of an IPv6 address that has no IPv4 address in it: 2000::/3 is what is routed (RFC 4291 §2.4), less its special
-/// blocks.
+/// Kind of an IPv6 address that has no IPv4 address in it: the block `2000::/3` is routed (RFC 4291 §2.4), less its
+/// special blocks.
 fn kind_v6(address: Ipv6Addr) -> Kind {
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => Kind::Loopback,

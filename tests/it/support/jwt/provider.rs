@@ -69,7 +69,7 @@ impl TestProvider {
         let algorithms = r#"["RS256", "ES256", "ES384", "EdDSA"]"#;
         format!(
             "\n[[apps.{app}.sign_in]]\nkind = \"oidc\"\nissuer = \"{}\"\naudience = \"{AUDIENCE}\"\n\
-             algorithms = {algorithms}\nshared_user_ids = true\n",
+             algorithms = {algorithms}\ntoken_types = [\"JWT\"]\nshared_user_ids = true\n",
             self.issuer
         )
     }

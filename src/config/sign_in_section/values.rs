@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Texts, written as one text or as a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "OneOrMore<String>")]
-pub(super) struct Texts(pub(super) Vec<String>);
+pub(in crate::config) struct Texts(pub(in crate::config) Vec<String>);
 
 impl From<OneOrMore<String>> for Texts {
     fn from(given: OneOrMore<String>) -> Self {
@@ -16,7 +16,7 @@ impl From<OneOrMore<String>> for Texts {
 /// Values of one claim, written as one value or as a list; an empty list means any value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "OneOrMore<ClaimValue>")]
-pub(super) struct ClaimValues(pub(super) Vec<ClaimValue>);
+pub(in crate::config) struct ClaimValues(pub(in crate::config) Vec<ClaimValue>);
 
 impl From<OneOrMore<ClaimValue>> for ClaimValues {
     fn from(given: OneOrMore<ClaimValue>) -> Self {
@@ -26,10 +26,10 @@ impl From<OneOrMore<ClaimValue>> for ClaimValues {
 
 impl ClaimValues {
     /// Any value.
-    pub(super) const ANY: Self = Self(Vec::new());
+    pub(in crate::config) const ANY: Self = Self(Vec::new());
 
     /// Values that are texts.
-    pub(super) fn texts<const N: usize>(texts: [&str; N]) -> Self {
+    pub(in crate::config) fn texts<const N: usize>(texts: [&str; N]) -> Self {
         Self(texts.iter().map(|text| ClaimValue::Text((*text).to_owned())).collect())
     }
 }
@@ -37,7 +37,7 @@ impl ClaimValues {
 /// Value that a claim is compared with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(super) enum ClaimValue {
+pub(in crate::config) enum ClaimValue {
     Text(String),
     Number(i64),
     Switch(bool),

@@ -5,14 +5,14 @@ use strum::{IntoStaticStr, VariantNames};
 
 /// Form of a way to sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::config) enum Form {
     Kind(Kind),
     Preset(Preset),
 }
 
 impl Form {
     /// Setting that chooses the form.
-    pub(super) fn written(self) -> String {
+    pub(in crate::config) fn written(self) -> String {
         match self {
             Self::Kind(kind) => format!("kind = \"{}\"", <&str>::from(kind)),
             Self::Preset(preset) => format!("preset = \"{}\"", <&str>::from(preset)),
