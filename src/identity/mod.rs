@@ -15,8 +15,8 @@ use crate::domain::{
 
 pub use api_keys::{ApiKeyAuthenticator, Caller, NotScoped, Unauthenticated};
 pub use sign_in::{
-    Credential, CredentialRefusal, KeySetReport, NoKeySet, NotRefusedCredential, ReportedFault, ReportedKey, SignIns,
-    reads_as_jwt,
+    Credential, CredentialRefusal, KeySetReport, NoKeySet, NotSignedIn, RefusedCredential, ReportedFault, ReportedKey,
+    SignIns, reads_as_jwt,
 };
 
 /// A user of an app, vouched for by an authenticated caller.

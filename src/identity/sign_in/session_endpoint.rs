@@ -8,7 +8,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    Credential, CredentialRefusal, NotRefusedCredential,
+    Credential, CredentialRefusal, NotSignedIn, RefusedCredential,
     answers::Accepted,
     claim_rules,
     endpoint::{self, Endpoint, Fault, NotAccepted, Shared},
