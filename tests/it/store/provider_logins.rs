@@ -115,7 +115,7 @@ pub(super) async fn only_live_sessions_are_counted_and_ends_stay(engine: &dyn En
     let store = engine.open();
     let [expired, revoked, live] = [1, 2, 3].map(|n| Session { user: user(n), ..session(n, T) });
     for (n, row) in [&expired, &revoked].into_iter().enumerate() {
-        begin(&store, row, login(1, n as u8, T)).await;
+        begin(&store, row, login(1, u8::try_from(n).unwrap(), T)).await;
     }
     store.end_session(revoked.id, Ended::Revoked, T).await.unwrap();
     let live = Session { created: at_day(3), idle_expires: at_day(5), expires: at_day(9), ..live };
@@ -161,8 +161,12 @@ pub(super) async fn no_login_slips_past_a_logout(engine: &dyn Engine) {
             })
         })
         .collect();
+    let mut begun = Vec::new();
     for login in logins {
-        let kept = stores[0].session(login.await.unwrap()).await.unwrap();
+        begun.push(login.await.unwrap());
+    }
+    for id in begun {
+        let kept = stores[0].session(id).await.unwrap();
         assert!(kept.is_none_or(|session| session.ended == Some(Ended::Logout)));
     }
 }
