@@ -99,7 +99,7 @@ fn check_age(times: Times, rules: &OidcRules, now: UnixMillis) -> Result<(), Cre
 
 /// Refuses a client's own token, which has no user: its `sub` is the client (RFC 9068 §2.2), or the client with
 /// `@clients` behind it (Auth0).
-fn check_subject(claims: &Value) -> Result<(), Refusal> {
+fn check_subject(claims: &Value) -> Result<(), CredentialRefusal> {
     let subject = claims.get("sub").and_then(Value::as_str);
     let subject = subject.map(|subject| subject.strip_suffix("@clients").unwrap_or(subject));
     for name in ["client_id", "azp"] {
