@@ -11,7 +11,7 @@ use countersign::{
 };
 use serde_json::json;
 
-/// Sentences about the settings of one sign_in of the app `web`, as `line: sentence`.
+/// Sentences about the settings of one `sign_in` of the app `web`, as `line: sentence`.
 fn told(settings: &str) -> Vec<String> {
     let text = format!("[apps.web]\n[[apps.web.sign_in]]\n{settings}\n");
     check_text(&text)
