@@ -55,8 +55,8 @@ pub struct SignedIn {
 /// Reason why nobody is signed in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSignedIn {
-    /// The credential is refused. The caller must not learn the reason; logs and metrics have [`CredentialRefusal::reason`], the
-    /// operator's command has all of it.
+    /// The credential is refused. The caller must not learn the reason; logs and metrics have
+    /// [`CredentialRefusal::reason`], the operator's command has all of it.
     #[error("the credential was refused: {}", .0.reason)]
     Refused(CredentialRefusal),
     /// The credential cannot be judged now: its provider's keys or its endpoint are out of reach.

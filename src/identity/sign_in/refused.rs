@@ -55,7 +55,7 @@ impl RefusedCredential {
     }
 }
 
-/// CredentialRefusal of a credential: the reason, and the particulars for an operator.
+/// Refusal of a credential: the reason, and the particulars for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct CredentialRefusal {
     pub reason: RefusedCredential,
@@ -65,7 +65,7 @@ pub struct CredentialRefusal {
 }
 
 impl RefusedCredential {
-    /// CredentialRefusal for this reason, with these particulars.
+    /// Refusal for this reason, with these particulars.
     pub(super) fn because(self, detail: impl Into<String>) -> CredentialRefusal {
         CredentialRefusal { reason: self, detail: Some(detail.into()) }
     }

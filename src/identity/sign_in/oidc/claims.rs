@@ -78,13 +78,11 @@ pub(super) fn check_times(claims: &Value, rules: &OidcRules, now: UnixMillis) ->
 /// Whole seconds since 1970 (RFC 7519 §2, NumericDate): an integer, not negative.
 fn numeric_date(claims: &Value, name: &str) -> Result<Option<UnixMillis>, CredentialRefusal> {
     let Some(claim) = claims.get(name) else { return Ok(None) };
-    match claim.as_i64() {
-        Some(seconds @ 0..=MAX_NUMERIC_DATE) => Ok(Some(UnixMillis(seconds * 1000))),
-        _ => {
-            let text = format!("its {name} is {}, no whole number of seconds since 1970", quoted(Some(claim)));
-            Err(RefusedCredential::RequiredClaim.because(text))
-        }
+    if let Some(seconds @ 0..=MAX_NUMERIC_DATE) = claim.as_i64() {
+        return Ok(Some(UnixMillis(seconds * 1000)));
     }
+    let text = format!("its {name} is {}, no whole number of seconds since 1970", quoted(Some(claim)));
+    Err(RefusedCredential::RequiredClaim.because(text))
 }
 
 fn check_age(times: Times, rules: &OidcRules, now: UnixMillis) -> Result<(), CredentialRefusal> {

@@ -22,7 +22,7 @@ pub(super) fn times(target: &Target<'_>) -> Vec<Forged> {
     let odd = |time: i64| {
         vec![
             json!(time.to_string()),
-            json!(time as f64 + 0.5),
+            json!(1_795_000_000.5),
             json!(-time),
             json!([time]),
             json!(true),
