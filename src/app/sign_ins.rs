@@ -168,24 +168,26 @@ async fn check_provider(app: &AppName, rules: &OidcRules) -> Check {
         Err(why) => return Check::new(what, Health::Wrong, why.to_string()),
     };
     let usable = report.usable_with(&rules.algorithms);
-    let mut kinds: Vec<String> = report.usable.iter().map(|key| key.kind.clone()).collect();
-    kinds.sort();
-    let mut text = format!("{} has {} keys", report.url, report.usable.len() + report.unusable.len());
-    let counted: Vec<String> =
-        kinds.chunk_by(|one, other| one == other).map(|same| format!("{} × {}", same.len(), same[0])).collect();
-    text.push_str(&format!(
-        ", of which {usable} can be used ({})",
-        if counted.is_empty() { "none".to_owned() } else { counted.join(", ") }
-    ));
-    for fault in &report.unusable {
-        text.push_str(&format!("; {}: {}", fault.kid.as_deref().unwrap_or("a key without kid"), fault.why));
+    let text = described(&report, usable);
+    if usable == 0 {
+        let text = format!("{text}; nobody can sign in: compare algorithms with the provider's signing keys");
+        return Check::new(what, Health::Wrong, text);
     }
-    match (usable, report.unusable.is_empty()) {
-        (0, _) => {
-            text.push_str("; nobody can sign in: see its algorithms and the provider's signing keys");
-            Check::new(what, Health::Wrong, text)
-        }
-        // Providers publish keys of other kinds and uses beside those that sign tokens.
-        (_, _) => Check::new(what, Health::Ok, text),
-    }
+    // Providers publish keys of other kinds and uses beside those that sign tokens.
+    Check::new(what, Health::Ok, text)
+}
+
+/// Counts the keys of each kind, and names the ones that cannot be used.
+fn described(report: &KeySetReport, usable: usize) -> String {
+    let mut kinds: Vec<&str> = report.usable.iter().map(|key| key.kind.as_str()).collect();
+    kinds.sort_unstable();
+    let counted = kinds.chunk_by(|one, other| one == other).map(|same| format!("{} × {}", same.len(), same[0]));
+    let faults = report.unusable.iter().map(|fault| {
+        let kid = fault.kid.as_deref().unwrap_or("a key without kid");
+        format!("{kid} cannot be read: {}", fault.why)
+    });
+    let all: Vec<String> = counted.chain(faults).collect();
+    let total = report.usable.len() + report.unusable.len();
+    let parts = if all.is_empty() { String::new() } else { format!(": {}", all.join(", ")) };
+    format!("{} has {total} keys, of which {usable} can be used{parts}", report.url)
 }

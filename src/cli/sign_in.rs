@@ -141,10 +141,8 @@ impl SignInTest {
         });
         let mut text = format!("Refused ({}): {}.\n", refused.reason, refused.text);
         if let Some(detail) = &refused.detail {
-            let _ = match refused.is_verified {
-                true => writeln!(text, "{detail}"),
-                false => writeln!(text, "unverified: {detail}"),
-            };
+            let note = if refused.is_verified { "" } else { "unverified: " };
+            let _ = writeln!(text, "{note}{detail}");
         }
         let _ = writeln!(text, "{}", refused.advice);
         text.push_str("The service answers 401 `unauthorized`, as to every refused credential.\n");

@@ -153,7 +153,7 @@ async fn doctor_counts_the_keys_that_can_be_used() {
     let finding = of_provider(&doctor);
     assert_eq!(finding["health"], "ok", "{finding}");
     let text = finding["text"].as_str().unwrap();
-    assert!(text.starts_with(&format!("{}/jwks.json has 4 keys, of which 1 can be used (", provider.issuer)), "{text}");
+    assert!(text.starts_with(&format!("{}/jwks.json has 4 keys, of which 1 can be used: ", provider.issuer)), "{text}");
     assert!(text.contains("1 × RSA"), "{text}");
 
     let folder = installation(&provider, "algorithms = [\"PS512\"]\njwks_url = \"http://127.0.0.1:1/keys\"");

@@ -11,7 +11,7 @@ use countersign::{
 };
 use serde_json::json;
 
-/// Sentences about the settings of one sign_in of the app `web`, as `line: sentence`.
+/// Sentences about the settings of one `sign_in` of the app `web`, as `line: sentence`.
 fn told(settings: &str) -> Vec<String> {
     let text = format!("[apps.web]\n[[apps.web.sign_in]]\n{settings}\n");
     check_text(&text)
@@ -47,7 +47,7 @@ fn sign_ins(settings: &Settings) -> Vec<SignIn> {
     settings.sign_ins().remove(&"web".parse().unwrap()).unwrap_or_default()
 }
 
-/// The rules of the only sign_in of an app with these settings.
+/// The rules of the only `sign_in` of an app with these settings.
 fn oidc(settings: &str) -> OidcRules {
     let settings = load(&format!("[apps.web]\n[[apps.web.sign_in]]\n{settings}"), &[]).unwrap();
     match &sign_ins(&settings)[..] {

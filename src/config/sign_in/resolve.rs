@@ -228,8 +228,8 @@ fn session_endpoint(given: &mut Given<'_, '_>) -> Option<SessionEndpointRules> {
     Some(SessionEndpointRules {
         url: section.url.clone()?,
         method: match section.method.unwrap_or_default() {
-            Method::GET => SessionEndpointMethod::GET,
-            Method::POST => SessionEndpointMethod::POST,
+            Method::Get => SessionEndpointMethod::GET,
+            Method::Post => SessionEndpointMethod::POST,
         },
         cookies,
         bearer,

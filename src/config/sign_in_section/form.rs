@@ -64,10 +64,12 @@ pub(in crate::config) enum Authentication {
 
 /// Method of the request to a session endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, VariantNames)]
+#[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
 pub(in crate::config) enum Method {
     #[default]
-    GET,
-    POST,
+    Get,
+    Post,
 }
 
 /// Values of `kind`, `preset`, `token_use`, `authentication` and `method`.
