@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::support::{
     Answer,
-    oidc_provider::OidcProvider,
+    jwt::{OTHER_RSA, P256, RSA, TestProvider, published},
     test_service::{CONFIG, TestService, post, raw_post},
     verified_claims,
 };
@@ -21,7 +21,7 @@ const NOW: i64 = 1_795_000_000;
 /// A service whose app `web` accepts the tokens of a provider, and whose app `ios` has no sign-in.
 struct Signing {
     service: TestService,
-    provider: OidcProvider,
+    provider: TestProvider,
 }
 
 impl Signing {
@@ -30,14 +30,14 @@ impl Signing {
     }
 
     async fn with(config: &str) -> Self {
-        let provider = OidcProvider::start().await;
+        let provider = TestProvider::start(&published()).await;
         let service = TestService::with(&format!("{config}{}", provider.config("web"))).await;
         Self { service, provider }
     }
 
     /// An ID token of this user.
     fn credential(&self, user: &str) -> String {
-        self.provider.rs256(&self.provider.claims(user, NOW))
+        RSA.token(&self.provider.claims(user, NOW))
     }
 
     async fn exchange(&self, credential: &str, body: &Value) -> Answer {
@@ -72,7 +72,7 @@ fn without_id(answer: &Answer) -> String {
 async fn the_user_of_the_token_is_the_credentials() {
     let signing = Signing::new().await;
     let claims = signing.provider.claims("u-1", NOW);
-    for credential in [signing.provider.rs256(&claims), signing.provider.es256(&claims)] {
+    for credential in [RSA.token(&claims), P256.token(&claims)] {
         let answer = signing.exchange(&credential, &json!({ "app": "web", "ttl": 600 })).await.ok();
         let token = verified_claims(&answer.text("token"), &signing.service.public_key);
         assert_eq!((&token["sub"], &token["exp"]), (&json!("u-1"), &json!(NOW + 600)));
@@ -180,11 +180,11 @@ async fn every_refused_credential_has_one_answer_and_its_own_count() {
     let changed = |member: &str, value: Value| {
         let mut claims = provider.claims("u-1", NOW);
         claims[member] = value;
-        provider.rs256(&claims)
+        RSA.token(&claims)
     };
     let good = signing.credential("u-1");
     let (input, _) = good.rsplit_once('.').unwrap();
-    let other = OidcProvider::start().await;
+    let other = TestProvider::start(&[&OTHER_RSA]).await;
     let credentials = [
         ("missing", None),
         ("missing", Some(String::new())),
@@ -194,7 +194,7 @@ async fn every_refused_credential_has_one_answer_and_its_own_count() {
         ("missing", Some(good.clone())),
         ("malformed", Some(format!("Bearer {input}"))),
         ("signature", Some(format!("Bearer {input}.{}", "A".repeat(342)))),
-        ("unknown_issuer", Some(format!("Bearer {}", other.rs256(&other.claims("u-1", NOW))))),
+        ("unknown_issuer", Some(format!("Bearer {}", OTHER_RSA.token(&other.claims("u-1", NOW))))),
         ("audience", Some(format!("Bearer {}", changed("aud", json!("another-client"))))),
         ("expired", Some(format!("Bearer {}", changed("exp", json!(NOW - 3600))))),
         ("not_yet_valid", Some(format!("Bearer {}", changed("nbf", json!(NOW + 3600))))),

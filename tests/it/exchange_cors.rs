@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::support::{
     Answer,
-    oidc_provider::OidcProvider,
+    jwt::{RSA, TestProvider, published},
     test_service::{TestService, post},
 };
 
@@ -33,14 +33,14 @@ struct Pages {
 
 impl Pages {
     async fn new() -> Self {
-        let provider = OidcProvider::start().await;
+        let provider = TestProvider::start(&published()).await;
         let sessions = session_endpoint().await;
         let config = format!(
             "{APPS}{}\n[[apps.cookie.sign_in]]\nkind = \"session_endpoint\"\nurl = \"{sessions}\"\ncookies = [\"sid\"]\nbearer = true\nuser_id = \"/user/id\"\n",
             provider.config("web"),
         );
         let service = TestService::with(&config).await;
-        Self { service, id_token: provider.rs256(&provider.claims("u-1", NOW)) }
+        Self { service, id_token: RSA.token(&provider.claims("u-1", NOW)) }
     }
 
     async fn preflight(&self, origin: &str, headers: &str) -> Answer {

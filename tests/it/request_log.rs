@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{
     Answer,
-    oidc_provider::OidcProvider,
+    jwt::{RSA, TestProvider, published},
     service::{Service, run_json},
 };
 
@@ -252,9 +252,9 @@ async fn a_refused_api_key_has_one_line_with_its_id_and_the_address() {
 
 #[tokio::test]
 async fn a_refused_sign_in_has_one_line_with_its_reason_and_the_address() {
-    let provider = OidcProvider::start().await;
+    let provider = TestProvider::start(&published()).await;
     let installed = Installed::with_config(&provider.config("web"), |_| {});
-    let expired = provider.rs256(&provider.claims("canary-user", 1_000_000_000));
+    let expired = RSA.token(&provider.claims("canary-user", 1_000_000_000));
     for _ in 0..5 {
         for (credential, app) in [(&*expired, "web"), ("canary-pasted", "web"), (&*expired, "canary-app")] {
             let answer = installed.service.post("/v1/token/exchange", Some(credential), &json!({ "app": app })).await;

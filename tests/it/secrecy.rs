@@ -7,8 +7,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use super::support::{
+    jwt::{P256, RSA, TestProvider, published},
     key_files,
-    oidc_provider::OidcProvider,
     service::{Service, run, run_json, run_with},
 };
 
@@ -46,7 +46,7 @@ async fn every_flow() -> Flows {
         command.env("COUNTERSIGN_LOG__LEVEL", "trace").env("COUNTERSIGN_LOG__FORMAT", "json");
     };
     run_json(&["init"], path);
-    let provider = OidcProvider::start().await;
+    let provider = TestProvider::start(&published()).await;
     let config = path.join("countersign.toml");
     fs::OpenOptions::new().append(true).open(&config).unwrap().write_all(provider.config("web").as_bytes()).unwrap();
     let mut secrets = Vec::new();
@@ -118,15 +118,15 @@ async fn every_flow() -> Flows {
 }
 
 /// Exchanges credentials, good and bad, as header and as cookie; what must be secret of them, and the refusals.
-async fn exchanges(service: &Service, provider: &OidcProvider, user: &str) -> (Vec<String>, String) {
+async fn exchanges(service: &Service, provider: &TestProvider, user: &str) -> (Vec<String>, String) {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let claims = provider.claims(user, now.try_into().unwrap());
-    let good = provider.rs256(&claims);
+    let good = RSA.token(&claims);
     let body = json!({ "app": "web" });
     service.post("/v1/token/exchange", Some(&good), &body).await.unwrap().ok();
     let mut expired = claims;
     expired["exp"] = 1.into();
-    let credentials = [provider.es256(&expired), "canary-session".to_owned(), format!("{good}canaryend")];
+    let credentials = [P256.token(&expired), "canary-session".to_owned(), format!("{good}canaryend")];
     let mut refusals = String::new();
     for credential in &credentials {
         let answer = service.post("/v1/token/exchange", Some(credential), &body).await.unwrap();

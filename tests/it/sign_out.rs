@@ -51,7 +51,7 @@ impl SignOut {
     }
 
     /// A logout token with these members in place of the usual ones; `null` removes one.
-    fn logout_token(&self, members: Value) -> String {
+    fn logout_token(&self, members: &Value) -> String {
         let mut claims = self.provider.logout_claims("u-1", NOW);
         for (name, value) in members.as_object().unwrap() {
             claims[name] = value.clone();
@@ -69,7 +69,7 @@ impl SignOut {
     }
 
     async fn told(&self, members: Value) -> Answer {
-        self.sign_out("web", format!("logout_token={}", self.logout_token(members))).await
+        self.sign_out("web", format!("logout_token={}", self.logout_token(&members))).await
     }
 
     fn sign_outs(&self, result: &str) -> f64 {
@@ -120,7 +120,7 @@ async fn an_app_without_refresh_tokens_refuses_ended_logins_too() {
     let test = SignOut::new().await;
     let id_token = test.id_token("u-1", Some("s-1"), NOW);
     test.exchange("bare", &id_token).await.ok();
-    test.sign_out("bare", format!("logout_token={}", test.logout_token(json!({ "sid": "s-1" })))).await.ok();
+    test.sign_out("bare", format!("logout_token={}", test.logout_token(&json!({ "sid": "s-1" })))).await.ok();
     test.exchange("bare", &id_token).await.problem(401, "unauthorized");
     test.exchange("web", &id_token).await.ok();
 }
@@ -128,7 +128,7 @@ async fn an_app_without_refresh_tokens_refuses_ended_logins_too() {
 #[tokio::test]
 async fn a_logout_token_that_comes_again_is_answered_and_ends_nothing() {
     let test = SignOut::new().await;
-    let body = format!("logout_token={}", test.logout_token(json!({ "sid": null })));
+    let body = format!("logout_token={}", test.logout_token(&json!({ "sid": null })));
     test.sign_out("web", body.clone()).await.ok();
     let later = test.exchange("web", &test.id_token("u-1", Some("s-9"), NOW + 1)).await;
     test.sign_out("web", body).await.ok();
@@ -148,7 +148,7 @@ async fn a_session_without_a_provider_is_none_of_the_providers() {
 async fn what_is_no_logout_token_is_refused_with_one_answer_and_ends_nothing() {
     let test = SignOut::new().await;
     let session = test.begin("u-1", Some("s-1")).await;
-    let good = test.logout_token(json!({}));
+    let good = test.logout_token(&json!({}));
     let foreign = OTHER_RSA.with_header(
         &json!({ "alg": "RS256", "typ": "logout+jwt", "kid": "rsa" }),
         &test.provider.logout_claims("u-1", NOW),
@@ -156,17 +156,17 @@ async fn what_is_no_logout_token_is_refused_with_one_answer_and_ends_nothing() {
     let (head, signature) = good.rsplit_once('.').unwrap();
     let refused = [
         test.id_token("u-1", Some("s-1"), NOW),
-        test.logout_token(json!({ "nonce": "n" })),
-        test.logout_token(json!({ "events": null })),
-        test.logout_token(json!({ "events": { "other": {} } })),
-        test.logout_token(json!({ "events": { "http://schemas.openid.net/event/backchannel-logout": true } })),
-        test.logout_token(json!({ "jti": null })),
-        test.logout_token(json!({ "sub": null, "sid": null })),
-        test.logout_token(json!({ "aud": "another" })),
-        test.logout_token(json!({ "iss": "https://other.example" })),
-        test.logout_token(json!({ "exp": NOW - 60 })),
-        test.logout_token(json!({ "iat": NOW + 600 })),
-        test.logout_token(json!({ "iat": null })),
+        test.logout_token(&json!({ "nonce": "n" })),
+        test.logout_token(&json!({ "events": null })),
+        test.logout_token(&json!({ "events": { "other": {} } })),
+        test.logout_token(&json!({ "events": { "http://schemas.openid.net/event/backchannel-logout": true } })),
+        test.logout_token(&json!({ "jti": null })),
+        test.logout_token(&json!({ "sub": null, "sid": null })),
+        test.logout_token(&json!({ "aud": "another" })),
+        test.logout_token(&json!({ "iss": "https://other.example" })),
+        test.logout_token(&json!({ "exp": NOW - 60 })),
+        test.logout_token(&json!({ "iat": NOW + 600 })),
+        test.logout_token(&json!({ "iat": null })),
         foreign,
         format!("{head}."),
         format!("{head}.{}", signature.chars().rev().collect::<String>()),
@@ -190,7 +190,7 @@ async fn what_is_no_logout_token_is_refused_with_one_answer_and_ends_nothing() {
 #[tokio::test]
 async fn the_body_is_one_form_with_one_logout_token() {
     let test = SignOut::new().await;
-    let token = test.logout_token(json!({}));
+    let token = test.logout_token(&json!({}));
     for body in [String::new(), "token=x".to_owned(), format!("logout_token={token}&logout_token={token}")] {
         test.sign_out("web", body).await.problem(400, "client_error");
     }

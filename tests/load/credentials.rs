@@ -7,7 +7,10 @@ use std::{
 
 use jsonwebtoken::{DecodingKey, jwk::JwkSet};
 
-use super::{oidc_provider::OidcProvider, process, raw};
+use super::{
+    jwt::{P256, RSA, TestProvider},
+    process, raw,
+};
 
 /// Number of users. A user has fewer live sessions than the limit, so that an exchange ends none.
 const USERS: usize = 4000;
@@ -26,14 +29,14 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    pub fn new(provider: &OidcProvider, algorithm: Algorithm) -> Self {
+    pub fn new(provider: &TestProvider, algorithm: Algorithm) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let token = |user: usize| {
             let mut claims = provider.claims(&format!("{algorithm:?}-{user}"), now as i64);
             claims["exp"] = (now + 24 * 3600).into();
             match algorithm {
-                Algorithm::Rs256 => provider.rs256(&claims),
-                Algorithm::Es256 => provider.es256(&claims),
+                Algorithm::Rs256 => RSA.token(&claims),
+                Algorithm::Es256 => P256.token(&claims),
             }
         };
         Self { tokens: (0..USERS).map(token).collect(), turns: AtomicUsize::new(0) }

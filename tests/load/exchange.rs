@@ -8,8 +8,8 @@ use super::{
     client::Call,
     credentials::{Algorithm, Credentials},
     figures::{median, spread},
+    jwt::{TestProvider, published},
     load::closed_loop,
-    oidc_provider::OidcProvider,
     raw,
     service::{APP, Installation, PATIENT, Service},
     settings::{self, ROUNDS},
@@ -32,7 +32,7 @@ struct Contender {
 }
 
 impl Contender {
-    async fn new(provider: &OidcProvider, name: &'static str, algorithm: Algorithm) -> Self {
+    async fn new(provider: &TestProvider, name: &'static str, algorithm: Algorithm) -> Self {
         let credentials = Arc::new(Credentials::new(provider, algorithm));
         let keys =
             reqwest::get(format!("{}/jwks.json", provider.issuer)).await.unwrap().json::<JwkSet>().await.unwrap();
@@ -43,7 +43,7 @@ impl Contender {
 
 /// Measures generate, and an exchange of each algorithm, in turn, five times, and prints the medians.
 pub async fn run() {
-    let provider = OidcProvider::start().await;
+    let provider = TestProvider::start(&published()).await;
     let mut contenders = [
         Contender::new(&provider, "RS256", Algorithm::Rs256).await,
         Contender::new(&provider, "ES256", Algorithm::Es256).await,

@@ -31,10 +31,11 @@ mod engines;
 mod exchange;
 mod figures;
 mod grid;
+#[path = "../it/support/jwt/mod.rs"]
+#[allow(dead_code, reason = "forgeries are for other tests")]
+mod jwt;
 mod large_store;
 mod load;
-#[path = "../it/support/oidc_provider.rs"]
-mod oidc_provider;
 mod peers;
 mod process;
 mod raw;

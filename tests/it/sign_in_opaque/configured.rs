@@ -13,7 +13,7 @@ use super::{NOW, exchange, exchange_request, minted};
 use crate::support::{
     Answer,
     endpoint::TestEndpoint,
-    oidc_provider::{AUDIENCE, OidcProvider},
+    jwt::{AUDIENCE, RSA, TestProvider, published},
     test_service::{CONFIG, TestService},
 };
 
@@ -110,14 +110,14 @@ async fn log_out(service: &TestService, logout_token: &str) -> Answer {
 
 #[tokio::test]
 async fn a_logout_at_the_provider_ends_an_introspected_login() {
-    let provider = OidcProvider::start().await;
+    let provider = TestProvider::start(&published()).await;
     let endpoint = TestEndpoint::start().await;
     endpoint.answers_json(&json!({ "active": true, "username": "anna", "aud": "our-api", "iat": NOW - 60,
         "iss": provider.issuer, "sub": "subject-of-anna", "sid": "sid-1" }));
-    let oidc = format!("{}shared_user_ids = true\n", provider.config("web"));
+    let oidc = provider.config("web");
     let (service, _folder) = configured(&format!("{oidc}{}", introspection(&endpoint))).await;
     let session = exchange(&service, "opaque").await.ok().text("refresh_token");
-    let logout_token = provider.rs256(&json!({
+    let logout_token = RSA.token(&json!({
         "iss": provider.issuer, "aud": AUDIENCE, "iat": NOW, "exp": NOW + 120, "jti": "logout-1", "sid": "sid-1",
         "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
     }));

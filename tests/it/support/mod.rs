@@ -3,7 +3,6 @@
 pub mod domain;
 pub mod endpoint;
 pub mod jwt;
-pub mod oidc_provider;
 #[cfg(feature = "sandbox")]
 pub mod rotation;
 #[cfg(feature = "sandbox")]

@@ -78,10 +78,10 @@ mod tests {
         identity::{AppUser, RefusedCredential},
     };
 
-    fn accepted(expires: Option<i64>) -> Answer {
+    fn accepted(expires: Option<i64>) -> Accepted {
         let user = UserId::parse("u-1", crate::domain::ids::UserIdRules::default()).unwrap();
         let app_user = AppUser { app: "web".parse().unwrap(), user, login: None };
-        Ok(Accepted { app_user, expires: expires.map(UnixMillis) })
+        Accepted { app_user, expires: expires.map(UnixMillis) }
     }
 
     fn key(n: u8) -> AnswerKey {
@@ -91,8 +91,8 @@ mod tests {
     #[test]
     fn answers_are_used_for_their_time_and_no_longer() {
         let mut kept = KeptAnswers::new(3);
-        kept.keep(key(1), accepted(None), UnixMillis(1_000));
-        kept.keep(key(2), accepted(Some(4_000)), UnixMillis(1_000));
+        kept.keep(key(1), Ok(accepted(None)), UnixMillis(1_000));
+        kept.keep(key(2), Ok(accepted(Some(4_000))), UnixMillis(1_000));
         kept.keep(key(3), Err(RefusedCredential::Inactive.into()), UnixMillis(1_000));
         let good = |now: i64| [1, 2, 3].map(|n| kept.get(&key(n), UnixMillis(now)).is_some());
         assert_eq!(good(999), [false; 3], "the clock was set back");
@@ -108,10 +108,10 @@ mod tests {
     fn a_full_cache_drops_what_is_over_and_keeps_what_is_not() {
         let mut kept = KeptAnswers::new(2);
         kept.keep(key(1), Err(RefusedCredential::Inactive.into()), UnixMillis(0));
-        kept.keep(key(2), accepted(None), UnixMillis(0));
-        kept.keep(key(3), accepted(None), UnixMillis(1_000));
+        kept.keep(key(2), Ok(accepted(None)), UnixMillis(0));
+        kept.keep(key(3), Ok(accepted(None)), UnixMillis(1_000));
         assert!(kept.get(&key(3), UnixMillis(1_000)).is_none(), "both others are in use");
-        kept.keep(key(3), accepted(None), UnixMillis(2_000));
+        kept.keep(key(3), Ok(accepted(None)), UnixMillis(2_000));
         assert!(kept.get(&key(3), UnixMillis(2_000)).is_some(), "the refusal was over");
         assert!(kept.get(&key(2), UnixMillis(2_000)).is_some());
     }
@@ -136,7 +136,7 @@ mod tests {
                 } else {
                     let is_accepted = life != Some(0);
                     let expires = life.map(|life| now + life).filter(|_| is_accepted);
-                    let answer = if is_accepted { accepted(expires) } else { Err(RefusedCredential::Inactive.into()) };
+                    let answer = if is_accepted { Ok(accepted(expires)) } else { Err(RefusedCredential::Inactive.into()) };
                     kept.keep(key(n), answer, UnixMillis(now));
                     last.insert(n, (now, expires, is_accepted));
                 }
