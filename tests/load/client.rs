@@ -37,6 +37,22 @@ pub enum Call {
     Stored(Arc<Stored>),
     /// `GET /healthz`.
     Health,
+    /// The key set of the public keys.
+    KeySet,
+    /// A refresh with a refresh token whose seal is wrong.
+    ForgedRefresh(Arc<str>),
+    /// A login with an API key that is not on record.
+    UnknownKey,
+}
+
+impl Call {
+    /// Returns the status of the answer that is measured.
+    pub fn expected(&self) -> u16 {
+        match self {
+            Self::ForgedRefresh(_) | Self::UnknownKey => 401,
+            _ => 200,
+        }
+    }
 }
 
 /// One connection, and the session it refreshes.
@@ -81,8 +97,21 @@ impl Client {
             Call::Mix if self.calls % 4 == 1 => self.mint().await,
             Call::Refresh | Call::Mix => self.refresh().await,
             Call::Stored(stored) => self.refresh_stored(stored).await,
-            Call::Health => self.send(&format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", self.target.address)).await,
+            Call::Health => self.get("/healthz").await,
+            Call::KeySet => self.get("/.well-known/jwks.json").await,
+            Call::ForgedRefresh(token) => self.present(token).await,
+            Call::UnknownKey => self.mint_with_unknown_key().await,
         }
+    }
+
+    async fn get(&mut self, path: &str) -> io::Result<u16> {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.target.address)).await
+    }
+
+    async fn mint_with_unknown_key(&mut self) -> io::Result<u16> {
+        let authorization = format!("Authorization: Bearer csk1_0123456789abcdef_{}\r\n", "A".repeat(43));
+        let body = format!(r#"{{"app":"{}","user_id":"user-1"}}"#, self.target.app);
+        self.post("/v1/token/generate", &authorization, &body).await
     }
 
     async fn mint(&mut self) -> io::Result<u16> {

@@ -23,6 +23,7 @@
 )]
 
 mod access_line;
+mod bare;
 mod client;
 mod compare;
 mod engine_table;
@@ -47,7 +48,7 @@ use settings::Part;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    if engine_table::sign_only(&arguments) {
+    if engine_table::sign_only(&arguments) || bare::serve_only(&arguments) {
         return ExitCode::SUCCESS;
     }
     // `cargo test` and `cargo bench -- --list` also start this program; only `cargo bench` measures.
@@ -78,6 +79,7 @@ async fn run() -> ExitCode {
             Part::LargeStore => large_store::run(&mut figures).await,
             Part::Peers => missing = compare::run(&mut figures).await,
             Part::Grid => grid::run().await,
+            Part::Bare => bare::run(&mut figures).await,
         }
     }
     figures.print();

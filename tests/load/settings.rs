@@ -20,15 +20,18 @@ pub enum Part {
     Peers,
     /// Every kind of call at several loads over several numbers of connections.
     Grid,
+    /// Answers without a signature beside a route of axum with nothing around it.
+    Bare,
 }
 
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("engines", Part::Engines),
     ("summary", Part::Summary),
     ("log", Part::AccessLine),
     ("refresh2m", Part::LargeStore),
     ("peers", Part::Peers),
     ("grid", Part::Grid),
+    ("bare", Part::Bare),
 ];
 
 /// Returns the parts that `LOAD_PARTS` names, or all.
@@ -36,7 +39,10 @@ pub fn parts() -> Vec<Part> {
     let Ok(chosen) = env::var("LOAD_PARTS") else { return PARTS.map(|(_, part)| part).to_vec() };
     let known = |name: &str| PARTS.iter().any(|(known, _)| *known == name);
     let names: Vec<&str> = chosen.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    assert!(names.iter().all(|name| known(name)), "LOAD_PARTS knows engines, summary, log, refresh2m, peers, grid");
+    assert!(
+        names.iter().all(|name| known(name)),
+        "LOAD_PARTS knows engines, summary, log, refresh2m, peers, grid, bare"
+    );
     PARTS.iter().filter(|(name, _)| names.contains(name)).map(|(_, part)| *part).collect()
 }
 
