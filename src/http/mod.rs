@@ -6,6 +6,7 @@ mod body_faults;
 mod caller;
 mod cors;
 mod failures;
+mod finish;
 mod generate;
 mod health;
 mod jwks;
@@ -19,6 +20,8 @@ mod proxies;
 mod refresh;
 mod refused_keys;
 mod reported_failure;
+mod request_id;
+mod responding;
 mod response;
 mod revoke;
 mod traceparent;
@@ -46,6 +49,7 @@ pub use limits::{LimitConfig, Limits, Quota};
 pub use problem::{Problem, ProblemCode};
 pub use proxies::Proxies;
 pub use refused_keys::RefusedKeys;
+pub use responding::REQUEST_DEADLINE;
 
 /// State that the handlers share.
 pub struct AppState {
