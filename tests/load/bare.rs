@@ -38,20 +38,27 @@ pub fn serve_only(arguments: &[String]) -> bool {
     true
 }
 
-/// A call of a server, and the server's CPU time for each answer: in seconds, and divided by the bare route's.
+/// A call of a server, its measurements, and its CPU time for an answer divided by the bare route's.
 struct Row<'a> {
     name: &'static str,
     process: &'a Process,
     target: Target,
     call: Call,
     goal: Option<&'static Goal>,
-    seconds: Vec<f64>,
+    rounds: Vec<Round>,
     ratios: Vec<f64>,
+}
+
+/// CPU time of an answer, in seconds, and the share of the time in which the server was busy.
+#[derive(Clone, Copy)]
+struct Round {
+    seconds: f64,
+    busy: f64,
 }
 
 impl<'a> Row<'a> {
     fn of(name: &'static str, process: &'a Process, target: Target, call: Call, goal: Option<&'static Goal>) -> Self {
-        Self { name, process, target, call, goal, seconds: Vec::new(), ratios: Vec::new() }
+        Self { name, process, target, call, goal, rounds: Vec::new(), ratios: Vec::new() }
     }
 }
 
@@ -63,18 +70,18 @@ pub async fn run(figures: &mut Figures) {
     let [quiet, logging] = ["none", "all"].map(start);
     let mut rows = rows(&quiet, true).await;
     rows.extend(self::rows(&logging, false).await);
-    let mut bare_seconds = Vec::new();
+    let mut bare_rounds = Vec::new();
     for _ in 0..ROUNDS {
         for row in &mut rows {
-            let before = cpu(&bare, &target, &Call::Health).await;
-            let seconds = cpu(row.process, &row.target, &row.call).await;
-            let bare_now = f64::midpoint(before, cpu(&bare, &target, &Call::Health).await);
-            bare_seconds.push(bare_now);
-            row.seconds.push(seconds);
-            row.ratios.push(seconds / bare_now);
+            let before = measure(&bare, &target, &Call::Health).await;
+            let round = measure(row.process, &row.target, &row.call).await;
+            let after = measure(&bare, &target, &Call::Health).await;
+            row.ratios.push(round.seconds / f64::midpoint(before.seconds, after.seconds));
+            row.rounds.push(round);
+            bare_rounds.extend([before, after]);
         }
     }
-    print(&rows, &mut bare_seconds);
+    print(&rows, &bare_rounds);
     for row in &rows {
         if let Some(goal) = row.goal {
             row.ratios.iter().for_each(|ratio| figures.note(goal, *ratio));
@@ -122,22 +129,25 @@ async fn forged_refresh_token(target: &Target) -> String {
     format!("{start}{other}{}", &end[1..])
 }
 
-async fn cpu(process: &Process, target: &Target, call: &Call) -> f64 {
-    closed_loop(process, target, CLIENTS, call, settings::round() / 3).await.cpu_per_answer()
+async fn measure(process: &Process, target: &Target, call: &Call) -> Round {
+    let outcome = closed_loop(process, target, CLIENTS, call, settings::round() / 3).await;
+    let busy = outcome.cpu.as_secs_f64() / outcome.took.as_secs_f64();
+    Round { seconds: outcome.cpu_per_answer(), busy }
 }
 
-fn print(rows: &[Row<'_>], bare: &mut [f64]) {
+fn print(rows: &[Row<'_>], bare: &[Round]) {
     println!("answers without a signature, closed loop, {CLIENTS} connections, {ROUNDS} rounds in turn, medians");
-    println!("{:<26} {:>11} {:>7} {:>18}", "", "CPU/answer", "÷ bare", "");
-    println!("{:<26} {:>8.1} µs {:>7} {:>18}", "bare route of axum", median(bare) * 1e6, "1.00", spread_of(bare));
-    for Row { name, seconds, ratios, .. } in rows {
-        let (micros, ratio) = (median(&mut seconds.clone()) * 1e6, median(&mut ratios.clone()));
-        println!("{name:<26} {micros:>8.1} µs {ratio:>7.2} {:>18}", spread(ratios, 2));
+    println!("{:<26} {:>11} {:>6} {:>7}", "", "CPU/answer", "busy", "÷ bare");
+    line("bare route of axum", bare, &[1.0]);
+    for Row { name, rounds, ratios, .. } in rows {
+        line(name, rounds, ratios);
     }
     println!();
 }
 
-/// Formats the range of the bare route's time, in microseconds.
-fn spread_of(seconds: &[f64]) -> String {
-    spread(&seconds.iter().map(|seconds| seconds * 1e6).collect::<Vec<_>>(), 1)
+fn line(name: &str, rounds: &[Round], ratios: &[f64]) {
+    let of = |figure: fn(&Round) -> f64| median(&mut rounds.iter().map(figure).collect::<Vec<f64>>());
+    let (micros, busy) = (of(|round| round.seconds * 1e6), of(|round| round.busy * 100.0));
+    let (ratio, range) = (median(&mut ratios.to_vec()), spread(ratios, 2));
+    println!("{name:<26} {micros:>8.1} µs {busy:>4.0} % {ratio:>7.2} {range:>18}");
 }
