@@ -38,7 +38,7 @@ pub(super) fn new_request_id() -> HeaderValue {
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
 }
 
-/// Scatters successive numbers over all numbers, one to one (the finaliser of SplitMix64), so that ids are told apart at
+/// Scatters successive numbers over all numbers, one to one (the finaliser of `SplitMix64`), so that ids are told apart at
 /// a glance.
 fn scattered(number: u64) -> u64 {
     let mixed = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
