@@ -161,7 +161,7 @@ impl LoopbackListener {
 fn service(router: Router, observer: RequestObserver) -> listener::Service {
     let metrics = observer.metrics.clone();
     let raw_refusal = Arc::new(move |status| http::middleware::refused_unread(status, &observer));
-    listener::Service { router, raw_refusal, metrics, deadline: http::middleware::REQUEST_DEADLINE }
+    listener::Service { router, raw_refusal, metrics, deadline: http::REQUEST_DEADLINE }
 }
 
 /// Serves on for this time, in which load balancers notice that the service is not ready. A second signal ends it.

@@ -10,7 +10,7 @@ use axum::{
 use tracing::Span;
 
 use super::{problem::ProblemCode, traceparent::trace_id};
-use crate::telemetry::{Metrics, RequestLog, Stopwatch, request_span};
+use crate::telemetry::{Alarm, Metrics, RequestLog, Stopwatch, request_span};
 
 /// Routes whose successes have an access line too.
 const TOKEN_ROUTES: &str = "/v1/token/";
@@ -36,21 +36,27 @@ pub struct RequestObserver {
 impl RequestObserver {
     /// Begins the record of a request.
     pub(super) fn begin(&self, request: &Request, id: &str) -> RequestRecord {
-        let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str);
+        let route = request.extensions().get::<MatchedPath>().cloned();
         self.record(id, trace_id(request.headers()), known(request.method()), route)
     }
 
     /// Begins the record of a request that the listener refuses without reading it.
     pub(super) fn begin_unread(&self, id: &str) -> RequestRecord {
-        self.record(id, None, OTHER, UNMATCHED)
+        self.record(id, None, OTHER, None)
     }
 
-    fn record(&self, id: &str, trace_id: Option<&str>, method: &'static str, route: &str) -> RequestRecord {
+    fn record(
+        &self,
+        id: &str,
+        trace_id: Option<&str>,
+        method: &'static str,
+        route: Option<MatchedPath>,
+    ) -> RequestRecord {
         RequestRecord {
-            span: request_span(id, trace_id, method, route),
+            span: request_span(id, trace_id, method, label(route.as_ref())),
             observer: self.clone(),
             method,
-            route: route.to_owned(),
+            route,
             watch: Stopwatch::start(),
             ended: false,
         }
@@ -70,7 +76,7 @@ pub(super) struct RequestRecord {
     span: Span,
     observer: RequestObserver,
     method: &'static str,
-    route: String,
+    route: Option<MatchedPath>,
     watch: Stopwatch,
     ended: bool,
 }
@@ -79,6 +85,13 @@ impl RequestRecord {
     /// Span for all work on the request.
     pub(super) fn span(&self) -> Span {
         self.span.clone()
+    }
+
+    /// Counts an alarm that the request caused.
+    pub(super) fn alarm(&self, alarm: Alarm) {
+        if let Some(metrics) = &self.observer.metrics {
+            metrics.alarm(alarm);
+        }
     }
 
     /// Ends the record with the request's answer.
@@ -90,13 +103,14 @@ impl RequestRecord {
         self.ended = true;
         let took = self.watch.elapsed();
         let code = code.map(ProblemCode::as_str);
+        let route = label(self.route.as_ref());
         if let Some(metrics) = &self.observer.metrics {
-            metrics.request(&self.route, self.method, status, took);
+            metrics.request(route, self.method, status, took);
             if let Some(code) = code {
                 metrics.refused(code);
             }
         }
-        if self.observer.writes_line(&self.route, status) {
+        if self.observer.writes_line(route, status) {
             let latency_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
             tracing::record_all!(self.span, status = status, latency_ms = latency_ms);
             self.span.in_scope(|| tracing::info!(target: "countersign::access", code, "request"));
@@ -110,6 +124,11 @@ impl Drop for RequestRecord {
             self.close(CLOSED, None);
         }
     }
+}
+
+/// Returns the label of a matched route.
+fn label(route: Option<&MatchedPath>) -> &str {
+    route.map_or(UNMATCHED, MatchedPath::as_str)
 }
 
 /// Returns the name of a method, of a closed set.

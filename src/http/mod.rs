@@ -8,6 +8,7 @@ mod cors;
 mod credential_problems;
 mod exchange;
 mod failures;
+mod finish;
 mod generate;
 mod health;
 mod jwks;
@@ -21,6 +22,8 @@ mod proxies;
 mod refresh;
 mod refused_credentials;
 mod reported_failure;
+mod request_id;
+mod responding;
 mod response;
 mod revoke;
 mod sign_in;
@@ -50,6 +53,7 @@ pub use limits::{LimitConfig, Limits, Quota};
 pub use problem::{Problem, ProblemCode};
 pub use proxies::Proxies;
 pub use refused_credentials::{RefusedKeys, RefusedSignIns};
+pub use responding::REQUEST_DEADLINE;
 
 /// State that the handlers share.
 pub struct AppState {

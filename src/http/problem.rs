@@ -80,6 +80,9 @@ impl ProblemCode {
     }
 }
 
+/// Largest number of headers that the program itself adds to a problem.
+const MOST_HEADERS: usize = 12;
+
 /// Time after which a request to a node whose clock is stopped may be repeated; another node can answer it at once.
 const CLOCK_RETRY: Duration = Duration::from_secs(10);
 
@@ -297,7 +300,11 @@ impl Problem {
             request_id,
             errors: &self.errors,
         };
-        serde_json::to_vec(&document).unwrap_or_else(|_| unreachable!("strings and numbers always serialise"))
+        let mut bytes = Vec::with_capacity(512);
+        if serde_json::to_writer(&mut bytes, &document).is_err() {
+            unreachable!("strings and numbers always serialise");
+        }
+        bytes
     }
 }
 
@@ -320,7 +327,10 @@ fn spread() -> Duration {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = Response::default();
+        *response.status_mut() = self.status;
+        // The headers of a problem, of CORS and of the middleware: a map that grows hashes each of them again.
+        response.headers_mut().reserve(MOST_HEADERS);
         response.extensions_mut().insert(Arc::new(self));
         response
     }

@@ -61,10 +61,13 @@ fn unknown_coding(headers: &HeaderMap) -> Option<StatusCode> {
     (chunked > 1).then_some(StatusCode::BAD_REQUEST)
 }
 
-/// Returns true where a line of this head gives a `Content-Length` that is a number as large as a `u64` can be.
+/// Returns true where a line of this head gives a `Content-Length` that is a number as large as a `u64` can be. The body
+/// after an empty line is not searched; before the head there may be empty lines (RFC 9112 §2.2).
 pub(super) fn has_boundless_length(head: &[u8]) -> bool {
     const NAME: &[u8] = b"content-length:";
-    head.split(|byte| *byte == b'\n').any(|line| {
+    let is_empty = |line: &&[u8]| matches!(line, [] | [b'\r']);
+    let mut lines = head.split(|byte| *byte == b'\n').skip_while(is_empty).take_while(|line| !is_empty(line));
+    lines.any(|line| {
         let length = line.split_at_checked(NAME.len()).filter(|(name, _)| name.eq_ignore_ascii_case(NAME));
         length.is_some_and(|(_, value)| {
             let digits = value.trim_ascii();
@@ -122,6 +125,7 @@ mod tests {
         for head in [
             "content-length: 18446744073709551615\r\n",
             "GET / HTTP/1.1\r\nContent-Length:99999999999999999999999999\r\n",
+            "\r\n\r\nGET / HTTP/1.1\r\ncontent-length: 18446744073709551615\r\n\r\n",
         ] {
             assert!(has_boundless_length(head.as_bytes()), "{head}");
         }
@@ -131,6 +135,7 @@ mod tests {
             "content-length: 99999999999999999999999999x\r\n",
             "x: content-length: 99999999999999999999999999\r\n",
             "content-length: -1\r\n",
+            "host: a\r\n\r\ncontent-length: 18446744073709551615\r\n",
         ] {
             assert!(!has_boundless_length(head.as_bytes()), "{head}");
         }

@@ -3,12 +3,18 @@
 use std::{io, panic, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Registry,
+    fmt::{self, format::FmtSpan},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use super::{
     log_level,
     log_writer::{LineQueue, LineWriter, dropped_lines},
-    request_span::ALWAYS,
+    request_span::{ALWAYS, TARGET},
+    span_fields::SpanFields,
 };
 
 /// Level and form of the logs: `[log]` in the configuration.
@@ -82,16 +88,18 @@ pub fn init(config: &LogConfig) -> io::Result<Log> {
     };
     let queue = LineQueue::start(io::stderr(), dropped_lines())?;
     let log = Log(Arc::clone(&queue));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_writer(move || LineWriter(Arc::clone(&queue)))
         // They would go to stderr with `eprintln!`, which panics where stderr is closed.
         .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE)
         .with_ansi(false);
     let started = match config.format {
-        LogFormat::Text => lines.finish().try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).finish().try_init(),
+        LogFormat::Text => Registry::default().with(SpanFields::text(TARGET)).with(lines).with(filter).try_init(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_current_span(false);
+            Registry::default().with(SpanFields::json(TARGET)).with(lines).with(filter).try_init()
+        }
     };
     if started.is_ok() {
         panic::set_hook(Box::new(log_panic));

@@ -6,6 +6,7 @@ mod logs;
 mod metrics;
 mod readiness;
 mod request_span;
+mod span_fields;
 mod stopwatch;
 mod supervision;
 

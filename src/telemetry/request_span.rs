@@ -10,10 +10,13 @@ use tracing::{
 /// Directive of a filter that lets the span through whatever else is filtered.
 pub(super) const ALWAYS: &str = "countersign::request=error";
 
+/// Target of the span.
+pub(super) const TARGET: &str = "countersign::request";
+
 /// Makes the span of a request. `method` and `route` come from closed sets: what a client sends may be secret.
 pub fn request_span(request_id: &str, trace_id: Option<&str>, method: &str, route: &str) -> Span {
     tracing::error_span!(
-        target: "countersign::request",
+        target: TARGET,
         "request",
         request_id = %request_id,
         trace_id = trace_id.map(display),

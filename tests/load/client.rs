@@ -39,6 +39,22 @@ pub enum Call {
     Stored(Arc<Stored>),
     /// `GET /healthz`.
     Health,
+    /// The key set of the public keys.
+    KeySet,
+    /// A refresh with a refresh token whose seal is wrong.
+    ForgedRefresh(Arc<str>),
+    /// A login with an API key that is not on record.
+    UnknownKey,
+}
+
+impl Call {
+    /// Returns the status of the answer that is measured.
+    pub fn expected(&self) -> u16 {
+        match self {
+            Self::ForgedRefresh(_) | Self::UnknownKey => 401,
+            _ => 200,
+        }
+    }
 }
 
 /// One connection, and the session it refreshes.
@@ -84,8 +100,21 @@ impl Client {
             Call::Mix if self.calls % 4 == 1 => self.mint().await,
             Call::Refresh | Call::Mix => self.refresh().await,
             Call::Stored(stored) => self.refresh_stored(stored).await,
-            Call::Health => self.send(&format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", self.target.address)).await,
+            Call::Health => self.get("/healthz").await,
+            Call::KeySet => self.get("/.well-known/jwks.json").await,
+            Call::ForgedRefresh(token) => self.present(token).await,
+            Call::UnknownKey => self.mint_with_unknown_key().await,
         }
+    }
+
+    async fn get(&mut self, path: &str) -> io::Result<u16> {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.target.address)).await
+    }
+
+    async fn mint_with_unknown_key(&mut self) -> io::Result<u16> {
+        let authorization = format!("Authorization: Bearer csk1_0123456789abcdef_{}\r\n", "A".repeat(43));
+        let body = format!(r#"{{"app":"{}","user_id":"user-1"}}"#, self.target.app);
+        self.post("/v1/token/generate", &authorization, &body).await
     }
 
     async fn mint(&mut self) -> io::Result<u16> {
@@ -159,12 +188,15 @@ async fn connected(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Returns the status if head and body are complete.
+/// Returns the status if head and body are complete. It allocates nothing: a load generator that is slower than the
+/// server leaves it idle, and an idle server spends more on each answer.
 fn complete(bytes: &[u8]) -> Option<u16> {
+    const LENGTH: &str = "content-length:";
     let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&bytes[..head_end]).ok()?;
-    let length = head
-        .lines()
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_at_checked(LENGTH.len())?;
+        name.eq_ignore_ascii_case(LENGTH).then(|| value.trim().parse::<usize>().ok())?
+    });
     (bytes.len() >= head_end + length?).then(|| head.get(9..12)?.parse().ok())?
 }

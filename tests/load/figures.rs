@@ -69,7 +69,12 @@ pub static ONE_BARE: Goal = ratio("one at a time, no session: p50 ÷ raw", AtMos
 pub static MEMORY: Goal = below("memory under load", " MB", 60.0);
 pub static START: Goal = below("start to ready, existing key", " ms", 100.0);
 
-const GOALS: [&Goal; 15] = [
+pub static BARE_HEALTH: Goal = ratio("/healthz: CPU ÷ a bare route's", AtMost(1.5), AtMost(1.5));
+pub static BARE_JWKS: Goal = ratio("JWKS: CPU ÷ a bare route's", AtMost(1.5), AtMost(1.5));
+pub static BARE_REFRESH: Goal = ratio("refused refresh: CPU ÷ a bare route's", AtMost(2.0), AtMost(2.0));
+pub static BARE_MINT: Goal = ratio("refused mint: CPU ÷ a bare route's", AtMost(2.0), AtMost(2.0));
+
+const GOALS: [&Goal; 19] = [
     &MINT,
     &PEER,
     &REFRESH,
@@ -85,6 +90,10 @@ const GOALS: [&Goal; 15] = [
     &ONE_BARE,
     &MEMORY,
     &START,
+    &BARE_HEALTH,
+    &BARE_JWKS,
+    &BARE_REFRESH,
+    &BARE_MINT,
 ];
 
 /// Measurements of the figures that have targets.

@@ -57,7 +57,7 @@ impl Latencies {
 pub struct Outcome {
     pub admitted: Latencies,
     pub refused: Latencies,
-    /// Errors, and answers that are neither a token nor a refusal for overload.
+    /// Errors, and answers that are neither the expected one nor a refusal for overload.
     pub failed: usize,
     pub cpu: Duration,
     pub took: Duration,
@@ -74,9 +74,9 @@ impl Outcome {
         self.cpu.as_secs_f64() / self.admitted.count().max(1) as f64
     }
 
-    fn note(&mut self, status: &io::Result<u16>, latency: Duration) {
+    fn note(&mut self, call: &Call, status: &io::Result<u16>, latency: Duration) {
         match status {
-            Ok(200) => self.admitted.0.push(latency),
+            Ok(status) if *status == call.expected() => self.admitted.0.push(latency),
             Ok(503 | 429) => self.refused.0.push(latency),
             _ => self.failed += 1,
         }
@@ -100,7 +100,7 @@ pub async fn closed_loop(
             while begun.elapsed() < span {
                 let sent = Instant::now();
                 let status = client.call(&call).await;
-                outcome.lock().unwrap().note(&status, sent.elapsed());
+                outcome.lock().unwrap().note(&call, &status, sent.elapsed());
             }
         });
     }
@@ -142,7 +142,7 @@ pub async fn open_loop(process: &Process, target: &Target, rate: Rate, call: &Ca
                 due.acquire().await.unwrap().forget();
                 let status = client.call(&call).await;
                 let latency = begun.elapsed().saturating_sub(rate.due(number));
-                outcome.lock().unwrap().note(&status, latency);
+                outcome.lock().unwrap().note(&call, &status, latency);
             }
         });
     }
@@ -167,7 +167,7 @@ async fn clients(target: &Target, connections: usize, call: &Call) -> Vec<Client
     for _ in 0..connections {
         let mut client = Client::connect(target).await.unwrap();
         let status = client.call(call).await.unwrap();
-        assert_eq!(status, 200, "{}", client.answer());
+        assert_eq!(status, call.expected(), "{}", client.answer());
         clients.push(client);
     }
     clients

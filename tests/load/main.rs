@@ -23,6 +23,7 @@
 )]
 
 mod access_line;
+mod bare;
 mod client;
 mod compare;
 mod credentials;
@@ -52,7 +53,7 @@ use settings::Part;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    if engine_table::sign_only(&arguments) {
+    if engine_table::sign_only(&arguments) || bare::serve_only(&arguments) {
         return ExitCode::SUCCESS;
     }
     // `cargo test` and `cargo bench -- --list` also start this program; only `cargo bench` measures.
@@ -84,6 +85,7 @@ async fn run() -> ExitCode {
             Part::Peers => missing = compare::run(&mut figures).await,
             Part::Grid => grid::run().await,
             Part::Exchange => exchange::run().await,
+            Part::Bare => bare::run(&mut figures).await,
         }
     }
     figures.print();

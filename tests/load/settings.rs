@@ -22,9 +22,11 @@ pub enum Part {
     Grid,
     /// The cost of an exchange beside a generate.
     Exchange,
+    /// Answers without a signature beside a route of axum with nothing around it.
+    Bare,
 }
 
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("engines", Part::Engines),
     ("summary", Part::Summary),
     ("log", Part::AccessLine),
@@ -32,6 +34,7 @@ const PARTS: [(&str, Part); 7] = [
     ("peers", Part::Peers),
     ("grid", Part::Grid),
     ("exchange", Part::Exchange),
+    ("bare", Part::Bare),
 ];
 
 /// Returns the parts that `LOAD_PARTS` names, or all.
@@ -41,7 +44,7 @@ pub fn parts() -> Vec<Part> {
     let names: Vec<&str> = chosen.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     assert!(
         names.iter().all(|name| known(name)),
-        "LOAD_PARTS knows engines, summary, log, refresh2m, peers, grid, exchange"
+        "LOAD_PARTS knows engines, summary, log, refresh2m, peers, grid, exchange, bare"
     );
     PARTS.iter().filter(|(name, _)| names.contains(name)).map(|(_, part)| *part).collect()
 }

@@ -1,0 +1,40 @@
+//! End of every response: the headers that all have, and a problem document for each error.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::Response,
+};
+
+use super::{health::OwnBody, problem::Problem, request_id::REQUEST_ID};
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Adds the headers that every response has, and makes an error a problem document.
+pub(super) fn finish(mut response: Response, id: &HeaderValue) -> Response {
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    if is_error && response.extensions().get::<OwnBody>().is_none() {
+        response = to_problem(response, id);
+    }
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id.clone());
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// Replaces the body of an error by a problem document: the handler's own problem, or the general one of its status.
+fn to_problem(response: Response, id: &HeaderValue) -> Response {
+    let status = response.status();
+    let own = response.extensions().get::<Arc<Problem>>().cloned();
+    let problem = own.unwrap_or_else(|| Arc::new(Problem::of_status(status)));
+    let (mut parts, _) = response.into_parts();
+    parts.extensions.insert(problem.code);
+    parts.headers.extend(problem.headers());
+    parts.headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(problem.document(id.to_str().unwrap_or_default())))
+}

@@ -1,0 +1,98 @@
+//! Route with the middleware around it, and the future of its response.
+
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    extract::Request,
+    http::HeaderValue,
+    response::{IntoResponse, Response},
+    routing::{Route, future::RouteFuture},
+};
+use tokio::time::{Sleep, sleep};
+use tower::Service;
+use tracing::{Instrument, instrument::Instrumented};
+
+use super::{
+    access::{RequestObserver, RequestRecord},
+    finish::finish,
+    problem::Problem,
+    request_id::request_id,
+};
+use crate::telemetry::Alarm;
+
+/// Longest time for a whole request.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Route whose requests are recorded and get a response in time, even where the handler panics.
+#[derive(Clone)]
+pub(super) struct Observed {
+    pub(super) route: Route,
+    pub(super) observer: RequestObserver,
+}
+
+impl Service<Request> for Observed {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Responding;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request>::poll_ready(&mut self.route, cx)
+    }
+
+    fn call(&mut self, request: Request) -> Responding {
+        let id = request_id(request.headers());
+        let record = self.observer.begin(&request, id.to_str().unwrap_or_default());
+        // The route does nothing until it is polled.
+        let handler = self.route.call(request).instrument(record.span());
+        Responding { handler, deadline: None, ending: Some((record, id)) }
+    }
+}
+
+/// Future of the response to one request.
+pub(super) struct Responding {
+    handler: Instrumented<RouteFuture<Infallible>>,
+    /// Starts where the handler has no response at once; most responses without a signature need no timer.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// Record and id of the request, until it has its response.
+    ending: Option<(RequestRecord, HeaderValue)>,
+}
+
+impl Future for Responding {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(self.poll_handler(cx));
+        let Some((record, id)) = self.ending.take() else { return Poll::Pending };
+        let response = finish(response, &id);
+        record.end(&response);
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl Responding {
+    /// Polls the handler: to its response, or to the one to its panic or to the end of its time.
+    fn poll_handler(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.handler).poll(cx))) {
+            Ok(Poll::Ready(Ok(response))) => return Poll::Ready(response),
+            Ok(Poll::Pending) => {}
+            Err(_) => return Poll::Ready(self.panicked()),
+        }
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(REQUEST_DEADLINE)));
+        deadline.as_mut().poll(cx).map(|()| Problem::unavailable().into_response())
+    }
+
+    /// The panic hook has printed the place. The panic's text may hold what a client sent: it is not passed on.
+    fn panicked(&self) -> Response {
+        if let Some((record, _)) = &self.ending {
+            record.span().in_scope(|| tracing::error!("a handler panicked: the request is answered with 500"));
+            record.alarm(Alarm::Panic);
+        }
+        Problem::panicked().into_response()
+    }
+}
