@@ -106,8 +106,8 @@ impl SignIns {
     }
 
     /// Names of the cookies that the app's verifiers accept.
-    pub fn cookies(&self, app: &AppName) -> Vec<String> {
-        self.app(app).map(|verifiers| verifiers.cookies()).unwrap_or_default()
+    pub fn cookies(&self, app: &AppName) -> Arc<[String]> {
+        self.apps.load().get(app).map(|verifiers| Arc::clone(verifiers.cookies())).unwrap_or_default()
     }
 
     /// Verifies the credential of a user of this app.
