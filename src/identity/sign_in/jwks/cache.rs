@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::DecodingKey;
 use tokio::sync::watch;
 
 use super::{
@@ -61,7 +61,10 @@ impl ProviderKeys {
     ///
     /// # Errors
     /// [`KeysUnavailable`].
-    pub(in super::super) async fn candidates(&self, wanted: WantedKey<'_>) -> Result<Vec<Jwk>, KeysUnavailable> {
+    pub(in super::super) async fn candidates(
+        &self,
+        wanted: WantedKey<'_>,
+    ) -> Result<Vec<Arc<DecodingKey>>, KeysUnavailable> {
         if wanted.kid.is_some_and(|kid| kid.len() > MAX_KID) {
             return Ok(Vec::new());
         }
