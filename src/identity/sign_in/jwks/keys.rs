@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::domain::sign_in::JwsAlgorithm;
 
 /// Length of the longest `kid`, in bytes.
-pub(super) const MAX_KID: usize = 128;
+pub(in super::super) const MAX_KID: usize = 128;
 /// Lengths of RSA moduli that are accepted, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// Length of the longest RSA exponent, in bytes.
