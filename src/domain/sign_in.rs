@@ -112,6 +112,11 @@ impl ClaimPath {
     pub fn of<'a>(&self, claims: &'a Value) -> Option<&'a Value> {
         if self.0.starts_with('/') { claims.pointer(&self.0) } else { claims.get(&self.0) }
     }
+
+    /// Returns true for the member of this name, whichever way it is written. The name has neither `/` nor `~`.
+    pub fn is_member(&self, name: &str) -> bool {
+        self.0.strip_prefix('/').unwrap_or(&self.0) == name
+    }
 }
 
 /// Values of one claim that a rule names.

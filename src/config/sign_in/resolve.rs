@@ -171,14 +171,15 @@ fn user_id(given: &mut Given<'_, '_>, claim: Option<&String>, setting: &str) -> 
     if claim.is_empty() {
         given.wrong(setting, "is empty: give the name of a claim, like \"sub\", or a JSON pointer, like \"/user/id\"");
     }
-    if claim.trim_start_matches('/') == EMAIL && !verified_email {
+    let claim = ClaimPath(claim.clone());
+    if claim.is_member(EMAIL) && !verified_email {
         given.wrong(
             setting,
             "is an address, which people can give before they prove that it is theirs: set verified_email = true, so that email_verified must be true",
         );
     }
     let prefix = given.section.user_id_prefix.clone().unwrap_or_default();
-    Some(UserIdSource { claim: ClaimPath(claim.clone()), prefix, verified_email })
+    Some(UserIdSource { claim, prefix, verified_email })
 }
 
 fn rules(given: &mut Given<'_, '_>, setting: &str, claims: Option<&BTreeMap<String, ClaimValues>>) -> Vec<ClaimRule> {
