@@ -141,6 +141,11 @@ impl SignIns {
     }
 }
 
+/// Returns the claim `iss` of a JWT, unverified: it chooses the verifier. `None` where the text is no JWT, or has none.
+pub fn unverified_issuer(text: &str) -> Option<String> {
+    oidc::UnverifiedCredential::read(text).ok()?.issuer().map(str::to_owned)
+}
+
 /// Returns true where a text is read as a JWT, whoever signed it; for fuzzing.
 pub fn reads_as_jwt(text: &str) -> bool {
     oidc::UnverifiedCredential::read(text).is_ok()
