@@ -29,6 +29,7 @@ pub(super) use self::fault::Fault;
 const CALLS: usize = 64;
 /// Longest wait for one of the calls to end.
 const WAIT: Duration = Duration::from_secs(1);
+
 /// Reads the JSON object of an answer. Its content type must say that it is JSON (RFC 7662 §2.2).
 ///
 /// # Errors
@@ -116,7 +117,7 @@ impl Endpoint {
         self.shared.clock.trusted_now().map_err(|stopped| NotAccepted::Other(stopped.into()))
     }
 
-    /// Returns the kept answer about a credential, or asks. `question` gets the endpoint of `of` and the time.
+    /// Returns the kept answer about a credential, or asks. `question` gets the verifier and the time.
     ///
     /// # Errors
     /// [`NotSignedIn`].
