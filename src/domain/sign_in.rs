@@ -44,7 +44,7 @@ pub struct OidcRules {
     pub allow_private_addresses: bool,
 }
 
-/// Age beyond which no credential is accepted, whatever its `exp`: a logout must be remembered for as long.
+/// Greatest age of a JWT where the rules say none, whatever its `exp`: a logout must be remembered for as long.
 pub const LONGEST_AGE: Duration = Duration::from_hours(30 * 24);
 
 impl OidcRules {
