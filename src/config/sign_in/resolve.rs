@@ -20,6 +20,8 @@ const DEFAULT_TOKEN_TYPES: [&str; 3] = ["jwt", "at+jwt", ""];
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(10);
 const MAX_LEEWAY: Duration = Duration::from_secs(30);
 const DEFAULT_MAX_STALE: Duration = Duration::from_hours(24);
+/// Shortest use of a key set: with less, logins would wait for the next fetch that is allowed.
+const SHORTEST_MAX_STALE: Duration = Duration::from_mins(1);
 
 /// Claim that is an address, which somebody else may have claimed before the provider verified it.
 const EMAIL: &str = "email";
@@ -61,6 +63,15 @@ pub(super) fn resolve(given: &mut Given<'_, '_>, files: Option<&mut SecretFiles<
     if section.leeway.is_some_and(|leeway| leeway > MAX_LEEWAY) {
         given.wrong("leeway", "must be at most \"30s\": set the clocks instead");
     }
+    if section.max_age.is_some_and(|age| age.is_zero()) {
+        given.wrong("max_age", "must be longer than 0s; write it like \"1h\"");
+    }
+    if section.jwks_max_stale.is_some_and(|stale| stale < SHORTEST_MAX_STALE) {
+        given.wrong(
+            "jwks_max_stale",
+            "must be at least \"1m\": keys are fetched at most once in 30 s; write it like \"24h\"",
+        );
+    }
     let rules = match section.kind? {
         Kind::Oidc => SignIn::Oidc(oidc(given)?),
         Kind::Introspection => SignIn::Introspection(introspection(given, files)?),
@@ -76,9 +87,6 @@ fn oidc(given: &mut Given<'_, '_>) -> Option<OidcRules> {
     let algorithms = algorithms(given);
     let token_types = token_types(given);
     let user_id = user_id(given, section.user_id_claim.as_ref(), "user_id_claim");
-    if section.max_age.is_some_and(|age| age.is_zero()) {
-        given.wrong("max_age", "must be longer than 0s; write it like \"1h\"");
-    }
     Some(OidcRules {
         issuer: section.issuer.clone()?,
         keys: section.jwks_url.clone().map_or(KeySource::Discovery, KeySource::Url),
