@@ -8,11 +8,11 @@ use super::{given::Given, secrets, urls::bad_url};
 use crate::{
     config::{
         secret_files::SecretFiles,
-        sign_in_section::{ClaimValues, Kind, Method, SignInSection, Texts},
+        sign_in_section::{ClaimValues, Kind, SignInSection, Texts},
     },
     domain::sign_in::{
-        Audience, ClaimPath, ClaimRule, IntrospectionRules, JwsAlgorithm, KeySource, OidcRules, SessionEndpointMethod,
-        SessionEndpointRules, SignIn, UserIdSource,
+        Audience, ClaimPath, ClaimRule, IntrospectionRules, JwsAlgorithm, KeySource, OidcRules, SessionEndpointRules,
+        SignIn, UserIdSource,
     },
 };
 
@@ -236,10 +236,7 @@ fn session_endpoint(given: &mut Given<'_, '_>) -> Option<SessionEndpointRules> {
     }
     Some(SessionEndpointRules {
         url: section.url.clone()?,
-        method: match section.method.unwrap_or_default() {
-            Method::Get => SessionEndpointMethod::GET,
-            Method::Post => SessionEndpointMethod::POST,
-        },
+        method: section.method.unwrap_or_default(),
         cookies,
         bearer,
         user_id: user_id?,
