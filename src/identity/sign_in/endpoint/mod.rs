@@ -5,7 +5,6 @@ mod fault;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -35,9 +34,7 @@ const WAIT: Duration = Duration::from_secs(1);
 /// # Errors
 /// [`Fault::Unreadable`].
 pub(super) fn object(answer: &JsonAnswer) -> Result<Value, Fault> {
-    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media_type != "application/json" && !media_type.ends_with("+json") {
+    if !answer.says_json() {
         return Err(Fault::Unreadable("its content type is not application/json".to_owned()));
     }
     strict_json::object(&answer.body).map_err(Fault::Unreadable)
