@@ -10,7 +10,7 @@ use crate::{
         ids::AppName,
         sign_in::{OidcRules, ProviderLogin, SignIn},
     },
-    identity::{Credential, KeySetReport, NotSignedIn, RefusedCredential, SignIns},
+    identity::{Credential, KeySetReport, NotSignedIn, RefusedCredential, SignIns, unverified_issuer},
     operate::{Check, Health},
 };
 
@@ -75,7 +75,7 @@ pub async fn try_sign_in(
     match verifiers.sign_in(app, user_ids, credential).await {
         Ok(signed_in) => Trial::Accepted(Accepted {
             user: signed_in.user().as_str().to_owned(),
-            sign_in: place_of(&sign_ins, signed_in.login(), credential),
+            sign_in: place_of(&sign_ins, credential),
             login: signed_in.login().cloned(),
         }),
         Err(NotSignedIn::Refused(refusal)) => Trial::Refused(Refused {
@@ -117,13 +117,16 @@ fn is_after_verification(reason: RefusedCredential) -> bool {
 }
 
 /// Returns the place of the rules that accepted the credential, by the way in which a verifier is chosen.
-fn place_of(sign_ins: &[SignIn], login: Option<&ProviderLogin>, credential: Credential<'_>) -> usize {
-    let is_cookie = matches!(credential, Credential::Cookie { .. });
+fn place_of(sign_ins: &[SignIn], credential: Credential<'_>) -> usize {
+    let (is_bearer, issuer) = match credential {
+        Credential::Bearer(bearer) => (true, unverified_issuer(bearer)),
+        Credential::Cookie { .. } => (false, None),
+    };
     let by_issuer = |sign_in: &SignIn| match sign_in {
-        SignIn::Oidc(rules) => !is_cookie && login.is_some_and(|login| login.issuer == rules.issuer),
+        SignIn::Oidc(rules) => issuer.as_ref() == Some(&rules.issuer),
         SignIn::Introspection(_) | SignIn::SessionEndpoint(_) => false,
     };
-    let is_introspection = |sign_in: &SignIn| !is_cookie && matches!(sign_in, SignIn::Introspection(_));
+    let is_introspection = |sign_in: &SignIn| is_bearer && matches!(sign_in, SignIn::Introspection(_));
     let is_endpoint = |sign_in: &SignIn| matches!(sign_in, SignIn::SessionEndpoint(_));
     let place = |is: &dyn Fn(&SignIn) -> bool| sign_ins.iter().position(is);
     place(&by_issuer).or_else(|| place(&is_introspection)).or_else(|| place(&is_endpoint)).unwrap_or_default()

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
@@ -44,7 +45,7 @@ pub struct OidcRules {
     pub allow_private_addresses: bool,
 }
 
-/// Age beyond which no credential is accepted, whatever its `exp`: a logout must be remembered for as long.
+/// Greatest age of a JWT where the rules say none, whatever its `exp`: a logout must be remembered for as long.
 pub const LONGEST_AGE: Duration = Duration::from_hours(30 * 24);
 
 impl OidcRules {
@@ -112,6 +113,11 @@ impl ClaimPath {
     pub fn of<'a>(&self, claims: &'a Value) -> Option<&'a Value> {
         if self.0.starts_with('/') { claims.pointer(&self.0) } else { claims.get(&self.0) }
     }
+
+    /// Returns true for the member of this name, whichever way it is written. The name has neither `/` nor `~`.
+    pub fn is_member(&self, name: &str) -> bool {
+        self.0.strip_prefix('/').unwrap_or(&self.0) == name
+    }
 }
 
 /// Values of one claim that a rule names.
@@ -165,7 +171,7 @@ pub struct SessionEndpointRules {
 }
 
 /// Method of the request to a session endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, VariantNames)]
 pub enum SessionEndpointMethod {
     #[default]
     GET,

@@ -82,8 +82,11 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &'a str) -> Option<Credential<'a>> {
 
 /// Returns the values of the cookies of this name (RFC 6265 §4.2.1; HTTP/2 may split the header, RFC 9113 §8.2.3).
 fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let lines = headers.get_all(header::COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    // Browsers send cookies of other pages as they are: a byte beyond ASCII in one spoils no other.
+    let texts = pairs.filter_map(|pair| std::str::from_utf8(pair).ok());
+    let pairs = texts.filter_map(|pair| pair.trim().split_once('='));
     pairs.filter(move |(given, _)| *given == name).map(|(_, value)| value)
 }
 

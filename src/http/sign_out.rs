@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Json,
-    extract::{FromRequest, Path, Request, State},
+    extract::{FromRequest, Path, Request, State, rejection::PathRejection},
     http::StatusCode,
 };
 use serde::Serialize;
@@ -65,11 +65,11 @@ pub(super) struct SignOutAnswer {
 )]
 pub(super) async fn backchannel(
     State(state): State<Arc<AppState>>,
-    Path(app): Path<String>,
+    app: Result<Path<AppName>, PathRejection>,
     Address(address): Address,
     LogoutToken(token): LogoutToken,
 ) -> Result<Json<SignOutAnswer>, Problem> {
-    let app = app.parse::<AppName>().ok().filter(|app| state.sign_ins.is_enabled(app));
+    let app = app.ok().map(|Path(app)| app).filter(|app| state.sign_ins.is_enabled(app));
     let Some(app) = app else { return Err(refused(&state, None, RefusedCredential::NotEnabled, address)) };
     record_app(&app);
     let logout = match state.sign_ins.sign_out(&app, &token).await {
@@ -80,13 +80,7 @@ pub(super) async fn backchannel(
             return Err(undecided.into());
         }
     };
-    match state.issuer.sign_out(&app, &logout).await? {
-        Some(ended) => {
-            state.metrics.signed_out(app.as_str(), "accepted");
-            tracing::info!(ended, "an identity provider signed a user out");
-        }
-        None => state.metrics.signed_out(app.as_str(), "repeated"),
-    }
+    state.issuer.sign_out(&app, &logout).await?;
     Ok(Json(SignOutAnswer { status: "success" }))
 }
 

@@ -1,6 +1,6 @@
 //! Operations on tokens: [`mint`](Issuer::mint) at login, [`refresh`](Issuer::refresh) from the auth-failure callback,
-//! [`revoke`](Issuer::revoke) at logout, [`sign_out`](Issuer::sign_out) at the provider's logout. Mint and refresh share `token` and `refresh_token`. Each operation counts and logs
-//! its own outcome, so that no caller has to.
+//! [`revoke`](Issuer::revoke) at logout, [`sign_out`](Issuer::sign_out) at the provider's logout. Mint and refresh share
+//! `token` and `refresh_token`. Each operation counts and logs its own outcome, so that no caller has to.
 
 mod mint;
 mod refresh;

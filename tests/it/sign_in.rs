@@ -21,7 +21,7 @@ use crate::support::{
 const NOW: i64 = 1_795_000_000;
 
 /// The verifiers of an app, and the provider that they know.
-struct Door {
+struct Verifiers {
     provider: TestProvider,
     clock: Arc<TestClock>,
     guard: Arc<ClockGuard>,
@@ -32,12 +32,12 @@ fn web() -> AppName {
     "web".parse().unwrap()
 }
 
-impl Door {
+impl Verifiers {
     async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    /// A door whose rules a test changes.
+    /// Verifiers whose rules a test changes.
     async fn with(change: impl FnOnce(&mut OidcRules)) -> Self {
         let provider = TestProvider::start(&published()).await;
         let mut rules = provider.rules();
@@ -83,32 +83,37 @@ impl Door {
 
 #[tokio::test]
 async fn every_allowed_algorithm_proves_the_user_and_the_login() {
-    let door = Door::new().await;
+    let verifiers = Verifiers::new().await;
     for key in published() {
-        let signed_in = door.sign_in(&key.token(&door.claims())).await.unwrap();
+        let signed_in = verifiers.sign_in(&key.token(&verifiers.claims())).await.unwrap();
         assert_eq!(signed_in.user().as_str(), "u-1", "{}", key.kid);
         assert_eq!(signed_in.app(), &web());
         let login = signed_in.login().cloned().unwrap();
         assert_eq!(
             (login.issuer, login.subject, login.sid),
-            (door.provider.issuer.clone(), "u-1".into(), Some("s-1".into()))
+            (verifiers.provider.issuer.clone(), "u-1".into(), Some("s-1".into()))
         );
         assert_eq!(login.issued, UnixMillis(NOW * 1000));
     }
-    assert_eq!(door.provider.requests(), 2, "one discovery document, one key set");
+    assert_eq!(verifiers.provider.requests(), 2, "one discovery document, one key set");
 }
 
 #[tokio::test]
 async fn r15_an_algorithm_is_one_of_the_list_and_of_the_key() {
     let all = [(JwsAlgorithm::RS256, &*RSA), (JwsAlgorithm::ES256, &*P256), (JwsAlgorithm::EdDSA, &*ED25519)];
     for (allowed, key) in all {
-        let door = Door::with(|rules| rules.algorithms = vec![allowed]).await;
-        assert!(door.sign_in(&key.token(&door.claims())).await.is_ok(), "{allowed:?}");
+        let verifiers = Verifiers::with(|rules| rules.algorithms = vec![allowed]).await;
+        assert!(verifiers.sign_in(&key.token(&verifiers.claims())).await.is_ok(), "{allowed:?}");
         for other in published().into_iter().filter(|other| other.kid != key.kid) {
-            assert_eq!(door.refused(&other.token(&door.claims())).await, RefusedCredential::Algorithm, "{}", other.kid);
+            assert_eq!(
+                verifiers.refused(&other.token(&verifiers.claims())).await,
+                RefusedCredential::Algorithm,
+                "{}",
+                other.kid
+            );
             let mut header = key.header();
             header["kid"] = other.kid.into();
-            let reason = door.refused(&other.with_header(&header, &door.claims())).await;
+            let reason = verifiers.refused(&other.with_header(&header, &verifiers.claims())).await;
             assert!(matches!(reason, RefusedCredential::UnknownKey | RefusedCredential::Signature), "{reason:?}");
         }
     }
@@ -116,10 +121,10 @@ async fn r15_an_algorithm_is_one_of_the_list_and_of_the_key() {
 
 #[tokio::test]
 async fn r15_hmac_is_named_in_the_refusal() {
-    let door = Door::new().await;
+    let verifiers = Verifiers::new().await;
     let mut header = RSA.header();
     header["alg"] = "HS256".into();
-    let refused = door.sign_in(&RSA.with_header(&header, &door.claims())).await;
+    let refused = verifiers.sign_in(&RSA.with_header(&header, &verifiers.claims())).await;
     let Err(NotSignedIn::Refused(refusal)) = refused else { panic!("{refused:?}") };
     assert_eq!(refusal.reason, RefusedCredential::Algorithm);
     assert!(refusal.detail.unwrap().contains("this project still signs with HS256"));
@@ -127,24 +132,31 @@ async fn r15_hmac_is_named_in_the_refusal() {
 
 #[tokio::test]
 async fn r16_nothing_that_a_header_names_is_fetched() {
-    let door = Door::new().await;
+    let verifiers = Verifiers::new().await;
     let canary = TestProvider::start(&[&OTHER_RSA]).await;
     for name in ["jku", "x5u"] {
         let mut header = OTHER_RSA.header();
         header[name] = format!("{}/jwks.json", canary.issuer).into();
-        assert_eq!(door.refused(&OTHER_RSA.with_header(&header, &door.claims())).await, RefusedCredential::Header);
+        assert_eq!(
+            verifiers.refused(&OTHER_RSA.with_header(&header, &verifiers.claims())).await,
+            RefusedCredential::Header
+        );
     }
     for name in ["crit", "b64", "jwk", "x5c", "zip", "enc"] {
         let mut header = RSA.header();
         header[name] = json!(null);
-        assert_eq!(door.refused(&RSA.with_header(&header, &door.claims())).await, RefusedCredential::Header, "{name}");
+        assert_eq!(
+            verifiers.refused(&RSA.with_header(&header, &verifiers.claims())).await,
+            RefusedCredential::Header,
+            "{name}"
+        );
     }
-    assert_eq!((canary.requests(), door.provider.requests()), (0, 0));
+    assert_eq!((canary.requests(), verifiers.provider.requests()), (0, 0));
     // Parameters that name no key are ignored, as RFC 7515 §4 wants it.
     let mut header = RSA.header();
     header["x5t"] = "thumbprint".into();
     header["cat"] = "cl_1".into();
-    assert!(door.sign_in(&RSA.with_header(&header, &door.claims())).await.is_ok());
+    assert!(verifiers.sign_in(&RSA.with_header(&header, &verifiers.claims())).await.is_ok());
 }
 
 #[tokio::test]
@@ -168,7 +180,7 @@ async fn r17_a_key_is_one_of_its_issuer() {
 #[tokio::test]
 async fn r17_the_audience_is_one_of_the_list() {
     use RefusedCredential::Audience as Refused;
-    let door = Door::with(|rules| rules.audience.accepted.push("second".to_owned())).await;
+    let verifiers = Verifiers::with(|rules| rules.audience.accepted.push("second".to_owned())).await;
     for (aud, expected) in [
         (json!(AUDIENCE), Ok(())),
         (json!("second"), Ok(())),
@@ -179,62 +191,62 @@ async fn r17_the_audience_is_one_of_the_list() {
         (json!([AUDIENCE, 7]), Err(Refused)),
         (json!([AUDIENCE, "third"]), Err(Refused)),
     ] {
-        assert_eq!(door.changed("aud", aud.clone()).await.map(drop), expected, "{aud}");
+        assert_eq!(verifiers.changed("aud", aud.clone()).await.map(drop), expected, "{aud}");
     }
-    let mut claims = changed(&door.claims(), "aud", json!([AUDIENCE, "third"]));
+    let mut claims = changed(&verifiers.claims(), "aud", json!([AUDIENCE, "third"]));
     for (azp, expected) in
         [(json!(AUDIENCE), Ok(())), (json!("third"), Err(Refused)), (json!([AUDIENCE]), Err(Refused))]
     {
         claims["azp"] = azp.clone();
-        assert_eq!(door.user(&claims).await.map(drop), expected, "{azp}");
+        assert_eq!(verifiers.user(&claims).await.map(drop), expected, "{azp}");
     }
     // An access token: aud is the API, azp the client, which a required claim names.
     let client = ClaimRule { claim: ClaimPath("azp".to_owned()), values: vec![json!("our-app")] };
-    let door = Door::with(|rules| rules.required_claims.push(client)).await;
-    let mut claims = changed(&door.claims(), "aud", json!([AUDIENCE, "https://example.com/userinfo"]));
+    let verifiers = Verifiers::with(|rules| rules.required_claims.push(client)).await;
+    let mut claims = changed(&verifiers.claims(), "aud", json!([AUDIENCE, "https://example.com/userinfo"]));
     claims["azp"] = "our-app".into();
-    assert_eq!(door.user(&claims).await, Ok("u-1".to_owned()));
+    assert_eq!(verifiers.user(&claims).await, Ok("u-1".to_owned()));
     claims["azp"] = "their-app".into();
-    assert_eq!(door.user(&claims).await, Err(RefusedCredential::RequiredClaim));
+    assert_eq!(verifiers.user(&claims).await, Err(RefusedCredential::RequiredClaim));
 }
 
 #[tokio::test]
 async fn r17_another_claim_may_name_the_audience() {
     let audience = Audience { claim: "client_id".to_owned(), accepted: vec!["app-1".to_owned()] };
-    let door = Door::with(|rules| rules.audience = audience).await;
-    assert_eq!(door.changed("client_id", json!("app-1")).await, Ok("u-1".to_owned()));
-    assert_eq!(door.changed("client_id", json!("app-2")).await, Err(RefusedCredential::Audience));
-    assert_eq!(door.user(&door.claims()).await, Err(RefusedCredential::Audience), "aud is no stand-in");
+    let verifiers = Verifiers::with(|rules| rules.audience = audience).await;
+    assert_eq!(verifiers.changed("client_id", json!("app-1")).await, Ok("u-1".to_owned()));
+    assert_eq!(verifiers.changed("client_id", json!("app-2")).await, Err(RefusedCredential::Audience));
+    assert_eq!(verifiers.user(&verifiers.claims()).await, Err(RefusedCredential::Audience), "aud is no stand-in");
 }
 
 #[tokio::test]
 async fn r17_types_are_those_of_the_list() {
-    let outcome = async |door: &Door, typ: Value| {
+    let outcome = async |verifiers: &Verifiers, typ: Value| {
         let header = changed(&RSA.header(), "typ", typ);
-        match door.sign_in(&RSA.with_header(&header, &door.claims())).await {
+        match verifiers.sign_in(&RSA.with_header(&header, &verifiers.claims())).await {
             Ok(_) => Ok(()),
             Err(NotSignedIn::Refused(refusal)) => Err(refusal.reason),
             Err(other) => panic!("{other}"),
         }
     };
-    let door = Door::new().await;
+    let verifiers = Verifiers::new().await;
     for typ in [json!(null), json!("JWT"), json!("jwt"), json!("application/JWT"), json!("Application/jwt")] {
-        assert_eq!(outcome(&door, typ.clone()).await, Ok(()), "{typ}");
+        assert_eq!(outcome(&verifiers, typ.clone()).await, Ok(()), "{typ}");
     }
     for typ in ["at+jwt", "logout+jwt", "application/logout+jwt", "dpop+jwt", "JWS", "text/jwt", "JWT ", ""] {
-        assert_eq!(outcome(&door, json!(typ)).await, Err(RefusedCredential::TokenType), "{typ}");
+        assert_eq!(outcome(&verifiers, json!(typ)).await, Err(RefusedCredential::TokenType), "{typ}");
     }
-    let door = Door::with(|rules| rules.token_types = vec!["at+jwt".to_owned()]).await;
-    assert_eq!(outcome(&door, json!("application/AT+JWT")).await, Ok(()));
+    let verifiers = Verifiers::with(|rules| rules.token_types = vec!["at+jwt".to_owned()]).await;
+    assert_eq!(outcome(&verifiers, json!("application/AT+JWT")).await, Ok(()));
     for typ in [json!(null), json!("JWT")] {
-        assert_eq!(outcome(&door, typ.clone()).await, Err(RefusedCredential::TokenType), "{typ}");
+        assert_eq!(outcome(&verifiers, typ.clone()).await, Err(RefusedCredential::TokenType), "{typ}");
     }
 }
 
 #[tokio::test]
 async fn r18_times_are_judged_with_the_leeway() {
     use RefusedCredential::{Expired, NotYetValid, RequiredClaim};
-    let door = Door::new().await;
+    let verifiers = Verifiers::new().await;
     let table = [
         ("exp", NOW + 1, Ok(())),
         ("exp", NOW - 9, Ok(())),
@@ -249,90 +261,91 @@ async fn r18_times_are_judged_with_the_leeway() {
         ("iat", NOW + 11, Err(NotYetValid)),
     ];
     for (name, time, expected) in table {
-        assert_eq!(door.changed(name, json!(time)).await.map(drop), expected, "{name} {}", time - NOW);
+        assert_eq!(verifiers.changed(name, json!(time)).await.map(drop), expected, "{name} {}", time - NOW);
     }
     for name in ["exp", "iat"] {
-        let without = changed(&door.claims(), name, Value::Null);
-        assert_eq!(door.user(&without).await, Err(RequiredClaim), "{name} absent");
+        let without = changed(&verifiers.claims(), name, Value::Null);
+        assert_eq!(verifiers.user(&without).await, Err(RequiredClaim), "{name} absent");
         for odd in [json!("1795003600"), json!(1_795_003_600.5), json!(true), json!(null), json!(1e300)] {
-            assert_eq!(door.changed(name, odd.clone()).await, Err(RequiredClaim), "{name} {odd}");
+            assert_eq!(verifiers.changed(name, odd.clone()).await, Err(RequiredClaim), "{name} {odd}");
         }
     }
 }
 
 #[tokio::test]
 async fn r18_a_credential_grows_old() {
-    let token = |door: &Door| RSA.token(&changed(&door.claims(), "exp", json!(NOW + 10_000_000)));
-    let door = Door::with(|rules| rules.max_age = Some(Duration::from_mins(5))).await;
-    let five = token(&door);
-    door.clock.forward(Duration::from_secs(309));
-    assert!(door.sign_in(&five).await.is_ok());
-    door.clock.forward(Duration::from_secs(1));
-    assert_eq!(door.refused(&five).await, RefusedCredential::TooOld);
+    let token = |verifiers: &Verifiers| RSA.token(&changed(&verifiers.claims(), "exp", json!(NOW + 10_000_000)));
+    let verifiers = Verifiers::with(|rules| rules.max_age = Some(Duration::from_mins(5))).await;
+    let five = token(&verifiers);
+    verifiers.clock.forward(Duration::from_secs(309));
+    assert!(verifiers.sign_in(&five).await.is_ok());
+    verifiers.clock.forward(Duration::from_secs(1));
+    assert_eq!(verifiers.refused(&five).await, RefusedCredential::TooOld);
     // Without max_age too: a logout is remembered for as long only.
-    let door = Door::new().await;
-    let month = token(&door);
-    door.clock.forward(Duration::from_hours(30 * 24) + Duration::from_secs(9));
-    assert!(door.sign_in(&month).await.is_ok());
-    door.clock.forward(Duration::from_secs(1));
-    assert_eq!(door.refused(&month).await, RefusedCredential::TooOld);
+    let verifiers = Verifiers::new().await;
+    let month = token(&verifiers);
+    verifiers.clock.forward(Duration::from_hours(30 * 24) + Duration::from_secs(9));
+    assert!(verifiers.sign_in(&month).await.is_ok());
+    verifiers.clock.forward(Duration::from_secs(1));
+    assert_eq!(verifiers.refused(&month).await, RefusedCredential::TooOld);
 }
 
 #[tokio::test]
 async fn r18_a_clock_that_went_back_revives_nothing() {
-    let door = Door::new().await;
-    let token = RSA.token(&door.claims());
-    assert!(door.sign_in(&token).await.is_ok());
-    door.clock.forward(Duration::from_hours(2));
-    assert!(door.guard.trusted_now().is_ok());
-    assert_eq!(door.refused(&token).await, RefusedCredential::Expired);
-    door.clock.set_by(-7200);
-    assert!(matches!(door.sign_in(&token).await, Err(NotSignedIn::ClockStopped(_))));
+    let verifiers = Verifiers::new().await;
+    let token = RSA.token(&verifiers.claims());
+    assert!(verifiers.sign_in(&token).await.is_ok());
+    verifiers.clock.forward(Duration::from_hours(2));
+    assert!(verifiers.guard.trusted_now().is_ok());
+    assert_eq!(verifiers.refused(&token).await, RefusedCredential::Expired);
+    verifiers.clock.set_by(-7200);
+    assert!(matches!(verifiers.sign_in(&token).await, Err(NotSignedIn::ClockStopped(_))));
 }
 
 #[tokio::test]
 async fn r04_a_token_for_braze_is_no_credential() {
-    let door = Door::new().await;
+    let verifiers = Verifiers::new().await;
     for claims in [
         json!({ "sub": "u-1", "exp": NOW + 3600 }),
         json!({ "sub": "u-1", "exp": NOW - 3600, "jti": "AAAAAAAAAAAAAAAAAAAAAA" }),
         json!({ "sub": "u-1", "exp": NOW + 3600, "iat": NOW, "aud": "braze", "iss": "sdk-key-of-web" }),
         json!({ "sub": "u-1", "exp": NOW + 3600, "iss": "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9" }),
     ] {
-        assert_eq!(door.refused(&RSA.token(&claims)).await, RefusedCredential::OwnToken, "{claims}");
+        assert_eq!(verifiers.refused(&RSA.token(&claims)).await, RefusedCredential::OwnToken, "{claims}");
     }
-    assert_eq!(door.provider.requests(), 0);
+    assert_eq!(verifiers.provider.requests(), 0);
 }
 
 #[tokio::test]
 async fn an_unknown_app_or_an_opaque_credential_is_refused() {
-    let door = Door::new().await;
+    let verifiers = Verifiers::new().await;
     let ios = "ios".parse().unwrap();
-    let token = RSA.token(&door.claims());
-    let refused = door.sign_ins.sign_in(&ios, UserIdRules::default(), Credential::Bearer(&token)).await.unwrap_err();
+    let token = RSA.token(&verifiers.claims());
+    let refused =
+        verifiers.sign_ins.sign_in(&ios, UserIdRules::default(), Credential::Bearer(&token)).await.unwrap_err();
     assert_eq!(refused, RefusedCredential::NotEnabled.into());
-    assert!(!door.sign_ins.is_enabled(&ios) && door.sign_ins.is_enabled(&web()));
+    assert!(!verifiers.sign_ins.is_enabled(&ios) && verifiers.sign_ins.is_enabled(&web()));
     for opaque in ["", "opaque", "a.b.c", "eyJzZXNzaW9uIjoxfQ.aWQ.c2ln", "a..b.c.d"] {
-        assert_eq!(door.refused(opaque).await, RefusedCredential::Malformed, "{opaque}");
+        assert_eq!(verifiers.refused(opaque).await, RefusedCredential::Malformed, "{opaque}");
     }
     for spaced in [format!("{token} "), format!(" {token}"), format!("{token}\n"), format!("{token}\0")] {
-        assert_eq!(door.refused(&spaced).await, RefusedCredential::Malformed);
+        assert_eq!(verifiers.refused(&spaced).await, RefusedCredential::Malformed);
     }
     let cookie = Credential::Cookie { name: "session", value: &token };
-    let refused = door.sign_ins.sign_in(&web(), UserIdRules::default(), cookie).await.unwrap_err();
+    let refused = verifiers.sign_ins.sign_in(&web(), UserIdRules::default(), cookie).await.unwrap_err();
     assert_eq!(refused, RefusedCredential::NotEnabled.into());
 }
 
 #[tokio::test]
 async fn a_reload_keeps_the_key_sets_of_providers_that_stay() {
-    let door = Door::new().await;
-    let token = P384.token(&door.claims());
-    assert!(door.sign_in(&token).await.is_ok());
-    let mut rules = door.provider.rules();
+    let verifiers = Verifiers::new().await;
+    let token = P384.token(&verifiers.claims());
+    assert!(verifiers.sign_in(&token).await.is_ok());
+    let mut rules = verifiers.provider.rules();
     rules.leeway = Duration::ZERO;
-    door.sign_ins.replace(HashMap::from([(web(), vec![SignIn::Oidc(rules)])]));
-    assert!(door.sign_in(&token).await.is_ok());
-    assert_eq!(door.provider.requests(), 2, "one discovery document, one key set");
-    door.sign_ins.replace(HashMap::new());
-    assert_eq!(door.refused(&token).await, RefusedCredential::NotEnabled);
+    verifiers.sign_ins.replace(HashMap::from([(web(), vec![SignIn::Oidc(rules)])]));
+    assert!(verifiers.sign_in(&token).await.is_ok());
+    assert_eq!(verifiers.provider.requests(), 2, "one discovery document, one key set");
+    verifiers.sign_ins.replace(HashMap::new());
+    assert_eq!(verifiers.refused(&token).await, RefusedCredential::NotEnabled);
 }

@@ -19,7 +19,7 @@ use crate::support::{
 
 const NOW: i64 = 1_795_000_000;
 
-struct Door {
+struct Verifiers {
     provider: TestProvider,
     sign_ins: SignIns,
 }
@@ -35,7 +35,7 @@ fn reason(error: NotSignedIn) -> RefusedCredential {
     }
 }
 
-impl Door {
+impl Verifiers {
     async fn with(change: impl FnOnce(&mut OidcRules)) -> Self {
         let provider = TestProvider::start(&[&RSA]).await;
         let mut rules = provider.rules();
@@ -62,7 +62,7 @@ impl Door {
 #[tokio::test]
 async fn the_user_id_is_the_claim_and_nothing_else() {
     use RefusedCredential::UserId as Refused;
-    let door = Door::with(|_| {}).await;
+    let verifiers = Verifiers::with(|_| {}).await;
     for (sub, expected) in [
         (json!("A\u{30a}SA"), Ok("A\u{30a}SA")),
         (json!("auth0|5f7c"), Ok("auth0|5f7c")),
@@ -81,38 +81,39 @@ async fn the_user_id_is_the_claim_and_nothing_else() {
         (json!("u\u{0}v"), Err(Refused)),
         (json!("x".repeat(513)), Err(Refused)),
     ] {
-        assert_eq!(door.user(json!({ "sub": sub })).await, expected.map(str::to_owned), "{sub}");
+        assert_eq!(verifiers.user(json!({ "sub": sub })).await, expected.map(str::to_owned), "{sub}");
     }
 }
 
 #[tokio::test]
 async fn another_claim_may_be_the_user_id_with_a_prefix() {
-    let door = Door::with(|rules| {
+    let verifiers = Verifiers::with(|rules| {
         rules.user_id.claim = ClaimPath("/https:~1~1example.com~1user/id".to_owned());
         rules.user_id.prefix = "ex|".to_owned();
     })
     .await;
     let nested = |id: Value| json!({ "https://example.com/user": { "id": id } });
-    assert_eq!(door.user(nested(json!(7))).await, Ok("ex|7".to_owned()));
-    assert_eq!(door.user(nested(json!(""))).await, Err(RefusedCredential::UserId), "a prefix alone names nobody");
-    assert_eq!(door.user(json!({})).await, Err(RefusedCredential::UserId), "sub is no stand-in");
+    assert_eq!(verifiers.user(nested(json!(7))).await, Ok("ex|7".to_owned()));
+    assert_eq!(verifiers.user(nested(json!(""))).await, Err(RefusedCredential::UserId), "a prefix alone names nobody");
+    assert_eq!(verifiers.user(json!({})).await, Err(RefusedCredential::UserId), "sub is no stand-in");
 }
 
 #[tokio::test]
 async fn an_email_is_a_user_id_where_it_is_verified() {
     for verified_email in [true, false] {
-        let door = Door::with(|rules| {
+        let verifiers = Verifiers::with(|rules| {
             rules.user_id.claim = ClaimPath("email".to_owned());
             rules.user_id.verified_email = verified_email;
         })
         .await;
-        let user =
-            async |verified: Value| door.user(json!({ "email": "a@example.com", "email_verified": verified })).await;
+        let user = async |verified: Value| {
+            verifiers.user(json!({ "email": "a@example.com", "email_verified": verified })).await
+        };
         assert_eq!(user(json!(true)).await, Ok("a@example.com".to_owned()));
         for unverified in [json!(false), json!("true"), json!(1), json!(null), json!(["true"])] {
             assert_eq!(user(unverified.clone()).await, Err(RefusedCredential::UserId), "{unverified}");
         }
-        assert_eq!(door.user(json!({ "email": "a@example.com" })).await, Err(RefusedCredential::UserId));
+        assert_eq!(verifiers.user(json!({ "email": "a@example.com" })).await, Err(RefusedCredential::UserId));
     }
 }
 
@@ -120,7 +121,7 @@ async fn an_email_is_a_user_id_where_it_is_verified() {
 async fn claims_are_required_and_refused() {
     let rule =
         |claim: &str, values: &[Value]| ClaimRule { claim: ClaimPath(claim.to_owned()), values: values.to_vec() };
-    let door = Door::with(|rules| {
+    let verifiers = Verifiers::with(|rules| {
         rules.required_claims = vec![rule("token_use", &[json!("id"), json!("access")]), rule("tenant", &[])];
         rules.refused_claims = vec![
             rule("/firebase/sign_in_provider", &[json!("anonymous")]),
@@ -131,7 +132,7 @@ async fn claims_are_required_and_refused() {
     })
     .await;
     let good = json!({ "token_use": "id", "tenant": "t", "firebase": { "sign_in_provider": "password" }, "is_anonymous": false });
-    assert_eq!(door.user(good.clone()).await, Ok("u-1".to_owned()));
+    assert_eq!(verifiers.user(good.clone()).await, Ok("u-1".to_owned()));
     let with = |name: &str, value: Value| {
         let mut claims = good.clone();
         claims[name] = value;
@@ -143,9 +144,9 @@ async fn claims_are_required_and_refused() {
         ("token_use", json!("ID")),
         ("tenant", json!(null)),
     ] {
-        assert_eq!(door.user(with(name, value)).await, Err(RefusedCredential::RequiredClaim), "{name}");
+        assert_eq!(verifiers.user(with(name, value)).await, Err(RefusedCredential::RequiredClaim), "{name}");
     }
-    assert_eq!(door.user(changed(&good, "tenant", Value::Null)).await, Err(RefusedCredential::RequiredClaim));
+    assert_eq!(verifiers.user(changed(&good, "tenant", Value::Null)).await, Err(RefusedCredential::RequiredClaim));
     for (name, value) in [
         ("firebase", json!({ "sign_in_provider": "anonymous" })),
         ("is_anonymous", json!(true)),
@@ -154,25 +155,29 @@ async fn claims_are_required_and_refused() {
         ("roles", json!(["user", "bot"])),
         ("roles", json!("bot")),
     ] {
-        assert_eq!(door.user(with(name, value.clone())).await, Err(RefusedCredential::RefusedClaim), "{name} {value}");
+        assert_eq!(
+            verifiers.user(with(name, value.clone())).await,
+            Err(RefusedCredential::RefusedClaim),
+            "{name} {value}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_logout_token_names_the_login() {
-    let door = Door::with(|rules| rules.max_age = Some(Duration::from_hours(1))).await;
-    let claims = door.provider.logout_claims("u-1", NOW);
+    let verifiers = Verifiers::with(|rules| rules.max_age = Some(Duration::from_hours(1))).await;
+    let claims = verifiers.provider.logout_claims("u-1", NOW);
     for typ in [json!("logout+jwt"), json!("application/logout+jwt"), json!("JWT"), json!(null)] {
         let token = RSA.with_header(&changed(&RSA.header(), "typ", typ.clone()), &claims);
-        let logout = door.sign_out(&token).await.unwrap_or_else(|reason| panic!("{typ}: {reason}"));
+        let logout = verifiers.sign_out(&token).await.unwrap_or_else(|reason| panic!("{typ}: {reason}"));
         assert_eq!((logout.subject.as_deref(), logout.sid.as_deref(), &*logout.id), (Some("u-1"), Some("s-1"), "l-1"));
-        assert_eq!(logout.issuer, door.provider.issuer);
+        assert_eq!(logout.issuer, verifiers.provider.issuer);
         assert_eq!(logout.issued, UnixMillis(NOW * 1000));
         assert_eq!(logout.expires, UnixMillis((NOW + 130) * 1000), "with the leeway: until then it could come again");
         assert_eq!(logout.remembered_until, UnixMillis((NOW + 3610) * 1000));
     }
     for absent in ["sub", "sid"] {
-        let logout = door.sign_out(&RSA.token(&changed(&claims, absent, Value::Null))).await.unwrap();
+        let logout = verifiers.sign_out(&RSA.token(&changed(&claims, absent, Value::Null))).await.unwrap();
         assert_ne!(logout.subject.is_some(), logout.sid.is_some());
     }
 }
@@ -182,9 +187,9 @@ async fn an_odd_logout_token_is_refused() {
     use RefusedCredential::{
         Audience, Expired, Malformed, NotYetValid, RefusedClaim, RequiredClaim, Signature, UnknownIssuer,
     };
-    let door = Door::with(|_| {}).await;
-    let claims = door.provider.logout_claims("u-1", NOW);
-    assert!(door.sign_out(&RSA.token(&claims)).await.is_ok());
+    let verifiers = Verifiers::with(|_| {}).await;
+    let claims = verifiers.provider.logout_claims("u-1", NOW);
+    assert!(verifiers.sign_out(&RSA.token(&claims)).await.is_ok());
     let table = [
         ("events", json!(null), RequiredClaim),
         ("events", json!([]), RequiredClaim),
@@ -210,30 +215,34 @@ async fn an_odd_logout_token_is_refused() {
     for (name, value, expected) in table {
         let mut odd = claims.clone();
         odd[name] = value.clone();
-        assert_eq!(door.sign_out(&RSA.token(&odd)).await, Err(expected), "{name} {value}");
+        assert_eq!(verifiers.sign_out(&RSA.token(&odd)).await, Err(expected), "{name} {value}");
     }
     for name in ["events", "jti", "exp", "iat"] {
-        assert_eq!(door.sign_out(&RSA.token(&changed(&claims, name, Value::Null))).await, Err(RequiredClaim), "{name}");
+        assert_eq!(
+            verifiers.sign_out(&RSA.token(&changed(&claims, name, Value::Null))).await,
+            Err(RequiredClaim),
+            "{name}"
+        );
     }
     let nobody = changed(&changed(&claims, "sub", Value::Null), "sid", Value::Null);
-    assert_eq!(door.sign_out(&RSA.token(&nobody)).await, Err(RequiredClaim));
-    assert_eq!(door.sign_out(&OTHER_RSA.token(&claims)).await, Err(Signature));
-    assert_eq!(door.sign_out("opaque").await, Err(Malformed));
+    assert_eq!(verifiers.sign_out(&RSA.token(&nobody)).await, Err(RequiredClaim));
+    assert_eq!(verifiers.sign_out(&OTHER_RSA.token(&claims)).await, Err(Signature));
+    assert_eq!(verifiers.sign_out("opaque").await, Err(Malformed));
     // An ID token is no logout token, and a logout token no credential, whatever its typ.
-    assert_eq!(door.sign_out(&RSA.token(&door.provider.claims("u-1", NOW))).await, Err(RequiredClaim));
-    assert_eq!(door.user(json!({ "events": claims["events"] })).await, Err(RefusedClaim));
+    assert_eq!(verifiers.sign_out(&RSA.token(&verifiers.provider.claims("u-1", NOW))).await, Err(RequiredClaim));
+    assert_eq!(verifiers.user(json!({ "events": claims["events"] })).await, Err(RefusedClaim));
 }
 
 #[tokio::test]
 async fn a_logout_token_is_for_the_client_where_the_audience_is_an_api() {
-    let door = Door::with(|rules| {
+    let verifiers = Verifiers::with(|rules| {
         rules.audience.accepted = vec!["https://api.example.com".to_owned()];
         rules.required_claims = vec![ClaimRule { claim: ClaimPath("azp".to_owned()), values: vec![json!("client-1")] }];
     })
     .await;
-    let claims = door.provider.logout_claims("u-1", NOW);
+    let claims = verifiers.provider.logout_claims("u-1", NOW);
     for (aud, expected) in [("client-1", Ok(())), ("client-2", Err(RefusedCredential::Audience))] {
-        let outcome = door.sign_out(&RSA.token(&changed(&claims, "aud", json!(aud)))).await;
+        let outcome = verifiers.sign_out(&RSA.token(&changed(&claims, "aud", json!(aud)))).await;
         assert_eq!(outcome.map(drop), expected, "{aud}");
     }
 }

@@ -57,6 +57,7 @@ fn oidc(settings: &str) -> OidcRules {
 }
 
 const OIDC: &str = "kind = \"oidc\"\nissuer = \"https://login.test\"\naudience = \"app\"\n";
+const INTROSPECTION: &str = "kind = \"introspection\"\nendpoint = \"https://login.test/i\"\nclient_id = \"c\"\nclient_secret_file = \"s\"\naudience = \"app\"\n";
 const ENDPOINT: &str = "kind = \"session_endpoint\"\nurl = \"https://app.test/me\"\nuser_id = \"/id\"\n";
 const ENTRA: &str = "preset = \"entra\"\naudience = \"00001111-aaaa-2222-bbbb-3333cccc4444\"\ntoken_use = \"id\"\n";
 
@@ -73,6 +74,8 @@ fn mistakes() -> Vec<(String, &'static [&'static str])> {
         (in_oidc("leeway = 5"), &["6:1: apps.web.sign_in[0].leeway: 5 has no unit: write it like \"5s\" or \"5m\" (units ms, s, m, h, d)"]),
         (in_oidc("leeway = \"31s\""), &["6:1: apps.web.sign_in[0].leeway: must be at most \"30s\": set the clocks instead"]),
         (in_oidc("max_age = \"0s\""), &["6:1: apps.web.sign_in[0].max_age: must be longer than 0s; write it like \"1h\""]),
+        (in_oidc("jwks_max_stale = \"59s\""), &["6:1: apps.web.sign_in[0].jwks_max_stale: must be at least \"1m\": keys are fetched at most once in 30 s; write it like \"24h\""]),
+        (format!("{INTROSPECTION}max_age = \"0s\""), &["8:1: apps.web.sign_in[0].max_age: must be longer than 0s; write it like \"1h\""]),
         (in_oidc("algorithms = \"HS256\""), &["6:1: apps.web.sign_in[0].algorithms: \"HS256\" is HMAC, whose verification key also signs: whoever verifies could sign in as anybody; switch the provider to RS256 or ES256"]),
         (in_oidc("algorithms = [\"none\"]"), &["6:1: apps.web.sign_in[0].algorithms: \"none\" is no signature: anybody could sign in as anybody"]),
         (in_oidc("algorithms = [\"rs256\"]"), &["6:1: apps.web.sign_in[0].algorithms: \"rs256\" is none of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"]),

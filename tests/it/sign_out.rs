@@ -178,7 +178,7 @@ async fn what_is_no_logout_token_is_refused_with_one_answer_and_ends_nothing() {
         let answer = test.sign_out("web", format!("logout_token={token}")).await.problem(400, "client_error");
         answers.push(answer);
     }
-    for app in ["ios", "no-such-app", "UPPER"] {
+    for app in ["ios", "no-such-app", "UPPER", "%FF"] {
         answers.push(test.sign_out(app, format!("logout_token={good}")).await.problem(400, "client_error"));
     }
     let details: std::collections::HashSet<String> = answers.iter().map(|answer| answer.text("detail")).collect();

@@ -8,11 +8,11 @@ use super::{given::Given, secrets, urls::bad_url};
 use crate::{
     config::{
         secret_files::SecretFiles,
-        sign_in_section::{ClaimValues, Kind, Method, SignInSection, Texts},
+        sign_in_section::{ClaimValues, Kind, SignInSection, Texts},
     },
     domain::sign_in::{
-        Audience, ClaimPath, ClaimRule, IntrospectionRules, JwsAlgorithm, KeySource, OidcRules, SessionEndpointMethod,
-        SessionEndpointRules, SignIn, UserIdSource,
+        Audience, ClaimPath, ClaimRule, IntrospectionRules, JwsAlgorithm, KeySource, OidcRules, SessionEndpointRules,
+        SignIn, UserIdSource,
     },
 };
 
@@ -20,6 +20,8 @@ const DEFAULT_TOKEN_TYPES: [&str; 3] = ["jwt", "at+jwt", ""];
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(10);
 const MAX_LEEWAY: Duration = Duration::from_secs(30);
 const DEFAULT_MAX_STALE: Duration = Duration::from_hours(24);
+/// Shortest use of a key set: with less, logins would wait for the next fetch that is allowed.
+const SHORTEST_MAX_STALE: Duration = Duration::from_mins(1);
 
 /// Claim that is an address, which somebody else may have claimed before the provider verified it.
 const EMAIL: &str = "email";
@@ -61,6 +63,15 @@ pub(super) fn resolve(given: &mut Given<'_, '_>, files: Option<&mut SecretFiles<
     if section.leeway.is_some_and(|leeway| leeway > MAX_LEEWAY) {
         given.wrong("leeway", "must be at most \"30s\": set the clocks instead");
     }
+    if section.max_age.is_some_and(|age| age.is_zero()) {
+        given.wrong("max_age", "must be longer than 0s; write it like \"1h\"");
+    }
+    if section.jwks_max_stale.is_some_and(|stale| stale < SHORTEST_MAX_STALE) {
+        given.wrong(
+            "jwks_max_stale",
+            "must be at least \"1m\": keys are fetched at most once in 30 s; write it like \"24h\"",
+        );
+    }
     let rules = match section.kind? {
         Kind::Oidc => SignIn::Oidc(oidc(given)?),
         Kind::Introspection => SignIn::Introspection(introspection(given, files)?),
@@ -76,9 +87,6 @@ fn oidc(given: &mut Given<'_, '_>) -> Option<OidcRules> {
     let algorithms = algorithms(given);
     let token_types = token_types(given);
     let user_id = user_id(given, section.user_id_claim.as_ref(), "user_id_claim");
-    if section.max_age.is_some_and(|age| age.is_zero()) {
-        given.wrong("max_age", "must be longer than 0s; write it like \"1h\"");
-    }
     Some(OidcRules {
         issuer: section.issuer.clone()?,
         keys: section.jwks_url.clone().map_or(KeySource::Discovery, KeySource::Url),
@@ -171,14 +179,15 @@ fn user_id(given: &mut Given<'_, '_>, claim: Option<&String>, setting: &str) -> 
     if claim.is_empty() {
         given.wrong(setting, "is empty: give the name of a claim, like \"sub\", or a JSON pointer, like \"/user/id\"");
     }
-    if claim.trim_start_matches('/') == EMAIL && !verified_email {
+    let claim = ClaimPath(claim.clone());
+    if claim.is_member(EMAIL) && !verified_email {
         given.wrong(
             setting,
             "is an address, which people can give before they prove that it is theirs: set verified_email = true, so that email_verified must be true",
         );
     }
     let prefix = given.section.user_id_prefix.clone().unwrap_or_default();
-    Some(UserIdSource { claim: ClaimPath(claim.clone()), prefix, verified_email })
+    Some(UserIdSource { claim, prefix, verified_email })
 }
 
 fn rules(given: &mut Given<'_, '_>, setting: &str, claims: Option<&BTreeMap<String, ClaimValues>>) -> Vec<ClaimRule> {
@@ -227,10 +236,7 @@ fn session_endpoint(given: &mut Given<'_, '_>) -> Option<SessionEndpointRules> {
     }
     Some(SessionEndpointRules {
         url: section.url.clone()?,
-        method: match section.method.unwrap_or_default() {
-            Method::Get => SessionEndpointMethod::GET,
-            Method::Post => SessionEndpointMethod::POST,
-        },
+        method: section.method.unwrap_or_default(),
         cookies,
         bearer,
         user_id: user_id?,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantNames};
 
+use crate::domain::sign_in::SessionEndpointMethod;
+
 /// Form of a way to sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum Form {
@@ -62,19 +64,9 @@ pub(in crate::config) enum Authentication {
     PrivateKeyJwt,
 }
 
-/// Method of the request to a session endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, VariantNames)]
-#[serde(rename_all = "UPPERCASE")]
-#[strum(serialize_all = "UPPERCASE")]
-pub(in crate::config) enum Method {
-    #[default]
-    Get,
-    Post,
-}
-
 /// Values of `kind`, `preset`, `token_use`, `authentication` and `method`.
 pub(in crate::config) const SIGN_IN_KINDS: &[&str] = Kind::VARIANTS;
 pub(in crate::config) const SIGN_IN_PRESETS: &[&str] = Preset::VARIANTS;
 pub(in crate::config) const TOKEN_USES: &[&str] = TokenUse::VARIANTS;
 pub(in crate::config) const AUTHENTICATIONS: &[&str] = Authentication::VARIANTS;
-pub(in crate::config) const METHODS: &[&str] = Method::VARIANTS;
+pub(in crate::config) const METHODS: &[&str] = SessionEndpointMethod::VARIANTS;

@@ -7,11 +7,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::human_duration;
+use crate::{clock::human_duration, domain::sign_in::SessionEndpointMethod};
 
 pub(in crate::config) use form::{
-    AUTHENTICATIONS, Authentication, Form, Kind, METHODS, Method, Preset, SIGN_IN_KINDS, SIGN_IN_PRESETS, TOKEN_USES,
-    TokenUse,
+    AUTHENTICATIONS, Authentication, Form, Kind, METHODS, Preset, SIGN_IN_KINDS, SIGN_IN_PRESETS, TOKEN_USES, TokenUse,
 };
 pub(in crate::config) use values::{ClaimValue, ClaimValues, Texts};
 
@@ -74,7 +73,7 @@ pub(in crate::config) struct SignInSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::config) method: Option<Method>,
+    pub(in crate::config) method: Option<SessionEndpointMethod>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) cookies: Option<Texts>,
     #[serde(skip_serializing_if = "Option::is_none")]

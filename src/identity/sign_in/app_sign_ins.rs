@@ -23,6 +23,7 @@ use crate::{
 pub(super) struct AppSignIns {
     oidc: Vec<oidc::Verifier>,
     opaque: OpaqueVerifiers,
+    cookies: Arc<[String]>,
 }
 
 impl AppSignIns {
@@ -36,12 +37,13 @@ impl AppSignIns {
             let keys = keys.get(&rules, shared);
             oidc::Verifier::new(rules, keys)
         });
-        Self { oidc: oidc.collect(), opaque: OpaqueVerifiers::new(app, sign_ins, shared) }
+        let opaque = OpaqueVerifiers::new(app, sign_ins, shared);
+        Self { oidc: oidc.collect(), cookies: opaque.cookies().into(), opaque }
     }
 
     /// Names of the cookies that are accepted.
-    pub(super) fn cookies(&self) -> Vec<String> {
-        self.opaque.cookies()
+    pub(super) fn cookies(&self) -> &Arc<[String]> {
+        &self.cookies
     }
 
     /// Verifies a bearer credential: a JWT by the verifier of its issuer, anything else by an endpoint.

@@ -96,7 +96,7 @@ pub(super) fn user_id(claims: &Value, source: &UserIdSource, rules: UserIdRules)
     let name = &source.claim.0;
     let refused = |text: String| RefusedCredential::UserId.because(text);
     let claim = source.claim.of(claims);
-    let is_email = source.verified_email || matches!(name.as_str(), "email" | "/email");
+    let is_email = source.verified_email || source.claim.is_member("email");
     if is_email && claims.get("email_verified") != Some(&Value::Bool(true)) {
         let verified = quoted(claims.get("email_verified"));
         return Err(refused(format!(

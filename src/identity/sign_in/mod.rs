@@ -106,8 +106,8 @@ impl SignIns {
     }
 
     /// Names of the cookies that the app's verifiers accept.
-    pub fn cookies(&self, app: &AppName) -> Vec<String> {
-        self.app(app).map(|verifiers| verifiers.cookies()).unwrap_or_default()
+    pub fn cookies(&self, app: &AppName) -> Arc<[String]> {
+        self.apps.load().get(app).map(|verifiers| Arc::clone(verifiers.cookies())).unwrap_or_default()
     }
 
     /// Verifies the credential of a user of this app.
@@ -139,6 +139,11 @@ impl SignIns {
     fn app(&self, app: &AppName) -> Result<Arc<AppSignIns>, CredentialRefusal> {
         self.apps.load().get(app).cloned().ok_or_else(|| RefusedCredential::NotEnabled.into())
     }
+}
+
+/// Returns the claim `iss` of a JWT, unverified: it chooses the verifier. `None` where the text is no JWT, or has none.
+pub fn unverified_issuer(text: &str) -> Option<String> {
+    oidc::UnverifiedCredential::read(text).ok()?.issuer().map(str::to_owned)
 }
 
 /// Returns true where a text is read as a JWT, whoever signed it; for fuzzing.

@@ -34,8 +34,8 @@ impl OpaqueVerifiers {
     }
 
     /// Names of the cookies that are accepted.
-    pub(super) fn cookies(&self) -> Vec<String> {
-        self.session_endpoint.as_ref().map(|verifier| verifier.rules().cookies.clone()).unwrap_or_default()
+    pub(super) fn cookies(&self) -> &[String] {
+        self.session_endpoint.as_ref().map_or(&[], |verifier| &verifier.rules().cookies)
     }
 
     /// Tells whether bearer credentials are asked about.

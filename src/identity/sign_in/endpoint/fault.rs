@@ -30,8 +30,8 @@ pub(in super::super) enum Fault {
     SignedAnswer,
     #[error("its answer is of another kind: {0}; is the URL right?")]
     Unreadable(String),
-    #[error("no client assertion could be made: {0}")]
-    NoAssertion(String),
+    #[error("no request could be made: {0}")]
+    NoRequest(String),
     #[error("{0}")]
     NoAnswer(#[from] OutboundError),
 }

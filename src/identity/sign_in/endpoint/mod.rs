@@ -5,7 +5,6 @@ mod fault;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -29,14 +28,13 @@ pub(super) use self::fault::Fault;
 const CALLS: usize = 64;
 /// Longest wait for one of the calls to end.
 const WAIT: Duration = Duration::from_secs(1);
+
 /// Reads the JSON object of an answer. Its content type must say that it is JSON (RFC 7662 §2.2).
 ///
 /// # Errors
 /// [`Fault::Unreadable`].
 pub(super) fn object(answer: &JsonAnswer) -> Result<Value, Fault> {
-    let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media_type != "application/json" && !media_type.ends_with("+json") {
+    if !answer.says_json() {
         return Err(Fault::Unreadable("its content type is not application/json".to_owned()));
     }
     strict_json::object(&answer.body).map_err(Fault::Unreadable)
@@ -116,7 +114,7 @@ impl Endpoint {
         self.shared.clock.trusted_now().map_err(|stopped| NotAccepted::Other(stopped.into()))
     }
 
-    /// Returns the kept answer about a credential, or asks. `question` gets the endpoint of `of` and the time.
+    /// Returns the kept answer about a credential, or asks. `question` gets the verifier and the time.
     ///
     /// # Errors
     /// [`NotSignedIn`].

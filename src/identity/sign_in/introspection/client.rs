@@ -37,7 +37,7 @@ pub(super) struct Request {
 /// Makes the request about a credential.
 ///
 /// # Errors
-/// [`Fault::NoAssertion`].
+/// [`Fault::NoRequest`].
 pub(super) fn request(rules: &IntrospectionRules, credential: &str, now: UnixMillis) -> Result<Request, Fault> {
     let mut form = Serializer::new(String::new());
     form.append_pair("token", credential).append_pair("token_type_hint", "access_token");
@@ -64,7 +64,7 @@ fn basic(client_id: &str, secret: &ClientSecret) -> Zeroizing<String> {
 
 /// Client assertion (RFC 7523 §3).
 fn assertion(rules: &IntrospectionRules, key: &ClientKey, now: UnixMillis) -> Result<String, Fault> {
-    let no_assertion = |why: String| Fault::NoAssertion(why);
+    let no_assertion = |why: String| Fault::NoRequest(format!("no client assertion: {why}"));
     let id = secret::random::<16>(&SystemEntropy).map_err(|error| no_assertion(error.to_string()))?;
     let header = Header { kid: key.kid.clone(), ..Header::new(key.algorithm()) };
     let claims = json!({

@@ -80,7 +80,7 @@ impl Introspection {
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, form)]);
         if let Some(authorization) = &request.authorization {
-            let unfit = |_| Fault::NoAssertion("the client secret fits into no header".to_owned());
+            let unfit = |_| Fault::NoRequest("the client secret fits into no header".to_owned());
             let mut value = HeaderValue::from_str(authorization).map_err(unfit)?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);

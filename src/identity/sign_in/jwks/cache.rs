@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::DecodingKey;
 use tokio::sync::watch;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     KeysUnavailable, WantedKey,
     decision::{Decision, FetchNumber, KeySet, KeySetState},
     fetch::{FetchFault, Fetched, Provider},
-    keys::{MAX_KID, UnusableKey},
+    keys::UnusableKey,
 };
 use crate::clock::ClockGuard;
 
@@ -56,15 +56,16 @@ impl ProviderKeys {
     }
 
     /// Returns the keys that may have signed a credential, at most 4: those whose `kid`, `kty`, `use`, `key_ops`, `alg`
-    /// and `crv` agree with the header. It is empty where a set fetched after the `kid` was first seen lacks it, where
-    /// the key of this `kid` is for other algorithms, and for a `kid` of more than 128 bytes, which no key has.
+    /// and `crv` agree with the header. It is empty where a set fetched after the `kid` was first seen lacks it, and where
+    /// the key of this `kid` is for other algorithms. A `kid` has at most [`MAX_KID`](super::MAX_KID) bytes: a longer one
+    /// is refused when the header is read.
     ///
     /// # Errors
     /// [`KeysUnavailable`].
-    pub(in super::super) async fn candidates(&self, wanted: WantedKey<'_>) -> Result<Vec<Jwk>, KeysUnavailable> {
-        if wanted.kid.is_some_and(|kid| kid.len() > MAX_KID) {
-            return Ok(Vec::new());
-        }
+    pub(in super::super) async fn candidates(
+        &self,
+        wanted: WantedKey<'_>,
+    ) -> Result<Vec<Arc<DecodingKey>>, KeysUnavailable> {
         let seen = self.shared.held().state.seen(wanted);
         for _ in 0..MAX_DECISIONS {
             let mut flight = {

@@ -4,9 +4,9 @@
 //! A `kid` is refused only by a set of which the fetch began after the `kid` was first seen: an older set cannot have a
 //! key that is newer. Fetches are numbered, and a `kid` is seen after so many of them, so equal times do no harm.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::DecodingKey;
 
 use super::{KeysUnavailable, WantedKey, keys::UsableKey};
 
@@ -32,7 +32,7 @@ pub(super) struct SeenAfter(u64);
 #[derive(Clone, Debug)]
 pub(super) enum Decision {
     /// Try these keys; none of them: refuse the credential. `refresh`: begin a fetch, and do not wait for it.
-    Try { keys: Vec<Jwk>, refresh: bool },
+    Try { keys: Vec<Arc<DecodingKey>>, refresh: bool },
     /// Begin a fetch, wait for it, decide again.
     Fetch,
     /// Wait for the fetch in flight, decide again.
@@ -108,7 +108,7 @@ impl KeySetState {
         }
     }
 
-    fn known(&self, loaded: &Loaded, keys: Vec<Jwk>, now: Duration) -> Decision {
+    fn known(&self, loaded: &Loaded, keys: Vec<Arc<DecodingKey>>, now: Duration) -> Decision {
         let lifetime = loaded.set.fresh_for.min(self.max_stale);
         let age = loaded.age(now);
         let failed = self.last_failed.is_some_and(|failed| now.saturating_sub(failed) <= FAILURE_IS_RECENT);
@@ -172,10 +172,10 @@ impl Loaded {
 impl KeySet {
     /// Returns the keys for a credential; `None` where the set has no key of its `kid`, or, without a `kid`, none that
     /// fits.
-    fn find(&self, wanted: WantedKey<'_>) -> Option<Vec<Jwk>> {
+    pub(super) fn find(&self, wanted: WantedKey<'_>) -> Option<Vec<Arc<DecodingKey>>> {
         let named = |key: &&UsableKey| wanted.kid.is_none_or(|kid| key.kid() == Some(kid));
         let fitting = self.keys.iter().filter(named).filter(|key| key.fits(wanted.algorithm));
-        let keys: Vec<_> = fitting.take(MAX_CANDIDATES).map(|key| key.jwk().clone()).collect();
+        let keys: Vec<_> = fitting.take(MAX_CANDIDATES).map(|key| Arc::clone(key.decoded())).collect();
         let known = if wanted.kid.is_some() { self.keys.iter().any(|key| named(&key)) } else { !keys.is_empty() };
         known.then_some(keys)
     }

@@ -1,21 +1,24 @@
 //! Keys of a JWK Set (RFC 7517): which of them can verify a credential, and with which algorithms. Pure.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, VerificationAlgorithm,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters, Jwk, KeyAlgorithm, KeyOperations,
-    OctetKeyPairParameters, PublicKeyUse, RSAKeyParameters,
+use jsonwebtoken::{
+    DecodingKey,
+    jwk::{
+        AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters, Jwk, KeyAlgorithm,
+        KeyOperations, OctetKeyPairParameters, PublicKeyUse, RSAKeyParameters,
+    },
 };
 use serde_json::Value;
 
 use crate::domain::sign_in::JwsAlgorithm;
 
 /// Length of the longest `kid`, in bytes.
-pub(super) const MAX_KID: usize = 128;
+pub(in super::super) const MAX_KID: usize = 128;
 /// Lengths of RSA moduli that are accepted, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// Length of the longest RSA exponent, in bytes.
@@ -24,8 +27,10 @@ const MAX_EXPONENT: usize = 4;
 /// Key that can verify a credential.
 #[derive(Clone, Debug)]
 pub(super) struct UsableKey {
-    jwk: Jwk,
+    common: CommonParameters,
     kind: Kind,
+    /// The key as signatures are verified with it: decoded once, and shared by all verifications.
+    decoded: Arc<DecodingKey>,
 }
 
 /// Key of a set that cannot be used, with the reason.
@@ -96,22 +101,23 @@ impl UsableKey {
             AlgorithmParameters::OctetKey(_) => return Err(Unusable::Symmetric),
             _ => return Err(Unusable::Type),
         };
+        let decoded = Arc::new(DecodingKey::from_jwk(&read).map_err(|_| Unusable::Base64)?);
         let CommonParameters { public_key_use, key_operations, key_algorithm, key_id, .. } = read.common;
         // Certificates are dropped: nothing looks at them.
         let common =
             CommonParameters { public_key_use, key_operations, key_algorithm, key_id, ..CommonParameters::default() };
-        let key = Self { jwk: Jwk { common, algorithm: read.algorithm }, kind };
+        let key = Self { common, kind, decoded };
         if key.algorithms().is_empty() { Err(Unusable::Use) } else { Ok(key) }
     }
 
-    /// Returns the key.
-    pub(super) fn jwk(&self) -> &Jwk {
-        &self.jwk
+    /// Returns the key for verifying.
+    pub(super) fn decoded(&self) -> &Arc<DecodingKey> {
+        &self.decoded
     }
 
     /// Returns the key's `kid`.
     pub(super) fn kid(&self) -> Option<&str> {
-        self.jwk.common.key_id.as_deref()
+        self.common.key_id.as_deref()
     }
 
     /// Returns the key's type.
@@ -126,7 +132,7 @@ impl UsableKey {
 
     /// Returns true where `kty`, `crv`, `use`, `key_ops` and `alg` agree with an algorithm (RFC 7517 §4).
     pub(super) fn fits(&self, algorithm: JwsAlgorithm) -> bool {
-        let common = &self.jwk.common;
+        let common = &self.common;
         let verifies = |operations: &Vec<KeyOperations>| operations.contains(&KeyOperations::Verify);
         self.kind.algorithms().contains(&algorithm)
             && common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature)

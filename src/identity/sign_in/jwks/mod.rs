@@ -14,6 +14,7 @@ use crate::domain::sign_in::JwsAlgorithm;
 
 pub(super) use cache::ProviderKeys;
 pub(super) use fetch::Provider;
+pub(super) use keys::MAX_KID;
 pub use report::{KeySetReport, NoKeySet, ReportedFault, ReportedKey};
 
 /// Key that a credential's header asks for.
@@ -30,10 +31,12 @@ pub(super) struct KeysUnavailable {
     pub(super) retry_after: Duration,
 }
 
-/// Returns the keys of these entries of a set that may have signed a credential, for tests of the verification.
+/// Returns the keys of a set with these entries that may have signed a credential, for tests of the verification.
 #[cfg(test)]
-pub(super) fn candidates_of(entries: &[serde_json::Value], wanted: WantedKey<'_>) -> Vec<jsonwebtoken::jwk::Jwk> {
-    let keys = entries.iter().filter_map(|entry| keys::UsableKey::read(entry).ok());
-    let fitting = keys.filter(|key| wanted.kid.is_none_or(|kid| key.kid() == Some(kid)) && key.fits(wanted.algorithm));
-    fitting.map(|key| key.jwk().clone()).collect()
+pub(super) fn candidates_of(
+    entries: &[serde_json::Value],
+    wanted: WantedKey<'_>,
+) -> Vec<std::sync::Arc<jsonwebtoken::DecodingKey>> {
+    let keys = entries.iter().filter_map(|entry| keys::UsableKey::read(entry).ok()).collect();
+    decision::KeySet { keys, fresh_for: Duration::ZERO }.find(wanted).unwrap_or_default()
 }

@@ -6,15 +6,13 @@ use serde_json::Value;
 
 use super::super::{
     claim_rules::quoted,
+    jwks::MAX_KID,
     refused::{CredentialRefusal, RefusedCredential},
     strict_json,
 };
 
 /// Longest credential that is read.
 pub(super) const MAX_BYTES: usize = 8192;
-
-/// Longest `kid`.
-const MAX_KID_BYTES: usize = 128;
 
 /// Header parameters that no credential may have: they name a key (RFC 7515 §4.1.2–4.1.6), change what is signed (RFC
 /// 7797), must be understood (RFC 7515 §4.1.11), or belong to encryption (RFC 7516 §4.1).
@@ -147,10 +145,8 @@ fn algorithm(header: &Value) -> Result<String, CredentialRefusal> {
 fn kid(header: &Value) -> Result<Option<String>, CredentialRefusal> {
     match header.get("kid") {
         None => Ok(None),
-        Some(Value::String(kid)) if kid.len() <= MAX_KID_BYTES => Ok(Some(kid.clone())),
-        Some(_) => {
-            Err(RefusedCredential::Header.because(format!("its kid is no string of at most {MAX_KID_BYTES} bytes")))
-        }
+        Some(Value::String(kid)) if kid.len() <= MAX_KID => Ok(Some(kid.clone())),
+        Some(_) => Err(RefusedCredential::Header.because(format!("its kid is no string of at most {MAX_KID} bytes"))),
     }
 }
 

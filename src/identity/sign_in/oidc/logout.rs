@@ -61,7 +61,7 @@ pub(super) fn decide(claims: &Value, rules: &OidcRules, now: UnixMillis) -> Resu
 fn client_ids(rules: &OidcRules) -> Audience {
     let mut accepted = rules.audience.accepted.clone();
     for rule in &rules.required_claims {
-        if matches!(rule.claim.0.trim_start_matches('/'), "azp" | "client_id") {
+        if ["azp", "client_id"].iter().any(|name| rule.claim.is_member(name)) {
             accepted.extend(rule.values.iter().filter_map(Value::as_str).map(str::to_owned));
         }
     }

@@ -28,9 +28,6 @@ use crate::{
 pub(super) use compact::{Unreadable, UnverifiedCredential};
 pub(super) use own_token::is_own_token;
 
-/// Keys that are tried at most, where the header names none.
-const MAX_KEYS: usize = 4;
-
 /// Verifier of one issuer's credentials.
 pub(super) struct Verifier {
     rules: OidcRules,
@@ -62,8 +59,7 @@ impl Verifier {
         user_ids: UserIdRules,
         clock: &ClockGuard,
     ) -> Result<(UserId, Option<ProviderLogin>), NotSignedIn> {
-        let types: Vec<&str> = self.rules.token_types.iter().map(String::as_str).collect();
-        let claims = self.verified(credential, &types).await?;
+        let claims = self.verified(credential, &self.rules.token_types).await?;
         // The time is read after the keys came: that may have taken seconds.
         Ok(claims::decide(claims, &self.rules, user_ids, clock.trusted_now()?)?)
     }
@@ -87,7 +83,7 @@ impl Verifier {
     async fn verified<'c>(
         &self,
         credential: &'c UnverifiedCredential<'_>,
-        types: &[&str],
+        types: &[impl AsRef<str>],
     ) -> Result<&'c Value, NotSignedIn> {
         let algorithm = self.check_algorithm(&credential.jws.algorithm)?;
         check_type(&credential.jws.token_type, types)?;
@@ -97,7 +93,7 @@ impl Verifier {
             let text = format!("its kid is {kid:?}, its alg {}", algorithm.as_str());
             return Err(RefusedCredential::UnknownKey.because(text).into());
         }
-        if keys.iter().take(MAX_KEYS).any(|key| signature::is_by(key, algorithm, &credential.jws)) {
+        if keys.iter().any(|key| signature::is_by(key, algorithm, &credential.jws)) {
             return Ok(&credential.claims);
         }
         Err(RefusedCredential::Signature.into())
@@ -121,12 +117,12 @@ impl Verifier {
     }
 }
 
-fn check_type(token_type: &str, types: &[&str]) -> Result<(), CredentialRefusal> {
-    if types.contains(&token_type) {
+fn check_type(token_type: &str, types: &[impl AsRef<str>]) -> Result<(), CredentialRefusal> {
+    let types = types.iter().map(AsRef::as_ref);
+    if types.clone().any(|accepted| accepted == token_type) {
         return Ok(());
     }
-    let accepted: Vec<&str> =
-        types.iter().map(|accepted| if accepted.is_empty() { "none" } else { accepted }).collect();
+    let accepted: Vec<&str> = types.map(|accepted| if accepted.is_empty() { "none" } else { accepted }).collect();
     let text = format!("its typ is {token_type:.40?}, accepted in token_types: {}", accepted.join(", "));
     Err(RefusedCredential::TokenType.because(text))
 }

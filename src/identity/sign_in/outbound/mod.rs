@@ -83,6 +83,11 @@ impl JsonAnswer {
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, OutboundError> {
         serde_json::from_slice(&self.body).map_err(|why| OutboundError::Json(why.to_string()))
     }
+
+    /// Returns true where the answer says that it is JSON: a key set may come without a type of its own.
+    pub(super) fn says_json(&self) -> bool {
+        media_type(&self.headers).is_some_and(|name| name == "application/json" || name.ends_with("+json"))
+    }
 }
 
 impl Outbound {
@@ -158,12 +163,16 @@ fn refuse_other_than_json(headers: &HeaderMap) -> Result<(), OutboundError> {
     if headers.get(CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(OutboundError::Compressed);
     }
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let text = content_type.to_str().unwrap_or("an unreadable content type");
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let json = essence.ends_with("/json") || essence.ends_with("+json");
-    let untyped = matches!(essence.as_str(), "text/plain" | "application/octet-stream" | "binary/octet-stream");
-    if json || untyped { Ok(()) } else { Err(OutboundError::ContentType(essence.chars().take(80).collect())) }
+    let Some(name) = media_type(headers) else { return Ok(()) };
+    let json = name.ends_with("/json") || name.ends_with("+json");
+    let untyped = matches!(name.as_str(), "text/plain" | "application/octet-stream" | "binary/octet-stream");
+    if json || untyped { Ok(()) } else { Err(OutboundError::ContentType(name.chars().take(80).collect())) }
+}
+
+/// Returns the media type without its parameters, in lower case (RFC 9110 §8.3.1).
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().unwrap_or("an unreadable content type");
+    Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 async fn body(mut response: Response) -> Result<Vec<u8>, OutboundError> {
