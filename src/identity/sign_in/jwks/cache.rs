@@ -73,12 +73,18 @@ impl ProviderKeys {
                 let now = self.shared.clock.read().boot;
                 match held.state.decide(wanted, seen, now) {
                     Decision::Try { keys, refresh } => {
-                        if refresh {
-                            self.shared.begin(&mut held);
-                        }
+                        let begun = refresh.then(|| self.shared.begin(&mut held));
+                        drop(held);
+                        begun.into_iter().for_each(Flight::start);
                         return Ok(keys);
                     }
-                    Decision::Fetch => self.shared.begin(&mut held),
+                    Decision::Fetch => {
+                        let begun = self.shared.begin(&mut held);
+                        let flight = held.flight.clone();
+                        drop(held);
+                        begun.start();
+                        flight
+                    }
                     Decision::Wait => held.flight.clone(),
                     Decision::Unavailable(unavailable) => return Err(unavailable),
                 }
@@ -96,18 +102,13 @@ impl Shared {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a fetch in a task of its own: a request that is given up must not end it.
-    fn begin(self: &Arc<Self>, held: &mut Held) -> watch::Receiver<()> {
+    /// Records that a fetch begins. It is started without the lock: a runtime that stops drops the task where it is
+    /// spawned, and the end of a flight takes the lock.
+    fn begin(self: &Arc<Self>, held: &mut Held) -> Flight {
         let (ended, flight) = watch::channel(());
+        held.flight = flight;
         let number = held.state.begin(self.clock.read().boot);
-        held.flight = flight.clone();
-        let mut begun = Flight { shared: self.clone(), number, set: None, _ended: ended };
-        tokio::spawn(async move {
-            let fetched = begun.shared.provider.fetch(&begun.shared.outbound).await;
-            begun.set = begun.shared.report(fetched);
-            drop(begun);
-        });
-        flight
+        Flight { shared: self.clone(), number, set: None, _ended: ended }
     }
 
     /// Logs faults: of a fetch each time (it is limited by the interval of fetches), of keys when they change.
@@ -128,6 +129,18 @@ impl Shared {
             held.reported = unusable;
         }
         Some(set)
+    }
+}
+
+impl Flight {
+    /// Fetches in a task of its own: a request that is given up must not end it.
+    fn start(self) {
+        let mut begun = self;
+        tokio::spawn(async move {
+            let fetched = begun.shared.provider.fetch(&begun.shared.outbound).await;
+            begun.set = begun.shared.report(fetched);
+            drop(begun);
+        });
     }
 }
 
