@@ -7,9 +7,12 @@ ALTER TABLE sessions ADD COLUMN provider_subject BLOB;
 ALTER TABLE sessions ADD COLUMN provider_session BLOB;
 ALTER TABLE sessions ADD COLUMN credential_issued INTEGER;
 
--- Partial: sessions without a provider cost nothing here. No refresh touches these columns.
-CREATE INDEX sessions_by_provider_subject ON sessions (provider_subject, app) WHERE provider_subject IS NOT NULL;
-CREATE INDEX sessions_by_provider_session ON sessions (provider_session, app) WHERE provider_session IS NOT NULL;
+-- Partial: sessions without a provider cost nothing here, and a logout reads no session that has ended. No refresh touches
+-- these columns.
+CREATE INDEX sessions_by_provider_subject ON sessions (provider_subject, app)
+    WHERE provider_subject IS NOT NULL AND ended IS NULL;
+CREATE INDEX sessions_by_provider_session ON sessions (provider_session, app)
+    WHERE provider_session IS NOT NULL AND ended IS NULL;
 
 -- Logins that ended at the provider: credentials of `login` that were issued up to `issued_until` are refused.
 CREATE TABLE sign_outs (
