@@ -34,7 +34,8 @@ pub struct LimitConfig {
     pub per_client: Quota,
     /// Quota of one session.
     pub per_session: Quota,
-    /// Quota of one user of one app, at sign-in with a credential of their own.
+    /// Quota of one user of one app from one client network, at sign-in with a credential of their own: who has a copy
+    /// of a credential uses up no quota but that of their own network.
     pub per_user: Quota,
     /// Quota of one [client network](client_network).
     pub per_address: Quota,
@@ -67,7 +68,7 @@ pub struct Limits(Option<Limiters>);
 struct Limiters {
     client: Limit<ApiKeyId>,
     session: Limit<SessionId>,
-    user: Limit<(AppName, UserHash)>,
+    user: Limit<(AppName, UserHash, IpAddr)>,
     address: Limit<IpAddr>,
     failure: Limit<IpAddr>,
 }
@@ -100,9 +101,10 @@ impl Limits {
         self.0.as_ref().map_or(Ok(()), |limiters| limiters.session.check(&session))
     }
 
-    /// Counts one sign-in of this user.
-    pub(super) fn user(&self, app: &AppName, user: UserHash) -> Result<(), Problem> {
-        self.0.as_ref().map_or(Ok(()), |limiters| limiters.user.check(&(app.clone(), user)))
+    /// Counts one sign-in of this user from this address.
+    pub(super) fn user(&self, app: &AppName, user: UserHash, address: IpAddr) -> Result<(), Problem> {
+        let key = || (app.clone(), user, client_network(address));
+        self.0.as_ref().map_or(Ok(()), |limiters| limiters.user.check(&key()))
     }
 
     /// Counts one request from this address.

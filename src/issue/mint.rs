@@ -70,6 +70,17 @@ impl Issuer {
         Ok(Issued { token, now, expires, refresh: None })
     }
 
+    /// Returns whether the login that the user's credential shows has ended at its provider. The mint looks again, in the
+    /// session's own write; asked before, a dead credential costs no signature.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub async fn is_signed_out(&self, app_user: &AppUser) -> Result<bool, Refusal> {
+        let Some(login) = self.login_record(app_user) else { return Ok(false) };
+        let asked = self.parts.store.is_signed_out(app_user.app(), login).await;
+        self.reported(asked.map_err(Refusal::from))
+    }
+
     fn login_record(&self, app_user: &AppUser) -> Option<LoginRecord> {
         app_user.login().map(|login| self.parts.user_hash.hash_login(login))
     }
