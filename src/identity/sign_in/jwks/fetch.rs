@@ -43,7 +43,7 @@ pub(super) struct Fetched {
 pub(super) enum FetchFault {
     #[error("{url}: {why}")]
     Outbound { url: String, why: OutboundError },
-    #[error("{url}: the URL must not be requested: {why}")]
+    #[error("{url:?}: the URL must not be requested: {why}")]
     Url { url: String, why: ForbiddenUrl },
     #[error("{url}: its issuer is {found:?} instead of {expected:?}")]
     Issuer { url: String, expected: String, found: String },

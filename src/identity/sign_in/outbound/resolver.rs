@@ -1,9 +1,10 @@
 //! Name resolution of outbound requests: the addresses that are checked are the ones that are dialled.
 
 use std::{
+    collections::HashMap,
     io,
     net::{SocketAddr, ToSocketAddrs},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -15,6 +16,9 @@ use super::address::Reach;
 /// Lookups that may run at once: a lookup holds a thread until the system's resolver gives up, longer than any request.
 const LOOKUPS: usize = 16;
 
+/// Lookups of one host that may run at once, so that a name that resolves slowly stops no other.
+const LOOKUPS_OF_HOST: usize = 2;
+
 /// Source of the addresses of a name.
 #[async_trait]
 pub(super) trait Lookup: Send + Sync {
@@ -25,11 +29,19 @@ pub(super) trait Lookup: Send + Sync {
 /// Resolver of the operating system.
 pub(super) struct SystemLookup {
     permits: Arc<Semaphore>,
+    /// By host. Hosts come from the configuration and from documents of configured issuers.
+    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl SystemLookup {
     pub(super) fn new() -> Self {
-        Self { permits: Arc::new(Semaphore::new(LOOKUPS)) }
+        Self { permits: Arc::new(Semaphore::new(LOOKUPS)), hosts: Mutex::default() }
+    }
+
+    fn permits_of(&self, host: &str) -> Arc<Semaphore> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Semaphore::new(LOOKUPS_OF_HOST));
+        Arc::clone(hosts.entry(host.to_owned()).or_insert_with(made))
     }
 }
 
@@ -37,10 +49,11 @@ impl SystemLookup {
 impl Lookup for SystemLookup {
     async fn lookup(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
         let host = host.to_owned();
+        let of_host = self.permits_of(&host).acquire_owned().await.map_err(io::Error::other)?;
         let permit = self.permits.clone().acquire_owned().await.map_err(io::Error::other)?;
         let lookup = tokio::task::spawn_blocking(move || {
             let found = (host.as_str(), 0).to_socket_addrs().map(Iterator::collect);
-            drop(permit);
+            drop((permit, of_host));
             found
         });
         lookup.await.map_err(io::Error::other)?
