@@ -18,10 +18,35 @@ const QUOTED_CHARS: usize = 200;
 pub(super) fn quoted(value: Option<&Value>) -> String {
     let Some(value) = value else { return "absent".to_owned() };
     let text = value.to_string();
-    match text.char_indices().nth(QUOTED_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+    let (shown, more) = match text.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => (&text[..end], "…"),
+        None => (&*text, ""),
+    };
+    // A terminal would obey control characters, and bidirectional ones change the order of what is read.
+    let escaped = shown
+        .chars()
+        .map(|c| if !c.is_control() && (c.is_ascii() || c.is_alphanumeric()) { c.into() } else { escape(c) });
+    format!("{}{more}", escaped.collect::<String>())
+}
+
+fn escape(c: char) -> String {
+    c.escape_debug().collect()
+}
+
+/// Refuses a credential that is bound to a key of its client (RFC 7800, RFC 9449, RFC 8705): as a bearer credential it would
+/// be good for whoever stole it.
+///
+/// # Errors
+/// [`RefusedCredential::RefusedClaim`].
+pub(super) fn check_is_unbound(claims: &Value) -> Result<(), CredentialRefusal> {
+    let is_dpop =
+        claims.get("token_type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case("dpop"));
+    if claims.get("cnf").is_some() || is_dpop {
+        let text =
+            "it is bound to a key of its client (cnf, DPoP), and no bearer credential: let the client send another";
+        return Err(RefusedCredential::RefusedClaim.because(text));
     }
+    Ok(())
 }
 
 /// Checks that a claim names one of the accepted parties.

@@ -59,6 +59,7 @@ pub(super) fn check(answer: &Value, rules: &IntrospectionRules, now: UnixMillis)
     if let Some(audience) = &rules.audience {
         claim_rules::check_audience(answer, audience)?;
     }
+    claim_rules::check_is_unbound(answer)?;
     check_is_a_users(answer)?;
     claim_rules::check_claims(answer, &rules.required_claims, &rules.refused_claims)
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::{
-    claim_rules::{check_audience, check_claims, is_accepted, parties, quoted, text, user_id},
+    claim_rules::{check_audience, check_claims, check_is_unbound, is_accepted, parties, quoted, text, user_id},
     refused::{CredentialRefusal, RefusedCredential},
 };
 use crate::{
@@ -42,6 +42,7 @@ pub(super) fn decide(
     check_age(times, rules, now)?;
     check_audience(claims, &rules.audience)?;
     check_authorized_party(claims, rules)?;
+    check_is_unbound(claims)?;
     check_claims(claims, &rules.required_claims, &rules.refused_claims)?;
     check_subject(claims)?;
     let user = user_id(claims, &rules.user_id, user_ids)?;

@@ -1,7 +1,11 @@
 //! JWT in compact form (RFC 7515 §7.1, RFC 7519 §3), decoded and not verified: all checks that need no rules, before any
 //! cryptography and before anything is fetched.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    alphabet::URL_SAFE,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::URL_SAFE_NO_PAD},
+};
 use serde_json::Value;
 
 use super::super::{
@@ -65,7 +69,9 @@ impl<'a> CompactJws<'a> {
             return Err(malformed(format!("it has {} bytes, at most {MAX_BYTES} are read", credential.len())).into());
         }
         let parts: Vec<&str> = credential.split('.').collect();
-        let [header, payload, signature] = parts[..] else { return Err(not_three(&parts)) };
+        let [header, payload, signature] = parts[..] else {
+            return Err(if parts.len() != 5 && looks_signed(parts[0]) { not_canonical() } else { not_three(&parts) });
+        };
         let header = header_object(header)?;
         if let Some(name) = REFUSED_PARAMETERS.into_iter().find(|name| header.get(name).is_some()) {
             return Err(RefusedCredential::Header.because(format!("the parameter is {name}")).into());
@@ -114,11 +120,30 @@ fn not_three(parts: &[&str]) -> Unreadable {
     )))
 }
 
+/// Tells whether a first part is that of a JWS in another than the canonical form. No endpoint is asked about one: its
+/// reader may be laxer, and accept a JWT that the rules for JWTs refuse.
+fn looks_signed(part: &str) -> bool {
+    let lax = GeneralPurpose::new(
+        &URL_SAFE,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let header = lax.decode(part.trim_end_matches('=').replace('+', "-").replace('/', "_"));
+    header.is_ok_and(|bytes| bytes.windows(5).any(|window| window == br#""alg""#))
+}
+
+fn not_canonical() -> Unreadable {
+    Unreadable::Refused(malformed("it is a JWT in another than the compact form (RFC 7515 §7.1)"))
+}
+
 /// Reads the header. A first part that is no header at all belongs to another kind of credential: some session cookies
 /// have three parts too.
 fn header_object(part: &str) -> Result<Value, Unreadable> {
     let opaque = |fault: &str| Unreadable::Opaque(malformed(format!("header: {fault}")));
-    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| opaque("it is not base64url without padding"))?;
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| {
+        if looks_signed(part) { not_canonical() } else { opaque("it is not base64url without padding") }
+    })?;
     match strict_json::object(&bytes) {
         Ok(header) if header.get("alg").is_some() => Ok(header),
         Ok(_) => Err(opaque("it has no alg")),

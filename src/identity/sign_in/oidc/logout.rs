@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::UnixMillis,
-    domain::sign_in::{Audience, OidcRules, ProviderLogout},
+    domain::sign_in::{Audience, LONGEST_AGE, OidcRules, ProviderLogout},
 };
 
 /// Values of `typ` that are accepted: the recommended one, and those of providers that do not type their tokens. The
@@ -52,7 +52,8 @@ pub(super) fn decide(claims: &Value, rules: &OidcRules, now: UnixMillis) -> Resu
         id: id.to_owned(),
         issued: times.issued,
         expires: times.expires.plus(rules.leeway),
-        remembered_until: times.issued.plus(rules.longest_age()).plus(rules.leeway),
+        // By the greatest age of all: a reload may raise the app's.
+        remembered_until: times.issued.plus(rules.longest_age().max(LONGEST_AGE)).plus(rules.leeway),
     })
 }
 
