@@ -72,7 +72,7 @@ pub async fn try_sign_in(
         TriedCredential::Bearer(bearer) => Credential::Bearer(bearer),
         TriedCredential::Cookie { name, value } => Credential::Cookie { name, value },
     };
-    match verifiers.sign_in(app, user_ids, credential).await {
+    match verifiers.sign_in(app, user_ids, credential, None).await {
         Ok(signed_in) => Trial::Accepted(Accepted {
             user: signed_in.user().as_str().to_owned(),
             sign_in: place_of(&sign_ins, credential),

@@ -11,6 +11,7 @@ use super::{
     refused_credentials::Presented,
 };
 use crate::{
+    address::client_network,
     domain::{ids::AppName, policy::AppPolicy},
     identity::{AppUser, Credential, NotSignedIn, RefusedCredential},
     telemetry::record_app,
@@ -18,8 +19,8 @@ use crate::{
 
 /// Signs a user in with the credential of a request, whose address is within its limit. The caller counts a credential that
 /// is accepted: the store may know that its login has ended. Checked in this order: the app,
-/// the origin by the app's list, the credential (a refused one counts as a failure of the address), the rate of the
-/// user.
+/// the origin by the app's list, the credential (a refused one counts as a failure of the address), the end of its login
+/// at the provider, the rate of the user.
 pub(super) async fn sign_in(
     state: &AppState,
     headers: &HeaderMap,
@@ -30,7 +31,7 @@ pub(super) async fn sign_in(
         return Err(refused(state, None, RefusedCredential::NotEnabled, address));
     };
     record_app(app);
-    let signed_in = match verified(state, headers, app, &policy).await? {
+    let signed_in = match verified(state, headers, address, app, &policy).await? {
         Ok(signed_in) => signed_in,
         Err(NotSignedIn::Refused(refusal)) => return Err(refused(state, Some(app), refusal.reason, address)),
         Err(undecided) => {
@@ -38,7 +39,10 @@ pub(super) async fn sign_in(
             return Err(undecided.into());
         }
     };
-    state.limits.load().user(app, state.issuer.user_hash(&signed_in))?;
+    if state.issuer.is_signed_out(&signed_in).await? {
+        return Err(refused(state, Some(app), RefusedCredential::SignedOut, address));
+    }
+    state.limits.load().user(app, state.issuer.user_hash(&signed_in), address)?;
     Ok(signed_in)
 }
 
@@ -46,6 +50,7 @@ pub(super) async fn sign_in(
 async fn verified(
     state: &AppState,
     headers: &HeaderMap,
+    address: IpAddr,
     app: &AppName,
     policy: &AppPolicy,
 ) -> Result<Result<AppUser, NotSignedIn>, Problem> {
@@ -61,7 +66,7 @@ async fn verified(
         Some(Credential::Bearer(_)) | None => origin.may_use(policy)?,
     }
     let Some(credential) = credential else { return Ok(Err(RefusedCredential::Missing.into())) };
-    Ok(state.sign_ins.sign_in(app, policy.user_ids(), credential).await)
+    Ok(state.sign_ins.sign_in(app, policy.user_ids(), credential, Some(client_network(address))).await)
 }
 
 /// Returns the credential of a request: that of the header `Authorization` or, where the header is absent, the first of

@@ -54,7 +54,7 @@ impl Verifiers {
     }
 
     async fn sign_in(&self, token: &str) -> Result<AppUser, NotSignedIn> {
-        self.sign_ins.sign_in(&web(), UserIdRules::default(), Credential::Bearer(token)).await
+        self.sign_ins.sign_in(&web(), UserIdRules::default(), Credential::Bearer(token), None).await
     }
 
     /// The user that these claims sign in.
@@ -167,7 +167,7 @@ async fn r17_a_key_is_one_of_its_issuer() {
     let sign_ins = SignIns::new(apps, clock);
     let outcome = async |key: &ProviderKey, of: &TestProvider| {
         let token = key.token(&of.claims("u-1", NOW));
-        let signed_in = sign_ins.sign_in(&web(), UserIdRules::default(), Credential::Bearer(&token)).await;
+        let signed_in = sign_ins.sign_in(&web(), UserIdRules::default(), Credential::Bearer(&token), None).await;
         signed_in.map(|signed_in| signed_in.login().cloned().unwrap().issuer)
     };
     assert_eq!(RSA.kid, OTHER_RSA.kid);
@@ -322,7 +322,7 @@ async fn an_unknown_app_or_an_opaque_credential_is_refused() {
     let ios = "ios".parse().unwrap();
     let token = RSA.token(&verifiers.claims());
     let refused =
-        verifiers.sign_ins.sign_in(&ios, UserIdRules::default(), Credential::Bearer(&token)).await.unwrap_err();
+        verifiers.sign_ins.sign_in(&ios, UserIdRules::default(), Credential::Bearer(&token), None).await.unwrap_err();
     assert_eq!(refused, RefusedCredential::NotEnabled.into());
     assert!(!verifiers.sign_ins.is_enabled(&ios) && verifiers.sign_ins.is_enabled(&web()));
     for opaque in ["", "opaque", "a.b.c", "eyJzZXNzaW9uIjoxfQ.aWQ.c2ln", "a..b.c.d"] {
@@ -332,7 +332,7 @@ async fn an_unknown_app_or_an_opaque_credential_is_refused() {
         assert_eq!(verifiers.refused(&spaced).await, RefusedCredential::Malformed);
     }
     let cookie = Credential::Cookie { name: "session", value: &token };
-    let refused = verifiers.sign_ins.sign_in(&web(), UserIdRules::default(), cookie).await.unwrap_err();
+    let refused = verifiers.sign_ins.sign_in(&web(), UserIdRules::default(), cookie, None).await.unwrap_err();
     assert_eq!(refused, RefusedCredential::NotEnabled.into());
 }
 

@@ -50,7 +50,7 @@ impl Verifiers {
         let mut claims = self.provider.claims("u-1", NOW);
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let token = RSA.token(&claims);
-        let outcome = self.sign_ins.sign_in(&web(), UserIdRules::default(), Credential::Bearer(&token)).await;
+        let outcome = self.sign_ins.sign_in(&web(), UserIdRules::default(), Credential::Bearer(&token), None).await;
         outcome.map(|signed_in| signed_in.user().as_str().to_owned()).map_err(reason)
     }
 

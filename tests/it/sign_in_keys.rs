@@ -71,7 +71,7 @@ impl Node {
 
 async fn login(sign_ins: &SignIns, token: &str) -> Login {
     let app = "web".parse().unwrap();
-    match sign_ins.sign_in(&app, UserIdRules::default(), Credential::Bearer(token)).await {
+    match sign_ins.sign_in(&app, UserIdRules::default(), Credential::Bearer(token), None).await {
         Ok(signed_in) => {
             assert_eq!(signed_in.user().as_str(), "u-1");
             Accepted

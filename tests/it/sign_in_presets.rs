@@ -319,7 +319,7 @@ fn web() -> AppName {
 }
 
 async fn outcome(verifiers: &SignIns, token: &str) -> Result<String, &'static str> {
-    match verifiers.sign_in(&web(), UserIdRules::default(), Credential::Bearer(token)).await {
+    match verifiers.sign_in(&web(), UserIdRules::default(), Credential::Bearer(token), None).await {
         Ok(signed_in) => Ok(signed_in.user().as_str().to_owned()),
         Err(NotSignedIn::Refused(refusal)) => Err(refusal.reason.as_str()),
         Err(other) => panic!("{other}"),

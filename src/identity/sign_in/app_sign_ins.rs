@@ -1,6 +1,6 @@
 //! Verifiers of one app, and the choice of the one that a credential is for.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::{
     Credential, NotSignedIn,
@@ -55,8 +55,12 @@ impl AppSignIns {
         app: &AppName,
         user_ids: UserIdRules,
         bearer: &str,
+        source: Option<IpAddr>,
         clock: &ClockGuard,
     ) -> Result<AppUser, NotSignedIn> {
+        if !is_b64token(bearer) {
+            return Err(RefusedCredential::Malformed.because(NO_B64TOKEN).into());
+        }
         let refusal = match UnverifiedCredential::read(bearer) {
             Ok(jwt) if is_own_token(&jwt) => return Err(RefusedCredential::OwnToken.into()),
             Ok(jwt) => match self.verifier_of(&jwt) {
@@ -70,7 +74,7 @@ impl AppSignIns {
             Err(Unreadable::Opaque(refusal)) => refusal,
         };
         if self.opaque.take_bearers() {
-            return self.by_endpoint(user_ids, Credential::Bearer(bearer)).await;
+            return self.by_endpoint(user_ids, Credential::Bearer(bearer), source).await;
         }
         Err(refusal.into())
     }
@@ -83,8 +87,9 @@ impl AppSignIns {
         &self,
         user_ids: UserIdRules,
         credential: Credential<'_>,
+        source: Option<IpAddr>,
     ) -> Result<AppUser, NotSignedIn> {
-        self.opaque.sign_in(user_ids, credential).await
+        self.opaque.sign_in(user_ids, credential, source).await
     }
 
     /// Verifies a logout token by the verifier of its issuer.
@@ -110,6 +115,14 @@ impl AppSignIns {
             RefusedCredential::UnknownIssuer.because(text)
         })
     }
+}
+
+const NO_B64TOKEN: &str = "it has a character that no bearer credential has (RFC 6750 §2.1)";
+
+/// Tells whether a text is a bearer credential by its characters (RFC 6750 §2.1, `b64token`).
+fn is_b64token(text: &str) -> bool {
+    let token = text.trim_end_matches('=');
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
 }
 
 /// Key sets by their provider: verifiers that fetch the same keys by the same rules share one set.

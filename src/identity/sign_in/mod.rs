@@ -14,7 +14,7 @@ mod refused;
 mod session_endpoint;
 mod strict_json;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
@@ -110,7 +110,8 @@ impl SignIns {
         self.apps.load().get(app).map(|verifiers| Arc::clone(verifiers.cookies())).unwrap_or_default()
     }
 
-    /// Verifies the credential of a user of this app.
+    /// Verifies the credential of a user of this app. `source` is the client network that presents it; `None`: an
+    /// operator does.
     ///
     /// # Errors
     /// [`NotSignedIn`].
@@ -119,11 +120,14 @@ impl SignIns {
         app: &AppName,
         user_ids: UserIdRules,
         credential: Credential<'_>,
+        source: Option<IpAddr>,
     ) -> Result<AppUser, NotSignedIn> {
         let verifiers = self.app(app)?;
         match credential {
-            Credential::Cookie { .. } => verifiers.by_endpoint(user_ids, credential).await,
-            Credential::Bearer(bearer) => verifiers.by_bearer(app, user_ids, bearer, &self.shared.clock).await,
+            // A token for Braze is a credential nowhere, and shown to nobody.
+            Credential::Cookie { value, .. } if is_own_token(value) => Err(RefusedCredential::OwnToken.into()),
+            Credential::Cookie { .. } => verifiers.by_endpoint(user_ids, credential, source).await,
+            Credential::Bearer(bearer) => verifiers.by_bearer(app, user_ids, bearer, source, &self.shared.clock).await,
         }
     }
 
@@ -139,6 +143,11 @@ impl SignIns {
     fn app(&self, app: &AppName) -> Result<Arc<AppSignIns>, CredentialRefusal> {
         self.apps.load().get(app).cloned().ok_or_else(|| RefusedCredential::NotEnabled.into())
     }
+}
+
+/// Tells whether a text is a token of this service, by its form.
+fn is_own_token(text: &str) -> bool {
+    oidc::UnverifiedCredential::read(text).is_ok_and(|jwt| oidc::is_own_token(&jwt))
 }
 
 /// Returns the claim `iss` of a JWT, unverified: it chooses the verifier. `None` where the text is no JWT, or has none.

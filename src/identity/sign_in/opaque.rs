@@ -1,5 +1,7 @@
 //! Verifiers of one app for opaque credentials: somebody is asked about them.
 
+use std::net::IpAddr;
+
 use super::{Credential, NotSignedIn, RefusedCredential, endpoint::Shared, introspection, session_endpoint};
 use crate::{
     domain::{
@@ -52,10 +54,13 @@ impl OpaqueVerifiers {
         &self,
         user_ids: UserIdRules,
         credential: Credential<'_>,
+        source: Option<IpAddr>,
     ) -> Result<AppUser, NotSignedIn> {
         match (credential, &self.introspection, &self.session_endpoint) {
-            (Credential::Bearer(bearer), Some(introspection), _) => introspection.sign_in(user_ids, bearer).await,
-            (credential, _, Some(session_endpoint)) => session_endpoint.sign_in(user_ids, credential).await,
+            (Credential::Bearer(bearer), Some(introspection), _) => {
+                introspection.sign_in(user_ids, bearer, source).await
+            }
+            (credential, _, Some(session_endpoint)) => session_endpoint.sign_in(user_ids, credential, source).await,
             _ => Err(RefusedCredential::NotEnabled.into()),
         }
     }

@@ -1,7 +1,7 @@
 //! Session endpoint: a URL of the app that is asked, with the presented cookie or bearer credential, whose session it
 //! is.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -55,11 +55,12 @@ impl Verifier {
         &self,
         user_ids: UserIdRules,
         credential: Credential<'_>,
+        source: Option<IpAddr>,
     ) -> Result<AppUser, NotSignedIn> {
         let (header, text) = header(&self.0.rules, credential)?;
         let headers = HeaderMap::from_iter([header]);
         let ask = move |this: Arc<SessionEndpoint>, _| async move { this.ask(headers, user_ids).await };
-        Endpoint::get_or_ask(&self.0, &text, ask).await
+        Endpoint::get_or_ask(&self.0, &text, source, ask).await
     }
 }
 

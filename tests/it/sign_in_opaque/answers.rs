@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use countersign::domain::sign_in::SignIn;
 use serde_json::json;
 
-use super::{NOW, exchange, exchange_request, introspected, introspection_rules, minted, set_sign_ins};
+use super::{NOW, exchange, exchange_from, exchange_request, introspected, introspection_rules, minted, set_sign_ins};
 
 #[tokio::test]
 async fn two_hundred_requests_at_once_ask_once() {
@@ -119,16 +119,42 @@ async fn a_slow_endpoint_holds_few_requests() {
     let requests: Vec<_> = (0..64)
         .map(|n| {
             let service = Arc::clone(&service);
-            tokio::spawn(async move { exchange(&service, &format!("session-{n}")).await })
+            tokio::spawn(async move { exchange_from(&service, n / 8, &format!("session-{n}")).await })
         })
         .collect();
     endpoint.asked_times(64).await;
-    let refused = exchange(&service, "one-too-many").await.problem(503, "unavailable");
+    let refused = exchange_from(&service, 8, "one-too-many").await.problem(503, "unavailable");
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
     assert_eq!(endpoint.asked().len(), 64);
     endpoint.open();
     for request in requests {
         request.await.unwrap();
     }
-    exchange(&service, "one-too-many").await.ok();
+    exchange_from(&service, 8, "one-too-many").await.ok();
+}
+
+#[tokio::test]
+async fn one_client_network_leaves_calls_for_the_others() {
+    let (endpoint, service) = introspected("u-1").await;
+    let service = Arc::new(service);
+    endpoint.close();
+    let requests: Vec<_> = (0..8)
+        .map(|n| {
+            let service = Arc::clone(&service);
+            tokio::spawn(async move { exchange_from(&service, 1, &format!("session-{n}")).await })
+        })
+        .collect();
+    endpoint.asked_times(8).await;
+    exchange_from(&service, 1, "one-too-many").await.problem(503, "unavailable");
+    let other = {
+        let service = Arc::clone(&service);
+        tokio::spawn(async move { exchange_from(&service, 2, "of-another").await })
+    };
+    endpoint.asked_times(9).await;
+    endpoint.open();
+    other.await.unwrap().ok();
+    for request in requests {
+        request.await.unwrap();
+    }
+    exchange_from(&service, 1, "one-too-many").await.ok();
 }

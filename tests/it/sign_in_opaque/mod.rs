@@ -8,6 +8,7 @@ mod session_endpoint;
 use std::{
     collections::HashMap,
     io,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -79,6 +80,14 @@ fn exchange_request(app: &str, headers: &[(header::HeaderName, &str)]) -> Reques
 
 async fn exchange(service: &TestService, bearer: &str) -> Answer {
     service.send(exchange_request("web", &[(header::AUTHORIZATION, &format!("Bearer {bearer}"))])).await
+}
+
+/// The same, from the client network with this number.
+async fn exchange_from(service: &TestService, network: u8, bearer: &str) -> Answer {
+    let mut request = exchange_request("web", &[(header::AUTHORIZATION, &format!("Bearer {bearer}"))]);
+    let peer = SocketAddr::from(([10, 0, 0, network], 4321));
+    request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+    service.send(request).await
 }
 
 /// Claims of the token that an exchange minted.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::super::outbound::OutboundError;
+use super::{super::outbound::OutboundError, shares::CALLS_OF_NETWORK};
 
 /// Pause after which a fault that goes on is logged again.
 const REMINDER: Duration = Duration::from_mins(1);
@@ -18,6 +18,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(in super::super) enum Fault {
     #[error("all {calls} calls that it gets at a time wait for an answer: it is too slow for the logins of this app")]
     Busy { calls: usize },
+    #[error("all {CALLS_OF_NETWORK} calls that it gets at a time for one client network wait for an answer")]
+    BusyWithNetwork,
     #[error(
         "it refuses this service or its request ({status}): compare client_id, and the client secret or the key, with the provider's console; the client must be confidential and allowed to introspect tokens"
     )]

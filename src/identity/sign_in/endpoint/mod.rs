@@ -2,13 +2,14 @@
 //! kept.
 
 mod fault;
+mod shares;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
 
-use self::fault::FaultLog;
+use self::{fault::FaultLog, shares::Shares};
 use super::{
     CredentialRefusal, NotSignedIn,
     answers::{Accepted, Answers, Outcome, unavailable},
@@ -77,6 +78,7 @@ pub(super) struct Endpoint {
     number: u64,
     shared: Shared,
     calls: Semaphore,
+    shares: Shares,
     log: FaultLog,
 }
 
@@ -84,7 +86,8 @@ impl Endpoint {
     pub(super) fn new(app: AppName, url: &str, allow_private_addresses: bool, shared: Shared) -> Self {
         let number = shared.answers.next_verifier();
         let calls = Semaphore::new(CALLS);
-        Self { app, url: url.to_owned(), allow_private_addresses, number, shared, calls, log: FaultLog::default() }
+        let (of_networks, log) = (Shares::default(), FaultLog::default());
+        Self { app, url: url.to_owned(), allow_private_addresses, number, shared, calls, shares: of_networks, log }
     }
 
     /// App whose credentials these are.
@@ -121,6 +124,7 @@ impl Endpoint {
     pub(super) async fn get_or_ask<Verifier, Question>(
         verifier: &Arc<Verifier>,
         credential: &[&str],
+        source: Option<IpAddr>,
         question: impl FnOnce(Arc<Verifier>, UnixMillis) -> Question,
     ) -> Result<AppUser, NotSignedIn>
     where
@@ -136,16 +140,23 @@ impl Endpoint {
         let ask = || {
             let question = question(Arc::clone(verifier), now);
             let verifier = Arc::clone(verifier);
-            async move { (*verifier).as_ref().call(question).await }
+            async move { (*verifier).as_ref().call(source, question).await }
         };
         this.shared.answers.get_or_ask(key, now, ask).await
     }
 
-    /// Asks one question, within the bound on calls.
-    async fn call(&self, question: impl Future<Output = Result<Accepted, NotAccepted>>) -> Outcome {
-        let answer = match timeout(WAIT, self.calls.acquire()).await {
-            Ok(Ok(_permit)) => question.await,
-            _ => Err(Fault::Busy { calls: CALLS }.into()),
+    /// Asks one question, within the bounds on calls.
+    async fn call(
+        &self,
+        source: Option<IpAddr>,
+        question: impl Future<Output = Result<Accepted, NotAccepted>>,
+    ) -> Outcome {
+        let answer = match self.shares.take(source) {
+            Some(_share) => match timeout(WAIT, self.calls.acquire()).await {
+                Ok(Ok(_permit)) => question.await,
+                _ => Err(Fault::Busy { calls: CALLS }.into()),
+            },
+            None => Err(Fault::BusyWithNetwork.into()),
         };
         match &answer {
             Err(NotAccepted::Fault(fault)) => {

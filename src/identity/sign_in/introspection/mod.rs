@@ -3,7 +3,7 @@
 mod client;
 mod judgement;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 
@@ -48,10 +48,15 @@ impl Verifier {
     ///
     /// # Errors
     /// [`NotSignedIn`].
-    pub(super) async fn sign_in(&self, user_ids: UserIdRules, bearer: &str) -> Result<AppUser, NotSignedIn> {
+    pub(super) async fn sign_in(
+        &self,
+        user_ids: UserIdRules,
+        bearer: &str,
+        source: Option<IpAddr>,
+    ) -> Result<AppUser, NotSignedIn> {
         let credential = Secret::new(bearer.to_owned());
         let ask = move |this: Arc<Introspection>, asked| async move { this.ask(&credential, user_ids, asked).await };
-        Endpoint::get_or_ask(&self.0, &["bearer", bearer], ask).await
+        Endpoint::get_or_ask(&self.0, &["bearer", bearer], source, ask).await
     }
 }
 
