@@ -64,12 +64,16 @@ pub static P99_ADMITTED: Goal = below("at 200 %: p99 of admitted", " ms", 60.0);
 pub static P99_ADMITTED_RAW: Goal = below("at 200 %: p99 of admitted ÷ raw", "", 60.0 / RAW);
 pub static P99_REFUSED: Goal = below("at 200 %: p99 of refused", " ms", 20.0);
 pub static P99_HEALTH: Goal = below("at 200 %: p99 of /healthz", " ms", 20.0);
-pub static ONE: Goal = ratio("one at a time, durable session: p50 ÷ raw", AtMost(1.6), AtMost(1.6));
+/// For a disk whose flush takes less than half a raw signature; the run prints the flush.
+pub static ONE: Goal = ratio("one at a time, durable session: p50 ÷ raw", AtMost(1.8), AtMost(1.8));
 pub static ONE_BARE: Goal = ratio("one at a time, no session: p50 ÷ raw", AtMost(1.6), AtMost(1.6));
 pub static MEMORY: Goal = below("memory under load", " MB", 60.0);
 pub static START: Goal = below("start to ready, existing key", " ms", 100.0);
+pub static OVERHEAD_MINT: Goal = ratio("overhead of a mint with a session, 64 clients", AtMost(0.22), AtMost(0.22));
+pub static OVERHEAD_BARE: Goal = ratio("overhead of a mint without a session", AtMost(0.15), AtMost(0.15));
+pub static OVERHEAD_REFRESH: Goal = ratio("overhead of a durable refresh", AtMost(0.22), AtMost(0.22));
 
-const GOALS: [&Goal; 15] = [
+const GOALS: [&Goal; 18] = [
     &MINT,
     &PEER,
     &REFRESH,
@@ -85,6 +89,9 @@ const GOALS: [&Goal; 15] = [
     &ONE_BARE,
     &MEMORY,
     &START,
+    &OVERHEAD_MINT,
+    &OVERHEAD_BARE,
+    &OVERHEAD_REFRESH,
 ];
 
 /// Measurements of the figures that have targets.
