@@ -155,12 +155,17 @@ struct WriterThread {
 impl WriterThread {
     fn serve(&mut self, waiting: &Receiver<Box<dyn Job>>) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut alone = true;
         while let Ok(first) = waiting.recv() {
             batch.push(first);
             // Callers that are about to write may go first, so that one commit serves them all. It matters where
-            // there are few processors.
-            thread::yield_now();
+            // there are few processors. A write that seems to be the only one goes at once: while it waits for the
+            // disk, the processor is free for the signature that it goes with.
+            if !alone {
+                thread::yield_now();
+            }
             batch.extend(waiting.try_iter().take(BATCH - 1));
+            alone = batch.len() == 1;
             self.finish(&mut batch);
         }
     }
