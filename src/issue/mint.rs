@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use super::{Issuer, Refusal, refresh_token::IssuedRefreshToken, token::Issued};
+use super::{
+    Issuer, Refusal,
+    order::Order,
+    token::{Issued, Signed},
+};
 use crate::{
     clock::UnixMillis,
     domain::{
-        ids::{AppName, SessionId, UserHash, UserId},
+        ids::{AppName, SessionId, UserId},
         policy::{AppPolicy, RefreshPolicy},
         refresh_token::Contents,
-        session::Session,
+        session::{Ended, Session},
     },
     identity::AppUser,
     secret::random,
@@ -35,11 +39,64 @@ impl Issuer {
         let policy = self.policy(app_user.app()).ok_or(Refusal::UnknownApp)?;
         let lifetime = shortened(&policy, shorten)?;
         let Some(rules) = policy.refresh() else { return self.mint_alone(app_user, &policy, lifetime).await };
-        // The opt-out is looked up with the session's own write, which saves a query.
         let now = self.parts.clock.trusted_now()?;
-        let (token, expires) = self.sign(app_user, &policy, now, lifetime).await?;
-        let refresh = Some(self.begin_session(app_user, rules, now, lifetime, shorten).await?);
+        let contents = self.new_session(app_user, rules, now, shorten)?;
+        record_session(&contents.session);
+        let session = self.row_of(&contents);
+        let times = (now, lifetime);
+        let (token, expires) = match Order::of_login(rules) {
+            Order::SignFirst(_) => self.sign_then_create(app_user, &policy, times, session).await?,
+            Order::Together => self.sign_and_create(app_user, &policy, times, session).await?,
+        };
+        let refresh = Some(self.issue_refresh_token(&contents, now, lifetime)?);
         Ok(Issued { token, now, expires, refresh })
+    }
+
+    async fn sign_then_create(
+        &self,
+        app_user: &AppUser,
+        policy: &AppPolicy,
+        times: (UnixMillis, Duration),
+        session: Session,
+    ) -> Result<Signed, Refusal> {
+        let signed = self.sign(app_user, policy, times).await?;
+        self.create(session).await?;
+        Ok(signed)
+    }
+
+    /// Creates the session while the signature is computed, where no other session has to end for it.
+    async fn sign_and_create(
+        &self,
+        app_user: &AppUser,
+        policy: &AppPolicy,
+        times: (UnixMillis, Duration),
+        session: Session,
+    ) -> Result<Signed, Refusal> {
+        let write = self.parts.store.create_session_within_limit(session.clone());
+        let (signed, created) = self.sign_beside(app_user, policy, times, write).await;
+        match created.transpose()? {
+            None | Some(Creation::Full) => {
+                let signed = signed?;
+                self.create(session).await?;
+                Ok(signed)
+            }
+            Some(Creation::OptedOut) => Err(Refusal::OptedOut),
+            Some(Creation::Created { .. }) => match signed {
+                Ok(signed) => Ok(signed),
+                Err(refusal) => {
+                    self.give_up(session.id, times.0).await;
+                    Err(refusal)
+                }
+            },
+        }
+    }
+
+    /// Ends a session of which nobody has a refresh token, so that it takes no place among the user's sessions. Where
+    /// the store does not answer either, it is one of them until it expires.
+    async fn give_up(&self, session: SessionId, now: UnixMillis) {
+        if let Err(why) = self.parts.store.end_session(session, Ended::Revoked, now).await {
+            tracing::warn!(%session, %why, "a session without a token stays: its signature failed, then its end");
+        }
     }
 
     /// Mints a token for an operator, without a session, to try things out.
@@ -60,59 +117,58 @@ impl Issuer {
         if self.parts.store.is_opted_out(self.parts.user_hash.hash(app_user.user()), app_user.app()).await? {
             return Err(Refusal::OptedOut);
         }
-        let (token, expires) = self.sign(app_user, policy, now, lifetime).await?;
+        let (token, expires) = self.sign(app_user, policy, (now, lifetime)).await?;
         Ok(Issued { token, now, expires, refresh: None })
     }
 
-    async fn begin_session(
+    /// Creates the session, unless the user is opted out: the opt-out is looked up in the same write, which saves a
+    /// query.
+    async fn create(&self, session: Session) -> Result<(), Refusal> {
+        let app = session.app.clone();
+        match self.parts.store.create_session(session).await? {
+            Creation::OptedOut => Err(Refusal::OptedOut),
+            Creation::Created { evicted } => {
+                self.parts.metrics.sessions_evicted(app.as_str(), evicted);
+                Ok(())
+            }
+            Creation::Full => Err(Refusal::Unavailable("the store made no place for a session".to_owned())),
+        }
+    }
+
+    /// Returns the contents of the first refresh token of a new session.
+    fn new_session(
         &self,
         app_user: &AppUser,
         rules: RefreshPolicy,
         now: UnixMillis,
-        lifetime: Duration,
         shortened: Option<Duration>,
-    ) -> Result<IssuedRefreshToken, Refusal> {
-        let user_hash = self.parts.user_hash.hash(app_user.user());
-        let session = new_session(SessionId::new(now, random(&*self.parts.entropy)?), app_user, user_hash, rules, now);
-        record_session(&session.id);
-        let contents = Contents {
-            session: session.id,
+    ) -> Result<Contents, Refusal> {
+        let expires = now.plus(rules.absolute);
+        Ok(Contents {
+            session: SessionId::new(now, random(&*self.parts.entropy)?),
             app: app_user.app().clone(),
             user: app_user.user().clone(),
-            counter: session.counter,
+            counter: 0,
             issued: now,
-            idle_expires: session.idle_expires,
-            expires: session.expires,
+            idle_expires: now.plus(rules.idle).min(expires),
+            expires,
             shortened,
-        };
-        match self.parts.store.create_session(session).await? {
-            Creation::OptedOut => Err(Refusal::OptedOut),
-            Creation::Created { evicted } => {
-                self.parts.metrics.sessions_evicted(app_user.app().as_str(), evicted);
-                self.issue_refresh_token(&contents, now, lifetime)
-            }
-        }
+        })
     }
-}
 
-fn new_session(
-    id: SessionId,
-    app_user: &AppUser,
-    user_hash: UserHash,
-    rules: RefreshPolicy,
-    now: UnixMillis,
-) -> Session {
-    let expires = now.plus(rules.absolute);
-    Session {
-        id,
-        app: app_user.app().clone(),
-        user: user_hash,
-        counter: 0,
-        created: now,
-        rotated: now,
-        idle_expires: now.plus(rules.idle).min(expires),
-        expires,
-        ended: None,
+    /// Returns the new session as the store has it.
+    fn row_of(&self, first: &Contents) -> Session {
+        Session {
+            id: first.session,
+            app: first.app.clone(),
+            user: self.parts.user_hash.hash(&first.user),
+            counter: first.counter,
+            created: first.issued,
+            rotated: first.issued,
+            idle_expires: first.idle_expires,
+            expires: first.expires,
+            ended: None,
+        }
     }
 }
 
