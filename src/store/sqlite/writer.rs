@@ -5,6 +5,7 @@
 //! run again in a transaction of its own. So no job needs a savepoint, and none can leave half of its work behind.
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     slice,
     sync::{
@@ -183,9 +184,11 @@ impl WriterThread {
     fn answer_all(&self, batch: &mut Vec<Box<dyn Job>>) {
         let runtime = batch.first().and_then(|first| first.runtime()).filter(|_| batch.len() > 1).cloned();
         let answer = |metrics: &Metrics, jobs: Vec<Box<dyn Job>>| {
-            jobs.into_iter().for_each(|job| job.answer(Ok(()), metrics));
+            for job in jobs {
+                job.answer(Ok(()), metrics);
+            }
         };
-        let (metrics, jobs) = (Arc::clone(&self.metrics), batch.drain(..).collect());
+        let (metrics, jobs) = (Arc::clone(&self.metrics), mem::take(batch));
         match runtime {
             Some(runtime) => drop(runtime.spawn(async move { answer(&metrics, jobs) })),
             None => answer(&metrics, jobs),
