@@ -4,6 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use async_trait::async_trait;
 use aws_lc_rs::{rand::SystemRandom, rsa::KeyPair, signature};
+use tokio::sync::oneshot;
 
 use super::pace::Pace;
 use crate::domain::{
@@ -19,6 +20,14 @@ pub trait Signer: Send + Sync {
 
     /// Signs with RS256 (RSASSA-PKCS1-v1_5 with SHA-256, RFC 7518 §3.3).
     async fn sign(&self, input: SigningInput) -> Result<SignedToken, SignError>;
+
+    /// Signs, and tells `begun` once the signature is being computed in this process and none waits for it: then
+    /// nothing but the key itself can fail it. Where that is not so, `begun` hears nothing: a key elsewhere may be out
+    /// of reach.
+    async fn sign_telling(&self, input: SigningInput, begun: oneshot::Sender<()>) -> Result<SignedToken, SignError> {
+        drop(begun);
+        self.sign(input).await
+    }
 
     /// Time after which a client should ask again, where a new signature would wait too long. The call costs next to
     /// nothing, so that a request can be refused before any work is done for it.

@@ -45,7 +45,8 @@ pub struct Session {
 pub enum Ended {
     /// The user was logged out: by the app, or at the identity provider.
     Logout,
-    /// An operator ended it, or every session of its user or app, or the store was restored from a backup.
+    /// An operator ended it, or every session of its user or app, or the store was restored from a backup; or its login
+    /// failed after it was written, so that nobody has a token of it.
     Revoked,
     /// A refresh token that was replaced long ago was presented: somebody has a copy.
     Reused,

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Issuer, Refusal, refresh_token::IssuedRefreshToken, token::Issued};
+use super::{
+    Issuer, Refusal,
+    order::Order,
+    token::{Issued, Signed},
+};
 use crate::{
     clock::UnixMillis,
     domain::{
-        ids::{AppName, SessionId, UserHash, UserId},
+        ids::{AppName, SessionId, UserId},
         login_record::LoginRecord,
         policy::{AppPolicy, RefreshPolicy},
         refresh_token::Contents,
-        session::Session,
+        session::{Ended, Session},
     },
     identity::AppUser,
     secret::random,
@@ -36,11 +40,65 @@ impl Issuer {
         let policy = self.policy(app_user.app()).ok_or(Refusal::UnknownApp)?;
         let lifetime = shortened(&policy, shorten)?;
         let Some(rules) = policy.refresh() else { return self.mint_alone(app_user, &policy, lifetime).await };
-        // The opt-out is looked up with the session's own write, which saves a query.
         let now = self.parts.clock.trusted_now()?;
-        let (token, expires) = self.sign(app_user, &policy, now, lifetime).await?;
-        let refresh = Some(self.begin_session(app_user, rules, now, lifetime, shorten).await?);
+        let contents = self.new_session(app_user, rules, now, shorten)?;
+        record_session(&contents.session);
+        let session = self.row_of(&contents);
+        let times = (now, lifetime);
+        let (token, expires) = match Order::of_login(rules, contents.login.is_some()) {
+            Order::SignFirst(_) => self.sign_then_create(app_user, &policy, times, session).await?,
+            Order::Together => self.sign_and_create(app_user, &policy, times, session).await?,
+        };
+        let refresh = Some(self.issue_refresh_token(&contents, now, lifetime)?);
         Ok(Issued { token, now, expires, refresh })
+    }
+
+    async fn sign_then_create(
+        &self,
+        app_user: &AppUser,
+        policy: &AppPolicy,
+        times: (UnixMillis, Duration),
+        session: Session,
+    ) -> Result<Signed, Refusal> {
+        let signed = self.sign(app_user, policy, times).await?;
+        self.create(session, self.login_record(app_user)).await?;
+        Ok(signed)
+    }
+
+    /// Creates the session while the signature is computed, where no other session has to end for it.
+    async fn sign_and_create(
+        &self,
+        app_user: &AppUser,
+        policy: &AppPolicy,
+        times: (UnixMillis, Duration),
+        session: Session,
+    ) -> Result<Signed, Refusal> {
+        let write = self.parts.store.create_session_within_limit(session.clone());
+        let (signed, created) = self.sign_beside(app_user, policy, times, write).await;
+        match created.transpose()? {
+            None | Some(Creation::Full) => {
+                let signed = signed?;
+                self.create(session, None).await?;
+                Ok(signed)
+            }
+            Some(Creation::OptedOut) => Err(Refusal::OptedOut),
+            Some(Creation::SignedOut) => Err(Refusal::SignedOut),
+            Some(Creation::Created { .. }) => match signed {
+                Ok(signed) => Ok(signed),
+                Err(refusal) => {
+                    self.give_up(session.id, times.0).await;
+                    Err(refusal)
+                }
+            },
+        }
+    }
+
+    /// Ends a session of which nobody has a refresh token, so that it takes no place among the user's sessions. Where
+    /// the store does not answer either, it is one of them until it expires.
+    async fn give_up(&self, session: SessionId, now: UnixMillis) {
+        if let Err(why) = self.parts.store.end_session(session, Ended::Revoked, now).await {
+            tracing::warn!(%session, %why, "a session without a token stays: its signature failed, then its end");
+        }
     }
 
     /// Mints a token for an operator, without a session, to try things out.
@@ -66,7 +124,7 @@ impl Issuer {
         {
             return Err(Refusal::SignedOut);
         }
-        let (token, expires) = self.sign(app_user, policy, now, lifetime).await?;
+        let (token, expires) = self.sign(app_user, policy, (now, lifetime)).await?;
         Ok(Issued { token, now, expires, refresh: None })
     }
 
@@ -85,29 +143,10 @@ impl Issuer {
         app_user.login().map(|login| self.parts.user_hash.hash_login(login))
     }
 
-    async fn begin_session(
-        &self,
-        app_user: &AppUser,
-        rules: RefreshPolicy,
-        now: UnixMillis,
-        lifetime: Duration,
-        shortened: Option<Duration>,
-    ) -> Result<IssuedRefreshToken, Refusal> {
-        let user_hash = self.parts.user_hash.hash(app_user.user());
-        let session = new_session(SessionId::new(now, random(&*self.parts.entropy)?), app_user, user_hash, rules, now);
-        record_session(&session.id);
-        let login = self.login_record(app_user);
-        let contents = Contents {
-            session: session.id,
-            app: app_user.app().clone(),
-            user: app_user.user().clone(),
-            counter: session.counter,
-            issued: now,
-            idle_expires: session.idle_expires,
-            expires: session.expires,
-            shortened,
-            login,
-        };
+    /// Creates the session, unless the user is opted out or the login has ended: both are looked up in the same write,
+    /// which saves a query.
+    async fn create(&self, session: Session, login: Option<LoginRecord>) -> Result<(), Refusal> {
+        let app = session.app.clone();
         let created = match login {
             None => self.parts.store.create_session(session).await?,
             Some(login) => self.parts.store.create_session_of_login(session, login).await?,
@@ -116,31 +155,48 @@ impl Issuer {
             Creation::OptedOut => Err(Refusal::OptedOut),
             Creation::SignedOut => Err(Refusal::SignedOut),
             Creation::Created { evicted } => {
-                self.parts.metrics.sessions_evicted(app_user.app().as_str(), evicted);
-                self.issue_refresh_token(&contents, now, lifetime)
+                self.parts.metrics.sessions_evicted(app.as_str(), evicted);
+                Ok(())
             }
+            Creation::Full => Err(Refusal::Unavailable("the store made no place for a session".to_owned())),
         }
     }
-}
 
-fn new_session(
-    id: SessionId,
-    app_user: &AppUser,
-    user_hash: UserHash,
-    rules: RefreshPolicy,
-    now: UnixMillis,
-) -> Session {
-    let expires = now.plus(rules.absolute);
-    Session {
-        id,
-        app: app_user.app().clone(),
-        user: user_hash,
-        counter: 0,
-        created: now,
-        rotated: now,
-        idle_expires: now.plus(rules.idle).min(expires),
-        expires,
-        ended: None,
+    /// Returns the contents of the first refresh token of a new session.
+    fn new_session(
+        &self,
+        app_user: &AppUser,
+        rules: RefreshPolicy,
+        now: UnixMillis,
+        shortened: Option<Duration>,
+    ) -> Result<Contents, Refusal> {
+        let expires = now.plus(rules.absolute);
+        Ok(Contents {
+            session: SessionId::new(now, random(&*self.parts.entropy)?),
+            app: app_user.app().clone(),
+            user: app_user.user().clone(),
+            counter: 0,
+            issued: now,
+            idle_expires: now.plus(rules.idle).min(expires),
+            expires,
+            shortened,
+            login: self.login_record(app_user),
+        })
+    }
+
+    /// Returns the new session as the store has it.
+    fn row_of(&self, first: &Contents) -> Session {
+        Session {
+            id: first.session,
+            app: first.app.clone(),
+            user: self.parts.user_hash.hash(&first.user),
+            counter: first.counter,
+            created: first.issued,
+            rotated: first.issued,
+            idle_expires: first.idle_expires,
+            expires: first.expires,
+            ended: None,
+        }
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Issuer, Refusal, token::Issued};
+use super::{
+    Issuer, Refusal,
+    order::Order,
+    token::{Issued, Signed},
+};
 use crate::{
     clock::UnixMillis,
     domain::{
-        jws::SignedToken,
         policy::{AppPolicy, RefreshPolicy},
         refresh_token::{Contents, Presented},
         session::{Decision, Ended, Session, decide},
@@ -15,9 +18,6 @@ use crate::{
     store::Advance,
     telemetry::Alarm,
 };
-
-/// Signed token and its expiry, kept for a second attempt.
-type Signed = (SignedToken, UnixMillis);
 
 /// Everything about a refresh but the session, which may be read twice.
 struct Attempt {
@@ -105,7 +105,8 @@ impl Issuer {
         }
     }
 
-    /// Signs first, then advances the session: an unavailable signer must not use up the refresh token.
+    /// Signs, and advances the session, in the [`Order`] of this decision: an unavailable signer must not use up the
+    /// refresh token. `signed` is the token of an earlier attempt.
     async fn rotate(
         &self,
         attempt: &Attempt,
@@ -114,9 +115,21 @@ impl Issuer {
         to: u64,
         signed: &mut Option<Signed>,
     ) -> Result<Option<Issued>, Refusal> {
-        let token = self.signed(attempt, signed).await?;
         let step = attempt.step(session, to);
-        if !self.parts.store.advance_session(step).await? {
+        let (token, advanced) = match (signed.take(), Order::of_refresh(decision, attempt.rules)) {
+            (Some(token), _) => (token, None),
+            (None, Order::SignFirst(_)) => (self.signed(attempt, signed).await?, None),
+            (None, Order::Together) => {
+                let (times, write) = ((attempt.now, attempt.lifetime), self.parts.store.advance_session(step));
+                let (token, advanced) = self.sign_beside(&attempt.app_user, &attempt.policy, times, write).await;
+                (token?, advanced.transpose()?)
+            }
+        };
+        let advanced = match advanced {
+            Some(advanced) => advanced,
+            None => self.parts.store.advance_session(step).await?,
+        };
+        if !advanced {
             *signed = Some(token);
             return Ok(None);
         }
@@ -132,7 +145,7 @@ impl Issuer {
     async fn signed(&self, attempt: &Attempt, signed: &mut Option<Signed>) -> Result<Signed, Refusal> {
         match signed.take() {
             Some(token) => Ok(token),
-            None => self.sign(&attempt.app_user, &attempt.policy, attempt.now, attempt.lifetime).await,
+            None => self.sign(&attempt.app_user, &attempt.policy, (attempt.now, attempt.lifetime)).await,
         }
     }
 

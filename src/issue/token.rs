@@ -1,8 +1,10 @@
 //! Token that is issued, by mint and by refresh.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
-use super::{Issuer, Refusal, refresh_token::IssuedRefreshToken};
+use tokio::sync::oneshot;
+
+use super::{Issuer, Refusal, order::together, refresh_token::IssuedRefreshToken};
 use crate::{
     clock::UnixMillis,
     domain::{
@@ -26,8 +28,11 @@ pub struct Issued {
     pub refresh: Option<IssuedRefreshToken>,
 }
 
+/// Signed token and its expiry.
+pub(super) type Signed = (SignedToken, UnixMillis);
+
 impl Issuer {
-    /// Signs a token for `app_user` that lives `lifetime` from `now`. Returns it with its expiry.
+    /// Signs a token for `app_user`; `times` are now and the token's lifetime. Returns it with its expiry.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`], [`Refusal::Overloaded`].
@@ -35,14 +40,40 @@ impl Issuer {
         &self,
         app_user: &AppUser,
         policy: &AppPolicy,
-        now: UnixMillis,
-        lifetime: Duration,
-    ) -> Result<(SignedToken, UnixMillis), Refusal> {
+        times: (UnixMillis, Duration),
+    ) -> Result<Signed, Refusal> {
+        self.sign_telling(app_user, policy, times, None).await
+    }
+
+    /// Signs as [`Self::sign`] does, beside a write ([`together`]). Returns no outcome of the write where it was never
+    /// begun.
+    pub(super) async fn sign_beside<W>(
+        &self,
+        app_user: &AppUser,
+        policy: &AppPolicy,
+        times: (UnixMillis, Duration),
+        write: impl Future<Output = W>,
+    ) -> (Result<Signed, Refusal>, Option<W>) {
+        let (begun, is_begun) = oneshot::channel();
+        together(self.sign_telling(app_user, policy, times, Some(begun)), is_begun, write).await
+    }
+
+    async fn sign_telling(
+        &self,
+        app_user: &AppUser,
+        policy: &AppPolicy,
+        (now, lifetime): (UnixMillis, Duration),
+        begun: Option<oneshot::Sender<()>>,
+    ) -> Result<Signed, Refusal> {
         let no_key = || Refusal::Unavailable(format!("ring {} has no active key", policy.ring));
         let signer = self.parts.keyring.signer(&policy.ring).ok_or_else(no_key)?;
         let claims = Claims::new(app_user.user(), policy, now, lifetime, random(&*self.parts.entropy)?);
         let expires = claims.expires();
         let input = SigningInput::new(&claims, policy.claims.kid.then(|| signer.kid()));
-        Ok((signer.sign(input).await?, expires))
+        let token = match begun {
+            Some(begun) => signer.sign_telling(input, begun).await?,
+            None => signer.sign(input).await?,
+        };
+        Ok((token, expires))
     }
 }

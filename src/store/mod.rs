@@ -108,6 +108,10 @@ pub trait Sessions: Send + Sync {
     /// [`Ended::Evicted`].
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError>;
 
+    /// Creates a session as [`Self::create_session`] does, but only where no other has to end for it: else nothing is
+    /// written, and the answer is [`Creation::Full`].
+    async fn create_session_within_limit(&self, session: Session) -> Result<Creation, StoreError>;
+
     /// Returns a session; `None` where there is none. [`Session::ended`] is [`Ended::OptedOut`] while its user is
     /// opted out, else the session's own end, else [`Ended::Revoked`] where all sessions of its app were ended.
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
@@ -145,6 +149,8 @@ pub enum Creation {
     },
     /// The user is opted out; nothing was written.
     OptedOut,
+    /// Another session of the user would have to end for it; nothing was written.
+    Full,
     /// The login at the provider has ended; nothing was written.
     SignedOut,
 }

@@ -54,6 +54,7 @@ mod messages;
 mod middleware;
 mod openapi;
 mod operator_faults;
+mod overlap;
 mod proxies;
 mod readiness;
 mod refresh;

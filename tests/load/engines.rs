@@ -12,6 +12,8 @@ use aws_lc_rs::{
 use rand::rngs::SysRng;
 use rsa::{Pkcs1v15Sign, pkcs8::DecodePrivateKey};
 
+use super::settings;
+
 /// Permitted key sizes, in bits.
 pub const SIZES: [u32; 3] = [2048, 3072, 4096];
 
@@ -91,9 +93,14 @@ fn rsa(key: &[u8]) -> Engine {
     })
 }
 
-/// Returns true if the service signs in batches: the build, the processor and the library support it.
+/// Returns the reference of the engine with eight lanes, with the same key.
+pub fn batch_reference() -> Engine {
+    crypto_mb(yardstick_key()).expect("the service signs in batches on this processor")
+}
+
+/// Returns true if the service signs in batches: the build, the processor, the library and the settings allow it.
 pub fn has_batch() -> bool {
-    crypto_mb(yardstick_key()).is_ok()
+    !settings::batches_are_off() && crypto_mb(yardstick_key()).is_ok()
 }
 
 /// Returns the engine with eight lanes, or the reason for its absence.

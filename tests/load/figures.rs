@@ -64,17 +64,21 @@ pub static P99_ADMITTED: Goal = below("at 200 %: p99 of admitted", " ms", 60.0);
 pub static P99_ADMITTED_RAW: Goal = below("at 200 %: p99 of admitted ÷ raw", "", 60.0 / RAW);
 pub static P99_REFUSED: Goal = below("at 200 %: p99 of refused", " ms", 20.0);
 pub static P99_HEALTH: Goal = below("at 200 %: p99 of /healthz", " ms", 20.0);
-pub static ONE: Goal = ratio("one at a time, durable session: p50 ÷ raw", AtMost(1.6), AtMost(1.6));
+/// For a disk whose flush takes less than half a raw signature; the run prints the flush.
+pub static ONE: Goal = ratio("one at a time, durable session: p50 ÷ raw", AtMost(1.8), AtMost(1.8));
 pub static ONE_BARE: Goal = ratio("one at a time, no session: p50 ÷ raw", AtMost(1.6), AtMost(1.6));
 pub static MEMORY: Goal = below("memory under load", " MB", 60.0);
 pub static START: Goal = below("start to ready, existing key", " ms", 100.0);
+pub static OVERHEAD_MINT: Goal = ratio("overhead of a mint with a session, 64 clients", AtMost(0.22), AtMost(0.22));
+pub static OVERHEAD_BARE: Goal = ratio("overhead of a mint without a session", AtMost(0.15), AtMost(0.15));
+pub static OVERHEAD_REFRESH: Goal = ratio("overhead of a durable refresh", AtMost(0.22), AtMost(0.22));
 
 pub static BARE_HEALTH: Goal = ratio("/healthz: CPU ÷ a bare route's", AtMost(1.5), AtMost(1.5));
 pub static BARE_JWKS: Goal = ratio("JWKS: CPU ÷ a bare route's", AtMost(1.5), AtMost(1.5));
 pub static BARE_REFRESH: Goal = ratio("refused refresh: CPU ÷ a bare route's", AtMost(2.0), AtMost(2.0));
 pub static BARE_MINT: Goal = ratio("refused mint: CPU ÷ a bare route's", AtMost(2.0), AtMost(2.0));
 
-const GOALS: [&Goal; 19] = [
+const GOALS: [&Goal; 22] = [
     &MINT,
     &PEER,
     &REFRESH,
@@ -94,6 +98,9 @@ const GOALS: [&Goal; 19] = [
     &BARE_JWKS,
     &BARE_REFRESH,
     &BARE_MINT,
+    &OVERHEAD_MINT,
+    &OVERHEAD_BARE,
+    &OVERHEAD_REFRESH,
 ];
 
 /// Measurements of the figures that have targets.

@@ -37,6 +37,7 @@ mod grid;
 mod jwt;
 mod large_store;
 mod load;
+mod overhead;
 mod peers;
 mod process;
 mod raw;
@@ -80,6 +81,7 @@ async fn run() -> ExitCode {
         match part {
             Part::Engines => engine_table::run(),
             Part::Summary => summary::run(&mut figures).await,
+            Part::Overhead => overhead::run(&mut figures).await,
             Part::AccessLine => access_line::run().await,
             Part::LargeStore => large_store::run(&mut figures).await,
             Part::Peers => missing = compare::run(&mut figures).await,

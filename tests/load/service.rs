@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -85,6 +86,7 @@ pub struct Service {
     pub installation: Installation,
     pub start_to_ready: Duration,
     target: Target,
+    ops: SocketAddr,
 }
 
 impl Service {
@@ -110,9 +112,20 @@ impl Service {
         let (process, line) = Process::start(&command, log).expect("taskset of util-linux, and the service");
         let start_to_ready = begun.elapsed();
         let ready: Value = serde_json::from_str(&line).expect("a ready line");
-        let address = ready["url"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
+        let address = |url: &str| ready[url].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
+        let (address, ops) = (address("url"), address("ops_url"));
         let target = Target { address, api_key: installation.api_key.clone(), app: APP.to_owned() };
-        Self { process, installation, start_to_ready, target }
+        Self { process, installation, start_to_ready, target, ops }
+    }
+
+    /// Returns true where the service chose batches for its key, by its metric of the measured cost.
+    pub fn signs_in_batches(&self) -> bool {
+        let mut stream = TcpStream::connect(self.ops).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.ops).unwrap();
+        let mut metrics = String::new();
+        stream.read_to_string(&mut metrics).unwrap();
+        let cost = metrics.lines().find(|line| line.starts_with("countersign_signature_cost_seconds{"));
+        !cost.expect("the cost of a signature").contains("library=\"aws-lc-rs\"")
     }
 
     /// Returns address and API key of the service, for this app.

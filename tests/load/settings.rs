@@ -12,6 +12,8 @@ pub enum Part {
     Engines,
     /// The figures that have targets.
     Summary,
+    /// The cost of a token beyond its signature.
+    Overhead,
     /// The cost of the access line.
     AccessLine,
     /// Refreshes in a large store beside a small one.
@@ -26,9 +28,10 @@ pub enum Part {
     Bare,
 }
 
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("engines", Part::Engines),
     ("summary", Part::Summary),
+    ("overhead", Part::Overhead),
     ("log", Part::AccessLine),
     ("refresh2m", Part::LargeStore),
     ("peers", Part::Peers),
@@ -42,10 +45,8 @@ pub fn parts() -> Vec<Part> {
     let Ok(chosen) = env::var("LOAD_PARTS") else { return PARTS.map(|(_, part)| part).to_vec() };
     let known = |name: &str| PARTS.iter().any(|(known, _)| *known == name);
     let names: Vec<&str> = chosen.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    assert!(
-        names.iter().all(|name| known(name)),
-        "LOAD_PARTS knows engines, summary, log, refresh2m, peers, grid, exchange, bare"
-    );
+    let all = PARTS.map(|(name, _)| name).join(", ");
+    assert!(names.iter().all(|name| known(name)), "LOAD_PARTS knows {all}");
     PARTS.iter().filter(|(name, _)| names.contains(name)).map(|(_, part)| *part).collect()
 }
 
@@ -67,6 +68,11 @@ pub fn cell() -> Duration {
 /// Returns the number of sessions in the large store: `LOAD_SESSIONS`.
 pub fn sessions() -> usize {
     number("LOAD_SESSIONS").map_or(2_000_000, |sessions| sessions as usize)
+}
+
+/// Returns true if the services inherit `custody.batch = "off"` from the environment.
+pub fn batches_are_off() -> bool {
+    env::var("COUNTERSIGN_CUSTODY__BATCH").is_ok_and(|batch| batch == "off")
 }
 
 /// Returns true if a peer that cannot be started fails the run.

@@ -7,7 +7,7 @@ use super::{
         P99_HEALTH, P99_REFUSED, REFRESH, START,
     },
     load::{Latencies, Outcome, Rate, closed_loop, open_loop, with_health},
-    raw,
+    overhead, raw,
     service::{APP, BARE, Installation, PATIENT, SHEDDING, Service},
     settings::{self, ROUNDS},
     show,
@@ -31,6 +31,8 @@ pub async fn run(figures: &mut Figures) {
     println!("memory, idle: {:.0} MB", patient.process.resident());
     cost(&patient, &Call::Mint, &MINT, figures).await;
     cost(&patient, &Call::Refresh, &REFRESH, figures).await;
+    let (flush, signature) = (overhead::flush(&patient), raw::signature());
+    println!("a flush: {:.0} µs, {:.2} raw signatures", flush.as_secs_f64() * 1e6, flush.as_secs_f64() / signature);
     one_at_a_time(&patient, APP, &ONE, figures).await;
     one_at_a_time(&patient, BARE, &ONE_BARE, figures).await;
     drop(patient);

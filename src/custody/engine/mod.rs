@@ -5,6 +5,7 @@
 //! before any work is done for it: a quick refusal lets its client come back later, a long queue delays every client.
 
 mod queue;
+mod replies;
 mod shedding;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -22,7 +23,8 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use self::{
-    queue::{Job, Queue, Reply},
+    queue::{Job, Queue},
+    replies::{PendingReplies, Reply},
     shedding::Shedding,
 };
 use super::{
@@ -39,13 +41,6 @@ use crate::{
 
 /// Maximal number of waiting jobs for each thread, however fast they are signed.
 const MAX_QUEUE_PER_THREAD: usize = 1024;
-
-/// Number of replies that are sent together while jobs wait. Sending wakes the threads that serve requests, which costs
-/// more than the sending itself; an idle engine sends each reply at once.
-const REPLY_BATCH: usize = 16;
-
-/// Maximal time that a reply is held back for others; on a slow processor it comes before [`REPLY_BATCH`].
-const REPLY_WITHIN: Duration = Duration::from_millis(4);
 
 /// Signing threads and their queue. Dropping it stops the threads and joins them.
 pub struct Engine {
@@ -82,7 +77,7 @@ impl Engine {
         let mut engine = Self { shared, threads: Vec::with_capacity(threads) };
         for i in 0..threads {
             let shared = Arc::clone(&engine.shared);
-            let thread = std::thread::Builder::new().name(format!("sign-{i}"));
+            let thread = thread::Builder::new().name(format!("sign-{i}"));
             engine.threads.push(thread.spawn(move || run_again_after_panics(&shared.metrics, || shared.work()))?);
         }
         Ok(engine)
@@ -135,10 +130,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes the next jobs; false where none waits.
+    /// Takes the next jobs; false where none waits, or fewer than their key signs together.
     fn try_take(&self, into: &mut Vec<Job>) -> bool {
         let mut queue = self.lock();
-        let taken = queue.take(into);
+        let taken = !queue.is_short() && queue.take(into);
         self.record_length(&queue);
         taken
     }
@@ -172,16 +167,28 @@ impl Shared {
         let mut ready = Stopwatch::start();
         loop {
             if !self.try_take(&mut taken) {
-                replies.flush_replies();
+                replies.flush();
+                // Callers that are about to ask may go first, so that they are signed together. It matters where there
+                // are few processors; where nobody wants this one, it takes no time.
+                thread::yield_now();
                 if !self.take(&mut taken) {
                     return;
                 }
                 ready = Stopwatch::start();
             }
             let count = taken.len();
+            if let [only] = taken.as_mut_slice()
+                && self.waiting.load(Relaxed) == 0
+                && only.reply.begin()
+            {
+                // The caller's write waits for the disk, not for the processor. So it is begun first, also where there
+                // is one processor: the caller goes first, then the thread that it wakes.
+                thread::yield_now();
+                thread::yield_now();
+            }
             self.sign(&mut taken, &mut replies);
             if replies.is_due() {
-                replies.flush_replies();
+                replies.flush();
             }
             self.shedding.signed(count, ready.elapsed());
             ready = Stopwatch::start();
@@ -210,37 +217,6 @@ impl Shared {
     }
 }
 
-/// Replies that are not sent yet.
-struct PendingReplies {
-    answers: Vec<(Reply, Result<SignedToken, SignError>)>,
-    /// Time since the first of them.
-    since: Stopwatch,
-}
-
-impl PendingReplies {
-    fn new() -> Self {
-        Self { answers: Vec::with_capacity(2 * REPLY_BATCH), since: Stopwatch::start() }
-    }
-
-    fn push(&mut self, reply: Reply, answer: Result<SignedToken, SignError>) {
-        if self.answers.is_empty() {
-            self.since = Stopwatch::start();
-        }
-        self.answers.push((reply, answer));
-    }
-
-    fn is_due(&self) -> bool {
-        self.answers.len() >= REPLY_BATCH || self.since.elapsed() >= REPLY_WITHIN
-    }
-
-    fn flush_replies(&mut self) {
-        for (reply, answer) in self.answers.drain(..) {
-            // Fails where the caller has gone.
-            drop(reply.send(answer));
-        }
-    }
-}
-
 /// Signs the jobs together; an empty result for a single job.
 fn sign_together(jobs: &[Job]) -> Vec<Option<Signature>> {
     let [first, _, ..] = jobs else { return Vec::new() };
@@ -264,6 +240,19 @@ struct LocalSigner {
     engine: Arc<Engine>,
 }
 
+impl LocalSigner {
+    async fn sign_with(
+        &self,
+        input: SigningInput,
+        begun: Option<oneshot::Sender<()>>,
+    ) -> Result<SignedToken, SignError> {
+        let (reply, answer) = Reply::channel(begun);
+        self.engine.shared.push(Job { key: Arc::clone(&self.key), input, reply, enqueued: Stopwatch::start() })?;
+        // Only a thread that died drops the reply channel without an answer.
+        answer.await.unwrap_or_else(|_| Err(SignError::Unavailable("the signing thread is gone".to_owned())))
+    }
+}
+
 #[async_trait]
 impl Signer for LocalSigner {
     fn kid(&self) -> &Kid {
@@ -271,11 +260,11 @@ impl Signer for LocalSigner {
     }
 
     async fn sign(&self, input: SigningInput) -> Result<SignedToken, SignError> {
-        let (reply, answer) = oneshot::channel();
-        let job = Job { key: Arc::clone(&self.key), input, reply, enqueued: Stopwatch::start() };
-        self.engine.shared.push(job)?;
-        // Only a thread that died drops the reply channel without an answer.
-        answer.await.unwrap_or_else(|_| Err(SignError::Unavailable("the signing thread is gone".to_owned())))
+        self.sign_with(input, None).await
+    }
+
+    async fn sign_telling(&self, input: SigningInput, begun: oneshot::Sender<()>) -> Result<SignedToken, SignError> {
+        self.sign_with(input, Some(begun)).await
     }
 
     fn overloaded(&self) -> Option<Duration> {

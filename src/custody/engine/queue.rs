@@ -2,16 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use tokio::sync::oneshot;
-
-use crate::{
-    custody::signer::PrivateKey,
-    domain::jws::{SignError, SignedToken, SigningInput},
-    telemetry::Stopwatch,
-};
-
-/// Channel to the caller that waits for the signature.
-pub(super) type Reply = oneshot::Sender<Result<SignedToken, SignError>>;
+use super::replies::Reply;
+use crate::{custody::signer::PrivateKey, domain::jws::SigningInput, telemetry::Stopwatch};
 
 /// Signing input with its key and its caller.
 pub(super) struct Job {
@@ -45,6 +37,12 @@ impl Queue {
             Some(queue) => queue.push_back(job),
             None => self.queues.push_back(VecDeque::from([job])),
         }
+    }
+
+    /// True where fewer jobs wait for the next key than it signs together.
+    pub(super) fn is_short(&self) -> bool {
+        let next = self.queues.front().and_then(|queue| Some((queue.front()?, queue.len())));
+        next.is_some_and(|(first, waiting)| waiting < *first.key.together().end())
     }
 
     /// Takes the next jobs, all of one key: one job, or as many as the key signs together. A job whose caller has

@@ -68,6 +68,19 @@ impl Sessions for SqliteStore {
         self.write(move |c| insert_session(c, &session, counter, limit)).await
     }
 
+    async fn create_session_within_limit(&self, session: Session) -> Result<Creation, StoreError> {
+        let limit = i64::from(self.max_sessions_per_user);
+        let counter = self.name.check(rows::stored(session.counter))?;
+        self.write(move |c| {
+            if not_ended(c, &session)? < limit {
+                insert_session(c, &session, counter, limit)
+            } else {
+                Ok(Creation::Full)
+            }
+        })
+        .await
+    }
+
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         self.read(|c| c.prepare_cached(select_session!("WHERE id = ?1"))?.query_row([id.0], session_of).optional())
     }
@@ -108,11 +121,13 @@ pub(super) fn insert_session(
     if kept == 0 {
         return Ok(Creation::OptedOut);
     }
-    let rows: i64 = c
-        .prepare_cached(COUNT_NOT_ENDED)?
-        .query_row(params![session.user.0, session.app.as_str()], |row| row.get(0))?;
+    let rows = not_ended(c, session)?;
     let evicted = if rows > limit { evict(c, session, rows - limit)? } else { 0 };
     Ok(Creation::Created { evicted })
+}
+
+fn not_ended(c: &Connection, of: &Session) -> rusqlite::Result<i64> {
+    c.prepare_cached(COUNT_NOT_ENDED)?.query_row(params![of.user.0, of.app.as_str()], |row| row.get(0))
 }
 
 /// Ends `surplus` older sessions of the user of `new` on its app. Returns the number of those that were live. The rows

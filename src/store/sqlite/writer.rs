@@ -5,6 +5,7 @@
 //! run again in a transaction of its own. So no job needs a savepoint, and none can leave half of its work behind.
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     slice,
     sync::{
@@ -15,7 +16,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
     checkpoint::Checkpointer,
@@ -64,7 +65,7 @@ impl Writer {
         work: impl FnMut(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Box::new(Task { work, done: None, reply, watch: Stopwatch::start() }))?;
+        self.send(Box::new(Task::new(work, reply)))?;
         answer.await.unwrap_or_else(|_| Err(self.name.unavailable("its writing thread is gone")))
     }
 
@@ -92,6 +93,7 @@ impl Drop for Writer {
 trait Job: Send {
     fn run(&mut self, connection: &mut Connection) -> rusqlite::Result<()>;
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>, metrics: &Metrics);
+    fn runtime(&self) -> Option<&Handle>;
 }
 
 struct Task<T, W> {
@@ -99,6 +101,14 @@ struct Task<T, W> {
     done: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
     watch: Stopwatch,
+    /// Runtime of the caller; none where something else polls it.
+    runtime: Option<Handle>,
+}
+
+impl<T, W> Task<T, W> {
+    fn new(work: W, reply: oneshot::Sender<Result<T, StoreError>>) -> Self {
+        Self { work, done: None, reply, watch: Stopwatch::start(), runtime: Handle::try_current().ok() }
+    }
 }
 
 impl<T: Send, W: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Job for Task<T, W> {
@@ -118,6 +128,10 @@ impl<T: Send, W: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Job for T
         };
         // It fails where the caller has stopped waiting.
         let _ = self.reply.send(answer);
+    }
+
+    fn runtime(&self) -> Option<&Handle> {
+        self.runtime.as_ref()
     }
 }
 
@@ -142,21 +156,42 @@ struct WriterThread {
 impl WriterThread {
     fn serve(&mut self, waiting: &Receiver<Box<dyn Job>>) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut alone = true;
         while let Ok(first) = waiting.recv() {
             batch.push(first);
             // Callers that are about to write may go first, so that one commit serves them all. It matters where
-            // there are few processors.
-            thread::yield_now();
+            // there are few processors. A write that seems to be the only one goes at once: while it waits for the
+            // disk, the processor is free for the signature that it goes with.
+            if !alone {
+                thread::yield_now();
+            }
             batch.extend(waiting.try_iter().take(BATCH - 1));
+            alone = batch.len() == 1;
             self.finish(&mut batch);
         }
     }
 
     fn finish(&mut self, batch: &mut Vec<Box<dyn Job>>) {
         match self.commit(batch) {
-            Ok(()) => batch.drain(..).for_each(|job| job.answer(Ok(()), &self.metrics)),
+            Ok(()) => self.answer_all(batch),
             Err(Failure::Job(_)) if batch.len() > 1 => self.finish_one_by_one(batch),
             Err(Failure::Job(why) | Failure::Store(why)) => self.refuse(batch.drain(..), &why),
+        }
+    }
+
+    /// Answers one caller at once, several from a task. Where this thread wakes a task, that takes a system call and
+    /// often a switch of threads; where a task does it, neither.
+    fn answer_all(&self, batch: &mut Vec<Box<dyn Job>>) {
+        let runtime = batch.first().and_then(|first| first.runtime()).filter(|_| batch.len() > 1).cloned();
+        let answer = |metrics: &Metrics, jobs: Vec<Box<dyn Job>>| {
+            for job in jobs {
+                job.answer(Ok(()), metrics);
+            }
+        };
+        let (metrics, jobs) = (Arc::clone(&self.metrics), mem::take(batch));
+        match runtime {
+            Some(runtime) => drop(runtime.spawn(async move { answer(&metrics, jobs) })),
+            None => answer(&metrics, jobs),
         }
     }
 
@@ -244,7 +279,7 @@ mod tests {
             let _ = held.recv();
             Ok(())
         };
-        writer.send(Box::new(Task { work, done: None, reply, watch: Stopwatch::start() })).unwrap();
+        writer.send(Box::new(Task::new(work, reply))).unwrap();
         release
     }
 
@@ -293,7 +328,7 @@ mod tests {
         let one = || {
             let (reply, _) = oneshot::channel::<Result<(), StoreError>>();
             let work = |_: &mut Connection| Ok(());
-            writer.send(Box::new(Task { work, done: None, reply, watch: Stopwatch::start() }))
+            writer.send(Box::new(Task::new(work, reply)))
         };
         (0..count).filter(|_| one().is_err()).count()
     }

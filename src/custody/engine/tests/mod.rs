@@ -160,6 +160,32 @@ async fn a_slow_signature_raises_the_estimate_for_the_next() {
     waiting.await.unwrap();
 }
 
+/// The caller may write meanwhile only where its signature is being computed, and nobody waits.
+#[tokio::test]
+async fn only_a_signature_that_is_begun_alone_is_told() {
+    let engine = engine(1, Duration::ZERO);
+    let (key, begun, open) = Gated::new();
+    let signer = signer(&engine, key);
+    let (tell, mut told) = oneshot::channel();
+    let mut first = signer.sign_telling(input("first"), tell);
+    assert!(poll(first.as_mut()).is_pending());
+    begun.recv().unwrap();
+    assert!(told.try_recv().is_ok(), "told before the signature is ready");
+
+    let (tell, mut second_told) = oneshot::channel();
+    let mut second = signer.sign_telling(input("second"), tell);
+    assert!(poll(second.as_mut()).is_pending());
+    assert!(second_told.try_recv().is_err(), "it waits for its turn");
+    let (tell, mut third_told) = oneshot::channel();
+    assert!(refused(&poll(signer.sign_telling(input("third"), tell).as_mut())));
+    assert!(third_told.try_recv().is_err(), "it was shed");
+
+    open.send(()).unwrap();
+    open.send(()).unwrap();
+    first.await.unwrap();
+    second.await.unwrap();
+}
+
 #[tokio::test]
 async fn first_come_first_served() {
     let engine = engine(1, LONG);
