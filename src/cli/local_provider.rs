@@ -2,10 +2,13 @@
 //! sandbox has none.
 
 /// Provider that is bound to its address.
+#[cfg(feature = "sandbox")]
 pub(super) struct LocalProvider {
-    #[cfg(feature = "sandbox")]
     sandbox: crate::sandbox::Sandbox,
 }
+
+#[cfg(not(feature = "sandbox"))]
+pub(super) enum LocalProvider {}
 
 #[cfg(feature = "sandbox")]
 impl LocalProvider {
@@ -35,15 +38,15 @@ impl LocalProvider {
 
 #[cfg(not(feature = "sandbox"))]
 impl LocalProvider {
-    pub(super) async fn bind() -> anyhow::Result<Option<Self>> {
-        Ok(None)
+    pub(super) fn bind() -> std::future::Ready<anyhow::Result<Option<Self>>> {
+        std::future::ready(Ok(None))
     }
 
     pub(super) fn issuer(&self) -> String {
-        String::new()
+        match *self {}
     }
 
-    pub(super) async fn serve(self) -> std::convert::Infallible {
-        std::future::pending().await
+    pub(super) fn serve(self) -> std::future::Pending<std::convert::Infallible> {
+        match self {}
     }
 }
