@@ -24,7 +24,9 @@ const SET_LOGIN: &str =
 /// Condition on a session of the app `?2`: a login `?1` that has ended up to `?3` is its own.
 macro_rules! of_login {
     () => {
-        "(provider_subject = ?1 OR provider_session = ?1) AND app = ?2 AND credential_issued <= ?3 AND ended IS NULL"
+        // SQLite uses a partial index only where its condition stands beside the column.
+        "((provider_subject = ?1 AND ended IS NULL) OR (provider_session = ?1 AND ended IS NULL)) \
+         AND app = ?2 AND credential_issued <= ?3"
     };
 }
 
