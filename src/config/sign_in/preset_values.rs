@@ -10,6 +10,12 @@ use crate::config::{
     sign_in_section::{Preset, Texts},
 };
 
+/// Tenant ids of Microsoft Entra that stand for many tenants; their tokens have the issuer of each user's own.
+const MANY_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
+
+/// Tenant of personal Microsoft accounts: what `consumers` means.
+const PERSONAL_ACCOUNTS: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+
 /// Rule for a text of a preset.
 struct Rule {
     setting: &'static str,
@@ -82,9 +88,28 @@ pub(super) fn check(preset: Preset, given: &mut Given<'_, '_>) {
             url(given, keycloak_page, "write the base URL of the server, which is before /realms or /admin");
             text(given, &REALM, section.realm.as_ref());
         }
-        Preset::Entra => each(given, "audience", section.audience.as_ref(), |audience| {
-            (!is_uuid(audience)).then(|| "is no Application (client) ID, which tokens of version 2.0 have as aud: copy it from the Microsoft Entra admin center: App registrations > the app > Overview".to_owned())
-        }),
+        Preset::Entra => entra(given),
+    }
+}
+
+fn entra(given: &mut Given<'_, '_>) {
+    each(given, "audience", given.section.audience.as_ref(), |audience| {
+        (!is_uuid(audience)).then(|| "is no Application (client) ID, which tokens of version 2.0 have as aud: copy it from the Microsoft Entra admin center: App registrations > the app > Overview".to_owned())
+    });
+    let Some(written) = given.section.tenant_id.as_ref().filter(|_| !given.has_error("tenant_id")) else { return };
+    let tenant = written.to_ascii_lowercase();
+    if MANY_TENANTS.contains(&tenant.as_str()) || tenant == PERSONAL_ACCOUNTS {
+        given.wrong(
+            "tenant_id",
+            format_args!("{written:?} stands for everybody who has a Microsoft account: give your own tenant's ID, from the Microsoft Entra admin center: Overview > Tenant ID"),
+        );
+    } else if !is_uuid(&tenant) {
+        given.wrong(
+            "tenant_id",
+            format_args!(
+                "{written:?} is no tenant ID: copy it from the Microsoft Entra admin center: Overview > Tenant ID"
+            ),
+        );
     }
 }
 

@@ -13,12 +13,6 @@ use crate::{
     domain::sign_in::JwsAlgorithm,
 };
 
-/// Tenant ids of Microsoft Entra that stand for many tenants; their tokens have the issuer of each user's own.
-const MANY_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
-
-/// Tenant of personal Microsoft accounts: what `consumers` means.
-const PERSONAL_ACCOUNTS: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
-
 /// Facts about the tokens of a provider.
 struct Facts {
     issuer: String,
@@ -58,7 +52,7 @@ pub(super) fn expand(preset: Preset, given: &mut Given<'_, '_>) -> Option<SignIn
         Preset::Supabase => supabase(given)?,
         Preset::Clerk => clerk(given.section),
         Preset::Keycloak => keycloak(given.section),
-        Preset::Entra => entra(given),
+        Preset::Entra => entra(given.section),
     };
     let required = claims(given, "required_claims", given.section.required_claims.as_ref(), facts.required);
     let refused = claims(given, "refused_claims", given.section.refused_claims.as_ref(), facts.refused);
@@ -238,27 +232,14 @@ fn keycloak(section: &SignInSection) -> Facts {
 }
 
 /// Tokens of version 2.0 of one tenant. An application's own access token has no `scp`, and no ID token has `azp`.
-fn entra(given: &mut Given<'_, '_>) -> Facts {
-    let tenant = text(given.section.tenant_id.as_ref()).to_ascii_lowercase();
-    if MANY_TENANTS.contains(&tenant.as_str()) || tenant == PERSONAL_ACCOUNTS {
-        given.wrong(
-            "tenant_id",
-            format_args!("{tenant:?} stands for everybody who has a Microsoft account: give your own tenant's ID, from the Microsoft Entra admin center: Overview > Tenant ID"),
-        );
-    } else if !tenant.is_empty() && !crate::config::apps::is_uuid(&tenant) {
-        given.wrong(
-            "tenant_id",
-            format_args!(
-                "{tenant:?} is no tenant ID: copy it from the Microsoft Entra admin center: Overview > Tenant ID"
-            ),
-        );
-    }
+fn entra(section: &SignInSection) -> Facts {
+    let tenant = text(section.tenant_id.as_ref()).to_ascii_lowercase();
     let issuer = format!("https://login.microsoftonline.com/{tenant}/v2.0");
-    let audience = list(given.section.audience.as_ref()).iter().map(|id| id.to_ascii_lowercase()).collect();
+    let audience = list(section.audience.as_ref()).iter().map(|id| id.to_ascii_lowercase()).collect();
     let mut facts = Facts::new(issuer, audience);
     facts.user_id_claim = "oid";
     facts.refused.push(("idtyp", ClaimValues::texts(["app"])));
-    if given.section.token_use == Some(TokenUse::Access) {
+    if section.token_use == Some(TokenUse::Access) {
         facts.required.push(("scp", ClaimValues::ANY));
     } else {
         facts.refused.push(("azp", ClaimValues::ANY));
