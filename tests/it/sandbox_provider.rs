@@ -118,7 +118,7 @@ fn the_command_prints_a_sign_in_for_its_provider() {
     let lines = std::io::BufReader::new(process.0.stdout.take().unwrap()).lines();
     let lines: Vec<String> = lines.map(Result::unwrap).take_while(|line| !line.starts_with("Stop:")).collect();
     let section = |line: &&String| line.starts_with("  [[") || line.contains(" = \"");
-    let config: String = lines.iter().filter(section).map(|line| format!("{}\n", line.trim())).collect();
+    let config = lines.iter().filter(section).map(|line| line.trim()).collect::<Vec<_>>().join("\n");
     let errors = countersign::config::check_text(&format!("[apps.shop]\n{config}"));
     assert!(errors.is_empty() && config.contains("audience = \"shop\""), "{errors}\n{config}");
     let issuer = config.split("issuer = \"").nth(1).unwrap().split('"').next().unwrap();
