@@ -95,7 +95,8 @@ fn next_steps(layout: &Layout, key: &KeyRecord) -> String {
     format!(
         "\nKey {} is ready. Next:\n  \
          1. paste the public key above into Braze: Settings > App Settings > SDK Authentication, for each of your apps\n  \
-         2. edit {config}: name your apps\n  \
+         2. edit {config}: name your apps; where their users have a session already (Firebase, Auth0, …), add \
+            [[apps.web.sign_in]] (docs/sign-in.md), and step 3 is not needed\n  \
          3. countersign -c {config} clients create backend --app web     (an API key for your backend, shown once)\n  \
          4. countersign -c {config} serve\n  \
          5. keep {} and {} safe: without them tokens cannot be refreshed or signed",

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{context::Context, given, output::announce};
 use crate::{
     clock::SystemClock,
-    sandbox::{self, AppSpec, Enforcement, LocalBraze, REST_API_KEY, Switches},
+    sandbox::{self, AppSpec, Enforcement, ISSUER_PATH, LocalBraze, REST_API_KEY, Switches},
 };
 
 /// Run a local Braze: SDK endpoints, key management API, and a page that shows the requests it received
@@ -88,7 +88,8 @@ impl SandboxCommand {
 }
 
 fn ready_line(url: &str, apps: &[Value]) -> String {
-    json!({ "type": "ready", "url": url, "rest_api_key": REST_API_KEY, "apps": apps }).to_string()
+    let issuer = format!("{url}{ISSUER_PATH}");
+    json!({ "type": "ready", "url": url, "rest_api_key": REST_API_KEY, "apps": apps, "issuer": issuer }).to_string()
 }
 
 fn banner(url: &str, apps: &[Value]) -> String {
@@ -101,7 +102,18 @@ fn banner(url: &str, apps: &[Value]) -> String {
         "The sandbox is ready: a local Braze. What it received and said: {url}\n\n{lines}\n\
          In the web app:   braze.initialize(SDK API key, {{ baseUrl: \"{url}\", enableSdkAuthentication: true }})\n\
          Key management:   {url}/app_group/sdk_authentication/keys, Authorization: Bearer {REST_API_KEY}\n\
-         Stop: Ctrl-C\n"
+         {}Stop: Ctrl-C\n",
+        apps.first().map(|app| provider(url, text(app, "name"))).unwrap_or_default()
+    )
+}
+
+/// Lines that let an app of a service sign in with ID tokens of the local OpenID provider.
+fn provider(url: &str, app: &str) -> String {
+    let issuer = format!("{url}{ISSUER_PATH}");
+    format!(
+        "OpenID provider:  {issuer}, which signs for whoever asks. In the configuration of the service:\n\n  \
+         [[apps.{app}.sign_in]]\n  kind = \"oidc\"\n  issuer = \"{issuer}\"\n  audience = \"{app}\"\n\n  \
+         An ID token:    curl -s '{issuer}/id-token?sub=u-1&aud={app}'\n"
     )
 }
 

@@ -154,7 +154,7 @@ fn origins(policy: &AppPolicy, setting: &impl Fn(&str) -> String, notes: &mut No
 
 /// Returns the reason why a text is not an origin as browsers serialise it (RFC 6454 §6.2): `scheme://host[:port]` in
 /// lower case, without anything after it.
-fn bad_origin(origin: &str) -> Option<&'static str> {
+pub(super) fn bad_origin(origin: &str) -> Option<&'static str> {
     let Some((scheme, host)) = origin.split_once("://") else {
         return Some(match origin {
             "*" => "would let every page in: list each origin",

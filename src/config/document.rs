@@ -7,12 +7,12 @@ use toml::{Spanned, Table, Value, de::DeTable};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
-    environment::Environment,
+    environment::{Environment, SEPARATOR},
     errors::ConfigErrors,
     expected::{ValueErrors, is_table, mistake, takes_table, takes_value},
     hints::unknown_setting,
     origins::{Origins, Setting},
-    samples::{NAMED, element, generalised, is_list},
+    samples::{NAMED, element, generalised, is_list, samples},
     sections::Sections,
     syntax::syntax_error,
 };
@@ -28,6 +28,8 @@ pub(super) struct Document {
     /// Texts from the environment and flags. Where a setting does not take a string, its text is parsed as TOML
     /// (`true`, `["a"]`).
     texts: HashMap<Setting, Zeroizing<String>>,
+    /// Variables that would change a part of a list.
+    parts: ConfigErrors,
 }
 
 const MAKE_ONE: &str =
@@ -82,7 +84,7 @@ impl Document {
             syntax_error(file, text, &why, &mut errors);
             errors
         })?;
-        Ok(Self { values, origins, texts: HashMap::new() })
+        Ok(Self { values, origins, texts: HashMap::new(), parts: ConfigErrors::default() })
     }
 
     /// Returns the place of each setting.
@@ -99,6 +101,13 @@ impl Document {
     pub(super) fn overlay(&mut self, environment: &Environment, flags: &[(String, String)]) {
         for (mut path, variable, value) in environment.settings() {
             self.use_spelling_of_file(&mut path);
+            if let Some(depth) = (1..path.len()).find(|depth| holds_list(&general(&path[..*depth]))) {
+                let whole: Vec<&str> = variable.split(SEPARATOR).take(depth).collect();
+                let (setting, whole) = (path[..depth].join("."), whole.join(SEPARATOR));
+                let text = format!("{setting}: a list cannot be changed by parts: give the whole list in {whole}");
+                self.parts.add(format!("environment {variable}"), text);
+                continue;
+            }
             self.put(&path, value, format!("environment {variable}"));
         }
         for (path, value) in flags {
@@ -140,7 +149,7 @@ impl Document {
     /// Each value that does not fit is reported and removed, until the remaining ones fit, so that one mistake hides no
     /// other.
     pub(super) fn sections(&mut self) -> (Sections, ConfigErrors) {
-        let mut errors = ConfigErrors::default();
+        let mut errors = std::mem::take(&mut self.parts);
         let mut values = Erased(self.values.clone());
         self.take_tables(&mut values.0, &mut errors);
         loop {
@@ -241,6 +250,14 @@ fn erase(values: &mut Table) {
             _ => {}
         }
     }
+}
+
+/// Returns true for a list of tables, or of values.
+fn holds_list(general: &str) -> bool {
+    is_list(general)
+        || samples()
+            .iter()
+            .any(|sample| sample.setting == general && sample.value().is_some_and(|value| value.is_array()))
 }
 
 fn general(path: &[String]) -> String {

@@ -12,7 +12,7 @@ pub struct Environment(Vec<(String, Zeroizing<String>)>);
 pub(super) const PREFIX: &str = "COUNTERSIGN_";
 
 /// Separator of the parts of a setting in the name of its variable.
-const SEPARATOR: &str = "__";
+pub(super) const SEPARATOR: &str = "__";
 
 /// Variable that names the configuration file; it is no setting itself.
 const FILE: &str = "COUNTERSIGN_CONFIG";

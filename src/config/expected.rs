@@ -101,12 +101,36 @@ pub(super) fn mistake(general: &str, value: &Value) -> ValueErrors {
         (Kind::Origins, Value::Array(list)) => elements(list, bad_origin),
         _ => ValueErrors { texts: error(kind, value, sample.as_ref()).into_iter().collect(), rest: None },
     };
+    if let Some(form) = form_hint(general, value) {
+        let texts = found.texts.iter().map(|text| format!("{text}; {form}")).collect();
+        return ValueErrors { texts, rest: None };
+    }
     if found.texts.is_empty() {
         // The value is refused for a reason that is not known here.
         let text = format!("{} is not {}{example}", shown(value), described(kind));
         return ValueErrors { texts: vec![text], rest: None };
     }
     found
+}
+
+/// Returns the form of `[[apps.<name>.sign_in]]` that is meant by another name, where none is nearly written so.
+fn form_hint(general: &str, value: &Value) -> Option<String> {
+    let (known, others, other) = match general.strip_prefix("apps.<name>.sign_in.")? {
+        "preset" => (SIGN_IN_PRESETS, SIGN_IN_KINDS, "kind"),
+        "kind" => (SIGN_IN_KINDS, SIGN_IN_PRESETS, "preset"),
+        _ => return None,
+    };
+    let text = value.as_str()?.to_ascii_lowercase();
+    if others.contains(&text.as_str()) {
+        return Some(format!("write {other} = \"{text}\""));
+    }
+    closest(&text, known).is_none().then(|| "any other OpenID provider is kind = \"oidc\"".to_owned())
+}
+
+/// Returns the known text that is meant by nearly the same one.
+fn closest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distances = known.iter().map(|other| (strsim::damerau_levenshtein(text, other), *other));
+    distances.filter(|(distance, _)| *distance <= 2).min().map(|(_, meant)| meant)
 }
 
 /// Settings of secrets that the sample does not have, because they are for the environment.
@@ -220,9 +244,7 @@ fn described(kind: Kind) -> String {
 
 fn one_of(found: &str, value: &Value, known: &[&str]) -> String {
     let text = value.as_str().unwrap_or_default().to_ascii_lowercase();
-    let distances = known.iter().map(|other| (strsim::damerau_levenshtein(&text, other), other));
-    let closest = distances.filter(|(distance, _)| *distance <= 2).min();
-    let hint = closest.map(|(_, meant)| format!("; did you mean \"{meant}\"?")).unwrap_or_default();
+    let hint = closest(&text, known).map(|meant| format!("; did you mean \"{meant}\"?")).unwrap_or_default();
     let (no, and) = if known.len() == 2 { ("neither", "nor") } else { ("none of", "and") };
     format!("{found} is {no} {}{hint}", listed(known, and))
 }

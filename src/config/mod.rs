@@ -213,6 +213,7 @@ impl Settings {
         let mut warnings = check::server_warnings(&self.sections);
         warnings.extend(braze::warnings(&self.sections));
         warnings.extend(apps::warnings(&self.sections));
+        warnings.extend(sign_in::warnings(&self.sections));
         warnings.extend(self.ignored.clone());
         for ring in self.rings() {
             let apps: Vec<&str> =

@@ -22,6 +22,8 @@ const RESTORE_SEALING: &str = "restore it from the backup, without it every user
 const WRITE_PASSPHRASE: &str = "write the passphrase of the key files there, as its first line";
 const WRITE_REST_KEY: &str = "write the REST API key there, from Braze: Settings > APIs and Identifiers > API Keys";
 
+const HOLDS_SECRET: &str = "holds the secret itself: it must name the file that holds it";
+
 /// Reader of the secret files, which remembers what it read.
 pub(super) struct SecretFiles<'a> {
     folder: &'a Path,
@@ -109,14 +111,36 @@ impl<'a> SecretFiles<'a> {
         notes: &mut Notes<'_>,
     ) -> Option<Zeroizing<String>> {
         if file.file_name().is_some_and(|name| SealingSecrets::parse(&name.to_string_lossy()).is_ok()) {
-            notes.at(setting, "holds the secret itself: it must name the file that holds it");
+            notes.at(setting, HOLDS_SECRET);
+            return None;
+        }
+        if file.to_string_lossy().contains(['\n', '\r']) || file.to_string_lossy().contains("-----BEGIN") {
+            notes.at(setting, HOLDS_SECRET);
             return None;
         }
         let path = self.folder.join(file);
         let read = read_text(&path, &self.rule, remedy);
+        if path.symlink_metadata().is_err() && may_be_secret(file, self.folder) {
+            let text = format_args!(
+                "the file that it names does not exist: {remedy} (its name is not shown, since it may be the secret itself)"
+            );
+            notes.at(setting, text);
+            return None;
+        }
         self.read.push(path.clone());
         read.map_err(|why| notes.at(setting, format_args!("{} {why}", path.display()))).ok()
     }
+}
+
+/// Returns true for a text that does not look like the path of a file: it has neither a folder that exists nor an
+/// ending in lower case, such as `.pem`.
+fn may_be_secret(file: &Path, base: &Path) -> bool {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let has_folder = folder.is_some_and(|folder| base.join(folder).is_dir());
+    let ending = file.extension().map(|ending| ending.to_string_lossy().into_owned()).unwrap_or_default();
+    let has_ending = (1..=10).contains(&ending.len()) && ending.bytes().all(|b| b.is_ascii_lowercase());
+    let has_space = file.to_string_lossy().contains(char::is_whitespace);
+    !(file.is_absolute() || has_folder || (has_ending && !has_space))
 }
 
 /// Reads the text of a file; the error is the reason, and what to do.

@@ -1,12 +1,15 @@
 //! The sandbox's local OpenID provider.
 
-use std::time::Duration;
+use std::{io::BufRead as _, time::Duration};
 
 use http::Request;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, domain::NOW, sandbox::TestBraze};
+use crate::{
+    sandbox_rest::Process,
+    support::{Answer, domain::NOW, sandbox::TestBraze, service::countersign},
+};
 
 const ISSUER: &str = "http://127.0.0.1:8088/oidc";
 
@@ -86,4 +89,41 @@ async fn a_new_key_signs_and_the_old_one_goes_or_stays() {
     assert_eq!(one["keys"].as_array().unwrap().len(), 1);
     let token = post(&braze, "/id-token", json!({ "sub": "u" })).await;
     verified(token["id_token"].as_str().unwrap(), &one);
+}
+
+#[tokio::test]
+async fn a_request_without_a_user_is_told_what_to_give() {
+    let braze = TestBraze::new();
+    for (path, body, sentence) in [
+        ("/logout", json!({}), "whose logout? Give sub, the user, or sid, the session, or both"),
+        ("/logout", json!({ "to": "http://127.0.0.1:1/" }), "whose logout? Give sub"),
+        ("/logout", Value::Null, "the request has no body: send JSON, like {\"sub\": \"u-1\"}"),
+        ("/id-token", Value::Null, "the request has no body: send JSON"),
+    ] {
+        let answer = call(&braze, "POST", path, body.clone()).await;
+        let error = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(answer.status == 400 && error.starts_with(sentence), "{path} {body}: {} {error}", answer.status);
+    }
+}
+
+/// What the command prints at its start is a configuration that the provider's ID tokens suit.
+#[test]
+fn the_command_prints_a_sign_in_for_its_provider() {
+    let child = countersign()
+        .args(["sandbox", "--listen", "127.0.0.1:0", "--app", "shop"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut process = Process(child);
+    let lines = std::io::BufReader::new(process.0.stdout.take().unwrap()).lines();
+    let lines: Vec<String> = lines.map(Result::unwrap).take_while(|line| !line.starts_with("Stop:")).collect();
+    let section = |line: &&String| line.starts_with("  [[") || line.contains(" = \"");
+    let config = lines.iter().filter(section).map(|line| line.trim()).collect::<Vec<_>>().join("\n");
+    let errors = countersign::config::check_text(&format!("[apps.shop]\n{config}"));
+    assert!(errors.is_empty() && config.contains("audience = \"shop\""), "{errors}\n{config}");
+    let issuer = config.split("issuer = \"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(
+        lines.iter().any(|line| line.contains(&format!("curl -s '{issuer}/id-token?sub=u-1&aud=shop'"))),
+        "{lines:?}"
+    );
 }

@@ -175,7 +175,7 @@ async fn the_page_needs_nothing_from_elsewhere() {
 }
 
 /// The sandbox as a process; killed when dropped.
-struct Process(std::process::Child);
+pub(crate) struct Process(pub(crate) std::process::Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -199,6 +199,7 @@ async fn as_a_process_it_says_where_it_is_and_what_happens_and_can_hang_up() {
     let ready = next();
     assert_eq!((&ready["type"], &ready["apps"][0]["sdk_api_key"]), (&json!("ready"), &json!("sdk-key")));
     let url = ready["url"].as_str().unwrap().to_owned();
+    assert_eq!(ready["issuer"], format!("{url}/oidc"));
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
     let state: Value = client.get(format!("{url}/sandbox/v1/state")).send().await.unwrap().json().await.unwrap();
     assert_eq!(state["apps"][0]["keys"][0]["is_primary"], true);

@@ -32,6 +32,7 @@ fn folder(config: &str) -> tempfile::TempDir {
     secret("introspection.secret", "the client secret\n".replace(' ', "-").as_str());
     secret("introspection.pem", include_str!("../fixtures/keys/ec-p256.pkcs8.pem"));
     secret("empty.secret", "\n");
+    secret("spaced.secret", "client secret\n");
     fs::write(folder.path().join("countersign.toml"), config).unwrap();
     folder
 }
@@ -68,7 +69,7 @@ fn mistakes() -> Vec<(String, &'static [&'static str])> {
         (String::new(), &["2:1: apps.web.sign_in[0]: needs a preset, like preset = \"firebase\", or a kind, like kind = \"oidc\""]),
         ("kind = \"oidc\"\npreset = \"auth0\"".to_owned(), &["3:1: apps.web.sign_in[0].kind: is not for a preset, which chooses it: leave out one of them"]),
         ("preset = \"firebse\"".to_owned(), &["3:1: apps.web.sign_in[0].preset: \"firebse\" is none of \"firebase\", \"cognito\", \"auth0\", \"supabase\", \"clerk\", \"keycloak\" and \"entra\"; did you mean \"firebase\"?"]),
-        ("kind = \"saml\"".to_owned(), &["3:1: apps.web.sign_in[0].kind: \"saml\" is none of \"oidc\", \"introspection\" and \"session_endpoint\""]),
+        ("kind = \"saml\"".to_owned(), &["3:1: apps.web.sign_in[0].kind: \"saml\" is none of \"oidc\", \"introspection\" and \"session_endpoint\"; any other OpenID provider is kind = \"oidc\""]),
         (in_oidc("audence = \"x\""), &["6:1: there is no setting apps.web.sign_in[0].audence; did you mean apps.<name>.sign_in.audience?"]),
         (in_oidc("project_id = \"x\""), &["6:1: apps.web.sign_in[0].project_id: is no setting of kind = \"oidc\": leave it out"]),
         (in_oidc("leeway = 5"), &["6:1: apps.web.sign_in[0].leeway: 5 has no unit: write it like \"5s\" or \"5m\" (units ms, s, m, h, d)"]),
@@ -105,22 +106,31 @@ fn mistakes() -> Vec<(String, &'static [&'static str])> {
         ("preset = \"cognito\"\nuser_pool_id = \"eu-west-1\"\nclient_ids = []\ntoken_use = \"both\"".to_owned(), &[
             "6:1: apps.web.sign_in[0].token_use: \"both\" is neither \"id\" nor \"access\"",
             "5:1: apps.web.sign_in[0].client_ids: is empty: tokens that the provider made for anybody else would be accepted; give what they have for your app",
-            "4:1: apps.web.sign_in[0].user_pool_id: \"eu-west-1\" is no user pool ID: it is like \"eu-west-1_AbCdEfGhI\"",
+            "4:1: apps.web.sign_in[0].user_pool_id: \"eu-west-1\" is no user pool ID: copy it from the Amazon Cognito console: User pools > the pool > Overview > User pool ID, like \"eu-west-1_AbCdEfGhI\" (not the ARN)",
         ]),
         ("preset = \"cognito\"\nuser_pool_id = \"eu-west-1_A\"\nregion = \"us-east-1\"\nclient_ids = \"c\"\ntoken_use = \"id\"".to_owned(), &["5:1: apps.web.sign_in[0].region: \"us-east-1\" is not the region of user_pool_id, which is \"eu-west-1\""]),
-        ("preset = \"auth0\"\ndomain = \"https://t.auth0.com/\"\naudience = \"app\"".to_owned(), &["4:1: apps.web.sign_in[0].domain: \"https://t.auth0.com/\" is a URL: write the host only, like \"t.auth0.com\""]),
+        ("preset = \"auth0\"\ndomain = \"https://t.auth0.com/\"\naudience = \"app\"".to_owned(), &["4:1: apps.web.sign_in[0].domain: \"https://t.auth0.com/\" is a URL: write the host only, like \"t.auth0.com\" (from the Auth0 dashboard: Applications > Applications > the app > Domain)"]),
         ("preset = \"auth0\"\ndomain = \"t.auth0.com\"\naudience = \"https://api.test\"".to_owned(), &["2:1: apps.web.sign_in[0]: needs client_ids, the apps that access tokens are given to, from the Auth0 dashboard: Applications > Applications > the app > Client ID: client_ids = [\"aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV\"]"]),
         ("preset = \"supabase\"".to_owned(), &["2:1: apps.web.sign_in[0]: needs project_ref, the project's ID, from the Supabase dashboard: Project Settings > General: project_ref = \"abcdefghijklmnopqrst\" (or url, where it has a domain of its own or is hosted by you)"]),
         ("preset = \"clerk\"\ndomain = \"Clerk.test\"\nauthorized_parties = [\"\"]".to_owned(), &[
             "5:1: apps.web.sign_in[0].authorized_parties: is empty: tokens that the provider made for anybody else would be accepted; give what they have for your app",
-            "4:1: apps.web.sign_in[0].domain: \"Clerk.test\" is no host: write it in lower case, without a path or a port",
+            "4:1: apps.web.sign_in[0].domain: \"Clerk.test\" is no host: write it in lower case, without a path or a port (from the Clerk dashboard: Configure > API keys > Frontend API URL)",
         ]),
         ("preset = \"keycloak\"\nurl = \"login.test\"\nrealm = \"r\"\naudience = \"app\"".to_owned(), &["4:1: apps.web.sign_in[0].url: \"login.test\" is no URL: write it with https://"]),
         (format!("{ENTRA}tenant_id = \"organizations\""), &["6:1: apps.web.sign_in[0].tenant_id: \"organizations\" stands for everybody who has a Microsoft account: give your own tenant's ID, from the Microsoft Entra admin center: Overview > Tenant ID"]),
         (format!("{ENTRA}tenant_id = \"9188040d-6c67-4c5b-b112-36a304b66dad\""), &["6:1: apps.web.sign_in[0].tenant_id: \"9188040d-6c67-4c5b-b112-36a304b66dad\" stands for everybody who has a Microsoft account: give your own tenant's ID, from the Microsoft Entra admin center: Overview > Tenant ID"]),
+        (format!("{ENTRA}tenant_id = \"\""), &["6:1: apps.web.sign_in[0].tenant_id: \"\" is no tenant ID: copy it from the Microsoft Entra admin center: Overview > Tenant ID"]),
+        (format!("{ENTRA}tenant_id = \" aaaabbbb-0000-cccc-1111-dddd2222eeee\""), &["6:1: apps.web.sign_in[0].tenant_id: begins or ends with white space: leave that out"]),
         (format!("{ENTRA}tenant_id = \"contoso.com\""), &["6:1: apps.web.sign_in[0].tenant_id: \"contoso.com\" is no tenant ID: copy it from the Microsoft Entra admin center: Overview > Tenant ID"]),
         ("kind = \"introspection\"\nendpoint = \"https://login.test/i\"\nclient_id = \"c\"\naudience = \"app\"".to_owned(), &["2:1: apps.web.sign_in[0]: needs client_secret_file, the file that holds the client secret from the provider's console (or private_key_file): client_secret_file = \"introspection.secret\""]),
         ("kind = \"introspection\"\nendpoint = \"https://login.test/i\"\nclient_id = \"c\"\naudience = \"app\"\nclient_secret_file = \"s\"\nprivate_key_id = \"k\"".to_owned(), &["8:1: apps.web.sign_in[0].private_key_id: is for authentication = \"private_key_jwt\""]),
+        (in_oidc("user_id_claim = \"/user/~2id\""), &["6:1: apps.web.sign_in[0].user_id_claim: \"/user/~2id\" is no JSON pointer: in a name, ~ is written ~0, and / is written ~1"]),
+        (in_oidc("refused_claims = { \"/a~\" = true }"), &["6:1: apps.web.sign_in[0].refused_claims: \"/a~\" is no JSON pointer: in a name, ~ is written ~0, and / is written ~1"]),
+        (ENDPOINT.replace("/id", "/~") + "bearer = true", &["5:1: apps.web.sign_in[0].user_id: \"/~\" is no JSON pointer: in a name, ~ is written ~0, and / is written ~1"]),
+        (OIDC.replace("\"app\"", "[\"app \"]"), &["5:1: apps.web.sign_in[0].audience: begins or ends with white space: leave that out"]),
+        ("preset = \"okta\"".to_owned(), &["3:1: apps.web.sign_in[0].preset: \"okta\" is none of \"firebase\", \"cognito\", \"auth0\", \"supabase\", \"clerk\", \"keycloak\" and \"entra\"; any other OpenID provider is kind = \"oidc\""]),
+        ("preset = \"oidc\"".to_owned(), &["3:1: apps.web.sign_in[0].preset: \"oidc\" is none of \"firebase\", \"cognito\", \"auth0\", \"supabase\", \"clerk\", \"keycloak\" and \"entra\"; write kind = \"oidc\""]),
+        ("kind = \"clerk\"".to_owned(), &["3:1: apps.web.sign_in[0].kind: \"clerk\" is none of \"oidc\", \"introspection\" and \"session_endpoint\"; write preset = \"clerk\""]),
         (ENDPOINT.to_owned(), &["2:1: apps.web.sign_in[0]: needs the credential that is passed on: the names of cookies, like cookies = [\"session\"], or bearer = true"]),
         (format!("{ENDPOINT}cookies = [\"a b\"]"), &[
             "6:1: apps.web.sign_in[0].cookies: \"a b\" is no name of a cookie",
@@ -133,6 +143,145 @@ fn mistakes() -> Vec<(String, &'static [&'static str])> {
 fn each_mistake_has_its_sentence_and_its_place() {
     for (settings, sentences) in mistakes() {
         assert_eq!(told(&settings), sentences, "{settings}");
+    }
+}
+
+/// Values that a preset does not take: its other settings, the setting, its value, and the beginning of the sentence.
+fn values() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
+    let firebase = "preset = \"firebase\"";
+    let pool = "preset = \"cognito\"\ntoken_use = \"id\"\nuser_pool_id = \"eu-west-1_A\"";
+    let auth0 = "preset = \"auth0\"\ndomain = \"t.auth0.com\"\naudience = \"https://api.test\"";
+    let supabase = "preset = \"supabase\"";
+    let clerk = "preset = \"clerk\"\ndomain = \"clerk.app.test\"";
+    let keycloak = "preset = \"keycloak\"\naudience = \"app\"\nrealm = \"acme\"";
+    let realm = "preset = \"keycloak\"\naudience = \"app\"\nurl = \"https://login.test\"";
+    let firebase_id = "is no project ID: copy it from the Firebase console: Project settings > General > Project ID";
+    let project = "is no project ID: copy it from the Supabase dashboard: Project Settings > General > Project ID";
+    let base = "is more than the base: write the base URL of the server, which is before /realms or /admin";
+    let app = "is no Application (client) ID, which tokens of version 2.0 have as aud: copy it from the Microsoft Entra admin center: App registrations > the app > Overview";
+    vec![
+        (firebase, "project_id", "https://my-app.firebaseapp.com", firebase_id),
+        (firebase, "project_id", "My App", firebase_id),
+        (firebase, "project_id", "1:123:web:abc", firebase_id),
+        (firebase, "project_id", "123456789", firebase_id),
+        (firebase, "project_id", "", firebase_id),
+        (
+            "preset = \"firebase\"\nproject_id = \"p\"",
+            "tenant_id",
+            "a/b",
+            "is no tenant ID: copy it from the Google Cloud console",
+        ),
+        (
+            "preset = \"cognito\"\ntoken_use = \"id\"\nclient_ids = \"c\"",
+            "user_pool_id",
+            "arn:aws:cognito-idp:eu-west-1:123:userpool/eu-west-1_Abc",
+            "is no user pool ID: copy it from the Amazon Cognito console",
+        ),
+        (pool, "client_ids", "my client", "is no client ID: copy it from the Amazon Cognito console"),
+        (auth0, "client_ids", "https://app.test", "is no Client ID: copy it from the Auth0 dashboard"),
+        (supabase, "project_ref", "https://abcdefghijklmnopqrst.supabase.co", project),
+        (supabase, "project_ref", "My project", project),
+        (
+            supabase,
+            "url",
+            "https://abcdefghijklmnopqrst.supabase.co/auth/v1",
+            "is more than the base: write the base URL of the project, which is before /auth/v1",
+        ),
+        (
+            supabase,
+            "url",
+            "https://supabase.com/dashboard/project/abcdefghijklmnopqrst",
+            "is more than the base: write the base URL of the project",
+        ),
+        (
+            clerk,
+            "authorized_parties",
+            "https://www.app.test/",
+            "has more than scheme://host[:port]: no path, no slash at the end, no pattern",
+        ),
+        (clerk, "authorized_parties", "*", "would let every page in: list each origin"),
+        (keycloak, "url", "https://login.test/realms/acme", base),
+        (keycloak, "url", "https://login.test/auth/admin/", base),
+        (
+            realm,
+            "realm",
+            "my realm",
+            "is no realm's name as its URLs have it: copy it from the Keycloak admin console: Realm settings > General > Realm name",
+        ),
+        (
+            "preset = \"entra\"\ntenant_id = \"aaaabbbb-0000-cccc-1111-dddd2222eeee\"\ntoken_use = \"id\"",
+            "audience",
+            "api://x",
+            app,
+        ),
+        (
+            "preset = \"entra\"\ntenant_id = \"aaaabbbb-0000-cccc-1111-dddd2222eeee\"\ntoken_use = \"access\"",
+            "audience",
+            "api://x",
+            app,
+        ),
+    ]
+}
+
+#[test]
+fn a_value_that_no_console_shows_is_refused_where_it_was_written() {
+    for (others, setting, value, sentence) in values() {
+        let said = told(&format!("{others}\n{setting} = {value:?}"));
+        let line = others.lines().count() + 3;
+        let beginning = format!("{line}:1: apps.web.sign_in[0].{setting}: {value:?} {sentence}");
+        assert!(said.len() == 1 && said[0].starts_with(&beginning), "{said:?}\n{beginning}");
+    }
+}
+
+#[test]
+fn an_introspection_without_audience_is_warned_of() {
+    let config = OPAQUE.replace("audience = \"app\"\n", "");
+    let warnings = load(&config, &[]).unwrap().warnings();
+    let told = "apps.web.sign_in[0]: has no audience, so a token that any other app of the provider got signs its user in: set audience";
+    assert!(warnings.iter().any(|warning| warning.starts_with(told)), "{warnings:?}");
+    let warnings = load(OPAQUE, &[]).unwrap().warnings();
+    assert!(warnings.iter().all(|warning| !warning.contains("audience")), "{warnings:?}");
+}
+
+#[test]
+fn a_secret_in_the_place_of_its_file_is_not_shown() {
+    for (written, sentence) in [
+        ("GOCSPX-1a2B3c4D5e6F", "the file that it names does not exist: write the client secret there"),
+        ("abc/d8Q~+xY==", "the file that it names does not exist: write the client secret there"),
+        ("correct horse battery.staple", "the file that it names does not exist: write the client secret there"),
+        ("-----BEGIN PRIVATE KEY-----", "holds the secret itself: it must name the file that holds it"),
+        ("one\\ntwo", "holds the secret itself: it must name the file that holds it"),
+    ] {
+        let told = load(&OPAQUE.replace("introspection.secret", written), &[]).err().unwrap();
+        assert!(told.contains(&format!("apps.web.sign_in[0].client_secret_file: {sentence}")), "{told}");
+        assert!(!told.contains(written) && !told.contains("two"), "{told}");
+    }
+    // A name that looks like one is shown.
+    let told = load(&OPAQUE.replace("introspection.secret", "other.secret"), &[]).err().unwrap();
+    assert!(told.contains("/other.secret does not exist: write the client secret there"), "{told}");
+    let told = load(&OPAQUE.replace("introspection.secret", "spaced.secret"), &[]).err().unwrap();
+    assert!(told.contains("client_secret_file: has a space or several lines: write the client secret alone"), "{told}");
+}
+
+#[test]
+fn a_part_of_a_list_cannot_be_given_by_the_environment() {
+    let file = format!("[apps.web]\n[[apps.web.sign_in]]\n{OIDC}");
+    for (variable, sentence) in [
+        (
+            "COUNTERSIGN_APPS__WEB__SIGN_IN__0__AUDIENCE",
+            "apps.web.sign_in: a list cannot be changed by parts: give the whole list in COUNTERSIGN_APPS__WEB__SIGN_IN",
+        ),
+        (
+            "COUNTERSIGN_APPS__WEB__SIGN_IN__ISSUER",
+            "apps.web.sign_in: a list cannot be changed by parts: give the whole list in COUNTERSIGN_APPS__WEB__SIGN_IN",
+        ),
+        (
+            "COUNTERSIGN_SERVER__TRUSTED_PROXIES__0",
+            "server.trusted_proxies: a list cannot be changed by parts: give the whole list in COUNTERSIGN_SERVER__TRUSTED_PROXIES",
+        ),
+    ] {
+        let told = load(&file, &[(variable, "x")]).err().unwrap();
+        assert_eq!(told, format!("the configuration has a mistake\n  environment {variable}: {sentence}"));
     }
 }
 
@@ -263,18 +412,18 @@ fn presets() -> Vec<(&'static str, serde_json::Value)> {
             json!({
                 "issuer": "https://login.test/realms/acme", "token_types": ["jwt", "at+jwt"],
                 "jwks_url": "https://login.test/realms/acme/protocol/openid-connect/certs",
-                "required_claims": { "typ": ["Bearer", "ID"] }, "refused_claims": { "client_id": [], "clientId": [] },
+                "required_claims": { "typ": ["Bearer", "ID"], "azp": ["app"] }, "refused_claims": { "client_id": [], "clientId": [] },
             }),
         ),
         (
-            "preset = \"entra\"\ntenant_id = \"AAAABBBB-0000-cccc-1111-dddd2222eeee\"\naudience = \"c1\"\ntoken_use = \"id\"",
+            "preset = \"entra\"\ntenant_id = \"AAAABBBB-0000-cccc-1111-dddd2222eeee\"\naudience = \"00001111-aaaa-2222-bbbb-3333cccc4444\"\ntoken_use = \"id\"",
             json!({
                 "issuer": "https://login.microsoftonline.com/aaaabbbb-0000-cccc-1111-dddd2222eeee/v2.0",
                 "jwks_url": null, "user_id_claim": "oid", "refused_claims": { "idtyp": ["app"], "azp": [] },
             }),
         ),
         (
-            "preset = \"entra\"\ntenant_id = \"aaaabbbb-0000-cccc-1111-dddd2222eeee\"\naudience = \"c1\"\ntoken_use = \"access\"\nuser_id_claim = \"sub\"",
+            "preset = \"entra\"\ntenant_id = \"aaaabbbb-0000-cccc-1111-dddd2222eeee\"\naudience = \"00001111-aaaa-2222-bbbb-3333cccc4444\"\ntoken_use = \"access\"\nuser_id_claim = \"sub\"",
             json!({ "user_id_claim": "sub", "required_claims": { "scp": [] }, "refused_claims": { "idtyp": ["app"] } }),
         ),
     ]

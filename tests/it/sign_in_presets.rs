@@ -227,7 +227,13 @@ fn keycloak() -> Case {
         refused: vec![
             ("without the audience mapper", json!({ "aud": "account" }), "audience"),
             ("without any audience", json!({ "aud": null }), "audience"),
-            ("given to another client", json!({ "azp": "other-client" }), "audience"),
+            ("given to another client", json!({ "azp": "other-client" }), "required_claim"),
+            (
+                "given to another client, for ours alone",
+                json!({ "aud": "our-client", "azp": "other-client" }),
+                "required_claim",
+            ),
+            ("without its client", json!({ "azp": null }), "required_claim"),
             ("a refresh token", json!({ "typ": "Refresh" }), "required_claim"),
             ("a logout token", json!({ "typ": "Logout" }), "required_claim"),
             (
@@ -237,6 +243,27 @@ fn keycloak() -> Case {
             ),
             ("of another realm", json!({ "iss": "https://login.test/realms/master" }), "unknown_issuer"),
         ],
+    }
+}
+
+fn keycloak_id() -> Case {
+    let access = keycloak();
+    Case {
+        name: "keycloak, ID token",
+        claims: with(&access.claims, &json!({ "typ": "ID", "aud": "our-client", "nonce": "n-1" })),
+        refused: vec![("given to another client", json!({ "azp": "other-client" }), "required_claim")],
+        ..access
+    }
+}
+
+fn keycloak_api() -> Case {
+    let access = keycloak();
+    Case {
+        name: "keycloak, access token for an API",
+        settings: "preset = \"keycloak\"\nurl = \"https://login.test\"\nrealm = \"acme\"\naudience = \"our-api\"\nclient_ids = \"our-client\"",
+        claims: with(&access.claims, &json!({ "aud": ["our-api", "account"] })),
+        refused: vec![("given to another client", json!({ "azp": "our-api" }), "required_claim")],
+        ..access
     }
 }
 
@@ -339,6 +366,8 @@ async fn each_preset_signs_its_users_in_and_nobody_else() {
         supabase(),
         clerk(),
         keycloak(),
+        keycloak_id(),
+        keycloak_api(),
         entra_id(),
         entra_access(),
     ];

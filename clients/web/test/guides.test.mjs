@@ -184,6 +184,7 @@ test("web: the guide's login passes tokens on, and makes errors of everything el
       page.options = options;
       return { login: () => options.login() };
     };`,
+    "firebase/auth": "export const getAuth = () => page.firebase;",
   };
   for (const [answer, warned] of [
     [() => response(200, SESSION), undefined],
@@ -217,14 +218,17 @@ test("web: the guide's credential is Firebase's ID token, a fresh one after a re
       page.options = options;
       return { login: () => {} };
     };`,
+    "firebase/auth": "export const getAuth = () => page.firebase;",
   };
-  const page = {};
-  const firebase = { currentUser: { getIdToken: async (fresh) => (fresh ? "fresh" : "cached") } };
-  await withGlobals({ page, firebase, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" } }, async () => {
+  // Firebase knows the user of a page that was loaded anew a little later.
+  const user = { getIdToken: async (fresh) => (assert.equal(typeof fresh, "boolean"), fresh ? "fresh" : "cached") };
+  const firebase = { currentUser: null, authStateReady: async () => void (firebase.currentUser = firebase.kept), kept: user };
+  const page = { firebase };
+  await withGlobals({ page, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" } }, async () => {
     const [connect, login] = blocks("docs/clients/web.md", "js");
     await load(connect + login, "js", modules);
     assert.deepEqual([await page.options.credential(), await page.options.credential("cached")], ["cached", "fresh"]);
-    firebase.currentUser = null;
+    firebase.kept = null;
     assert.equal(await page.options.credential(), undefined);
     assert.equal(page.options.login, undefined);
   });
@@ -238,6 +242,7 @@ test("web: the calls that both READMEs show", async () => {
       page.options = options;
       return { login: async (id) => page.calls.push(["login", id]), logout: async () => page.calls.push(["logout"]) };
     };`,
+    "firebase/auth": "export const getAuth = () => page.firebase;",
   };
   const [withCredential, withBackend] = blocks("clients/web/README.md", "ts");
   for (const [text, loader, first, mode] of [
@@ -245,9 +250,8 @@ test("web: the calls that both READMEs show", async () => {
     [withCredential, "ts", [["initialize", true]], "credential"],
     [connectedAs(withCredential, withBackend), "ts", [["initialize", true]], "login"],
   ]) {
-    const page = { calls: [] };
-    const firebase = { currentUser: { getIdToken: async () => "id token" } };
-    const globals = { page, firebase, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" }, api: { brazeSession: () => SESSION } };
+    const page = { calls: [], firebase: { authStateReady: async () => {}, currentUser: { getIdToken: async () => "id token" } } };
+    const globals = { page, SDK_API_KEY: "key", BRAZE_ENDPOINT: "https://sdk.test", user: { id: "u-1" }, api: { brazeSession: () => SESSION } };
     await withGlobals(globals, async () => {
       await load(text, loader, modules);
       assert.equal(await page.options[mode](), mode === "login" ? SESSION : "id token");

@@ -10,9 +10,12 @@ const options = { app: "web", endpoint: "https://auth.example.com", login: () =>
 const auth: BrazeAuth = connectBrazeAuth(braze, options);
 connectBrazeAuth(braze5, { ...options, onReloginNeeded: (code: string) => void code });
 
-declare const firebase: { currentUser: { getIdToken(refresh: boolean): Promise<string> } | null };
+declare const firebase: { authStateReady(): Promise<void>; currentUser: { getIdToken(refresh: boolean): Promise<string> } | null };
 const exchange = { app: "web", endpoint: "https://auth.example.com" };
-const credential: Credential = async (refused) => firebase.currentUser?.getIdToken(!!refused);
+const credential: Credential = async (refused) => {
+  await firebase.authStateReady();
+  return firebase.currentUser?.getIdToken(Boolean(refused));
+};
 connectBrazeAuth(braze, { ...exchange, credential });
 connectBrazeAuth(braze, { ...exchange, credential: () => null, onReloginNeeded: () => {} });
 connectBrazeAuth(braze5, { ...exchange, credential: "cookie" });

@@ -1,6 +1,6 @@
 //! Settings that each form takes, and the place in the provider's console of each that it needs.
 
-use toml::Table;
+use toml::{Table, Value};
 
 use super::given::Given;
 use crate::config::sign_in_section::{Form, Kind, Preset};
@@ -159,10 +159,10 @@ fn of_preset(preset: Preset) -> &'static [Needed] {
 fn optional(preset: Preset) -> &'static [&'static str] {
     match preset {
         Preset::Firebase => &["tenant_id"],
-        Preset::Auth0 => &["client_ids"],
         Preset::Cognito => &["region"],
         Preset::Supabase => &["project_ref", "url"],
-        Preset::Clerk | Preset::Keycloak | Preset::Entra => &[],
+        Preset::Auth0 | Preset::Keycloak => &["client_ids"],
+        Preset::Clerk | Preset::Entra => &[],
     }
 }
 
@@ -177,7 +177,23 @@ pub(super) fn check(form: Form, given: &mut Given<'_, '_>) {
             given.lacks(format_args!("needs {name}, {text}"));
         }
     }
+    white_space(&present, given);
     audience(given);
+}
+
+/// White space at an end comes with a value that was copied, and no provider has it there.
+fn white_space(present: &Table, given: &mut Given<'_, '_>) {
+    // A prefix is the operator's own text, and a secret in the place of its file has a sentence of its own.
+    let free = ["user_id_prefix", "client_secret_file", "private_key_file"];
+    for (name, value) in present.iter().filter(|(name, _)| !free.contains(&name.as_str())) {
+        let texts: Vec<&str> = match value {
+            Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+            other => other.as_str().into_iter().collect(),
+        };
+        if texts.iter().any(|text| text.trim() != *text) {
+            given.wrong(name, "begins or ends with white space: leave that out");
+        }
+    }
 }
 
 /// A token for nobody in particular is a token for somebody else.

@@ -4,6 +4,7 @@
 
 mod fields;
 mod given;
+mod preset_values;
 mod presets;
 mod resolve;
 mod secrets;
@@ -13,7 +14,11 @@ mod user_ids;
 use std::collections::HashMap;
 
 use super::{
-    app_section::AppSection, notes::Notes, secret_files::SecretFiles, sections::Sections, sign_in_section::Form,
+    app_section::AppSection,
+    notes::Notes,
+    secret_files::SecretFiles,
+    sections::Sections,
+    sign_in_section::{Form, Kind, SignInSection},
 };
 use crate::domain::{ids::AppName, sign_in::SignIn};
 use given::Given;
@@ -51,7 +56,10 @@ fn of_app(
         let Some(form) = given.form() else { continue };
         fields::check(form, &mut given);
         let expanded = match form {
-            Form::Preset(preset) => presets::expand(preset, &mut given),
+            Form::Preset(preset) => {
+                preset_values::check(preset, &mut given);
+                presets::expand(preset, &mut given)
+            }
             Form::Kind(kind) => Some(resolve::with_defaults(kind, section.clone())),
         };
         let Some(expanded) = expanded else { continue };
@@ -61,4 +69,20 @@ fn of_app(
     }
     user_ids::check(name, app, notes);
     resolved
+}
+
+/// Returns warnings: settings that are allowed, but probably not intended.
+pub(super) fn warnings(sections: &Sections) -> Vec<String> {
+    let all = sections
+        .apps
+        .iter()
+        .flat_map(|(name, app)| app.sign_in.iter().enumerate().map(move |(number, section)| (name, number, section)));
+    let is_open = |section: &SignInSection| section.kind == Some(Kind::Introspection) && section.audience.is_none();
+    all.filter(|(_, _, section)| is_open(section))
+        .map(|(name, number, _)| {
+            format!(
+                "apps.{name}.sign_in[{number}]: has no audience, so a token that any other app of the provider got signs its user in: set audience to what the endpoint answers as aud for your app (audience_claim names another member, like \"client_id\")"
+            )
+        })
+        .collect()
 }

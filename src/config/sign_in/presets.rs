@@ -7,21 +7,11 @@ use std::collections::BTreeMap;
 
 use strum::VariantNames;
 
-use super::{
-    given::Given,
-    resolve::with_defaults,
-    urls::{bad_host, bad_url},
-};
+use super::{given::Given, resolve::with_defaults};
 use crate::{
     config::sign_in_section::{ClaimValue, ClaimValues, Kind, Preset, SignInSection, Texts, TokenUse},
     domain::sign_in::JwsAlgorithm,
 };
-
-/// Tenant ids of Microsoft Entra that stand for many tenants; their tokens have the issuer of each user's own.
-const MANY_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
-
-/// Tenant of personal Microsoft accounts: what `consumers` means.
-const PERSONAL_ACCOUNTS: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
 /// Facts about the tokens of a provider.
 struct Facts {
@@ -60,9 +50,9 @@ pub(super) fn expand(preset: Preset, given: &mut Given<'_, '_>) -> Option<SignIn
         Preset::Cognito => cognito(given),
         Preset::Auth0 => auth0(given),
         Preset::Supabase => supabase(given)?,
-        Preset::Clerk => clerk(given),
-        Preset::Keycloak => keycloak(given),
-        Preset::Entra => entra(given),
+        Preset::Clerk => clerk(given.section),
+        Preset::Keycloak => keycloak(given.section),
+        Preset::Entra => entra(given.section),
     };
     let required = claims(given, "required_claims", given.section.required_claims.as_ref(), facts.required);
     let refused = claims(given, "refused_claims", given.section.refused_claims.as_ref(), facts.refused);
@@ -121,6 +111,10 @@ fn list(setting: Option<&Texts>) -> Vec<String> {
     setting.map(|texts| texts.0.clone()).unwrap_or_default()
 }
 
+fn one_of(texts: Vec<String>) -> ClaimValues {
+    ClaimValues(texts.into_iter().map(ClaimValue::Text).collect())
+}
+
 /// ID tokens of Firebase Authentication, or of Identity Platform. Users of another tenant are other people.
 fn firebase(section: &SignInSection) -> Facts {
     const TENANT: &str = "/firebase/tenant";
@@ -139,12 +133,9 @@ fn firebase(section: &SignInSection) -> Facts {
 /// Tokens of a user pool. An access token has no `aud`; one of a machine has no `username`.
 fn cognito(given: &mut Given<'_, '_>) -> Facts {
     let pool = text(given.section.user_pool_id.as_ref());
-    let region = pool.split_once('_').filter(|(region, id)| region.contains('-') && !id.is_empty());
-    let region = region.map(|(region, _)| region).unwrap_or_default();
-    if region.is_empty() && !pool.is_empty() {
-        given.wrong("user_pool_id", format_args!("{pool:?} is no user pool ID: it is like \"eu-west-1_AbCdEfGhI\""));
-    }
-    if let Some(other) = given.section.region.as_deref().filter(|other| *other != region && !region.is_empty()) {
+    let region = pool.split_once('_').map(|(region, _)| region).unwrap_or_default();
+    let is_known = !region.is_empty() && !given.has_error("user_pool_id");
+    if let Some(other) = given.section.region.as_deref().filter(|other| *other != region && is_known) {
         given.wrong("region", format_args!("{other:?} is not the region of user_pool_id, which is {region:?}"));
     }
     let issuer = format!("https://cognito-idp.{region}.amazonaws.com/{pool}");
@@ -165,7 +156,7 @@ fn cognito(given: &mut Given<'_, '_>) -> Facts {
 /// ID tokens, and access tokens for an API in Auth0's own profile, whose `azp` is the app. The claim `gty` tells a
 /// machine's token apart; the RFC 9068 profile has no such claim.
 fn auth0(given: &mut Given<'_, '_>) -> Facts {
-    let domain = host(given, given.section.domain.as_ref());
+    let domain = text(given.section.domain.as_ref());
     let audience = list(given.section.audience.as_ref());
     let clients = list(given.section.client_ids.as_ref());
     if clients.is_empty() && audience.iter().any(|audience| audience.contains("://")) {
@@ -178,7 +169,7 @@ fn auth0(given: &mut Given<'_, '_>) -> Facts {
     facts.algorithms = &["RS256", "PS256"];
     facts.refused.push(("gty", ClaimValues::texts(["client-credentials"])));
     if !clients.is_empty() {
-        facts.required.push(("azp", ClaimValues(clients.into_iter().map(ClaimValue::Text).collect())));
+        facts.required.push(("azp", one_of(clients)));
     }
     facts
 }
@@ -187,7 +178,7 @@ fn auth0(given: &mut Given<'_, '_>) -> Facts {
 fn supabase(given: &mut Given<'_, '_>) -> Option<Facts> {
     let base = match (given.section.project_ref.as_ref(), given.section.url.as_ref()) {
         (Some(project), None) => format!("https://{project}.supabase.co"),
-        (None, Some(url)) => base_url(given, url),
+        (None, Some(url)) => base_url(url),
         (Some(_), Some(_)) => {
             given.wrong("url", "is for a project without project_ref: leave out one of them");
             return None;
@@ -211,10 +202,10 @@ fn supabase(given: &mut Given<'_, '_>) -> Option<Facts> {
 }
 
 /// Session tokens of Clerk. One with `act` is somebody else's who acts as the user.
-fn clerk(given: &mut Given<'_, '_>) -> Facts {
-    let domain = host(given, given.section.domain.as_ref());
+fn clerk(section: &SignInSection) -> Facts {
+    let domain = text(section.domain.as_ref());
     let issuer = format!("https://{domain}");
-    let mut facts = Facts::new(issuer, list(given.section.authorized_parties.as_ref()));
+    let mut facts = Facts::new(issuer, list(section.authorized_parties.as_ref()));
     facts.jwks_url = Some(format!("{}/.well-known/jwks.json", facts.issuer));
     facts.audience_claim = "azp";
     facts.refused.push(("sts", ClaimValues::texts(["pending"])));
@@ -222,42 +213,33 @@ fn clerk(given: &mut Given<'_, '_>) -> Facts {
     facts
 }
 
-/// Access and ID tokens of a realm. The claim `typ` says which one a token is; a service account's has the id of its
-/// client.
-fn keycloak(given: &mut Given<'_, '_>) -> Facts {
-    let base = given.section.url.as_ref().map(|url| base_url(given, url)).unwrap_or_default();
-    let issuer = format!("{base}/realms/{}", text(given.section.realm.as_ref()));
-    let mut facts = Facts::new(issuer, list(given.section.audience.as_ref()));
+/// Access and ID tokens of a realm. The claim `typ` says which one a token is, and `azp` the client that got it: an
+/// audience mapper of any client puts ours into `aud`. A service account's token has the id of its client.
+fn keycloak(section: &SignInSection) -> Facts {
+    let base = section.url.as_deref().map(base_url).unwrap_or_default();
+    let issuer = format!("{base}/realms/{}", text(section.realm.as_ref()));
+    let audience = list(section.audience.as_ref());
+    let clients = section.client_ids.as_ref().map_or_else(|| audience.clone(), |clients| clients.0.clone());
+    let mut facts = Facts::new(issuer, audience);
     facts.jwks_url = Some(format!("{}/protocol/openid-connect/certs", facts.issuer));
     facts.algorithms = JwsAlgorithm::VARIANTS;
     facts.token_types = &["jwt", "at+jwt"];
     facts.required.push(("typ", ClaimValues::texts(["Bearer", "ID"])));
+    facts.required.push(("azp", one_of(clients)));
     facts.refused.push(("client_id", ClaimValues::ANY));
     facts.refused.push(("clientId", ClaimValues::ANY));
     facts
 }
 
 /// Tokens of version 2.0 of one tenant. An application's own access token has no `scp`, and no ID token has `azp`.
-fn entra(given: &mut Given<'_, '_>) -> Facts {
-    let tenant = text(given.section.tenant_id.as_ref()).to_ascii_lowercase();
-    if MANY_TENANTS.contains(&tenant.as_str()) || tenant == PERSONAL_ACCOUNTS {
-        given.wrong(
-            "tenant_id",
-            format_args!("{tenant:?} stands for everybody who has a Microsoft account: give your own tenant's ID, from the Microsoft Entra admin center: Overview > Tenant ID"),
-        );
-    } else if !tenant.is_empty() && !crate::config::apps::is_uuid(&tenant) {
-        given.wrong(
-            "tenant_id",
-            format_args!(
-                "{tenant:?} is no tenant ID: copy it from the Microsoft Entra admin center: Overview > Tenant ID"
-            ),
-        );
-    }
+fn entra(section: &SignInSection) -> Facts {
+    let tenant = text(section.tenant_id.as_ref()).to_ascii_lowercase();
     let issuer = format!("https://login.microsoftonline.com/{tenant}/v2.0");
-    let mut facts = Facts::new(issuer, list(given.section.audience.as_ref()));
+    let audience = list(section.audience.as_ref()).iter().map(|id| id.to_ascii_lowercase()).collect();
+    let mut facts = Facts::new(issuer, audience);
     facts.user_id_claim = "oid";
     facts.refused.push(("idtyp", ClaimValues::texts(["app"])));
-    if given.section.token_use == Some(TokenUse::Access) {
+    if section.token_use == Some(TokenUse::Access) {
         facts.required.push(("scp", ClaimValues::ANY));
     } else {
         facts.refused.push(("azp", ClaimValues::ANY));
@@ -265,17 +247,6 @@ fn entra(given: &mut Given<'_, '_>) -> Facts {
     facts
 }
 
-fn host(given: &mut Given<'_, '_>, domain: Option<&String>) -> String {
-    let domain = text(domain);
-    if let Some(bad) = bad_host(&domain).filter(|_| !domain.is_empty()) {
-        given.wrong("domain", format_args!("{domain:?} {bad}"));
-    }
-    domain
-}
-
-fn base_url(given: &mut Given<'_, '_>, url: &str) -> String {
-    if let Some(bad) = bad_url(url) {
-        given.wrong("url", format_args!("{url:?} {bad}"));
-    }
+fn base_url(url: &str) -> String {
     url.trim_end_matches('/').to_owned()
 }

@@ -179,6 +179,7 @@ fn user_id(given: &mut Given<'_, '_>, claim: Option<&String>, setting: &str) -> 
     if claim.is_empty() {
         given.wrong(setting, "is empty: give the name of a claim, like \"sub\", or a JSON pointer, like \"/user/id\"");
     }
+    pointer_is_good(given, setting, claim);
     let claim = ClaimPath(claim.clone());
     if claim.is_member(EMAIL) && !verified_email {
         given.wrong(
@@ -190,9 +191,20 @@ fn user_id(given: &mut Given<'_, '_>, claim: Option<&String>, setting: &str) -> 
     Some(UserIdSource { claim, prefix, verified_email })
 }
 
+/// In a JSON pointer `~` stands before 0 or 1 only (RFC 6901 §3); another one would point at nothing.
+fn pointer_is_good(given: &mut Given<'_, '_>, setting: &str, claim: &str) {
+    if claim.starts_with('/') && claim.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
+        let text = format_args!("{claim:?} is no JSON pointer: in a name, ~ is written ~0, and / is written ~1");
+        given.wrong(setting, text);
+    }
+}
+
 fn rules(given: &mut Given<'_, '_>, setting: &str, claims: Option<&BTreeMap<String, ClaimValues>>) -> Vec<ClaimRule> {
     if claims.is_some_and(|claims| claims.contains_key("")) {
         given.wrong(setting, "has a claim without a name");
+    }
+    for claim in claims.into_iter().flat_map(BTreeMap::keys) {
+        pointer_is_good(given, setting, claim);
     }
     let rule = |(claim, values): (&String, &ClaimValues)| ClaimRule {
         claim: ClaimPath(claim.clone()),

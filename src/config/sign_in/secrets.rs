@@ -46,7 +46,14 @@ fn with_secret(given: &mut Given<'_, '_>, files: Option<&mut SecretFiles<'_>>) -
     };
     let text = read(given, files?, file, "client_secret_file", WRITE_SECRET)?;
     let secret = text.trim();
-    if secret.is_empty() || secret.contains(char::is_whitespace) {
+    if secret.contains(char::is_whitespace) {
+        given.wrong(
+            "client_secret_file",
+            "has a space or several lines: write the client secret alone, as the provider's console shows it",
+        );
+        return None;
+    }
+    if secret.is_empty() {
         given.wrong("client_secret_file", "holds no client secret: one line, without spaces");
         return None;
     }

@@ -57,6 +57,10 @@ impl IntoResponse for ProviderError {
 }
 
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ProviderError> {
+    if body.is_empty() {
+        let text = "the request has no body: send JSON, like {\"sub\": \"u-1\"}";
+        return Err(ProviderError::Malformed(text.to_owned()));
+    }
     serde_json::from_slice(body).map_err(|error| ProviderError::Malformed(error.to_string()))
 }
 
@@ -109,6 +113,10 @@ async fn logout(
     body: Bytes,
 ) -> Result<Json<Value>, ProviderError> {
     let logout: Logout = parsed(&body)?;
+    if logout.sub.is_none() && logout.sid.is_none() {
+        let text = "whose logout? Give sub, the user, or sid, the session, or both";
+        return Err(ProviderError::Malformed(text.to_owned()));
+    }
     let token = braze.provider().logout_token(&issuer(&headers), &logout, braze.now())?;
     let Some(to) = logout.to else { return Ok(Json(json!({ "logout_token": token }))) };
     let undelivered = |why: reqwest::Error| ProviderError::Undelivered(why.to_string());
