@@ -157,3 +157,16 @@ async fn sessions_are_not_logged() {
     assert!(text.contains("could not be verified"), "the log is captured");
     assert_eq!(text.lines().find(|line| line.contains("canary")), None);
 }
+
+#[tokio::test]
+async fn the_log_names_the_status_of_a_refusal() {
+    let log = Log::begin();
+    let (endpoint, service) = started().await;
+    for status in [404, 401] {
+        endpoint.answers(move |_| response(status, "text/html", "canary"));
+        with_cookies(&service, &format!("__Host-session={status}")).await.problem(401, "unauthorized");
+        assert_eq!(log.count(&format!("reason=\"inactive\" rule=\"status {status}\"")), 1, "{}", log.text());
+    }
+    assert_eq!(log.count("the session endpoint says that nobody is logged in"), 2, "{}", log.text());
+    assert_eq!(log.count("canary"), 0);
+}
