@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{
     Answer,
+    endpoint::{TestEndpoint, response},
     jwt::{RSA, TestProvider, changed, published},
     service::{Service, run_json},
 };
@@ -326,5 +327,28 @@ async fn a_key_that_the_last_set_lacks_is_logged_once_a_minute() {
         log.lines().filter(|line| line.contains("names a key that the last key set lacks")).collect();
     assert_eq!(lines.len(), 1, "{log}");
     assert!(lines[0].contains("WARN") && lines[0].contains(&provider.issuer), "{}", lines[0]);
+    assert!(!log.contains("canary"), "{log}");
+}
+
+#[tokio::test]
+async fn the_status_of_a_session_endpoint_that_refuses_is_logged() {
+    let endpoint = TestEndpoint::start().await;
+    let config = format!(
+        "\n[[apps.web.sign_in]]\nkind = \"session_endpoint\"\nurl = \"{}\"\nbearer = true\nuser_id = \"/id\"\n",
+        endpoint.url
+    );
+    let installed = Installed::with_config(&config, |_| {});
+    for status in [404, 401] {
+        endpoint.answers(move |_| response(status, "text/html", "canary"));
+        let credential = format!("canary-{status}");
+        let answer = installed.service.post("/v1/token/exchange", Some(&credential), &json!({ "app": "web" })).await;
+        answer.unwrap().problem(401, "unauthorized");
+    }
+    let log = installed.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("the session endpoint says that nobody")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    for (line, status) in lines.iter().zip([404, 401]) {
+        assert!(line.contains(&format!("reason=\"inactive\" rule=\"status {status}\"")), "{line}");
+    }
     assert!(!log.contains("canary"), "{log}");
 }
