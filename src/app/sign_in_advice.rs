@@ -1,16 +1,28 @@
 //! Advice on each reason why a credential is refused.
 
-use crate::identity::RefusedCredential as Reason;
+use crate::identity::{CredentialRefusal, RefusedCredential as Reason, RuleName};
 
 /// Returns what an operator can do about a refusal.
-pub(super) fn advice(reason: Reason) -> &'static str {
+pub(super) fn advice(refusal: &CredentialRefusal) -> &'static str {
+    match (refusal.reason, refusal.rule.as_ref().map(RuleName::as_str)) {
+        (Reason::RequiredClaim, Some("exp" | "iat" | "nbf")) => {
+            "Every token must have exp and iat, as whole seconds: let the provider put them in. No setting changes that."
+        }
+        (Reason::Inactive, Some("status 404")) => {
+            "Is the path of the session endpoint's url right? Where it is, the session has ended: let the user log in again."
+        }
+        (reason, _) => advice_on(reason),
+    }
+}
+
+fn advice_on(reason: Reason) -> &'static str {
     match reason {
         Reason::Missing => "Give one credential.",
         Reason::NotEnabled => {
             "The app takes JWTs of its issuers only: for opaque tokens configure kind = \"introspection\", for sessions of your own kind = \"session_endpoint\", for cookies its cookies."
         }
         Reason::Malformed => {
-            "A JWT has three parts in base64url. Auth0 gives an opaque token, or one of five parts, where the app asks for no audience: let it ask for the API's identifier. Do the app and this command have the whole token?"
+            "Give the whole token, and nothing else. For opaque tokens configure kind = \"introspection\" or kind = \"session_endpoint\", or let the provider give a JWT (Auth0: the app must ask for an audience, the API's identifier)."
         }
         Reason::OwnToken => {
             "This is a token that Countersign minted for Braze. Present the session of the identity provider: it alone says who the user is."
@@ -19,7 +31,7 @@ pub(super) fn advice(reason: Reason) -> &'static str {
             "Compare issuer with the token's iss, byte for byte, the slash at its end too; for a preset, see that its values are of this project or tenant."
         }
         Reason::Algorithm => {
-            "Let the provider sign with an asymmetric key (Supabase: Project Settings > JWT Keys; Auth0: the API's Signing Algorithm), or add the algorithm to algorithms."
+            "Let the provider sign with an asymmetric key (Supabase: Project Settings > JWT Keys; Auth0: the API's Signing Algorithm). An asymmetric one can be added to algorithms; HS256, HS384, HS512 and none never."
         }
         Reason::Header => {
             "A header that brings its own key, or must be understood, is never accepted: the provider must leave it out."

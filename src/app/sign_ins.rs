@@ -1,4 +1,4 @@
-//! Ways to sign in, tried by an operator: one credential, or the keys of every provider.
+//! Ways to sign in, tried by an operator with one credential.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -8,10 +8,9 @@ use crate::{
     config::Settings,
     domain::{
         ids::AppName,
-        sign_in::{OidcRules, ProviderLogin, SignIn},
+        sign_in::{ProviderLogin, SignIn},
     },
-    identity::{Credential, KeySetReport, NotSignedIn, RefusedCredential, SignIns, unverified_issuer},
-    operate::{Check, Health},
+    identity::{Credential, NotSignedIn, RefusedCredential, SignIns, unverified_issuer},
 };
 
 /// Credential of an operator's trial.
@@ -32,7 +31,8 @@ pub enum Trial {
     Refused(Refused),
     /// Nobody can say now: a provider's keys or endpoint are out of reach.
     Unavailable {
-        why: Vec<String>,
+        /// Sentence of the verifier that was asked.
+        why: String,
     },
 }
 
@@ -53,7 +53,7 @@ pub struct Refused {
     pub detail: Option<String>,
     /// Remedy for an operator.
     pub advice: &'static str,
-    /// The quoted claims were signed by the provider, or are its answer.
+    /// Nothing that is quoted is the unverified text of the credential.
     pub is_verified: bool,
 }
 
@@ -81,12 +81,12 @@ pub async fn try_sign_in(
         Err(NotSignedIn::Refused(refusal)) => Trial::Refused(Refused {
             reason: refusal.reason.as_str(),
             text: refusal.reason.to_string(),
-            advice: advice(refusal.reason),
+            advice: advice(&refusal),
             is_verified: is_after_verification(refusal.reason),
             detail: refusal.detail,
         }),
-        Err(NotSignedIn::ClockStopped(stopped)) => Trial::Unavailable { why: vec![stopped.to_string()] },
-        Err(NotSignedIn::Unavailable { .. }) => Trial::Unavailable { why: reasons(&sign_ins).await },
+        Err(NotSignedIn::ClockStopped(stopped)) => Trial::Unavailable { why: stopped.to_string() },
+        Err(NotSignedIn::Unavailable { why, .. }) => Trial::Unavailable { why },
     }
 }
 
@@ -95,7 +95,6 @@ fn is_after_verification(reason: RefusedCredential) -> bool {
     use RefusedCredential as Reason;
     match reason {
         Reason::Missing
-        | Reason::NotEnabled
         | Reason::Malformed
         | Reason::OwnToken
         | Reason::UnknownIssuer
@@ -104,7 +103,9 @@ fn is_after_verification(reason: RefusedCredential) -> bool {
         | Reason::TokenType
         | Reason::UnknownKey
         | Reason::Signature => false,
-        Reason::Expired
+        // The particulars of this one are of the configuration.
+        Reason::NotEnabled
+        | Reason::Expired
         | Reason::NotYetValid
         | Reason::TooOld
         | Reason::Audience
@@ -130,67 +131,4 @@ fn place_of(sign_ins: &[SignIn], credential: Credential<'_>) -> usize {
     let is_endpoint = |sign_in: &SignIn| matches!(sign_in, SignIn::SessionEndpoint(_));
     let place = |is: &dyn Fn(&SignIn) -> bool| sign_ins.iter().position(is);
     place(&by_issuer).or_else(|| place(&is_introspection)).or_else(|| place(&is_endpoint)).unwrap_or_default()
-}
-
-/// Reasons why nobody can say, as far as they can be found out.
-async fn reasons(sign_ins: &[SignIn]) -> Vec<String> {
-    let mut reasons = Vec::new();
-    for sign_in in sign_ins {
-        match sign_in {
-            SignIn::Oidc(rules) => {
-                if let Err(why) = KeySetReport::fetch(rules).await {
-                    reasons.push(why.to_string());
-                }
-            }
-            SignIn::Introspection(rules) => reasons.push(format!("{} may be out of reach", rules.endpoint)),
-            SignIn::SessionEndpoint(rules) => reasons.push(format!("{} may be out of reach", rules.url)),
-        }
-    }
-    reasons
-}
-
-/// Fetches the keys of every provider, and says which of them can be used.
-pub async fn check_providers(settings: &Settings) -> Vec<Check> {
-    let mut apps: Vec<_> = settings.sign_ins().into_iter().collect();
-    apps.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let mut checks = Vec::new();
-    for (app, sign_ins) in &apps {
-        for sign_in in sign_ins {
-            if let SignIn::Oidc(rules) = sign_in {
-                checks.push(check_provider(app, rules).await);
-            }
-        }
-    }
-    checks
-}
-
-async fn check_provider(app: &AppName, rules: &OidcRules) -> Check {
-    let what = format!("sign-in to {app} by {}", rules.issuer);
-    let report = match KeySetReport::fetch(rules).await {
-        Ok(report) => report,
-        Err(why) => return Check::new(what, Health::Wrong, why.to_string()),
-    };
-    let usable = report.usable_with(&rules.algorithms);
-    let text = described(&report, usable);
-    if usable == 0 {
-        let text = format!("{text}; nobody can sign in: compare algorithms with the provider's signing keys");
-        return Check::new(what, Health::Wrong, text);
-    }
-    // Providers publish keys of other kinds and uses beside those that sign tokens.
-    Check::new(what, Health::Ok, text)
-}
-
-/// Counts the keys of each kind, and names the ones that cannot be used.
-fn described(report: &KeySetReport, usable: usize) -> String {
-    let mut kinds: Vec<&str> = report.usable.iter().map(|key| key.kind.as_str()).collect();
-    kinds.sort_unstable();
-    let counted = kinds.chunk_by(|one, other| one == other).map(|same| format!("{} × {}", same.len(), same[0]));
-    let faults = report.unusable.iter().map(|fault| {
-        let kid = fault.kid.as_deref().unwrap_or("a key without kid");
-        format!("{kid} cannot be read: {}", fault.why)
-    });
-    let all: Vec<String> = counted.chain(faults).collect();
-    let total = report.usable.len() + report.unusable.len();
-    let parts = if all.is_empty() { String::new() } else { format!(": {}", all.join(", ")) };
-    format!("{} has {total} keys, of which {usable} can be used{parts}", report.url)
 }

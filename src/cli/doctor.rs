@@ -42,7 +42,7 @@ fn line(check: &Check) -> String {
 
 async fn checks(settings: &Settings) -> anyhow::Result<Vec<Check>> {
     let mut checks = configuration(settings);
-    checks.extend(check_providers(settings).await);
+    checks.extend(check_providers(settings, &Ambient::system()).await);
     match Services::open_for_command(settings, Ambient::system()).await {
         Ok(services) => checks.extend(services.operator(settings)?.checks().await?),
         Err(error) => checks.push(Check::new("service", Health::Wrong, error.to_string())),

@@ -1,7 +1,13 @@
 //! `countersign sign-in`: tries a real credential of an app's user.
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -57,8 +63,12 @@ impl SignInTest {
             let text = format!("app {0} has no sign_in: write [[apps.{0}.sign_in]], see docs/sign-in.md", self.app);
             return Err(UsageError::new(text).into());
         }
+        if self.credential_file == Path::new("-") && io::stdin().is_terminal() {
+            context.output.remark("Paste the credential, then press Enter and Ctrl-D:");
+        }
         let read = given::secret(context, &self.credential_file)?;
-        let credential = one_line(text(read.expose())?)?;
+        let given = text(read.expose()).with_context(|| self.credential_file.display().to_string())?;
+        let credential = one_line(given)?;
         let credential = match &self.cookie {
             Some(name) => TriedCredential::Cookie { name, value: credential },
             None => TriedCredential::Bearer(credential),
@@ -149,12 +159,9 @@ impl SignInTest {
         (value, text)
     }
 
-    fn unavailable(&self, why: &[String]) -> (Value, String) {
+    fn unavailable(&self, why: &str) -> (Value, String) {
         let value = json!({ "accepted": null, "app": self.app, "reason": "unavailable", "why": why });
-        let mut text = "Nobody can say now; the service answers 503 `unavailable` meanwhile.\n".to_owned();
-        for why in why {
-            let _ = writeln!(text, "{why}");
-        }
+        let text = format!("Nobody can say now; the service answers 503 `unavailable` meanwhile.\n{why}\n");
         (value, text)
     }
 }

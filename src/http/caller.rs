@@ -108,7 +108,8 @@ impl Origin {
 
     /// Checks that a browser says the page's origin, and that the app lists it: for a request with a cookie.
     pub(super) fn must_be_listed(&self, policy: &AppPolicy) -> Result<(), Problem> {
-        let listed = self.origin.as_deref().is_some_and(|origin| origin != "null" && policy.allows_origin(origin));
+        let Some(origin) = self.origin.as_deref() else { return Err(Problem::origin_missing()) };
+        let listed = origin != "null" && policy.allows_origin(origin);
         if listed { Ok(()) } else { Err(Problem::origin_not_allowed()) }
     }
 }

@@ -45,7 +45,7 @@ impl From<NotSignedIn> for Problem {
     fn from(reason: NotSignedIn) -> Self {
         match reason {
             NotSignedIn::Refused(_) => Self::sign_in_refused(),
-            NotSignedIn::Unavailable { retry_after } => Self::unverifiable(retry_after),
+            NotSignedIn::Unavailable { retry_after, why: _ } => Self::unverifiable(retry_after),
             NotSignedIn::ClockStopped(_) => Self::clock_stopped(),
         }
     }

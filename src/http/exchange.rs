@@ -61,7 +61,7 @@ pub(super) async fn exchange(
     let signed_in = sign_in(&state, &headers, address, &body.app).await?;
     match state.issuer.mint(&signed_in, body.ttl.map(Duration::from_secs)).await {
         // The store knows which logins have ended; to the client this is a refused credential like any other.
-        Err(Refusal::SignedOut) => Err(refused(&state, Some(&body.app), RefusedCredential::SignedOut, address)),
+        Err(Refusal::SignedOut) => Err(refused(&state, Some(&body.app), &RefusedCredential::SignedOut.into(), address)),
         minted => {
             state.metrics.signed_in(body.app.as_str(), ACCEPTED);
             Ok(minted?)

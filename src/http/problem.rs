@@ -209,6 +209,12 @@ impl Problem {
         Self::new(ProblemCode::Forbidden, Retry::Never, "this origin is not in the app's allowed_origins")
     }
 
+    /// Makes the problem of a cookie that no page sent, as far as the request says.
+    pub(super) fn origin_missing() -> Self {
+        let detail = "there is no Origin header: a cookie is taken from a page of the app's allowed_origins only";
+        Self::new(ProblemCode::Forbidden, Retry::Never, detail)
+    }
+
     /// Makes the problem of too many requests; the next one passes after `wait`.
     pub fn rate_limited(wait: Duration, policy: &'static str, burst: u32, window: Duration) -> Self {
         let seconds = at_least_a_second(wait);

@@ -8,7 +8,7 @@ use strum::IntoStaticStr;
 use crate::{
     address::client_network,
     domain::{api_key::ApiKeyId, ids::AppName},
-    identity::RefusedCredential,
+    identity::{CredentialRefusal, RefusedCredential, RuleName},
 };
 
 /// Shortest time between two lines of one kind and one network.
@@ -23,8 +23,8 @@ pub struct RefusalLog<K: Hash + Eq + Clone>(DefaultKeyedRateLimiter<(K, IpAddr)>
 /// Log of refused API keys, by the key's id where the credential has one.
 pub type RefusedKeys = RefusalLog<Option<ApiKeyId>>;
 
-/// Log of refused sign-ins and sign-outs, by the app where it is configured, what was presented, and the reason.
-pub type RefusedSignIns = RefusalLog<(Option<AppName>, Presented, RefusedCredential)>;
+/// Log of refused sign-ins and sign-outs, by the app where it is configured, what was presented, the reason and the rule.
+pub type RefusedSignIns = RefusalLog<(Option<AppName>, Presented, RefusedCredential, Option<RuleName>)>;
 
 /// Token that a provider's user or a provider presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
@@ -66,13 +66,23 @@ impl RefusedKeys {
 
 impl RefusedSignIns {
     /// Logs the reason for which a token from this address was refused. Nothing of the token is logged.
-    pub(super) fn log(&self, app: Option<&AppName>, token: Presented, refusal: RefusedCredential, address: IpAddr) {
-        if self.admits((app.cloned(), token, refusal), address) {
-            let (reason, token): (_, &str) = (refusal.as_str(), token.into());
+    pub(super) fn log(&self, app: Option<&AppName>, token: Presented, refusal: &CredentialRefusal, address: IpAddr) {
+        let CredentialRefusal { reason, rule, detail: _ } = refusal;
+        if self.admits((app.cloned(), token, *reason, rule.clone()), address) {
+            let why = match (app, token) {
+                (Some(_), _) => reason.to_string(),
+                (None, Presented::Credential) => "no app of this name is configured".to_owned(),
+                (None, Presented::LogoutToken) => "no app of this name has a sign_in".to_owned(),
+            };
+            let hint =
+                if app.is_some() && token == Presented::Credential { "try `countersign sign-in test`; " } else { "" };
+            let (reason, token): (_, &str) = (reason.as_str(), token.into());
+            let rule = rule.as_ref().map(RuleName::as_str);
             tracing::warn!(
                 %address,
                 reason,
-                "a {token} was refused: {refusal} (one line a minute for each app, reason and address)"
+                rule,
+                "a {token} was refused: {why} ({hint}one line a minute for each app, reason, rule and address)"
             );
         }
     }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     address::client_network,
     domain::{ids::AppName, policy::AppPolicy},
-    identity::{AppUser, Credential, NotSignedIn, RefusedCredential},
+    identity::{AppUser, Credential, CredentialRefusal, NotSignedIn, RefusedCredential},
     telemetry::record_app,
 };
 
@@ -28,19 +28,19 @@ pub(super) async fn sign_in(
     app: &AppName,
 ) -> Result<AppUser, Problem> {
     let Some(policy) = state.issuer.policy(app) else {
-        return Err(refused(state, None, RefusedCredential::NotEnabled, address));
+        return Err(refused(state, None, &RefusedCredential::NotEnabled.into(), address));
     };
     record_app(app);
     let signed_in = match verified(state, headers, address, app, &policy).await? {
         Ok(signed_in) => signed_in,
-        Err(NotSignedIn::Refused(refusal)) => return Err(refused(state, Some(app), refusal.reason, address)),
+        Err(NotSignedIn::Refused(refusal)) => return Err(refused(state, Some(app), &refusal, address)),
         Err(undecided) => {
             state.metrics.signed_in(app.as_str(), UNAVAILABLE);
             return Err(undecided.into());
         }
     };
     if state.issuer.is_signed_out(&signed_in).await? {
-        return Err(refused(state, Some(app), RefusedCredential::SignedOut, address));
+        return Err(refused(state, Some(app), &RefusedCredential::SignedOut.into(), address));
     }
     state.limits.load().user(app, state.issuer.user_hash(&signed_in), address)?;
     Ok(signed_in)
@@ -96,9 +96,14 @@ fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a
 }
 
 /// Records a refused credential, and makes its problem: the same for every reason.
-pub(super) fn refused(state: &AppState, app: Option<&AppName>, refusal: RefusedCredential, address: IpAddr) -> Problem {
+pub(super) fn refused(
+    state: &AppState,
+    app: Option<&AppName>,
+    refusal: &CredentialRefusal,
+    address: IpAddr,
+) -> Problem {
     // The label is empty where no such app is configured: its name is the client's.
-    state.metrics.signed_in(app.map_or("", AppName::as_str), refusal.as_str());
+    state.metrics.signed_in(app.map_or("", AppName::as_str), refusal.reason.as_str());
     state.refused_sign_ins.log(app, Presented::Credential, refusal, address);
     match state.limits.load().failure(address) {
         Ok(()) => Problem::sign_in_refused(),

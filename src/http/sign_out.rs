@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::ids::AppName,
-    identity::{NotSignedIn, RefusedCredential},
+    identity::{CredentialRefusal, NotSignedIn, RefusedCredential},
     telemetry::record_app,
 };
 
@@ -70,11 +70,11 @@ pub(super) async fn backchannel(
     LogoutToken(token): LogoutToken,
 ) -> Result<Json<SignOutAnswer>, Problem> {
     let app = app.ok().map(|Path(app)| app).filter(|app| state.sign_ins.is_enabled(app));
-    let Some(app) = app else { return Err(refused(&state, None, RefusedCredential::NotEnabled, address)) };
+    let Some(app) = app else { return Err(refused(&state, None, &RefusedCredential::NotEnabled.into(), address)) };
     record_app(&app);
     let logout = match state.sign_ins.sign_out(&app, &token).await {
         Ok(logout) => logout,
-        Err(NotSignedIn::Refused(refusal)) => return Err(refused(&state, Some(&app), refusal.reason, address)),
+        Err(NotSignedIn::Refused(refusal)) => return Err(refused(&state, Some(&app), &refusal, address)),
         Err(undecided) => {
             state.metrics.signed_out(app.as_str(), "unavailable");
             return Err(undecided.into());
@@ -86,10 +86,10 @@ pub(super) async fn backchannel(
 
 /// Records a refused logout token, and makes its problem: the same for every reason, with the status that the
 /// specification asks for (§2.8).
-fn refused(state: &AppState, app: Option<&AppName>, reason: RefusedCredential, address: IpAddr) -> Problem {
+fn refused(state: &AppState, app: Option<&AppName>, refusal: &CredentialRefusal, address: IpAddr) -> Problem {
     // The label is empty where no such app is configured: its name is the client's.
-    state.metrics.signed_out(app.map_or("", AppName::as_str), reason.as_str());
-    state.refused_sign_ins.log(app, Presented::LogoutToken, reason, address);
+    state.metrics.signed_out(app.map_or("", AppName::as_str), refusal.reason.as_str());
+    state.refused_sign_ins.log(app, Presented::LogoutToken, refusal, address);
     match state.limits.load().failure(address) {
         Ok(()) => {
             Problem::client(StatusCode::BAD_REQUEST, "the logout token is refused; the service's log has the reason")

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::support::{
     Answer,
-    jwt::{RSA, TestProvider, published},
+    endpoint::{TestEndpoint, response},
+    jwt::{RSA, TestProvider, changed, published},
     service::{Service, run_json},
 };
 
@@ -269,6 +270,85 @@ async fn a_refused_sign_in_has_one_line_with_its_reason_and_the_address() {
     {
         assert!(line.contains("WARN") && line.contains(&format!("address=127.0.0.1 reason=\"{reason}\"")), "{line}");
         assert_eq!(line.contains("app=web"), app.is_some(), "{line}");
+        assert_eq!(line.contains("try `countersign sign-in test`"), app.is_some(), "{line}");
+    }
+    assert!(lines[2].contains("no app of this name is configured"), "{}", lines[2]);
+    assert!(!log.contains("canary"), "{log}");
+}
+
+#[tokio::test]
+async fn the_rule_that_refused_is_logged_and_nothing_of_the_token() {
+    let provider = TestProvider::start(&published()).await;
+    let config = format!("{}required_claims = {{ role = [\"user\"] }}\n", provider.config("web"));
+    let installed = Installed::with_config(&config, |_| {});
+    let now = jiff::Timestamp::now().as_second();
+    let claims = provider.claims("canary-user", now);
+    let mut no_exp = claims.clone();
+    no_exp.as_object_mut().unwrap().remove("exp");
+    for claims in [&changed(&claims, "role", "canary-role".into()), &no_exp] {
+        let body = json!({ "app": "web" });
+        let answer = installed.service.post("/v1/token/exchange", Some(&RSA.token(claims)), &body).await;
+        answer.unwrap().problem(401, "unauthorized");
+    }
+    let mut logout = provider.logout_claims("canary-user", now);
+    logout["jti"] = json!(["canary-jti"]);
+    let mut header = RSA.header();
+    header["typ"] = json!("logout+jwt");
+    let form = format!("logout_token={}", RSA.with_header(&header, &logout));
+    let url = format!("{}/v1/sign-out/backchannel/web", installed.service.url);
+    let sent = reqwest::Client::new().post(url).header("content-type", "application/x-www-form-urlencoded").body(form);
+    assert_eq!(sent.send().await.unwrap().status(), 400);
+    let log = installed.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("was refused: a required claim")).collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    for (line, rule) in lines.iter().zip(["role", "exp", "jti"]) {
+        assert!(line.contains(&format!("reason=\"required_claim\" rule=\"{rule}\"")), "{line}");
+    }
+    assert!(lines[2].contains("a logout token was refused") && !lines[2].contains("sign-in test"), "{}", lines[2]);
+    assert!(!log.contains("canary"), "{log}");
+}
+
+#[tokio::test]
+async fn a_key_that_the_last_set_lacks_is_logged_once_a_minute() {
+    let provider = TestProvider::start(&published()).await;
+    let installed = Installed::with_config(&provider.config("web"), |_| {});
+    let claims = provider.claims("canary-user", jiff::Timestamp::now().as_second());
+    for (kid, status, code) in
+        [("canary-1", 401, "unauthorized"), ("canary-2", 503, "unavailable"), ("canary-3", 503, "unavailable")]
+    {
+        let mut header = RSA.header();
+        header["kid"] = kid.into();
+        let token = RSA.with_header(&header, &claims);
+        let answer = installed.service.post("/v1/token/exchange", Some(&token), &json!({ "app": "web" })).await;
+        answer.unwrap().problem(status, code);
+    }
+    let log = installed.log();
+    let lines: Vec<&str> =
+        log.lines().filter(|line| line.contains("names a key that the last key set lacks")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("WARN") && lines[0].contains(&provider.issuer), "{}", lines[0]);
+    assert!(!log.contains("canary"), "{log}");
+}
+
+#[tokio::test]
+async fn the_status_of_a_session_endpoint_that_refuses_is_logged() {
+    let endpoint = TestEndpoint::start().await;
+    let config = format!(
+        "\n[[apps.web.sign_in]]\nkind = \"session_endpoint\"\nurl = \"{}\"\nbearer = true\nuser_id = \"/id\"\n",
+        endpoint.url
+    );
+    let installed = Installed::with_config(&config, |_| {});
+    for status in [404, 401] {
+        endpoint.answers(move |_| response(status, "text/html", "canary"));
+        let credential = format!("canary-{status}");
+        let answer = installed.service.post("/v1/token/exchange", Some(&credential), &json!({ "app": "web" })).await;
+        answer.unwrap().problem(401, "unauthorized");
+    }
+    let log = installed.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("the session endpoint says that nobody")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    for (line, status) in lines.iter().zip([404, 401]) {
+        assert!(line.contains(&format!("reason=\"inactive\" rule=\"status {status}\"")), "{line}");
     }
     assert!(!log.contains("canary"), "{log}");
 }

@@ -77,7 +77,7 @@ async fn login(sign_ins: &SignIns, token: &str) -> Login {
             Accepted
         }
         Err(NotSignedIn::Refused(refusal)) => Refused(refusal.reason),
-        Err(NotSignedIn::Unavailable { retry_after }) => Unavailable(retry_after),
+        Err(NotSignedIn::Unavailable { retry_after, .. }) => Unavailable(retry_after),
         Err(NotSignedIn::ClockStopped(stopped)) => panic!("{stopped}"),
     }
 }

@@ -109,7 +109,10 @@ impl AppSignIns {
         self.oidc.iter().find(|verifier| Some(verifier.rules().issuer.as_str()) == issuer).ok_or_else(|| {
             let accepted: Vec<&str> = self.oidc.iter().map(|verifier| verifier.rules().issuer.as_str()).collect();
             let text = match issuer {
-                Some(issuer) => format!("its iss is {issuer:.200?}, accepted: {}", accepted.join(", ")),
+                Some(issuer) => {
+                    let issuer: String = issuer.chars().take(200).collect();
+                    format!("its iss is {issuer:?}, accepted: {}", accepted.join(", "))
+                }
                 None => "it has no iss".to_owned(),
             };
             RefusedCredential::UnknownIssuer.because(text)

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::refused::{CredentialRefusal, RefusedCredential};
+use super::refused::{CredentialRefusal, RefusedCredential, RuleName};
 use crate::domain::{
     ids::{UserId, UserIdRules},
     sign_in::{Audience, ClaimRule, UserIdSource},
@@ -59,7 +59,8 @@ pub(super) fn check_audience(claims: &Value, audience: &Audience) -> Result<(), 
         return Ok(());
     }
     let (name, accepted) = (&audience.claim, audience.accepted.join(", "));
-    Err(RefusedCredential::Audience.because(format!("its {name} is {}, accepted: {accepted}", quoted(claim))))
+    let refusal = RefusedCredential::Audience.because(format!("its {name} is {}, accepted: {accepted}", quoted(claim)));
+    Err(refusal.by(RuleName::of_audience(audience)))
 }
 
 /// Parties of `aud`: a string, or an array of strings (RFC 7519 §4.1.3). `None` for anything else.
@@ -91,7 +92,7 @@ pub(super) fn check_claims(
             let values = Value::from(rule.values.clone());
             let wanted = if rule.values.is_empty() { "any value".to_owned() } else { quoted(Some(&values)) };
             let text = format!("its {} is {}, required: {wanted}", rule.claim.0, quoted(claim));
-            return Err(RefusedCredential::RequiredClaim.because(text));
+            return Err(RefusedCredential::RequiredClaim.because(text).by(RuleName::of_claim(&rule.claim)));
         }
     }
     for rule in refused {
@@ -99,7 +100,7 @@ pub(super) fn check_claims(
             && (rule.values.is_empty() || has_one(claim, &rule.values))
         {
             let text = format!("its {} is {}, which is refused", rule.claim.0, quoted(Some(claim)));
-            return Err(RefusedCredential::RefusedClaim.because(text));
+            return Err(RefusedCredential::RefusedClaim.because(text).by(RuleName::of_claim(&rule.claim)));
         }
     }
     Ok(())
@@ -119,14 +120,13 @@ fn has_one(claim: &Value, values: &[Value]) -> bool {
 /// [`RefusedCredential::UserId`].
 pub(super) fn user_id(claims: &Value, source: &UserIdSource, rules: UserIdRules) -> Result<UserId, CredentialRefusal> {
     let name = &source.claim.0;
-    let refused = |text: String| RefusedCredential::UserId.because(text);
+    let refused = |text: String| RefusedCredential::UserId.because(text).by(RuleName::of_claim(&source.claim));
     let claim = source.claim.of(claims);
     let is_email = source.verified_email || source.claim.is_member("email");
     if is_email && claims.get("email_verified") != Some(&Value::Bool(true)) {
         let verified = quoted(claims.get("email_verified"));
-        return Err(refused(format!(
-            "its email_verified is {verified}: an email is a user id only where that is true"
-        )));
+        let text = format!("its email_verified is {verified}: an email is a user id only where that is true");
+        return Err(refused(text).by(RuleName::own("email_verified")));
     }
     let Some(value) = text(claim) else {
         return Err(refused(format!("its {name} is {}, not a string or an integer within 2^53", quoted(claim))));

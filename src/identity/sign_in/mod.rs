@@ -33,7 +33,7 @@ use crate::{
 };
 
 pub use jwks::{KeySetReport, NoKeySet, ReportedFault, ReportedKey};
-pub use refused::{CredentialRefusal, RefusedCredential};
+pub use refused::{CredentialRefusal, RefusedCredential, RuleName};
 
 /// Credential that a client presents. `Debug` is not derived: it is a secret.
 #[derive(Clone, Copy)]
@@ -56,6 +56,8 @@ pub enum NotSignedIn {
     Unavailable {
         /// Time after which another attempt makes sense.
         retry_after: Duration,
+        /// Sentence of the verifier that was asked: for operators only, as it names its URL.
+        why: String,
     },
     /// The clock of this node is stopped, so no lifetime can be judged.
     #[error(transparent)]

@@ -1,8 +1,10 @@
 //! Reasons why a credential is refused: for logs, metrics and operators, never for the caller.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use strum::{IntoStaticStr, VariantNames};
+
+use crate::domain::sign_in::{Audience, ClaimPath};
 
 /// Reason why a credential is refused; a closed set, for the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, IntoStaticStr, VariantNames)]
@@ -42,7 +44,7 @@ pub enum RefusedCredential {
     RefusedClaim,
     #[error("it has no user id that the app accepts")]
     UserId,
-    #[error("the provider says that it is not active")]
+    #[error("the provider or the session endpoint says that nobody is logged in with it")]
     Inactive,
     #[error("the provider signed its user out")]
     SignedOut,
@@ -62,18 +64,59 @@ pub struct CredentialRefusal {
     /// Sentence with the values that differ. It quotes the credential's claims, which nobody may have verified; it is
     /// for the operator's command only.
     pub detail: Option<String>,
+    /// Rule that refuses it, where the reason has several. It may be logged.
+    pub rule: Option<RuleName>,
+}
+
+/// Name of a rule on credentials, such as the claim that it is about: a text of this program or of the configuration,
+/// never one of the credential.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RuleName(Cow<'static, str>);
+
+impl RuleName {
+    /// Rule that this program has for every credential.
+    pub(super) const fn own(name: &'static str) -> Self {
+        Self(Cow::Borrowed(name))
+    }
+
+    /// Rule of the configuration on this claim.
+    pub(super) fn of_claim(claim: &ClaimPath) -> Self {
+        Self(Cow::Owned(claim.0.clone()))
+    }
+
+    /// Rule on the claim that names the audience.
+    pub(super) fn of_audience(audience: &Audience) -> Self {
+        Self(Cow::Owned(audience.claim.clone()))
+    }
+
+    /// Rule on the status of an endpoint's answer.
+    pub(super) fn of_status(status: u16) -> Self {
+        Self(Cow::Owned(format!("status {status}")))
+    }
+
+    /// Name of the rule.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl CredentialRefusal {
+    /// The same refusal, by this rule.
+    pub(super) fn by(self, rule: RuleName) -> Self {
+        Self { rule: Some(rule), ..self }
+    }
 }
 
 impl RefusedCredential {
     /// Refusal for this reason, with these particulars.
     pub(super) fn because(self, detail: impl Into<String>) -> CredentialRefusal {
-        CredentialRefusal { reason: self, detail: Some(detail.into()) }
+        CredentialRefusal { reason: self, detail: Some(detail.into()), rule: None }
     }
 }
 
 impl From<RefusedCredential> for CredentialRefusal {
     fn from(reason: RefusedCredential) -> Self {
-        Self { reason, detail: None }
+        Self { reason, detail: None, rule: None }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    Credential, CredentialRefusal, NotSignedIn, RefusedCredential,
+    Credential, CredentialRefusal, NotSignedIn, RefusedCredential, RuleName,
     answers::Accepted,
     claim_rules,
     endpoint::{self, Endpoint, Fault, NotAccepted, Shared},
@@ -77,7 +77,17 @@ fn header<'a>(
         Credential::Cookie { name, value } if rules.cookies.iter().any(|accepted| accepted == name) => {
             (COOKIE, format!("{name}={value}"), [name, value])
         }
-        _ => return Err(RefusedCredential::NotEnabled.into()),
+        Credential::Bearer(_) => {
+            let text = "the session_endpoint takes no bearer credentials: it has no bearer = true";
+            return Err(RefusedCredential::NotEnabled.because(text));
+        }
+        Credential::Cookie { .. } if rules.cookies.is_empty() => {
+            return Err(RefusedCredential::NotEnabled.because("the session_endpoint has no cookies"));
+        }
+        Credential::Cookie { .. } => {
+            let text = format!("the cookies of the session_endpoint are {}", rules.cookies.join(", "));
+            return Err(RefusedCredential::NotEnabled.because(text));
+        }
     };
     let text = Zeroizing::new(text);
     // A semicolon would begin another cookie.
@@ -101,7 +111,7 @@ impl SessionEndpoint {
         let user_id = &self.rules.user_id;
         if user_id.claim.of(&answer).is_none_or(Value::is_null) {
             let text = format!("the session endpoint's answer has no {}", user_id.claim.0);
-            return Err(RefusedCredential::Inactive.because(text).into());
+            return Err(RefusedCredential::Inactive.because(text).by(RuleName::of_claim(&user_id.claim)).into());
         }
         claim_rules::check_claims(&answer, &self.rules.required_claims, &self.rules.refused_claims)?;
         let user = claim_rules::user_id(&answer, user_id, user_ids)?;
@@ -117,8 +127,10 @@ fn read(answer: Result<JsonAnswer, OutboundError>) -> Result<Value, NotAccepted>
         Ok(answer) => answer,
         Err(OutboundError::Status(status)) => {
             return Err(match status.as_u16() {
-                401 | 403 | 404 | 302 | 303 | 307 => {
-                    RefusedCredential::Inactive.because(format!("the session endpoint answered {status}")).into()
+                code @ (401 | 403 | 404 | 302 | 303 | 307) => {
+                    let refusal =
+                        RefusedCredential::Inactive.because(format!("the session endpoint answered {status}"));
+                    refusal.by(RuleName::of_status(code)).into()
                 }
                 status @ 300..=399 => Fault::Moved { status }.into(),
                 _ => Fault::NoAnswer(OutboundError::Status(status)).into(),

@@ -32,8 +32,8 @@ const CAPACITY: usize = 10_000;
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Outcome where the credential can be neither accepted nor refused.
-pub(super) fn unavailable() -> NotSignedIn {
-    NotSignedIn::Unavailable { retry_after: RETRY_AFTER }
+pub(super) fn unavailable(why: impl Into<String>) -> NotSignedIn {
+    NotSignedIn::Unavailable { retry_after: RETRY_AFTER, why: why.into() }
 }
 
 /// Keyed hash of app, verifier and credential.
@@ -126,7 +126,9 @@ impl Answers {
         };
         // The sender is gone without an outcome where the task panicked, or where the process ends.
         let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        outcome.unwrap_or(Err(unavailable())).map(|accepted| accepted.app_user)
+        outcome
+            .unwrap_or_else(|| Err(unavailable("the question ended without an answer")))
+            .map(|accepted| accepted.app_user)
     }
 
     /// Finds the answer or the running question, or begins one.

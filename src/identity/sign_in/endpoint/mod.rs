@@ -135,7 +135,7 @@ impl Endpoint {
         let now = this.shared.clock.trusted_now()?;
         let Ok(key) = this.shared.answers.key(&this.app, this.number, credential) else {
             tracing::error!("the system's random generator failed");
-            return Err(unavailable());
+            return Err(unavailable("the system's random generator failed"));
         };
         let ask = || {
             let question = question(Arc::clone(verifier), now);
@@ -167,7 +167,7 @@ impl Endpoint {
         }
         answer.map_err(|error| match error {
             NotAccepted::Refused(refusal) => NotSignedIn::Refused(refusal),
-            NotAccepted::Fault(_) => unavailable(),
+            NotAccepted::Fault(fault) => unavailable(format!("{}: {fault}", self.url)),
             NotAccepted::Other(error) => error,
         })
     }

@@ -9,7 +9,7 @@ use crate::{
     clock::UnixMillis,
     domain::sign_in::{IntrospectionRules, ProviderLogin},
     identity::sign_in::{
-        CredentialRefusal, RefusedCredential, claim_rules,
+        CredentialRefusal, RefusedCredential, RuleName, claim_rules,
         endpoint::{self, Fault},
         outbound::{JsonAnswer, OutboundError},
     },
@@ -68,7 +68,9 @@ pub(super) fn check(answer: &Value, rules: &IntrospectionRules, now: UnixMillis)
 fn check_is_a_users(answer: &Value) -> Result<(), CredentialRefusal> {
     match (answer.get("sub"), answer.get("client_id")) {
         (Some(sub), Some(client)) if sub == client => {
-            Err(RefusedCredential::UserId.because("its sub is its client_id: it is a client's token, and no user's"))
+            let refusal =
+                RefusedCredential::UserId.because("its sub is its client_id: it is a client's token, and no user's");
+            Err(refusal.by(RuleName::own("client_id")))
         }
         _ => Ok(()),
     }
@@ -96,12 +98,12 @@ fn check_times(answer: &Value, rules: &IntrospectionRules, now: UnixMillis) -> R
 ///
 /// # Errors
 /// [`RefusedCredential::RequiredClaim`] where it is no time.
-pub(super) fn time(answer: &Value, name: &str) -> Result<Option<UnixMillis>, CredentialRefusal> {
+pub(super) fn time(answer: &Value, name: &'static str) -> Result<Option<UnixMillis>, CredentialRefusal> {
     let Some(value) = answer.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
     let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0);
     let Some(time) = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) else {
         let text = format!("its {name} is {}, not a number of seconds", claim_rules::quoted(Some(value)));
-        return Err(RefusedCredential::RequiredClaim.because(text));
+        return Err(RefusedCredential::RequiredClaim.because(text).by(RuleName::own(name)));
     };
     Ok(Some(UnixMillis(0).plus(time)))
 }

@@ -1,6 +1,9 @@
 //! Key set of one provider, in memory: one fetch at a time, and the requests that wait for it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use jsonwebtoken::DecodingKey;
 use tokio::sync::watch;
@@ -16,6 +19,8 @@ use crate::clock::ClockGuard;
 
 /// Decisions about one credential: it waits for a fetch that began before it came, and for one of its own.
 const MAX_DECISIONS: usize = 4;
+/// Least time between two lines about a key that the last set lacks.
+const LACK_REMINDER: Duration = Duration::from_mins(1);
 
 /// Key sets of one issuer.
 pub(in super::super) struct ProviderKeys {
@@ -36,6 +41,10 @@ struct Held {
     flight: watch::Receiver<()>,
     /// Keys that could not be used, as they were last reported.
     reported: Vec<UnusableKey>,
+    /// Fault of the last fetch; `None` where it brought keys, and before the first.
+    fault: Option<FetchFault>,
+    /// Time of the last line about a key that the set lacks.
+    lack_logged: Option<Duration>,
 }
 
 /// A fetch. It ends when this is dropped, so that no fetch stays in flight for ever.
@@ -51,7 +60,8 @@ impl ProviderKeys {
     /// Makes an empty cache; the first credential fills it.
     pub(in super::super) fn new(provider: Provider, outbound: Arc<Outbound>, clock: Arc<ClockGuard>) -> Self {
         let state = KeySetState::new(provider.max_stale);
-        let held = Mutex::new(Held { state, flight: watch::channel(()).1, reported: Vec::new() });
+        let flight = watch::channel(()).1;
+        let held = Mutex::new(Held { state, flight, reported: Vec::new(), fault: None, lack_logged: None });
         Self { shared: Arc::new(Shared { provider, outbound, clock, held }) }
     }
 
@@ -86,14 +96,41 @@ impl ProviderKeys {
                         flight
                     }
                     Decision::Wait => held.flight.clone(),
-                    Decision::Unavailable(unavailable) => return Err(unavailable),
+                    Decision::Unavailable(retry_after) => {
+                        return Err(held.unavailable(&self.shared.provider.issuer, retry_after, now));
+                    }
                 }
             };
             // The sender never sends: it is dropped when the fetch has ended.
             let _ = flight.changed().await;
         }
         let now = self.shared.clock.read().boot;
-        Err(self.shared.held().state.unavailable(now))
+        let mut held = self.shared.held();
+        let retry_after = held.state.time_to_next_fetch(now);
+        Err(held.unavailable(&self.shared.provider.issuer, retry_after, now))
+    }
+}
+
+impl Held {
+    /// Says why the keys are out of reach. A fault of a fetch has its line already; a key that the set lacks gets one, as
+    /// nothing else tells an operator why logins wait.
+    fn unavailable(&mut self, issuer: &str, retry_after: Duration, now: Duration) -> KeysUnavailable {
+        if let Some(fault) = &self.fault {
+            return KeysUnavailable { retry_after, why: fault.to_string() };
+        }
+        let seconds = retry_after.as_secs();
+        let why = format!(
+            "{issuer}: a credential names a key that the last key set lacks: the next fetch is allowed in {seconds} s"
+        );
+        if self.lack_logged.is_none_or(|logged| now.saturating_sub(logged) >= LACK_REMINDER) {
+            self.lack_logged = Some(now);
+            tracing::warn!(
+                issuer,
+                "a credential names a key that the last key set lacks: the next fetch is allowed in {seconds} s \
+                 (one line a minute)"
+            );
+        }
+        KeysUnavailable { retry_after, why }
     }
 }
 
@@ -118,10 +155,12 @@ impl Shared {
             Ok(fetched) => fetched,
             Err(error) => {
                 tracing::warn!(%issuer, %error, "the provider's key set could not be fetched");
+                self.held().fault = Some(error);
                 return None;
             }
         };
         let mut held = self.held();
+        held.fault = None;
         if held.reported != unusable {
             for key in &unusable {
                 tracing::warn!(%issuer, %key, "a key of the provider cannot be used");

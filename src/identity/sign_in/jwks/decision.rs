@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jsonwebtoken::DecodingKey;
 
-use super::{KeysUnavailable, WantedKey, keys::UsableKey};
+use super::{WantedKey, keys::UsableKey};
 
 /// Shortest time between the beginnings of two fetches.
 pub(super) const FETCH_INTERVAL: Duration = Duration::from_secs(30);
@@ -37,8 +37,8 @@ pub(super) enum Decision {
     Fetch,
     /// Wait for the fetch in flight, decide again.
     Wait,
-    /// Say that the keys are out of reach.
-    Unavailable(KeysUnavailable),
+    /// Say that the keys are out of reach for so long: the time to the next allowed fetch.
+    Unavailable(Duration),
 }
 
 /// Key set that was fetched.
@@ -125,7 +125,7 @@ impl KeySetState {
         } else if self.may_fetch(now) {
             Decision::Fetch
         } else {
-            Decision::Unavailable(self.unavailable(now))
+            Decision::Unavailable(self.time_to_next_fetch(now))
         }
     }
 
@@ -135,9 +135,9 @@ impl KeySetState {
     }
 
     /// Returns the time to the next allowed fetch, at least a second.
-    pub(super) fn unavailable(&self, now: Duration) -> KeysUnavailable {
+    pub(super) fn time_to_next_fetch(&self, now: Duration) -> Duration {
         let next = self.last_begun.map_or(now, |begun| begun + FETCH_INTERVAL);
-        KeysUnavailable { retry_after: next.saturating_sub(now).max(Duration::from_secs(1)) }
+        next.saturating_sub(now).max(Duration::from_secs(1))
     }
 
     /// Records that a fetch begins.

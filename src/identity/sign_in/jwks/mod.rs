@@ -25,10 +25,12 @@ pub(super) struct WantedKey<'a> {
 }
 
 /// The provider's keys are out of reach, so the credential can be neither accepted nor refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeysUnavailable {
     /// Time to the next allowed fetch.
     pub(super) retry_after: Duration,
+    /// Fault of the last fetch or, where it brought keys, the key that they lack.
+    pub(super) why: String,
 }
 
 /// Returns the keys of a set with these entries that may have signed a credential, for tests of the verification.

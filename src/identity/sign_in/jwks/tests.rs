@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    KeysUnavailable, WantedKey,
+    WantedKey,
     decision::{Decision, FETCH_INTERVAL, FetchNumber, KeySet, KeySetState, SeenAfter},
     keys::UsableKey,
 };
@@ -90,7 +90,7 @@ impl Cache {
                 assert!(self.flight.is_some());
                 None
             }
-            Decision::Unavailable(KeysUnavailable { retry_after }) => Some(End::Unavailable(retry_after)),
+            Decision::Unavailable(retry_after) => Some(End::Unavailable(retry_after)),
         }
     }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::{
     claim_rules::{check_audience, check_claims, check_is_unbound, is_accepted, parties, quoted, text, user_id},
-    refused::{CredentialRefusal, RefusedCredential},
+    refused::{CredentialRefusal, RefusedCredential, RuleName},
 };
 use crate::{
     clock::UnixMillis,
@@ -36,7 +36,8 @@ pub(super) fn decide(
 ) -> Result<(UserId, Option<ProviderLogin>), CredentialRefusal> {
     // Logout tokens of some providers have the same typ, issuer, audience and sub as their ID tokens (RFC 8417 §2).
     if claims.get("events").is_some() {
-        return Err(RefusedCredential::RefusedClaim.because("it tells of events, as a logout token does"));
+        let refusal = RefusedCredential::RefusedClaim.because("it tells of events, as a logout token does");
+        return Err(refusal.by(RuleName::own("events")));
     }
     let times = check_times(claims, rules, now)?;
     check_age(times, rules, now)?;
@@ -60,8 +61,10 @@ pub(super) fn decide(
 /// # Errors
 /// [`CredentialRefusal`].
 pub(super) fn check_times(claims: &Value, rules: &OidcRules, now: UnixMillis) -> Result<Times, CredentialRefusal> {
-    let required = |name: &str| {
-        numeric_date(claims, name)?.ok_or_else(|| RefusedCredential::RequiredClaim.because(format!("it has no {name}")))
+    let required = |name: &'static str| {
+        numeric_date(claims, name)?.ok_or_else(|| {
+            RefusedCredential::RequiredClaim.because(format!("it has no {name}")).by(RuleName::own(name))
+        })
     };
     let expires = required("exp")?;
     let issued = required("iat")?;
@@ -70,20 +73,21 @@ pub(super) fn check_times(claims: &Value, rules: &OidcRules, now: UnixMillis) ->
     }
     for (name, time) in [("nbf", numeric_date(claims, "nbf")?), ("iat", Some(issued))] {
         if let Some(time) = time.filter(|time| *time > now.plus(rules.leeway)) {
-            return Err(RefusedCredential::NotYetValid.because(format!("its {name} is {time}, it is {now}")));
+            let refusal = RefusedCredential::NotYetValid.because(format!("its {name} is {time}, it is {now}"));
+            return Err(refusal.by(RuleName::own(name)));
         }
     }
     Ok(Times { issued, expires })
 }
 
 /// Whole seconds since 1970 (RFC 7519 §2, NumericDate): an integer, not negative.
-fn numeric_date(claims: &Value, name: &str) -> Result<Option<UnixMillis>, CredentialRefusal> {
+fn numeric_date(claims: &Value, name: &'static str) -> Result<Option<UnixMillis>, CredentialRefusal> {
     let Some(claim) = claims.get(name) else { return Ok(None) };
     if let Some(seconds @ 0..=MAX_NUMERIC_DATE) = claim.as_i64() {
         return Ok(Some(UnixMillis(seconds * 1000)));
     }
     let text = format!("its {name} is {}, no whole number of seconds since 1970", quoted(Some(claim)));
-    Err(RefusedCredential::RequiredClaim.because(text))
+    Err(RefusedCredential::RequiredClaim.because(text).by(RuleName::own(name)))
 }
 
 fn check_age(times: Times, rules: &OidcRules, now: UnixMillis) -> Result<(), CredentialRefusal> {
@@ -103,9 +107,8 @@ fn check_subject(claims: &Value) -> Result<(), CredentialRefusal> {
     let subject = subject.map(|subject| subject.strip_suffix("@clients").unwrap_or(subject));
     for name in ["client_id", "azp"] {
         if subject.is_some() && claims.get(name).and_then(Value::as_str) == subject {
-            return Err(
-                RefusedCredential::UserId.because(format!("its sub is its {name}: it is a client's own, of no user"))
-            );
+            let text = format!("its sub is its {name}: it is a client's own, of no user");
+            return Err(RefusedCredential::UserId.because(text).by(RuleName::own(name)));
         }
     }
     Ok(())
@@ -123,10 +126,16 @@ fn check_authorized_party(claims: &Value, rules: &OidcRules) -> Result<(), Crede
     if azp.and_then(Value::as_str).is_some_and(|azp| is_accepted(&rules.audience, azp)) {
         return Ok(());
     }
-    let text = format!(
-        "its aud has several values, and its azp is {}, accepted: {}; name it in audience or in required_claims",
-        quoted(azp),
-        rules.audience.accepted.join(", ")
-    );
-    Err(RefusedCredential::Audience.because(text))
+    let accepted = rules.audience.accepted.join(", ");
+    let text = match azp {
+        Some(azp) => format!(
+            "its aud has several values, and its azp is {}, accepted: {accepted}; name it in audience or in \
+             required_claims",
+            quoted(Some(azp))
+        ),
+        None => "its aud has several values, and it has no azp that says which client got it: set audience_claim to \
+                 the claim that names the client, and audience to the client"
+            .to_owned(),
+    };
+    Err(RefusedCredential::Audience.because(text).by(RuleName::own("azp")))
 }

@@ -59,6 +59,40 @@ impl From<CredentialRefusal> for Unreadable {
     }
 }
 
+impl Unreadable {
+    /// Says of a text that is no JWT which slip of the hand it looks like.
+    fn described(self, credential: &str) -> Self {
+        let describe = |refusal: CredentialRefusal| match slip(credential) {
+            Some(slip) if refusal.reason == RefusedCredential::Malformed => malformed(slip),
+            _ => refusal,
+        };
+        match self {
+            Self::Opaque(refusal) => Self::Opaque(describe(refusal)),
+            Self::Refused(refusal) => Self::Refused(describe(refusal)),
+        }
+    }
+}
+
+/// Returns what somebody gave in place of the token alone, by the look of it. No credential has such a text (RFC 6750
+/// §2.1).
+fn slip(credential: &str) -> Option<&'static str> {
+    let begins_with =
+        |word: &str| credential.get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word));
+    if credential.starts_with(['{', '[']) {
+        Some("it is JSON: give the token alone")
+    } else if credential.starts_with(['"', '\'']) {
+        Some("it is in quotes: give the token alone")
+    } else if begins_with("authorization:") || begins_with("bearer ") || begins_with("cookie:") {
+        Some("it is a whole header: give the token alone")
+    } else if credential.contains(['\n', '\r']) {
+        Some("it has several lines: give the token alone, in one line")
+    } else if credential.contains(char::is_whitespace) {
+        Some("it has a space in it: give the token alone")
+    } else {
+        None
+    }
+}
+
 impl<'a> CompactJws<'a> {
     /// Decodes the compact serialisation.
     ///
@@ -66,7 +100,11 @@ impl<'a> CompactJws<'a> {
     /// [`Unreadable`].
     pub(super) fn read(credential: &'a str) -> Result<Self, Unreadable> {
         if credential.len() > MAX_BYTES {
-            return Err(malformed(format!("it has {} bytes, at most {MAX_BYTES} are read", credential.len())).into());
+            return Err(malformed(format!(
+                "it is too long: it has {} bytes, at most {MAX_BYTES} are read",
+                credential.len()
+            ))
+            .into());
         }
         let parts: Vec<&str> = credential.split('.').collect();
         let [header, payload, signature] = parts[..] else {
@@ -98,6 +136,10 @@ impl<'a> UnverifiedCredential<'a> {
     /// # Errors
     /// [`Unreadable`].
     pub(in crate::identity::sign_in) fn read(credential: &'a str) -> Result<Self, Unreadable> {
+        Self::decode(credential).map_err(|unreadable| unreadable.described(credential))
+    }
+
+    fn decode(credential: &'a str) -> Result<Self, Unreadable> {
         let jws = CompactJws::read(credential)?;
         let claims = strict_json::object(&jws.payload).map_err(|fault| malformed(format!("payload: {fault}")))?;
         Ok(Self { jws, claims })
@@ -111,8 +153,8 @@ impl<'a> UnverifiedCredential<'a> {
 
 fn not_three(parts: &[&str]) -> Unreadable {
     let hint = match parts.len() {
-        5 => "which is an encrypted token (JWE); Auth0 gives such a one where the app asks for no audience",
-        _ => "so it is an opaque one, or not whole; Auth0 gives an opaque one where the app asks for no audience",
+        5 => "which is an encrypted token (JWE): only who encrypted it for itself can read it",
+        _ => "so it is an opaque one, or not whole",
     };
     Unreadable::Opaque(malformed(format!(
         "a JWT has three parts with dots between them, this has {}, {hint}",

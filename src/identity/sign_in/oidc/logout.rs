@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     super::{
         claim_rules::{check_audience, quoted, text},
-        refused::{CredentialRefusal, RefusedCredential},
+        refused::{CredentialRefusal, RefusedCredential, RuleName},
     },
     claims::check_times,
 };
@@ -31,19 +31,21 @@ const MAX_ID_BYTES: usize = 256;
 pub(super) fn decide(claims: &Value, rules: &OidcRules, now: UnixMillis) -> Result<ProviderLogout, CredentialRefusal> {
     let times = check_times(claims, rules, now)?;
     check_audience(claims, &client_ids(rules))?;
-    let missing = |text: String| RefusedCredential::RequiredClaim.because(text);
+    let missing = |name, text: String| RefusedCredential::RequiredClaim.because(text).by(RuleName::own(name));
     let event = claims.get("events").and_then(|events| events.get(EVENT));
     if !event.is_some_and(Value::is_object) {
-        return Err(missing(format!("its events is {}: no logout token", quoted(claims.get("events")))));
+        let text = format!("its events is {}: no logout token", quoted(claims.get("events")));
+        return Err(missing("events", text));
     }
     if claims.get("nonce").is_some() {
-        return Err(RefusedCredential::RefusedClaim.because("a logout token must not have a nonce"));
+        let refusal = RefusedCredential::RefusedClaim.because("a logout token must not have a nonce");
+        return Err(refusal.by(RuleName::own("nonce")));
     }
     let id = claims.get("jti").and_then(Value::as_str).filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()));
-    let Some(id) = id else { return Err(missing(format!("its jti is {}", quoted(claims.get("jti"))))) };
+    let Some(id) = id else { return Err(missing("jti", format!("its jti is {}", quoted(claims.get("jti"))))) };
     let (subject, sid) = (named(claims, "sub")?, named(claims, "sid")?);
     if subject.is_none() && sid.is_none() {
-        return Err(missing("it has neither sub nor sid".to_owned()));
+        return Err(missing("sub or sid", "it has neither sub nor sid".to_owned()));
     }
     Ok(ProviderLogout {
         issuer: rules.issuer.clone(),
@@ -70,9 +72,11 @@ fn client_ids(rules: &OidcRules) -> Audience {
 }
 
 /// Name of a user or of a session. One that is there must be readable, as the other alone would end fewer sessions.
-fn named(claims: &Value, name: &str) -> Result<Option<String>, CredentialRefusal> {
+fn named(claims: &Value, name: &'static str) -> Result<Option<String>, CredentialRefusal> {
     let Some(claim) = claims.get(name) else { return Ok(None) };
     let text = text(Some(claim)).filter(|text| !text.is_empty());
-    text.map(Some)
-        .ok_or_else(|| RefusedCredential::RequiredClaim.because(format!("its {name} is {}", quoted(Some(claim)))))
+    text.map(Some).ok_or_else(|| {
+        let refusal = RefusedCredential::RequiredClaim.because(format!("its {name} is {}", quoted(Some(claim))));
+        refusal.by(RuleName::own(name))
+    })
 }

@@ -28,6 +28,9 @@ use crate::{
 pub(super) use compact::{Unreadable, UnverifiedCredential};
 pub(super) use own_token::is_own_token;
 
+/// Longest text of a header in a message: a `kid` may be a certificate's thumbprint in hexadecimal.
+const SHOWN_CHARS: usize = 80;
+
 /// Verifier of one issuer's credentials.
 pub(super) struct Verifier {
     rules: OidcRules,
@@ -90,7 +93,11 @@ impl Verifier {
         let kid = credential.jws.kid.as_deref();
         let keys = self.keys.candidates(WantedKey { kid, algorithm }).await?;
         if keys.is_empty() {
-            let text = format!("its kid is {kid:?}, its alg {}", algorithm.as_str());
+            let alg = algorithm.as_str();
+            let text = match kid {
+                Some(kid) => format!("its kid is {}, its alg {alg}", shortened(kid)),
+                None => format!("it has no kid, its alg is {alg}"),
+            };
             return Err(RefusedCredential::UnknownKey.because(text).into());
         }
         if keys.iter().any(|key| signature::is_by(key, algorithm, &credential.jws)) {
@@ -105,16 +112,21 @@ impl Verifier {
         let allowed = &self.rules.algorithms;
         allowed.iter().copied().find(|algorithm| algorithm.as_str() == name).ok_or_else(|| {
             let names: Vec<&str> = allowed.iter().map(|algorithm| algorithm.as_str()).collect();
-            let hint = if name.starts_with("HS") {
-                "; this project still signs with HS256, a secret that everybody who verifies could sign with: let the \
-                 provider sign with an asymmetric key (Supabase: Project Settings, JWT Keys, migrate to signing keys)"
-            } else {
-                ""
-            };
-            RefusedCredential::Algorithm
-                .because(format!("its alg is {name:.40?}, accepted: {}{hint}", names.join(", ")))
+            let shared = ["HS256", "HS384", "HS512"].into_iter().find(|shared| *shared == name);
+            let hint = shared.map(|shared| {
+                format!(
+                    "; this project still signs with {shared}, a secret that everybody who verifies could sign with"
+                )
+            });
+            let (name, hint) = (shortened(name), hint.unwrap_or_default());
+            RefusedCredential::Algorithm.because(format!("its alg is {name}, accepted: {}{hint}", names.join(", ")))
         })
     }
+}
+
+/// Text of a header in quotes, for a message to an operator.
+fn shortened(text: &str) -> String {
+    format!("{:?}", text.chars().take(SHOWN_CHARS).collect::<String>())
 }
 
 fn check_type(token_type: &str, types: &[impl AsRef<str>]) -> Result<(), CredentialRefusal> {
@@ -123,12 +135,12 @@ fn check_type(token_type: &str, types: &[impl AsRef<str>]) -> Result<(), Credent
         return Ok(());
     }
     let accepted: Vec<&str> = types.map(|accepted| if accepted.is_empty() { "none" } else { accepted }).collect();
-    let text = format!("its typ is {token_type:.40?}, accepted in token_types: {}", accepted.join(", "));
+    let text = format!("its typ is {}, accepted in token_types: {}", shortened(token_type), accepted.join(", "));
     Err(RefusedCredential::TokenType.because(text))
 }
 
 impl From<KeysUnavailable> for NotSignedIn {
     fn from(unavailable: KeysUnavailable) -> Self {
-        Self::Unavailable { retry_after: unavailable.retry_after }
+        Self::Unavailable { retry_after: unavailable.retry_after, why: unavailable.why }
     }
 }

@@ -20,7 +20,7 @@ pub(in super::super) enum ForbiddenUrl {
     NotHttps,
     #[error("it has a user name or a password")]
     Userinfo,
-    #[error("its host is an address that must not be dialled")]
+    #[error("its host is an address that must not be dialled (a private one needs allow_private_addresses = true)")]
     Address,
 }
 

@@ -24,7 +24,7 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 
 use address::Reach;
-use resolver::{CheckedResolver, ForbiddenAddress, Lookup, SystemLookup};
+use resolver::{CheckedResolver, ForbiddenAddress, Lookup, NameNotFound, SystemLookup};
 
 pub(super) use destination::{Destination, ForbiddenUrl};
 
@@ -55,15 +55,17 @@ pub(super) enum OutboundError {
     Setup(String),
     #[error("the URL {url} must not be requested: {why}")]
     Url { url: String, why: ForbiddenUrl },
-    #[error("its host has only addresses that must not be dialled (private ones need allow_private_addresses)")]
+    #[error("its host has only addresses that must not be dialled (private ones need allow_private_addresses = true)")]
     Address,
+    #[error("its host was not found ({0}): compare the name, and see whether this machine can resolve it")]
+    NoName(String),
     #[error("no connection: {0}")]
     NoConnection(String),
     #[error("no answer within {} s", TIME_LIMIT.as_secs())]
     TimedOut,
     #[error("the answer broke off: {0}")]
     BrokeOff(String),
-    #[error("it answered {0} instead of 200; redirects are not followed")]
+    #[error("it answered {} instead of 200{}", .0, on_redirects(*.0))]
     Status(StatusCode),
     #[error("the answer is longer than {MAX_LENGTH} bytes")]
     TooLong,
@@ -190,6 +192,10 @@ async fn body(mut response: Response) -> Result<Vec<u8>, OutboundError> {
     Ok(body)
 }
 
+fn on_redirects(status: StatusCode) -> &'static str {
+    if status.is_redirection() { "; redirects are not followed" } else { "" }
+}
+
 /// Says in words why a request failed, without its URL.
 fn fault(error: reqwest::Error) -> OutboundError {
     let error = error.without_url();
@@ -199,6 +205,8 @@ fn fault(error: reqwest::Error) -> OutboundError {
     }
     if deepest.is::<ForbiddenAddress>() {
         OutboundError::Address
+    } else if let Some(NameNotFound(why)) = deepest.downcast_ref() {
+        OutboundError::NoName(why.clone())
     } else if error.is_timeout() {
         OutboundError::TimedOut
     } else if error.is_connect() {

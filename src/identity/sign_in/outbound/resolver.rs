@@ -65,6 +65,11 @@ impl Lookup for SystemLookup {
 #[error("the host has no address that may be dialled")]
 pub(super) struct ForbiddenAddress;
 
+/// The operating system knows no address of a name.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NameNotFound(pub(super) String);
+
 /// Resolver that leaves out addresses that must not be dialled.
 pub(super) struct CheckedResolver {
     pub(super) lookup: Arc<dyn Lookup>,
@@ -75,7 +80,7 @@ impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (lookup, reach) = (self.lookup.clone(), self.reach);
         Box::pin(async move {
-            let found = lookup.lookup(name.as_str()).await?;
+            let found = lookup.lookup(name.as_str()).await.map_err(|why| NameNotFound(why.to_string()))?;
             let allowed: Vec<_> = found.into_iter().filter(|address| reach.allows(address.ip())).collect();
             if allowed.is_empty() {
                 return Err(ForbiddenAddress.into());
