@@ -8,7 +8,7 @@ mod session_endpoint;
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -19,6 +19,7 @@ use countersign::domain::{
 };
 use http::{Request, header};
 use serde_json::{Value, json};
+use tracing::Dispatch;
 
 use crate::support::{
     Answer,
@@ -108,6 +109,14 @@ impl io::Write for Writer {
 
 impl Log {
     fn begin() -> Self {
+        // With one dispatcher alone, `tracing` asks that of the thread which reaches an event first, and remembers its
+        // answer for all: a test without a log would silence the event for this one.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| {
+            Dispatch::new(
+                tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(io::sink).finish(),
+            )
+        });
+        LazyLock::force(&SECOND);
         let text = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&text);
         let subscriber = tracing_subscriber::fmt()
