@@ -96,6 +96,19 @@ async fn a_logout_at_the_provider_ends_the_session_and_its_credentials() {
     assert_eq!(test.sign_outs("accepted"), 1.0);
 }
 
+/// R39: who has a copy of a dead credential takes nothing from its user.
+#[tokio::test]
+async fn a_dead_credential_uses_up_no_quota_of_its_user() {
+    let test = SignOut::new().await;
+    let dead = test.id_token("u-1", Some("s-1"), NOW);
+    test.exchange("web", &dead).await.ok();
+    test.told(json!({ "sid": "s-1" })).await.ok();
+    for _ in 0..70 {
+        test.exchange("web", &dead).await.problem(401, "unauthorized");
+    }
+    test.exchange("web", &test.id_token("u-1", Some("s-2"), NOW)).await.ok();
+}
+
 #[tokio::test]
 async fn a_logout_of_the_user_ends_every_older_login() {
     let test = SignOut::new().await;

@@ -127,3 +127,20 @@ async fn a_logout_at_the_provider_ends_an_introspected_login() {
     exchange(&service, "opaque").await.problem(401, "unauthorized");
     assert_eq!(endpoint.asked().len(), 1);
 }
+
+/// An endpoint's reader may be laxer than the rules for JWTs.
+#[tokio::test]
+async fn a_jwt_in_another_form_is_shown_to_no_endpoint() {
+    let provider = TestProvider::start(&published()).await;
+    let endpoint = TestEndpoint::start().await;
+    endpoint.answers_json(&json!({ "active": true, "username": "anna", "aud": "our-api" }));
+    let (service, _folder) = configured(&format!("{}{}", provider.config("web"), introspection(&endpoint))).await;
+    let jwt = RSA.token(&json!({ "iss": provider.issuer, "sub": "u", "exp": NOW - 3600, "iat": NOW - 7200 }));
+    let (head, rest) = jwt.split_once('.').unwrap();
+    for odd in [jwt.clone(), format!("{jwt}."), format!("{head}=.{rest}"), format!("\"{jwt}\""), head.to_owned() + "."]
+    {
+        exchange(&service, &odd).await.problem(401, "unauthorized");
+    }
+    assert_eq!(endpoint.asked().len(), 0);
+    exchange(&service, "opaque").await.ok();
+}

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{Log, NOW, exchange, introspected, introspection_rules, minted, set_sign_ins, user_id, with_sign_in};
 use crate::support::endpoint::{Asked, TestEndpoint, response};
 
-const CREDENTIAL: &str = "canary-opaque/+=&credential";
+const CREDENTIAL: &str = "canary-opaque/+~.credential==";
 
 #[tokio::test]
 async fn the_provider_is_asked_as_the_standard_says() {

@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -20,6 +20,7 @@ use countersign::domain::{
 };
 use http::{Request, header};
 use serde_json::{Value, json};
+use tracing::Dispatch;
 
 use crate::support::{
     Answer,
@@ -117,6 +118,14 @@ impl io::Write for Writer {
 
 impl Log {
     fn begin() -> Self {
+        // With one dispatcher alone, `tracing` asks that of the thread which reaches an event first, and remembers its
+        // answer for all: a test without a log would silence the event for this one.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| {
+            Dispatch::new(
+                tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(io::sink).finish(),
+            )
+        });
+        LazyLock::force(&SECOND);
         let text = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&text);
         let subscriber = tracing_subscriber::fmt()
