@@ -58,10 +58,11 @@ impl AppSignIns {
         source: Option<IpAddr>,
         clock: &ClockGuard,
     ) -> Result<AppUser, NotSignedIn> {
+        let read = UnverifiedCredential::read(bearer);
         if !is_b64token(bearer) {
-            return Err(RefusedCredential::Malformed.because(NO_B64TOKEN).into());
+            return Err(unreadable(read).into());
         }
-        let refusal = match UnverifiedCredential::read(bearer) {
+        let refusal = match read {
             Ok(jwt) if is_own_token(&jwt) => return Err(RefusedCredential::OwnToken.into()),
             Ok(jwt) => match self.verifier_of(&jwt) {
                 Ok(verifier) => {
@@ -120,7 +121,15 @@ impl AppSignIns {
     }
 }
 
-const NO_B64TOKEN: &str = "it has a character that no bearer credential has (RFC 6750 §2.1)";
+/// Refusal of a text that no bearer credential is, in the words of its look where it has one.
+fn unreadable(read: Result<UnverifiedCredential<'_>, Unreadable>) -> CredentialRefusal {
+    match read {
+        Err(Unreadable::Opaque(refusal) | Unreadable::Refused(refusal)) => refusal,
+        Ok(_) => {
+            RefusedCredential::Malformed.because("it has a character that no bearer credential has (RFC 6750 §2.1)")
+        }
+    }
+}
 
 /// Tells whether a text is a bearer credential by its characters (RFC 6750 §2.1, `b64token`).
 fn is_b64token(text: &str) -> bool {
