@@ -62,11 +62,12 @@ fn pair(
 /// Refuses several ways to sign in without a prefix: who has an account at one provider could choose the id of
 /// somebody at the other.
 fn impersonation(app: &AppSection, setting: &impl Fn(usize, &str) -> String, notes: &mut Notes<'_>) {
+    let has_prefix = |section: &SignInSection| section.user_id_prefix.as_ref().is_some_and(|text| !text.is_empty());
+    // An id without a prefix may begin with the prefix of another.
+    let any_has_prefix = app.sign_in.iter().any(has_prefix);
     let is_open = |section: &SignInSection| {
         let has_form = section.kind.is_some() || section.preset.is_some();
-        has_form
-            && section.user_id_prefix.as_ref().is_none_or(String::is_empty)
-            && section.shared_user_ids != Some(true)
+        has_form && !has_prefix(section) && (section.shared_user_ids != Some(true) || any_has_prefix)
     };
     let open = app.sign_in.iter().enumerate().filter(|(_, section)| is_open(section)).map(|(number, _)| number);
     let open: Vec<usize> = open.filter(|number| !notes.has(&setting(*number, "user_id_prefix"))).collect();
