@@ -358,6 +358,12 @@ async fn the_curl_command_of_serve_dev_works_as_printed() {
     }
     let curl = printed.split("A token for user u-1:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let said = succeed(curl, folder.path()).await;
+    // The local provider is the sandbox's.
+    if cfg!(feature = "sandbox") {
+        let exchange = printed.split("of a local provider):\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        let said = succeed(exchange, folder.path()).await;
+        assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["status"], json!("success"), "{said}");
+    }
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["status"], json!("success"));
