@@ -7,6 +7,7 @@
 //! - A fault of the store itself is a [`StoreError`], never a wrong answer.
 //! - The store holds no token and no user id.
 
+mod postgres;
 mod rotations;
 mod sqlite;
 mod user_hash;
@@ -42,6 +43,9 @@ pub use user_hash::{UserHashError, open_user_hash_key, read_user_hash_key};
 pub struct Config {
     /// The SQLite file; its folder must exist.
     pub path: PathBuf,
+    /// The PostgreSQL database that is the store; without it, the SQLite file is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Greatest number of live sessions of one user on one app. A new session beyond it ends the one that was
     /// refreshed longest ago.
     pub max_sessions_per_user: NonZeroU32,
@@ -49,7 +53,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { path: "countersign.db".into(), max_sessions_per_user: const { NonZeroU32::new(50).unwrap() } }
+        Self { path: "countersign.db".into(), url: None, max_sessions_per_user: const { NonZeroU32::new(50).unwrap() } }
     }
 }
 

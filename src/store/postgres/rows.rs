@@ -1,0 +1,1 @@
+//! Conversions between column values and the values of this program.
