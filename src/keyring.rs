@@ -108,17 +108,19 @@ impl Keyring {
     /// Changes nothing in the keyring: [`Keyring::swap`] does. A key that does not load is listed by
     /// [`Signers::unfit`], and other rings do not wait for it. Where it is the active one, the signer before it goes on
     /// for as long as its own record is published or retiring, but never once that is compromised.
-    pub fn load(&self, custodian: &dyn Custodian, records: &[KeyRecord]) -> Signers {
-        let current = self.signers.load();
+    pub async fn load(&self, custodian: &dyn Custodian, records: &[KeyRecord]) -> Signers {
+        let current = self.signers.load_full();
         let mut signers = Signers::default();
         for record in records.iter().filter(|record| may_take_over(record)) {
-            if let Some(signer) = signers.open(&current, custodian, record) {
+            if let Some(signer) = signers.open(&current, custodian, record).await {
                 signers.loaded.insert(record.kid.clone(), signer);
             }
         }
         for (ring, record) in active(records) {
             let before = current.active.get(ring).filter(|before| signers.loaded.contains_key(before.kid()));
-            let Some(signer) = signers.open(&current, custodian, record).or_else(|| before.cloned()) else { continue };
+            let Some(signer) = signers.open(&current, custodian, record).await.or_else(|| before.cloned()) else {
+                continue;
+            };
             signers.loaded.insert(signer.kid().clone(), Arc::clone(&signer));
             signers.active.insert(ring.clone(), signer);
         }
@@ -128,9 +130,11 @@ impl Keyring {
 
 impl Signers {
     /// Returns the signer that is loaded already, or opens it; `None` puts the key on the list of unfit ones.
-    fn open(&mut self, current: &Self, custodian: &dyn Custodian, record: &KeyRecord) -> Option<Arc<dyn Signer>> {
-        let loaded = current.loaded.get(&record.kid).cloned();
-        loaded.map_or_else(|| custodian.open(record), Ok).map_err(|why| self.add_unfit(record, why)).ok()
+    async fn open(&mut self, current: &Self, custodian: &dyn Custodian, record: &KeyRecord) -> Option<Arc<dyn Signer>> {
+        if let Some(loaded) = current.loaded.get(&record.kid) {
+            return Some(Arc::clone(loaded));
+        }
+        custodian.open(record).await.map_err(|why| self.add_unfit(record, why)).ok()
     }
 
     fn add_unfit(&mut self, record: &KeyRecord, why: CustodyError) {

@@ -133,7 +133,7 @@ impl RotationSetup {
     /// Acts as a node: loads the signing keys and reports them.
     pub async fn report_node(&self, node: &str) {
         let (services, records) = (&self.services, self.services.store().keys().await.unwrap());
-        services.keyring().swap(services.keyring().load(&**services.custodian(), &records));
+        services.keyring().swap(services.keyring().load(&**services.custodian(), &records).await);
         let (seen, loaded) = (self.clock.now(), self.services.keyring().loaded());
         let report = NodeReport { node: node.to_owned(), seen, loaded };
         let until = seen.plus(self.config().config.longest_life);
