@@ -46,7 +46,7 @@ impl Services {
         let restoration = store::restore(&settings.store(), backup)?;
         let ambient = Ambient::system();
         let entropy = Arc::clone(&ambient.entropy);
-        let copy = restoration.open()?;
+        let copy = restoration.open().await?;
         if copy.user_hash_key().await?.is_none() {
             return Err(never_used(backup).into());
         }

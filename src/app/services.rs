@@ -76,7 +76,7 @@ impl Services {
     /// [`OpenError`].
     pub async fn open(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
-        let store = store::open(&settings.store(), Arc::clone(&metrics))?;
+        let store = store::open(&settings.store(), Arc::clone(&metrics)).await?;
         Self::of(store, settings, ambient, metrics).await
     }
 
@@ -108,7 +108,7 @@ impl Services {
         // The key folder of an installation that had a store keeps its id, so that a backup of that store fits.
         let id = custodian.installation_id().await?;
         let id = id.map_or_else(|| random(&*ambient.entropy).map(InstallationId::new), Ok)?;
-        let store = store::create(&settings.store(), id, Arc::clone(&metrics))?;
+        let store = store::create(&settings.store(), id, Arc::clone(&metrics)).await?;
         Self::of(store, settings, ambient, metrics).await
     }
 
@@ -134,7 +134,7 @@ impl Services {
     /// [`OpenError`].
     pub async fn open_read_only(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
-        let store = store::open_read_only(&settings.store(), Arc::clone(&metrics))?;
+        let store = store::open_read_only(&settings.store(), Arc::clone(&metrics)).await?;
         let user_hash = store::read_user_hash_key(&*store, &SealingKeys::derive(settings.sealing())).await?;
         let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
         installation::compare(&*store, &*custodian).await?;

@@ -63,9 +63,9 @@ pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
 ///
 /// # Errors
 /// [`StoreError::Exists`] where there is a file of a store; [`StoreError`] where none can be written.
-pub fn create(config: &Config, id: InstallationId, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn create(config: &Config, id: InstallationId, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
     sqlite::create(config, id)?;
-    open(config, metrics)
+    open(config, metrics).await
 }
 
 /// Opens the store to read and write, and migrates it as needed.
@@ -73,7 +73,7 @@ pub fn create(config: &Config, id: InstallationId, metrics: Arc<Metrics>) -> Res
 /// # Errors
 /// [`StoreError::Missing`] where there is none; [`StoreError`] where the file cannot be opened, has loose permissions,
 /// or was written by a later version.
-pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(sqlite::SqliteStore::open(config, metrics)?))
 }
 
@@ -81,7 +81,7 @@ pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, St
 ///
 /// # Errors
 /// [`StoreError::TooOld`] where the store must be migrated first; otherwise as [`open`].
-pub fn open_read_only(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open_read_only(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(sqlite::SqliteStore::open_read_only(config, metrics)?))
 }
 

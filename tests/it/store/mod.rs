@@ -15,6 +15,7 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -65,17 +66,29 @@ impl Sqlite {
 }
 
 pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    open_or_create(&Config { path: path.to_owned(), max_sessions_per_user: NonZeroU32::new(MAX_SESSIONS).unwrap() })
+    let max_sessions_per_user = NonZeroU32::new(MAX_SESSIONS).unwrap();
+    open_or_create(&Config { path: path.to_owned(), max_sessions_per_user, ..Config::default() })
 }
 
-/// Opens the store, or creates it where there is none.
+/// Opens the store in a file, or creates it where there is none.
 pub(crate) fn open_or_create(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    match store::open(config, Metrics::new()) {
-        Err(StoreError::Missing { .. }) => match store::create(config, InstallationId::new([7; 16]), Metrics::new()) {
-            Err(StoreError::Exists { .. }) => store::open(config, Metrics::new()),
-            created => created,
-        },
+    match at_once(store::open(config, Metrics::new())) {
+        Err(StoreError::Missing { .. }) => {
+            match at_once(store::create(config, InstallationId::new([7; 16]), Metrics::new())) {
+                Err(StoreError::Exists { .. }) => at_once(store::open(config, Metrics::new())),
+                created => created,
+            }
+        }
         opened => opened,
+    }
+}
+
+/// Result of a future that does not wait: that of SQLite's engine opens a file on the caller's thread.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("the future waits"),
     }
 }
 
