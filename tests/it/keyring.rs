@@ -121,7 +121,7 @@ async fn what_signs_is_opened_and_what_may_have_to_take_over() {
     assert_eq!(*keyring.signer(&ring("main")).unwrap().kid(), kid(1));
     assert!(keyring.signer(&ring("idle")).is_none());
     let loaded: Vec<KeyState> =
-        records.iter().filter(|record| keyring.loaded().contains(&record.kid)).map(|record| record.state).collect();
+        records.iter().filter(|record| keyring.loaded().contains_key(&record.kid)).map(|record| record.state).collect();
     let [active, published, retiring] = [KeyState::Active, KeyState::Published, KeyState::Retiring];
     assert_eq!(loaded, [published, retiring, active, active, published]);
     assert_eq!(custodian.opened.load(Relaxed), 5);
@@ -188,7 +188,7 @@ async fn a_stand_by_that_does_not_load_is_told_and_keeps_nobody_from_signing() {
     assert!(keyring.unfit().is_empty(), "loading changes nothing");
     keyring.swap(signers);
     assert_eq!(keyring.unfit().into_iter().collect::<Vec<_>>(), [kid(2)]);
-    assert_eq!(keyring.loaded().into_iter().collect::<Vec<_>>(), [kid(1)]);
+    assert_eq!(keyring.loaded().into_keys().collect::<Vec<_>>(), [kid(1)]);
 }
 
 #[tokio::test]
