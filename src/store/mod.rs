@@ -5,10 +5,12 @@
 //! - A write that is answered is durable.
 //! - Every racing write is a compare-and-set.
 //! - A fault of the store itself is a [`StoreError`], never a wrong answer.
-//! - The store holds no token and no user id.
+//! - The store holds no token and no user id, and a private key only sealed.
 
+mod loaded_keys;
 mod postgres;
 mod rotations;
+mod sealed_keys;
 mod sqlite;
 mod user_hash;
 
@@ -33,7 +35,8 @@ use crate::{
     telemetry::Metrics,
 };
 
-pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
+pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
+pub use sealed_keys::SealedKeys;
 pub use sqlite::Restoration;
 pub use user_hash::{UserHashError, open_user_hash_key, read_user_hash_key};
 
@@ -100,9 +103,9 @@ pub fn restore(config: &Config, backup: &Path) -> Result<Restoration, StoreError
 }
 
 /// All operations of a store.
-pub trait Store: Sessions + ProviderLogins + Users + Keys + Nodes + ApiKeys + Upkeep {}
+pub trait Store: Sessions + ProviderLogins + Users + Keys + SealedKeys + Nodes + ApiKeys + Upkeep {}
 
-impl<T: Sessions + ProviderLogins + Users + Keys + Nodes + ApiKeys + Upkeep> Store for T {}
+impl<T: Sessions + ProviderLogins + Users + Keys + SealedKeys + Nodes + ApiKeys + Upkeep> Store for T {}
 
 /// Operations on single sessions. A session is one device's chain of refresh tokens.
 #[async_trait]
