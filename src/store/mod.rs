@@ -34,13 +34,9 @@ use crate::{
     telemetry::Metrics,
 };
 
-<<<<<<< HEAD
+pub use config::{Config, Password};
 pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
 pub use sealed_keys::SealedKeys;
-=======
-pub use config::{Config, Password};
-pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
->>>>>>> 70077bf
 pub use sqlite::Restoration;
 pub use user_hash::{UserHashError, open_user_hash_key, read_user_hash_key};
 
