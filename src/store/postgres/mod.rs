@@ -8,6 +8,7 @@ mod connect;
 mod database;
 mod errors;
 mod migrations;
+mod passfile;
 mod rows;
 mod target;
 
