@@ -123,17 +123,24 @@ impl Bootstrap {
 
     /// Takes note of the store and the keys that the next steps make.
     pub fn expect(&mut self, settings: &Settings) {
-        let store = settings.store().path;
+        let store = settings.store();
         for suffix in ["-shm", "-wal", ""] {
-            let mut file = store.clone().into_os_string();
+            let mut file = store.path.clone().into_os_string();
             file.push(suffix);
-            if fs::symlink_metadata(&file).is_err() {
+            if store.url.is_none() && fs::symlink_metadata(&file).is_err() {
                 self.made.push(Made::File(file.into()));
             }
         }
         let keys = settings.custody().dir;
         let present = files_in(&keys).collect();
         self.made.push(Made::FilesIn(keys, present));
+    }
+
+    /// Keeps everything but the draft of the configuration, also where the bootstrap fails, as where it is killed: what
+    /// is in a database by now is of use only with this secret and these keys. The bootstrap can be repeated.
+    pub fn keep_secrets(&mut self) {
+        let draft = self.draft.clone();
+        self.made.retain(|made| matches!(made, Made::File(path) if *path == draft));
     }
 
     /// Makes the draft the configuration, and keeps everything.

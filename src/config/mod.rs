@@ -148,7 +148,7 @@ impl Settings {
         self.sections.clock
     }
 
-    /// `[store]`, its path resolved against the folder of the configuration file.
+    /// `[store]`, its paths resolved against the folder of the configuration file.
     pub fn store(&self) -> crate::store::Config {
         access::store(&self.sections, &self.folder)
     }

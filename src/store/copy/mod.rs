@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use self::rows::Counting;
 pub(super) use self::{
     rows::{Row, Value},
-    tables::{AUDIT_LOG, Column, Kind, META, OF_THE_STORE, TABLES, Table},
+    tables::{AUDIT_LOG, Column, Kind, META, OF_NODES, OF_THE_STORE, TABLES, Table},
 };
-use super::{Config, StoreError, postgres, sqlite};
+use super::{Config, StoreError, sqlite};
 
 /// Rows of one store as of one point in time.
 #[async_trait]
@@ -101,17 +101,11 @@ impl Copying {
 }
 
 async fn snapshot(config: &Config) -> Result<Box<dyn Snapshot>, StoreError> {
-    Ok(match config.target()? {
-        Some(target) => Box::new(postgres::Copied::read(config, &target).await?),
-        None => Box::new(sqlite::Copied::read(config)?),
-    })
+    Ok(Box::new(sqlite::Copied::read(config)?))
 }
 
 async fn filling(config: &Config) -> Result<Box<dyn Filling>, StoreError> {
-    Ok(match config.target()? {
-        Some(target) => Box::new(postgres::Copied::fill(config, &target).await?),
-        None => Box::new(sqlite::CopiedDraft::begin(config)?),
-    })
+    Ok(Box::new(sqlite::CopiedDraft::begin(config)?))
 }
 
 /// Reads both again, and compares them.
@@ -128,7 +122,7 @@ async fn verify(source: &mut dyn Snapshot, target: &mut dyn Filling) -> Result<V
 }
 
 async fn contents<S: Snapshot + ?Sized>(store: &mut S, table: &'static Table) -> Result<rows::Contents, StoreError> {
-    let mut counting = Counting::default();
+    let mut counting = Counting::new();
     store.begin(table).await?;
     loop {
         let rows = store.next().await?;

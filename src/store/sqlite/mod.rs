@@ -29,6 +29,7 @@ mod audit_log;
 mod checkpoint;
 mod clock_floor;
 mod connect;
+mod copy;
 mod draft;
 mod errors;
 mod file;
@@ -42,6 +43,7 @@ mod purge;
 mod readers;
 mod restoration;
 mod rows;
+mod sealed_keys;
 mod sessions;
 mod upkeep;
 mod users;
@@ -53,6 +55,7 @@ use rusqlite::Connection;
 
 pub(super) use self::file::breaches;
 pub use self::restoration::Restoration;
+pub(super) use self::copy::{Copied, CopiedDraft};
 use self::{
     checkpoint::Checkpointer, draft::Draft, errors::StoreName, file::StoreFile, purge::Sweep, readers::Readers,
     writer::Writer,
