@@ -1,8 +1,12 @@
 //! Copy of a store into another one, while no service runs on it.
 
+use std::path::PathBuf;
+
 use crate::{
     clock::{Clock, SystemClock, UnixMillis},
+    config::Settings,
     rotate::NODE_LIVENESS,
+    secret::Secret,
     store::{self, CopiedTable, CopyError, StoreError},
     telemetry::Metrics,
 };
@@ -25,16 +29,46 @@ pub enum CopyStoreError {
     Store(#[from] StoreError),
 }
 
+/// Place of a store that is copied, or made by a copy.
+#[derive(Debug)]
+pub enum StorePlace {
+    /// SQLite file.
+    File(PathBuf),
+    /// PostgreSQL database; the password is the configured one where the URL is, and none is given.
+    Database {
+        /// URL without a password.
+        url: String,
+        /// Password of the role.
+        password: Option<Secret<String>>,
+    },
+}
+
+impl StorePlace {
+    /// Returns the configured store's section, with this place.
+    fn config(self, settings: &Settings) -> store::Config {
+        let configured = settings.store();
+        match self {
+            Self::File(path) => store::Config { path, url: None, password: None, ..configured },
+            Self::Database { url, password } => {
+                let ours = configured.password.clone().filter(|_| configured.url.as_ref() == Some(&url));
+                store::Config { password: password.map(Into::into).or(ours), url: Some(url), ..configured }
+            }
+        }
+    }
+}
+
 /// Copies the store `from` to `to`, where there is none, and verifies the copy. `on_rows` is told how many rows of a table
 /// are copied so far.
 ///
 /// # Errors
 /// [`CopyStoreError`]; nothing is left of the copy then.
 pub async fn copy_store(
-    from: &store::Config,
-    to: &store::Config,
+    settings: &Settings,
+    from: StorePlace,
+    to: StorePlace,
     on_rows: impl FnMut(&str, u64),
 ) -> Result<Vec<CopiedTable>, CopyStoreError> {
+    let (from, to) = (&from.config(settings), &to.config(settings));
     if from.name() == to.name() {
         return Err(CopyStoreError::Same(from.name()));
     }

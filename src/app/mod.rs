@@ -18,7 +18,7 @@ mod wiring;
 
 pub use background::{Background, BackgroundTask, TaskEnded};
 pub use bootstrap::{Bootstrap, Layout};
-pub use copy_store::{CopyStoreError, copy_store};
+pub use copy_store::{CopyStoreError, StorePlace, copy_store};
 pub use dev::{Access, Dev, DevError};
 pub use installation::InstallationError;
 pub use provider_checks::check_providers;

@@ -263,11 +263,7 @@ impl Services {
 }
 
 /// Makes the guard of the clock, with the floor that the store has on record.
-async fn guarded_clock(
-    settings: &Settings,
-    ambient: &Ambient,
-    store: &dyn Store,
-) -> Result<ClockGuard, StoreError> {
+async fn guarded_clock(settings: &Settings, ambient: &Ambient, store: &dyn Store) -> Result<ClockGuard, StoreError> {
     let guard = ClockGuard::new(Arc::clone(&ambient.clock), settings.clock().patience);
     if let Some(floor) = store.clock_record().await?.floor {
         guard.set_floor(&floor);

@@ -14,15 +14,14 @@ use super::{
     given,
 };
 use crate::{
-    app::{Ambient, Bootstrap, Layout, OpenError, Services},
-    config::{SAMPLE, Settings},
+    app::{Ambient, Bootstrap, Layout},
+    config::{SAMPLE, Settings, check_store_url},
     domain::{
         ids::RingName,
         key::{KeyRecord, KeyState},
         shell::quoted_path,
     },
     files::{Rule, Use, User},
-    store::{self, StoreError},
 };
 
 /// Set up a service: configuration, sealing secret, first key
@@ -50,7 +49,7 @@ pub(super) struct Init {
 impl Init {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         if let Some(url) = &self.store_url {
-            store::check_url(url).map_err(|why| UsageError::new(format!("--store-url: {why}")))?;
+            check_store_url(url).map_err(|why| UsageError::new(format!("--store-url: {why}")))?;
         }
         let user = User::owner_of(&self.dir);
         let configuration = self.configuration(context)?;
@@ -121,17 +120,7 @@ fn with_setting(sample: &str, section: &str, name: &str, value: &str) -> anyhow:
 
 /// Makes the first key of the ring `main`, or returns the one that a killed `init` has made.
 async fn first_key(settings: &Settings, bootstrap: &mut Bootstrap) -> anyhow::Result<KeyRecord> {
-    let ambient = Ambient::system();
-    match Services::create_store(settings, &ambient).await {
-        // What is made in a database stays there when this fails, and is of use only with this secret.
-        Ok(()) if settings.store().url.is_some() => bootstrap.keep_secrets(),
-        Ok(()) | Err(OpenError::Store(StoreError::Exists { .. })) => {}
-        Err(why) => return Err(why.into()),
-    }
-    let services = Services::open(settings, ambient).await?;
-    if settings.store().url.is_some() {
-        bootstrap.keep_secrets();
-    }
+    let services = bootstrap.services(settings, Ambient::system()).await?;
     let keys = services.operator(settings)?.keys();
     let ring: RingName = "main".parse()?;
     let is_first = |key: &KeyRecord| key.ring == ring && key.state == KeyState::Active;

@@ -45,6 +45,7 @@ use crate::{
 
 pub use environment::Environment;
 pub use errors::{ConfigError, ConfigErrors};
+pub use store::check_url as check_store_url;
 
 use document::Document;
 use notes::Notes;

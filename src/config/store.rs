@@ -14,6 +14,14 @@ const MAX_CONNECTIONS: u32 = 1000;
 /// Least and greatest wait for an answer of the database. Above the greatest, apps have given up long before.
 const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));
 
+/// Checks the URL of a database.
+///
+/// # Errors
+/// The reason, with what to do. It has no password.
+pub fn check_url(url: &str) -> Result<(), String> {
+    store::check_url(url).map_err(|why| why.to_string())
+}
+
 /// Checks the settings.
 pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
     let store = &sections.store;
@@ -22,6 +30,9 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
         notes.at("store.path", "is a URL: write it as store.url, `url = \"postgres://…\"`; path names an SQLite file");
     } else if path.contains("://") {
         notes.at("store.path", "is a URL: give the path of an SQLite file, like \"countersign.db\"");
+    }
+    if let Some(Err(why)) = store.url.as_deref().map(check_url) {
+        notes.at("store.url", why);
     }
     if store.connections.get() > MAX_CONNECTIONS {
         notes.at("store.connections", format_args!("must be at most {MAX_CONNECTIONS}: 8 suit most nodes"));

@@ -1,18 +1,17 @@
 //! `countersign db copy`: move a site to another store.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use serde_json::json;
 
 use crate::{
-    app::{CopyStoreError, copy_store},
+    app::{StorePlace, copy_store},
     cli::{
         context::{Context, UsageError, block_on},
         given,
     },
-    config::Settings,
-    store,
+    config::check_store_url,
 };
 
 /// Rows of a table after which progress is shown.
@@ -63,32 +62,51 @@ impl FromStr for Place {
     }
 }
 
+impl Place {
+    /// Returns the store at this place, with the password from a file.
+    fn store(&self, context: &Context, password_file: Option<&PathBuf>) -> anyhow::Result<StorePlace> {
+        match (self, password_file) {
+            (Self::File(_), Some(_)) => Err(UsageError::new("a password file is for a postgres:// URL").into()),
+            (Self::File(file), None) => Ok(StorePlace::File(file.clone())),
+            (Self::Database(url), file) => {
+                check_store_url(url).map_err(UsageError::new)?;
+                let password = file.map(|file| given::password(context, file)).transpose()?;
+                Ok(StorePlace::Database { url: url.clone(), password })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, "{}", file.display()),
+            Self::Database(url) => f.write_str(url),
+        }
+    }
+}
+
 impl Copy {
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<()> {
         let settings = context.settings(&[])?;
-        let from = config(context, &settings, &self.from, self.from_password_file.as_ref())?;
-        let to = config(context, &settings, &self.to, self.to_password_file.as_ref())?;
+        let from = self.from.store(context, self.from_password_file.as_ref())?;
+        let to = self.to.store(context, self.to_password_file.as_ref())?;
         let progress = |table: &str, rows: u64| {
             if rows.is_multiple_of(SHOWN_EVERY) {
                 context.output.remark(format_args!("{table}: {rows} rows"));
             }
         };
-        let tables = block_on(async { Ok::<_, CopyStoreError>(copy_store(&from, &to, progress).await?).map_err(Into::into) })?;
+        let tables = block_on(async { Ok(copy_store(&settings, from, to, progress).await?) })?;
         let lines: Vec<String> = tables.iter().map(|table| format!("  {:<14} {}", table.name, table.rows)).collect();
-        let text = format!(
-            "{} is copied to {} and verified. Rows:\n{}\n{}",
-            from.name(),
-            to.name(),
-            lines.join("\n"),
-            self.next_steps(&from, &to)
-        );
-        context.output.answer(&json!({ "from": from.name(), "to": to.name(), "tables": tables }), text)
+        let Self { from, to, .. } = self;
+        let text = format!("{from} is copied to {to} and verified. Rows:\n{}\n{}", lines.join("\n"), self.next_steps());
+        context.output.answer(&json!({ "from": from.to_string(), "to": to.to_string(), "tables": tables }), text)
     }
 
-    fn next_steps(&self, from: &store::Config, to: &store::Config) -> String {
+    fn next_steps(&self) -> String {
         let setting = match &self.to {
-            Place::File(file) => format!("path = {}, without url", toml::Value::from(file.display().to_string())),
-            Place::Database(_) => format!("url = {}, and password_file", toml::Value::from(to.name())),
+            Place::File(file) => format!("path = {}, and no url", toml::Value::from(file.display().to_string())),
+            Place::Database(url) => format!("url = {}, and password_file", toml::Value::from(url.as_str())),
         };
         format!(
             "Next:\n  \
@@ -96,32 +114,7 @@ impl Copy {
              2. countersign doctor\n  \
              3. start the service\n  \
              4. put {} away, so that no node is started on it again",
-            from.name()
+            self.from
         )
-    }
-}
-
-/// Returns the configuration of a store: the configured one's, with another place and another password.
-fn config(
-    context: &Context,
-    settings: &Settings,
-    place: &Place,
-    password_file: Option<&PathBuf>,
-) -> anyhow::Result<store::Config> {
-    let configured = settings.store();
-    match (place, password_file) {
-        (Place::File(_), Some(_)) => Err(UsageError::new("a password file is for a postgres:// URL").into()),
-        (Place::File(file), None) => {
-            Ok(store::Config { path: file.clone(), url: None, password: None, ..configured })
-        }
-        (Place::Database(url), given) => {
-            store::check_url(url).map_err(|why| UsageError::new(why.to_string()))?;
-            let is_configured = configured.url.as_ref() == Some(url);
-            let password = match given {
-                Some(file) => Some(given::password(context, file)?.into()),
-                None => configured.password.clone().filter(|_| is_configured),
-            };
-            Ok(store::Config { url: Some(url.clone()), password, ..configured })
-        }
     }
 }

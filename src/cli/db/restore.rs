@@ -1,9 +1,6 @@
 //! `countersign db restore` and `countersign db restored`.
 
-use std::{
-    fmt::Write as _,
-    path::PathBuf,
-};
+use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};

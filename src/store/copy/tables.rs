@@ -99,11 +99,7 @@ pub(in crate::store) const TABLES: [Table; 14] = [
         key: 2,
         columns: &[text("kid"), text("app"), integer("asked"), integer("shown"), text("braze_id")],
     },
-    Table {
-        name: "rotations",
-        key: 1,
-        columns: &[text("ring"), integer("version"), text("goal"), text("new_key")],
-    },
+    Table { name: "rotations", key: 1, columns: &[text("ring"), integer("version"), text("goal"), text("new_key")] },
     Table {
         name: "api_keys",
         key: 1,

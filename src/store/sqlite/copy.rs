@@ -5,13 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rusqlite::{Connection, params_from_iter, types};
 
-use super::{
-    clock_floor, connect,
-    draft::Draft,
-    errors::StoreName,
-    file::StoreFile,
-    meta, migrations,
-};
+use super::{clock_floor, connect, draft::Draft, errors::StoreName, file::StoreFile, meta, migrations};
 use crate::store::{
     Config, StoreError,
     copy::{Column, Filling, Kind, META, OF_THE_STORE, Row, Snapshot, Table, Value},
@@ -143,7 +137,9 @@ fn page(c: &Connection, table: &Table, after: Option<Vec<Value>>) -> rusqlite::R
     let sql = format!("SELECT {all} FROM {} {condition} ORDER BY {key} LIMIT {CHUNK}", table.name);
     let mut statement = c.prepare_cached(&sql)?;
     let key = params_from_iter(after.into_iter().flatten().map(types::Value::from));
-    statement.query_map(key, |row| (0..table.columns.len()).map(|at| Ok(row.get::<_, types::Value>(at)?.into())).collect())?.collect()
+    statement
+        .query_map(key, |row| (0..table.columns.len()).map(|at| Ok(row.get::<_, types::Value>(at)?.into())).collect())?
+        .collect()
 }
 
 fn insert(c: &Connection, table: &Table, row: Row) -> rusqlite::Result<()> {
@@ -166,7 +162,8 @@ fn single_values(c: &Connection) -> rusqlite::Result<Vec<Row>> {
     let mut values = values.collect::<rusqlite::Result<Vec<(String, types::Value)>>>()?;
     values.retain(|(name, _)| !OF_THE_STORE.contains(&name.as_str()));
     // A store of an older version may have its floor under another name.
-    if let Some(floor) = clock_floor::as_text(c)?.filter(|_| values.iter().all(|(name, _)| name != clock_floor::FLOOR)) {
+    if let Some(floor) = clock_floor::as_text(c)?.filter(|_| values.iter().all(|(name, _)| name != clock_floor::FLOOR))
+    {
         values.push((clock_floor::FLOOR.to_owned(), types::Value::Text(floor)));
         values.sort_by(|(one, _), (other, _)| one.cmp(other));
     }

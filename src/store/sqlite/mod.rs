@@ -53,9 +53,9 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
+pub(super) use self::copy::{Copied, CopiedDraft};
 pub(super) use self::file::breaches;
 pub use self::restoration::Restoration;
-pub(super) use self::copy::{Copied, CopiedDraft};
 use self::{
     checkpoint::Checkpointer, draft::Draft, errors::StoreName, file::StoreFile, purge::Sweep, readers::Readers,
     writer::Writer,

@@ -51,7 +51,7 @@ const TABLE: &[Row] = &[
             "secret",
         ],
     ),
-    ("cli", &["app", "operate", "config", "sandbox", "demo", "store", "domain", "files", "clock", "secret", "telemetry"]),
+    ("cli", &["app", "operate", "config", "sandbox", "demo", "domain", "files", "clock", "secret", "telemetry"]),
     (
         "app",
         &[
