@@ -9,6 +9,7 @@
 
 mod config;
 mod copy;
+mod facts;
 mod loaded_keys;
 mod postgres;
 mod rotations;
@@ -37,6 +38,7 @@ use crate::{
 
 pub use config::{Config, Password};
 pub use copy::{CopiedTable, CopyError, Copying, copy};
+pub use facts::{Fact, Weight};
 pub use postgres::BadUrl;
 pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
 pub use sealed_keys::SealedKeys;
@@ -277,6 +279,11 @@ pub trait Upkeep: Send + Sync {
     /// Writes one value durably and reads it back. Fails where the disk is full, or the store's file was removed or
     /// replaced.
     async fn check(&self, now: UnixMillis) -> Result<(), StoreError>;
+
+    /// Returns facts about a store that is no file of this machine, for this many nodes that have reported lately.
+    async fn facts(&self, _nodes: u64) -> Result<Vec<Fact>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Returns the schema version of the store, and the newest that this build knows.
     async fn schema(&self) -> Result<Schema, StoreError>;
