@@ -8,6 +8,7 @@ mod nodes;
 mod postgres;
 mod provider_logins;
 mod rotations;
+mod sealed_keys;
 mod sessions;
 mod upkeep;
 mod users;
@@ -218,7 +219,9 @@ conformance! {
         a_users_sessions_are_listed_newest_first;
     keys:
         keys_are_listed_oldest_first, a_known_kid_is_not_replaced, changes_are_all_or_none,
-        a_key_may_change_twice_in_one_go, of_racing_changes_one_wins, every_change_is_a_new_generation;
+        a_key_may_change_twice_in_one_go, a_key_moves_by_compare_and_set, of_racing_changes_one_wins, every_change_is_a_new_generation;
+    sealed_keys:
+        a_sealed_key_is_kept_as_it_was_given, a_sealed_key_is_replaced_by_compare_and_set, a_deleted_sealed_key_is_gone;
     rotations:
         a_transaction_is_whole_or_nothing, progress_is_a_compare_and_set, of_racing_transactions_one_wins,
         publications_are_compare_and_set, a_ring_is_seen_whole, the_audit_log_is_listed_newest_first,
