@@ -39,10 +39,10 @@ pub(super) async fn agree(
     entropy: &dyn Entropy,
 ) -> Result<(), InstallationError> {
     loop {
-        match (store.installation_id().await?, custodian.installation_id()?) {
+        match (store.installation_id().await?, custodian.installation_id().await?) {
             (Some(store), Some(keys)) => return same(store, keys),
             (Some(id), None) => {
-                if let Err(why) = custodian.adopt_installation_id(id) {
+                if let Err(why) = custodian.adopt_installation_id(id).await {
                     // Keys may be mounted read-only. A store that is lost is noticed there too.
                     tracing::warn!(%why, "the key folder does not say of which installation it is");
                     return Ok(());
@@ -59,7 +59,7 @@ pub(super) async fn agree(
 
 /// Checks the same without writing anything: a missing id is accepted.
 pub(super) async fn compare(store: &dyn Store, custodian: &dyn Custodian) -> Result<(), InstallationError> {
-    match (store.installation_id().await?, custodian.installation_id()?) {
+    match (store.installation_id().await?, custodian.installation_id().await?) {
         (Some(store), Some(keys)) => same(store, keys),
         (None, Some(keys)) if is_empty(store).await? => Err(InstallationError::EmptyStore { keys }),
         _ => Ok(()),

@@ -64,9 +64,11 @@ impl Services {
                 copy.revoke_api_key(&key.id, now).await?;
             }
         }
-        let unusable = |key: &KeyRecord| key.state.is_held().then(|| custodian.open(key).err()).flatten();
-        let keys = copy.keys().await?.into_iter().map(|key| (unusable(&key).map(|why| why.to_string()), key));
-        let keys = keys.map(|(why, key)| (key, why)).collect();
+        let mut keys = Vec::new();
+        for key in copy.keys().await? {
+            let unusable = if key.state.is_held() { custodian.open(&key).await.err() } else { None };
+            keys.push((key, unusable.map(|why| why.to_string())));
+        }
         let restored = Restored { age, api_keys, opt_outs: copy.count_opt_outs().await?, keys };
         drop(copy);
         restoration.put_in_place(now)?;

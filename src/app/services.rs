@@ -106,7 +106,7 @@ impl Services {
         let metrics = Metrics::new();
         let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
         // The key folder of an installation that had a store keeps its id, so that a backup of that store fits.
-        let id = custodian.installation_id()?;
+        let id = custodian.installation_id().await?;
         let id = id.map_or_else(|| random(&*ambient.entropy).map(InstallationId::new), Ok)?;
         let store = store::create(&settings.store(), id, Arc::clone(&metrics)).await?;
         Self::of(store, settings, ambient, metrics).await
@@ -202,7 +202,7 @@ impl Services {
     /// [`OpenError`] where no active key loads.
     pub async fn tokens(&self, settings: &Settings) -> Result<Tokens, OpenError> {
         let records = self.store.keys().await?;
-        self.keyring.swap(self.keyring.load(&*self.custodian, &records).some_active()?);
+        self.keyring.swap(self.keyring.load(&*self.custodian, &records).await.some_active()?);
         Ok(Tokens::new(self.issuer(settings)))
     }
 

@@ -14,6 +14,8 @@ use crate::{clock::parse_duration, domain::ids::RingName};
 
 /// Sections whose values may be secrets, and their settings that never are.
 const SECRET_SECTIONS: [&str; 3] = ["sealing", "custody", "braze"];
+/// Settings of other sections that may be secrets, or have one in them.
+const SECRET_SETTINGS: [&str; 3] = ["store.url", "store.password", "store.password_file"];
 const NEVER_SECRET: [&str; 3] = ["custody.max_wait", "custody.batch", "custody.threads"];
 
 /// Longest part of a wrong value that an error shows, in characters.
@@ -135,12 +137,12 @@ fn closest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// Settings of secrets that the sample does not have, because they are for the environment.
 fn is_secret_text(general: &str) -> bool {
-    ["sealing.secret", "custody.passphrase", "braze.<name>.api_key"].contains(&general)
+    ["sealing.secret", "custody.passphrase", "store.password", "braze.<name>.api_key"].contains(&general)
 }
 
 fn may_be_secret(general: &str) -> bool {
     let section = general.split('.').next().unwrap_or_default();
-    SECRET_SECTIONS.contains(&section) && !NEVER_SECRET.contains(&general)
+    (SECRET_SECTIONS.contains(&section) && !NEVER_SECRET.contains(&general)) || SECRET_SETTINGS.contains(&general)
 }
 
 fn kind_of(sample: &Sample) -> Kind {

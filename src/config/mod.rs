@@ -102,6 +102,7 @@ impl Settings {
         let mut secrets = SecretFiles::new(&folder, access::rule(&sections, &folder));
         let sealing = secrets.sealing(&mut sections, &mut notes);
         secrets.passphrase(&mut sections, &mut notes);
+        secrets.database_password(&mut sections, &mut notes);
         secrets.rest_keys(&mut sections.braze, &mut notes);
         let sign_ins = sign_in::check(&mut sections, &mut notes, Some(&mut secrets));
         let user = secrets.rule().user().clone();

@@ -20,6 +20,7 @@ use crate::{
 const RESTORE_SEALING: &str = "restore it from the backup, without it every user has to log in again; only a new \
                                installation gets one from `countersign init`";
 const WRITE_PASSPHRASE: &str = "write the passphrase of the key files there, as its first line";
+const WRITE_PASSWORD: &str = "write the password of the database's role there, as its first line";
 const WRITE_REST_KEY: &str = "write the REST API key there, from Braze: Settings > APIs and Identifiers > API Keys";
 
 const HOLDS_SECRET: &str = "holds the secret itself: it must name the file that holds it";
@@ -71,9 +72,28 @@ impl<'a> SecretFiles<'a> {
             }
             (None, None) => return,
         };
-        match text.lines().next().filter(|line| !line.is_empty()) {
-            Some(line) => custody.passphrase = Some(Secret::new(line.to_owned())),
+        match first_line(&text) {
+            Some(line) => custody.passphrase = Some(line),
             None => notes.at(setting, "holds no passphrase: the first line must be the passphrase"),
+        }
+    }
+
+    /// Reads the password of the database's role into the store's section. Without `store.url` it has no use.
+    pub(super) fn database_password(&mut self, sections: &mut Sections, notes: &mut Notes<'_>) {
+        let store = &mut sections.store;
+        let (setting, text) = match (&store.password, &store.password_file) {
+            _ if store.url.is_none() => return,
+            (Some(password), _) => ("store.password", Zeroizing::new(password.expose().to_owned())),
+            (None, Some(file)) => {
+                let setting = "store.password_file";
+                let Some(text) = self.file(file, setting, WRITE_PASSWORD, notes) else { return };
+                (setting, text)
+            }
+            (None, None) => return,
+        };
+        match first_line(&text) {
+            Some(line) => store.password = Some(line.into()),
+            None => notes.at(setting, "holds no password: the first line must be the password"),
         }
     }
 
@@ -130,6 +150,11 @@ impl<'a> SecretFiles<'a> {
         self.read.push(path.clone());
         read.map_err(|why| notes.at(setting, format_args!("{} {why}", path.display()))).ok()
     }
+}
+
+/// Returns the first line of a text that holds a secret; `None` where it is empty.
+fn first_line(text: &str) -> Option<Secret<String>> {
+    text.lines().next().filter(|line| !line.is_empty()).map(|line| Secret::new(line.to_owned()))
 }
 
 /// Returns true for a text that does not look like the path of a file: it has neither a folder that exists nor an

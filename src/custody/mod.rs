@@ -22,6 +22,8 @@ mod signer;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use crate::{
     clock::UnixMillis,
     domain::{
@@ -62,33 +64,39 @@ pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
 }
 
 /// Custodian of keys: generates, imports, opens and destroys them.
+#[async_trait]
 pub trait Custodian: Send + Sync {
-    /// Generates a key of `bits` (2048, 3072 or 4096), tests it and keeps its private half.
-    fn generate(&self, bits: u32) -> Result<HeldKey, CustodyError>;
+    /// Generates a key of `bits` (2048, 3072 or 4096) for a ring, tests it and keeps its private half.
+    async fn generate(&self, ring: &RingName, bits: u32) -> Result<HeldKey, CustodyError>;
 
-    /// Imports a private key in PEM (PKCS#1, PKCS#8 or encrypted PKCS#8): checks it, and keeps it under the
+    /// Imports a private key in PEM (PKCS#1, PKCS#8 or encrypted PKCS#8) for a ring: checks it, and keeps it under the
     /// encryption of this custody.
     ///
     /// # Errors
     /// [`ImportError`] names what is wrong with the key, and the remedy.
-    fn import(&self, pem: &Secret<Vec<u8>>, passphrase: Option<&Secret<String>>) -> Result<HeldKey, ImportError>;
+    async fn import(
+        &self,
+        ring: &RingName,
+        pem: &Secret<Vec<u8>>,
+        passphrase: Option<&Secret<String>>,
+    ) -> Result<HeldKey, ImportError>;
 
     /// Loads the key of this record, tests it, and checks that it is the one on record.
-    fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError>;
+    async fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError>;
 
     /// Destroys the private half. A missing one is a success: the call may be repeated after a crash. Copies elsewhere
     /// (backups, snapshots) are out of its reach.
-    fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError>;
+    async fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError>;
 
     /// Returns the id of the installation whose keys these are; `None` where none was adopted yet.
-    fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError>;
+    async fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError>;
 
     /// Keeps the id of the installation, durably. One that is kept already stays.
-    fn adopt_installation_id(&self, id: InstallationId) -> Result<(), CustodyError>;
+    async fn adopt_installation_id(&self, id: InstallationId) -> Result<(), CustodyError>;
 
     /// Lists the locations of private halves that no record names. A crash between the generation and the recording of
     /// a key leaves one; an operator may have put one there.
-    fn orphans(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError>;
+    async fn orphans(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError>;
 }
 
 /// Public facts about a key that custody holds.

@@ -67,7 +67,7 @@ pub struct KeyRecord {
     pub bits: u32,
     /// Public half, SPKI in PEM (`BEGIN PUBLIC KEY`), as operators paste it into Braze.
     pub public_key: String,
-    /// Name of the custody that holds the private half; `file` is the only one.
+    /// Name of the custody that holds the private half: `file` or `store`.
     pub custody: String,
     /// Location of the private half in that custody, e.g. the name of a file.
     pub locator: String,
@@ -76,7 +76,21 @@ pub struct KeyRecord {
     pub changed: UnixMillis,
 }
 
+/// Location of a private half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyLocation {
+    /// Name of the custody.
+    pub custody: String,
+    /// Location in that custody.
+    pub locator: String,
+}
+
 impl KeyRecord {
+    /// Location of the private half.
+    pub fn location(&self) -> KeyLocation {
+        KeyLocation { custody: self.custody.clone(), locator: self.locator.clone() }
+    }
+
     /// Enters `published`: the key is proven to be at Braze for every app of the ring.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ impl Node {
         let keys = self.store.keys().await?;
         let api_keys = self.store.api_keys().await?;
         self.subscriber.on_records(&keys, api_keys);
-        let mut signers = self.keyring.load(&*self.custodian, &keys);
+        let mut signers = self.keyring.load(&*self.custodian, &keys).await;
         if self.keyring.kids().is_empty() {
             signers = signers.some_active()?;
         }

@@ -55,8 +55,11 @@ impl Operator {
     async fn check_keys(&self) -> anyhow::Result<Vec<Check>> {
         let records = self.store.keys().await?;
         let held = records.iter().filter(|key| key.state.is_held());
-        let mut checks: Vec<Check> = held.map(|key| self.check_key(key)).collect();
-        checks.extend(self.custodian.orphans(&records)?.into_iter().map(|file| {
+        let mut checks = Vec::new();
+        for key in held {
+            checks.push(self.check_key(key).await);
+        }
+        checks.extend(self.custodian.orphans(&records).await?.into_iter().map(|file| {
             let text =
                 "no record names it, and nothing signs with it: import it with `countersign keys import`, or delete it";
             Check::new(format!("key file {file}"), Health::Warning, text)
@@ -70,9 +73,9 @@ impl Operator {
     }
 
     /// Loads a key as a service would.
-    fn check_key(&self, key: &KeyRecord) -> Check {
+    async fn check_key(&self, key: &KeyRecord) -> Check {
         let what = format!("key {} ({})", key.kid, key.state.as_str());
-        match (self.custodian.open(key), key.state) {
+        match (self.custodian.open(key).await, key.state) {
             (Ok(signer), _) => {
                 let pace = signer.pace().map_or_else(String::new, |pace| format!("; {pace}"));
                 Check::new(what, Health::Ok, format!("loads, signs, verifies{pace}"))
@@ -131,7 +134,7 @@ impl Operator {
 
     /// Checks that another store in the place of this one would be noticed.
     async fn check_installation(&self) -> anyhow::Result<Check> {
-        let (store, keys) = (self.store.installation_id().await?, self.custodian.installation_id()?);
+        let (store, keys) = (self.store.installation_id().await?, self.custodian.installation_id().await?);
         Ok(match (store, keys) {
             (Some(store), Some(keys)) if store == keys => {
                 Check::new("installation", Health::Ok, format!("{store}, of the store and of the key folder"))

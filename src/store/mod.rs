@@ -5,21 +5,22 @@
 //! - A write that is answered is durable.
 //! - Every racing write is a compare-and-set.
 //! - A fault of the store itself is a [`StoreError`], never a wrong answer.
-//! - The store holds no token and no user id.
+//! - The store holds no token and no user id, and a private key only sealed.
 
+mod config;
+mod loaded_keys;
 mod postgres;
 mod rotations;
+mod sealed_keys;
 mod sqlite;
 mod user_hash;
 
 use std::{
-    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::{ClockAcceptance, ClockFloor, UnixMillis},
@@ -33,29 +34,11 @@ use crate::{
     telemetry::Metrics,
 };
 
-pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
+pub use config::{Config, Password};
+pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
+pub use sealed_keys::SealedKeys;
 pub use sqlite::Restoration;
 pub use user_hash::{UserHashError, open_user_hash_key, read_user_hash_key};
-
-/// The section `[store]` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Config {
-    /// The SQLite file; its folder must exist.
-    pub path: PathBuf,
-    /// The PostgreSQL database that is the store; without it, the SQLite file is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// Greatest number of live sessions of one user on one app. A new session beyond it ends the one that was
-    /// refreshed longest ago.
-    pub max_sessions_per_user: NonZeroU32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { path: "countersign.db".into(), url: None, max_sessions_per_user: const { NonZeroU32::new(50).unwrap() } }
-    }
-}
 
 /// Breaches of the rule for owners and modes, in the store's files and their folder.
 pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
@@ -100,9 +83,9 @@ pub fn restore(config: &Config, backup: &Path) -> Result<Restoration, StoreError
 }
 
 /// All operations of a store.
-pub trait Store: Sessions + ProviderLogins + Users + Keys + Nodes + ApiKeys + Upkeep {}
+pub trait Store: Sessions + ProviderLogins + Users + Keys + SealedKeys + Nodes + ApiKeys + Upkeep {}
 
-impl<T: Sessions + ProviderLogins + Users + Keys + Nodes + ApiKeys + Upkeep> Store for T {}
+impl<T: Sessions + ProviderLogins + Users + Keys + SealedKeys + Nodes + ApiKeys + Upkeep> Store for T {}
 
 /// Operations on single sessions. A session is one device's chain of refresh tokens.
 #[async_trait]

@@ -1,7 +1,7 @@
 //! Rotation against the local Braze, through its REST API: the order of things, every fault at every step, people in
 //! place of a list, drift, compromise.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use countersign::{
     clock::Clock,
@@ -42,7 +42,7 @@ async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
     assert_eq!(setup.held("web").await.len(), 2);
     setup.clock.forward(SOAK);
 
-    let idle = NodeReport { node: "a".to_owned(), seen: setup.clock.now(), loaded: BTreeSet::new() };
+    let idle = NodeReport { node: "a".to_owned(), seen: setup.clock.now(), loaded: BTreeMap::new() };
     setup.services.store().report(idle, vec![]).await.unwrap();
     let next = rotator.reconcile(&config).await.unwrap();
     assert!(matches!(&next, Next::Wait { blockers, .. } if matches!(blockers[0], Blocker::Nodes { .. })), "{next:?}");

@@ -4,6 +4,7 @@ mod folder;
 
 use std::{io, path::Path, sync::Arc};
 
+use async_trait::async_trait;
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
     rsa::{KeyPair, KeySize},
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::{InstallationId, Kid},
+        ids::{InstallationId, Kid, RingName},
         key::KeyRecord,
     },
     files::{Breaches, Rule, Use},
@@ -117,20 +118,28 @@ impl FileCustodian {
     }
 }
 
+#[async_trait]
 impl Custodian for FileCustodian {
-    fn generate(&self, bits: u32) -> Result<HeldKey, CustodyError> {
-        let pkcs1 = generate(bits)?;
+    async fn generate(&self, _: &RingName, bits: u32) -> Result<HeldKey, CustodyError> {
+        // The search for primes takes up to half a second, which would block the threads that serve requests.
+        let generated = tokio::task::spawn_blocking(move || generate(bits)).await;
+        let pkcs1 = generated.map_err(|why| CustodyError::Generation(why.to_string()))??;
         let key = admission::admit(&pkcs1, &*self.entropy).map_err(|why| CustodyError::Generation(why.to_string()))?;
         self.keep(key, &pkcs1)
     }
 
-    fn import(&self, pem: &Secret<Vec<u8>>, passphrase: Option<&Secret<String>>) -> Result<HeldKey, ImportError> {
+    async fn import(
+        &self,
+        _: &RingName,
+        pem: &Secret<Vec<u8>>,
+        passphrase: Option<&Secret<String>>,
+    ) -> Result<HeldKey, ImportError> {
         let pkcs1 = admission::read(pem.expose(), passphrase.map(|passphrase| passphrase.expose().as_str()))?;
         let key = admission::admit(&pkcs1, &*self.entropy)?;
         self.keep(key, &pkcs1).map_err(not_kept)
     }
 
-    fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
+    async fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
         let folder = Folder::open(&self.config)?;
         let path = folder.show(&record.locator);
         if !folder.contains(&record.locator)? {
@@ -150,7 +159,7 @@ impl Custodian for FileCustodian {
         Ok(self.engine.signer(key.public.kid, Arc::new(local)))
     }
 
-    fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {
+    async fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {
         let folder = Folder::open(&self.config)?;
         folder.destroy(&record.locator)?;
         // The private half is gone, which is what counts: a full disk must not make this a failure.
@@ -160,7 +169,7 @@ impl Custodian for FileCustodian {
         Ok(())
     }
 
-    fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError> {
+    async fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError> {
         let folder = Folder::open(&self.config)?;
         if !folder.contains(INSTALLATION_ID)? {
             return Ok(None);
@@ -172,7 +181,7 @@ impl Custodian for FileCustodian {
         id.map(Some).ok_or_else(|| file_error(&folder.show(INSTALLATION_ID), damaged))
     }
 
-    fn adopt_installation_id(&self, id: InstallationId) -> Result<(), CustodyError> {
+    async fn adopt_installation_id(&self, id: InstallationId) -> Result<(), CustodyError> {
         let folder = Folder::open(&self.config)?;
         match self.write_new(&folder, INSTALLATION_ID, format!("{id}\n").as_bytes()) {
             Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
@@ -182,7 +191,7 @@ impl Custodian for FileCustodian {
         }
     }
 
-    fn orphans(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
+    async fn orphans(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
         let shown = self.config.dir.display().to_string();
         let names = key_files(&self.config.dir).map_err(|why| file_error(&shown, &why.to_string()))?;
         let is_known = |name: &String| records.iter().any(|record| record.locator == *name);

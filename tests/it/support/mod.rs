@@ -3,6 +3,7 @@
 pub mod domain;
 pub mod endpoint;
 pub mod jwt;
+pub mod postgres;
 #[cfg(feature = "sandbox")]
 pub mod rotation;
 #[cfg(feature = "sandbox")]

@@ -133,8 +133,9 @@ impl RotationSetup {
     /// Acts as a node: loads the signing keys and reports them.
     pub async fn report_node(&self, node: &str) {
         let (services, records) = (&self.services, self.services.store().keys().await.unwrap());
-        services.keyring().swap(services.keyring().load(&**services.custodian(), &records));
-        let (seen, loaded) = (self.clock.now(), self.services.keyring().loaded());
+        services.keyring().swap(services.keyring().load(&**services.custodian(), &records).await);
+        let seen = self.clock.now();
+        let loaded = self.services.keyring().loaded().into_iter().map(|(kid, custody)| (kid, Some(custody))).collect();
         let report = NodeReport { node: node.to_owned(), seen, loaded };
         let until = seen.plus(self.config().config.longest_life);
         let signing = self.services.keyring().kids().into_values().map(|kid| (kid, until)).collect();

@@ -1,0 +1,82 @@
+//! Section `[store]` of the configuration.
+
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{clock::human_duration, secret::Secret};
+
+/// Place of the store, and how it is reached. `[store]` in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The SQLite file; its folder must exist.
+    pub path: PathBuf,
+    /// The PostgreSQL database that is the store; without it, the SQLite file is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// File whose first line is the password of the database's role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// That password; `config` reads it from the file.
+    #[serde(skip_serializing)]
+    pub password: Option<Password>,
+    /// Certificates, in PEM, of the authorities that the database's certificate may be from; without it, those that this
+    /// machine trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Statements are prepared once a connection, under a name. It is for direct connections: a pool in transaction mode
+    /// may give each transaction another one.
+    pub prepared: bool,
+    /// Greatest number of connections to the database.
+    pub connections: NonZeroU32,
+    /// Longest wait for a connection, and for an answer of the database.
+    #[serde(with = "human_duration")]
+    pub timeout: Duration,
+    /// Greatest number of live sessions of one user on one app. A new session beyond it ends the one that was
+    /// refreshed longest ago.
+    pub max_sessions_per_user: NonZeroU32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            path: "countersign.db".into(),
+            url: None,
+            password_file: None,
+            password: None,
+            ca_file: None,
+            prepared: false,
+            connections: const { NonZeroU32::new(8).unwrap() },
+            timeout: Duration::from_secs(5),
+            max_sessions_per_user: const { NonZeroU32::new(50).unwrap() },
+        }
+    }
+}
+
+/// Password of a database's role. Copies of a configuration share it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Secret<String>")]
+pub struct Password(Arc<Secret<String>>);
+
+impl From<Secret<String>> for Password {
+    fn from(password: Secret<String>) -> Self {
+        Self(Arc::new(password))
+    }
+}
+
+impl Password {
+    /// Returns the password. Call it only where it is used.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+/// In a time that depends on the lengths only.
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.matches(other.0.expose().as_bytes())
+    }
+}
+
+impl Eq for Password {}
