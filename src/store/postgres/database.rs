@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::{Object, Pool};
 use tokio_postgres::{
-    Row, Transaction,
+    Client, Row, Transaction,
     types::{ToSql, Type},
 };
 
@@ -54,6 +54,16 @@ impl Database {
 pub(super) struct Connection(Object);
 
 impl Connection {
+    /// Client whose statements use this connection.
+    pub(super) fn client(&self) -> &Client {
+        &self.0
+    }
+
+    /// Closes the connection, which the pool replaces.
+    pub(super) fn discard(self) {
+        drop(Object::take(self.0));
+    }
+
     /// Begins a transaction; it is rolled back when it is dropped.
     pub(super) async fn begin(&mut self) -> Result<Transaction<'_>, tokio_postgres::Error> {
         (**self.0).transaction().await

@@ -5,6 +5,7 @@ mod api_keys;
 mod keys;
 mod model;
 mod nodes;
+mod postgres;
 mod provider_logins;
 mod rotations;
 mod sealed_keys;
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use countersign::{
     clock::UnixMillis,
     domain::{
@@ -35,14 +37,17 @@ pub(crate) const T: UnixMillis = UnixMillis(1_795_000_000_000);
 /// Greatest number of live sessions of one user on one app in the stores of these tests.
 pub(crate) const MAX_SESSIONS: u32 = 3;
 
-/// Fixture of one engine: the files of one store, empty at first.
+/// Fixture of one engine: the files or the database of one store, empty at first.
+#[async_trait]
 pub(crate) trait Engine: Send + Sync {
     /// Opens the store: again after a restart, or a second time beside the first, as another process would.
     fn open(&self) -> Arc<dyn Store>;
-    /// Path at which a backup may be written.
-    fn backup_path(&self) -> PathBuf;
-    /// Opens a backup as a store.
-    fn open_backup(&self, backup: &Path) -> Arc<dyn Store>;
+    /// Makes a backup of the store, as an operator would.
+    async fn back_up(&self, store: &Arc<dyn Store>);
+    /// Opens the last backup as a store.
+    fn open_backup(&self) -> Arc<dyn Store>;
+    /// Word of the refusal to make a backup in place of an existing file.
+    fn no_backup_because(&self) -> &'static str;
 }
 
 /// A SQLite file in a folder of its own.
@@ -59,6 +64,10 @@ impl Sqlite {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.dir().join("store.db")
+    }
+
+    pub(crate) fn backup_path(&self) -> PathBuf {
+        self.dir().join("backup.db")
     }
 
     pub(crate) fn try_open(&self) -> Result<Arc<dyn Store>, StoreError> {
@@ -93,17 +102,22 @@ pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+#[async_trait]
 impl Engine for Sqlite {
     fn open(&self) -> Arc<dyn Store> {
         self.try_open().unwrap()
     }
 
-    fn backup_path(&self) -> PathBuf {
-        self.dir().join("backup.db")
+    async fn back_up(&self, store: &Arc<dyn Store>) {
+        store.backup(self.backup_path()).await.unwrap();
     }
 
-    fn open_backup(&self, backup: &Path) -> Arc<dyn Store> {
-        open_file(backup).unwrap()
+    fn open_backup(&self) -> Arc<dyn Store> {
+        open_file(&self.backup_path()).unwrap()
+    }
+
+    fn no_backup_because(&self) -> &'static str {
+        "exists"
     }
 }
 
@@ -150,15 +164,36 @@ pub(crate) async fn keep(store: &Arc<dyn Store>, session: &Session) {
 
 macro_rules! conformance {
     ($($subject:ident: $($case:ident),+;)+) => {
-        mod sqlite {
+        engine!(sqlite, crate::store::Sqlite::new(), []; $($subject: $($case),+;)+);
+        // The stage `postgres` finds them by that word in their names.
+        engine!(postgres_direct, crate::store::postgres::Postgres::direct(),
+            [ignore = "needs PostgreSQL: tests/run.sh postgres"]; $($subject: $($case),+;)+);
+        engine!(postgres_pooled, crate::store::postgres::Postgres::pooled(),
+            [ignore = "needs PostgreSQL: tests/run.sh postgres"]; $($subject: $($case),+;)+);
+    };
+}
+
+macro_rules! engine {
+    ($name:ident, $new:expr, $attribute:tt; $($subject:ident: $($case:ident),+;)+) => {
+        mod $name {
             $(mod $subject {
-                use crate::store::{Sqlite, $subject as cases};
-                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $case() {
-                    cases::$case(&Sqlite::new()).await;
-                })+
+                use crate::store::$subject as cases;
+                engine!(@cases $new, $attribute; $($case),+);
             })+
         }
+    };
+    (@cases $new:expr, []; $($case:ident),+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            cases::$case(&$new).await;
+        })+
+    };
+    (@cases $new:expr, [$attribute:meta]; $($case:ident),+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[$attribute]
+        async fn $case() {
+            cases::$case(&$new).await;
+        })+
     };
 }
 

@@ -268,7 +268,7 @@ async fn run(store: Arc<dyn Store>, steps: Vec<(Op, u64)>) {
     let mut history = History { store, model: Model::default(), number, created: Vec::new(), now };
     for (op, hours) in steps {
         history.now = history.now.plus(Duration::from_hours(hours)).plus(Duration::from_millis(1));
-        LATEST.store(history.now.0, Ordering::Relaxed);
+        LATEST.fetch_max(history.now.0, Ordering::Relaxed);
         history.apply(op).await;
         history.compare().await;
     }

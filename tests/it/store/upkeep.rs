@@ -164,11 +164,11 @@ pub(super) async fn a_backup_can_be_opened(engine: &dyn Engine) {
     keep(&store, &kept).await;
     assert!(store.advance_session(step(&kept, 0, at_min(1))).await.unwrap());
     store.opt_out(user(2), None, T).await.unwrap();
-    store.backup(engine.backup_path()).await.unwrap();
+    engine.back_up(&store).await;
     let before = store.session(kept.id).await.unwrap();
     keep(&store, &later).await;
 
-    let copy = engine.open_backup(&engine.backup_path());
+    let copy = engine.open_backup();
     assert_eq!(copy.session(kept.id).await.unwrap(), before);
     assert_eq!(copy.session(later.id).await.unwrap(), None);
     assert!(copy.is_opted_out(user(2), &app("web")).await.unwrap());
@@ -180,22 +180,24 @@ pub(super) async fn a_backup_can_be_opened(engine: &dyn Engine) {
 
 pub(super) async fn a_backup_replaces_nothing(engine: &dyn Engine) {
     let store = engine.open();
-    std::fs::write(engine.backup_path(), b"precious").unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, b"precious").unwrap();
     // It is no fault of the store.
-    let refusal = store.backup(engine.backup_path()).await.unwrap_err();
-    assert!(matches!(refusal, StoreError::Backup { .. }) && refusal.to_string().contains("exists"), "{refusal}");
-    assert_eq!(std::fs::read(engine.backup_path()).unwrap(), b"precious");
+    let refusal = store.backup(file.path().to_owned()).await.unwrap_err();
+    assert!(matches!(refusal, StoreError::Backup { .. }), "{refusal}");
+    assert!(refusal.to_string().contains(engine.no_backup_because()), "{refusal}");
+    assert_eq!(std::fs::read(file.path()).unwrap(), b"precious");
 }
 
 pub(super) async fn a_restored_backup_can_end_every_older_session(engine: &dyn Engine) {
     let store = engine.open();
     let revoked_later = session(1, T);
     keep(&store, &revoked_later).await;
-    store.backup(engine.backup_path()).await.unwrap();
+    engine.back_up(&store).await;
     store.end_session(revoked_later.id, Ended::Revoked, at_min(1)).await.unwrap();
     drop(store);
 
-    let restored = engine.open_backup(&engine.backup_path());
+    let restored = engine.open_backup();
     assert_eq!(restored.session(revoked_later.id).await.unwrap().unwrap().ended, None, "the revocation is lost");
     restored.end_sessions_of_app(None, at_min(2)).await.unwrap();
     assert_eq!(restored.session(revoked_later.id).await.unwrap().unwrap().ended, Some(Ended::Revoked));
@@ -217,9 +219,9 @@ pub(super) async fn a_backup_is_consistent(engine: &dyn Engine) {
             }
         }
     });
-    store.backup(engine.backup_path()).await.unwrap();
+    engine.back_up(&store).await;
     steps.await.unwrap();
-    let copy = engine.open_backup(&engine.backup_path());
+    let copy = engine.open_backup();
     let one = copy.session(pair[0].id).await.unwrap().unwrap().counter;
     let two = copy.session(pair[1].id).await.unwrap().unwrap().counter;
     assert!(one == two || one == two + 1, "{one} and {two}");

@@ -1,8 +1,10 @@
 //! What the tests have in common: a service in a process of its own, one inside the test with its own clock, a client.
 
+pub mod cluster;
 pub mod domain;
 pub mod endpoint;
 pub mod jwt;
+pub mod postgres;
 #[cfg(feature = "sandbox")]
 pub mod rotation;
 #[cfg(feature = "sandbox")]

@@ -1,0 +1,283 @@
+//! A real PostgreSQL server for tests, from Debian's packages, on a socket in a folder of its own.
+//!
+//! It writes as durably as it does in production. A shell is its guardian: it makes the folder, and once the test process
+//! has ended, however that ended, it stops the server and removes the folder. PostgreSQL refuses to run as root, so
+//! that under root all of this belongs to `nobody`.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+const OWNER: &str = "nobody";
+/// Settings of every server here: no TCP, and room for the connections of all tests.
+const SETTINGS: &str = "listen_addresses = ''\nmax_connections = 400\nautovacuum_naptime = '5s'\n\
+                        shared_preload_libraries = 'pg_stat_statements'\n";
+/// Number of the next database of this process.
+static DATABASE: AtomicU32 = AtomicU32::new(0);
+
+/// A server with a data folder of its own; stopped and removed when dropped.
+pub struct Server {
+    guarded: Guarded,
+    /// Databases that nobody uses any more.
+    free: Mutex<Vec<String>>,
+}
+
+impl Server {
+    /// Makes a data folder, and starts a server on it.
+    pub fn start() -> Self {
+        let initdb = program("initdb");
+        let script = format!("{} -D data -A trust -U postgres -E UTF8 --no-sync >initdb.log", initdb.display());
+        let stop = format!("{} -D data -m immediate stop", program("pg_ctl").display());
+        let server = Self { guarded: Guarded::new(&script, &stop), free: Mutex::default() };
+        let settings = format!("unix_socket_directories = '{}'\n{SETTINGS}", server.folder().display());
+        server.guarded.write("data/postgresql.auto.conf", &settings);
+        server.resume();
+        server
+    }
+
+    /// The server of all tests of this process that need no server of their own.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// Ends the server as a crash does: no transaction is finished, nothing is written that was not.
+    pub fn crash(&self) {
+        self.pg_ctl(&["-m", "immediate", "stop"]);
+    }
+
+    /// Starts the server again, and returns when it answers.
+    pub fn resume(&self) {
+        self.pg_ctl(&["-l", "server.log", "-t", "60", "-s", "start"]);
+    }
+
+    fn pg_ctl(&self, arguments: &[&str]) {
+        let mut command = as_owner(&program("pg_ctl"));
+        command.args(["-D", "data", "-w"]).args(arguments).current_dir(self.folder());
+        succeed(&mut command.stdout(Stdio::null()));
+    }
+
+    /// Folder of the server's socket.
+    pub fn folder(&self) -> &Path {
+        &self.guarded.folder
+    }
+
+    /// Makes an empty database.
+    pub fn database(&'static self) -> Database {
+        Database::new(self)
+    }
+
+    /// Runs SQL in a database; its rows, one a line, columns apart by `|`.
+    #[track_caller]
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        let mut command = self.client("psql");
+        succeed(command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]))
+    }
+
+    /// A client program of PostgreSQL, told to use this server.
+    pub fn client(&self, name: &str) -> Command {
+        let mut command = Command::new(program(name));
+        command.arg("-h").arg(self.folder()).args(["-U", "postgres"]);
+        command
+    }
+
+    /// Address of a database of this server.
+    pub fn url(&self, database: &str) -> String {
+        url(self.folder(), 5432, database)
+    }
+}
+
+/// pgbouncer in transaction mode, in front of a server.
+pub struct Pooler(Guarded);
+
+impl Pooler {
+    /// Starts pgbouncer in front of this server.
+    pub fn start(server: &Server) -> Self {
+        let pgbouncer = program("pgbouncer");
+        let stop = "kill -INT \"$(cat pgbouncer.pid)\"";
+        let pooler = Self(Guarded::new(":", stop));
+        let folder = pooler.0.folder.display();
+        // Few connections to the server for many clients: statements of one client run on many of them.
+        let config = format!(
+            "[databases]\n* = host={} user=postgres\n[pgbouncer]\nunix_socket_dir = {folder}\nlisten_port = 6432\n\
+             pidfile = {folder}/pgbouncer.pid\nlogfile = {folder}/pgbouncer.log\nauth_type = any\n\
+             pool_mode = transaction\nmax_client_conn = 2000\ndefault_pool_size = 6\nserver_idle_timeout = 5\n\
+             ignore_startup_parameters = extra_float_digits\n",
+            server.folder().display()
+        );
+        pooler.0.write("pgbouncer.ini", &config);
+        succeed(as_owner(&pgbouncer).args(["-q", "-d", "pgbouncer.ini"]).current_dir(&pooler.0.folder));
+        pooler
+    }
+
+    /// The one in front of the shared server.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Pooler> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(Server::shared()))
+    }
+
+    /// Address of a database of the server behind it.
+    pub fn url(&self, database: &str) -> String {
+        url(&self.0.folder, 6432, database)
+    }
+}
+
+/// A database of a server; another test gets it when this is dropped.
+pub struct Database {
+    server: &'static Server,
+    pub name: String,
+}
+
+impl Database {
+    fn new(server: &'static Server) -> Self {
+        // To drop a database takes a checkpoint, which takes seconds; to drop a schema takes milliseconds.
+        let used = server.free.lock().unwrap().pop();
+        if let Some(name) = used {
+            let reset = "SET client_min_messages = error; DROP SCHEMA IF EXISTS countersign CASCADE";
+            server.sql(&name, reset);
+            return Self { server, name };
+        }
+        let name = format!("test_{}", DATABASE.fetch_add(1, Ordering::Relaxed));
+        server.sql("postgres", &format!("CREATE DATABASE {name}"));
+        Self { server, name }
+    }
+
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
+    #[track_caller]
+    pub fn sql(&self, sql: &str) -> String {
+        self.server.sql(&self.name, sql)
+    }
+
+    /// Copies this database to another by PostgreSQL's own tools.
+    pub fn dump_and_restore(&self) -> Self {
+        let dump = succeed(self.server.client("pg_dump").arg(&self.name));
+        let copy = Self::new(self.server);
+        let mut psql = self.server.client("psql");
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &copy.name]);
+        let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+        copy
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.server.free.lock().unwrap().push(std::mem::take(&mut self.name));
+    }
+}
+
+/// A folder of what runs in it, and the shell that ends that and removes the folder.
+struct Guarded {
+    guardian: Child,
+    folder: PathBuf,
+}
+
+impl Guarded {
+    /// `begin` runs in the new folder, `end` once this is dropped or its process has ended.
+    fn new(begin: &str, end: &str) -> Self {
+        // Short, because the path of a socket has 107 bytes at most.
+        let script = format!(
+            "set -e; folder=$(mktemp -d /tmp/pg-XXXXXX); cd \"$folder\"; {begin}; echo \"$folder\"; exec >/dev/null 2>&1\n\
+             set +e; trap '' INT TERM HUP; cat; {end}; cd /; rm -rf \"$folder\""
+        );
+        let mut command = as_owner(Path::new("sh"));
+        command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut guardian = command.spawn().unwrap();
+        let mut folder = String::new();
+        BufReader::new(guardian.stdout.take().unwrap()).read_line(&mut folder).unwrap();
+        assert!(!folder.is_empty(), "no folder for a server");
+        Self { guardian, folder: folder.trim_end().into() }
+    }
+
+    /// Writes a file of the owner.
+    fn write(&self, name: &str, text: &str) {
+        let mut command = as_owner(Path::new("tee"));
+        let mut tee = command.arg(self.folder.join(name)).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        tee.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(tee.wait().unwrap().success());
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        drop(self.guardian.stdin.take());
+        let _ = self.guardian.wait();
+    }
+}
+
+/// Address of a database at a socket.
+fn url(folder: &Path, port: u16, database: &str) -> String {
+    let host = folder.to_str().unwrap().replace('/', "%2F");
+    format!("postgres://postgres@{host}:{port}/{database}")
+}
+
+/// A command of a user that is not root.
+fn as_owner(program: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", OWNER, "--regid", "nogroup", "--clear-groups", "--"]).arg(program);
+    command
+}
+
+#[track_caller]
+fn succeed(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+    let shown = (&command, String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{shown:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Path of a program of the packages `postgresql` and `pgbouncer`.
+fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).collect();
+    // Debian keeps the server's programs out of PATH; the newest version is the last.
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|found| found.map(|version| version.unwrap().path().join("bin")).collect())
+        .unwrap_or_default();
+    versions.sort();
+    folders.extend(versions.into_iter().rev());
+    let found = folders.into_iter().map(|folder| folder.join(name)).find(|program| program.is_file());
+    found.unwrap_or_else(|| panic!("missing: {name} (tests/provision.sh postgres installs it)"))
+}
+
+#[cfg(test)]
+mod itself {
+    use super::{Pooler, Server};
+
+    #[test]
+    #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+    fn a_crashed_server_has_what_was_committed() {
+        let server = Server::start();
+        server.sql("postgres", "CREATE TABLE kept AS SELECT 7 AS n");
+        server.crash();
+        server.resume();
+        assert_eq!(server.sql("postgres", "SELECT n FROM kept"), "7\n");
+    }
+
+    #[test]
+    #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+    fn a_database_is_empty_and_is_reached_both_ways() {
+        let server = Server::shared();
+        let count = "SELECT count(*) FROM pg_namespace WHERE nspname = 'countersign'";
+        for _ in 0..2 {
+            let database = server.database();
+            assert_eq!(database.sql(count), "0\n");
+            database.sql("CREATE SCHEMA countersign; CREATE TABLE countersign.left (n INT)");
+            assert_eq!(database.dump_and_restore().sql(count), "1\n");
+        }
+        assert!(Pooler::shared().url("x").contains(":6432/x"));
+    }
+}
