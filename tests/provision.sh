@@ -60,6 +60,7 @@ needs_proxy() { rust; python; apt nginx:nginx-light; }
 needs_durable() { rust; python; apt strace:strace; }
 needs_disk() { rust; python; apt mount:mount; }
 needs_clock() { rust; python; apt faketime:faketime; }
+needs_postgres() { rust; apt psql:postgresql-client postgresql pgbouncer:pgbouncer setpriv:util-linux; }
 needs_client() { node; after npm_ci clients/web; }
 needs_browser() { rust; node; apt chromium:chromium; after npm_ci clients/web; after npm_ci tests/browser; }
 needs_oidc() { rust; node; after npm_ci tests/oidc; }
@@ -69,8 +70,9 @@ needs_container() { rust; python; apt unshare:util-linux ip:iproute2; after pyth
 needs_manual() { rust; apt mandoc:mandoc; }
 needs_package() { rust; }
 
+needs_long_postgres() { needs_postgres; }
 needs_load() {
-  rust; node; apt taskset:util-linux go:golang-go golang-github-golang-jwt-jwt-dev
+  needs_postgres; node; apt taskset:util-linux go:golang-go golang-github-golang-jwt-jwt-dev
   after npm_ci tests/load/peers/node
   after python_packages load -r tests/load/peers/python/requirements.txt
 }

@@ -383,6 +383,21 @@ stage_long_fuzz() {
   done
 }
 
+# Tests that need PostgreSQL's server and pgbouncer, which each test process starts for itself. The store's suite first, then
+# what measures, one after the other.
+stage_postgres() {
+  tools cc psql setpriv
+  cargo test --locked --test it -- --ignored store::postgres support::postgres
+  cargo test --locked --test it -- --ignored --nocapture --test-threads 1 --skip store:: --skip support:: postgres
+}
+
+# The same with as many crashes and rotations as a release is held to.
+stage_long_postgres() {
+  tools cc psql setpriv
+  POSTGRES_CRASHES=20 ROTATION_ROUNDS=20 \
+    cargo test --locked --test it -- --ignored --nocapture --test-threads 1 postgres_crash postgres_rotation
+}
+
 # The web client: types, conformance scenarios, size, packaging.
 stage_client() {
   node_modules clients/web
@@ -458,7 +473,7 @@ stage_rotation() {
 
 # Measures performance, and asserts nothing about the figures (docs/performance.md).
 stage_load() {
-  tools taskset go
+  tools taskset go psql
   node_modules tests/load/peers/node
   files "$TOOLS/load/venv/bin/python"
   CI=true LOAD_PYTHON="$TOOLS/load/venv/bin/python" LOAD_SECONDS=2 LOAD_SESSIONS=100000 cargo bench --locked --bench load

@@ -3,9 +3,9 @@
 
 # The full test run. Those that need no service come first; `check` builds what the others use.
 STAGES=(scripts check deny build package test without_sandbox batch openssl rotation judges shapes openapi documents timing slow
-  proxy durable disk clock client browser oidc fuzz unit container manual)
+  proxy durable disk clock postgres client browser oidc fuzz unit container manual)
 # Minutes to hours, each for its own reason (docs/testing.md).
-NIGHTLY=(load ifma long_fuzz mutants)
+NIGHTLY=(load long_postgres ifma long_fuzz mutants)
 
 TOOLS=${CARGO_TARGET_DIR:-$PWD/target}/tools
 

@@ -9,11 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::{Ambient, OpenError, Services};
 use crate::{
     config::Settings,
     domain::sealing::SealingSecrets,
     files::folder_of,
     secret::{Secret, SystemEntropy, random},
+    store::StoreError,
 };
 
 /// Paths of the parts of an installation.
@@ -123,17 +125,42 @@ impl Bootstrap {
 
     /// Takes note of the store and the keys that the next steps make.
     pub fn expect(&mut self, settings: &Settings) {
-        let store = settings.store().path;
+        let store = settings.store();
         for suffix in ["-shm", "-wal", ""] {
-            let mut file = store.clone().into_os_string();
+            let mut file = store.path.clone().into_os_string();
             file.push(suffix);
-            if fs::symlink_metadata(&file).is_err() {
+            if store.url.is_none() && fs::symlink_metadata(&file).is_err() {
                 self.made.push(Made::File(file.into()));
             }
         }
         let keys = settings.custody().dir;
         let present = files_in(&keys).collect();
         self.made.push(Made::FilesIn(keys, present));
+    }
+
+    /// Creates the store, or takes the one that a killed bootstrap has made, and opens it with the keys.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn services(&mut self, settings: &Settings, ambient: Ambient) -> Result<Services, OpenError> {
+        let is_database = settings.store().url.is_some();
+        match Services::create_store(settings, &ambient).await {
+            Ok(()) if is_database => self.keep_secrets(),
+            Ok(()) | Err(OpenError::Store(StoreError::Exists { .. })) => {}
+            Err(why) => return Err(why),
+        }
+        let services = Services::open(settings, ambient).await?;
+        if is_database {
+            self.keep_secrets();
+        }
+        Ok(services)
+    }
+
+    /// Keeps everything but the draft of the configuration, also where the bootstrap fails, as where it is killed: what
+    /// is in a database stays there, and is of use only with this secret and these keys. The bootstrap can be repeated.
+    fn keep_secrets(&mut self) {
+        let draft = self.draft.clone();
+        self.made.retain(|made| matches!(made, Made::File(path) if *path == draft));
     }
 
     /// Makes the draft the configuration, and keeps everything.

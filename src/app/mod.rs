@@ -2,6 +2,7 @@
 
 mod background;
 mod bootstrap;
+mod copy_store;
 mod dev;
 mod failpoint;
 mod installation;
@@ -17,10 +18,11 @@ mod wiring;
 
 pub use background::{Background, BackgroundTask, TaskEnded};
 pub use bootstrap::{Bootstrap, Layout};
+pub use copy_store::{CopyStoreError, StorePlace, copy_store};
 pub use dev::{Access, Dev, DevError};
 pub use installation::InstallationError;
 pub use provider_checks::check_providers;
-pub use restore::{LiveClients, Restored};
+pub use restore::{LiveClients, Restored, RestoredError};
 pub use serve::{Listeners, LoopbackListener, Running, ServeError, serve};
 pub use services::{Ambient, OpenError, Services};
 pub use sign_ins::{Accepted, Refused, Trial, TriedCredential, try_sign_in};

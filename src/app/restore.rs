@@ -2,12 +2,11 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use super::{Ambient, OpenError, Services, installation, services::guarded_clock};
+use super::{Ambient, OpenError, Services};
 use crate::{
     clock::{ClockStopped, UnixMillis},
     config::Settings,
-    custody,
-    domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
+    domain::{api_key::ApiKeyRecord, key::KeyRecord},
     store::{self, Store, StoreError},
     telemetry::Metrics,
 };
@@ -34,6 +33,20 @@ pub struct Restored {
     pub keys: Vec<(KeyRecord, Option<String>)>,
 }
 
+/// Reason why the sessions of a restored store are not ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoredError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Clock(#[from] ClockStopped),
+    /// Logins until then would end too.
+    #[error("{0} is not over yet: give the time at which the store was restored, or none for now")]
+    Later(UnixMillis),
+}
+
 impl Services {
     /// Restores a backup in place of a lost store, and ends every session in it: some of them may have been ended after
     /// the backup was made. Where this fails or is killed, no store is left: a second try begins anew, and no session
@@ -45,34 +58,57 @@ impl Services {
     pub async fn restore(settings: &Settings, backup: &Path, clients: LiveClients) -> Result<Restored, OpenError> {
         let restoration = store::restore(&settings.store(), backup)?;
         let ambient = Ambient::system();
-        let entropy = Arc::clone(&ambient.entropy);
         let copy = restoration.open().await?;
         if copy.user_hash_key().await?.is_none() {
             return Err(never_used(backup).into());
         }
-        store::open_user_hash_key(&*copy, &SealingKeys::derive(settings.sealing()), &*entropy).await?;
-        let custodian = custody::open(settings.custody(), Metrics::new(), Arc::clone(&entropy))?;
-        installation::agree(&*copy, &*custodian, &*entropy).await?;
-        let clock = guarded_clock(settings, &ambient, &*copy).await?;
-        let (trusted, now) = (clock.trusted_now(), clock.untrusted_now());
-        let last_change = last_change(&*copy).await?;
+        let services = Self::of(Arc::clone(&copy), settings, ambient, Metrics::new()).await?;
+        let restored = services.look(clients).await?;
+        let now = services.clock.untrusted_now();
+        drop((services, copy));
+        restoration.put_in_place(now)?;
+        Ok(restored)
+    }
+
+    /// Ends the sessions that began up to `before` in a store that somebody restored, as with `pg_restore`, and returns
+    /// what came back with it.
+    ///
+    /// # Errors
+    /// [`RestoredError`].
+    pub async fn restored(
+        settings: &Settings,
+        before: Option<UnixMillis>,
+        clients: LiveClients,
+    ) -> Result<(Restored, UnixMillis), RestoredError> {
+        let services = Self::open_for_command(settings, Ambient::system()).await?;
+        let now = services.clock.trusted_now()?;
+        let before = before.unwrap_or(now);
+        if before > now {
+            return Err(RestoredError::Later(before));
+        }
+        services.store.end_sessions_of_app(None, before).await?;
+        Ok((services.look(clients).await?, before))
+    }
+
+    /// Returns what came back with a restored store. Revokes its API keys where that is asked for.
+    async fn look(&self, clients: LiveClients) -> Result<Restored, OpenError> {
+        let store = &self.store;
+        let (trusted, now) = (self.clock.trusted_now(), self.clock.untrusted_now());
+        let last_change = last_change(&**store).await?;
         let age = trusted.map(|now| now.since(last_change));
-        let mut api_keys = copy.api_keys().await?;
+        let mut api_keys = store.api_keys().await?;
         api_keys.retain(|key| trusted.map_or(key.revoked.is_none(), |now| key.is_live(now)));
         if clients == LiveClients::Revoke {
             for key in &api_keys {
-                copy.revoke_api_key(&key.id, now).await?;
+                store.revoke_api_key(&key.id, now).await?;
             }
         }
         let mut keys = Vec::new();
-        for key in copy.keys().await? {
-            let unusable = if key.state.is_held() { custodian.open(&key).await.err() } else { None };
+        for key in store.keys().await? {
+            let unusable = if key.state.is_held() { self.custodian.open(&key).await.err() } else { None };
             keys.push((key, unusable.map(|why| why.to_string())));
         }
-        let restored = Restored { age, api_keys, opt_outs: copy.count_opt_outs().await?, keys };
-        drop(copy);
-        restoration.put_in_place(now)?;
-        Ok(restored)
+        Ok(Restored { age, api_keys, opt_outs: store.count_opt_outs().await?, keys })
     }
 }
 

@@ -37,14 +37,14 @@ impl Ambient {
 
 /// Opened store, custody and key ring, with everything that they share.
 pub struct Services {
-    store: Arc<dyn Store>,
-    custodian: Arc<dyn Custodian>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) custodian: Arc<dyn Custodian>,
     keyring: Arc<Keyring>,
     user_hash: Arc<UserHashKey>,
     metrics: Arc<Metrics>,
     /// Clock for waits that others ask for; nothing else is judged by it.
     wall_clock: Arc<dyn Clock>,
-    clock: Arc<ClockGuard>,
+    pub(super) clock: Arc<ClockGuard>,
     entropy: Arc<dyn Entropy>,
     node: String,
 }
@@ -103,16 +103,23 @@ impl Services {
     /// # Errors
     /// [`OpenError`] where there is a store.
     pub async fn create(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
-        let metrics = Metrics::new();
-        let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
+        Self::create_store(settings, &ambient).await?;
+        Self::open(settings, ambient).await
+    }
+
+    /// Creates a store, and no more.
+    ///
+    /// # Errors
+    /// [`OpenError`] where there is a store.
+    pub async fn create_store(settings: &Settings, ambient: &Ambient) -> Result<(), OpenError> {
+        let custodian = custody::open(settings.custody(), Metrics::new(), Arc::clone(&ambient.entropy))?;
         // The key folder of an installation that had a store keeps its id, so that a backup of that store fits.
         let id = custodian.installation_id().await?;
         let id = id.map_or_else(|| random(&*ambient.entropy).map(InstallationId::new), Ok)?;
-        let store = store::create(&settings.store(), id, Arc::clone(&metrics)).await?;
-        Self::of(store, settings, ambient, metrics).await
+        Ok(store::create(&settings.store(), id, Metrics::new()).await.map(drop)?)
     }
 
-    async fn of(
+    pub(super) async fn of(
         store: Arc<dyn Store>,
         settings: &Settings,
         ambient: Ambient,
@@ -256,11 +263,7 @@ impl Services {
 }
 
 /// Makes the guard of the clock, with the floor that the store has on record.
-pub(super) async fn guarded_clock(
-    settings: &Settings,
-    ambient: &Ambient,
-    store: &dyn Store,
-) -> Result<ClockGuard, StoreError> {
+async fn guarded_clock(settings: &Settings, ambient: &Ambient, store: &dyn Store) -> Result<ClockGuard, StoreError> {
     let guard = ClockGuard::new(Arc::clone(&ambient.clock), settings.clock().patience);
     if let Some(floor) = store.clock_record().await?.floor {
         guard.set_floor(&floor);

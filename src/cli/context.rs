@@ -66,7 +66,7 @@ impl Context {
         }
     }
 
-    /// Loads the settings, with these flags over everything else. A process of root becomes the owner of the store then,
+    /// Loads the settings, with these flags over everything else. A process of root becomes the owner of its files then,
     /// so that the service can use every file that it makes.
     pub(super) fn settings(&self, flags: &[(String, String)]) -> anyhow::Result<Settings> {
         // The settings of somebody else name files that only root may read, and places to send them to: that user reads
@@ -114,7 +114,7 @@ impl Context {
         self.output.error(error);
         if replaced_user() == Some(0) {
             let user = User::of_process().uid();
-            self.output.remark(format_args!("(This ran as user {user}, the owner of the store, not as root.)"));
+            self.output.remark(format_args!("(This ran as user {user}, the owner of its files, not as root.)"));
         }
         if error.is::<UsageError>() {
             return ExitCode::from(EXIT_USAGE);

@@ -23,10 +23,19 @@ pub(super) fn secret(context: &Context, file: &Path) -> anyhow::Result<Secret<Ve
 
 /// Reads a passphrase: the file's first line.
 pub(super) fn passphrase(context: &Context, file: &Path) -> anyhow::Result<Secret<String>> {
+    first_line(context, file, "passphrase")
+}
+
+/// Reads a password: the file's first line.
+pub(super) fn password(context: &Context, file: &Path) -> anyhow::Result<Secret<String>> {
+    first_line(context, file, "password")
+}
+
+fn first_line(context: &Context, file: &Path, what: &str) -> anyhow::Result<Secret<String>> {
     let bytes = secret(context, file)?;
     let text = text(bytes.expose()).with_context(|| file.display().to_string())?;
     let line = text.lines().next().filter(|line| !line.is_empty());
-    let line = line.with_context(|| format!("{}: holds no passphrase", file.display()))?;
+    let line = line.with_context(|| format!("{}: holds no {what}", file.display()))?;
     Ok(Secret::new(line.to_owned()))
 }
 

@@ -10,12 +10,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    context::{Context, block_on},
+    context::{Context, UsageError, block_on},
     given,
 };
 use crate::{
-    app::{Ambient, Layout, Services},
-    config::{SAMPLE, Settings},
+    app::{Ambient, Bootstrap, Layout},
+    config::{SAMPLE, Settings, check_store_url},
     domain::{
         ids::RingName,
         key::{KeyRecord, KeyState},
@@ -27,7 +27,8 @@ use crate::{
 /// Set up a service: configuration, sealing secret, first key
 ///
 /// Writes countersign.toml, sealing.secret, keys/ and countersign.db into a folder, and prints the public key for
-/// Braze. Nothing that exists is overwritten.
+/// Braze. Nothing that exists is overwritten. With --store-url the store is a PostgreSQL database, which must exist: its
+/// tables are made. One that fails can be repeated.
 #[derive(Args)]
 pub(super) struct Init {
     /// Folder to set up
@@ -37,10 +38,19 @@ pub(super) struct Init {
     /// written to the configuration
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// PostgreSQL database that is to be the store, for several nodes: `postgres://ROLE@HOST/DATABASE`, without a password
+    #[arg(long, value_name = "URL")]
+    store_url: Option<String>,
+    /// File whose first line is the password of that role; its path is written to the configuration
+    #[arg(long, value_name = "FILE", requires = "store_url")]
+    store_password_file: Option<PathBuf>,
 }
 
 impl Init {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        if let Some(url) = &self.store_url {
+            check_store_url(url).map_err(|why| UsageError::new(format!("--store-url: {why}")))?;
+        }
         let user = User::owner_of(&self.dir);
         let configuration = self.configuration(context)?;
         user.assume()?;
@@ -54,33 +64,63 @@ impl Init {
         let mut bootstrap = layout.begin(&configuration)?;
         let settings = Settings::load(Some(bootstrap.draft()), &context.environment, &[])?;
         bootstrap.expect(&settings);
-        let key = block_on(first_key(&settings))?;
+        let key = block_on(first_key(&settings, &mut bootstrap))?;
         bootstrap.finish()?;
         let value = json!({ "config": layout.config, "kid": key.kid, "public_key": key.public_key });
         context.output.answer(&value, &key.public_key)?;
-        context.output.remark(next_steps(&layout, &key));
+        context.output.remark(self.next_steps(&layout, &key));
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Returns the sample configuration, with the path of the passphrase file.
+    /// Returns the sample configuration, with the settings that were asked for.
     fn configuration(&self, context: &Context) -> anyhow::Result<String> {
-        let Some(file) = &self.passphrase_file else { return Ok(SAMPLE.to_owned()) };
-        given::passphrase(context, file)?;
-        let file = file.canonicalize().with_context(|| file.display().to_string())?;
-        let setting = format!("passphrase_file = {}\n", toml::Value::from(file.display().to_string()));
-        let commented = SAMPLE.lines().find(|line| line.starts_with("# passphrase_file = "));
-        let commented = commented.context("the sample has no passphrase_file")?;
-        Ok(SAMPLE.replacen(&format!("{commented}\n"), &setting, 1))
+        let mut configuration = SAMPLE.to_owned();
+        if let Some(file) = &self.passphrase_file {
+            given::passphrase(context, file)?;
+            configuration = with_setting(&configuration, "custody", "passphrase_file", &whole_path(file)?)?;
+        }
+        if let Some(url) = &self.store_url {
+            configuration = with_setting(&configuration, "store", "url", url)?;
+        }
+        if let Some(file) = &self.store_password_file {
+            given::password(context, file)?;
+            configuration = with_setting(&configuration, "store", "password_file", &whole_path(file)?)?;
+        }
+        Ok(configuration)
+    }
+
+    fn next_steps(&self, layout: &Layout, key: &KeyRecord) -> String {
+        let steps = next_steps(layout, key);
+        if self.store_url.is_none() {
+            return steps;
+        }
+        format!(
+            "{steps}\n  \
+             6. further nodes: give each machine the same configuration, {} and {}, and `countersign serve`; they need \
+                nothing else",
+            display(&layout.sealing_secret),
+            display(&layout.keys),
+        )
     }
 }
 
+fn whole_path(file: &Path) -> anyhow::Result<String> {
+    Ok(file.canonicalize().with_context(|| file.display().to_string())?.display().to_string())
+}
+
+/// Returns the sample with a setting in the place where it is commented out.
+fn with_setting(sample: &str, section: &str, name: &str, value: &str) -> anyhow::Result<String> {
+    let begin = format!("# {name} = ");
+    let missing = || format!("the sample has no {name} in [{section}]");
+    let at = sample.find(&format!("\n[{section}]\n")).with_context(missing)? + 1;
+    let (before, rest) = sample.split_at(at);
+    let old = rest.lines().find(|line| line.starts_with(&begin)).with_context(missing)?;
+    Ok(format!("{before}{}", rest.replacen(old, &format!("{name} = {}", toml::Value::from(value)), 1)))
+}
+
 /// Makes the first key of the ring `main`, or returns the one that a killed `init` has made.
-async fn first_key(settings: &Settings) -> anyhow::Result<KeyRecord> {
-    let services = if settings.store().path.symlink_metadata().is_ok() {
-        Services::open(settings, Ambient::system()).await?
-    } else {
-        Services::create(settings, Ambient::system()).await?
-    };
+async fn first_key(settings: &Settings, bootstrap: &mut Bootstrap) -> anyhow::Result<KeyRecord> {
+    let services = bootstrap.services(settings, Ambient::system()).await?;
     let keys = services.operator(settings)?.keys();
     let ring: RingName = "main".parse()?;
     let is_first = |key: &KeyRecord| key.ring == ring && key.state == KeyState::Active;

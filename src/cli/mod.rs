@@ -97,7 +97,7 @@ enum Command {
     Sandbox(sandbox::SandboxCommand),
     #[cfg(feature = "sandbox")]
     Demo(demo::Demo),
-    /// Create, migrate, back up or restore the store
+    /// Create, migrate, back up, restore or copy the store
     #[command(subcommand)]
     Db(db::Db),
     Healthcheck(healthcheck::Healthcheck),

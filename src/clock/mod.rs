@@ -53,6 +53,21 @@ impl UnixMillis {
     }
 }
 
+/// Error for a text that is not a point in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time: write it like 2026-11-21T07:05:00Z (RFC 3339)")]
+pub struct BadTime(String);
+
+impl std::str::FromStr for UnixMillis {
+    type Err = BadTime;
+
+    /// Parses RFC 3339, with `Z` or an offset.
+    fn from_str(text: &str) -> Result<Self, BadTime> {
+        let instant: jiff::Timestamp = text.parse().map_err(|_| BadTime(text.chars().take(64).collect()))?;
+        Ok(Self(instant.as_millisecond()))
+    }
+}
+
 impl std::fmt::Display for UnixMillis {
     /// RFC 3339 in UTC, e.g. `2026-11-21T07:05:00Z`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -9,9 +9,11 @@ use crate::{
     store,
 };
 
-/// `[store]`, its path resolved against the folder of the configuration file.
+/// `[store]`, its paths resolved against the folder of the configuration file.
 pub(super) fn store(sections: &Sections, folder: &Path) -> store::Config {
-    store::Config { path: folder.join(&sections.store.path), ..sections.store.clone() }
+    let section = &sections.store;
+    let ca_file = section.ca_file.as_ref().map(|file| folder.join(file));
+    store::Config { path: folder.join(&section.path), ca_file, ..section.clone() }
 }
 
 /// `[custody]`, its folder resolved against the folder of the configuration file.
@@ -20,9 +22,11 @@ pub(super) fn custody(sections: &Sections, folder: &Path) -> custody::Config {
     custody::Config { allow_world_readable, ..sections.custody.at(folder) }
 }
 
-/// Rule for the user that works on the store.
+/// Rule for the user that works on the store; on the key files, where the store is no file.
 pub(super) fn rule(sections: &Sections, folder: &Path) -> Rule {
-    Rule::new(User::owner_of(&store(sections, folder).path), sections.secrets.allow_world_readable)
+    let store = store(sections, folder);
+    let used = if store.url.is_some() { custody(sections, folder).dir } else { store.path };
+    Rule::new(User::owner_of(&used), sections.secrets.allow_world_readable)
 }
 
 /// Adds every breach of the rule: in the configuration file, secret files, key files, the store, and their folders.
@@ -34,10 +38,12 @@ pub(super) fn check(
     errors: &mut ConfigErrors,
 ) {
     let rule = secrets.rule();
-    let configuration = file.map(|file| (file, Use::Configuration));
+    let authorities = sections.store.ca_file.as_ref().filter(|_| sections.store.url.is_some());
+    let authorities = authorities.map(|file| folder.join(file));
+    let public = [file, authorities.as_deref()].into_iter().flatten().map(|file| (file, Use::Configuration));
     let mut found = Breaches::default();
     let mut foreign = BTreeMap::new();
-    for (file, purpose) in configuration.into_iter().chain(secrets.read().map(|file| (file, Use::Secret))) {
+    for (file, purpose) in public.chain(secrets.read().map(|file| (file, Use::Secret))) {
         let folder = folder_of(file);
         let is_foreign = *foreign.entry(folder).or_insert_with(|| {
             let breaches = rule.judge_path(folder, Use::Folder);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ipnet::IpNet;
 
-use super::{apps, braze, notes::Notes, sections::Sections};
+use super::{apps, braze, notes::Notes, sections::Sections, store};
 use crate::domain::{
     ids::{AppName, RingName},
     policy::AppPolicy,
@@ -26,7 +26,7 @@ const MIN_PATIENCE: Duration = Duration::from_mins(1);
 pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppName, AppPolicy> {
     server(sections, notes);
     clock(sections, notes);
-    store(sections, notes);
+    store::check(sections, notes);
     custody(sections, notes);
     for text in sections.log.level_errors() {
         notes.at("log.level", text);
@@ -74,15 +74,6 @@ pub(super) fn server_warnings(sections: &Sections) -> Vec<String> {
 fn clock(sections: &Sections, notes: &mut Notes<'_>) {
     if sections.clock.patience < MIN_PATIENCE {
         notes.at("clock.patience", "must be at least \"1m\": a shorter time would trust any step of the clock");
-    }
-}
-
-fn store(sections: &Sections, notes: &mut Notes<'_>) {
-    if sections.store.path.to_string_lossy().contains("://") {
-        notes.at(
-            "store.path",
-            "is a URL: this build has the embedded store only, give the path of its file, like \"countersign.db\"",
-        );
     }
 }
 

@@ -18,6 +18,7 @@ mod secret_files;
 mod sections;
 mod sign_in;
 mod sign_in_section;
+mod store;
 mod syntax;
 
 use std::{
@@ -38,12 +39,13 @@ use crate::{
     },
     files::User,
     http::LimitConfig,
-    listener, node, rotate, store,
+    listener, node, rotate,
     telemetry::LogConfig,
 };
 
 pub use environment::Environment;
 pub use errors::{ConfigError, ConfigErrors};
+pub use store::check_url as check_store_url;
 
 use document::Document;
 use notes::Notes;
@@ -147,8 +149,8 @@ impl Settings {
         self.sections.clock
     }
 
-    /// `[store]`, its path resolved against the folder of the configuration file.
-    pub fn store(&self) -> store::Config {
+    /// `[store]`, its paths resolved against the folder of the configuration file.
+    pub fn store(&self) -> crate::store::Config {
         access::store(&self.sections, &self.folder)
     }
 
@@ -212,6 +214,7 @@ impl Settings {
     /// Returns warnings: settings that are allowed, but probably not intended.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = check::server_warnings(&self.sections);
+        warnings.extend(store::warnings(&self.sections));
         warnings.extend(braze::warnings(&self.sections));
         warnings.extend(apps::warnings(&self.sections));
         warnings.extend(sign_in::warnings(&self.sections));

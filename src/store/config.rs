@@ -58,6 +58,13 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Name of the store for people: its URL, which has no password, or its path.
+    pub fn name(&self) -> String {
+        self.url.clone().unwrap_or_else(|| self.path.display().to_string())
+    }
+}
+
 /// Password of a database's role. Copies of a configuration share it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Secret<String>")]

@@ -151,7 +151,13 @@ pub(super) fn takes_no_writes(why: &tokio_postgres::Error) -> bool {
 }
 
 /// Returns the settings of a connection to one server.
-fn settings(config: &Config, target: &Target, server: &Server, passwords: Option<&PassFile>, share: Duration) -> PgConfig {
+fn settings(
+    config: &Config,
+    target: &Target,
+    server: &Server,
+    passwords: Option<&PassFile>,
+    share: Duration,
+) -> PgConfig {
     let mut settings = target.settings.clone();
     match &server.host {
         Host::Tcp(name) => settings.host(name),

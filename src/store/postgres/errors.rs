@@ -1,12 +1,17 @@
 //! Conversion of PostgreSQL's errors into [`StoreError`].
 
-use std::{error::Error as _, fmt::Display, io, sync::Arc, time::Duration};
+use std::{error::Error as _, fmt::Display, io, path::Path, sync::Arc, time::Duration};
 
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::SqlState;
 
 use super::{Target, connect::takes_no_writes, rows::RowError};
 use crate::store::StoreError;
+
+/// What to do where a store is missing.
+const REMEDY: &str = "If store.url names another database than before, correct it; `pg_restore` restores a backup, and \
+                      then `countersign db restored` ends the sessions that it has; `countersign db create` begins with \
+                      an empty store";
 
 /// The store's name in errors: its connection string, without a password.
 #[derive(Clone, Debug)]
@@ -57,9 +62,47 @@ impl StoreName {
         }
     }
 
-    /// Converts the error of a row, if there is one.
-    pub(super) fn check<T>(&self, answer: Result<T, RowError>) -> Result<T, StoreError> {
-        answer.map_err(|why| self.refused(&why))
+    /// Converts the error of a row or a statement, if there is one.
+    pub(super) fn check<T, E: Into<RowError>>(&self, answer: Result<T, E>) -> Result<T, StoreError> {
+        answer.map_err(|why| self.refused(&why.into()))
+    }
+
+    /// Returns the error for a database without a store.
+    pub(super) fn missing(&self) -> StoreError {
+        StoreError::Missing { path: self.0.to_string(), what: "has no tables".to_owned(), remedy: REMEDY }
+    }
+
+    /// Returns the error for a database that has a store where one is to be made.
+    pub(super) fn exists(&self) -> StoreError {
+        let why = "has a store already: name another database in store.url, or, if nobody needs that store any more, run \
+                   `DROP SCHEMA countersign CASCADE` in this one";
+        StoreError::Exists { path: self.0.to_string(), why: why.to_owned() }
+    }
+
+    /// Returns the error for a store with rows where an empty one is needed.
+    pub(super) fn occupied(&self, table: &str) -> StoreError {
+        let why = format!("has rows in the table {table}: name a database without a store, or with an empty one");
+        StoreError::Exists { path: self.0.to_string(), why }
+    }
+
+    /// Returns the error for a schema of the store's name that is somebody else's.
+    pub(super) fn of_others(&self) -> StoreError {
+        self.unavailable("its schema `countersign` is not a store of countersign: name another database in store.url")
+    }
+
+    /// Returns the error for a store without values that every store has.
+    pub(super) fn damaged(&self) -> StoreError {
+        self.unavailable("values of its table countersign.meta are gone: restore a backup")
+    }
+
+    /// Returns the error for a backup to a file, which is PostgreSQL's own work.
+    pub(super) fn no_backup(&self, to: &Path) -> StoreError {
+        let path = to.display();
+        let why = format!(
+            "is not written, since the store is in PostgreSQL: run `pg_dump --format=custom --schema=countersign \
+             --file={path} --dbname='{self}'`, or use the backups of the whole server"
+        );
+        StoreError::Backup { path: path.to_string(), why }
     }
 
     /// Returns the error for a connection that the pool did not give.
@@ -101,7 +144,9 @@ fn advice(why: &tokio_postgres::Error, message: &str) -> Option<&'static str> {
         return advice_by_kind(failed, message);
     }
     if message.contains("does not support TLS") {
-        return Some("turn `ssl` on there, or say sslmode=disable in store.url where nobody else can read the connection");
+        return Some(
+            "turn `ssl` on there, or say sslmode=disable in store.url where nobody else can read the connection",
+        );
     }
     message.contains("password missing").then_some(
         "put it into a file and name that in store.password_file, or set COUNTERSIGN_STORE__PASSWORD, or use .pgpass",
@@ -130,7 +175,9 @@ fn advice_by_code(code: &SqlState, message: &str) -> Option<&'static str> {
         SqlState::DUPLICATE_PSTATEMENT | SqlState::INVALID_SQL_STATEMENT_NAME => {
             "a pool stands between: set store.prepared = false"
         }
-        SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => "the store's tables were removed: restore a backup",
+        SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => {
+            "the store's tables were removed: restore a backup"
+        }
         SqlState::CANNOT_CONNECT_NOW | SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => {
             "it starts or stops; no restart of this service is needed"
         }
@@ -172,7 +219,9 @@ pub(super) fn is_lost(why: &RowError) -> bool {
         matches!(*code, SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW)
             || code.code().starts_with("08")
     };
-    why.is_closed() || why.code().is_some_and(by_server) || why.source().is_some_and(<dyn std::error::Error>::is::<io::Error>)
+    why.is_closed()
+        || why.code().is_some_and(by_server)
+        || why.source().is_some_and(<dyn std::error::Error>::is::<io::Error>)
 }
 
 /// Returns true where a connection is of no use any more: it is lost, its server takes no writes any more, or its

@@ -34,7 +34,9 @@ impl PassFile {
         let rule = Rule::of_process(false);
         let failed = |why: String| format!("the password file {}: {why}", path.display());
         let (bytes, breaches) = match read_given(path, MAX_SECRET_BYTES, &rule, Use::Secret) {
-            Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+            Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             read => read.map_err(|why| failed(why.to_string()))?,
         };
         if !breaches.is_empty() {

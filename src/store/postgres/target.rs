@@ -47,7 +47,7 @@ impl fmt::Display for Server {
 
 /// Database to connect to. It shows no password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Target {
+pub(in crate::store) struct Target {
     /// All settings but the servers.
     pub(super) settings: tokio_postgres::Config,
     /// Servers, in the order in which they are tried. There is one at least.
@@ -67,7 +67,7 @@ impl Target {
     ///
     /// # Errors
     /// The reason, with what to do.
-    pub fn parse(url: &str) -> Result<Self, BadUrl> {
+    pub(in crate::store) fn parse(url: &str) -> Result<Self, BadUrl> {
         let rest = SCHEMES.iter().find_map(|scheme| url.strip_prefix(scheme)).ok_or_else(|| bad_scheme(url))?;
         let parameters = rest.split_once('?').map_or("", |(_, parameters)| parameters);
         let (ours, theirs) = split_parameters(parameters)?;
@@ -86,6 +86,28 @@ impl Target {
         let is_secure = tls_of(ours.ssl_mode.as_deref())?;
         let attributes = attributes(&settings, ours.has_attributes, servers.len())?;
         Ok(Self { settings: without_servers(&settings, attributes), servers, database, tls: is_secure && sockets == 0 })
+    }
+}
+
+impl Target {
+    /// Returns true where the connection is encrypted.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.tls
+    }
+
+    /// Returns true where all servers are on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        let is_loopback = |name: &str| name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        self.servers.iter().all(|server| match (&server.host, server.address) {
+            (Host::Unix(_), _) => true,
+            (_, Some(address)) => address.is_loopback(),
+            (Host::Tcp(name), None) => is_loopback(name),
+        })
+    }
+
+    /// Returns the ports of the servers.
+    pub(super) fn ports(&self) -> Vec<u16> {
+        self.servers.iter().map(|server| server.port).collect()
     }
 }
 
@@ -155,10 +177,8 @@ fn servers(settings: &tokio_postgres::Config) -> Result<Vec<Server>, BadUrl> {
     let (hosts, addresses, ports) = (settings.get_hosts(), settings.get_hostaddrs(), settings.get_ports());
     let is_empty = |host: &Host| matches!(host, Host::Tcp(name) if name.trim().is_empty());
     if hosts.is_empty() || hosts.iter().any(is_empty) {
-        return Err(bad(
-            "names no host: `postgres://db.example.com/countersign`, or the folder of a socket, \
-             `postgres:///countersign?host=/run/postgresql`",
-        ));
+        return Err(bad("names no host: `postgres://db.example.com/countersign`, or the folder of a socket, \
+             `postgres:///countersign?host=/run/postgresql`"));
     }
     if !addresses.is_empty() && addresses.len() != hosts.len() {
         return Err(bad("must have one hostaddr for each host, or none"));
@@ -176,11 +196,7 @@ fn servers(settings: &tokio_postgres::Config) -> Result<Vec<Server>, BadUrl> {
 }
 
 /// Returns the condition on a server. Of several servers only the one that takes writes is of use.
-fn attributes(
-    settings: &tokio_postgres::Config,
-    given: bool,
-    servers: usize,
-) -> Result<TargetSessionAttrs, BadUrl> {
+fn attributes(settings: &tokio_postgres::Config, given: bool, servers: usize) -> Result<TargetSessionAttrs, BadUrl> {
     match settings.get_target_session_attrs() {
         TargetSessionAttrs::ReadOnly => Err(bad("has target_session_attrs=read-only: the store must take writes")),
         _ if !given && servers > 1 => Ok(TargetSessionAttrs::ReadWrite),

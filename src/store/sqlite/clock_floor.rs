@@ -9,7 +9,7 @@ use crate::{
     store::ClockRecord,
 };
 
-const FLOOR: &str = "clock_floor";
+pub(super) const FLOOR: &str = "clock_floor";
 const ACCEPTANCE: &str = "clock_acceptance";
 
 /// Returns the floor and the last acceptance. A store of an older version has its latest time for a floor.
@@ -19,6 +19,13 @@ pub(super) fn record(c: &Connection) -> rusqlite::Result<ClockRecord> {
         None => meta::latest_time(c)?.map(ClockFloor::of_unknown_boot),
     };
     Ok(ClockRecord { floor, acceptance: get(c, ACCEPTANCE)? })
+}
+
+/// Returns the floor as it is written.
+pub(super) fn as_text(c: &Connection) -> rusqlite::Result<Option<String>> {
+    let text = |floor: &ClockFloor| serde_json::to_string(floor);
+    let text = record(c)?.floor.as_ref().map(text).transpose();
+    text.map_err(|why| rusqlite::Error::ToSqlConversionFailure(why.into()))
 }
 
 /// Records a floor, unless the one on record is later.

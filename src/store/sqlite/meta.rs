@@ -6,11 +6,11 @@ use super::rows;
 use crate::{clock::UnixMillis, domain::ids::InstallationId};
 
 const CHECK: &str = "check";
-const GENERATION: &str = "generation";
+pub(super) const GENERATION: &str = "generation";
 const INSTALLATION_ID: &str = "installation_id";
 const LATEST_TIME: &str = "latest_time";
 const READABLE_FROM: &str = "readable_from";
-const USER_HASH_KEY: &str = "user_hash_key";
+pub(super) const USER_HASH_KEY: &str = "user_hash_key";
 
 /// Returns the value of that name.
 pub(super) fn get<T: FromSql>(c: &Connection, name: &str) -> rusqlite::Result<Option<T>> {

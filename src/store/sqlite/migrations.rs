@@ -100,7 +100,7 @@ pub(super) fn check_usable(connection: &Connection, name: &StoreName) -> Result<
 }
 
 /// Applies all missing migrations in one transaction, so that another process sees all of them or none.
-fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Read again: another process may have migrated the store while this one waited for the transaction.
     let found = found(&transaction)?;

@@ -29,6 +29,7 @@ mod audit_log;
 mod checkpoint;
 mod clock_floor;
 mod connect;
+mod copy;
 mod draft;
 mod errors;
 mod file;
@@ -52,6 +53,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
+pub(super) use self::copy::{Copied, CopiedDraft};
 pub(super) use self::file::breaches;
 pub use self::restoration::Restoration;
 use self::{

@@ -1,0 +1,67 @@
+//! Rules of `[store]`.
+
+use std::time::Duration;
+
+use super::{notes::Notes, sections::Sections};
+use crate::store;
+
+/// Schemes of a PostgreSQL database.
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
+/// Most connections of one node: more wait in the database than work there.
+const MAX_CONNECTIONS: u32 = 1000;
+
+/// Least and greatest wait for an answer of the database. Above the greatest, apps have given up long before.
+const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));
+
+/// Checks the URL of a database.
+///
+/// # Errors
+/// The reason, with what to do. It has no password.
+pub fn check_url(url: &str) -> Result<(), String> {
+    store::check_url(url).map_err(|why| why.to_string())
+}
+
+/// Checks the settings.
+pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
+    let store = &sections.store;
+    let path = store.path.to_string_lossy();
+    if SCHEMES.iter().any(|scheme| path.starts_with(scheme)) {
+        notes.at("store.path", "is a URL: write it as store.url, `url = \"postgres://…\"`; path names an SQLite file");
+    } else if path.contains("://") {
+        notes.at("store.path", "is a URL: give the path of an SQLite file, like \"countersign.db\"");
+    }
+    if let Some(Err(why)) = store.url.as_deref().map(check_url) {
+        notes.at("store.url", why);
+    }
+    if store.connections.get() > MAX_CONNECTIONS {
+        notes.at("store.connections", format_args!("must be at most {MAX_CONNECTIONS}: 8 suit most nodes"));
+    }
+    if store.timeout < TIMEOUTS.0 || store.timeout > TIMEOUTS.1 {
+        notes.at("store.timeout", "must be \"100ms\" to \"1m\": \"5s\" suits most");
+    }
+}
+
+/// Returns warnings: settings that have no effect beside the others.
+pub(super) fn warnings(sections: &Sections) -> Vec<String> {
+    let (store, default) = (&sections.store, store::Config::default());
+    if store.url.is_some() {
+        let path = store.path.display();
+        let unused = format!("store.path: {path} is not used, since store.url is set: remove one of the two");
+        return if store.path == default.path { Vec::new() } else { vec![unused] };
+    }
+    let given: [(&str, bool); 6] = [
+        ("password_file", store.password_file.is_some()),
+        ("password", store.password.is_some()),
+        ("ca_file", store.ca_file.is_some()),
+        ("prepared", store.prepared != default.prepared),
+        ("connections", store.connections != default.connections),
+        ("timeout", store.timeout != default.timeout),
+    ];
+    let given: Vec<String> =
+        given.into_iter().filter_map(|(name, given)| given.then(|| format!("store.{name}"))).collect();
+    if given.is_empty() {
+        return Vec::new();
+    }
+    vec![format!("without store.url, these are not used: {}", given.join(", "))]
+}

@@ -1,0 +1,132 @@
+//! Tables that a copy has, with the types of their columns. A test compares them with those of a new store.
+
+/// Type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Kind {
+    Integer,
+    Text,
+    Bytes,
+}
+
+/// Column of a table.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Column {
+    pub(in crate::store) name: &'static str,
+    pub(in crate::store) kind: Kind,
+}
+
+/// Table of the store.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Table {
+    pub(in crate::store) name: &'static str,
+    /// Number of columns, from the first, that are the primary key.
+    pub(in crate::store) key: usize,
+    pub(in crate::store) columns: &'static [Column],
+}
+
+const fn integer(name: &'static str) -> Column {
+    Column { name, kind: Kind::Integer }
+}
+
+const fn text(name: &'static str) -> Column {
+    Column { name, kind: Kind::Text }
+}
+
+const fn bytes(name: &'static str) -> Column {
+    Column { name, kind: Kind::Bytes }
+}
+
+/// Name of the table of single values. Each engine writes them as text in its own way, and has some for itself.
+pub(in crate::store) const META: &str = "meta";
+
+/// Name of the table whose rows are numbered in the order in which they were written.
+pub(in crate::store) const AUDIT_LOG: &str = "audit_log";
+
+/// Single values that are about a store and not about its contents.
+pub(in crate::store) const OF_THE_STORE: [&str; 5] = ["check", "readable_from", "latest_time", "schema", "purged_to"];
+
+/// Tables that no copy has: they say what a running service does.
+pub(in crate::store) const OF_NODES: [&str; 2] = ["nodes", "leases"];
+
+/// Every other table.
+pub(in crate::store) const TABLES: [Table; 14] = [
+    Table {
+        name: "sessions",
+        key: 1,
+        columns: &[
+            bytes("id"),
+            bytes("user_hash"),
+            text("app"),
+            integer("counter"),
+            integer("created"),
+            integer("rotated"),
+            integer("idle_expires"),
+            integer("expires"),
+            text("ended"),
+            integer("ended_at"),
+            bytes("provider_subject"),
+            bytes("provider_session"),
+            integer("credential_issued"),
+        ],
+    },
+    Table { name: "opt_outs", key: 2, columns: &[bytes("user_hash"), text("app"), integer("since")] },
+    Table { name: "app_ends", key: 1, columns: &[text("app"), integer("ended_at")] },
+    Table {
+        name: "sign_outs",
+        key: 2,
+        columns: &[text("app"), bytes("login"), integer("issued_until"), integer("remembered_until")],
+    },
+    Table { name: "logout_tokens", key: 2, columns: &[text("app"), bytes("id"), integer("remembered_until")] },
+    Table {
+        name: "keys",
+        key: 1,
+        columns: &[
+            text("kid"),
+            text("ring"),
+            text("state"),
+            integer("bits"),
+            text("public_key"),
+            text("custody"),
+            text("locator"),
+            integer("created"),
+            integer("changed"),
+        ],
+    },
+    Table { name: "sealed_keys", key: 1, columns: &[text("kid"), bytes("sealed")] },
+    Table { name: "key_lives", key: 1, columns: &[text("kid"), integer("tokens_until"), integer("destroyed")] },
+    Table {
+        name: "publications",
+        key: 2,
+        columns: &[text("kid"), text("app"), integer("asked"), integer("shown"), text("braze_id")],
+    },
+    Table { name: "rotations", key: 1, columns: &[text("ring"), integer("version"), text("goal"), text("new_key")] },
+    Table {
+        name: "api_keys",
+        key: 1,
+        columns: &[
+            text("id"),
+            text("client"),
+            text("apps"),
+            bytes("hash"),
+            integer("created"),
+            integer("expires"),
+            integer("revoked"),
+        ],
+    },
+    Table { name: "api_key_uses", key: 1, columns: &[text("id"), integer("last_used")] },
+    Table {
+        name: AUDIT_LOG,
+        key: 1,
+        columns: &[
+            integer("seq"),
+            integer("at"),
+            text("ring"),
+            text("kid"),
+            text("app"),
+            text("action"),
+            text("actor"),
+            text("why"),
+        ],
+    },
+    Table { name: META, key: 1, columns: &[text("name"), text("value")] },
+];
