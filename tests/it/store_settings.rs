@@ -68,8 +68,10 @@ fn a_url_that_cannot_work_is_named_without_its_secrets() {
         ("postgres://u@db:99999/x", "port"),
         ("postgres://u@db/x?sslmode=perhaps", "sslmode"),
     ] {
-        let told: Vec<String> =
-            check_text(&format!("[store]\nurl = \"{url}\"\n[apps.web]\n")).iter().map(|error| error.text.clone()).collect();
+        let told: Vec<String> = check_text(&format!("[store]\nurl = \"{url}\"\n[apps.web]\n"))
+            .iter()
+            .map(|error| error.text.clone())
+            .collect();
         let said = told.join("\n");
         assert_eq!(told.len(), 1, "{url}: {said}");
         assert!(said.contains("store.url: ") && said.contains(reason), "{url}: {said}");
