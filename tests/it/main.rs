@@ -58,6 +58,7 @@ mod operator_faults;
 mod overlap;
 mod postgres_crash;
 mod postgres_nodes;
+mod postgres_site;
 mod postgres_writes;
 mod proxies;
 mod readiness;
