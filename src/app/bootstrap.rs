@@ -21,8 +21,8 @@ use crate::{
 pub struct Layout {
     pub config: PathBuf,
     pub sealing_secret: PathBuf,
-    /// Folder of the key files.
-    pub keys: PathBuf,
+    /// Folder of the key files; `None` where the store keeps the keys.
+    pub keys: Option<PathBuf>,
 }
 
 impl Layout {
@@ -31,7 +31,7 @@ impl Layout {
         Self {
             config: folder.join("countersign.toml"),
             sealing_secret: folder.join("sealing.secret"),
-            keys: folder.join("keys"),
+            keys: Some(folder.join("keys")),
         }
     }
 
@@ -56,9 +56,12 @@ impl Layout {
         if let Some(folder) = self.config.parent() {
             bootstrap.make_folders(folder, DirBuilder::new().mode(0o777))?;
         }
-        bootstrap.make_folders(&self.keys, DirBuilder::new().mode(0o700))?;
-        let lock = fs::File::open(&self.keys).and_then(|keys| keys.lock().map(|()| keys));
-        bootstrap.lock = Some(lock.map_err(|why| at(&self.keys, &why))?);
+        if let Some(keys) = &self.keys {
+            bootstrap.make_folders(keys, DirBuilder::new().mode(0o700))?;
+        }
+        let locked = self.keys.as_deref().unwrap_or_else(|| folder_of(&self.config));
+        let lock = fs::File::open(locked).and_then(|folder| folder.lock().map(|()| folder));
+        bootstrap.lock = Some(lock.map_err(|why| at(locked, &why))?);
         // Another bootstrap may have been at work until now.
         self.refuse_existing()?;
         if self.sealing_secret.symlink_metadata().is_err() {
@@ -103,7 +106,7 @@ pub struct Bootstrap {
     /// Files and folders that did not exist before.
     made: Vec<Made>,
     kept: bool,
-    /// Key folder, locked until this is dropped: what another bootstrap makes meanwhile is not taken for this one's.
+    /// Key folder, or that of the configuration, locked until this is dropped: what another bootstrap makes meanwhile is not taken for this one's.
     lock: Option<fs::File>,
 }
 

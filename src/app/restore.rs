@@ -2,11 +2,13 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use super::{Ambient, OpenError, Services, installation, services::guarded_clock};
+use super::{
+    Ambient, OpenError, Services, installation,
+    services::{guarded_clock, open_custody},
+};
 use crate::{
     clock::{ClockStopped, UnixMillis},
     config::Settings,
-    custody,
     domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
     store::{self, Store, StoreError},
     telemetry::Metrics,
@@ -51,7 +53,7 @@ impl Services {
             return Err(never_used(backup).into());
         }
         store::open_user_hash_key(&*copy, &SealingKeys::derive(settings.sealing()), &*entropy).await?;
-        let custodian = custody::open(settings.custody(), Metrics::new(), Arc::clone(&entropy))?;
+        let custodian = open_custody(settings, &copy, &Metrics::new(), &entropy)?.custodian;
         installation::agree(&*copy, &*custodian, &*entropy).await?;
         let clock = guarded_clock(settings, &ambient, &*copy).await?;
         let (trusted, now) = (clock.trusted_now(), clock.untrusted_now());
@@ -70,7 +72,7 @@ impl Services {
             keys.push((key, unusable.map(|why| why.to_string())));
         }
         let restored = Restored { age, api_keys, opt_outs: copy.count_opt_outs().await?, keys };
-        drop(copy);
+        drop((copy, custodian));
         restoration.put_in_place(now)?;
         Ok(restored)
     }
