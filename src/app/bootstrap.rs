@@ -56,12 +56,16 @@ impl Layout {
         if let Some(folder) = self.config.parent() {
             bootstrap.make_folders(folder, DirBuilder::new().mode(0o777))?;
         }
-        if let Some(keys) = &self.keys {
-            bootstrap.make_folders(keys, DirBuilder::new().mode(0o700))?;
-        }
-        let locked = self.keys.as_deref().unwrap_or_else(|| folder_of(&self.config));
-        let lock = fs::File::open(locked).and_then(|folder| folder.lock().map(|()| folder));
-        bootstrap.lock = Some(lock.map_err(|why| at(locked, &why))?);
+        let locked = match &self.keys {
+            Some(keys) => {
+                bootstrap.make_folders(keys, DirBuilder::new().mode(0o700))?;
+                fs::File::open(keys)
+            }
+            // Not the folder of the configuration: a new store locks that.
+            None => OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.lock_file()),
+        };
+        let lock = locked.and_then(|locked| locked.lock().map(|()| locked));
+        bootstrap.lock = Some(lock.map_err(|why| at(&self.config, &why))?);
         // Another bootstrap may have been at work until now.
         self.refuse_existing()?;
         if self.sealing_secret.symlink_metadata().is_err() {
@@ -73,6 +77,13 @@ impl Layout {
         }
         bootstrap.write(&unfinished(&self.config), config.as_bytes())?;
         Ok(bootstrap)
+    }
+
+    /// File that a bootstrap without a key folder locks.
+    fn lock_file(&self) -> PathBuf {
+        let mut path = self.config.as_os_str().to_owned();
+        path.push(".lock");
+        path.into()
     }
 
     fn refuse_existing(&self) -> io::Result<()> {
@@ -106,7 +117,7 @@ pub struct Bootstrap {
     /// Files and folders that did not exist before.
     made: Vec<Made>,
     kept: bool,
-    /// Key folder, or that of the configuration, locked until this is dropped: what another bootstrap makes meanwhile is not taken for this one's.
+    /// Key folder, or a file in its stead, locked until this is dropped: what another bootstrap makes meanwhile is not taken for this one's.
     lock: Option<fs::File>,
 }
 
@@ -182,6 +193,9 @@ impl Bootstrap {
 
 impl Drop for Bootstrap {
     fn drop(&mut self) {
+        if self.layout.keys.is_none() {
+            drop(fs::remove_file(self.layout.lock_file()));
+        }
         if self.kept {
             return;
         }

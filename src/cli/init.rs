@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     context::{Context, block_on},
     given,
-    key_places::Place,
+    key_places::CustodyArg,
 };
 use crate::{
     app::{Ambient, Layout, Services},
@@ -40,7 +40,7 @@ pub(super) struct Init {
     passphrase_file: Option<PathBuf>,
     /// Place of the private keys
     #[arg(long, value_name = "PLACE", default_value = "file", conflicts_with = "passphrase_file")]
-    custody: Place,
+    custody: CustodyArg,
 }
 
 impl Init {
@@ -55,7 +55,7 @@ impl Init {
             anyhow::bail!("{breaches}");
         }
         let mut layout = Layout::of(&self.dir);
-        if matches!(self.custody, Place::Store) {
+        if matches!(self.custody, CustodyArg::Store) {
             layout.keys = None;
         }
         let mut bootstrap = layout.begin(&configuration)?;
@@ -71,7 +71,7 @@ impl Init {
 
     /// Returns the sample configuration, with the path of the passphrase file.
     fn configuration(&self, context: &Context) -> anyhow::Result<String> {
-        if matches!(self.custody, Place::Store) {
+        if matches!(self.custody, CustodyArg::Store) {
             return with_setting(SAMPLE, "kind", "kind = \"store\"\n");
         }
         let Some(file) = &self.passphrase_file else { return Ok(SAMPLE.to_owned()) };

@@ -20,7 +20,7 @@ use crate::domain::{ids::RingName, key::CustodyKind};
 pub(super) struct Move {
     /// Place that the keys move to
     #[arg(long)]
-    to: Place,
+    to: CustodyArg,
     /// Ids of the keys, or beginnings of them that no other key has [default: every key that is held]
     #[arg(allow_hyphen_values = true)]
     kids: Vec<String>,
@@ -34,18 +34,18 @@ pub(super) struct Move {
 
 /// Place of private keys, on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Place {
+pub(super) enum CustodyArg {
     /// Sealed in the store
     Store,
     /// Files in the key folder
     File,
 }
 
-impl From<Place> for CustodyKind {
-    fn from(place: Place) -> Self {
+impl From<CustodyArg> for CustodyKind {
+    fn from(place: CustodyArg) -> Self {
         match place {
-            Place::Store => Self::Store,
-            Place::File => Self::File,
+            CustodyArg::Store => Self::Store,
+            CustodyArg::File => Self::File,
         }
     }
 }

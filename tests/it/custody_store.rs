@@ -70,7 +70,8 @@ async fn a_sealed_key_opens_only_in_its_place_and_with_its_secret() {
 
     let kept = store.0.lock().unwrap()[&held.kid].clone();
     let put = |sealed: Vec<u8>| drop(store.0.lock().unwrap().insert(held.kid.clone(), sealed));
-    put(store.0.lock().unwrap()[&other.kid].clone());
+    let others = store.0.lock().unwrap()[&other.kid].clone();
+    put(others);
     assert_eq!(refusal(&*custodian, &record(&held)).await, SealedKeyError::Other, "another key in its place");
     for at in [4, 16, kept.len() - 1] {
         let mut altered = kept.clone();

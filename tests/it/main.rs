@@ -47,6 +47,7 @@ mod failures;
 mod files;
 mod generate;
 mod identity;
+mod key_places;
 mod keyring;
 mod limits;
 mod listener;
