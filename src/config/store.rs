@@ -82,7 +82,7 @@ pub(super) fn warnings(sections: &Sections) -> Vec<String> {
         ("timeout", store.timeout != default.timeout),
     ];
     let given: Vec<String> =
-        given.into_iter().filter_map(|(name, given)| given.then(|| format!("store.{name}"))).collect();
+        given.into_iter().filter(|(_, given)| *given).map(|(name, _)| format!("store.{name}")).collect();
     if given.is_empty() {
         return Vec::new();
     }

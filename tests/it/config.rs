@@ -31,8 +31,19 @@ fn uncommented() -> String {
 }
 
 /// The settings whose sample value is an example, because their default is none.
-const EXAMPLES: [&str; 8] =
-    ["sdk_api_key", "passphrase_file", "threads", "workspace", "braze_app_id", "rest_url", "api_key_file", "every"];
+const EXAMPLES: [&str; 11] = [
+    "url = \"postgres",
+    "password_file",
+    "ca_file",
+    "sdk_api_key",
+    "passphrase_file",
+    "threads",
+    "workspace",
+    "braze_app_id",
+    "rest_url",
+    "api_key_file",
+    "every",
+];
 
 #[test]
 fn the_sample_shows_every_setting_at_its_default() {

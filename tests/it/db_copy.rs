@@ -39,7 +39,7 @@ pub(crate) fn contents(store: &Path) -> Vec<(String, Vec<Vec<Column>>)> {
 }
 
 /// A site that has been in use, and its service is stopped.
-pub(crate) struct Site {
+pub(crate) struct Installation {
     folder: tempfile::TempDir,
     api_key: String,
     /// Refresh tokens: of a session that goes on, and of one that was revoked.
@@ -47,7 +47,7 @@ pub(crate) struct Site {
     revoked: String,
 }
 
-impl Site {
+impl Installation {
     pub(crate) async fn used() -> Self {
         let (folder, _) = init(&[]);
         let path = folder.path();
@@ -109,7 +109,7 @@ pub(crate) fn rows(copied: &Value, table: &str) -> u64 {
 
 #[tokio::test]
 async fn a_copy_has_everything_and_the_site_goes_on_with_it() {
-    let mut site = Site::used().await;
+    let mut site = Installation::used().await;
     let copied = site.copy("sqlite:countersign.db", "sqlite:copy.db");
     assert_eq!((rows(&copied, "sessions"), rows(&copied, "opt_outs"), rows(&copied, "api_keys")), (2, 1, 1));
     assert_eq!(contents(&site.at("countersign.db")), contents(&site.at("copy.db")));
@@ -120,7 +120,7 @@ async fn a_copy_has_everything_and_the_site_goes_on_with_it() {
 
 #[tokio::test]
 async fn what_cannot_be_copied_is_refused_and_leaves_nothing() {
-    let site = Site::used().await;
+    let site = Installation::used().await;
     // SQLite leaves files beside a store that was only read.
     let is_made = |name: &String| !name.starts_with("countersign.db-");
     let names = || {

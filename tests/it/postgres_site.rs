@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    db_copy::{Site, contents, rows},
+    db_copy::{Installation, contents, rows},
     support::{
         postgres::{Database, Pooler, Server},
         service::{Service, run, run_json},
@@ -98,7 +98,7 @@ async fn an_init_that_failed_can_be_repeated() {
 }
 
 async fn moves_there_and_back(database: &Database, url: &str) {
-    let mut site = Site::used().await;
+    let mut site = Installation::used().await;
     let to = database.url();
     let copied = site.copy("sqlite:countersign.db", &to);
     assert_eq!((rows(&copied, "sessions"), rows(&copied, "opt_outs"), rows(&copied, "api_keys")), (2, 1, 1));
@@ -135,7 +135,7 @@ async fn a_site_moves_to_a_database_behind_pgbouncer_and_back() {
 #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
 async fn a_copy_that_differs_or_ends_early_leaves_nothing() {
     let database = Server::shared().database();
-    let site = Site::used().await;
+    let site = Installation::used().await;
     // A rule of the database that changes what is copied.
     database.sql(
         "CREATE FUNCTION public.change() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \

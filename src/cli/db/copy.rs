@@ -26,10 +26,10 @@ const SHOWN_EVERY: u64 = 250_000;
 pub(in crate::cli) struct Copy {
     /// Store to copy: sqlite:FILE or `postgres://ROLE@HOST/DATABASE`
     #[arg(long, value_name = "STORE")]
-    from: Place,
-    /// Store to make: sqlite:FILE, which must not exist, or `postgres://ROLE@HOST/DATABASE`, without data of Countersign
+    from: StoreArg,
+    /// Store to make: sqlite:FILE, which must not exist, or `postgres://ROLE@HOST/DATABASE`, without data of ours
     #[arg(long, value_name = "STORE")]
-    to: Place,
+    to: StoreArg,
     /// File whose first line is the password for --from, where that is not the configured store
     #[arg(long, value_name = "FILE")]
     from_password_file: Option<PathBuf>,
@@ -38,9 +38,9 @@ pub(in crate::cli) struct Copy {
     to_password_file: Option<PathBuf>,
 }
 
-/// Place of a store, as it is given on the command line.
+/// Store, as it is given on the command line.
 #[derive(Clone)]
-enum Place {
+enum StoreArg {
     File(PathBuf),
     Database(String),
 }
@@ -48,21 +48,21 @@ enum Place {
 /// Text that names no store. It is not shown: it may have a password.
 #[derive(Debug, thiserror::Error)]
 #[error("this is no store: write sqlite:FILE or postgres://ROLE@HOST/DATABASE")]
-struct BadPlace;
+struct BadStoreArg;
 
-impl FromStr for Place {
-    type Err = BadPlace;
+impl FromStr for StoreArg {
+    type Err = BadStoreArg;
 
-    fn from_str(text: &str) -> Result<Self, BadPlace> {
+    fn from_str(text: &str) -> Result<Self, BadStoreArg> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Ok(Self::Database(text.to_owned()));
         }
         let file = text.strip_prefix("sqlite:").filter(|file| !file.is_empty() && !file.starts_with("//"));
-        file.map(|file| Self::File(file.into())).ok_or(BadPlace)
+        file.map(|file| Self::File(file.into())).ok_or(BadStoreArg)
     }
 }
 
-impl Place {
+impl StoreArg {
     /// Returns the store at this place, with the password from a file.
     fn store(&self, context: &Context, password_file: Option<&PathBuf>) -> anyhow::Result<StorePlace> {
         match (self, password_file) {
@@ -77,7 +77,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for StoreArg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(file) => write!(f, "{}", file.display()),
@@ -105,8 +105,8 @@ impl Copy {
 
     fn next_steps(&self) -> String {
         let setting = match &self.to {
-            Place::File(file) => format!("path = {}, and no url", toml::Value::from(file.display().to_string())),
-            Place::Database(url) => format!("url = {}, and password_file", toml::Value::from(url.as_str())),
+            StoreArg::File(file) => format!("path = {}, and no url", toml::Value::from(file.display().to_string())),
+            StoreArg::Database(url) => format!("url = {}, and password_file", toml::Value::from(url.as_str())),
         };
         format!(
             "Next:\n  \

@@ -4,37 +4,16 @@
 //! [`Copying::finish`]: a copy that fails or is killed leaves nothing. Before that, source and target are read again,
 //! and compared by the numbers and checksums of their rows.
 
-mod rows;
-mod tables;
+pub(super) mod rows;
+pub(super) mod tables;
+pub(super) mod transfer;
 
-use async_trait::async_trait;
-
-use self::rows::Counting;
-pub(super) use self::{
-    rows::{Row, Value},
-    tables::{AUDIT_LOG, Column, Kind, META, OF_NODES, OF_THE_STORE, TABLES, Table},
+use self::{
+    rows::Counting,
+    tables::{TABLES, Table},
+    transfer::{Filling, Snapshot},
 };
-use super::{Config, StoreError, postgres, sqlite};
-
-/// Rows of one store as of one point in time.
-#[async_trait]
-pub(super) trait Snapshot: Send {
-    /// Begins to read a table, in the order of its key: bytes and texts by their bytes.
-    async fn begin(&mut self, table: &'static Table) -> Result<(), StoreError>;
-
-    /// Returns the next rows of the table; none after the last.
-    async fn next(&mut self) -> Result<Vec<Row>, StoreError>;
-}
-
-/// Store that is being filled. Nobody else sees it, and it is gone again where it is dropped.
-#[async_trait]
-pub(super) trait Filling: Snapshot {
-    /// Adds rows to a table.
-    async fn add(&mut self, table: &'static Table, rows: Vec<Row>) -> Result<(), StoreError>;
-
-    /// Makes it a store.
-    async fn finish(self: Box<Self>) -> Result<(), StoreError>;
-}
+use super::{Config, StoreError, database, postgres, sqlite};
 
 /// Copy that is complete and verified, and is no store yet.
 pub struct Copying {
@@ -101,14 +80,14 @@ impl Copying {
 }
 
 async fn snapshot(config: &Config) -> Result<Box<dyn Snapshot>, StoreError> {
-    Ok(match super::database(config)? {
+    Ok(match database(config)? {
         Some(target) => Box::new(postgres::Copied::read(config, &target).await?),
         None => Box::new(sqlite::Copied::read(config)?),
     })
 }
 
 async fn filling(config: &Config) -> Result<Box<dyn Filling>, StoreError> {
-    Ok(match super::database(config)? {
+    Ok(match database(config)? {
         Some(target) => Box::new(postgres::Copied::fill(config, &target).await?),
         None => Box::new(sqlite::CopiedDraft::begin(config)?),
     })
@@ -135,6 +114,8 @@ async fn contents<S: Snapshot + ?Sized>(store: &mut S, table: &'static Table) ->
         if rows.is_empty() {
             return Ok(counting.finish());
         }
-        rows.iter().for_each(|row| counting.add(row));
+        for row in &rows {
+            counting.add(row);
+        }
     }
 }

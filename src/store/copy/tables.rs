@@ -46,6 +46,7 @@ pub(in crate::store) const AUDIT_LOG: &str = "audit_log";
 pub(in crate::store) const OF_THE_STORE: [&str; 5] = ["check", "latest_time", "purged_to", "readable_from", "schema"];
 
 /// Tables that no copy has: they say what a running service does.
+#[cfg(test)]
 pub(in crate::store) const OF_NODES: [&str; 2] = ["nodes", "leases"];
 
 /// Every other table.

@@ -15,7 +15,11 @@ use super::{
 use crate::{
     store::{
         Config, StoreError,
-        copy::{AUDIT_LOG, Column, Filling, Kind, META, OF_THE_STORE, Row, Snapshot, TABLES, Table, Value},
+        copy::{
+            rows::{Row, Value},
+            tables::{AUDIT_LOG, Column, Kind, META, OF_THE_STORE, TABLES, Table},
+            transfer::{Filling, Snapshot},
+        },
     },
     telemetry::Metrics,
 };

@@ -170,7 +170,7 @@ fn advice_by_code(code: &SqlState, message: &str) -> Option<&'static str> {
         }
         SqlState::DISK_FULL => "make room on the database's disk; no restart is needed",
         SqlState::INSUFFICIENT_PRIVILEGE => {
-            "the role has too few privileges; docs/operator.md lists them (`countersign db migrate` runs as the owner)"
+            "the role has too few privileges; docs/postgresql.md lists them (`countersign db migrate` runs as the owner)"
         }
         SqlState::DUPLICATE_PSTATEMENT | SqlState::INVALID_SQL_STATEMENT_NAME => {
             "a pool stands between: set store.prepared = false"

@@ -1,11 +1,14 @@
 //! Facts about the database for `countersign doctor`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_postgres::Row;
 
 use super::PostgresStore;
-use crate::store::{Fact, StoreError, Weight};
+use crate::{
+    store::{Fact, StoreError, Weight},
+    telemetry::Stopwatch,
+};
 
 /// Number of round trips that are measured.
 const ROUND_TRIPS: usize = 9;
@@ -79,7 +82,7 @@ impl PostgresStore {
     async fn latency(&self) -> Result<Fact, StoreError> {
         let mut times = Vec::with_capacity(ROUND_TRIPS);
         for _ in 0..ROUND_TRIPS {
-            let begun = Instant::now();
+            let begun = Stopwatch::start();
             self.database.read("SELECT 1", &[]).await?;
             times.push(begun.elapsed());
         }

@@ -8,7 +8,11 @@ use rusqlite::{Connection, params_from_iter, types};
 use super::{clock_floor, connect, draft::Draft, errors::StoreName, file::StoreFile, meta, migrations};
 use crate::store::{
     Config, StoreError,
-    copy::{Column, Filling, Kind, META, OF_THE_STORE, Row, Snapshot, Table, Value},
+    copy::{
+        rows::{Row, Value},
+        tables::{Column, META, OF_THE_STORE, Table},
+        transfer::{Filling, Snapshot},
+    },
 };
 
 /// Number of rows that are in memory at a time.
@@ -218,7 +222,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::store::copy::{OF_NODES, TABLES};
+    use crate::store::copy::tables::{Kind, OF_NODES, TABLES};
 
     #[test]
     fn a_copy_has_every_table_and_column() {
