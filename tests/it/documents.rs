@@ -113,6 +113,7 @@ const HERE: &[&str] = &[
     "cargo run -- serve --dev",
     "curl -sS --fail-with-body --max-time 5 https://auth.example.com/",
     "countersign init\n",
+    "countersign init --passphrase-file",
     "countersign clients create",
     "countersign doctor",
     "countersign serve",

@@ -9,6 +9,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    cli::eventually,
     db_copy::{Installation, contents, rows},
     support::{
         postgres::{Database, Pooler, Server},
@@ -89,7 +90,10 @@ async fn an_init_that_failed_can_be_repeated() {
     database.sql("DROP FUNCTION public.fail()");
     database.sql("ALTER TABLE countersign.keys DROP CONSTRAINT none");
     run_json(&["init", "--store-url", &database.url()], path);
-    assert_eq!(run_json(&["doctor"], path)["health"], "ok");
+    // The key file of the first attempt is left, since nobody knew whether its record was written.
+    let (code, out, err) = run(&["doctor"], path);
+    let wrong: Vec<&str> = out.lines().filter(|line| !line.starts_with("ok ")).collect();
+    assert!(code == 3 && wrong.len() == 1 && wrong[0].contains("no record names it"), "{out}{err}");
     // Another site does not take it over.
     let other = tempfile::tempdir().unwrap();
     let (code, _, err) = run(&["init", "--store-url", &database.url()], other.path());
@@ -103,7 +107,7 @@ async fn moves_there_and_back(database: &Database, url: &str) {
     let copied = site.copy("sqlite:countersign.db", &to);
     assert_eq!((rows(&copied, "sessions"), rows(&copied, "opt_outs"), rows(&copied, "api_keys")), (2, 1, 1));
     let again = site.refused("sqlite:countersign.db", &to);
-    assert!(again.contains("has data"), "{again}");
+    assert!(again.contains("has rows in the table sessions"), "{again}");
     site.copy(&to, "sqlite:unused.db");
     assert_eq!(contents(&site.at("countersign.db")), contents(&site.at("unused.db")));
     site.configure(&format!("url = \"{url}\""));
@@ -183,5 +187,5 @@ async fn a_restored_database_brings_no_session_back() {
     let until = countersign::clock::UnixMillis(until).to_string();
     run_json(&["db", "restored", "--before", &until, "--revoke-clients"], path);
     service.refresh(&new).await.unwrap().ok();
-    assert_eq!(service.generate(&key, "u-1").await.status, 401, "its API key is revoked");
+    eventually(async || service.generate(&key, "u-1").await.status == 401).await;
 }

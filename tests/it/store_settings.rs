@@ -60,7 +60,7 @@ fn a_url_that_cannot_work_is_named_without_its_secrets() {
     for (url, reason) in [
         ("mysql://u@db/x", "postgres://"),
         ("countersign.db", "postgres://"),
-        ("sqlite:countersign.db", "postgres://"),
+        ("sqlite:countersign.db", "store.path"),
         ("postgres://u@/", "database"),
         ("postgres://u@db", "database"),
         ("postgres://u:canary-of-the-database@db/x", "password"),
