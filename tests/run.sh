@@ -387,8 +387,8 @@ stage_long_fuzz() {
 # what measures, one after the other.
 stage_postgres() {
   tools cc psql setpriv
-  cargo test --locked --test it -- --ignored store::postgres support::postgres
-  cargo test --locked --test it -- --ignored --nocapture --test-threads 1 --skip store:: --skip support:: postgres
+  cargo test --locked --test it -- --ignored store::postgres postgres_server
+  cargo test --locked --test it -- --ignored --nocapture --test-threads 1 --skip store:: --skip postgres_server postgres
 }
 
 # The same with as many crashes and rotations as a release is held to.

@@ -57,6 +57,7 @@ mod operator_faults;
 mod overlap;
 mod postgres_crash;
 mod postgres_nodes;
+mod postgres_server;
 mod postgres_writes;
 mod proxies;
 mod readiness;
