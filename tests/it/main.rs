@@ -58,6 +58,7 @@ mod overlap;
 mod postgres_crash;
 mod postgres_nodes;
 mod postgres_server;
+mod postgres_versions;
 mod postgres_writes;
 mod proxies;
 mod readiness;
