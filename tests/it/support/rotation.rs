@@ -39,6 +39,8 @@ pub struct RotationSetup {
     pub services: Services,
     pub settings: Settings,
     pub folder: tempfile::TempDir,
+    /// A node on another machine, and its folder.
+    other: Option<(Services, tempfile::TempDir)>,
     /// Names of the completed steps.
     pub done: Arc<Mutex<Vec<String>>>,
     routes: Router,
@@ -78,16 +80,28 @@ pub fn write_files(folder: &Path, url: &str, more: &str) -> Layout {
     layout
 }
 
-/// Opens the services of a folder, with this clock; creates the store where there is none yet.
+/// Moves the store of an installation that has none yet to a PostgreSQL database, and its keys to the store.
+pub fn use_database(layout: &Layout, url: &str) {
+    let config = std::fs::read_to_string(&layout.config).unwrap();
+    let config = config.replace("[custody]\n", "[custody]\nkind = \"store\"\n");
+    std::fs::write(&layout.config, format!("[store]\nurl = \"{url}\"\n{config}")).unwrap();
+}
+
+/// Opens the services of a folder, with this clock.
 pub async fn services(folder: &Path, clock: &Arc<TestClock>) -> (Services, Settings) {
+    let (settings, ambient) = loaded(folder, clock);
+    (Services::open(&settings, ambient).await.unwrap(), settings)
+}
+
+/// Creates the store of a folder.
+async fn new_services(folder: &Path, clock: &Arc<TestClock>) -> (Services, Settings) {
+    let (settings, ambient) = loaded(folder, clock);
+    (Services::create(&settings, ambient).await.unwrap(), settings)
+}
+
+fn loaded(folder: &Path, clock: &Arc<TestClock>) -> (Settings, Ambient) {
     let settings = Settings::load(Some(&Layout::of(folder).config), &Environment::empty(), &[]).unwrap();
-    let ambient = Ambient { clock: Arc::clone(clock) as Arc<dyn Clock>, ..Ambient::system() };
-    let services = if settings.store().path.exists() {
-        Services::open(&settings, ambient).await
-    } else {
-        Services::create(&settings, ambient).await
-    };
-    (services.unwrap(), settings)
+    (settings, Ambient { clock: Arc::clone(clock) as Arc<dyn Clock>, ..Ambient::system() })
 }
 
 impl RotationSetup {
@@ -97,6 +111,27 @@ impl RotationSetup {
     }
 
     pub async fn with(rotation: &str) -> Self {
+        Self::at(rotation, None).await
+    }
+
+    /// The same on a PostgreSQL database, which also has the keys, with a node on another machine beside.
+    pub async fn on_database(url: &str) -> Self {
+        let mut setup = Self::at("", Some(url)).await;
+        let other = tempfile::tempdir().unwrap();
+        for file in ["countersign.toml", "sealing.secret", "braze.key"] {
+            std::fs::copy(setup.folder.path().join(file), other.path().join(file)).unwrap();
+        }
+        setup.other = Some((services(other.path(), &setup.clock).await.0, other));
+        setup
+    }
+
+    /// Folder of the node whose turn it is, where there are two.
+    pub fn folder_in_turn(&self, turn: usize) -> &Path {
+        let other = self.other.as_ref().filter(|_| turn % 2 == 1);
+        other.map_or(self.folder.path(), |(_, folder)| folder.path())
+    }
+
+    async fn at(rotation: &str, database: Option<&str>) -> Self {
         let clock = Arc::new(TestClock::at(NOW));
         let braze = Arc::new(LocalBraze::new(clock.clone(), Switches::default(), |_| {}));
         for app in APPS {
@@ -106,14 +141,17 @@ impl RotationSetup {
         let url = sandbox.url();
         let serving = tokio::spawn(async move { match serve(sandbox).await {} });
         let folder = tempfile::tempdir().unwrap();
-        write_files(folder.path(), &url, rotation);
-        let (services, settings) = services(folder.path(), &clock).await;
+        let layout = write_files(folder.path(), &url, rotation);
+        if let Some(database) = database {
+            use_database(&layout, database);
+        }
+        let (services, settings) = new_services(folder.path(), &clock).await;
         let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();
         for app in APPS {
             braze.add_key(app, &key.public_key, "the first").unwrap();
         }
         let routes = router(Arc::clone(&braze));
-        Self { clock, services, settings, folder, done: Arc::default(), routes, serving }
+        Self { clock, services, settings, folder, other: None, done: Arc::default(), routes, serving }
     }
 
     pub fn config(&self) -> Ring {
@@ -130,16 +168,23 @@ impl RotationSetup {
         self.services.rotator(&self.settings, "the test".to_owned(), observer).unwrap()
     }
 
-    /// Acts as a node: loads the signing keys and reports them.
+    /// Acts as a node: loads the signing keys and reports them. Where there is a node on another machine, so does that.
     pub async fn report_node(&self, node: &str) {
-        let (services, records) = (&self.services, self.services.store().keys().await.unwrap());
+        self.report(&self.services, node).await;
+        if let Some((services, _)) = &self.other {
+            self.report(services, "on another machine").await;
+        }
+    }
+
+    async fn report(&self, services: &Services, node: &str) {
+        let records = services.store().keys().await.unwrap();
         services.keyring().swap(services.keyring().load(&**services.custodian(), &records).await);
         let seen = self.clock.now();
-        let loaded = self.services.keyring().loaded().into_iter().map(|(kid, custody)| (kid, Some(custody))).collect();
+        let loaded = services.keyring().loaded().into_iter().map(|(kid, custody)| (kid, Some(custody))).collect();
         let report = NodeReport { node: node.to_owned(), seen, loaded };
         let until = seen.plus(self.config().config.longest_life);
-        let signing = self.services.keyring().kids().into_values().map(|kid| (kid, until)).collect();
-        self.services.store().report(report, signing).await.unwrap();
+        let signing = services.keyring().kids().into_values().map(|kid| (kid, until)).collect();
+        services.store().report(report, signing).await.unwrap();
     }
 
     /// Reconciles the ring, with a node that reports and time that passes, until nothing is left to do.
@@ -272,6 +317,18 @@ pub async fn local_braze(propagation: Duration) -> (Arc<LocalBraze>, String, tok
 /// Installs a service whose key Braze holds for both apps; `rotation` is added to the ring's rotation, `lifetime` is
 /// the tokens'.
 pub async fn install(folder: &Path, braze: &LocalBraze, url: &str, rotation: &str, lifetime: &str) {
+    install_on(None, folder, braze, url, rotation, lifetime).await;
+}
+
+/// Installs it with its store, and its keys there, in a PostgreSQL database, where one is given.
+pub async fn install_on(
+    database: Option<&str>,
+    folder: &Path,
+    braze: &LocalBraze,
+    url: &str,
+    rotation: &str,
+    lifetime: &str,
+) {
     let layout = write_files(folder, url, rotation);
     let config = std::fs::read_to_string(&layout.config).unwrap();
     std::fs::write(
@@ -279,6 +336,9 @@ pub async fn install(folder: &Path, braze: &LocalBraze, url: &str, rotation: &st
         config.replace("]\nsdk_api_key", &format!("]\nlifetime = \"{lifetime}\"\nsdk_api_key")),
     )
     .unwrap();
+    if let Some(database) = database {
+        use_database(&layout, database);
+    }
     let settings = Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap();
     let services = Services::create(&settings, Ambient::system()).await.unwrap();
     let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();
