@@ -8,7 +8,8 @@ use crate::{
         key::{KeyRecord, KeyState},
         missing_key,
     },
-    rotate::Drift,
+    rotate::{self, Drift},
+    store::{Fact, Weight},
 };
 
 /// Result of a check; the worst one is the greatest.
@@ -37,6 +38,17 @@ impl Check {
     }
 }
 
+impl From<Fact> for Check {
+    fn from(fact: Fact) -> Self {
+        let health = match fact.weight {
+            Weight::Good => Health::Ok,
+            Weight::Doubtful => Health::Warning,
+            Weight::Bad => Health::Wrong,
+        };
+        Self::new(fact.what, health, fact.text)
+    }
+}
+
 impl Operator {
     /// Checks keys, Braze, store and clock. Changes only one row of the store, to check that it can be written.
     ///
@@ -47,6 +59,7 @@ impl Operator {
         checks.extend(self.check_keys().await?);
         checks.extend(self.check_braze().await?);
         checks.extend(self.check_store().await);
+        checks.extend(self.check_database().await);
         checks.push(self.check_installation().await?);
         checks.extend(self.check_clock().await);
         Ok(checks)
@@ -116,6 +129,16 @@ impl Operator {
             }));
         }
         Ok(checks)
+    }
+
+    /// Returns what the store's database says of itself.
+    async fn check_database(&self) -> Vec<Check> {
+        let lately = self.clock.untrusted_now().minus(rotate::NODE_LIVENESS);
+        let facts = async { self.store.facts(self.store.nodes(lately).await?.len() as u64).await };
+        match facts.await {
+            Ok(facts) => facts.into_iter().map(Check::from).collect(),
+            Err(error) => vec![Check::new("database", Health::Wrong, error.to_string())],
+        }
     }
 
     async fn check_store(&self) -> [Check; 2] {

@@ -21,6 +21,9 @@ pub struct Config {
     /// That password; `config` reads it from the file.
     #[serde(skip_serializing)]
     pub password: Option<Password>,
+    /// Password file of PostgreSQL's clients, where one may be; `config` names it.
+    #[serde(skip)]
+    pub pass_file: Option<PathBuf>,
     /// Certificates, in PEM, of the authorities that the database's certificate may be from; without it, those that this
     /// machine trusts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +48,7 @@ impl Default for Config {
             url: None,
             password_file: None,
             password: None,
+            pass_file: None,
             ca_file: None,
             prepared: false,
             connections: const { NonZeroU32::new(8).unwrap() },

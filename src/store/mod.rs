@@ -7,10 +7,14 @@
 //! - A fault of the store itself is a [`StoreError`], never a wrong answer.
 //! - The store holds no token and no user id, and a private key only sealed.
 
+mod app_list;
 mod config;
 mod copy;
+mod facts;
 mod loaded_keys;
 mod postgres;
+mod repetition;
+mod retention;
 mod rotations;
 mod sealed_keys;
 mod sqlite;
@@ -37,7 +41,9 @@ use crate::{
 
 pub use config::{Config, Password};
 pub use copy::{CopiedTable, CopyError, Copying, copy};
+pub use facts::{Fact, Weight};
 pub use postgres::BadUrl;
+use postgres::{PostgresStore, Target};
 pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
 pub use sealed_keys::SealedKeys;
 pub use sqlite::Restoration;
@@ -48,8 +54,7 @@ pub use user_hash::{UserHashError, open_user_hash_key, read_user_hash_key};
 /// # Errors
 /// The reason, with what to do. It has no password.
 pub fn check_url(url: &str) -> Result<(), BadUrl> {
-    let _ = url;
-    Ok(())
+    Target::parse(url).map(drop)
 }
 
 /// Breaches of the rule for owners and modes, in the store's files and their folder.
@@ -61,19 +66,25 @@ pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
 /// mounted, an empty one would log everybody out.
 ///
 /// # Errors
-/// [`StoreError::Exists`] where there is a file of a store; [`StoreError`] where none can be written.
+/// [`StoreError::Exists`] where there is a store, or a file of one; [`StoreError`] where none can be written.
 pub async fn create(config: &Config, id: InstallationId, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
-    sqlite::create(config, id)?;
+    match database(config)? {
+        Some(target) => PostgresStore::create(config, &target, &id).await?,
+        None => sqlite::create(config, id)?,
+    }
     open(config, metrics).await
 }
 
 /// Opens the store to read and write, and migrates it as needed.
 ///
 /// # Errors
-/// [`StoreError::Missing`] where there is none; [`StoreError`] where the file cannot be opened, has loose permissions,
-/// or was written by a later version.
+/// [`StoreError::Missing`] where there is none; [`StoreError`] where it cannot be opened, its file has loose permissions,
+/// or it was written by a later version.
 pub async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(sqlite::SqliteStore::open(config, metrics)?))
+    Ok(match database(config)? {
+        Some(target) => Arc::new(PostgresStore::open(config, target, metrics).await?),
+        None => Arc::new(sqlite::SqliteStore::open(config, metrics)?),
+    })
 }
 
 /// Opens the store to read; a write fails with [`StoreError::ReadOnly`].
@@ -81,7 +92,10 @@ pub async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Stor
 /// # Errors
 /// [`StoreError::TooOld`] where the store must be migrated first; otherwise as [`open`].
 pub async fn open_read_only(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(sqlite::SqliteStore::open_read_only(config, metrics)?))
+    Ok(match database(config)? {
+        Some(target) => Arc::new(PostgresStore::open_read_only(config, target, metrics).await?),
+        None => Arc::new(sqlite::SqliteStore::open_read_only(config, metrics)?),
+    })
 }
 
 /// Begins to restore a backup in place of a lost store: copies it beside the store's path and checks the copy, which is
@@ -89,9 +103,18 @@ pub async fn open_read_only(config: &Config, metrics: Arc<Metrics>) -> Result<Ar
 ///
 /// # Errors
 /// [`StoreError::Exists`] where a file of a store still exists; [`StoreError::Backup`] where the backup cannot be
-/// copied, is damaged, or is not a store.
+/// copied, is damaged, or is not a store, or the store is in PostgreSQL.
 pub fn restore(config: &Config, backup: &Path) -> Result<Restoration, StoreError> {
-    Restoration::begin(config, backup)
+    match database(config)? {
+        Some(target) => Err(postgres::no_restoration(&target, backup)),
+        None => Restoration::begin(config, backup),
+    }
+}
+
+/// Returns the PostgreSQL database that is the store, if one is.
+fn database(config: &Config) -> Result<Option<Target>, StoreError> {
+    let target = config.url.as_deref().map(Target::parse).transpose();
+    target.map_err(|why| StoreError::Unavailable { store: "in store.url".to_owned(), why: format!("the URL {why}") })
 }
 
 /// All operations of a store.
@@ -278,6 +301,11 @@ pub trait Upkeep: Send + Sync {
     /// replaced.
     async fn check(&self, now: UnixMillis) -> Result<(), StoreError>;
 
+    /// Returns facts about a store that is no file of this machine, for this many nodes that have reported lately.
+    async fn facts(&self, _nodes: u64) -> Result<Vec<Fact>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Returns the schema version of the store, and the newest that this build knows.
     async fn schema(&self) -> Result<Schema, StoreError>;
 
@@ -315,31 +343,37 @@ pub struct Schema {
 /// Fault of the store. A caller answers it with "try again later" (503), never with a refusal of the user.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A file of a store exists at the path at which one is to be created or restored.
-    #[error("{path} exists: stop the service and move the store's file, and its -wal and -shm, away first")]
-    Exists { path: String },
-    /// There is no store, or an empty file in its place.
+    /// A store, or a file of one, exists where one is to be created, restored or copied.
+    #[error("{path} {why}")]
+    Exists {
+        /// The store's path or URL.
+        path: String,
+        /// Finding, as a verb with its object, and what to do.
+        why: String,
+    },
+    /// There is no store, or an empty file or database in its place.
     #[error(
         "the store {path} {what}. It had the sessions, opt-outs, API keys and records of keys; an empty one in its \
-         place would log everybody out. If its volume is not mounted, mount it; `countersign db restore --from FILE` \
-         restores a backup; `countersign db create` begins with an empty store"
+         place would log everybody out. {remedy}"
     )]
     Missing {
-        /// The store's path.
+        /// The store's path or URL.
         path: String,
         /// Finding, as a verb with its object.
         what: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The store is open for reading only.
     #[error("the store {store} is open for reading only")]
     ReadOnly {
-        /// The store's path.
+        /// The store's path or URL.
         store: String,
     },
     /// The store was made by an earlier version, and is open for reading only.
     #[error("the store {store} has schema {found}, this build reads {known}: run `countersign db migrate` first")]
     TooOld {
-        /// The store's path.
+        /// The store's path or URL.
         store: String,
         /// The store's schema version.
         found: u32,
@@ -352,7 +386,7 @@ pub enum StoreError {
     /// The store is unavailable, full, locked, or damaged.
     #[error("the store {store} does not answer: {why}")]
     Unavailable {
-        /// The store's path.
+        /// The store's path or URL.
         store: String,
         /// The error of the engine or of the operating system.
         why: String,
@@ -362,7 +396,7 @@ pub enum StoreError {
         "the store {store} has schema {found}, this build knows up to {known}: run a newer countersign, or restore a backup"
     )]
     TooNew {
-        /// The store's path.
+        /// The store's path or URL.
         store: String,
         /// The store's schema version.
         found: u32,

@@ -112,8 +112,35 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "store",
         "path = \"postgres://db/x\"",
-        "store.path: is a URL: this build has the embedded store only, give the path of its file, like \"countersign.db\"",
+        "store.path: is a URL: write it as store.url, `url = \"postgres://…\"`; path names an SQLite file",
     ),
+    (
+        "store",
+        "path = \"file:///var/lib/countersign.db\"",
+        "store.path: is a URL: give the path of an SQLite file, like \"countersign.db\"",
+    ),
+    (
+        "store",
+        "url = 5",
+        "store.url: must be text in quotes, like \"postgres://countersign@db.example.com/countersign\"",
+    ),
+    (
+        "store",
+        "url = [\"postgres://u:canary@db/x\"]",
+        "store.url: must be text in quotes, like \"postgres://countersign@db.example.com/countersign\"",
+    ),
+    ("store", "password = 987654321", "store.password: must be text in quotes"),
+    ("store", "password_file = 5", "store.password_file: must be text in quotes, like \"postgres.password\""),
+    ("store", "ca_file = 5", "store.ca_file: 5 has no quotes: write \"5\""),
+    (
+        "store",
+        "prepared = \"yes\"",
+        "store.prepared: \"yes\" is neither true nor false: write it without quotes, like false",
+    ),
+    ("store", "connections = 0", "store.connections: 0 is not a whole number of 1 or more: write it like 8"),
+    ("store", "connections = 1001", "store.connections: must be at most 1000: 8 suit most nodes"),
+    ("store", "timeout = 5", "store.timeout: 5 has no unit: write it like \"5s\" or \"5m\" (units ms, s, m, h, d)"),
+    ("store", "timeout = \"10ms\"", "store.timeout: must be \"100ms\" to \"1m\": \"5s\" suits most"),
     (
         "store",
         "max_sessions_per_user = \"fifty\"",

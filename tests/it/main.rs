@@ -25,6 +25,7 @@ mod custody;
 mod custody_import;
 mod custody_kept;
 mod custody_memory;
+mod db_copy;
 mod db_restore;
 mod dead_sessions;
 #[cfg(feature = "sandbox")]
@@ -100,5 +101,6 @@ mod sign_in_presets;
 mod sign_out;
 mod store;
 mod store_lost;
+mod store_settings;
 mod store_sqlite;
 mod support;

@@ -14,7 +14,7 @@ pub(super) use self::{
     rows::{Row, Value},
     tables::{AUDIT_LOG, Column, Kind, META, OF_NODES, OF_THE_STORE, TABLES, Table},
 };
-use super::{Config, StoreError, sqlite};
+use super::{Config, StoreError, postgres, sqlite};
 
 /// Rows of one store as of one point in time.
 #[async_trait]
@@ -101,11 +101,17 @@ impl Copying {
 }
 
 async fn snapshot(config: &Config) -> Result<Box<dyn Snapshot>, StoreError> {
-    Ok(Box::new(sqlite::Copied::read(config)?))
+    Ok(match super::database(config)? {
+        Some(target) => Box::new(postgres::Copied::read(config, &target).await?),
+        None => Box::new(sqlite::Copied::read(config)?),
+    })
 }
 
 async fn filling(config: &Config) -> Result<Box<dyn Filling>, StoreError> {
-    Ok(Box::new(sqlite::CopiedDraft::begin(config)?))
+    Ok(match super::database(config)? {
+        Some(target) => Box::new(postgres::Copied::fill(config, &target).await?),
+        None => Box::new(sqlite::CopiedDraft::begin(config)?),
+    })
 }
 
 /// Reads both again, and compares them.

@@ -17,10 +17,12 @@ use crate::{
 impl PostgresStore {
     /// Runs a statement that only reads, and returns its rows.
     pub(super) async fn read(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, StoreError> {
-        let watch = Stopwatch::start();
-        let rows = self.database.rows(sql, params).await;
-        self.database.metrics.store_worked(StoreWork::Read, watch.elapsed());
-        rows.map_err(|why| self.database.name.unavailable(why))
+        self.database.read(sql, params).await
+    }
+
+    /// Runs a statement that writes. Returns whether it has a row, which is to say that it wrote something.
+    pub(super) async fn has_written(&self, sql: &str, params: &[Param<'_>]) -> Result<bool, StoreError> {
+        Ok(!self.database.write(sql, params).await?.is_empty())
     }
 
     /// Runs a write of its own. It is finished even if the caller stops waiting.

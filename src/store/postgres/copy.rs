@@ -8,7 +8,7 @@ use tokio_postgres::{
 
 use super::{
     Target,
-    database::{Database, Session},
+    database::{Access, Database, Session},
     errors::StoreName,
     migrations,
 };
@@ -33,14 +33,14 @@ pub(in crate::store) struct Copied {
 impl Copied {
     /// Begins to read a store, which must be of this version.
     pub(in crate::store) async fn read(config: &Config, target: &Target) -> Result<Self, StoreError> {
-        let database = Database::open(config, target, Metrics::new())?;
+        let database = Database::open(config, target, Access::Read, Metrics::new())?;
         migrations::check_usable(&database).await?;
         Self::begun(&database, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
     /// Begins a store in a database that has none, or an empty one.
     pub(in crate::store) async fn fill(config: &Config, target: &Target) -> Result<Self, StoreError> {
-        let database = Database::open(config, target, Metrics::new())?;
+        let database = Database::open(config, target, Access::ReadAndWrite, Metrics::new())?;
         let begun = Self::begun(&database, "BEGIN").await?;
         begun.make_tables().await?;
         Ok(begun)
@@ -54,7 +54,7 @@ impl Copied {
     }
 
     async fn make_tables(&self) -> Result<(), StoreError> {
-        if !migrations::create_in(&self.session, &self.name).await? {
+        if !migrations::create_in(&*self.session, &self.name).await? {
             for table in TABLES.iter().filter(|table| table.name != META) {
                 self.refuse_rows(table).await?;
             }
@@ -107,7 +107,8 @@ impl Filling for Copied {
     async fn finish(self: Box<Self>) -> Result<(), StoreError> {
         // The next entry of the audit log follows the last one.
         let sequence = format!("pg_get_serial_sequence('countersign.{AUDIT_LOG}', 'seq')");
-        let sql = format!("SELECT setval({sequence}, max(seq)) FROM countersign.{AUDIT_LOG} HAVING max(seq) IS NOT NULL");
+        let sql =
+            format!("SELECT setval({sequence}, max(seq)) FROM countersign.{AUDIT_LOG} HAVING max(seq) IS NOT NULL");
         self.run(&sql).await?;
         self.run("COMMIT").await?;
         // Only so that the first statements are planned well; it happens later by itself.
@@ -126,11 +127,8 @@ fn selection(table: &Table) -> String {
         Kind::Text => format!("{} COLLATE \"C\"", column.name),
         Kind::Integer | Kind::Bytes => column.name.to_owned(),
     });
-    let condition = if table.name == META {
-        format!("WHERE name NOT IN ('{}')", OF_THE_STORE.join("', '"))
-    } else {
-        String::new()
-    };
+    let condition =
+        if table.name == META { format!("WHERE name NOT IN ('{}')", OF_THE_STORE.join("', '")) } else { String::new() };
     format!(
         "SELECT {} FROM countersign.{} {condition} ORDER BY {}",
         names(table.columns),

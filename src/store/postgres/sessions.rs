@@ -109,7 +109,7 @@ impl Work for PointReads {
 
     async fn run(&self, ids: &[SessionId]) -> Result<Vec<Self::Answer>, Failure> {
         let wanted: Vec<&[u8]> = ids.iter().map(|id| &id.0[..]).collect();
-        let rows = self.0.rows(READ, &[(&wanted, Type::BYTEA_ARRAY)]).await?;
+        let rows = self.0.read_rows(READ, &[(&wanted, Type::BYTEA_ARRAY)]).await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in &rows {
             let id: [u8; 16] = rows::bytes(row, 0)?;

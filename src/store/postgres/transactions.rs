@@ -4,22 +4,21 @@
 //! A statement sees what was committed before it began, so that a lock must be taken by a statement of its own. The
 //! statements of a transaction are sent together and their answers awaited together: it takes one round trip.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
+use tokio::time::timeout_at;
 use tokio_postgres::{Client, Error, Row, error::SqlState, types::Type};
 
 use super::{
+    connection::{Connection, NoAnswer, Prepared},
     database::{Database, Param},
-    errors::{explain, may_be_repeated},
+    errors::explain,
     rows::RowError,
 };
 use crate::{
     domain::{ids::UserHash, login_record::LoginHash},
     store::StoreError,
 };
-
-/// Longest wait for the answers to a transaction.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The rows come one by one in the order of the arrays, and the locks with them.
 const LOCK: &str = "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(key) ELSE pg_advisory_xact_lock_shared(key) END \
@@ -96,7 +95,7 @@ impl Locks {
 }
 
 impl Database {
-    /// Runs a statement, once more where the server gave it up because of others. Returns its rows.
+    /// Runs a statement that may write, once more where the server gave it up because of others. Returns its rows.
     pub(super) async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
         self.transact(&Locks::default(), sql, &[params]).await
     }
@@ -109,10 +108,18 @@ impl Database {
         sql: &str,
         rounds: &[&[Param<'_>]],
     ) -> Result<Vec<Row>, Failure> {
-        match self.attempt(locks, sql, rounds).await? {
-            Err(why) if may_be_repeated(&why) => Ok(self.attempt(locks, sql, rounds).await??),
-            answer => Ok(answer?),
+        self.may_write()?;
+        let mut answer = self.attempt(locks, sql, rounds).await?;
+        if answer.as_ref().is_err_and(NoAnswer::may_be_repeated) {
+            answer = self.attempt(locks, sql, rounds).await?;
         }
+        answer.map_err(|why| match why {
+            NoAnswer::Row(RowError::Column(why)) => why.into(),
+            why => match self.check::<()>(Err(why)) {
+                Err(why) => why.into(),
+                Ok(()) => Failure::Store("there is no answer".to_owned()),
+            },
+        })
     }
 
     async fn attempt(
@@ -120,29 +127,37 @@ impl Database {
         locks: &Locks,
         sql: &str,
         rounds: &[&[Param<'_>]],
-    ) -> Result<Result<Vec<Row>, Error>, Failure> {
-        let connection = self.connection().await?;
-        let ran = tokio::time::timeout(TIMEOUT, attempt(connection.client(), locks, sql, rounds)).await;
-        ran.map_err(|_| {
-            // Its answers may still come, to questions that nobody asks any more.
-            connection.discard();
-            Failure::Store(format!("no answer in {} s", TIMEOUT.as_secs()))
-        })
+    ) -> Result<Result<Vec<Row>, NoAnswer>, Failure> {
+        let deadline = self.deadline();
+        let connection = self.connection(deadline).await?;
+        let ran = timeout_at(deadline, attempt(&connection, locks, sql, rounds)).await;
+        Ok(connection.settle(ran))
     }
 }
 
-async fn attempt(client: &Client, locks: &Locks, sql: &str, rounds: &[&[Param<'_>]]) -> Result<Vec<Row>, Error> {
+async fn attempt(
+    connection: &Connection<'_>,
+    locks: &Locks,
+    sql: &str,
+    rounds: &[&[Param<'_>]],
+) -> Result<Vec<Row>, Error> {
+    let Some(first) = rounds.first() else { return Ok(Vec::new()) };
+    let (client, statement) = (connection.client(), connection.prepare(sql, first).await?);
     match rounds {
-        [] => Ok(Vec::new()),
-        [only] if locks.0.is_empty() => client.query_typed(sql, only).await,
+        [only] if locks.0.is_empty() => connection.ask(&statement, only).await,
         [only] => {
-            let (begun, rows, committed) = tokio::join!(biased; begin(client, locks), client.query_typed(sql, only), client.batch_execute("COMMIT"));
+            let (begun, rows, committed) = tokio::join!(
+                biased;
+                begin(client, locks),
+                connection.ask(&statement, only),
+                client.batch_execute("COMMIT")
+            );
             // The server rolls back where a statement failed, also when it is told to commit.
             begun?;
             rows.and_then(|rows| committed.map(|()| rows))
         }
         several => {
-            let rows = in_turn(client, locks, sql, several).await;
+            let rows = in_turn(connection, locks, &statement, several).await;
             if rows.is_err() {
                 // Where the connection is lost, so is the transaction.
                 let _ = client.batch_execute("ROLLBACK").await;
@@ -152,13 +167,18 @@ async fn attempt(client: &Client, locks: &Locks, sql: &str, rounds: &[&[Param<'_
     }
 }
 
-async fn in_turn(client: &Client, locks: &Locks, sql: &str, rounds: &[&[Param<'_>]]) -> Result<Vec<Row>, Error> {
-    begin(client, locks).await?;
+async fn in_turn(
+    connection: &Connection<'_>,
+    locks: &Locks,
+    statement: &Prepared<'_>,
+    rounds: &[&[Param<'_>]],
+) -> Result<Vec<Row>, Error> {
+    begin(connection.client(), locks).await?;
     let mut rows = Vec::new();
     for round in rounds {
-        rows.extend(client.query_typed(sql, round).await?);
+        rows.extend(connection.ask(statement, round).await?);
     }
-    client.batch_execute("COMMIT").await.map(|()| rows)
+    connection.client().batch_execute("COMMIT").await.map(|()| rows)
 }
 
 async fn begin(client: &Client, locks: &Locks) -> Result<(), Error> {

@@ -6,11 +6,11 @@ use rusqlite::{Connection, Row, params};
 use super::{SqliteStore, meta::next_generation, rows};
 use crate::{
     clock::UnixMillis,
-    domain::{
-        api_key::{ApiKeyHash, ApiKeyId, ApiKeyRecord},
-        ids::AppName,
+    domain::api_key::{ApiKeyHash, ApiKeyId, ApiKeyRecord},
+    store::{
+        ApiKeys, StoreError,
+        app_list::{apps_of, list_of},
     },
-    store::{ApiKeys, StoreError},
 };
 
 const SELECT: &str = "SELECT api_keys.id, client, apps, hash, created, expires, revoked, last_used FROM api_keys \
@@ -66,22 +66,11 @@ fn insert(c: &Connection, key: &ApiKeyRecord, max_live: u32) -> rusqlite::Result
     next_generation(c, inserted == 1)
 }
 
-/// Returns the value of the column `apps`. Names of apps have no commas.
-fn list_of(apps: &[AppName]) -> String {
-    apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(",")
-}
-
-/// Reads the apps from a value that [`list_of`] made.
-fn apps_of(list: &str) -> rusqlite::Result<Vec<AppName>> {
-    let names = list.split(',').filter(|name| !name.is_empty());
-    names.map(|name| name.parse().map_err(|why| rows::damaged(2, why))).collect()
-}
-
 fn api_key_of(row: &Row<'_>) -> rusqlite::Result<ApiKeyRecord> {
     Ok(ApiKeyRecord {
         id: rows::parsed(row, 0)?,
         client: rows::parsed(row, 1)?,
-        apps: apps_of(row.get_ref(2)?.as_str()?)?,
+        apps: apps_of(row.get_ref(2)?.as_str()?).map_err(|why| rows::damaged(2, why))?,
         hash: ApiKeyHash(row.get(3)?),
         created: rows::time(row, 4)?,
         expires: rows::optional(row, 5, rows::time)?,

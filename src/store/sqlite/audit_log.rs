@@ -3,9 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows;
-use crate::domain::{
-    ids::{AppName, Kid, RingName},
-    rotation::{AuditAction, AuditEvent},
+use crate::{
+    domain::{
+        ids::{AppName, Kid, RingName},
+        rotation::AuditEvent,
+    },
+    store::repetition::{LastEvent, may_repeat, repeats},
 };
 
 /// Appends an event, unless it repeats the last event about the same key at the same app.
@@ -26,19 +29,17 @@ pub(super) fn newest(c: &Connection, ring: Option<&RingName>, limit: u32) -> rus
     c.prepare_cached(sql)?.query_map(params![ring.map(RingName::as_str), limit], event_of)?.collect()
 }
 
-/// Returns whether the last event about the same key at the same app has the same action and reason: a step was tried
-/// again. Refusals, and events about no key, are never repetitions, nor is what another actor saw or attested.
+/// Returns whether the event repeats the last one about the same key at the same app.
 fn is_repetition(c: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
-    if event.action == AuditAction::Refused || event.kid.is_none() {
+    if !may_repeat(event) {
         return Ok(false);
     }
     let sql = "SELECT action, why, actor FROM audit_log WHERE ring = ?1 AND kid IS ?2 AND app IS ?3 ORDER BY seq DESC LIMIT 1";
     let (kid, app) = subject(event);
     let values = params![event.ring.as_str(), kid, app];
     let is_same = |row: &Row<'_>| {
-        let (action, why, actor): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let by_same = event.action != AuditAction::Published || actor == event.actor;
-        Ok(action == event.action.as_str() && why == event.why && by_same)
+        let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
+        Ok(repeats(event, &LastEvent { action: text(0)?, why: text(1)?, actor: text(2)? }))
     };
     Ok(c.prepare_cached(sql)?.query_row(values, is_same).optional()?.unwrap_or(false))
 }

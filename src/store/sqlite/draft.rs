@@ -126,5 +126,6 @@ fn refuse_log(file: &Path, name: &StoreName) -> Result<(), StoreError> {
 }
 
 fn exists_already(path: &Path) -> StoreError {
-    StoreError::Exists { path: path.display().to_string() }
+    let why = "exists: stop the service and move the store's file, and its -wal and -shm, away first";
+    StoreError::Exists { path: path.display().to_string(), why: why.to_owned() }
 }

@@ -6,6 +6,10 @@ use rusqlite::ErrorCode;
 
 use crate::store::StoreError;
 
+/// What to do where a store is missing.
+const REMEDY: &str = "If its volume is not mounted, mount it; `countersign db restore --from FILE` restores a backup; \
+                      `countersign db create` begins with an empty store";
+
 /// The store's name in errors, which is its path.
 #[derive(Clone, Debug)]
 pub(super) struct StoreName(Arc<str>);
@@ -23,7 +27,7 @@ impl StoreName {
 
     /// Returns the error for a store that is lost; `what` is a verb with its object.
     pub(super) fn missing(&self, what: &str) -> StoreError {
-        StoreError::Missing { path: self.0.to_string(), what: what.to_owned() }
+        StoreError::Missing { path: self.0.to_string(), what: what.to_owned(), remedy: REMEDY }
     }
 
     /// Returns the error for a write to a store that is open for reading only.

@@ -9,11 +9,8 @@ use super::{SqliteStore, rows};
 use crate::{
     clock::UnixMillis,
     domain::{ids::Kid, rotation::NodeReport},
-    store::{Nodes, StoreError, loaded_keys},
+    store::{Nodes, StoreError, loaded_keys, retention::REPORTS},
 };
-
-/// Time for which the report of a node that stopped without shutting down is kept.
-const REPORT_RETENTION: Duration = Duration::from_hours(24);
 
 #[async_trait]
 impl Nodes for SqliteStore {
@@ -57,7 +54,7 @@ fn record_report(c: &Connection, report: &NodeReport, signing: &[(Kid, UnixMilli
                    ON CONFLICT (kid) DO UPDATE SET tokens_until = max(coalesce(tokens_until, 0), excluded.tokens_until)";
         c.prepare_cached(sql)?.execute(params![kid.as_str(), until.0])?;
     }
-    let oldest_kept = report.seen.minus(REPORT_RETENTION);
+    let oldest_kept = report.seen.minus(REPORTS);
     c.prepare_cached("DELETE FROM nodes WHERE seen < ?1")?.execute([oldest_kept.0]).map(drop)
 }
 

@@ -1,17 +1,15 @@
 //! Deletion of sessions that expired long ago: a bounded number at a time, in the order of their ids, and from the
 //! first id again after the last.
 //!
-//! A session that ended, or was not refreshed in time, stays until its absolute expiry and [`RETENTION`] have passed:
+//! A session that ended, or was not refreshed in time, stays until its absolute expiry and [`retention`](crate::store::retention) have passed:
 //! until then one of its refresh tokens may still open, and the row says that the session is over.
-
-use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use crate::{clock::UnixMillis, store::Purged};
-
-/// Time for which a session is kept after its absolute expiry.
-const RETENTION: Duration = Duration::from_hours(7 * 24);
+use crate::{
+    clock::UnixMillis,
+    store::{Purged, retention::SESSIONS},
+};
 
 const NEXT_RANGE: &str = "SELECT count(*), max(id) FROM (SELECT id FROM sessions WHERE id > ?1 ORDER BY id LIMIT ?2)";
 
@@ -38,6 +36,6 @@ pub(super) fn sweep(c: &Connection, state: &mut Sweep, now: UnixMillis, limit: u
 }
 
 fn delete_old(c: &Connection, after: &[u8], last: &[u8], now: UnixMillis) -> rusqlite::Result<u64> {
-    let deleted = c.prepare_cached(DELETE_OLD)?.execute(params![after, last, now.minus(RETENTION).0])?;
+    let deleted = c.prepare_cached(DELETE_OLD)?.execute(params![after, last, now.minus(SESSIONS).0])?;
     Ok(deleted as u64)
 }

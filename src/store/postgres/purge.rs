@@ -1,0 +1,83 @@
+//! Deletion of sessions that expired long ago, as in SQLite's store: a bounded number at a time, in the order of their
+//! ids, and from the first id again after the last. All nodes share the position, whose row one of them has locked while
+//! it purges: they take turns, and none looks at what another has looked at.
+
+use async_trait::async_trait;
+use tokio_postgres::{Row, Transaction, types::Type};
+
+use super::{
+    database::{Done, Steps},
+    meta::{self, PURGED_TO},
+    rows::{self, RowError},
+};
+use crate::{
+    clock::UnixMillis,
+    store::{Purged, retention::SESSIONS},
+};
+
+const LOCK_POSITION: &str = "SELECT value FROM countersign.meta WHERE name = $1 FOR UPDATE SKIP LOCKED";
+
+/// The last of the next `$2` + 1 sessions after `$1`; no row where there are fewer.
+const LAST: &str = "SELECT id FROM countersign.sessions WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1";
+
+/// Rows are locked in the order of their ids, as everywhere.
+const DELETE_OLD: &str = "WITH old AS ( \
+         SELECT id FROM countersign.sessions WHERE id > $1 AND ($2::bytea IS NULL OR id <= $2) AND expires <= $3 \
+         ORDER BY id FOR UPDATE) \
+     DELETE FROM countersign.sessions s USING old WHERE s.id = old.id";
+
+/// Some of the ended logins and logout tokens that need not be remembered any more. Rows that are in use are left for the
+/// next time.
+const FORGET: [&str; 2] = [
+    "DELETE FROM countersign.sign_outs WHERE (app, login) IN (SELECT app, login FROM countersign.sign_outs \
+         WHERE remembered_until <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    "DELETE FROM countersign.logout_tokens WHERE (app, id) IN (SELECT app, id FROM countersign.logout_tokens \
+         WHERE remembered_until <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+];
+
+/// One purge.
+pub(super) struct Purging {
+    pub(super) now: UnixMillis,
+    /// Greatest number of sessions that are examined.
+    pub(super) limit: u32,
+}
+
+#[async_trait]
+impl Steps for Purging {
+    type Answer = Purged;
+
+    async fn run(&self, transaction: &Transaction<'_>) -> Result<Done<Purged>, RowError> {
+        let Some(reached) = position(transaction).await? else {
+            // Another node purges.
+            return Ok(Done::RollBack(Purged { deleted: 0, complete: true }));
+        };
+        for forget in FORGET {
+            let params = [(&self.now.0 as _, Type::INT8), (&i64::from(self.limit) as _, Type::INT8)];
+            transaction.execute_typed(forget, &params).await?;
+        }
+        let before_last = i64::from(self.limit.max(1)) - 1;
+        let last = transaction.query_typed_opt(LAST, &[(&reached, Type::BYTEA), (&before_last, Type::INT8)]).await?;
+        let last: Option<Vec<u8>> = last.as_ref().map(|row| rows::get(row, 0)).transpose()?;
+        let params =
+            [(&reached as _, Type::BYTEA), (&last as _, Type::BYTEA), (&self.now.minus(SESSIONS).0 as _, Type::INT8)];
+        let deleted = transaction.execute_typed(DELETE_OLD, &params).await?;
+        meta::put(transaction, PURGED_TO, &hex::encode(last.as_deref().unwrap_or_default())).await?;
+        Ok(Done::Commit(Purged { deleted, complete: last.is_none() }))
+    }
+}
+
+/// Returns the last session that was examined, and locks the position; `None` where another node has locked it.
+async fn position(transaction: &Transaction<'_>) -> Result<Option<Vec<u8>>, RowError> {
+    let lock = [(&PURGED_TO as _, Type::TEXT)];
+    let mut found = transaction.query_typed_opt(LOCK_POSITION, &lock).await?;
+    if found.is_none() {
+        // There may be none yet.
+        transaction.query_typed(meta::PUT_FIRST, &[(&PURGED_TO, Type::TEXT), (&"", Type::TEXT)]).await?;
+        found = transaction.query_typed_opt(LOCK_POSITION, &lock).await?;
+    }
+    found.as_ref().map(bytes_of).transpose()
+}
+
+fn bytes_of(row: &Row) -> Result<Vec<u8>, RowError> {
+    hex::decode(rows::get::<&str>(row, 0)?).map_err(|why| rows::damaged(0, why))
+}

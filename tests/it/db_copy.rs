@@ -1,0 +1,156 @@
+//! `countersign db copy`: a site moves to another store, and nothing is lost; what cannot be copied rightly is refused, and
+//! leaves nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, types::Value as Column};
+use serde_json::Value;
+
+use crate::{
+    cli::init,
+    support::service::{Service, run, run_json},
+};
+
+/// Values of every table that a copy has, in order.
+fn contents(store: &Path) -> Vec<(String, Vec<Vec<Column>>)> {
+    let connection = Connection::open(store).unwrap();
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
+                 AND name NOT IN ('nodes', 'leases') ORDER BY name";
+    let mut statement = connection.prepare(names).unwrap();
+    let names = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<String>, _>>().unwrap();
+    let rows = |name: &str| {
+        let condition = if name == "meta" { "WHERE name NOT IN ('check', 'latest_time')" } else { "" };
+        let mut statement = connection.prepare(&format!("SELECT * FROM {name} {condition} ORDER BY 1, 2")).unwrap();
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| (0..columns).map(|at| row.get(at)).collect()).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    names
+        .into_iter()
+        .map(|name| {
+            let rows = rows(&name);
+            (name, rows)
+        })
+        .collect()
+}
+
+/// A site that has been in use, and its service is stopped.
+struct Site {
+    folder: tempfile::TempDir,
+    api_key: String,
+    /// Refresh tokens: of a session that goes on, and of one that was revoked.
+    live: String,
+    revoked: String,
+}
+
+impl Site {
+    async fn used() -> Self {
+        let (folder, _) = init(&[]);
+        let path = folder.path();
+        let api_key = run_json(&["clients", "create", "backend", "--app", "web"], path);
+        let api_key = api_key["api_key"].as_str().unwrap().to_owned();
+        let service = Service::of(&path.join("countersign.toml"));
+        let live = service.generate(&api_key, "u-1").await.ok().text("refresh_token");
+        let live = service.refresh(&live).await.unwrap().ok().text("refresh_token");
+        let revoked = service.generate(&api_key, "u-2").await.ok().text("refresh_token");
+        run_json(&["users", "revoke", "u-2"], path);
+        run_json(&["users", "opt-out", "u-3"], path);
+        service.stop();
+        Self { folder, api_key, live, revoked }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    fn copy(&self, from: &str, to: &str) -> Value {
+        run_json(&["db", "copy", "--from", from, "--to", to], self.path())
+    }
+
+    /// Copies; the error.
+    #[track_caller]
+    fn refused(&self, from: &str, to: &str) -> String {
+        let (code, _, err) = run(&["db", "copy", "--from", from, "--to", to], self.path());
+        assert_eq!(code, 1, "{err}");
+        err
+    }
+
+    /// Puts a line into `[store]`.
+    fn configure(&self, line: &str) {
+        let config = fs::read_to_string(self.at("countersign.toml")).unwrap();
+        let config = config.replacen("\n[store]\n", &format!("\n[store]\n{line}\n"), 1);
+        fs::write(self.at("countersign.toml"), config).unwrap();
+    }
+
+    /// Checks that the site goes on where it was; the refresh token that follows the live one.
+    async fn goes_on(&mut self) {
+        let (code, out, err) = run(&["doctor"], self.path());
+        assert!([0, 3].contains(&code), "{out}{err}");
+        let service = Service::of(&self.at("countersign.toml"));
+        self.live = service.refresh(&self.live).await.unwrap().ok().text("refresh_token");
+        service.refresh(&self.revoked).await.unwrap().problem(401, "session_revoked");
+        service.generate(&self.api_key, "u-3").await.problem(403, "opted_out");
+        service.stop();
+    }
+}
+
+fn rows(copied: &Value, table: &str) -> u64 {
+    let tables = copied["tables"].as_array().unwrap();
+    tables.iter().find(|one| one["name"] == table).unwrap()["rows"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_copy_has_everything_and_the_site_goes_on_with_it() {
+    let mut site = Site::used().await;
+    let copied = site.copy("sqlite:countersign.db", "sqlite:copy.db");
+    assert_eq!((rows(&copied, "sessions"), rows(&copied, "opt_outs"), rows(&copied, "api_keys")), (2, 1, 1));
+    assert_eq!(contents(&site.at("countersign.db")), contents(&site.at("copy.db")));
+    assert_eq!(crate::cli::mode(&site.at("copy.db")), 0o600);
+    site.configure("path = \"copy.db\"");
+    site.goes_on().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_copied_is_refused_and_leaves_nothing() {
+    let site = Site::used().await;
+    let names = || {
+        fs::read_dir(site.path())
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    assert!(site.refused("sqlite:countersign.db", "sqlite:countersign.db").contains("both the source and the target"));
+    assert!(site.refused("sqlite:none.db", "sqlite:copy.db").contains("none.db does not exist"));
+    assert!(site.refused("sqlite:sealing.secret", "sqlite:copy.db").contains("sealing.secret"));
+    assert!(site.refused("sqlite:countersign.db", "sqlite:none/copy.db").contains("none"));
+    for place in ["countersign.db", "sqlite:", "mysql://x", "sqlite://countersign.db"] {
+        let (code, _, err) = run(&["db", "copy", "--from", place, "--to", "sqlite:copy.db"], site.path());
+        assert!(code == 2 && err.contains("write sqlite:FILE or postgres://"), "{err}");
+    }
+    fs::write(site.at("password"), "x").unwrap();
+    let with_password = ["db", "copy", "--from", "sqlite:a", "--to", "sqlite:b", "--to-password-file", "password"];
+    let (code, _, err) = run(&with_password, site.path());
+    assert!(code == 2 && err.contains("is for a postgres:// URL"), "{err}");
+    fs::remove_file(site.at("password")).unwrap();
+    assert_eq!(names(), before);
+    site.copy("sqlite:countersign.db", "sqlite:copy.db");
+    assert!(site.refused("sqlite:countersign.db", "sqlite:copy.db").contains("copy.db exists"));
+
+    let service = Service::of(&site.at("countersign.toml"));
+    crate::cli::eventually(async || {
+        run(&["db", "copy", "--from", "sqlite:countersign.db", "--to", "sqlite:other.db"], site.path())
+            .2
+            .contains("stop every node")
+    })
+    .await;
+    service.stop();
+    site.copy("sqlite:countersign.db", "sqlite:third.db");
+}
