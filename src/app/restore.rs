@@ -105,7 +105,7 @@ impl Services {
         }
         let mut keys = Vec::new();
         for key in store.keys().await? {
-            let unusable = if key.state.is_held() { self.custodian.open(&key).await.err() } else { None };
+            let unusable = if key.state.is_held() { self.custodian().open(&key).await.err() } else { None };
             keys.push((key, unusable.map(|why| why.to_string())));
         }
         Ok(Restored { age, api_keys, opt_outs: store.count_opt_outs().await?, keys })

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{
     context::{Context, UsageError, block_on},
     given,
+    key_places::CustodyArg,
 };
 use crate::{
     app::{Ambient, Bootstrap, Layout},
@@ -26,9 +27,9 @@ use crate::{
 
 /// Set up a service: configuration, sealing secret, first key
 ///
-/// Writes countersign.toml, sealing.secret, keys/ and countersign.db into a folder, and prints the public key for
-/// Braze. Nothing that exists is overwritten. With --store-url the store is a PostgreSQL database, which must exist: its
-/// tables are made. One that fails can be repeated.
+/// Writes countersign.toml, sealing.secret, keys/ and countersign.db into a folder, and prints the public key for Braze.
+/// Nothing that exists is overwritten. With --custody store there is no keys/. With --store-url there is no
+/// countersign.db: the store is a PostgreSQL database, which must exist, and its tables are made.
 #[derive(Args)]
 pub(super) struct Init {
     /// Folder to set up
@@ -44,6 +45,9 @@ pub(super) struct Init {
     /// File whose first line is the password of that role; its path is written to the configuration
     #[arg(long, value_name = "FILE", requires = "store_url")]
     store_password_file: Option<PathBuf>,
+    /// Place of the private keys
+    #[arg(long, value_name = "PLACE", default_value = "file", conflicts_with = "passphrase_file")]
+    custody: CustodyArg,
 }
 
 impl Init {
@@ -60,7 +64,10 @@ impl Init {
         if !breaches.is_empty() {
             anyhow::bail!("{breaches}");
         }
-        let layout = Layout::of(&self.dir);
+        let mut layout = Layout::of(&self.dir);
+        if matches!(self.custody, CustodyArg::Store) {
+            layout.keys = None;
+        }
         let mut bootstrap = layout.begin(&configuration)?;
         let settings = Settings::load(Some(bootstrap.draft()), &context.environment, &[])?;
         bootstrap.expect(&settings);
@@ -79,6 +86,9 @@ impl Init {
             given::passphrase(context, file)?;
             configuration = with_setting(&configuration, "custody", "passphrase_file", &whole_path(file)?)?;
         }
+        if matches!(self.custody, CustodyArg::Store) {
+            configuration = with_setting(&configuration, "custody", "kind", "store")?;
+        }
         if let Some(url) = &self.store_url {
             configuration = with_setting(&configuration, "store", "url", url)?;
         }
@@ -94,12 +104,13 @@ impl Init {
         if self.store_url.is_none() {
             return steps;
         }
+        let keys = layout.keys.as_deref().map_or_else(String::new, |keys| format!(" and {}", display(keys)));
+        let password = if self.store_password_file.is_some() { ", password file" } else { "" };
         format!(
             "{steps}\n  \
-             6. further nodes: give each machine the same configuration, {} and {}, and `countersign serve`; they need \
-                nothing else",
+             6. further nodes: give each machine the same configuration{password}, {}{keys}, and start `countersign serve`; \
+                it needs nothing else",
             display(&layout.sealing_secret),
-            display(&layout.keys),
         )
     }
 }
@@ -142,7 +153,7 @@ fn next_steps(layout: &Layout, key: &KeyRecord) -> String {
          5. keep {} and {} safe: without them tokens cannot be refreshed or signed",
         key.kid,
         display(&layout.sealing_secret),
-        display(&layout.keys),
+        layout.keys.as_deref().map_or_else(|| "backups of the store".to_owned(), display),
     )
 }
 

@@ -6,7 +6,15 @@ use zeroize::Zeroizing;
 
 /// Variables of this program, as they were at start. Their values may be secrets: they are erased on drop.
 #[derive(Clone, Default)]
-pub struct Environment(Vec<(String, Zeroizing<String>)>);
+pub struct Environment {
+    variables: Vec<(String, Zeroizing<String>)>,
+    pass_file: Option<PathBuf>,
+}
+
+/// Variable that names the password file of PostgreSQL's clients; without it, that is `.pgpass` in the home folder
+/// (<https://www.postgresql.org/docs/current/libpq-pgpass.html>).
+const PASS_FILE: &str = "PGPASSFILE";
+const HOME: &str = "HOME";
 
 /// Prefix of every variable of this program.
 pub(super) const PREFIX: &str = "COUNTERSIGN_";
@@ -59,6 +67,10 @@ impl Environment {
 
     /// Keeps the variables of this program whose values are UTF-8.
     pub fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
+        let named = |name: &str| variables.iter().find(|(known, value)| known == name && !value.is_empty());
+        let pass_file = named(PASS_FILE).map(|(_, file)| PathBuf::from(file));
+        let pass_file = pass_file.or_else(|| named(HOME).map(|(_, home)| PathBuf::from(home).join(".pgpass")));
         let text = |(name, value): (OsString, OsString)| {
             Some((name.into_string().ok()?, Zeroizing::new(value.into_string().ok()?)))
         };
@@ -67,22 +79,27 @@ impl Environment {
         let mut ours: Vec<(String, Zeroizing<String>)> =
             variables.into_iter().filter_map(text).filter(|(name, value)| is_ours(name, value)).collect();
         ours.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Self(ours)
+        Self { variables: ours, pass_file }
     }
 
     /// Names of the variables.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.variables.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Password file of PostgreSQL's clients, where one may be.
+    pub(super) fn pass_file(&self) -> Option<PathBuf> {
+        self.pass_file.clone()
     }
 
     /// Configuration file that `COUNTERSIGN_CONFIG` names.
     pub fn config_file(&self) -> Option<PathBuf> {
-        self.0.iter().find(|(name, _)| name == FILE).map(|(_, value)| value.as_str().into())
+        self.variables.iter().find(|(name, _)| name == FILE).map(|(_, value)| value.as_str().into())
     }
 
     /// Variables that are settings: path of the setting, name of the variable, value.
     pub(super) fn settings(&self) -> impl Iterator<Item = (Vec<String>, &str, &str)> {
-        self.0.iter().filter(|(name, _)| is_setting(name)).map(|(name, value)| {
+        self.variables.iter().filter(|(name, _)| is_setting(name)).map(|(name, value)| {
             let path = name[PREFIX.len()..].split(SEPARATOR).map(str::to_ascii_lowercase).collect();
             (path, name.as_str(), value.as_str())
         })

@@ -105,6 +105,8 @@ impl Settings {
         let sealing = secrets.sealing(&mut sections, &mut notes);
         secrets.passphrase(&mut sections, &mut notes);
         secrets.database_password(&mut sections, &mut notes);
+        store::check_authorities(&sections, &folder, secrets.rule(), &mut notes);
+        sections.store.pass_file = environment.pass_file().filter(|_| sections.store.url.is_some());
         secrets.rest_keys(&mut sections.braze, &mut notes);
         let sign_ins = sign_in::check(&mut sections, &mut notes, Some(&mut secrets));
         let user = secrets.rule().user().clone();

@@ -1,12 +1,21 @@
 //! Rules of `[store]`.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use super::{notes::Notes, sections::Sections};
-use crate::store;
+use crate::{
+    files::{Rule, Use, read_given, text},
+    store,
+};
 
 /// Schemes of a PostgreSQL database.
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
+/// Largest file of authorities: those of a whole system fit.
+const MAX_AUTHORITIES: usize = 1 << 20;
+
+/// Beginning of a certificate in PEM.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// Most connections of one node: more wait in the database than work there.
 const MAX_CONNECTIONS: u32 = 1000;
@@ -39,6 +48,20 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
     }
     if store.timeout < TIMEOUTS.0 || store.timeout > TIMEOUTS.1 {
         notes.at("store.timeout", "must be \"100ms\" to \"1m\": \"5s\" suits most");
+    }
+}
+
+/// Checks that the file of authorities can be read, and may be one.
+pub(super) fn check_authorities(sections: &Sections, folder: &Path, rule: &Rule, notes: &mut Notes<'_>) {
+    let Some(file) = sections.store.ca_file.as_ref().filter(|_| sections.store.url.is_some()) else { return };
+    let file = folder.join(file);
+    match read_given(&file, MAX_AUTHORITIES, rule, Use::Configuration) {
+        Err(why) => notes.at("store.ca_file", format_args!("{} cannot be read: {why}", file.display())),
+        Ok((bytes, _)) if !text(bytes.expose()).is_ok_and(|text| text.contains(CERTIFICATE)) => {
+            let text = format_args!("{} holds no certificate in PEM, which has a line {CERTIFICATE}", file.display());
+            notes.at("store.ca_file", text);
+        }
+        Ok(_) => {}
     }
 }
 

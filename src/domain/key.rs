@@ -2,7 +2,7 @@
 //!
 //! A transition consumes the record, so that the old one cannot be used by accident.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::ids::{Kid, RingName};
@@ -74,6 +74,41 @@ pub struct KeyRecord {
     pub created: UnixMillis,
     /// Time of the last change of `state`.
     pub changed: UnixMillis,
+}
+
+/// Place of private keys.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, EnumString, IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum CustodyKind {
+    /// Files in a folder, for one node or a shared folder.
+    #[default]
+    File,
+    /// Sealed in the store, for any number of nodes.
+    Store,
+}
+
+impl CustodyKind {
+    /// Name in key records.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// Location in this place.
+    pub fn location(self, locator: String) -> KeyLocation {
+        KeyLocation { custody: self.as_str().to_owned(), locator }
+    }
+
+    /// The other place.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::File => Self::Store,
+            Self::Store => Self::File,
+        }
+    }
 }
 
 /// Location of a private half.

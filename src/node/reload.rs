@@ -44,7 +44,8 @@ impl NodeAgent {
         match self.node.store.generation().await {
             Ok(generation) if self.generation == Some(generation) && self.faults.keys.is_none() => {}
             Ok(generation) => {
-                if self.reload().await && self.faults.unfit.is_empty() {
+                // A key that may have to sign, too, is tried again: its file may be on its way to this node.
+                if self.reload().await && self.faults.unfit.is_empty() && self.node.keyring.unfit().is_empty() {
                     self.generation = Some(generation);
                 }
             }

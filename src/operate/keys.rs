@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::UnknownRing;
 use crate::{
     clock::{ClockGuard, ClockStopped},
-    custody::{Custodian, CustodyError, HeldKey, ImportError},
+    custody::{Custodian, CustodyError, HeldKey, ImportError, KeyPlaces},
     domain::{
         ids::{Kid, RingName},
         key::{KeyRecord, KeyState, WrongState},
@@ -22,6 +22,7 @@ const SHORTEST_PREFIX: usize = 8;
 pub struct KeyCeremony {
     pub(super) store: Arc<dyn Store>,
     pub(super) custodian: Arc<dyn Custodian>,
+    pub(super) places: Arc<dyn KeyPlaces>,
     pub(super) clock: Arc<ClockGuard>,
     pub(super) actor: String,
     /// Rings that apps of the configuration use.
@@ -151,7 +152,7 @@ impl KeyCeremony {
         Ok(record)
     }
 
-    fn event(&self, key: &KeyRecord, action: AuditAction, why: &str) -> AuditEvent {
+    pub(super) fn event(&self, key: &KeyRecord, action: AuditAction, why: &str) -> AuditEvent {
         let (ring, kid) = (key.ring.clone(), Some(key.kid.clone()));
         AuditEvent { at: key.changed, ring, kid, app: None, action, actor: self.actor.clone(), why: why.to_owned() }
     }
@@ -192,6 +193,9 @@ pub enum CeremonyError {
     /// The key is on record already.
     #[error("key {0} is on record already: nothing to do (`countersign keys list` shows its state)")]
     Known(Kid),
+    /// The private half is gone.
+    #[error("key {kid} is {}, so that its private half is destroyed: there is nothing to move", .state.as_str())]
+    NotHeld { kid: Kid, state: KeyState },
     /// Somebody else changed the keys meanwhile.
     #[error("somebody else changed the keys at the same moment: look at `countersign keys list` and try again")]
     Raced,

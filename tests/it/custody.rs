@@ -1,25 +1,28 @@
 //! Keys in files: nobody else can read them, and only the key on record is loaded.
 
 use std::{
+    collections::BTreeMap,
     fs,
     num::NonZeroUsize,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use async_trait::async_trait;
 use countersign::{
     clock::UnixMillis,
-    custody::{self, Config, Custodian, CustodyError, HeldKey, ImportError, Signer},
+    custody::{self, Config, Custodian, CustodyError, HeldKey, ImportError, SealedKeyStore, Signer, StoreFault},
     domain::{
         claims::Claims,
-        ids::{RingName, UserId, UserIdRules},
+        ids::{Kid, RingName, UserId, UserIdRules},
         jws::{SignError, SigningInput},
         key::{KeyRecord, KeyState},
         policy::AppPolicy,
+        sealing::{SealingKeys, SealingSecrets},
     },
     secret::{Secret, SystemEntropy},
     telemetry::Metrics,
@@ -88,7 +91,7 @@ impl Custody {
     }
 
     fn path(&self, held: &HeldKey) -> PathBuf {
-        self.dir.path().join(&held.locator)
+        self.dir.path().join(&held.location.locator)
     }
 
     pub(crate) fn open(&self, held: &HeldKey) -> Result<Arc<dyn Signer>, CustodyError> {
@@ -101,6 +104,44 @@ impl Custody {
     }
 }
 
+/// Store of sealed keys in memory.
+#[derive(Default)]
+pub(crate) struct Memory(pub(crate) Mutex<BTreeMap<Kid, Vec<u8>>>);
+
+#[async_trait]
+impl SealedKeyStore for Memory {
+    async fn get(&self, kid: &Kid) -> Result<Option<Vec<u8>>, StoreFault> {
+        Ok(self.0.lock().unwrap().get(kid).cloned())
+    }
+
+    async fn insert(&self, kid: &Kid, sealed: Vec<u8>) -> Result<bool, StoreFault> {
+        let mut keys = self.0.lock().unwrap();
+        let is_new = !keys.contains_key(kid);
+        keys.entry(kid.clone()).or_insert(sealed);
+        Ok(is_new)
+    }
+
+    async fn replace(&self, kid: &Kid, from: Vec<u8>, to: Vec<u8>) -> Result<bool, StoreFault> {
+        let mut keys = self.0.lock().unwrap();
+        Ok(keys.get_mut(kid).filter(|sealed| **sealed == from).map(|sealed| *sealed = to).is_some())
+    }
+
+    async fn delete(&self, kid: &Kid) -> Result<(), StoreFault> {
+        self.0.lock().unwrap().remove(kid);
+        Ok(())
+    }
+
+    async fn kids(&self) -> Result<Vec<Kid>, StoreFault> {
+        Ok(self.0.lock().unwrap().keys().cloned().collect())
+    }
+}
+
+/// Sealing keys of these versions, whose secrets differ.
+pub(crate) fn sealing(versions: &str) -> SealingKeys {
+    let line = |version: char| format!("{version}:{}", format!("{version}123456789abcdef").repeat(4));
+    SealingKeys::derive(&SealingSecrets::parse(&versions.chars().map(line).collect::<Vec<_>>().join("\n")).unwrap())
+}
+
 fn open_at(dir: &Path, passphrase: Option<&str>, metrics: &Arc<Metrics>) -> Result<Arc<dyn Custodian>, CustodyError> {
     let config = Config {
         dir: dir.to_owned(),
@@ -109,7 +150,8 @@ fn open_at(dir: &Path, passphrase: Option<&str>, metrics: &Arc<Metrics>) -> Resu
         max_wait: Duration::from_mins(1),
         ..Config::default()
     };
-    custody::open(config, Arc::clone(metrics), Arc::new(SystemEntropy))
+    custody::open(config, Arc::<Memory>::default(), sealing("1"), Arc::clone(metrics), Arc::new(SystemEntropy))
+        .map(|custody| custody.custodian)
 }
 
 pub(crate) fn record(held: &HeldKey) -> KeyRecord {
@@ -119,8 +161,8 @@ pub(crate) fn record(held: &HeldKey) -> KeyRecord {
         state: KeyState::Active,
         bits: held.bits,
         public_key: held.public_key.clone(),
-        custody: held.custody.to_owned(),
-        locator: held.locator.clone(),
+        custody: held.location.custody.clone(),
+        locator: held.location.locator.clone(),
         created: UnixMillis(0),
         changed: UnixMillis(0),
     }
@@ -151,7 +193,7 @@ async fn a_generated_key_is_kept_opened_and_signs() {
         (Custody::encrypted(), "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
     ] {
         let held = custody.custodian.generate(&main(), 2048).await.unwrap();
-        assert_eq!((held.bits, held.custody), (2048, "file"));
+        assert_eq!((held.bits, held.location.custody.as_str()), (2048, "file"));
         assert_eq!(custody.files(), [format!("{}.pem", held.kid)], "nothing else is left");
         assert!(fs::read_to_string(custody.path(&held)).unwrap().starts_with(begins));
         assert_eq!(mode(&custody.path(&held)), 0o600);
@@ -233,7 +275,7 @@ fn an_encrypted_file_needs_the_passphrase() {
     let custody = custody.reopened(Some("another"));
     let wrong = custody.refusal(&held);
     assert!(matches!(wrong, CustodyError::Unfit { source: ImportError::PassphraseWrong, .. }), "{wrong}");
-    assert!(wrong.to_string().contains(&held.locator), "{wrong}");
+    assert!(wrong.to_string().contains(&held.location.locator), "{wrong}");
 }
 
 #[test]
@@ -270,7 +312,7 @@ fn a_missing_file_is_called_for_only_where_the_key_was_not_destroyed() {
     now(custody.custodian.destroy(&compromised)).unwrap();
     now(custody.custodian.destroy(&compromised)).unwrap();
     assert!(said(KeyState::Active).contains("when the key was compromised: do not bring it back"));
-    assert_eq!(now(custody.custodian.orphans(&[])).unwrap(), Vec::<String>::new());
+    assert_eq!(now(custody.custodian.orphans(&[])).unwrap(), []);
 }
 
 #[test]

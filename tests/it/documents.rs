@@ -18,7 +18,16 @@ use crate::{
 /// Documents with `console` blocks, and the first words of commands that this file does not run: who does.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("countersign clock accept", "db_restore.rs, stage clock"),
+    ("countersign keys move", "key_places.rs"),
+    ("countersign keys rewrap", "key_places.rs"),
     ("countersign sign-in test", "sign_in_cli.rs"),
+    ("createuser", "stage postgres, with the server's own role"),
+    ("createdb", "stage postgres: support/postgres.rs makes the databases"),
+    ("countersign init --store-url", "postgres_site.rs, stage postgres"),
+    ("countersign db copy", "db_copy.rs, and postgres_site.rs in stage postgres"),
+    ("pg_dump", "postgres_site.rs, stage postgres"),
+    ("pg_restore", "postgres_site.rs, stage postgres"),
+    ("countersign db restored", "postgres_site.rs, stage postgres"),
     ("cargo test", "stage test"),
     ("cargo run -- demo", "stage documents, and stage browser with the real SDK"),
     ("cargo install --locked --profile dist --path .", "the workflow release builds this profile"),

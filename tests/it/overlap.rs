@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use countersign::{
-    custody::{Custodian, CustodyError, HeldKey, ImportError, Signer},
+    custody::{Custodian, CustodyError, HeldKey, ImportError, InstallationMark, Orphan, Signer},
     domain::{
         ids::{InstallationId, Kid, RingName, UserId, UserIdRules},
         jws::{SignError, SignedToken, SigningInput},
@@ -82,15 +82,15 @@ impl Custodian for Broken {
         Ok(())
     }
 
-    async fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError> {
-        Ok(None)
+    async fn installation_mark(&self) -> Result<InstallationMark, CustodyError> {
+        Ok(InstallationMark::Missing)
     }
 
     async fn adopt_installation_id(&self, _: InstallationId) -> Result<(), CustodyError> {
         Ok(())
     }
 
-    async fn orphans(&self, _: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
+    async fn orphans(&self, _: &[KeyRecord]) -> Result<Vec<Orphan>, CustodyError> {
         Ok(Vec::new())
     }
 }

@@ -74,6 +74,19 @@ async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
     assert!(audit_log.iter().all(|event| !event.actor.is_empty() && !event.why.is_empty()));
 }
 
+#[tokio::test]
+async fn a_rotation_makes_and_destroys_keys_in_the_store() {
+    let setup = RotationSetup::in_store().await;
+    let old = setup.active().await.kid;
+    setup.report_node("a").await;
+    setup.rotator().begin(&setup.config(), "the test wants it").await.unwrap();
+    setup.settle().await;
+    let new = setup.active().await;
+    assert!(new.kid != old && new.custody == "store");
+    assert_eq!(setup.services.store().sealed_keys().await.unwrap(), [new.kid], "the old one is destroyed");
+    assert_eq!(std::fs::read_dir(setup.folder.path().join("keys")).unwrap().count(), 0);
+}
+
 /// Every call at its every occurrence, every fault: the same result.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_fault_changes_the_outcome() {

@@ -1,5 +1,5 @@
 //! A store that is lost, empty, or of another installation is noticed: at the start, by every command, and while it is in
-//! use. Only `init`, `serve --dev`, `db create` and `db restore` make a store.
+//! use. Only `init`, `serve --dev`, `db create`, `db restore` and `db copy` make a store.
 
 use std::{
     collections::BTreeSet,
@@ -31,6 +31,8 @@ const USE_THE_STORE: &[&[&str]] = &[
         "abababababababababababababababababababababababababababababababab",
     ],
     &["keys", "compromise", "abcdefgh", "--why", "test"],
+    &["keys", "move", "--to", "store"],
+    &["keys", "rewrap"],
     &["rotate", "plan"],
     &["rotate", "run", "--yes"],
     &["rotate", "status"],
@@ -52,6 +54,7 @@ const USE_THE_STORE: &[&[&str]] = &[
     &["doctor"],
     &["db", "migrate"],
     &["db", "backup", "--to", "backup.db"],
+    &["db", "restored"],
 ];
 
 /// The other commands: those that make a store, and those that use none.
@@ -59,6 +62,7 @@ const OTHERS: &[&str] = &[
     "init",
     "db-create",
     "db-restore",
+    "db-copy",
     "config-check",
     "config-dump",
     "config-default",

@@ -96,6 +96,33 @@ impl Folder {
         Ok(rustix::fs::fsync(&self.fd)?)
     }
 
+    /// Replaces a file durably and atomically, once `is_proven` of what the new one is read back as. The bytes of the old
+    /// one are overwritten, so far as [`Self::destroy`] can do that. A link is not replaced: its target is elsewhere.
+    ///
+    /// # Errors
+    /// The error of the system or of `is_proven`; the old file is still there then.
+    pub(super) fn replace(
+        &self,
+        name: &str,
+        tag: u64,
+        bytes: &[u8],
+        is_proven: impl FnOnce(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let old = File::from(openat(&self.fd, name, flags, Mode::empty())?);
+        let unfinished = format!(".{name}.{tag:016x}.tmp");
+        let replaced = self.write_durably(&unfinished, bytes).and_then(|()| {
+            is_proven(&read_exactly(self.open_file(&unfinished)?, bytes.len())?)?;
+            rustix::fs::renameat(&self.fd, &unfinished, &self.fd, name).map_err(io::Error::from)
+        });
+        if let Err(why) = replaced {
+            let _ = unlinkat(&self.fd, &unfinished, AtFlags::empty());
+            return Err(why);
+        }
+        rustix::fs::fsync(&self.fd)?;
+        overwrite(old)
+    }
+
     /// Overwrites a file, then unlinks it, each durably. A disk that keeps old blocks, as flash does, may still hold
     /// the file; only the passphrase protects it there. A missing file is a success.
     pub(super) fn destroy(&self, name: &str) -> Result<(), CustodyError> {
@@ -111,10 +138,7 @@ impl Folder {
 
     fn overwrite_and_unlink(&self, name: &str) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = File::from(openat(&self.fd, name, flags, Mode::empty())?);
-        let size = usize::try_from(fstat(&file)?.st_size).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES);
-        file.write_all(&vec![0; size])?;
-        file.sync_all()?;
+        overwrite(File::from(openat(&self.fd, name, flags, Mode::empty())?))?;
         unlinkat(&self.fd, name, AtFlags::empty())?;
         Ok(rustix::fs::fsync(&self.fd)?)
     }
@@ -128,6 +152,13 @@ impl Folder {
         file.write_all(bytes)?;
         file.sync_all()
     }
+}
+
+/// Overwrites a file with zeros, durably.
+fn overwrite(mut file: File) -> io::Result<()> {
+    let size = usize::try_from(fstat(&file)?.st_size).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES);
+    file.write_all(&vec![0; size])?;
+    file.sync_all()
 }
 
 pub(super) fn file_error(path: &str, why: &str) -> CustodyError {

@@ -43,7 +43,7 @@ pub(in crate::store) const META: &str = "meta";
 pub(in crate::store) const AUDIT_LOG: &str = "audit_log";
 
 /// Single values that are about a store and not about its contents.
-pub(in crate::store) const OF_THE_STORE: [&str; 5] = ["check", "readable_from", "latest_time", "schema", "purged_to"];
+pub(in crate::store) const OF_THE_STORE: [&str; 5] = ["check", "latest_time", "purged_to", "readable_from", "schema"];
 
 /// Tables that no copy has: they say what a running service does.
 pub(in crate::store) const OF_NODES: [&str; 2] = ["nodes", "leases"];

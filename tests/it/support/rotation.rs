@@ -71,20 +71,21 @@ pub fn app_id(app: &str) -> String {
 }
 
 /// Writes the configuration and the files that it names.
-pub fn write_files(folder: &Path, url: &str, more: &str) -> Layout {
+fn write_config(folder: &Path, config: &str) -> Layout {
     use std::os::unix::fs::PermissionsExt;
     let layout = Layout::of(folder);
-    layout.create(&config(url, more)).unwrap();
+    layout.create(config).unwrap();
     std::fs::write(folder.join("braze.key"), REST_API_KEY).unwrap();
     std::fs::set_permissions(folder.join("braze.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
     layout
 }
 
-/// Moves the store of an installation that has none yet to a PostgreSQL database, and its keys to the store.
-pub fn use_database(layout: &Layout, url: &str) {
-    let config = std::fs::read_to_string(&layout.config).unwrap();
-    let config = config.replace("[custody]\n", "[custody]\nkind = \"store\"\n");
-    std::fs::write(&layout.config, format!("[store]\nurl = \"{url}\"\n{config}")).unwrap();
+const CUSTODY: &str = "[custody]\n";
+const CUSTODY_IN_STORE: &str = "[custody]\nkind = \"store\"\n";
+
+/// Returns a configuration with the store in a PostgreSQL database, and the keys there.
+fn with_database(config: &str, database: &str) -> String {
+    format!("[store]\nurl = \"{database}\"\n{}", config.replace(CUSTODY, CUSTODY_IN_STORE))
 }
 
 /// Opens the services of a folder, with this clock.
@@ -111,12 +112,17 @@ impl RotationSetup {
     }
 
     pub async fn with(rotation: &str) -> Self {
-        Self::at(rotation, None).await
+        Self::configured(|url| config(url, rotation)).await
     }
 
-    /// The same on a PostgreSQL database, which also has the keys, with a node on another machine beside.
-    pub async fn on_database(url: &str) -> Self {
-        let mut setup = Self::at("", Some(url)).await;
+    /// As [`Self::new`], with custody in the store.
+    pub async fn in_store() -> Self {
+        Self::configured(|url| config(url, "").replace(CUSTODY, CUSTODY_IN_STORE)).await
+    }
+
+    /// The same, with the store in a PostgreSQL database, and a node on another machine beside.
+    pub async fn on_database(database: &str) -> Self {
+        let mut setup = Self::configured(|url| with_database(&config(url, ""), database)).await;
         let other = tempfile::tempdir().unwrap();
         for file in ["countersign.toml", "sealing.secret", "braze.key"] {
             std::fs::copy(setup.folder.path().join(file), other.path().join(file)).unwrap();
@@ -131,7 +137,7 @@ impl RotationSetup {
         other.map_or(self.folder.path(), |(_, folder)| folder.path())
     }
 
-    async fn at(rotation: &str, database: Option<&str>) -> Self {
+    async fn configured(config: impl FnOnce(&str) -> String) -> Self {
         let clock = Arc::new(TestClock::at(NOW));
         let braze = Arc::new(LocalBraze::new(clock.clone(), Switches::default(), |_| {}));
         for app in APPS {
@@ -141,10 +147,7 @@ impl RotationSetup {
         let url = sandbox.url();
         let serving = tokio::spawn(async move { match serve(sandbox).await {} });
         let folder = tempfile::tempdir().unwrap();
-        let layout = write_files(folder.path(), &url, rotation);
-        if let Some(database) = database {
-            use_database(&layout, database);
-        }
+        write_config(folder.path(), &config(&url));
         let (services, settings) = new_services(folder.path(), &clock).await;
         let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();
         for app in APPS {
@@ -329,16 +332,9 @@ pub async fn install_on(
     rotation: &str,
     lifetime: &str,
 ) {
-    let layout = write_files(folder, url, rotation);
-    let config = std::fs::read_to_string(&layout.config).unwrap();
-    std::fs::write(
-        &layout.config,
-        config.replace("]\nsdk_api_key", &format!("]\nlifetime = \"{lifetime}\"\nsdk_api_key")),
-    )
-    .unwrap();
-    if let Some(database) = database {
-        use_database(&layout, database);
-    }
+    let apps = format!("]\nlifetime = \"{lifetime}\"\nsdk_api_key");
+    let config = config(url, rotation).replace("]\nsdk_api_key", &apps);
+    let layout = write_config(folder, &database.map_or_else(|| config.clone(), |url| with_database(&config, url)));
     let settings = Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap();
     let services = Services::create(&settings, Ambient::system()).await.unwrap();
     let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();
