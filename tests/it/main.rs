@@ -48,6 +48,7 @@ mod generate;
 mod identity;
 mod keyring;
 mod limits;
+mod links;
 mod listener;
 mod log_output;
 mod messages;
