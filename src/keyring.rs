@@ -12,7 +12,7 @@ use crate::{
     custody::{Custodian, CustodyError, Pace, Signer},
     domain::{
         ids::{Kid, RingName},
-        key::{KeyRecord, KeyState},
+        key::{KeyLocation, KeyRecord, KeyState},
     },
 };
 
@@ -21,8 +21,15 @@ use crate::{
 pub struct Signers {
     active: HashMap<RingName, Arc<dyn Signer>>,
     /// Every loaded key: the active ones, and the published and retiring ones that may have to sign at once.
-    loaded: HashMap<Kid, Arc<dyn Signer>>,
+    loaded: HashMap<Kid, LoadedKey>,
     unfit: Vec<UnfitKey>,
+}
+
+/// Loaded key, with the location that it was loaded from.
+#[derive(Clone)]
+struct LoadedKey {
+    signer: Arc<dyn Signer>,
+    from: KeyLocation,
 }
 
 /// Key that may have to sign, and does not load.
@@ -89,7 +96,7 @@ impl Keyring {
     /// Measured pace of each loaded key that has one.
     pub fn paces(&self) -> Vec<(Kid, Pace)> {
         let signers = self.signers.load();
-        signers.loaded.iter().filter_map(|(kid, signer)| Some((kid.clone(), signer.pace()?.clone()))).collect()
+        signers.loaded.iter().filter_map(|(kid, key)| Some((kid.clone(), key.signer.pace()?.clone()))).collect()
     }
 
     /// Keys of the current snapshot that do not load.
@@ -97,40 +104,51 @@ impl Keyring {
         self.signers.load().unfit.iter().map(|key| key.kid.clone()).collect()
     }
 
-    /// Every loaded key: each could sign at once.
-    pub fn loaded(&self) -> BTreeSet<Kid> {
-        self.signers.load().loaded.keys().cloned().collect()
+    /// Every loaded key, with the custody that it was loaded from: each could sign at once.
+    pub fn loaded(&self) -> BTreeMap<Kid, String> {
+        self.signers.load().loaded.iter().map(|(kid, key)| (kid.clone(), key.from.custody.clone())).collect()
     }
 
     /// Opens the active key of each ring, and the published and retiring keys. A key that is loaded already is kept,
-    /// not decrypted again.
+    /// not decrypted again, unless it was moved.
     ///
     /// Changes nothing in the keyring: [`Keyring::swap`] does. A key that does not load is listed by
     /// [`Signers::unfit`], and other rings do not wait for it. Where it is the active one, the signer before it goes on
     /// for as long as its own record is published or retiring, but never once that is compromised.
-    pub fn load(&self, custodian: &dyn Custodian, records: &[KeyRecord]) -> Signers {
-        let current = self.signers.load();
+    pub async fn load(&self, custodian: &dyn Custodian, records: &[KeyRecord]) -> Signers {
+        let current = self.signers.load_full();
         let mut signers = Signers::default();
         for record in records.iter().filter(|record| may_take_over(record)) {
-            if let Some(signer) = signers.open(&current, custodian, record) {
-                signers.loaded.insert(record.kid.clone(), signer);
+            if let Some(key) = signers.open(&current, custodian, record).await {
+                signers.loaded.insert(record.kid.clone(), key);
             }
         }
         for (ring, record) in active(records) {
-            let before = current.active.get(ring).filter(|before| signers.loaded.contains_key(before.kid()));
-            let Some(signer) = signers.open(&current, custodian, record).or_else(|| before.cloned()) else { continue };
-            signers.loaded.insert(signer.kid().clone(), Arc::clone(&signer));
-            signers.active.insert(ring.clone(), signer);
+            let opened = signers.open(&current, custodian, record).await;
+            let before = || signers.loaded.get(current.active.get(ring)?.kid()).cloned();
+            let Some(key) = opened.or_else(before) else { continue };
+            signers.active.insert(ring.clone(), Arc::clone(&key.signer));
+            signers.loaded.insert(key.signer.kid().clone(), key);
         }
         signers
     }
 }
 
 impl Signers {
-    /// Returns the signer that is loaded already, or opens it; `None` puts the key on the list of unfit ones.
-    fn open(&mut self, current: &Self, custodian: &dyn Custodian, record: &KeyRecord) -> Option<Arc<dyn Signer>> {
-        let loaded = current.loaded.get(&record.kid).cloned();
-        loaded.map_or_else(|| custodian.open(record), Ok).map_err(|why| self.add_unfit(record, why)).ok()
+    /// Returns the key that is loaded from there already, or opens it. One that does not load is put on the list of unfit
+    /// ones; where it was moved, it goes on as it was loaded before.
+    async fn open(&mut self, current: &Self, custodian: &dyn Custodian, record: &KeyRecord) -> Option<LoadedKey> {
+        let (loaded, from) = (current.loaded.get(&record.kid), record.location());
+        if let Some(same) = loaded.filter(|loaded| loaded.from == from) {
+            return Some(same.clone());
+        }
+        match custodian.open(record).await {
+            Ok(signer) => Some(LoadedKey { signer, from }),
+            Err(why) => {
+                self.add_unfit(record, why);
+                loaded.cloned()
+            }
+        }
     }
 
     fn add_unfit(&mut self, record: &KeyRecord, why: CustodyError) {

@@ -21,8 +21,8 @@ use crate::{
 pub struct Layout {
     pub config: PathBuf,
     pub sealing_secret: PathBuf,
-    /// Folder of the key files.
-    pub keys: PathBuf,
+    /// Folder of the key files; `None` where the store keeps the keys.
+    pub keys: Option<PathBuf>,
 }
 
 impl Layout {
@@ -31,7 +31,7 @@ impl Layout {
         Self {
             config: folder.join("countersign.toml"),
             sealing_secret: folder.join("sealing.secret"),
-            keys: folder.join("keys"),
+            keys: Some(folder.join("keys")),
         }
     }
 
@@ -56,9 +56,16 @@ impl Layout {
         if let Some(folder) = self.config.parent() {
             bootstrap.make_folders(folder, DirBuilder::new().mode(0o777))?;
         }
-        bootstrap.make_folders(&self.keys, DirBuilder::new().mode(0o700))?;
-        let lock = fs::File::open(&self.keys).and_then(|keys| keys.lock().map(|()| keys));
-        bootstrap.lock = Some(lock.map_err(|why| at(&self.keys, &why))?);
+        let locked = match &self.keys {
+            Some(keys) => {
+                bootstrap.make_folders(keys, DirBuilder::new().mode(0o700))?;
+                fs::File::open(keys)
+            }
+            // Not the folder of the configuration: a new store locks that.
+            None => OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.lock_file()),
+        };
+        let lock = locked.and_then(|locked| locked.lock().map(|()| locked));
+        bootstrap.lock = Some(lock.map_err(|why| at(&self.config, &why))?);
         // Another bootstrap may have been at work until now.
         self.refuse_existing()?;
         if self.sealing_secret.symlink_metadata().is_err() {
@@ -70,6 +77,13 @@ impl Layout {
         }
         bootstrap.write(&unfinished(&self.config), config.as_bytes())?;
         Ok(bootstrap)
+    }
+
+    /// File that a bootstrap without a key folder locks.
+    fn lock_file(&self) -> PathBuf {
+        let mut path = self.config.as_os_str().to_owned();
+        path.push(".lock");
+        path.into()
     }
 
     fn refuse_existing(&self) -> io::Result<()> {
@@ -103,7 +117,7 @@ pub struct Bootstrap {
     /// Files and folders that did not exist before.
     made: Vec<Made>,
     kept: bool,
-    /// Key folder, locked until this is dropped: what another bootstrap makes meanwhile is not taken for this one's.
+    /// Key folder, or a file in its stead, locked until this is dropped: what another bootstrap makes meanwhile is not taken for this one's.
     lock: Option<fs::File>,
 }
 
@@ -179,6 +193,9 @@ impl Bootstrap {
 
 impl Drop for Bootstrap {
     fn drop(&mut self) {
+        if self.layout.keys.is_none() {
+            drop(fs::remove_file(self.layout.lock_file()));
+        }
         if self.kept {
             return;
         }

@@ -1,8 +1,9 @@
 //! Agreement that a store and a key folder belong to one installation. Another store in the place of the right one, as
-//! where a volume is not mounted, is refused.
+//! where a volume is not mounted, is refused. Where the store itself keeps the keys, the sealing secret shows that: it
+//! opens the user-hash key before this check.
 
 use crate::{
-    custody::{Custodian, CustodyError},
+    custody::{Custodian, CustodyError, InstallationMark},
     domain::ids::InstallationId,
     secret::{Entropy, NoEntropy, random},
     store::{Store, StoreError},
@@ -39,19 +40,24 @@ pub(super) async fn agree(
     entropy: &dyn Entropy,
 ) -> Result<(), InstallationError> {
     loop {
-        match (store.installation_id().await?, custodian.installation_id()?) {
-            (Some(store), Some(keys)) => return same(store, keys),
-            (Some(id), None) => {
-                if let Err(why) = custodian.adopt_installation_id(id) {
+        match (store.installation_id().await?, custodian.installation_mark().await?) {
+            (Some(_), InstallationMark::InStore) => return Ok(()),
+            (Some(store), InstallationMark::Of(keys)) => return same(store, keys),
+            (Some(id), InstallationMark::Missing) => {
+                if let Err(why) = custodian.adopt_installation_id(id).await {
                     // Keys may be mounted read-only. A store that is lost is noticed there too.
                     tracing::warn!(%why, "the key folder does not say of which installation it is");
                     return Ok(());
                 }
             }
-            (None, Some(keys)) if is_empty(store).await? => return Err(InstallationError::EmptyStore { keys }),
-            (None, keys) => {
-                let id = keys.map_or_else(|| random(entropy).map(InstallationId::new), Ok)?;
-                store.adopt_installation_id(id).await?;
+            (None, InstallationMark::Of(keys)) => {
+                if is_empty(store).await? {
+                    return Err(InstallationError::EmptyStore { keys });
+                }
+                store.adopt_installation_id(keys).await?;
+            }
+            (None, InstallationMark::Missing | InstallationMark::InStore) => {
+                store.adopt_installation_id(InstallationId::new(random(entropy)?)).await?;
             }
         }
     }
@@ -59,9 +65,9 @@ pub(super) async fn agree(
 
 /// Checks the same without writing anything: a missing id is accepted.
 pub(super) async fn compare(store: &dyn Store, custodian: &dyn Custodian) -> Result<(), InstallationError> {
-    match (store.installation_id().await?, custodian.installation_id()?) {
-        (Some(store), Some(keys)) => same(store, keys),
-        (None, Some(keys)) if is_empty(store).await? => Err(InstallationError::EmptyStore { keys }),
+    match (store.installation_id().await?, custodian.installation_mark().await?) {
+        (Some(store), InstallationMark::Of(keys)) => same(store, keys),
+        (None, InstallationMark::Of(keys)) if is_empty(store).await? => Err(InstallationError::EmptyStore { keys }),
         _ => Ok(()),
     }
 }

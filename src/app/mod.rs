@@ -8,6 +8,7 @@ mod installation;
 mod process;
 mod provider_checks;
 mod restore;
+mod sealed_keys;
 mod serve;
 mod services;
 mod sign_in_advice;

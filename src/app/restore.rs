@@ -2,11 +2,13 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use super::{Ambient, OpenError, Services, installation, services::guarded_clock};
+use super::{
+    Ambient, OpenError, Services, installation,
+    services::{guarded_clock, open_custody},
+};
 use crate::{
     clock::{ClockStopped, UnixMillis},
     config::Settings,
-    custody,
     domain::{api_key::ApiKeyRecord, key::KeyRecord, sealing::SealingKeys},
     store::{self, Store, StoreError},
     telemetry::Metrics,
@@ -46,12 +48,12 @@ impl Services {
         let restoration = store::restore(&settings.store(), backup)?;
         let ambient = Ambient::system();
         let entropy = Arc::clone(&ambient.entropy);
-        let copy = restoration.open()?;
+        let copy = restoration.open().await?;
         if copy.user_hash_key().await?.is_none() {
             return Err(never_used(backup).into());
         }
         store::open_user_hash_key(&*copy, &SealingKeys::derive(settings.sealing()), &*entropy).await?;
-        let custodian = custody::open(settings.custody(), Metrics::new(), Arc::clone(&entropy))?;
+        let custodian = open_custody(settings, &copy, &Metrics::new(), &entropy)?.custodian;
         installation::agree(&*copy, &*custodian, &*entropy).await?;
         let clock = guarded_clock(settings, &ambient, &*copy).await?;
         let (trusted, now) = (clock.trusted_now(), clock.untrusted_now());
@@ -64,11 +66,13 @@ impl Services {
                 copy.revoke_api_key(&key.id, now).await?;
             }
         }
-        let unusable = |key: &KeyRecord| key.state.is_held().then(|| custodian.open(key).err()).flatten();
-        let keys = copy.keys().await?.into_iter().map(|key| (unusable(&key).map(|why| why.to_string()), key));
-        let keys = keys.map(|(why, key)| (key, why)).collect();
+        let mut keys = Vec::new();
+        for key in copy.keys().await? {
+            let unusable = if key.state.is_held() { custodian.open(&key).await.err() } else { None };
+            keys.push((key, unusable.map(|why| why.to_string())));
+        }
         let restored = Restored { age, api_keys, opt_outs: copy.count_opt_outs().await?, keys };
-        drop(copy);
+        drop((copy, custodian));
         restoration.put_in_place(now)?;
         Ok(restored)
     }

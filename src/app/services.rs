@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{InstallationError, installation, process};
+use super::{InstallationError, installation, process, sealed_keys::StoredKeys};
 use crate::{
     braze::{self, BrazeError},
     clock::{Clock, ClockGuard, SystemClock},
     config::Settings,
-    custody::{self, Custodian, CustodyError},
+    custody::{self, Custodian, Custody, CustodyError, InstallationMark},
     domain::{
         ids::InstallationId,
         sealing::{SealingKeys, UserHashKey},
@@ -38,7 +38,7 @@ impl Ambient {
 /// Opened store, custody and key ring, with everything that they share.
 pub struct Services {
     store: Arc<dyn Store>,
-    custodian: Arc<dyn Custodian>,
+    custody: Custody,
     keyring: Arc<Keyring>,
     user_hash: Arc<UserHashKey>,
     metrics: Arc<Metrics>,
@@ -76,7 +76,7 @@ impl Services {
     /// [`OpenError`].
     pub async fn open(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
-        let store = store::open(&settings.store(), Arc::clone(&metrics))?;
+        let store = store::open(&settings.store(), Arc::clone(&metrics)).await?;
         Self::of(store, settings, ambient, metrics).await
     }
 
@@ -104,11 +104,12 @@ impl Services {
     /// [`OpenError`] where there is a store.
     pub async fn create(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
-        let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
         // The key folder of an installation that had a store keeps its id, so that a backup of that store fits.
-        let id = custodian.installation_id()?;
-        let id = id.map_or_else(|| random(&*ambient.entropy).map(InstallationId::new), Ok)?;
-        let store = store::create(&settings.store(), id, Arc::clone(&metrics))?;
+        let id = match custody::installation_mark(&settings.custody())? {
+            InstallationMark::Of(id) => id,
+            InstallationMark::Missing | InstallationMark::InStore => InstallationId::new(random(&*ambient.entropy)?),
+        };
+        let store = store::create(&settings.store(), id, Arc::clone(&metrics)).await?;
         Self::of(store, settings, ambient, metrics).await
     }
 
@@ -122,10 +123,14 @@ impl Services {
         // It proves that the sealing secrets are this store's: before the store and the key folder are said to belong
         // together.
         let user_hash = store::open_user_hash_key(&*store, &sealing, &*ambient.entropy).await?;
-        let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
-        installation::agree(&*store, &*custodian, &*ambient.entropy).await?;
+        let custody = open_custody(settings, &store, &metrics, &ambient.entropy)?;
+        installation::agree(&*store, &*custody.custodian, &*ambient.entropy).await?;
+        let (records, sealing) = (store.keys().await?, SealingKeys::derive(settings.sealing()));
+        if let Err(error) = custody.places.reseal(&records, sealing).await {
+            tracing::warn!(%error, "a key in the store stays sealed as it was");
+        }
         let clock = guarded_clock(settings, &ambient, &*store).await?;
-        Self::assemble(store, custodian, user_hash, ambient, clock, metrics)
+        Self::assemble(store, custody, user_hash, ambient, clock, metrics)
     }
 
     /// Opens store and custody to read, for a command: nothing is migrated, and a write to the store fails.
@@ -134,19 +139,19 @@ impl Services {
     /// [`OpenError`].
     pub async fn open_read_only(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
         let metrics = Metrics::new();
-        let store = store::open_read_only(&settings.store(), Arc::clone(&metrics))?;
+        let store = store::open_read_only(&settings.store(), Arc::clone(&metrics)).await?;
         let user_hash = store::read_user_hash_key(&*store, &SealingKeys::derive(settings.sealing())).await?;
-        let custodian = custody::open(settings.custody(), Arc::clone(&metrics), Arc::clone(&ambient.entropy))?;
-        installation::compare(&*store, &*custodian).await?;
+        let custody = open_custody(settings, &store, &metrics, &ambient.entropy)?;
+        installation::compare(&*store, &*custody.custodian).await?;
         let clock = guarded_clock(settings, &ambient, &*store).await?;
-        let services = Self::assemble(store, custodian, user_hash, ambient, clock, metrics)?;
+        let services = Self::assemble(store, custody, user_hash, ambient, clock, metrics)?;
         services.recall_clock().await?;
         Ok(services)
     }
 
     fn assemble(
         store: Arc<dyn Store>,
-        custodian: Arc<dyn Custodian>,
+        custody: Custody,
         user_hash: UserHashKey,
         ambient: Ambient,
         clock: ClockGuard,
@@ -155,12 +160,15 @@ impl Services {
         let Ambient { clock: wall_clock, entropy } = ambient;
         let node = process::node_name(random::<2>(&*entropy)?);
         let (keyring, user_hash, clock) = (Arc::new(Keyring::new()), Arc::new(user_hash), Arc::new(clock));
-        Ok(Self { store, custodian, keyring, user_hash, metrics, wall_clock, clock, entropy, node })
+        Ok(Self { store, custody, keyring, user_hash, metrics, wall_clock, clock, entropy, node })
     }
 
-    /// Checks that new sealing secrets open the user-hash key, and seals that key again with their newest version.
-    pub(super) async fn reseal_user_hash_key(&self, sealing: &SealingKeys) -> Result<(), OpenError> {
-        store::open_user_hash_key(&*self.store, sealing, &*self.entropy).await?;
+    /// Checks that new sealing secrets open the user-hash key and the keys in the store, and seals them again with their
+    /// newest version.
+    pub(super) async fn reseal(&self, settings: &Settings) -> Result<(), OpenError> {
+        let sealing = SealingKeys::derive(settings.sealing());
+        store::open_user_hash_key(&*self.store, &sealing, &*self.entropy).await?;
+        self.custody.places.reseal(&self.store.keys().await?, sealing).await?;
         Ok(())
     }
 
@@ -171,7 +179,7 @@ impl Services {
     pub fn rotator(&self, settings: &Settings, actor: String, observer: Observer) -> Result<Rotator, OpenError> {
         Ok(Rotator {
             store: Arc::clone(&self.store),
-            custodian: Arc::clone(&self.custodian),
+            custodian: Arc::clone(&self.custody.custodian),
             directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             clock: Arc::clone(&self.clock),
             actor,
@@ -186,7 +194,8 @@ impl Services {
     pub fn operator(&self, settings: &Settings) -> Result<Operator, OpenError> {
         Ok(Operator {
             store: Arc::clone(&self.store),
-            custodian: Arc::clone(&self.custodian),
+            custodian: Arc::clone(&self.custody.custodian),
+            places: Arc::clone(&self.custody.places),
             user_hash: Arc::clone(&self.user_hash),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
@@ -202,7 +211,7 @@ impl Services {
     /// [`OpenError`] where no active key loads.
     pub async fn tokens(&self, settings: &Settings) -> Result<Tokens, OpenError> {
         let records = self.store.keys().await?;
-        self.keyring.swap(self.keyring.load(&*self.custodian, &records).some_active()?);
+        self.keyring.swap(self.keyring.load(&*self.custody.custodian, &records).await.some_active()?);
         Ok(Tokens::new(self.issuer(settings)))
     }
 
@@ -226,7 +235,7 @@ impl Services {
 
     /// Custodian of the private keys.
     pub fn custodian(&self) -> &Arc<dyn Custodian> {
-        &self.custodian
+        &self.custody.custodian
     }
 
     /// Active signer of each ring.
@@ -266,4 +275,16 @@ pub(super) async fn guarded_clock(
         guard.set_floor(&floor);
     }
     Ok(guard)
+}
+
+/// Opens the custody of the keys on record in this store.
+pub(super) fn open_custody(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    metrics: &Arc<Metrics>,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<Custody, CustodyError> {
+    let sealed = Arc::new(StoredKeys(Arc::clone(store)));
+    let sealing = SealingKeys::derive(settings.sealing());
+    custody::open(settings.custody(), sealed, sealing, Arc::clone(metrics), Arc::clone(entropy))
 }

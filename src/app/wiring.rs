@@ -120,11 +120,10 @@ impl Wiring {
     /// # Errors
     /// Text that says why they cannot be applied.
     pub(super) async fn reload(&self, new: Settings) -> Result<(), String> {
-        let sealing = SealingKeys::derive(new.sealing());
-        self.services.reseal_user_hash_key(&sealing).await.map_err(|error| error.to_string())?;
+        self.services.reseal(&new).await.map_err(|error| error.to_string())?;
         self.node.reload_keys().await.map_err(|error| error.to_string())?;
         let waiting = self.settings.load().restart_needed(&new);
-        self.state.issuer.reload(new.policies(), sealing);
+        self.state.issuer.reload(new.policies(), SealingKeys::derive(new.sealing()));
         self.state.sign_ins.replace(new.sign_ins());
         self.state.limits.store(Arc::new(Limits::new(new.limits())));
         self.state.jwks.set_max_age(new.jwks_max_age());

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{
     context::{Context, block_on},
     given,
+    key_places::CustodyArg,
 };
 use crate::{
     app::{Ambient, Layout, Services},
@@ -26,7 +27,7 @@ use crate::{
 
 /// Set up a service: configuration, sealing secret, first key
 ///
-/// Writes countersign.toml, sealing.secret, keys/ and countersign.db into a folder, and prints the public key for
+/// Writes countersign.toml, sealing.secret, keys/ (unless the store keeps the keys) and countersign.db into a folder, and prints the public key for
 /// Braze. Nothing that exists is overwritten.
 #[derive(Args)]
 pub(super) struct Init {
@@ -37,6 +38,9 @@ pub(super) struct Init {
     /// written to the configuration
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// Place of the private keys
+    #[arg(long, value_name = "PLACE", default_value = "file", conflicts_with = "passphrase_file")]
+    custody: CustodyArg,
 }
 
 impl Init {
@@ -50,7 +54,10 @@ impl Init {
         if !breaches.is_empty() {
             anyhow::bail!("{breaches}");
         }
-        let layout = Layout::of(&self.dir);
+        let mut layout = Layout::of(&self.dir);
+        if matches!(self.custody, CustodyArg::Store) {
+            layout.keys = None;
+        }
         let mut bootstrap = layout.begin(&configuration)?;
         let settings = Settings::load(Some(bootstrap.draft()), &context.environment, &[])?;
         bootstrap.expect(&settings);
@@ -64,14 +71,22 @@ impl Init {
 
     /// Returns the sample configuration, with the path of the passphrase file.
     fn configuration(&self, context: &Context) -> anyhow::Result<String> {
+        if matches!(self.custody, CustodyArg::Store) {
+            return with_setting(SAMPLE, "kind", "kind = \"store\"\n");
+        }
         let Some(file) = &self.passphrase_file else { return Ok(SAMPLE.to_owned()) };
         given::passphrase(context, file)?;
         let file = file.canonicalize().with_context(|| file.display().to_string())?;
         let setting = format!("passphrase_file = {}\n", toml::Value::from(file.display().to_string()));
-        let commented = SAMPLE.lines().find(|line| line.starts_with("# passphrase_file = "));
-        let commented = commented.context("the sample has no passphrase_file")?;
-        Ok(SAMPLE.replacen(&format!("{commented}\n"), &setting, 1))
+        with_setting(SAMPLE, "passphrase_file", &setting)
     }
+}
+
+/// Replaces the first line of the sample that has this setting as a comment.
+fn with_setting(sample: &str, name: &str, setting: &str) -> anyhow::Result<String> {
+    let commented = sample.lines().find(|line| line.starts_with(&format!("# {name} = ")));
+    let commented = commented.with_context(|| format!("the sample has no {name}"))?;
+    Ok(sample.replacen(&format!("{commented}\n"), setting, 1))
 }
 
 /// Makes the first key of the ring `main`, or returns the one that a killed `init` has made.
@@ -102,7 +117,7 @@ fn next_steps(layout: &Layout, key: &KeyRecord) -> String {
          5. keep {} and {} safe: without them tokens cannot be refreshed or signed",
         key.kid,
         display(&layout.sealing_secret),
-        display(&layout.keys),
+        layout.keys.as_deref().map_or_else(|| "backups of the store".to_owned(), display),
     )
 }
 

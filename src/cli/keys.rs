@@ -9,6 +9,7 @@ use super::{
     compromise::{Compromise, names},
     context::Context,
     given,
+    key_places::{Move, rewrap},
     output::table,
     rotate::rotations,
 };
@@ -81,12 +82,25 @@ pub(super) enum KeysCommand {
         app: Option<AppName>,
     },
     Compromise(Compromise),
+    Move(Move),
+    /// Encrypt the keys again, after a new passphrase or a new sealing secret was configured
+    ///
+    /// Key files are encrypted with the configured passphrase (without one they are not encrypted), keys in the store with
+    /// the newest sealing secret. Each file is replaced as a whole, after the new one was read back and has signed. May be
+    /// repeated. Exit code 1: a key is as it was.
+    Rewrap {
+        /// File with the passphrase before [default: none, the key files were not encrypted]
+        #[arg(long, value_name = "FILE")]
+        old_passphrase_file: Option<PathBuf>,
+    },
 }
 
 impl KeysCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::Compromise(compromise) => return compromise.run(context),
+            Self::Move(command) => return command.run(context),
+            Self::Rewrap { old_passphrase_file } => return rewrap(context, old_passphrase_file.as_deref()),
             Self::Generate { ring, bits } => generate(context, ring, bits),
             Self::Import { file, ring, passphrase_file } => import(context, &file, ring, passphrase_file.as_deref()),
             Self::List => list(context),

@@ -14,6 +14,7 @@ mod doctor;
 mod given;
 mod healthcheck;
 mod init;
+mod key_places;
 mod keys;
 mod local_provider;
 mod meta;

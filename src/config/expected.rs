@@ -14,7 +14,7 @@ use crate::{clock::parse_duration, domain::ids::RingName};
 
 /// Sections whose values may be secrets, and their settings that never are.
 const SECRET_SECTIONS: [&str; 3] = ["sealing", "custody", "braze"];
-const NEVER_SECRET: [&str; 3] = ["custody.max_wait", "custody.batch", "custody.threads"];
+const NEVER_SECRET: [&str; 4] = ["custody.kind", "custody.max_wait", "custody.batch", "custody.threads"];
 
 /// Longest part of a wrong value that an error shows, in characters.
 const SHOWN: usize = 64;
@@ -55,6 +55,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("apps.<name>.sign_in.cookies", Kind::Texts),
     ("apps.<name>.sign_in.required_claims", Kind::Claims),
     ("apps.<name>.sign_in.refused_claims", Kind::Claims),
+    ("custody.kind", Kind::OneOf(&["file", "store"])),
     ("custody.batch", Kind::OneOf(&["auto", "on", "off"])),
     ("log.format", Kind::OneOf(&["text", "json"])),
     ("log.requests", Kind::OneOf(&["all", "refusals", "none"])),

@@ -9,12 +9,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::batch::Batch;
-use crate::{clock::human_duration, secret::Secret};
+use crate::{clock::human_duration, domain::key::CustodyKind, secret::Secret};
 
 /// Location of the keys, and limits of signing. `[custody]` in the configuration.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
+    /// Place of new keys; those on record are loaded from where they are.
+    pub kind: CustodyKind,
     /// Folder of the key files.
     pub dir: PathBuf,
     /// File whose first line is the passphrase.
@@ -39,6 +41,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            kind: CustodyKind::File,
             dir: "keys".into(),
             passphrase_file: None,
             passphrase: None,
@@ -75,6 +78,7 @@ impl Config {
             _ => false,
         };
         same_passphrase
+            && self.kind == other.kind
             && (&self.dir, &self.passphrase_file, self.allow_world_readable, self.threads, self.batch, self.max_wait)
                 == (
                     &other.dir,

@@ -1,7 +1,10 @@
 //! Errors of custody: a key that is not admitted, and a key that cannot be kept or loaded.
 
 use super::format::unsupported::UnsupportedKey;
-use crate::{domain::ids::Kid, files::Breaches};
+use crate::{
+    domain::{ids::Kid, sealed_key::SealedKeyError},
+    files::Breaches,
+};
 
 /// Reason why a key is not admitted. It names what was given and the remedy, and shows none of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +72,9 @@ pub enum ImportError {
         /// Error and remedy.
         why: String,
     },
+    /// The key is admitted, but cannot be kept in the store.
+    #[error("{0}")]
+    NotKept(String),
     /// The key is admitted, but the owner or mode of its file or folder breaks the rule.
     #[error("{0}")]
     Access(Breaches),
@@ -89,18 +95,32 @@ pub enum CustodyError {
     /// Owner or mode of a file or folder breaks the rule.
     #[error("{0}")]
     Access(Breaches),
-    /// The file's key is not admitted.
+    /// The key in that place is not admitted.
     #[error("{path}: {source}")]
     Unfit { path: String, source: ImportError },
-    /// The file's key is not the one on record.
-    #[error("{path} holds key {found}, but {wanted} is on record there: put the right file back")]
+    /// The key in that place is not the one on record.
+    #[error("{path} holds key {found}, but {wanted} is on record there: put the right one back")]
     Mismatch {
         path: String,
         /// Key on record.
         wanted: Kid,
-        /// Key in the file.
+        /// Key that is there.
         found: Kid,
     },
+    /// A sealed key is missing in the store.
+    #[error(
+        "the store has no sealed key {0}: restore the store from a backup, or replace the key: `countersign rotate run`"
+    )]
+    NotSealed(Kid),
+    /// A sealed key in the store does not open.
+    #[error("the sealed key {kid} in the store {source}")]
+    Sealed { kid: Kid, source: SealedKeyError },
+    /// The store does not answer.
+    #[error("{0}")]
+    Store(#[source] StoreFault),
+    /// The record names a custody that this version does not know.
+    #[error("key {kid} is in custody {custody:?}, which this version does not know: run a newer countersign")]
+    UnknownCustody { kid: Kid, custody: String },
     /// Keys of this number of bits are not generated.
     #[error("{0} bits: choose 2048 (Braze's recommendation), 3072 or 4096")]
     Bits(u32),
@@ -111,3 +131,6 @@ pub enum CustodyError {
     #[error("the signing threads could not be started ({0}): allow more threads or memory, or set fewer threads")]
     Threads(String),
 }
+
+/// Fault of the store that keeps sealed keys.
+pub type StoreFault = Box<dyn std::error::Error + Send + Sync>;

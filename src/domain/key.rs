@@ -2,7 +2,7 @@
 //!
 //! A transition consumes the record, so that the old one cannot be used by accident.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::ids::{Kid, RingName};
@@ -67,7 +67,7 @@ pub struct KeyRecord {
     pub bits: u32,
     /// Public half, SPKI in PEM (`BEGIN PUBLIC KEY`), as operators paste it into Braze.
     pub public_key: String,
-    /// Name of the custody that holds the private half; `file` is the only one.
+    /// Name of the custody that holds the private half: `file` or `store`.
     pub custody: String,
     /// Location of the private half in that custody, e.g. the name of a file.
     pub locator: String,
@@ -76,7 +76,56 @@ pub struct KeyRecord {
     pub changed: UnixMillis,
 }
 
+/// Place of private keys.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, EnumString, IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum CustodyKind {
+    /// Files in a folder, for one node or a shared folder.
+    #[default]
+    File,
+    /// Sealed in the store, for any number of nodes.
+    Store,
+}
+
+impl CustodyKind {
+    /// Name in key records.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// Location in this place.
+    pub fn location(self, locator: String) -> KeyLocation {
+        KeyLocation { custody: self.as_str().to_owned(), locator }
+    }
+
+    /// The other place.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::File => Self::Store,
+            Self::Store => Self::File,
+        }
+    }
+}
+
+/// Location of a private half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyLocation {
+    /// Name of the custody.
+    pub custody: String,
+    /// Location in that custody.
+    pub locator: String,
+}
+
 impl KeyRecord {
+    /// Location of the private half.
+    pub fn location(&self) -> KeyLocation {
+        KeyLocation { custody: self.custody.clone(), locator: self.locator.clone() }
+    }
+
     /// Enters `published`: the key is proven to be at Braze for every app of the ring.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ pub mod missing_key;
 pub mod policy;
 pub mod refresh_token;
 pub mod rotation;
+pub mod sealed_key;
 pub mod sealing;
 pub mod session;
 pub mod shell;

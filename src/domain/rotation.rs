@@ -1,6 +1,6 @@
 //! Records of key rotation in the store: goals, publications at Braze, reports of nodes, and the audit log.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantArray};
@@ -66,8 +66,9 @@ pub struct NodeReport {
     pub node: String,
     /// Time of the report.
     pub seen: UnixMillis,
-    /// Keys that the node could sign with at once.
-    pub loaded: BTreeSet<Kid>,
+    /// Keys that the node could sign with at once, each with the custody that it was loaded from. A node of an older
+    /// version does not say which one.
+    pub loaded: BTreeMap<Kid, Option<String>>,
 }
 
 /// Action of an audit event.
@@ -101,6 +102,8 @@ pub enum AuditAction {
     Aborted,
     /// The previous key became active again.
     RolledBack,
+    /// The private half was moved to another custody.
+    Moved,
 }
 
 impl AuditAction {
@@ -151,6 +154,7 @@ mod tests {
             "begun",
             "aborted",
             "rolled_back",
+            "moved",
         ];
         for (action, name) in AuditAction::VARIANTS.iter().zip(actions) {
             assert_eq!((action.as_str(), name.parse().as_ref()), (name, Ok(action)));

@@ -111,6 +111,7 @@ pub enum BadSealingSecret {
 enum Purpose {
     RefreshToken,
     UserHashKey,
+    PrivateKey,
 }
 
 impl Purpose {
@@ -119,6 +120,7 @@ impl Purpose {
         match self {
             Self::RefreshToken => b"countersign/refresh-token/1",
             Self::UserHashKey => b"countersign/user-hash-key/1",
+            Self::PrivateKey => b"countersign/private-key/1",
         }
     }
 }
@@ -127,6 +129,7 @@ impl Purpose {
 struct Version {
     refresh_token: LessSafeKey,
     user_hash_key: LessSafeKey,
+    private_key: LessSafeKey,
 }
 
 /// Derived sealing keys: AES-256-GCM-SIV (RFC 8452), which stays safe where a nonce repeats.
@@ -172,10 +175,31 @@ impl SealingKeys {
         self.open(Purpose::RefreshToken, version, nonce, aad, sealed)
     }
 
+    /// Seals a private key in place with the newest version, as [`Self::seal_refresh_token`] does.
+    pub(super) fn seal_private_key(&self, nonce: [u8; NONCE_BYTES], aad: &[u8], contents: &mut Vec<u8>) {
+        self.seal(Purpose::PrivateKey, nonce, aad, contents);
+    }
+
+    /// Opens a private key in place, as [`Self::open_refresh_token`] does.
+    pub(super) fn open_private_key<'a>(
+        &self,
+        version: u32,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        sealed: &'a mut [u8],
+    ) -> Option<&'a [u8]> {
+        self.open(Purpose::PrivateKey, version, nonce, aad, sealed)
+    }
+
+    /// True for a version that is among the secrets.
+    pub(super) fn has(&self, version: u32) -> bool {
+        self.versions.contains_key(&version)
+    }
+
     fn seal(&self, purpose: Purpose, nonce: [u8; NONCE_BYTES], aad: &[u8], contents: &mut Vec<u8>) {
         let key = self.versions[&self.newest].key(purpose);
         key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), contents)
-            .unwrap_or_else(|_| unreachable!("a few hundred bytes are within AES-GCM-SIV's limits"));
+            .unwrap_or_else(|_| unreachable!("a few thousand bytes are within AES-GCM-SIV's limits"));
     }
 
     fn open<'a>(
@@ -207,13 +231,18 @@ impl Version {
             let okm = okm.unwrap_or_else(|_| unreachable!("32 bytes are within HKDF-SHA-256's limit of 8,160"));
             LessSafeKey::new(UnboundKey::from(okm))
         };
-        Self { refresh_token: key(Purpose::RefreshToken), user_hash_key: key(Purpose::UserHashKey) }
+        Self {
+            refresh_token: key(Purpose::RefreshToken),
+            user_hash_key: key(Purpose::UserHashKey),
+            private_key: key(Purpose::PrivateKey),
+        }
     }
 
     fn key(&self, purpose: Purpose) -> &LessSafeKey {
         match purpose {
             Purpose::RefreshToken => &self.refresh_token,
             Purpose::UserHashKey => &self.user_hash_key,
+            Purpose::PrivateKey => &self.private_key,
         }
     }
 }

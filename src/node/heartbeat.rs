@@ -15,7 +15,7 @@ impl NodeAgent {
     /// stopped, so that two stopped nodes cannot confirm each other.
     pub(super) async fn send_heartbeat(&mut self, config: &Config) {
         let Ok(now) = self.node.clock.trusted_now() else { return };
-        let loaded = self.node.keyring.loaded();
+        let loaded = self.node.keyring.loaded().into_iter().map(|(kid, custody)| (kid, Some(custody))).collect();
         let current = |last: &NodeReport| last.loaded == loaded && now.since(last.seen) < HEARTBEAT && last.seen <= now;
         if self.heartbeat.0.as_ref().is_some_and(current) {
             return;

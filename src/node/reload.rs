@@ -18,7 +18,7 @@ impl Node {
         let keys = self.store.keys().await?;
         let api_keys = self.store.api_keys().await?;
         self.subscriber.on_records(&keys, api_keys);
-        let mut signers = self.keyring.load(&*self.custodian, &keys);
+        let mut signers = self.keyring.load(&*self.custodian, &keys).await;
         if self.keyring.kids().is_empty() {
             signers = signers.some_active()?;
         }
@@ -44,7 +44,8 @@ impl NodeAgent {
         match self.node.store.generation().await {
             Ok(generation) if self.generation == Some(generation) && self.faults.keys.is_none() => {}
             Ok(generation) => {
-                if self.reload().await && self.faults.unfit.is_empty() {
+                // A key that may have to sign, too, is tried again: its file may be on its way to this node.
+                if self.reload().await && self.faults.unfit.is_empty() && self.node.keyring.unfit().is_empty() {
                     self.generation = Some(generation);
                 }
             }

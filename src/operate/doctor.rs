@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::{Operator, rotations::KeySource};
 use crate::{
+    custody::{InstallationMark, Orphan},
     domain::{
-        key::{KeyRecord, KeyState},
+        key::{KeyLocation, KeyRecord, KeyState},
         missing_key,
     },
     rotate::Drift,
@@ -43,7 +44,7 @@ impl Operator {
     /// # Errors
     /// The store cannot be asked for the keys, or a ring for its apps.
     pub async fn checks(&self) -> anyhow::Result<Vec<Check>> {
-        let mut checks = vec![Check::new("sealing secret", Health::Ok, "opens the store")];
+        let mut checks = vec![self.check_sealing().await?];
         checks.extend(self.check_keys().await?);
         checks.extend(self.check_braze().await?);
         checks.extend(self.check_store().await);
@@ -52,15 +53,35 @@ impl Operator {
         Ok(checks)
     }
 
+    /// Says which versions of the sealing secret the keys in the store need.
+    async fn check_sealing(&self) -> anyhow::Result<Check> {
+        let versions = self.places.sealing_versions(&self.store.keys().await?).await?;
+        let listed = |wanted: bool| {
+            let found = versions.iter().filter(|(_, newest)| **newest == wanted);
+            found.map(|(version, _)| version.to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let (older, newest) = (listed(false), listed(true));
+        Ok(if !older.is_empty() {
+            let text = format!(
+                "opens the store; keys in the store still need version {older}: keep it, and seal them with the newest: \
+                 `countersign keys rewrap`"
+            );
+            Check::new("sealing secret", Health::Warning, text)
+        } else if newest.is_empty() {
+            Check::new("sealing secret", Health::Ok, "opens the store")
+        } else {
+            Check::new("sealing secret", Health::Ok, format!("opens the store; its keys need version {newest} only"))
+        })
+    }
+
     async fn check_keys(&self) -> anyhow::Result<Vec<Check>> {
         let records = self.store.keys().await?;
         let held = records.iter().filter(|key| key.state.is_held());
-        let mut checks: Vec<Check> = held.map(|key| self.check_key(key)).collect();
-        checks.extend(self.custodian.orphans(&records)?.into_iter().map(|file| {
-            let text =
-                "no record names it, and nothing signs with it: import it with `countersign keys import`, or delete it";
-            Check::new(format!("key file {file}"), Health::Warning, text)
-        }));
+        let mut checks = Vec::new();
+        for key in held {
+            checks.push(self.check_key(key).await);
+        }
+        checks.extend(self.custodian.orphans(&records).await?.iter().map(check_orphan));
         let active = || records.iter().filter(|key| key.state == KeyState::Active).map(|key| &key.ring);
         let keyless = self.rings.iter().filter(|ring| active().all(|keyed| *keyed != ring.name));
         checks.extend(keyless.map(|ring| {
@@ -70,9 +91,9 @@ impl Operator {
     }
 
     /// Loads a key as a service would.
-    fn check_key(&self, key: &KeyRecord) -> Check {
+    async fn check_key(&self, key: &KeyRecord) -> Check {
         let what = format!("key {} ({})", key.kid, key.state.as_str());
-        match (self.custodian.open(key), key.state) {
+        match (self.custodian.open(key).await, key.state) {
             (Ok(signer), _) => {
                 let pace = signer.pace().map_or_else(String::new, |pace| format!("; {pace}"));
                 Check::new(what, Health::Ok, format!("loads, signs, verifies{pace}"))
@@ -131,10 +152,14 @@ impl Operator {
 
     /// Checks that another store in the place of this one would be noticed.
     async fn check_installation(&self) -> anyhow::Result<Check> {
-        let (store, keys) = (self.store.installation_id().await?, self.custodian.installation_id()?);
+        let (store, keys) = (self.store.installation_id().await?, self.custodian.installation_mark().await?);
         Ok(match (store, keys) {
-            (Some(store), Some(keys)) if store == keys => {
+            (Some(store), InstallationMark::Of(keys)) if store == keys => {
                 Check::new("installation", Health::Ok, format!("{store}, of the store and of the key folder"))
+            }
+            (Some(store), InstallationMark::InStore) => {
+                let text = format!("{store}, of the store, which keeps the keys; the sealing secret opens both");
+                Check::new("installation", Health::Ok, text)
             }
             (store, _) => {
                 let id = store.map_or_else(|| "none".to_owned(), |id| id.to_string());
@@ -146,4 +171,20 @@ impl Operator {
             }
         })
     }
+}
+
+/// Check of a private half that no record names where it is.
+fn check_orphan(orphan: &Orphan) -> Check {
+    let KeyLocation { custody, locator } = &orphan.location;
+    let what = if custody == "file" { format!("key file {locator}") } else { format!("sealed key {locator}") };
+    let text = match &orphan.record {
+        Some(key) if key.state.is_held() => format!(
+            "a copy of key {}, which was moved to custody {}: `countersign keys move --to {} {}` erases the copy",
+            key.kid, key.custody, key.custody, key.kid
+        ),
+        Some(key) => format!("a copy of key {}, which is {}: delete it", key.kid, key.state.as_str()),
+        None => "no record names it, and nothing signs with it: import it with `countersign keys import`, or delete it"
+            .to_owned(),
+    };
+    Check::new(what, Health::Warning, text)
 }

@@ -4,6 +4,7 @@
 mod clients;
 mod clock;
 mod doctor;
+mod key_moves;
 mod keys;
 mod names;
 mod rotations;
@@ -18,7 +19,7 @@ use names::KnownApps;
 use crate::{
     braze::Directories,
     clock::ClockGuard,
-    custody::Custodian,
+    custody::{Custodian, KeyPlaces},
     domain::sealing::UserHashKey,
     rotate::{self, Rotator},
     secret::Entropy,
@@ -28,6 +29,7 @@ use crate::{
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
 pub use doctor::{Check, Health};
+pub use key_moves::{MovedKey, RewrappedKey};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
 pub use names::{UnknownApp, UnknownRing, UserError};
 pub use rotations::{
@@ -42,6 +44,7 @@ pub use users::Users;
 pub struct Operator {
     pub store: Arc<dyn Store>,
     pub custodian: Arc<dyn Custodian>,
+    pub places: Arc<dyn KeyPlaces>,
     /// Key under which user ids are hashed for the store.
     pub user_hash: Arc<UserHashKey>,
     pub clock: Arc<ClockGuard>,
@@ -60,6 +63,7 @@ impl Operator {
         KeyCeremony {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custodian),
+            places: Arc::clone(&self.places),
             clock: Arc::clone(&self.clock),
             actor: self.actor.clone(),
             rings: self.rings.iter().map(|ring| ring.name.clone()).collect(),

@@ -91,7 +91,10 @@ impl Rotator {
             new_key: records.progress.new_key.clone(),
             keys: keys.collect(),
             apps: apps.collect(),
-            nodes: nodes.into_iter().map(|node| NodeSnapshot { node: node.node, loaded: node.loaded }).collect(),
+            nodes: nodes
+                .into_iter()
+                .map(|node| NodeSnapshot { node: node.node, loaded: node.loaded.into_keys().collect() })
+                .collect(),
         };
         let listed = lists.into_iter().filter_map(|(app, list)| Some((app, list?.ok()?))).collect();
         Ok(Observed { snapshot, listed, progress: records.progress })

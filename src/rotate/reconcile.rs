@@ -3,7 +3,7 @@
 //! A change outside the store (at Braze, of a private half) goes into the audit log first and is made then. A change of
 //! records is one transaction, compare-and-set, with its audit events.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
     config::Ring,
@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     braze::{BrazeError, KeyDirectory},
-    custody::CustodyError,
     domain::{
         ids::{AppName, Kid, RingName},
         rotation::{AuditAction, Goal, Progress, Publication},
@@ -126,9 +125,7 @@ impl Rotator {
     /// nothing uses.
     async fn generate(&self, observed: &Observed, step: &Step, reason: &str) -> Result<StepOutcome, RotateError> {
         let now = self.clock.trusted_now()?;
-        let custodian = Arc::clone(&self.custodian);
-        let new_key = tokio::task::spawn_blocking(move || custodian.generate(BITS)).await;
-        let held = new_key.map_err(|why| CustodyError::Generation(why.to_string()))??;
+        let held = self.custodian.generate(&observed.snapshot.ring, BITS).await?;
         (self.observer)(step, reason, StepPhase::Effected);
         let snapshot = &observed.snapshot;
         let record = held.on_record(snapshot.ring.clone(), now);
@@ -144,7 +141,7 @@ impl Rotator {
         let written = self.store.transact(transaction).await?;
         if !written {
             // No record names the private half, so that it must be destroyed.
-            self.custodian.destroy(&record)?;
+            self.custodian.destroy(&record).await?;
         }
         Ok(step_outcome(written))
     }
@@ -247,7 +244,7 @@ impl Rotator {
         let events = vec![self.event(&observed.snapshot.ring, Some(kid), None, AuditAction::Destroyed, reason)];
         self.store.transact(KeyTransaction { events, ..KeyTransaction::default() }).await?;
         (self.observer)(step, reason, StepPhase::Recorded);
-        self.custodian.destroy(&key.record)?;
+        self.custodian.destroy(&key.record).await?;
         (self.observer)(step, reason, StepPhase::Effected);
         let destroyed = Some((kid.clone(), self.clock.untrusted_now()));
         Ok(step_outcome(self.store.transact(KeyTransaction { destroyed, ..KeyTransaction::default() }).await?))

@@ -5,9 +5,11 @@
 //! - A write that is answered is durable.
 //! - Every racing write is a compare-and-set.
 //! - A fault of the store itself is a [`StoreError`], never a wrong answer.
-//! - The store holds no token and no user id.
+//! - The store holds no token and no user id, and a private key only sealed.
 
+mod loaded_keys;
 mod rotations;
+mod sealed_keys;
 mod sqlite;
 mod user_hash;
 
@@ -32,7 +34,8 @@ use crate::{
     telemetry::Metrics,
 };
 
-pub use rotations::{KeyChange, KeyLife, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
+pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
+pub use sealed_keys::SealedKeys;
 pub use sqlite::Restoration;
 pub use user_hash::{UserHashError, open_user_hash_key, read_user_hash_key};
 
@@ -63,9 +66,9 @@ pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
 ///
 /// # Errors
 /// [`StoreError::Exists`] where there is a file of a store; [`StoreError`] where none can be written.
-pub fn create(config: &Config, id: InstallationId, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn create(config: &Config, id: InstallationId, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
     sqlite::create(config, id)?;
-    open(config, metrics)
+    open(config, metrics).await
 }
 
 /// Opens the store to read and write, and migrates it as needed.
@@ -73,7 +76,7 @@ pub fn create(config: &Config, id: InstallationId, metrics: Arc<Metrics>) -> Res
 /// # Errors
 /// [`StoreError::Missing`] where there is none; [`StoreError`] where the file cannot be opened, has loose permissions,
 /// or was written by a later version.
-pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(sqlite::SqliteStore::open(config, metrics)?))
 }
 
@@ -81,7 +84,7 @@ pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, St
 ///
 /// # Errors
 /// [`StoreError::TooOld`] where the store must be migrated first; otherwise as [`open`].
-pub fn open_read_only(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open_read_only(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(sqlite::SqliteStore::open_read_only(config, metrics)?))
 }
 
@@ -96,9 +99,9 @@ pub fn restore(config: &Config, backup: &Path) -> Result<Restoration, StoreError
 }
 
 /// All operations of a store.
-pub trait Store: Sessions + ProviderLogins + Users + Keys + Nodes + ApiKeys + Upkeep {}
+pub trait Store: Sessions + ProviderLogins + Users + Keys + SealedKeys + Nodes + ApiKeys + Upkeep {}
 
-impl<T: Sessions + ProviderLogins + Users + Keys + Nodes + ApiKeys + Upkeep> Store for T {}
+impl<T: Sessions + ProviderLogins + Users + Keys + SealedKeys + Nodes + ApiKeys + Upkeep> Store for T {}
 
 /// Operations on single sessions. A session is one device's chain of refresh tokens.
 #[async_trait]

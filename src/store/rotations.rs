@@ -10,7 +10,7 @@ use crate::{
     clock::UnixMillis,
     domain::{
         ids::{AppName, Kid, RingName},
-        key::{KeyRecord, KeyState},
+        key::{KeyLocation, KeyRecord, KeyState},
         rotation::{AuditEvent, NodeReport, Progress, Publication, Published},
     },
 };
@@ -22,6 +22,17 @@ pub struct KeyChange {
     pub from: KeyState,
     /// The key's record afterwards; only `state` and `changed` are written.
     pub to: KeyRecord,
+}
+
+/// A compare-and-set on the custody of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyMove {
+    pub kid: Kid,
+    /// The state that the key must be in now; a move does not change it.
+    pub state: KeyState,
+    /// The location that must be on record now.
+    pub from: KeyLocation,
+    pub to: KeyLocation,
 }
 
 /// A compare-and-set on the publication of one key at one app.
@@ -43,6 +54,8 @@ pub struct KeyTransaction {
     pub insert: Option<KeyRecord>,
     /// Changes of keys' states, made in this order.
     pub changes: Vec<KeyChange>,
+    /// Moves of keys to another custody.
+    pub moves: Vec<KeyMove>,
     /// Changes of publications, made in this order.
     pub publications: Vec<PublicationChange>,
     /// A ring's new progress. Its version is the one that must be on record now (0: none); the one written is higher
@@ -74,7 +87,8 @@ pub struct RingRecords {
     pub progress: Progress,
 }
 
-/// Operations on the records of signing keys and of their rotation. Private halves are kept by custody, not here.
+/// Operations on the records of signing keys and of their rotation. Private halves are kept by custody, in
+/// files or as [`SealedKeys`](super::SealedKeys).
 #[async_trait]
 pub trait Keys: Send + Sync {
     /// Returns every key on record, oldest first.

@@ -1,23 +1,28 @@
 //! Keys in files: nobody else can read them, and only the key on record is loaded.
 
 use std::{
+    collections::BTreeMap,
     fs,
     num::NonZeroUsize,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
-    sync::Arc,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use async_trait::async_trait;
 use countersign::{
     clock::UnixMillis,
-    custody::{self, Config, Custodian, CustodyError, HeldKey, ImportError, Signer},
+    custody::{self, Config, Custodian, CustodyError, HeldKey, ImportError, SealedKeyStore, Signer, StoreFault},
     domain::{
         claims::Claims,
-        ids::{UserId, UserIdRules},
+        ids::{Kid, RingName, UserId, UserIdRules},
         jws::{SignError, SigningInput},
         key::{KeyRecord, KeyState},
         policy::AppPolicy,
+        sealing::{SealingKeys, SealingSecrets},
     },
     secret::{Secret, SystemEntropy},
     telemetry::Metrics,
@@ -34,6 +39,18 @@ pub(crate) fn fixture_path(name: &str) -> PathBuf {
 
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
     fs::read(fixture_path(name)).unwrap()
+}
+
+/// Result of a call on keys in files, which waits for nothing unless it generates a key.
+pub(crate) fn now<T>(call: impl Future<Output = T>) -> T {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+fn main() -> RingName {
+    "main".parse().unwrap()
 }
 
 /// Custody in a folder that lives as long as the test.
@@ -65,7 +82,7 @@ impl Custody {
 
     pub(crate) fn import(&self, pem: &[u8], passphrase: Option<&str>) -> Result<HeldKey, ImportError> {
         let passphrase = passphrase.map(|passphrase| Secret::new(passphrase.to_owned()));
-        self.custodian.import(&Secret::new(pem.to_vec()), passphrase.as_ref())
+        now(self.custodian.import(&main(), &Secret::new(pem.to_vec()), passphrase.as_ref()))
     }
 
     pub(crate) fn files(&self) -> Vec<String> {
@@ -74,17 +91,55 @@ impl Custody {
     }
 
     fn path(&self, held: &HeldKey) -> PathBuf {
-        self.dir.path().join(&held.locator)
+        self.dir.path().join(&held.location.locator)
     }
 
     pub(crate) fn open(&self, held: &HeldKey) -> Result<Arc<dyn Signer>, CustodyError> {
-        self.custodian.open(&record(held))
+        now(self.custodian.open(&record(held)))
     }
 
     /// Error of opening this key.
     fn refusal(&self, held: &HeldKey) -> CustodyError {
         self.open(held).err().expect("it was opened")
     }
+}
+
+/// Store of sealed keys in memory.
+#[derive(Default)]
+pub(crate) struct Memory(pub(crate) Mutex<BTreeMap<Kid, Vec<u8>>>);
+
+#[async_trait]
+impl SealedKeyStore for Memory {
+    async fn get(&self, kid: &Kid) -> Result<Option<Vec<u8>>, StoreFault> {
+        Ok(self.0.lock().unwrap().get(kid).cloned())
+    }
+
+    async fn insert(&self, kid: &Kid, sealed: Vec<u8>) -> Result<bool, StoreFault> {
+        let mut keys = self.0.lock().unwrap();
+        let is_new = !keys.contains_key(kid);
+        keys.entry(kid.clone()).or_insert(sealed);
+        Ok(is_new)
+    }
+
+    async fn replace(&self, kid: &Kid, from: Vec<u8>, to: Vec<u8>) -> Result<bool, StoreFault> {
+        let mut keys = self.0.lock().unwrap();
+        Ok(keys.get_mut(kid).filter(|sealed| **sealed == from).map(|sealed| *sealed = to).is_some())
+    }
+
+    async fn delete(&self, kid: &Kid) -> Result<(), StoreFault> {
+        self.0.lock().unwrap().remove(kid);
+        Ok(())
+    }
+
+    async fn kids(&self) -> Result<Vec<Kid>, StoreFault> {
+        Ok(self.0.lock().unwrap().keys().cloned().collect())
+    }
+}
+
+/// Sealing keys of these versions, whose secrets differ.
+pub(crate) fn sealing(versions: &str) -> SealingKeys {
+    let line = |version: char| format!("{version}:{}", format!("{version}123456789abcdef").repeat(4));
+    SealingKeys::derive(&SealingSecrets::parse(&versions.chars().map(line).collect::<Vec<_>>().join("\n")).unwrap())
 }
 
 fn open_at(dir: &Path, passphrase: Option<&str>, metrics: &Arc<Metrics>) -> Result<Arc<dyn Custodian>, CustodyError> {
@@ -95,7 +150,8 @@ fn open_at(dir: &Path, passphrase: Option<&str>, metrics: &Arc<Metrics>) -> Resu
         max_wait: Duration::from_mins(1),
         ..Config::default()
     };
-    custody::open(config, Arc::clone(metrics), Arc::new(SystemEntropy))
+    custody::open(config, Arc::<Memory>::default(), sealing("1"), Arc::clone(metrics), Arc::new(SystemEntropy))
+        .map(|custody| custody.custodian)
 }
 
 pub(crate) fn record(held: &HeldKey) -> KeyRecord {
@@ -105,8 +161,8 @@ pub(crate) fn record(held: &HeldKey) -> KeyRecord {
         state: KeyState::Active,
         bits: held.bits,
         public_key: held.public_key.clone(),
-        custody: held.custody.to_owned(),
-        locator: held.locator.clone(),
+        custody: held.location.custody.clone(),
+        locator: held.location.locator.clone(),
         created: UnixMillis(0),
         changed: UnixMillis(0),
     }
@@ -136,8 +192,8 @@ async fn a_generated_key_is_kept_opened_and_signs() {
         (Custody::plain(), "-----BEGIN PRIVATE KEY-----\n"),
         (Custody::encrypted(), "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
     ] {
-        let held = custody.custodian.generate(2048).unwrap();
-        assert_eq!((held.bits, held.custody), (2048, "file"));
+        let held = custody.custodian.generate(&main(), 2048).await.unwrap();
+        assert_eq!((held.bits, held.location.custody.as_str()), (2048, "file"));
         assert_eq!(custody.files(), [format!("{}.pem", held.kid)], "nothing else is left");
         assert!(fs::read_to_string(custody.path(&held)).unwrap().starts_with(begins));
         assert_eq!(mode(&custody.path(&held)), 0o600);
@@ -161,11 +217,13 @@ async fn imported_keys_of_each_size_sign() {
     assert_eq!(custody.files().len(), 4);
 }
 
-#[test]
-fn only_the_recommended_sizes_are_made() {
+#[tokio::test]
+async fn only_the_recommended_sizes_are_made() {
     let custody = Custody::plain();
     for bits in [0, 1024, 2047, 2056, 8192] {
-        assert!(matches!(custody.custodian.generate(bits), Err(CustodyError::Bits(refused)) if refused == bits));
+        assert!(
+            matches!(custody.custodian.generate(&main(), bits).await, Err(CustodyError::Bits(refused)) if refused == bits)
+        );
     }
     assert!(custody.files().is_empty());
 }
@@ -217,7 +275,7 @@ fn an_encrypted_file_needs_the_passphrase() {
     let custody = custody.reopened(Some("another"));
     let wrong = custody.refusal(&held);
     assert!(matches!(wrong, CustodyError::Unfit { source: ImportError::PassphraseWrong, .. }), "{wrong}");
-    assert!(wrong.to_string().contains(&held.locator), "{wrong}");
+    assert!(wrong.to_string().contains(&held.location.locator), "{wrong}");
 }
 
 #[test]
@@ -242,7 +300,7 @@ fn a_missing_file_is_called_for_only_where_the_key_was_not_destroyed() {
     let held = custody.import(&fixture("rsa-2048.pkcs8.pem"), None).unwrap();
     let said = |state| {
         let record = KeyRecord { state, ..held.clone().on_record("main".parse().unwrap(), UnixMillis(0)) };
-        custody.custodian.open(&record).err().unwrap().to_string()
+        now(custody.custodian.open(&record)).err().unwrap().to_string()
     };
     fs::remove_file(custody.path(&held)).unwrap();
     assert!(said(KeyState::Active).contains("restore it"));
@@ -251,10 +309,10 @@ fn a_missing_file_is_called_for_only_where_the_key_was_not_destroyed() {
     }
     // A restored store may call the key active that was destroyed since.
     let compromised = held.clone().on_record("main".parse().unwrap(), UnixMillis(0)).compromised(UnixMillis(1));
-    custody.custodian.destroy(&compromised).unwrap();
-    custody.custodian.destroy(&compromised).unwrap();
+    now(custody.custodian.destroy(&compromised)).unwrap();
+    now(custody.custodian.destroy(&compromised)).unwrap();
     assert!(said(KeyState::Active).contains("when the key was compromised: do not bring it back"));
-    assert_eq!(custody.custodian.orphans(&[]).unwrap(), Vec::<String>::new());
+    assert_eq!(now(custody.custodian.orphans(&[])).unwrap(), []);
 }
 
 #[test]
@@ -269,7 +327,7 @@ fn a_link_out_of_the_folder_or_a_pipe_is_not_read() {
     // One that stays in the folder is followed, and the target judged.
     fs::remove_file(&path).unwrap();
     symlink("elsewhere", &path).unwrap();
-    assert!(custody.custodian.open(&record(&held)).is_ok());
+    assert!(custody.open(&held).is_ok());
     fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(custody.refusal(&held).to_string().contains("may be read by every user"));
     fs::remove_file(&path).unwrap();
@@ -280,8 +338,8 @@ fn a_link_out_of_the_folder_or_a_pipe_is_not_read() {
     assert!(custody.refusal(&held).to_string().contains("not a plain file"));
 }
 
-#[test]
-fn a_folder_that_others_write_to_is_refused_with_the_command() {
+#[tokio::test]
+async fn a_folder_that_others_write_to_is_refused_with_the_command() {
     let dir = tempfile::tempdir().unwrap();
     let metrics = Metrics::new();
     let set = |mode| fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
@@ -293,7 +351,10 @@ fn a_folder_that_others_write_to_is_refused_with_the_command() {
     set(0o755);
     let custodian = open_at(dir.path(), None, &metrics).unwrap();
     set(0o777);
-    assert!(matches!(custodian.generate(2048), Err(CustodyError::Access(_))), "looked at again at each use");
+    assert!(
+        matches!(custodian.generate(&main(), 2048).await, Err(CustodyError::Access(_))),
+        "looked at again at each use"
+    );
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     set(0o700);
 }
@@ -326,10 +387,10 @@ fn an_altered_record_is_not_served() {
     let held = custody.import(&fixture("rsa-2048.pkcs8.pem"), None).unwrap();
     let other = custody.import(&fixture("rsa-3072.pkcs8.pem"), None).unwrap();
     let altered = KeyRecord { public_key: other.public_key, ..record(&held) };
-    assert!(matches!(custody.custodian.open(&altered), Err(CustodyError::File { .. })));
+    assert!(matches!(now(custody.custodian.open(&altered)), Err(CustodyError::File { .. })));
     for locator in ["../k.pem", "/etc/passwd", "", "..", "a/b.pem"] {
         let astray = KeyRecord { locator: locator.to_owned(), ..record(&held) };
-        let refusal = custody.custodian.open(&astray).err().unwrap().to_string();
+        let refusal = now(custody.custodian.open(&astray)).err().unwrap().to_string();
         assert!(refusal.contains("not a plain file name"), "{refusal}");
     }
 }
@@ -361,15 +422,15 @@ async fn overload_is_an_answer_of_its_own() {
     let error = SignError::Overloaded { retry_after: Duration::from_secs(2) };
     assert_eq!(error.to_string(), "too many signatures are waiting");
     let custody = Custody::plain();
-    let held = custody.custodian.generate(2048).unwrap();
+    let held = custody.custodian.generate(&main(), 2048).await.unwrap();
     assert_eq!(custody.open(&held).unwrap().overloaded(), None);
 }
 
-#[test]
+#[tokio::test]
 #[ignore = "needs openssl; tests/run.sh runs it"]
-fn openssl_reads_what_is_written() {
+async fn openssl_reads_what_is_written() {
     for (custody, passphrase) in [(Custody::plain(), "none"), (Custody::encrypted(), PASSPHRASE)] {
-        let held = custody.custodian.generate(2048).unwrap();
+        let held = custody.custodian.generate(&main(), 2048).await.unwrap();
         let read = std::process::Command::new("openssl")
             .args(["pkey", "-pubout", "-passin"])
             .arg(format!("pass:{passphrase}"))

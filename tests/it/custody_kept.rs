@@ -40,7 +40,11 @@ async fn every_file_that_an_earlier_build_wrote_is_loaded_and_signs() {
         let file = fixture(&format!("kept/{name}"));
         let held = custody.import(&file, Some(PASSPHRASE)).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert_eq!(held.kid.as_str(), kid, "{name}");
-        assert_eq!(fs::read(custody.dir.path().join(&held.locator)).unwrap(), file, "{name}: nothing was written");
+        assert_eq!(
+            fs::read(custody.dir.path().join(&held.location.locator)).unwrap(),
+            file,
+            "{name}: nothing was written"
+        );
         let signer = custody.open(&held).unwrap_or_else(|why| panic!("{name}: {why}"));
         let token = signer.sign(input("u-1")).await.unwrap();
         assert_eq!(verified_user(token.expose(), &held.public_key), "u-1", "{name}");

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{init, mode},
-    store::{Engine, Sqlite, T, at_day, keep, session},
+    store::{Engine, Sqlite, T, at_day, at_once, keep, session},
     support::service::{Service, run, run_json},
 };
 
@@ -333,7 +333,7 @@ async fn a_clock_ahead_of_the_sessions_ends_no_later_login() {
     drop(store);
     let place = Config { path: sqlite.dir().join("restored.db"), ..Config::default() };
     store::restore(&place, &sqlite.backup_path()).unwrap().put_in_place(at_day(400)).unwrap();
-    let restored = store::open(&place, Metrics::new()).unwrap();
+    let restored = at_once(store::open(&place, Metrics::new())).unwrap();
     keep(&restored, &new).await;
     let ended = async |id| restored.session(id).await.unwrap().unwrap().ended;
     assert_eq!((ended(old.id).await, ended(new.id).await), (Some(Ended::Revoked), None));

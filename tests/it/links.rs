@@ -231,6 +231,17 @@ fn a_key_that_a_link_leads_to_is_erased_with_the_link() {
     assert_eq!(fs::read(&inode).unwrap(), b"", "and the key");
 }
 
+#[test]
+fn a_link_is_not_replaced_by_an_encrypted_key() {
+    let installed = Installation::new();
+    let bytes = fs::read(&installed.key).unwrap();
+    let (code, _, err) = run_with(&["keys", "rewrap"], installed.folder.path(), |command| {
+        command.env(SECRET_FILE, MOUNTED).env("COUNTERSIGN_CUSTODY__PASSPHRASE", PASSPHRASE);
+    });
+    assert!(code == 1 && err.contains("it is a link: encrypt the key where it comes from"), "{code}: {err}");
+    assert!(installed.key.is_symlink() && fs::read(&installed.key).unwrap() == bytes);
+}
+
 /// Runs a script in a mount namespace of its own; none where that is refused.
 fn in_namespace(installed: &Installation, script: &str) -> Option<(i32, String)> {
     let output = Command::new("unshare")

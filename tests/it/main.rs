@@ -25,6 +25,7 @@ mod custody;
 mod custody_import;
 mod custody_kept;
 mod custody_memory;
+mod custody_store;
 mod db_restore;
 mod dead_sessions;
 #[cfg(feature = "sandbox")]
@@ -46,6 +47,7 @@ mod failures;
 mod files;
 mod generate;
 mod identity;
+mod key_places;
 mod keyring;
 mod limits;
 mod links;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use countersign::{
-    custody::{Custodian, CustodyError, HeldKey, ImportError, Signer},
+    custody::{Custodian, CustodyError, HeldKey, ImportError, InstallationMark, Orphan, Signer},
     domain::{
-        ids::{InstallationId, Kid, UserId, UserIdRules},
+        ids::{InstallationId, Kid, RingName, UserId, UserIdRules},
         jws::{SignError, SignedToken, SigningInput},
         key::KeyRecord,
         refresh_token,
@@ -59,32 +59,38 @@ impl Signer for BrokenSigner {
     }
 }
 
+#[async_trait]
 impl Custodian for Broken {
-    fn generate(&self, bits: u32) -> Result<HeldKey, CustodyError> {
+    async fn generate(&self, _: &RingName, bits: u32) -> Result<HeldKey, CustodyError> {
         Err(CustodyError::Bits(bits))
     }
 
-    fn import(&self, _: &Secret<Vec<u8>>, _: Option<&Secret<String>>) -> Result<HeldKey, ImportError> {
+    async fn import(
+        &self,
+        _: &RingName,
+        _: &Secret<Vec<u8>>,
+        _: Option<&Secret<String>>,
+    ) -> Result<HeldKey, ImportError> {
         Err(ImportError::Malformed)
     }
 
-    fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
+    async fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
         Ok(Arc::new(BrokenSigner(record.kid.clone(), *self)))
     }
 
-    fn destroy(&self, _: &KeyRecord) -> Result<(), CustodyError> {
+    async fn destroy(&self, _: &KeyRecord) -> Result<(), CustodyError> {
         Ok(())
     }
 
-    fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError> {
-        Ok(None)
+    async fn installation_mark(&self) -> Result<InstallationMark, CustodyError> {
+        Ok(InstallationMark::Missing)
     }
 
-    fn adopt_installation_id(&self, _: InstallationId) -> Result<(), CustodyError> {
+    async fn adopt_installation_id(&self, _: InstallationId) -> Result<(), CustodyError> {
         Ok(())
     }
 
-    fn orphans(&self, _: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
+    async fn orphans(&self, _: &[KeyRecord]) -> Result<Vec<Orphan>, CustodyError> {
         Ok(Vec::new())
     }
 }
@@ -95,7 +101,7 @@ async fn load(service: &TestService, custodian: &dyn Custodian) {
     let keyring = service.services.keyring();
     // A loaded key would be kept.
     keyring.swap(Signers::default());
-    keyring.swap(keyring.load(custodian, &records));
+    keyring.swap(keyring.load(custodian, &records).await);
 }
 
 async fn repair(service: &TestService) {

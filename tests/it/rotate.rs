@@ -1,7 +1,7 @@
 //! Rotation against the local Braze, through its REST API: the order of things, every fault at every step, people in
 //! place of a list, drift, compromise.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use countersign::{
     clock::Clock,
@@ -42,7 +42,7 @@ async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
     assert_eq!(setup.held("web").await.len(), 2);
     setup.clock.forward(SOAK);
 
-    let idle = NodeReport { node: "a".to_owned(), seen: setup.clock.now(), loaded: BTreeSet::new() };
+    let idle = NodeReport { node: "a".to_owned(), seen: setup.clock.now(), loaded: BTreeMap::new() };
     setup.services.store().report(idle, vec![]).await.unwrap();
     let next = rotator.reconcile(&config).await.unwrap();
     assert!(matches!(&next, Next::Wait { blockers, .. } if matches!(blockers[0], Blocker::Nodes { .. })), "{next:?}");
@@ -72,6 +72,19 @@ async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
         audit_log.iter().filter(|event| event.kid.as_ref() == Some(&old)).map(|event| event.action).collect();
     assert_eq!(of_old[of_old.len() - 4..], [Retired, Withdrawn, Withdrawn, Destroyed]);
     assert!(audit_log.iter().all(|event| !event.actor.is_empty() && !event.why.is_empty()));
+}
+
+#[tokio::test]
+async fn a_rotation_makes_and_destroys_keys_in_the_store() {
+    let setup = RotationSetup::in_store().await;
+    let old = setup.active().await.kid;
+    setup.report_node("a").await;
+    setup.rotator().begin(&setup.config(), "the test wants it").await.unwrap();
+    setup.settle().await;
+    let new = setup.active().await;
+    assert!(new.kid != old && new.custody == "store");
+    assert_eq!(setup.services.store().sealed_keys().await.unwrap(), [new.kid], "the old one is destroyed");
+    assert_eq!(std::fs::read_dir(setup.folder.path().join("keys")).unwrap().count(), 0);
 }
 
 /// Every call at its every occurrence, every fault: the same result.

@@ -255,3 +255,52 @@ fn read_memory(pid: u32) -> std::io::Result<Vec<u8>> {
     }
     Ok(all)
 }
+
+/// A private key in the store is there only sealed, in no log, and gone from the file when it was moved or destroyed.
+#[test]
+fn a_private_key_in_the_store_is_in_no_file_and_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    run_json(&["init", "--custody", "store"], path);
+    let pem = crate::custody::fixture_path("rsa-2048.pkcs8.pem");
+    let trace = |command: &mut Command| {
+        command.env("COUNTERSIGN_LOG__LEVEL", "trace").env("COUNTERSIGN_LOG__FORMAT", "json");
+    };
+    let mut said = String::new();
+    let mut traced = |arguments: &[&str]| {
+        let (code, out, err) = run_with(arguments, path, trace);
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        said.push_str(&(out + &err));
+    };
+    traced(&["keys", "import", pem.to_str().unwrap()]);
+    traced(&["db", "backup", "--to", "backup.db"]);
+    traced(&["doctor"]);
+    // The second half of PKCS#1 has private numbers only.
+    let der = crate::custody::fixture("rsa-2048.pkcs1.der");
+    let private = &der[der.len() / 2..][..48];
+    let forms = [private.to_vec(), hex::encode(private).into_bytes()];
+    let base64 = (0..3).map(|shift| STANDARD.encode(&private[shift..shift + 45])[4..56].as_bytes().to_vec());
+    let needles: Vec<Vec<u8>> = forms.into_iter().chain(base64).collect();
+    let found = |bytes: &[u8], needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    let held = |bytes: &[u8]| needles.iter().any(|needle| found(bytes, needle));
+    assert!(held(&der), "the test looks for the right bytes");
+    for (file, bytes) in contents(path) {
+        assert!(!held(&bytes), "{file}");
+    }
+
+    let sealed: Vec<Vec<u8>> = {
+        let store = rusqlite::Connection::open(path.join("countersign.db")).unwrap();
+        let mut query = store.prepare("SELECT sealed FROM sealed_keys").unwrap();
+        query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let in_store = |sealed: &[u8]| {
+        let store = fs::read(path.join("countersign.db")).unwrap();
+        [&sealed[16..48], &sealed[sealed.len() - 32..]].iter().any(|part| found(&store, part))
+    };
+    assert!(sealed.len() == 2 && sealed.iter().all(|sealed| in_store(sealed)));
+    fs::create_dir(path.join("keys")).unwrap();
+    fs::set_permissions(path.join("keys"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    traced(&["keys", "move", "--to", "file"]);
+    assert!(!sealed.iter().any(|sealed| in_store(sealed)), "its pages are overwritten");
+    assert!(!held(said.as_bytes()));
+}

@@ -31,6 +31,8 @@ const USE_THE_STORE: &[&[&str]] = &[
         "abababababababababababababababababababababababababababababababab",
     ],
     &["keys", "compromise", "abcdefgh", "--why", "test"],
+    &["keys", "move", "--to", "store"],
+    &["keys", "rewrap"],
     &["rotate", "plan"],
     &["rotate", "run", "--yes"],
     &["rotate", "status"],

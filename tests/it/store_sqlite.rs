@@ -378,9 +378,10 @@ async fn work_is_measured_and_commits_are_shared() {
     let metrics = Metrics::new();
     drop(sqlite.open());
     let store = store::open(
-        &Config { path: sqlite.path(), max_sessions_per_user: NonZeroU32::new(500).unwrap() },
+        &Config { path: sqlite.path(), max_sessions_per_user: NonZeroU32::new(500).unwrap(), ..Config::default() },
         metrics.clone(),
     )
+    .await
     .unwrap();
     let writes: Vec<_> = (0..200)
         .map(|n| {

@@ -100,6 +100,34 @@ impl Folder {
         Ok(rustix::fs::fsync(&self.fd)?)
     }
 
+    /// Replaces a file durably and atomically, once `is_proven` of what the new one is read back as. The bytes of the old
+    /// one are overwritten, so far as [`Self::destroy`] can do that. A link is not replaced: who made it would restore it.
+    ///
+    /// # Errors
+    /// The error of the system or of `is_proven`; the old file is still there then.
+    pub(super) fn replace(
+        &self,
+        name: &str,
+        tag: u64,
+        bytes: &[u8],
+        is_proven: impl FnOnce(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let old = File::from(openat(&self.fd, name, flags, Mode::empty()).map_err(not_replaceable)?);
+        let unfinished = format!(".{name}.{tag:016x}.tmp");
+        let replaced = self.write_durably(&unfinished, bytes).and_then(|()| {
+            let written = openat(&self.fd, &unfinished, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            is_proven(&read_exactly(written.into(), bytes.len())?)?;
+            rustix::fs::renameat(&self.fd, &unfinished, &self.fd, name).map_err(io::Error::from)
+        });
+        if let Err(why) = replaced {
+            let _ = unlinkat(&self.fd, &unfinished, AtFlags::empty());
+            return Err(why);
+        }
+        rustix::fs::fsync(&self.fd)?;
+        overwrite(&old)
+    }
+
     /// Overwrites a file, then unlinks it, each durably. A disk that keeps old blocks, as flash does, may still hold
     /// the file; only the passphrase protects it there. Behind a link, the target is overwritten and emptied, and the
     /// link is unlinked. A missing file is a success.
@@ -117,10 +145,8 @@ impl Folder {
     fn overwrite_and_unlink(&self, name: &str) -> io::Result<()> {
         // Without a wait where it is a pipe.
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Opened { mut file, by_link } = self.open_file(name, flags)?;
-        let size = usize::try_from(fstat(&file)?.st_size).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES);
-        file.write_all(&vec![0; size])?;
-        file.sync_all()?;
+        let Opened { file, by_link } = self.open_file(name, flags)?;
+        overwrite(&file)?;
         if by_link {
             file.set_len(0)?;
             file.sync_all()?;
@@ -138,6 +164,13 @@ impl Folder {
         file.write_all(bytes)?;
         file.sync_all()
     }
+}
+
+/// Overwrites a file with zeros, durably.
+fn overwrite(mut file: &File) -> io::Result<()> {
+    let size = usize::try_from(fstat(&file)?.st_size).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES);
+    file.write_all(&vec![0; size])?;
+    file.sync_all()
 }
 
 pub(super) fn file_error(path: &str, why: &str) -> CustodyError {
@@ -177,6 +210,16 @@ fn cannot_open(why: &io::Error) -> String {
     match Errno::from_io_error(why) {
         Some(Errno::NOENT) => "there is no such file: restore it from the backup".to_owned(),
         _ => why.to_string(),
+    }
+}
+
+fn not_replaceable(why: Errno) -> io::Error {
+    match why {
+        Errno::LOOP => {
+            io::Error::other("it is a link: encrypt the key where it comes from, or put the file itself there")
+        }
+        Errno::ROFS => io::Error::other("it is mounted read-only: encrypt the key where it comes from"),
+        why => why.into(),
     }
 }
 

@@ -1,25 +1,18 @@
 //! Custody in files: a folder with one file `<kid>.pem` for each key, encrypted where there is a passphrase.
 
 mod folder;
+mod rewrap;
 
 use std::{io, path::Path, sync::Arc};
 
-use aws_lc_rs::{
-    encoding::{AsDer, Pkcs8V1Der},
-    rsa::{KeyPair, KeySize},
-};
 use zeroize::Zeroizing;
 
 use self::folder::{Folder, file_error};
 use super::{
-    Config, Custodian, HeldKey,
-    admission::{self, AdmittedKey},
-    batch::Provider,
-    engine::Engine,
-    error::{CustodyError, ImportError},
+    Config,
+    admission::{self, AdmittedKey, PublicHalf},
+    error::CustodyError,
     format,
-    local_key::LocalKey,
-    signer::{PrivateKey, Signer},
 };
 use crate::{
     domain::{
@@ -27,60 +20,54 @@ use crate::{
         key::KeyRecord,
     },
     files::{Breaches, Rule, Use},
-    secret::{Entropy, Secret, random},
-    telemetry::Metrics,
+    secret::{Entropy, random},
 };
-
-/// Name of this custody in key records.
-const NAME: &str = "file";
 
 /// Name of the file with the id of the installation.
 const INSTALLATION_ID: &str = "installation.id";
 
-/// Custodian that keeps keys in a folder, and signs with the threads of its engine.
-pub(super) struct FileCustodian {
+/// Key files of a folder.
+pub(super) struct KeyFiles {
     config: Config,
     entropy: Arc<dyn Entropy>,
-    engine: Arc<Engine>,
-    batch: Option<Provider>,
 }
 
-impl FileCustodian {
-    pub(super) fn open(config: Config, metrics: Arc<Metrics>, entropy: Arc<dyn Entropy>) -> Result<Self, CustodyError> {
-        // Each use checks the folder again; this check keeps a service from starting that could never load a key.
-        Folder::open(&config)?;
-        let batch = Provider::find(config.batch, &metrics);
-        let engine = Engine::start(config.thread_count(), config.max_wait, metrics)
-            .map_err(|why| CustodyError::Threads(why.to_string()))?;
-        Ok(Self { config, entropy, engine: Arc::new(engine), batch })
+impl KeyFiles {
+    /// Names the folder. Each use opens and checks it.
+    pub(super) fn new(config: Config, entropy: Arc<dyn Entropy>) -> Self {
+        Self { config, entropy }
+    }
+
+    /// Checks the folder.
+    pub(super) fn check(&self) -> Result<(), CustodyError> {
+        Folder::open(&self.config).map(drop)
     }
 
     fn passphrase(&self) -> Option<&str> {
         self.config.passphrase.as_ref().map(|passphrase| passphrase.expose().as_str())
     }
 
-    /// Writes the key's file. A file that holds the same key already is a success: an import may be repeated after a
-    /// crash.
-    fn keep(&self, key: AdmittedKey, pkcs1: &[u8]) -> Result<HeldKey, CustodyError> {
+    /// Writes the key's file, and returns its name. A file that holds the same key already is a success: an import may be
+    /// repeated after a crash.
+    pub(super) fn keep(&self, key: &PublicHalf, pkcs1: &[u8]) -> Result<String, CustodyError> {
         let folder = Folder::open(&self.config)?;
-        let locator = format!("{}.pem", key.public.kid);
+        let locator = file_of(&key.kid);
         let shown = folder.show(&locator);
         let sealed = format::pkcs8::seal(pkcs1, self.passphrase(), &*self.entropy)
             .map_err(|why| file_error(&shown, &why.to_string()))?;
         match self.write_new(&folder, &locator, sealed.as_bytes()) {
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => self.check_existing(&folder, &locator, &key)?,
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => self.check_existing(&folder, &locator, key)?,
             done => done.map_err(|why| file_error(&shown, &format!("the key could not be written: {why}")))?,
         }
-        let public = key.public;
-        Ok(HeldKey { kid: public.kid, bits: public.bits, public_key: public.pem, custody: NAME, locator })
+        Ok(locator)
     }
 
     /// Checks that the existing file holds this key, encrypted as it would be encrypted now.
-    fn check_existing(&self, folder: &Folder, locator: &str, key: &AdmittedKey) -> Result<(), CustodyError> {
+    fn check_existing(&self, folder: &Folder, locator: &str, key: &PublicHalf) -> Result<(), CustodyError> {
         let bytes = folder.read(locator)?;
         let encrypted = admission::is_encrypted(&bytes);
-        match self.load(folder, locator, &bytes) {
-            Ok((held, _)) if held.public == key.public && encrypted == self.passphrase().is_some() => Ok(()),
+        match self.admit(folder, locator, &bytes) {
+            Ok((held, _)) if held.public == *key && encrypted == self.passphrase().is_some() => Ok(()),
             _ => Err(file_error(
                 &folder.show(locator),
                 "is there already, but unencrypted, under another passphrase or damaged; nothing was written: \
@@ -105,7 +92,7 @@ impl FileCustodian {
     }
 
     /// Admits the key in a file; returns it with the PKCS#1 that it was read from.
-    fn load(
+    fn admit(
         &self,
         folder: &Folder,
         locator: &str,
@@ -115,42 +102,23 @@ impl FileCustodian {
             .and_then(|pkcs1| admission::admit(&pkcs1, &*self.entropy).map(|key| (key, pkcs1)))
             .map_err(|source| CustodyError::Unfit { path: folder.show(locator), source })
     }
-}
 
-impl Custodian for FileCustodian {
-    fn generate(&self, bits: u32) -> Result<HeldKey, CustodyError> {
-        let pkcs1 = generate(bits)?;
-        let key = admission::admit(&pkcs1, &*self.entropy).map_err(|why| CustodyError::Generation(why.to_string()))?;
-        self.keep(key, &pkcs1)
-    }
-
-    fn import(&self, pem: &Secret<Vec<u8>>, passphrase: Option<&Secret<String>>) -> Result<HeldKey, ImportError> {
-        let pkcs1 = admission::read(pem.expose(), passphrase.map(|passphrase| passphrase.expose().as_str()))?;
-        let key = admission::admit(&pkcs1, &*self.entropy)?;
-        self.keep(key, &pkcs1).map_err(not_kept)
-    }
-
-    fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
+    /// Loads the key of this record; returns it with the PKCS#1 that it was read from.
+    pub(super) fn load(&self, record: &KeyRecord) -> Result<(AdmittedKey, Zeroizing<Vec<u8>>), CustodyError> {
         let folder = Folder::open(&self.config)?;
-        let path = folder.show(&record.locator);
         if !folder.contains(&record.locator)? {
-            return Err(file_error(&path, &missing(&folder, record)?));
+            return Err(file_error(&folder.show(&record.locator), &missing(&folder, record)?));
         }
-        let (key, pkcs1) = self.load(&folder, &record.locator, &folder.read(&record.locator)?)?;
-        if key.public.kid != record.kid {
-            return Err(CustodyError::Mismatch { path, wanted: record.kid.clone(), found: key.public.kid });
-        }
-        if key.public.pem.trim() != record.public_key.trim() {
-            return Err(file_error(&path, "its public half is not the one on record: restore the store or the file"));
-        }
-        let local = LocalKey::new(key.pair, &pkcs1, self.batch.as_ref()).map_err(|why| file_error(&path, &why))?;
-        if let Some(pace) = local.pace() {
-            tracing::info!(kid = %key.public.kid, bits = key.public.bits, %pace, "key loaded");
-        }
-        Ok(self.engine.signer(key.public.kid, Arc::new(local)))
+        self.admit(&folder, &record.locator, &folder.read(&record.locator)?)
     }
 
-    fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {
+    /// Path of a file, for messages.
+    pub(super) fn show(&self, locator: &str) -> String {
+        self.config.dir.join(locator).display().to_string()
+    }
+
+    /// Destroys the file of a record, and says so in the folder.
+    pub(super) fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {
         let folder = Folder::open(&self.config)?;
         folder.destroy(&record.locator)?;
         // The private half is gone, which is what counts: a full disk must not make this a failure.
@@ -160,19 +128,23 @@ impl Custodian for FileCustodian {
         Ok(())
     }
 
-    fn installation_id(&self) -> Result<Option<InstallationId>, CustodyError> {
-        let folder = Folder::open(&self.config)?;
-        if !folder.contains(INSTALLATION_ID)? {
-            return Ok(None);
-        }
-        let text = folder.read(INSTALLATION_ID)?;
-        let id = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-        let damaged =
-            "holds no installation id, which is 32 hexadecimal digits: restore it from a backup of the folder";
-        id.map(Some).ok_or_else(|| file_error(&folder.show(INSTALLATION_ID), damaged))
+    /// Erases a file without a word: the key goes on elsewhere. A missing folder has no file.
+    pub(super) fn erase(&self, locator: &str) -> Result<(), CustodyError> {
+        if self.is_missing() { Ok(()) } else { Folder::open(&self.config)?.destroy(locator) }
     }
 
-    fn adopt_installation_id(&self, id: InstallationId) -> Result<(), CustodyError> {
+    /// True where there is no folder.
+    fn is_missing(&self) -> bool {
+        std::fs::symlink_metadata(&self.config.dir).is_err_and(|why| why.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Configuration of custody.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Keeps the id of the installation, durably. One that is kept already stays.
+    pub(super) fn adopt_installation_id(&self, id: InstallationId) -> Result<(), CustodyError> {
         let folder = Folder::open(&self.config)?;
         match self.write_new(&folder, INSTALLATION_ID, format!("{id}\n").as_bytes()) {
             Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
@@ -182,12 +154,30 @@ impl Custodian for FileCustodian {
         }
     }
 
-    fn orphans(&self, records: &[KeyRecord]) -> Result<Vec<String>, CustodyError> {
-        let shown = self.config.dir.display().to_string();
-        let names = key_files(&self.config.dir).map_err(|why| file_error(&shown, &why.to_string()))?;
-        let is_known = |name: &String| records.iter().any(|record| record.locator == *name);
-        Ok(names.into_iter().filter(|name| !is_known(name)).collect())
+    /// Names of all key files. A missing folder has none.
+    pub(super) fn names(&self) -> Result<Vec<String>, CustodyError> {
+        if self.is_missing() {
+            return Ok(Vec::new());
+        }
+        key_files(&self.config.dir).map_err(|why| file_error(&self.config.dir.display().to_string(), &why.to_string()))
     }
+}
+
+/// Id of the installation that a folder belongs to.
+pub(super) fn installation_id(config: &Config) -> Result<Option<InstallationId>, CustodyError> {
+    let folder = Folder::open(config)?;
+    if !folder.contains(INSTALLATION_ID)? {
+        return Ok(None);
+    }
+    let text = folder.read(INSTALLATION_ID)?;
+    let id = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+    let damaged = "holds no installation id, which is 32 hexadecimal digits: restore it from a backup of the folder";
+    id.map(Some).ok_or_else(|| file_error(&folder.show(INSTALLATION_ID), damaged))
+}
+
+/// Name of the file of a key.
+pub(super) fn file_of(kid: &Kid) -> String {
+    format!("{kid}.pem")
 }
 
 /// Name of the file that says that a key was destroyed on purpose.
@@ -233,26 +223,4 @@ pub(super) fn breaches(config: &Config, rule: &Rule) -> Breaches {
         }
     }
     breaches
-}
-
-/// Generates a key, as PKCS#1.
-fn generate(bits: u32) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
-    let size = match bits {
-        2048 => KeySize::Rsa2048,
-        3072 => KeySize::Rsa3072,
-        4096 => KeySize::Rsa4096,
-        other => return Err(CustodyError::Bits(other)),
-    };
-    let refused = |_| CustodyError::Generation("the cryptographic library made none".to_owned());
-    let pkcs8: Pkcs8V1Der<'_> = KeyPair::generate(size).and_then(|pair| pair.as_der()).map_err(refused)?;
-    format::pkcs8::from_pkcs8(pkcs8.as_ref()).map_err(|why| CustodyError::Generation(why.to_string()))
-}
-
-fn not_kept(error: CustodyError) -> ImportError {
-    match error {
-        CustodyError::File { path, why } => ImportError::Keep { path, why },
-        CustodyError::Access(breaches) => ImportError::Access(breaches),
-        CustodyError::Unfit { source, .. } => source,
-        other => ImportError::Keep { path: NAME.to_owned(), why: other.to_string() },
-    }
 }

@@ -10,7 +10,7 @@ use crate::{
         key::KeyRecord,
         rotation::{Progress, Publication},
     },
-    store::{KeyChange, KeyTransaction, PublicationChange},
+    store::{KeyChange, KeyMove, KeyTransaction, PublicationChange},
 };
 
 /// Applies a transaction. Returns `false`, and changes nothing, where the store is not as the transaction says it
@@ -21,7 +21,8 @@ pub(super) fn apply(c: &mut Connection, transaction: &KeyTransaction) -> rusqlit
         savepoint.rollback()?;
         return Ok(false);
     }
-    next_generation(&savepoint, transaction.insert.is_some() || !transaction.changes.is_empty())?;
+    let keys_changed = transaction.insert.is_some() || !transaction.changes.is_empty() || !transaction.moves.is_empty();
+    next_generation(&savepoint, keys_changed)?;
     savepoint.commit()?;
     Ok(true)
 }
@@ -34,6 +35,11 @@ fn try_apply(c: &Connection, transaction: &KeyTransaction) -> rusqlite::Result<b
     }
     for change in &transaction.changes {
         if !change_key(c, change)? {
+            return Ok(false);
+        }
+    }
+    for change in &transaction.moves {
+        if !move_key(c, change)? {
             return Ok(false);
         }
     }
@@ -75,6 +81,14 @@ fn insert_key(c: &Connection, key: &KeyRecord) -> rusqlite::Result<bool> {
 fn change_key(c: &Connection, change: &KeyChange) -> rusqlite::Result<bool> {
     let sql = "UPDATE keys SET state = ?3, changed = ?4 WHERE kid = ?1 AND state = ?2";
     let values = params![change.to.kid.as_str(), change.from.as_str(), change.to.state.as_str(), change.to.changed.0];
+    Ok(c.prepare_cached(sql)?.execute(values)? == 1)
+}
+
+fn move_key(c: &Connection, change: &KeyMove) -> rusqlite::Result<bool> {
+    let sql =
+        "UPDATE keys SET custody = ?5, locator = ?6 WHERE kid = ?1 AND state = ?2 AND custody = ?3 AND locator = ?4";
+    let (kid, state, from, to) = (change.kid.as_str(), change.state.as_str(), &change.from, &change.to);
+    let values = params![kid, state, from.custody, from.locator, to.custody, to.locator];
     Ok(c.prepare_cached(sql)?.execute(values)? == 1)
 }
 

@@ -19,13 +19,14 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration { version: 1, readable_from: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") },
     Migration { version: 2, readable_from: 1, sql: include_str!("../migrations/sqlite/0002_rotation.sql") },
     Migration { version: 3, readable_from: 3, sql: include_str!("../migrations/sqlite/0003_audit_log.sql") },
     Migration { version: 4, readable_from: 4, sql: include_str!("../migrations/sqlite/0004_live_sessions.sql") },
     Migration { version: 5, readable_from: 4, sql: include_str!("../migrations/sqlite/0005_api_key_uses.sql") },
     Migration { version: 6, readable_from: 4, sql: include_str!("../migrations/sqlite/0006_sign_outs.sql") },
+    Migration { version: 7, readable_from: 4, sql: include_str!("../migrations/sqlite/0007_sealed_keys.sql") },
 ];
 
 /// Newest schema version that this build knows.

@@ -42,6 +42,7 @@ mod purge;
 mod readers;
 mod restoration;
 mod rows;
+mod sealed_keys;
 mod sessions;
 mod upkeep;
 mod users;

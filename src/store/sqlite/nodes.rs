@@ -1,6 +1,6 @@
 //! Reports of nodes, and leases.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
@@ -9,7 +9,7 @@ use super::{SqliteStore, rows};
 use crate::{
     clock::UnixMillis,
     domain::{ids::Kid, rotation::NodeReport},
-    store::{Nodes, StoreError},
+    store::{Nodes, StoreError, loaded_keys},
 };
 
 /// Time for which the report of a node that stopped without shutting down is kept.
@@ -23,7 +23,7 @@ impl Nodes for SqliteStore {
 
     async fn nodes(&self, since: UnixMillis) -> Result<Vec<NodeReport>, StoreError> {
         self.read(|c| {
-            let sql = "SELECT node, seen, loaded FROM nodes WHERE seen > ?1 ORDER BY node";
+            let sql = "SELECT node, seen, loaded, loaded_from FROM nodes WHERE seen > ?1 ORDER BY node";
             c.prepare_cached(sql)?.query_map([since.0], report_of)?.collect()
         })
     }
@@ -48,10 +48,10 @@ impl Nodes for SqliteStore {
 }
 
 fn record_report(c: &Connection, report: &NodeReport, signing: &[(Kid, UnixMillis)]) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO nodes (node, seen, loaded) VALUES (?1, ?2, ?3) \
-               ON CONFLICT (node) DO UPDATE SET seen = excluded.seen, loaded = excluded.loaded";
-    let loaded: Vec<&str> = report.loaded.iter().map(Kid::as_str).collect();
-    c.prepare_cached(sql)?.execute(params![report.node, report.seen.0, loaded.join(",")])?;
+    let sql = "INSERT INTO nodes (node, seen, loaded, loaded_from) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (node) DO UPDATE \
+               SET seen = excluded.seen, loaded = excluded.loaded, loaded_from = excluded.loaded_from";
+    let (loaded, loaded_from) = loaded_keys::to_columns(&report.loaded);
+    c.prepare_cached(sql)?.execute(params![report.node, report.seen.0, loaded, loaded_from])?;
     for (kid, until) in signing {
         let sql = "INSERT INTO key_lives (kid, tokens_until) VALUES (?1, ?2) \
                    ON CONFLICT (kid) DO UPDATE SET tokens_until = max(coalesce(tokens_until, 0), excluded.tokens_until)";
@@ -62,8 +62,7 @@ fn record_report(c: &Connection, report: &NodeReport, signing: &[(Kid, UnixMilli
 }
 
 fn report_of(row: &Row<'_>) -> rusqlite::Result<NodeReport> {
-    let loaded: String = row.get(2)?;
-    let kids = loaded.split(',').filter(|kid| !kid.is_empty()).map(str::parse);
-    let loaded = kids.collect::<Result<BTreeSet<Kid>, _>>().map_err(|why| rows::damaged(2, why))?;
+    let (loaded, from) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str_or_null()?);
+    let loaded = loaded_keys::from_columns(loaded, from).map_err(|why| rows::damaged(2, why))?;
     Ok(NodeReport { node: row.get(0)?, seen: rows::time(row, 1)?, loaded })
 }

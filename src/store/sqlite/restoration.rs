@@ -57,8 +57,8 @@ impl Restoration {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
-        open(&self.config, Metrics::new())
+    pub async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        open(&self.config, Metrics::new()).await
     }
 
     /// Ends every session in the copy, and makes it the store. The copy must not be open.

@@ -6,9 +6,9 @@ use countersign::{
     clock::UnixMillis,
     domain::{
         ids::Kid,
-        key::{KeyRecord, KeyState},
+        key::{KeyLocation, KeyRecord, KeyState},
     },
-    store::{KeyChange, KeyTransaction, Store, StoreError},
+    store::{KeyChange, KeyMove, KeyTransaction, Store, StoreError},
 };
 
 use super::{Engine, T, at_min};
@@ -127,4 +127,26 @@ pub(super) async fn every_change_is_a_new_generation(engine: &dyn Engine) {
     assert!(!insert(&store, new).await.unwrap());
     assert!(change_keys(&store, vec![]).await.unwrap());
     assert_eq!(other.generation().await.unwrap(), last, "nothing changed");
+}
+
+pub(super) async fn a_key_moves_by_compare_and_set(engine: &dyn Engine) {
+    let store = engine.open();
+    let active = key(1, KeyState::Active, T);
+    assert!(insert(&store, active.clone()).await.unwrap());
+    let to = KeyLocation { custody: "store".to_owned(), locator: "elsewhere".to_owned() };
+    let moves = KeyMove { kid: active.kid.clone(), state: KeyState::Active, from: active.location(), to: to.clone() };
+    let moved = async |change: KeyMove| {
+        store.transact(KeyTransaction { moves: vec![change], ..KeyTransaction::default() }).await.unwrap()
+    };
+    assert!(!moved(KeyMove { state: KeyState::Retiring, ..moves.clone() }).await);
+    assert!(!moved(KeyMove { from: to.clone(), ..moves.clone() }).await);
+    assert!(
+        !moved(KeyMove { from: KeyLocation { locator: "x".to_owned(), ..active.location() }, ..moves.clone() }).await
+    );
+    assert_eq!(store.keys().await.unwrap(), [active.clone()]);
+    let before = store.generation().await.unwrap();
+    assert!(moved(moves.clone()).await);
+    assert!(store.generation().await.unwrap() > before, "nodes load it again");
+    assert!(!moved(moves).await, "it has moved");
+    assert_eq!(store.keys().await.unwrap(), [KeyRecord { custody: to.custody, locator: to.locator, ..active }]);
 }

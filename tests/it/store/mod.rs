@@ -7,6 +7,7 @@ mod model;
 mod nodes;
 mod provider_logins;
 mod rotations;
+mod sealed_keys;
 mod sessions;
 mod upkeep;
 mod users;
@@ -15,6 +16,7 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -65,17 +67,29 @@ impl Sqlite {
 }
 
 pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    open_or_create(&Config { path: path.to_owned(), max_sessions_per_user: NonZeroU32::new(MAX_SESSIONS).unwrap() })
+    let max_sessions_per_user = NonZeroU32::new(MAX_SESSIONS).unwrap();
+    open_or_create(&Config { path: path.to_owned(), max_sessions_per_user, ..Config::default() })
 }
 
-/// Opens the store, or creates it where there is none.
+/// Opens the store in a file, or creates it where there is none.
 pub(crate) fn open_or_create(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    match store::open(config, Metrics::new()) {
-        Err(StoreError::Missing { .. }) => match store::create(config, InstallationId::new([7; 16]), Metrics::new()) {
-            Err(StoreError::Exists { .. }) => store::open(config, Metrics::new()),
-            created => created,
-        },
+    match at_once(store::open(config, Metrics::new())) {
+        Err(StoreError::Missing { .. }) => {
+            match at_once(store::create(config, InstallationId::new([7; 16]), Metrics::new())) {
+                Err(StoreError::Exists { .. }) => at_once(store::open(config, Metrics::new())),
+                created => created,
+            }
+        }
         opened => opened,
+    }
+}
+
+/// Result of a future that does not wait: that of SQLite's engine opens a file on the caller's thread.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("the future waits"),
     }
 }
 
@@ -170,7 +184,9 @@ conformance! {
         a_users_sessions_are_listed_newest_first;
     keys:
         keys_are_listed_oldest_first, a_known_kid_is_not_replaced, changes_are_all_or_none,
-        a_key_may_change_twice_in_one_go, of_racing_changes_one_wins, every_change_is_a_new_generation;
+        a_key_may_change_twice_in_one_go, a_key_moves_by_compare_and_set, of_racing_changes_one_wins, every_change_is_a_new_generation;
+    sealed_keys:
+        a_sealed_key_is_kept_as_it_was_given, a_sealed_key_is_replaced_by_compare_and_set, a_deleted_sealed_key_is_gone;
     rotations:
         a_transaction_is_whole_or_nothing, progress_is_a_compare_and_set, of_racing_transactions_one_wins,
         publications_are_compare_and_set, a_ring_is_seen_whole, the_audit_log_is_listed_newest_first,

@@ -11,7 +11,8 @@ use countersign::{
 use super::{Engine, T, at_day, at_min, keys::key};
 
 fn report(node: &str, seen: UnixMillis, keys: &[u8]) -> NodeReport {
-    let loaded = keys.iter().map(|n| key(*n, KeyState::Active, T).kid).collect();
+    let loaded =
+        keys.iter().map(|n| (key(*n, KeyState::Active, T).kid, (*n < 9).then(|| "store".to_owned()))).collect();
     NodeReport { node: node.to_owned(), seen, loaded }
 }
 
@@ -19,8 +20,8 @@ pub(super) async fn nodes_are_seen_while_they_report(engine: &dyn Engine) {
     let (store, other) = (engine.open(), engine.open());
     store.report(report("a", T, &[]), vec![]).await.unwrap();
     store.report(report("b", T, &[1]), vec![]).await.unwrap();
-    store.report(report("a", at_min(1), &[1, 2]), vec![]).await.unwrap();
-    assert_eq!(other.nodes(T).await.unwrap(), [report("a", at_min(1), &[1, 2])]);
+    store.report(report("a", at_min(1), &[1, 2, 9]), vec![]).await.unwrap();
+    assert_eq!(other.nodes(T).await.unwrap(), [report("a", at_min(1), &[1, 2, 9])], "9 does not say from where");
     assert_eq!(other.nodes(UnixMillis(T.0 - 1)).await.unwrap().len(), 2);
     other.forget_node("a").await.unwrap();
     assert_eq!(store.nodes(T).await.unwrap(), []);

@@ -6,7 +6,7 @@ use countersign::{
         key::{KeyRecord, KeyState},
         rotation::{AuditAction, AuditEvent, Goal, Progress, Publication, Published},
     },
-    store::{KeyLife, KeyTransaction, PublicationChange},
+    store::{KeyLife, KeyMove, KeyTransaction, PublicationChange},
 };
 
 use super::{
@@ -34,6 +34,11 @@ fn shown(n: u64) -> Publication {
     Publication { asked: Some(at_min(n)), shown: Some(at_min(n + 1)), braze_id: Some("braze-1".to_owned()) }
 }
 
+/// A move of a key, whose location must be the other's, to where it is.
+fn moved(key: &KeyRecord, other: &KeyRecord) -> KeyMove {
+    KeyMove { kid: key.kid.clone(), state: key.state, from: other.location(), to: key.location() }
+}
+
 pub(super) async fn a_transaction_is_whole_or_nothing(engine: &dyn Engine) {
     let store = engine.open();
     let (first, second) = (key(1, KeyState::Active, T), key(2, KeyState::Pending, T));
@@ -50,6 +55,7 @@ pub(super) async fn a_transaction_is_whole_or_nothing(engine: &dyn Engine) {
     let whole = || KeyTransaction {
         insert: Some(key(3, KeyState::Pending, T)),
         changes: vec![change(&first, KeyState::Active, KeyState::Retiring, at_min(1))],
+        moves: vec![moved(&second, &second)],
         publications: vec![PublicationChange {
             app: app("web"),
             kid: first.kid.clone(),
@@ -63,11 +69,12 @@ pub(super) async fn a_transaction_is_whole_or_nothing(engine: &dyn Engine) {
     let known = KeyTransaction { insert: Some(second.clone()), ..whole() };
     let state =
         KeyTransaction { changes: vec![change(&second, KeyState::Active, KeyState::Retiring, at_min(1))], ..whole() };
+    let elsewhere = KeyTransaction { moves: vec![moved(&first, &second)], ..whole() };
     let from = Some(shown(7));
     let publication =
         KeyTransaction { publications: vec![PublicationChange { from, ..whole().publications[0].clone() }], ..whole() };
     let version = KeyTransaction { progress: Some(progress(1, Goal::Rotating)), ..whole() };
-    for transaction in [known, state, publication, version] {
+    for transaction in [known, state, elsewhere, publication, version] {
         assert!(!store.transact(transaction).await.unwrap());
         let after =
             (store.keys().await.unwrap(), store.audit_log(None, 9).await.unwrap(), store.generation().await.unwrap());

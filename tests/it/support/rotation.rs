@@ -70,9 +70,13 @@ pub fn app_id(app: &str) -> String {
 
 /// Writes the configuration and the files that it names.
 pub fn write_files(folder: &Path, url: &str, more: &str) -> Layout {
+    write_config(folder, &config(url, more))
+}
+
+fn write_config(folder: &Path, config: &str) -> Layout {
     use std::os::unix::fs::PermissionsExt;
     let layout = Layout::of(folder);
-    layout.create(&config(url, more)).unwrap();
+    layout.create(config).unwrap();
     std::fs::write(folder.join("braze.key"), REST_API_KEY).unwrap();
     std::fs::set_permissions(folder.join("braze.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
     layout
@@ -97,6 +101,15 @@ impl RotationSetup {
     }
 
     pub async fn with(rotation: &str) -> Self {
+        Self::configured(|url| config(url, rotation)).await
+    }
+
+    /// As [`Self::new`], with custody in the store.
+    pub async fn in_store() -> Self {
+        Self::configured(|url| config(url, "").replace("[custody]\n", "[custody]\nkind = \"store\"\n")).await
+    }
+
+    async fn configured(config: impl FnOnce(&str) -> String) -> Self {
         let clock = Arc::new(TestClock::at(NOW));
         let braze = Arc::new(LocalBraze::new(clock.clone(), Switches::default(), |_| {}));
         for app in APPS {
@@ -106,7 +119,7 @@ impl RotationSetup {
         let url = sandbox.url();
         let serving = tokio::spawn(async move { match serve(sandbox).await {} });
         let folder = tempfile::tempdir().unwrap();
-        write_files(folder.path(), &url, rotation);
+        write_config(folder.path(), &config(&url));
         let (services, settings) = services(folder.path(), &clock).await;
         let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();
         for app in APPS {
@@ -133,8 +146,9 @@ impl RotationSetup {
     /// Acts as a node: loads the signing keys and reports them.
     pub async fn report_node(&self, node: &str) {
         let (services, records) = (&self.services, self.services.store().keys().await.unwrap());
-        services.keyring().swap(services.keyring().load(&**services.custodian(), &records));
-        let (seen, loaded) = (self.clock.now(), self.services.keyring().loaded());
+        services.keyring().swap(services.keyring().load(&**services.custodian(), &records).await);
+        let seen = self.clock.now();
+        let loaded = self.services.keyring().loaded().into_iter().map(|(kid, custody)| (kid, Some(custody))).collect();
         let report = NodeReport { node: node.to_owned(), seen, loaded };
         let until = seen.plus(self.config().config.longest_life);
         let signing = self.services.keyring().kids().into_values().map(|kid| (kid, until)).collect();

@@ -1,0 +1,153 @@
+//! Moves of keys between the places of custody, and their re-encryption.
+//!
+//! A move is a copy, a change of the record, and the end of the copy before. After a crash in between, the same command
+//! does what is left: at no time is there no copy.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+use super::keys::{CeremonyError, KeyCeremony};
+use crate::{
+    domain::{
+        ids::{Kid, RingName},
+        key::{CustodyKind, KeyRecord, KeyState},
+        rotation::{AuditAction, NodeReport},
+    },
+    rotate::NODE_LIVENESS,
+    secret::Secret,
+    store::{KeyMove, KeyTransaction, StoreError},
+};
+
+/// Pause between two looks at the nodes' reports.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Key that was moved, or whose move was finished.
+#[derive(Clone, Debug, Serialize)]
+pub struct MovedKey {
+    pub kid: Kid,
+    pub ring: RingName,
+    /// Place on record.
+    pub custody: CustodyKind,
+    /// Nodes that have not loaded it from there; the copy before is erased once there are none.
+    pub waiting_for: Vec<String>,
+}
+
+/// Key that a new passphrase, or a new sealing secret, now encrypts.
+#[derive(Clone, Debug, Serialize)]
+pub struct RewrappedKey {
+    pub kid: Kid,
+    pub ring: RingName,
+    /// Name of its custody.
+    pub custody: String,
+    /// False: it was encrypted so already.
+    pub changed: bool,
+    /// Reason why it is as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl KeyCeremony {
+    /// Returns the keys whose private halves custody holds: of one ring, or of all.
+    pub async fn held(&self, ring: Option<&RingName>) -> Result<Vec<KeyRecord>, StoreError> {
+        let mut keys = self.list().await?;
+        keys.retain(|key| key.state.is_held() && ring.is_none_or(|ring| key.ring == *ring));
+        Ok(keys)
+    }
+
+    /// Moves keys to a place, and waits at most for `patience` until every live node has loaded them from there. Only then
+    /// is the copy before erased. Keys that are there already are finished in the same way.
+    ///
+    /// # Errors
+    /// The first key that cannot be moved; those before it have moved, and may have two copies.
+    pub async fn move_keys(
+        &self,
+        keys: &[KeyRecord],
+        to: CustodyKind,
+        patience: Duration,
+    ) -> Result<Vec<MovedKey>, CeremonyError> {
+        for key in keys {
+            self.relocate(key, to).await?;
+        }
+        let mut waiting = self.nodes_without(keys, to).await?;
+        let rounds = patience.as_millis() / PAUSE.as_millis();
+        for _ in 0..rounds {
+            if waiting.is_empty() {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            waiting = self.nodes_without(keys, to).await?;
+        }
+        let mut moved = Vec::new();
+        for key in keys {
+            let waiting_for = waiting.remove(&key.kid).unwrap_or_default();
+            if waiting_for.is_empty() {
+                self.places.erase(&key.kid, to.other()).await?;
+            }
+            moved.push(MovedKey { kid: key.kid.clone(), ring: key.ring.clone(), custody: to, waiting_for });
+        }
+        Ok(moved)
+    }
+
+    /// Copies a key, and puts its new place on record.
+    async fn relocate(&self, key: &KeyRecord, to: CustodyKind) -> Result<(), CeremonyError> {
+        if !key.state.is_held() {
+            return Err(CeremonyError::NotHeld { kid: key.kid.clone(), state: key.state });
+        }
+        if key.custody == to.as_str() {
+            // The copy before is erased only if this one signs.
+            self.custodian.open(key).await?;
+            return Ok(());
+        }
+        let location = self.places.copy(key, to).await?;
+        let change = KeyMove { kid: key.kid.clone(), state: key.state, from: key.location(), to: location };
+        let why = format!("from {} to {}", key.custody, to.as_str());
+        let mut event = self.event(key, AuditAction::Moved, &why);
+        event.at = self.clock.trusted_now()?;
+        let transaction = KeyTransaction { moves: vec![change], events: vec![event], ..KeyTransaction::default() };
+        if !self.store.transact(transaction).await? {
+            self.forget_copy(key, to).await?;
+            return Err(CeremonyError::Raced);
+        }
+        tracing::info!(kid = %key.kid, custody = to.as_str(), "key moved");
+        Ok(())
+    }
+
+    /// Erases a copy whose key was destroyed while it was made: it must not come back.
+    async fn forget_copy(&self, key: &KeyRecord, to: CustodyKind) -> Result<(), CeremonyError> {
+        let now = self.list().await?.into_iter().find(|now| now.kid == key.kid);
+        if now.is_none_or(|now| now.custody != to.as_str() || !now.state.is_held()) {
+            self.places.erase(&key.kid, to).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the live nodes that may have to sign with a key and have not loaded it from this place, for each such key.
+    async fn nodes_without(
+        &self,
+        keys: &[KeyRecord],
+        custody: CustodyKind,
+    ) -> Result<BTreeMap<Kid, Vec<String>>, CeremonyError> {
+        let nodes = self.store.nodes(self.clock.trusted_now()?.minus(NODE_LIVENESS)).await?;
+        let lacks = |node: &NodeReport, kid: &Kid| !matches!(node.loaded.get(kid), Some(Some(from)) if from == custody.as_str());
+        // A node loads no pending key.
+        let loadable = keys.iter().filter(|key| key.state != KeyState::Pending);
+        let missing = loadable.map(|key| {
+            let names = nodes.iter().filter(|node| lacks(node, &key.kid)).map(|node| node.node.clone());
+            (key.kid.clone(), names.collect::<Vec<_>>())
+        });
+        Ok(missing.filter(|(_, names)| !names.is_empty()).collect())
+    }
+
+    /// Encrypts every key that custody holds as it would be encrypted now. A key that cannot be is as it was, and the others
+    /// do not wait for it.
+    pub async fn rewrap(&self, old: Option<&Secret<String>>) -> Result<Vec<RewrappedKey>, StoreError> {
+        let mut rewrapped = Vec::new();
+        for key in self.held(None).await? {
+            let done = self.places.rewrap(&key, old).await;
+            let (changed, error) = done.map_or_else(|why| (false, Some(why.to_string())), |changed| (changed, None));
+            rewrapped.push(RewrappedKey { kid: key.kid, ring: key.ring, custody: key.custody, changed, error });
+        }
+        Ok(rewrapped)
+    }
+}

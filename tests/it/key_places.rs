@@ -1,0 +1,293 @@
+//! Keys on many nodes, at the command line and over HTTP: custody in the store, moves, new passphrases and sealing secrets.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::{
+    cli::{eventually, init},
+    custody::verified_user,
+    support::{
+        key_files,
+        service::{Service, countersign, run, run_json},
+    },
+};
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Adds an app to a configuration, and returns an API key for it.
+fn with_app(folder: &Path) -> String {
+    let config = folder.join("countersign.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}\n[apps.web]\n")).unwrap();
+    run_json(&["clients", "create", "backend", "--app", "web"], folder)["api_key"].as_str().unwrap().to_owned()
+}
+
+/// A second node: a folder with nothing but a configuration and the sealing secret, on the same store.
+fn second_node(first: &Path, custody: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let store = first.join("countersign.db");
+    let config = format!("[store]\npath = {store:?}\n[custody]\nkind = {custody:?}\n[apps.web]\n");
+    write(&folder.path().join("countersign.toml"), &config);
+    fs::copy(first.join("sealing.secret"), folder.path().join("sealing.secret")).unwrap();
+    folder
+}
+
+fn serve(folder: &Path) -> Service {
+    Service::of(&folder.join("countersign.toml"))
+}
+
+/// The only key on record.
+fn key(folder: &Path) -> Value {
+    run_json(&["keys", "list"], folder)[0].clone()
+}
+
+fn sealed_keys(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let store = rusqlite::Connection::open(folder.join("countersign.db")).unwrap();
+    let mut query = store.prepare("SELECT kid, sealed FROM sealed_keys").unwrap();
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+/// Mints on a node; the token is signed with the key on record.
+async fn mints(service: &Service, api_key: &str, key: &Value) {
+    let token = service.generate(api_key, "u-1").await.ok().text("token");
+    assert_eq!(verified_user(&token, key["public_key"].as_str().unwrap()), "u-1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_load_keys_from_the_store() {
+    let (first, made) = init(&["--custody", "store"]);
+    let path = first.path();
+    assert!(!path.join("keys").exists(), "no folder is needed");
+    let api_key = with_app(path);
+    let second = second_node(path, "store");
+    let (one, two) = (serve(path), serve(second.path()));
+    let record = key(path);
+    assert_eq!((&record["custody"], &record["kid"]), (&"store".into(), &made["kid"]));
+    mints(&one, &api_key, &record).await;
+    mints(&two, &api_key, &record).await;
+    let doctor = run_json(&["doctor"], second.path());
+    assert_eq!(doctor["health"], "ok", "{doctor}");
+
+    // What one node makes, the other loads.
+    let next = run_json(&["keys", "generate"], second.path());
+    assert_eq!(next["custody"], "store");
+    let pem = path.join("next.pem");
+    fs::write(&pem, next["public_key"].as_str().unwrap()).unwrap();
+    let kid = next["kid"].as_str().unwrap();
+    run_json(&["keys", "confirm", kid, "--public-key", "next.pem"], path);
+    assert_eq!(sealed_keys(path).len(), 2);
+    run_json(&["keys", "compromise", made["kid"].as_str().unwrap(), "--yes", "--why", "test"], path);
+    eventually(async || {
+        let (code, status, _) = run(&["rotate", "status", "--json"], path);
+        code != 1 && status.contains("\"active\"") && one.generate(&api_key, "u-1").await.status == 200
+    })
+    .await;
+    eventually(async || two.generate(&api_key, "u-1").await.status == 200).await;
+    mints(&one, &api_key, &next).await;
+    mints(&two, &api_key, &next).await;
+}
+
+#[tokio::test]
+async fn another_installations_secret_opens_no_store_and_no_key() {
+    let (first, _) = init(&["--custody", "store"]);
+    write(&first.path().join("sealing.secret"), &format!("1:{}\n", "0123456789abcdef".repeat(4)));
+    let (code, _, err) = run(&["doctor"], first.path());
+    assert!(code == 1 && err.contains("does not open this store"), "{code}: {err}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_move_both_ways_under_running_nodes() {
+    let (first, _) = init(&[]);
+    let path = first.path();
+    let api_key = with_app(path);
+    let (one, record) = (serve(path), key(path));
+    let file = key_files(path).remove(0);
+    let before = fs::read(&file).unwrap();
+    let minting = async || mints(&one, &api_key, &record).await;
+    minting().await;
+
+    let moved = run_json(&["keys", "move", "--to", "store"], path);
+    assert_eq!((&moved[0]["kid"], &moved[0]["custody"]), (&record["kid"], &"store".into()));
+    assert_eq!(moved[0]["waiting_for"], Value::Array(vec![]));
+    assert!(!file.exists() && sealed_keys(path).len() == 1);
+    minting().await;
+    let second = second_node(path, "store");
+    let two = serve(second.path());
+    mints(&two, &api_key, &record).await;
+
+    // The second node has no key folder: it cannot load a file, so that the copy in the store stays.
+    let (code, out, err) = run(&["keys", "move", "--to", "file", "--wait", "2"], path);
+    assert!(code == 3 && out.contains("two copies") && err.contains("These nodes"), "{code}: {out}{err}");
+    assert!(fs::read(&file).unwrap() != before[..0] && sealed_keys(path).len() == 1);
+    minting().await;
+    mints(&two, &api_key, &record).await;
+    let doctor = run_json(&["doctor", "--json"], path).to_string();
+    assert!(doctor.contains("erases the copy"), "{doctor}");
+
+    // It gets the file, and loads it without a signal.
+    let keys = second.path().join("keys");
+    fs::create_dir(&keys).unwrap();
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o700)).unwrap();
+    let copy = keys.join(file.file_name().unwrap());
+    write(&copy, &fs::read_to_string(&file).unwrap());
+    run_json(&["keys", "move", "--to", "file"], path);
+    assert!(file.exists() && sealed_keys(path).is_empty());
+    minting().await;
+    mints(&two, &api_key, &record).await;
+    assert_eq!(run_json(&["doctor"], path)["health"], "ok");
+    let log: Vec<String> = audit(path);
+    assert_eq!(log.iter().filter(|action| *action == "moved").count(), 2, "{log:?}");
+    drop((one, two));
+    mints(&serve(path), &api_key, &record).await;
+}
+
+fn audit(folder: &Path) -> Vec<String> {
+    let store = rusqlite::Connection::open(folder.join("countersign.db")).unwrap();
+    let mut query = store.prepare("SELECT action FROM audit_log").unwrap();
+    query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// Whatever is left by a crash after each step of a move, the same command finishes, and the key signs all the time.
+#[test]
+fn a_move_that_was_cut_short_is_finished() {
+    let (folder, _) = init(&[]);
+    let path = folder.path();
+    let (file, record) = (key_files(path).remove(0), key(path));
+    let text = fs::read_to_string(&file).unwrap();
+    run_json(&["keys", "move", "--to", "store"], path);
+    let store = rusqlite::Connection::open(path.join("countersign.db")).unwrap();
+    let on_record = |custody: &str, locator: &str| {
+        store.execute("UPDATE keys SET custody = ?1, locator = ?2", [custody, locator]).unwrap();
+    };
+    let kid = record["kid"].as_str().unwrap();
+    for (to, custody, locator) in [
+        ("store", "file", record["locator"].as_str().unwrap()),
+        ("store", "store", kid),
+        ("file", "store", kid),
+        ("file", "file", record["locator"].as_str().unwrap()),
+    ] {
+        run_json(&["keys", "move", "--to", "store"], path);
+        write(&file, &text);
+        on_record(custody, locator);
+        assert!(run(&["doctor"], path).1.contains("signs"), "{custody} is complete");
+        run_json(&["keys", "move", "--to", to], path);
+        assert_eq!(key(path)["custody"], to);
+        assert_eq!((file.exists(), sealed_keys(path).len()), (to == "file", usize::from(to == "store")));
+        assert_eq!(run_json(&["doctor"], path)["health"], "ok");
+    }
+    // A copy that does not sign is no reason to erase the other one.
+    run_json(&["keys", "move", "--to", "store"], path);
+    write(&file, &text);
+    store.execute("UPDATE sealed_keys SET sealed = zeroblob(100)", []).unwrap();
+    let (code, _, err) = run(&["keys", "move", "--to", "store"], path);
+    assert!(code == 1 && err.contains(kid), "{code}: {err}");
+    assert!(file.exists());
+}
+
+/// kill -9 at any time: the key can always be loaded from the place on record, and the command finishes what is left.
+#[test]
+fn a_killed_move_loses_no_key() {
+    let (folder, made) = init(&[]);
+    let path = folder.path();
+    for round in 0..16_u64 {
+        let to = if round % 2 == 0 { "store" } else { "file" };
+        let mut child = countersign()
+            .args(["keys", "move", "--to", to, "--wait", "0"])
+            .current_dir(path)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(5 * round * round));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let doctor = run(&["doctor"], path).1;
+        assert!(doctor.contains("loads, signs, verifies"), "round {round}: {doctor}");
+        run_json(&["keys", "move", "--to", to], path);
+        let copies = usize::from(!key_files(path).is_empty()) + sealed_keys(path).len();
+        assert_eq!((copies, &key(path)["kid"]), (1, &made["kid"]), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_files_follow_a_new_passphrase() {
+    let (folder, _) = init(&[]);
+    let path = folder.path();
+    let api_key = with_app(path);
+    run_json(&["keys", "generate"], path);
+    let files: Vec<PathBuf> = key_files(path);
+    let begins = |with: &str| files.iter().all(|file| fs::read_to_string(file).unwrap().starts_with(with));
+    let config = path.join("countersign.toml");
+    let plain = fs::read_to_string(&config).unwrap();
+    let encrypted = plain.replace("# passphrase_file = \"passphrase\"", "passphrase_file = \"passphrase\"");
+    fs::write(&config, &encrypted).unwrap();
+    write(&path.join("passphrase"), "first\n");
+
+    let done = run_json(&["keys", "rewrap"], path);
+    assert!(done.as_array().unwrap().iter().all(|key| key["changed"] == true), "{done}");
+    assert!(begins("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    let again = run_json(&["keys", "rewrap"], path);
+    assert!(again.as_array().unwrap().iter().all(|key| key["changed"] == false), "{again}");
+
+    fs::rename(path.join("passphrase"), path.join("old")).unwrap();
+    write(&path.join("passphrase"), "second\n");
+    let before: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    write(&path.join("wrong"), "third\n");
+    for arguments in [&["keys", "rewrap"][..], &["keys", "rewrap", "--old-passphrase-file", "wrong"]] {
+        let (code, _, err) = run(arguments, path);
+        assert!(
+            code == 1 && files.iter().all(|file| err.contains(file.file_name().unwrap().to_str().unwrap())),
+            "{err}"
+        );
+        assert!(err.contains("nothing was changed"), "{err}");
+        assert_eq!(files.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>(), before);
+    }
+    run_json(&["keys", "rewrap", "--old-passphrase-file", "old"], path);
+    assert_eq!(run_json(&["doctor"], path)["health"], "ok");
+    let service = serve(path);
+    mints(&service, &api_key, &key(path)).await;
+
+    fs::write(&config, &plain).unwrap();
+    run_json(&["keys", "rewrap", "--old-passphrase-file", "passphrase"], path);
+    assert!(begins("-----BEGIN PRIVATE KEY-----"));
+    assert_eq!(fs::read_dir(path.join("keys")).unwrap().count(), 3, "two keys and the id: nothing is left over");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_sealing_secret_seals_the_keys_again() {
+    let (folder, _) = init(&["--custody", "store"]);
+    let path = folder.path();
+    let (api_key, record) = (with_app(path), key(path));
+    let secret = path.join("sealing.secret");
+    let first = fs::read_to_string(&secret).unwrap();
+    let service = serve(path);
+    let before = sealed_keys(path);
+    assert_eq!(before[0].1[..4], [0, 0, 0, 1]);
+    write(&secret, &format!("{first}2:{}\n", "fedcba9876543210".repeat(4)));
+    service.signal(Signal::HUP);
+    eventually(async || sealed_keys(path)[0].1[..4] == [0, 0, 0, 2]).await;
+    mints(&service, &api_key, &record).await;
+    let doctor = run_json(&["doctor"], path).to_string();
+    assert!(doctor.contains("its keys need version 2 only"), "{doctor}");
+    // With the newest version alone the key loads.
+    write(&secret, &format!("2:{}\n", "fedcba9876543210".repeat(4)));
+    drop(service);
+    mints(&serve(path), &api_key, &record).await;
+    // A sealed key of a version that is gone is named.
+    let store = rusqlite::Connection::open(path.join("countersign.db")).unwrap();
+    store.execute("UPDATE sealed_keys SET sealed = ?1", [&before[0].1]).unwrap();
+    let doctor = run(&["doctor"], path).1;
+    assert!(doctor.contains("version 1 of the sealing secret, which is not configured"), "{doctor}");
+}
