@@ -168,7 +168,7 @@ impl Folder {
 
 /// Overwrites a file with zeros, durably.
 fn overwrite(mut file: &File) -> io::Result<()> {
-    let size = usize::try_from(fstat(&file)?.st_size).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES);
+    let size = usize::try_from(fstat(file)?.st_size).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES);
     file.write_all(&vec![0; size])?;
     file.sync_all()
 }
