@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The full test run: builds the program once, starts real services, runs all stages, stops the services, and prints a
 # summary. It installs nothing: tests/provision.sh does. A missing requirement is a failure, never a silent skip.
+# Stages run one after the other, except those of the two lanes in tests/stages.sh, which wait most of their time.
 #
 #   tests/run.sh            all stages of the full run (tests/stages.sh lists them)
 #   tests/run.sh judges     only the named stages, each of which builds what it needs
@@ -16,14 +17,13 @@ source tests/stages.sh
 
 ROOT=$PWD
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
-WORK=$(mktemp -d)
+# The folder of this run; $WORK is the running stage's in it.
+RUN=$(mktemp -d)
 # The program refuses variables of its own prefix that are no settings.
 BINARY=${COUNTERSIGN_BINARY:-}
 unset COUNTERSIGN_BINARY
-PASSED=()
-FAILED=()
 
-trap 'rm -rf "$WORK"' EXIT
+trap 'rm -rf "$RUN"' EXIT
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -31,18 +31,75 @@ say() { printf '\n== %s\n' "$*"; }
 # since bash ignores `set -e` inside a condition.
 stage() {
   STAGE=$1
-  say "$STAGE"
-  local begun=$SECONDS
+  WORK=$(mktemp -d "$RUN/$STAGE.XXXXXX")
+  local begun=$SECONDS result=passed
   (
     set -e
     trap stop_service EXIT
     "stage_$STAGE"
   ) &
-  if wait $!; then
-    PASSED+=("$STAGE ($((SECONDS - begun)) s)")
-  else
-    FAILED+=("$STAGE ($((SECONDS - begun)) s)")
+  wait $! || result=FAILED
+  printf '%s  %s (%s s)\n' "$result" "$STAGE" "$((SECONDS - begun))" >>"$RUN/results"
+}
+
+# Runs stages one after the other.
+in_turn() {
+  local name
+  for name in "$@"; do
+    say "$name"
+    stage "$name"
+  done
+}
+
+# The same beside another lane: the output of a stage is printed whole when it ends.
+lane() {
+  local name
+  for name in "$@"; do
+    stage "$name" >"$RUN/$name.txt" 2>&1
+    {
+      flock 9
+      say "$name"
+      cat "$RUN/$name.txt"
+    } 9>"$RUN/printing"
+  done
+}
+
+# Runs two lanes beside each other, each given as a list in one word.
+beside() {
+  say "$1, beside $2"
+  # shellcheck disable=SC2086
+  lane $1 &
+  local first=$! second
+  # shellcheck disable=SC2086
+  lane $2 &
+  second=$!
+  wait "$first" "$second"
+}
+
+# Prints those of the listed stages that are among the given ones.
+listed_among() {
+  local name found=()
+  for name in "${LISTED[@]}"; do
+    case " $* " in *" $name "*) found+=("$name") ;; esac
+  done
+  echo "${found[*]}"
+}
+
+# Runs the listed stages in their order. Where stages of both lanes are listed, all of them run when the first one's turn comes.
+run_listed() {
+  local name pages clocks
+  pages=$(listed_among "${LANE_OF_PAGES[@]}")
+  clocks=$(listed_among "${LANE_OF_CLOCKS[@]}")
+  if [ -z "$pages" ] || [ -z "$clocks" ]; then
+    in_turn "${LISTED[@]}"
+    return
   fi
+  for name in "${LISTED[@]}"; do
+    case " $pages $clocks " in
+      *" $name "*) [ -e "$RUN/printing" ] || beside "$pages" "$clocks" ;;
+      *) in_turn "$name" ;;
+    esac
+  done
 }
 
 missing() {
@@ -80,7 +137,7 @@ path_without_cmake() {
   IFS=: read -r -a folders <<<"$PATH"
   for folder in "${folders[@]}"; do
     if [ -e "$folder/cmake" ]; then
-      local copy=$WORK/path$folder
+      local copy=$RUN/path$folder
       mkdir -p "$copy"
       ln -sf "$folder"/* "$copy"
       rm "$copy/cmake"
@@ -493,12 +550,11 @@ stage_mutants() {
 
 list_stages "$@"
 PATH=$(path_without_cmake)
-for name in "${LISTED[@]}"; do
-  stage "$name"
-done
+run_listed
 
-say "summary"
-[ ${#PASSED[@]} -gt 0 ] && printf 'passed  %s\n' "${PASSED[@]}"
-[ ${#FAILED[@]} -gt 0 ] && printf 'FAILED  %s\n' "${FAILED[@]}"
-printf '%s passed, %s failed\n' "${#PASSED[@]}" "${#FAILED[@]}"
-[ ${#FAILED[@]} -eq 0 ]
+say "summary ($SECONDS s)"
+grep '^passed' "$RUN/results"
+grep '^FAILED' "$RUN/results"
+passed=$(grep -c '^passed' "$RUN/results")
+printf '%s passed, %s failed\n' "$passed" "$((${#LISTED[@]} - passed))"
+[ "$passed" -eq ${#LISTED[@]} ]

@@ -2,8 +2,12 @@
 # What tests/run.sh and tests/provision.sh share: the lists of stages, and the folder of tools.
 
 # The full test run. Those that need no service come first; `check` builds what the others use.
-STAGES=(scripts check deny build package test without_sandbox batch openssl rotation judges shapes openapi documents timing slow
-  proxy durable disk clock postgres client browser oidc fuzz unit container manual)
+STAGES=(scripts check deny build package test without_sandbox batch openssl rotation judges shapes openapi timing slow durable disk
+  postgres client browser oidc documents proxy clock fuzz unit container manual)
+# Stages that wait most of their time, for pages and for clocks: those of one lane run beside those of the other. No stage
+# that measures time or load is among them.
+LANE_OF_PAGES=(client browser oidc)
+LANE_OF_CLOCKS=(documents proxy clock)
 # Minutes to hours, each for its own reason (docs/testing.md).
 NIGHTLY=(load long_postgres ifma long_fuzz mutants)
 

@@ -4,22 +4,30 @@
 //! The rule. The owner is root or the user of the service. Permissions of a group count only where it is root's or one
 //! of the service's own groups, so that Kubernetes' `fsGroup` works. Nobody else may write. A secret is read by nobody
 //! else either, except on a read-only mount with `secrets.allow_world_readable` (Docker's secrets are 0444). An access
-//! control list is judged entry by entry, because systemd's credentials have one. `docs/deploy.md` has the table.
+//! control list is judged entry by entry, because systemd's credentials have one. A link must stay on the mount of its
+//! folder; its target is judged, and every link and folder on the way. `docs/deploy.md` has the table.
 
 mod acl;
 mod attributes;
+mod links;
 mod read;
 mod text;
 mod user;
 
-use std::{fmt, os::fd::AsFd, path::Path};
+use std::{
+    fmt,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
 
 use rustix::fs::FileType;
 
 use attributes::{Attributes, READ, WRITE};
+use links::Way;
 
 use crate::domain::shell::quoted_path;
 
+pub use links::{Bounds, Opened, open_file};
 pub use read::{MAX_SECRET_BYTES, read_given};
 pub use text::{NotText, text};
 pub use user::{AssumeError, User, replaced_user};
@@ -94,9 +102,13 @@ impl Breaches {
         self.0.iter().any(|breach| breach.of_owner)
     }
 
-    /// Adds further breaches.
+    /// Adds further breaches. Two files may have one folder: its breach counts once.
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        for breach in other.0 {
+            if !self.0.contains(&breach) {
+                self.0.push(breach);
+            }
+        }
     }
 }
 
@@ -140,10 +152,33 @@ impl Rule {
         Ok(self.judge(&Attributes::of_open(file.as_fd())?, shown, purpose))
     }
 
-    /// Judges the file at a path, without opening it. A file that does not exist, or cannot be reached, breaks no rule:
-    /// whoever opens it reports that.
+    /// Judges the file at a path, without opening it, and the links that lead to it. A file that does not exist, or
+    /// cannot be reached, breaks no rule: whoever opens it reports that.
     pub fn judge_path(&self, path: &Path, purpose: Use) -> Breaches {
-        Attributes::of_path(path).map(|found| self.judge(&found, path, purpose)).unwrap_or_default()
+        let found = Attributes::of_path(path).map(|found| self.judge(&found, path, purpose));
+        let mut breaches = found.unwrap_or_default();
+        if !purpose.is_folder() {
+            breaches.extend(self.judge_links(path));
+        }
+        breaches
+    }
+
+    /// Judges the links that lead to a file, and the folders behind the first of them: who may change one of them
+    /// chooses the file.
+    pub fn judge_links(&self, path: &Path) -> Breaches {
+        let way = Way::of(path);
+        let us = self.user.uid();
+        let foreign = way.links.into_iter().filter(|(_, owner)| *owner != 0 && *owner != us);
+        let breach = |(link, owner): (PathBuf, u32)| {
+            let remedy = format!("chown -h {us} {}", quoted_path(&link));
+            let why = format!("is a link of user {owner}; only root and user {us} may own it: {remedy}");
+            Breach { path: link.display().to_string(), why, of_owner: false }
+        };
+        let mut breaches = Breaches(foreign.map(breach).collect());
+        for folder in way.folders {
+            breaches.extend(self.judge_path(&folder, Use::Folder));
+        }
+        breaches
     }
 
     fn judge(&self, found: &Attributes, path: &Path, purpose: Use) -> Breaches {

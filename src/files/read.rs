@@ -3,16 +3,20 @@
 use std::{
     fs::File,
     io::{self, Read},
+    os::fd::AsFd,
     path::Path,
     time::Duration,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{FileType, Mode, OFlags, fstat, open},
+    fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs, open},
 };
 
-use super::{Breaches, Rule, Use};
+use super::{
+    Bounds, Breaches, Rule, Use, folder_of,
+    links::{Opened, open_file},
+};
 use crate::secret::Secret;
 
 /// Largest file with a secret or a key.
@@ -45,11 +49,13 @@ fn read_into(bytes: &mut Vec<u8>, path: &Path, limit: usize, rule: &Rule, purpos
         io::stdin().take(most).read_to_end(bytes)?;
         return Ok(Breaches::default());
     }
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(open(path, flags, Mode::empty())?);
+    let Opened { file, by_link } = open_given(path, purpose)?;
     match FileType::from_raw_mode(fstat(&file)?.st_mode) {
         FileType::RegularFile => {
-            let breaches = rule.judge_open(&file, path, purpose)?;
+            let mut breaches = rule.judge_open(&file, path, purpose)?;
+            if by_link {
+                breaches.extend(rule.judge_links(path));
+            }
             file.take(most).read_to_end(bytes)?;
             Ok(breaches)
         }
@@ -60,6 +66,22 @@ fn read_into(bytes: &mut Vec<u8>, path: &Path, limit: usize, rule: &Rule, purpos
         FileType::Directory => Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder: name a file in it")),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "is neither a file nor a pipe; `-` reads stdin")),
     }
+}
+
+/// Opens a file. A link to a secret must stay on the mount of its folder, unless it is one of the kernel's, to what the
+/// caller of this process has opened for it.
+fn open_given(path: &Path, purpose: Use) -> io::Result<Opened> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let folder = open(folder_of(path), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    if purpose != Use::Secret || path.file_name().is_none() || is_descriptor(path, &folder) {
+        return Ok(Opened { file: open(path, flags, Mode::empty())?.into(), by_link: false });
+    }
+    open_file(folder, path, flags, Bounds::Mount)
+}
+
+/// Returns true for `/dev/stdin`, and for files such as `/dev/fd/63`, which is what `<(command)` stands for.
+fn is_descriptor(path: &Path, folder: impl AsFd) -> bool {
+    path == Path::new("/dev/stdin") || fstatfs(folder).is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC)
 }
 
 fn read_pipe(mut pipe: File, limit: usize, bytes: &mut Vec<u8>) -> io::Result<()> {

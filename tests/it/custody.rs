@@ -316,14 +316,20 @@ fn a_missing_file_is_called_for_only_where_the_key_was_not_destroyed() {
 }
 
 #[test]
-fn a_link_or_a_pipe_is_not_read() {
+fn a_link_out_of_the_folder_or_a_pipe_is_not_read() {
     let custody = Custody::plain();
     let held = custody.import(&fixture("rsa-2048.pkcs8.pem"), None).unwrap();
     let (path, elsewhere) = (custody.path(&held), custody.dir.path().join("elsewhere"));
     fs::rename(&path, &elsewhere).unwrap();
     assert!(custody.refusal(&held).to_string().contains("restore it"));
     symlink(&elsewhere, &path).unwrap();
-    assert!(custody.refusal(&held).to_string().contains("link"));
+    assert!(custody.refusal(&held).to_string().contains("is a link that leaves its folder"));
+    // One that stays in the folder is followed, and the target judged.
+    fs::remove_file(&path).unwrap();
+    symlink("elsewhere", &path).unwrap();
+    assert!(custody.open(&held).is_ok());
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(custody.refusal(&held).to_string().contains("may be read by every user"));
     fs::remove_file(&path).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
     assert!(custody.refusal(&held).to_string().contains("not a plain file"));

@@ -51,6 +51,7 @@ mod identity;
 mod key_places;
 mod keyring;
 mod limits;
+mod links;
 mod listener;
 mod log_output;
 mod messages;

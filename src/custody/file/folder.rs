@@ -1,5 +1,5 @@
-//! Folder of key files. Its owner and mode, and those of its files, obey the rule of [`crate::files`], and links in it
-//! are not followed.
+//! Folder of key files. Its owner and mode, and those of its files, obey the rule of [`crate::files`]. Links in it are
+//! followed where they stay in it, as those of a mounted secret of Kubernetes do.
 
 use std::{
     fs::File,
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::{
     custody::{Config, error::CustodyError},
     domain::shell::quoted_path,
-    files::{MAX_SECRET_BYTES, Rule, Use},
+    files::{Bounds, Breaches, MAX_SECRET_BYTES, Opened, Rule, Use, open_file},
 };
 
 const NOT_PLAIN: &str = "the locator on record is not a plain file name: correct the record";
@@ -64,8 +64,13 @@ impl Folder {
         if !is_plain_name(name) {
             return Err(file_error(&shown, NOT_PLAIN));
         }
-        let file = self.open_file(name).map_err(|why| file_error(&shown, &cannot_open(&why)))?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Opened { file, by_link } =
+            self.open_file(name, flags).map_err(|why| file_error(&shown, &cannot_open(&why)))?;
         check(&self.rule, &file, Path::new(&shown), Use::Secret)?;
+        if by_link {
+            refuse(self.rule.judge_links(&self.path.join(name)))?;
+        }
         let stat = fstat(&file).map_err(|why| file_error(&shown, &why.to_string()))?;
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         if size > MAX_SECRET_BYTES {
@@ -74,10 +79,9 @@ impl Folder {
         read_exactly(file, size).map_err(|why| file_error(&shown, &why.to_string()))
     }
 
-    /// Opens a file without following a link, and without waiting where it is a pipe.
-    fn open_file(&self, name: &str) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(openat(&self.fd, name, flags, Mode::empty())?.into())
+    /// Opens a file of the folder, to which a link of the folder may lead.
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<Opened> {
+        open_file(&self.fd, &self.path.join(name), flags, Bounds::Folder)
     }
 
     /// Writes a new file durably and atomically. `tag` makes the name of the unfinished file unique.
@@ -97,7 +101,7 @@ impl Folder {
     }
 
     /// Replaces a file durably and atomically, once `is_proven` of what the new one is read back as. The bytes of the old
-    /// one are overwritten, so far as [`Self::destroy`] can do that. A link is not replaced: its target is elsewhere.
+    /// one are overwritten, so far as [`Self::destroy`] can do that. A link is not replaced: who made it would restore it.
     ///
     /// # Errors
     /// The error of the system or of `is_proven`; the old file is still there then.
@@ -109,10 +113,11 @@ impl Folder {
         is_proven: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let old = File::from(openat(&self.fd, name, flags, Mode::empty())?);
+        let old = File::from(openat(&self.fd, name, flags, Mode::empty()).map_err(not_replaceable)?);
         let unfinished = format!(".{name}.{tag:016x}.tmp");
         let replaced = self.write_durably(&unfinished, bytes).and_then(|()| {
-            is_proven(&read_exactly(self.open_file(&unfinished)?, bytes.len())?)?;
+            let written = openat(&self.fd, &unfinished, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            is_proven(&read_exactly(written.into(), bytes.len())?)?;
             rustix::fs::renameat(&self.fd, &unfinished, &self.fd, name).map_err(io::Error::from)
         });
         if let Err(why) = replaced {
@@ -120,11 +125,12 @@ impl Folder {
             return Err(why);
         }
         rustix::fs::fsync(&self.fd)?;
-        overwrite(old)
+        overwrite(&old)
     }
 
     /// Overwrites a file, then unlinks it, each durably. A disk that keeps old blocks, as flash does, may still hold
-    /// the file; only the passphrase protects it there. A missing file is a success.
+    /// the file; only the passphrase protects it there. Behind a link, the target is overwritten and emptied, and the
+    /// link is unlinked. A missing file is a success.
     pub(super) fn destroy(&self, name: &str) -> Result<(), CustodyError> {
         let shown = self.show(name);
         if !is_plain_name(name) {
@@ -132,13 +138,19 @@ impl Folder {
         }
         match self.overwrite_and_unlink(name) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done.map_err(|why| file_error(&shown, &format!("the private half could not be destroyed: {why}"))),
+            done => done.map_err(|why| file_error(&shown, &not_destroyed(&why))),
         }
     }
 
     fn overwrite_and_unlink(&self, name: &str) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        overwrite(File::from(openat(&self.fd, name, flags, Mode::empty())?))?;
+        // Without a wait where it is a pipe.
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Opened { file, by_link } = self.open_file(name, flags)?;
+        overwrite(&file)?;
+        if by_link {
+            file.set_len(0)?;
+            file.sync_all()?;
+        }
         unlinkat(&self.fd, name, AtFlags::empty())?;
         Ok(rustix::fs::fsync(&self.fd)?)
     }
@@ -155,8 +167,8 @@ impl Folder {
 }
 
 /// Overwrites a file with zeros, durably.
-fn overwrite(mut file: File) -> io::Result<()> {
-    let size = usize::try_from(fstat(&file)?.st_size).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES);
+fn overwrite(mut file: &File) -> io::Result<()> {
+    let size = usize::try_from(fstat(file)?.st_size).unwrap_or(MAX_SECRET_BYTES).min(MAX_SECRET_BYTES);
     file.write_all(&vec![0; size])?;
     file.sync_all()
 }
@@ -170,6 +182,10 @@ fn check(rule: &Rule, file: impl AsFd, path: &Path, purpose: Use) -> Result<(), 
     let breaches = rule
         .judge_open(file, path, purpose)
         .map_err(|why| file_error(&path.display().to_string(), &why.to_string()))?;
+    refuse(breaches)
+}
+
+fn refuse(breaches: Breaches) -> Result<(), CustodyError> {
     if breaches.is_empty() { Ok(()) } else { Err(CustodyError::Access(breaches)) }
 }
 
@@ -193,9 +209,29 @@ fn cannot_open_folder(why: Errno, path: &Path) -> String {
 fn cannot_open(why: &io::Error) -> String {
     match Errno::from_io_error(why) {
         Some(Errno::NOENT) => "there is no such file: restore it from the backup".to_owned(),
-        Some(Errno::LOOP) => "is a link, which is not followed: put the file itself there".to_owned(),
         _ => why.to_string(),
     }
+}
+
+fn not_replaceable(why: Errno) -> io::Error {
+    match why {
+        Errno::LOOP => {
+            io::Error::other("it is a link: encrypt the key where it comes from, or put the file itself there")
+        }
+        Errno::ROFS => io::Error::other("it is mounted read-only: encrypt the key where it comes from"),
+        why => why.into(),
+    }
+}
+
+fn not_destroyed(why: &io::Error) -> String {
+    let remedy = match Errno::from_io_error(why) {
+        Some(Errno::ROFS) => {
+            ": take the key out of what is mounted there, e.g. the Secret of Kubernetes, then repeat; whoever may read \
+             that has the key until then"
+        }
+        _ => "",
+    };
+    format!("the private half could not be destroyed: {why}{remedy}")
 }
 
 fn read_exactly(mut file: File, size: usize) -> io::Result<Zeroizing<Vec<u8>>> {
@@ -221,7 +257,7 @@ mod tests {
         assert_eq!(std::fs::read(dir.path().join("copy")).unwrap(), [0; 7]);
         folder.destroy("k.pem").unwrap();
         std::os::unix::fs::symlink(dir.path().join("copy"), dir.path().join("link")).unwrap();
-        assert!(folder.destroy("link").is_err(), "a link is not followed");
+        assert!(folder.destroy("link").is_err(), "a link that may leave the folder is not followed");
         assert!(folder.destroy("../k.pem").is_err());
     }
 
