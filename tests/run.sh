@@ -387,15 +387,16 @@ stage_long_fuzz() {
 # what measures, one after the other.
 stage_postgres() {
   tools cc psql setpriv
-  cargo test --locked --test it -- --ignored store::postgres support::postgres
-  cargo test --locked --test it -- --ignored --nocapture --test-threads 1 --skip store:: --skip support:: postgres
+  cargo test --locked --test it -- --ignored store::postgres postgres_server
+  cargo test --locked --test it -- --ignored --nocapture --test-threads 1 --skip store:: --skip postgres_server --skip rotate_load \
+    postgres
 }
 
 # The same with as many crashes and rotations as a release is held to.
 stage_long_postgres() {
   tools cc psql setpriv
   POSTGRES_CRASHES=20 ROTATION_ROUNDS=20 \
-    cargo test --locked --test it -- --ignored --nocapture --test-threads 1 postgres_crash postgres_rotation
+    cargo test --locked --test it -- --ignored --nocapture --test-threads 1 postgres_crash postgres_whoever postgres_no_token
 }
 
 # The web client: types, conformance scenarios, size, packaging.
@@ -468,7 +469,7 @@ stage_manual() {
 # ROTATION_LOAD=full runs 500 requests a second and three rotations (docs/performance.md).
 stage_rotation() {
   ROTATION_ROUNDS=20 cargo test --locked --test it rotate_kill
-  cargo test --locked --test it -- --ignored --nocapture rotate_load
+  cargo test --locked --test it -- --ignored --nocapture rotate_load --skip postgres
 }
 
 # Measures performance, and asserts nothing about the figures (docs/performance.md).

@@ -1,35 +1,23 @@
 //! The work of the database for a refresh: flushes of its log, statements, and updates that touch no index.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::task::JoinSet;
 
-use crate::support::{cluster::Cluster, postgres::Server, service::Service};
+use crate::support::{
+    cluster::Cluster,
+    postgres::{Server, Work},
+    service::Service,
+};
 
 const CLIENTS: usize = 64;
 /// Sessions of each client: enough pages, that the rows of a batch lie in many of them.
 const SESSIONS: usize = 32;
 /// Refreshes of each session.
 const TURNS: usize = 3;
-
-/// Counts of the whole server.
-struct Work {
-    flushes: f64,
-    statements: f64,
-}
-
-/// Begins to count anew. Nobody is connected, so that no process has counts to add later.
-fn count_anew(server: &Server) {
-    server.sql("postgres", "SELECT pg_stat_statements_reset(), pg_stat_reset_shared('wal')");
-    server.sql("store", "SELECT pg_stat_reset()");
-}
-
-fn work(server: &Server) -> Work {
-    let number = |sql: &str| server.sql("postgres", sql).trim().parse().unwrap();
-    let statements = "SELECT sum(calls) FROM pg_stat_statements
-                      JOIN pg_database ON pg_database.oid = dbid WHERE datname = 'store'";
-    Work { flushes: number("SELECT wal_sync FROM pg_stat_wal"), statements: number(statements) }
-}
 
 /// The clients begin their sessions, at once.
 async fn log_in(cluster: &Arc<Cluster>, node: &Arc<Service>) -> Vec<Vec<String>> {
@@ -63,42 +51,52 @@ async fn refresh(node: &Arc<Service>, clients: Vec<Vec<String>>) {
     refreshing.join_all().await;
 }
 
+/// Prints the work of each call; its flushes and statements.
 #[allow(clippy::cast_precision_loss, reason = "counts of thousands")]
-fn show(what: &str, calls: usize, work: &Work, begun: Instant) -> [f64; 2] {
-    let (flushes, statements) = (work.flushes / calls as f64, work.statements / calls as f64);
-    let took = begun.elapsed().as_secs_f64();
+fn show(what: &str, calls: usize, work: &Work, took: Duration, cpu: Duration) -> [f64; 2] {
+    let each = |count: f64| count / calls as f64;
     println!(
-        "{calls} {what} of {CLIENTS} clients in {took:.1} s: {flushes:.3} flushes and {statements:.3} statements each"
+        "{calls} {what} of {CLIENTS} clients in {took:.1?}; each {:.3} flushes, {:.3} statements, {:.3} writes and {:.0} \
+         bytes of the log, {:.3} pages, {:.0} µs of the database's CPU",
+        each(work.flushes),
+        each(work.statements),
+        each(work.log_writes),
+        each(work.log_bytes),
+        each(work.pages),
+        each(cpu.as_secs_f64() * 1e6),
     );
-    [flushes, statements]
+    [each(work.flushes), each(work.statements)]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
 async fn many_refreshes_share_a_flush_and_a_statement() {
     let server = Server::start();
-    server.sql("postgres", "CREATE DATABASE store; CREATE EXTENSION pg_stat_statements");
+    server.sql("postgres", "CREATE DATABASE store");
     let cluster = Arc::new(Cluster::on(&server.url("store"), "").await);
-    count_anew(&server);
+    let before = count_anew(&server);
     let (node, begun) = (Arc::new(cluster.node()), Instant::now());
     let tokens = log_in(&cluster, &node).await;
+    let took = begun.elapsed();
     stop(node);
-    show("logins", CLIENTS * SESSIONS, &work(&server), begun);
+    show("logins", CLIENTS * SESSIONS, &server.work("store"), took, server.cpu().saturating_sub(before));
 
-    count_anew(&server);
+    let before = count_anew(&server);
     let (node, begun) = (Arc::new(cluster.node()), Instant::now());
     refresh(&node, tokens).await;
+    let took = begun.elapsed();
     stop(node);
-    let each = show("refreshes", CLIENTS * SESSIONS * TURNS, &work(&server), begun);
+    let work = server.work("store");
+    let each = show("refreshes", CLIENTS * SESSIONS * TURNS, &work, took, server.cpu().saturating_sub(before));
+    println!("{} of {} updates touched no index", work.hot_updates, work.updates);
     assert!(each.iter().all(|count| *count <= 0.2), "{each:?}");
+    assert!(work.updates >= 1000.0 && work.hot_updates / work.updates >= 0.95, "{work:?}");
+}
 
-    let updates = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
-                   WHERE schemaname = 'countersign' AND relname = 'sessions'";
-    let updates = server.sql("store", updates);
-    let (all, hot) = updates.trim().split_once('|').unwrap();
-    let (all, hot): (f64, f64) = (all.parse().unwrap(), hot.parse().unwrap());
-    println!("{hot} of {all} updates touched no index");
-    assert!(all >= 1000.0 && hot / all >= 0.95, "{hot} of {all}");
+/// Begins to count the server's work anew; its CPU time until now.
+fn count_anew(server: &Server) -> Duration {
+    server.count_anew("store");
+    server.cpu()
 }
 
 /// Ends the node, and with it its connections: their counts are complete then.

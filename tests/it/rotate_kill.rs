@@ -3,7 +3,15 @@
 //! One round here; `ROTATION_ROUNDS=20` runs as many as a release is held to.
 
 use std::{
-    collections::BTreeSet, os::unix::process::ExitStatusExt, path::Path, process::Command, sync::Arc, time::Duration,
+    collections::BTreeSet,
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use countersign::{
@@ -15,6 +23,7 @@ use countersign::{
 };
 
 use crate::support::{
+    postgres::Server,
     rotation::{APPS, RotationSetup, name, services},
     test_service::TestClock,
 };
@@ -57,10 +66,12 @@ async fn the_worker() {
     rotator.reconcile(&settings.rings_to_rotate()[0]).await.unwrap();
 }
 
-/// Returns whether the worker died at the given boundary.
+/// Returns whether the worker died at the given boundary. Where there are two nodes, the workers are on either in turn.
 async fn work(setup: &RotationSetup, die_at: &str) -> bool {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let folder = setup.folder_in_turn(TURN.fetch_add(1, Ordering::Relaxed));
     let mut worker = Command::new(std::env::current_exe().unwrap());
-    worker.args(["--exact", "rotate_kill::the_worker", "--ignored"]).current_dir(setup.folder.path());
+    worker.args(["--exact", "rotate_kill::the_worker", "--ignored"]).current_dir(folder);
     worker.env("WORKER_NOW", setup.clock.now().0.to_string()).env("WORKER_DIES_AT", die_at);
     let output = tokio::task::spawn_blocking(move || worker.output().unwrap()).await.unwrap();
     let died = output.status.signal() == Some(9);
@@ -116,19 +127,42 @@ async fn check_the_end(setup: &RotationSetup) {
         assert_eq!(setup.held(app).await, [(active.public_key.clone(), true)], "nothing is left behind at {app}");
     }
     let known: BTreeSet<String> = setup.keys().await.iter().map(|key| key.locator.clone()).collect();
-    for file in std::fs::read_dir(setup.folder.path().join("keys")).unwrap() {
-        let file = file.unwrap().file_name().into_string().unwrap();
+    for file in private_keys(setup).await {
         let ours = known.contains(&file) && file == active.locator;
         // A worker that died between making a key and telling of it leaves a file that nobody knows: it never signs.
         assert!(ours || !known.contains(&file), "{file} should be destroyed");
     }
 }
 
+/// Where the private keys are: names of files, or ids of keys in the store.
+async fn private_keys(setup: &RotationSetup) -> Vec<String> {
+    let files = std::fs::read_dir(setup.folder.path().join("keys")).unwrap();
+    let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let stored = setup.services.store().sealed_keys().await.unwrap();
+    files.chain(stored.iter().map(ToString::to_string)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_comes_next_goes_on() {
+    rotate_in_rounds(async || RotationSetup::new().await).await;
+}
+
+/// Two nodes on a database, which also has the keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+async fn on_postgres_whoever_comes_next_goes_on() {
+    let mut databases = Vec::new();
+    rotate_in_rounds(async || {
+        databases.push(Server::shared().database());
+        RotationSetup::on_database(&databases[databases.len() - 1].url()).await
+    })
+    .await;
+}
+
+async fn rotate_in_rounds(mut set_up: impl AsyncFnMut() -> RotationSetup) {
     let rounds = std::env::var("ROTATION_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
     for round in 0..rounds {
-        let setup = RotationSetup::new().await;
+        let setup = set_up().await;
         let mut left = boundaries();
         for _ in 0..6 {
             left = rotate_over_dead_bodies(&setup, left).await;

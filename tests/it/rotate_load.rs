@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     claims,
-    rotation::{install, local_braze},
+    postgres::Server,
+    rotation::{install_on, local_braze},
     service::{Service, run, run_json},
 };
 
@@ -191,13 +192,25 @@ async fn command(arguments: &'static [&'static str], folder: &Path) -> (i32, Str
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes; tests/run.sh runs it"]
 async fn no_token_is_rejected_while_keys_are_rotated() {
+    rotate_under_load(None).await;
+}
+
+/// The two processes share a database, which also has the keys.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes, and needs PostgreSQL: tests/run.sh long_postgres"]
+async fn on_postgres_no_token_is_rejected_while_keys_are_rotated() {
+    let database = Server::shared().database();
+    rotate_under_load(Some(&database.url())).await;
+}
+
+async fn rotate_under_load(database: Option<&str>) {
     let size = Size::asked_for();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let (braze, url, serving) = local_braze(size.propagation).await;
     let soak = size.propagation.as_secs() + 2;
     let rotation = format!("soak = \"{soak}s\"\nmargin = \"{soak}s\"\nstandby = true");
-    install(path, &braze, &url, &rotation, "1m").await;
+    install_on(database, path, &braze, &url, &rotation, "1m").await;
     let api_key =
         run_json(&["clients", "create", "backend", "--app", "web"], path)["api_key"].as_str().unwrap().to_owned();
     let config = path.join("countersign.toml");

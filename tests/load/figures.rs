@@ -57,6 +57,11 @@ pub static MINT: Goal = ratio("mint, durable session, 64 clients: CPU ÷ raw", A
 pub static PEER: Goal = ratio("tokens/s ÷ best peer's, no sessions", AtLeast(3.0), AtLeast(1.05));
 pub static REFRESH: Goal = ratio("refresh, durable, 64 clients: CPU ÷ raw", AtMost(0.60), AtMost(1.25));
 pub static LARGE: Goal = ratio("refresh in the large store ÷ with 10,000 sessions", AtMost(1.15), AtMost(1.15));
+pub static POSTGRES: Goal = ratio("refresh on PostgreSQL ÷ on SQLite: CPU", AtMost(1.25), AtMost(1.25));
+pub static POSTGRES_LARGE: Goal = ratio("on PostgreSQL, large ÷ 10,000 sessions", AtMost(1.2), AtMost(1.2));
+pub static POSTGRES_FLUSHES: Goal = ratio("on PostgreSQL: flushes for a refresh", AtMost(0.2), AtMost(0.2));
+pub static POSTGRES_STATEMENTS: Goal = ratio("on PostgreSQL: statements for a refresh", AtMost(0.2), AtMost(0.2));
+pub static POSTGRES_HOT: Goal = ratio("on PostgreSQL: updates without an index", AtLeast(0.95), AtLeast(0.95));
 pub static P99_AT_80: Goal = Goal { digits: 1, ..below("at 80 %: p99 of admitted", " ms", 10.0) };
 pub static P99_AT_80_RAW: Goal = below("at 80 %: p99 of admitted ÷ raw", "", 10.0 / RAW);
 pub static GOODPUT: Goal = ratio("at 200 %: goodput ÷ capacity", AtLeast(0.90), AtLeast(0.90));
@@ -78,11 +83,16 @@ pub static BARE_JWKS: Goal = ratio("JWKS: CPU ÷ a bare route's", AtMost(1.5), A
 pub static BARE_REFRESH: Goal = ratio("refused refresh: CPU ÷ a bare route's", AtMost(2.0), AtMost(2.0));
 pub static BARE_MINT: Goal = ratio("refused mint: CPU ÷ a bare route's", AtMost(2.0), AtMost(2.0));
 
-const GOALS: [&Goal; 22] = [
+const GOALS: [&Goal; 27] = [
     &MINT,
     &PEER,
     &REFRESH,
     &LARGE,
+    &POSTGRES,
+    &POSTGRES_LARGE,
+    &POSTGRES_FLUSHES,
+    &POSTGRES_STATEMENTS,
+    &POSTGRES_HOT,
     &P99_AT_80,
     &P99_AT_80_RAW,
     &GOODPUT,

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{
     client::Call,
     figures::{Figures, LARGE, median, spread},
-    load::closed_loop,
+    load::{Outcome, closed_loop},
     service::{APP, Installation, PATIENT, Service},
     settings::{self, ROUNDS},
     show,
@@ -15,22 +15,22 @@ use super::{
 };
 
 /// Sessions in the small store.
-const FEW: usize = 10_000;
+pub(super) const FEW: usize = 10_000;
 
-const CLIENTS: usize = 64;
+pub(super) const CLIENTS: usize = 64;
 
 /// A service whose store was filled before its start.
-struct Filled {
-    service: Service,
-    stored: Arc<Stored>,
+pub(super) struct Filled {
+    pub(super) service: Service,
+    pub(super) stored: Arc<Stored>,
     /// CPU time of a refresh, in microseconds.
-    rounds: Vec<f64>,
+    pub(super) rounds: Vec<f64>,
 }
 
 /// Refreshes sessions throughout both stores in turn, five times, and prints the medians.
 pub async fn run(figures: &mut Figures) {
-    let mut small = Filled::new(FEW).await;
-    let mut large = Filled::new(settings::sessions()).await;
+    let mut small = Filled::new(Installation::new(), FEW).await;
+    let mut large = Filled::new(Installation::new(), settings::sessions()).await;
     // Pending writes of the filling must not count as the cost of a refresh.
     rustix::fs::sync();
     for round in 0..ROUNDS {
@@ -47,39 +47,53 @@ pub async fn run(figures: &mut Figures) {
         figures.note(&LARGE, of_large / of_small);
     }
     for filled in [small, large] {
-        println!(
-            "refresh with {:>9} sessions, {CLIENTS} connections: {:>4.0} µs of CPU {}, {:.0} MB",
-            filled.stored.count(),
-            median(&mut filled.rounds.clone()),
-            spread(&filled.rounds, 0),
-            filled.service.process.resident(),
-        );
-        filled.prove_rotations();
+        filled.print("");
+        filled.prove_rotations(filled.written());
     }
     println!();
 }
 
 impl Filled {
-    async fn new(sessions: usize) -> Self {
-        let (installation, begun) = (Installation::new(), Instant::now());
+    pub(super) async fn new(installation: Installation, sessions: usize) -> Self {
+        let begun = Instant::now();
         let stored = Stored::fill(&installation.config(), sessions).await;
         println!("{sessions} sessions created through the store in {:.0} s", begun.elapsed().as_secs_f64());
         Self { service: Service::start(installation, PATIENT), stored, rounds: Vec::new() }
     }
 
-    async fn measure(&mut self) {
+    /// Refreshes sessions for one round; the answers are not counted among the rounds yet.
+    pub(super) async fn refresh(&self) -> Outcome {
         let (service, call) = (&self.service, Call::Stored(Arc::clone(&self.stored)));
         let outcome = closed_loop(&service.process, &service.target(APP), CLIENTS, &call, settings::round()).await;
         let odd = show::not_admitted([&outcome].into_iter());
         assert!(odd.is_empty(), "every refresh is of a session that lives:{odd}");
+        outcome
+    }
+
+    pub(super) async fn measure(&mut self) {
+        let outcome = self.refresh().await;
         self.rounds.push(outcome.cpu_per_answer() * 1e6);
     }
 
-    /// Checks that each answer advanced one row by one: no refresh was repeated, none was answered before its write.
-    fn prove_rotations(&self) {
+    pub(super) fn print(&self, place: &str) {
+        println!(
+            "refresh with {:>9} sessions{place}, {CLIENTS} connections: {:>4.0} µs of CPU {}, {:.0} MB",
+            self.stored.count(),
+            median(&mut self.rounds.clone()),
+            spread(&self.rounds, 0),
+            self.service.process.resident(),
+        );
+    }
+
+    /// Returns the sum of the counters in the SQLite file.
+    pub(super) fn written(&self) -> i64 {
         let store =
             Connection::open_with_flags(self.service.installation.store(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let written: i64 = store.query_row("SELECT sum(counter) FROM sessions", [], |row| row.get(0)).unwrap();
+        store.query_row("SELECT sum(counter) FROM sessions", [], |row| row.get(0)).unwrap()
+    }
+
+    /// Checks that each answer advanced one row by one: no refresh was repeated, none was answered before its write.
+    pub(super) fn prove_rotations(&self, written: i64) {
         assert_eq!(written, self.stored.rotations() as i64, "rows moved on, and tokens answered");
     }
 }

@@ -39,8 +39,12 @@ mod large_store;
 mod load;
 mod overhead;
 mod peers;
+mod postgres;
 mod process;
 mod raw;
+#[path = "../it/support/postgres.rs"]
+#[allow(dead_code, clippy::panic, reason = "part of it is for other tests, which fail by panicking")]
+mod server;
 mod service;
 mod settings;
 mod show;
@@ -84,6 +88,7 @@ async fn run() -> ExitCode {
             Part::Overhead => overhead::run(&mut figures).await,
             Part::AccessLine => access_line::run().await,
             Part::LargeStore => large_store::run(&mut figures).await,
+            Part::Postgres => postgres::run(&mut figures).await,
             Part::Peers => missing = compare::run(&mut figures).await,
             Part::Grid => grid::run().await,
             Part::Exchange => exchange::run().await,

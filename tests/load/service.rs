@@ -54,8 +54,17 @@ impl Installation {
 
     /// Installs it with more in its configuration.
     pub fn with(more: &str) -> Self {
+        Self::init(&[], more)
+    }
+
+    /// Installs it on an empty PostgreSQL database.
+    pub fn on(url: &str) -> Self {
+        Self::init(&["--store-url", url], "")
+    }
+
+    fn init(arguments: &[&str], more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let key = run(&["init", "--json", "--dir"], folder.path());
+        let key = run(&[&["init"], arguments, &["--json", "--dir"]].concat(), folder.path());
         let config = folder.path().join("countersign.toml");
         let mut file = fs::OpenOptions::new().append(true).open(&config).unwrap();
         file.write_all(format!("{MORE_APPS}{more}").as_bytes()).unwrap();

@@ -18,6 +18,8 @@ pub enum Part {
     AccessLine,
     /// Refreshes in a large store beside a small one.
     LargeStore,
+    /// Refreshes with the store in PostgreSQL beside SQLite, and with many sessions there beside few.
+    Postgres,
     /// Comparable servers with the same contract.
     Peers,
     /// Every kind of call at several loads over several numbers of connections.
@@ -28,12 +30,13 @@ pub enum Part {
     Bare,
 }
 
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("engines", Part::Engines),
     ("summary", Part::Summary),
     ("overhead", Part::Overhead),
     ("log", Part::AccessLine),
     ("refresh2m", Part::LargeStore),
+    ("postgres", Part::Postgres),
     ("peers", Part::Peers),
     ("grid", Part::Grid),
     ("exchange", Part::Exchange),

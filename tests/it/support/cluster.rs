@@ -49,13 +49,6 @@ impl Cluster {
         Service::of(&self.config())
     }
 
-    /// Starts one whose store is at another address.
-    pub fn node_at(&self, url: &str) -> Service {
-        Service::of_with(&self.config(), |command| {
-            command.env("COUNTERSIGN_STORE__URL", url);
-        })
-    }
-
     /// Begins a session of a user; its refresh token.
     pub async fn session(&self, node: &Service, user: &str) -> String {
         node.generate(&self.api_key, user).await.ok().text("refresh_token")

@@ -12,6 +12,7 @@ use std::{
         Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 const OWNER: &str = "nobody";
@@ -31,11 +32,16 @@ pub struct Server {
 impl Server {
     /// Makes a data folder, and starts a server on it.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts one with more settings.
+    pub fn start_with(more: &str) -> Self {
         let initdb = program("initdb");
         let script = format!("{} -D data -A trust -U postgres -E UTF8 --no-sync >initdb.log", initdb.display());
         let stop = format!("{} -D data -m immediate stop", program("pg_ctl").display());
         let server = Self { guarded: Guarded::new(&script, &stop), free: Mutex::default() };
-        let settings = format!("unix_socket_directories = '{}'\n{SETTINGS}", server.folder().display());
+        let settings = format!("unix_socket_directories = '{}'\n{SETTINGS}{more}", server.folder().display());
         server.guarded.write("data/postgresql.auto.conf", &settings);
         server.resume();
         server
@@ -80,6 +86,53 @@ impl Server {
         succeed(command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]))
     }
 
+    /// Begins to count the work anew. Processes that are connected add counts of before later: there should be none.
+    pub fn count_anew(&self, database: &str) {
+        self.wait_for_the_end_of_clients(database);
+        self.sql("postgres", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements");
+        self.sql(
+            "postgres",
+            "SELECT pg_stat_statements_reset(), pg_stat_reset_shared('wal'), pg_stat_reset_shared('bgwriter')",
+        );
+        self.sql(database, "SELECT pg_stat_reset()");
+    }
+
+    /// The work since then. Processes add to it as they end, so that none may be connected any more.
+    pub fn work(&self, database: &str) -> Work {
+        self.wait_for_the_end_of_clients(database);
+        let row = self.sql(
+            database,
+            "SELECT wal_sync, wal_write, wal_bytes, buffers_checkpoint + buffers_clean + buffers_backend,
+                    n_tup_upd, n_tup_hot_upd
+             FROM pg_stat_wal, pg_stat_bgwriter, pg_stat_user_tables
+             WHERE schemaname = 'countersign' AND relname = 'sessions'",
+        );
+        let counts: Vec<f64> = row.trim().split('|').map(|count| count.parse().unwrap()).collect();
+        let [flushes, log_writes, log_bytes, pages, updates, hot_updates] = counts[..] else { panic!("{row}") };
+        let statements = format!(
+            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements
+             JOIN pg_database ON pg_database.oid = dbid WHERE datname = '{database}'"
+        );
+        let statements = self.sql("postgres", &statements).trim().parse().unwrap();
+        Work { flushes, statements, log_writes, log_bytes, pages, updates, hot_updates }
+    }
+
+    fn wait_for_the_end_of_clients(&self, database: &str) {
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND backend_type = 'client backend'"
+        );
+        while self.sql("postgres", &sql) != "0\n" {}
+    }
+
+    /// The CPU time of all its processes so far, also of those that ended.
+    pub fn cpu(&self) -> Duration {
+        let pid = std::fs::read_to_string(self.folder().join("data/postmaster.pid"));
+        let pid: u32 = pid.unwrap().lines().next().unwrap().parse().unwrap();
+        let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+        let ticks = all.filter_map(|name| ticks(name.parse().ok()?, pid)).sum::<u32>();
+        Duration::from_secs(1) / 100 * ticks
+    }
+
     /// A client program of PostgreSQL, told to use this server.
     pub fn client(&self, name: &str) -> Command {
         let mut command = Command::new(program(name));
@@ -91,6 +144,32 @@ impl Server {
     pub fn url(&self, database: &str) -> String {
         url(self.folder(), 5432, database)
     }
+}
+
+/// Work of a server, as it counts it itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Flushes of the log to the disk.
+    pub flushes: f64,
+    pub statements: f64,
+    pub log_writes: f64,
+    pub log_bytes: f64,
+    /// Pages of tables and indexes written.
+    pub pages: f64,
+    /// Updates of sessions, and those of them that changed no index.
+    pub updates: f64,
+    pub hot_updates: f64,
+}
+
+/// CPU time of a process in hundredths of a second, if it is the postmaster, with its former children, or a child of it.
+fn ticks(pid: u32, postmaster: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The fields of proc(5) from 3 on; the name before may have any character.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u32>().ok();
+    let last = if pid == postmaster { 17 } else { 15 };
+    let ours = pid == postmaster || field(4) == Some(postmaster);
+    ours.then(|| (14..=last).filter_map(field).sum())
 }
 
 /// pgbouncer in transaction mode, in front of a server.
@@ -251,33 +330,4 @@ fn program(name: &str) -> PathBuf {
     folders.extend(versions.into_iter().rev());
     let found = folders.into_iter().map(|folder| folder.join(name)).find(|program| program.is_file());
     found.unwrap_or_else(|| panic!("missing: {name} (tests/provision.sh postgres installs it)"))
-}
-
-#[cfg(test)]
-mod itself {
-    use super::{Pooler, Server};
-
-    #[test]
-    #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
-    fn a_crashed_server_has_what_was_committed() {
-        let server = Server::start();
-        server.sql("postgres", "CREATE TABLE kept AS SELECT 7 AS n");
-        server.crash();
-        server.resume();
-        assert_eq!(server.sql("postgres", "SELECT n FROM kept"), "7\n");
-    }
-
-    #[test]
-    #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
-    fn a_database_is_empty_and_is_reached_both_ways() {
-        let server = Server::shared();
-        let count = "SELECT count(*) FROM pg_namespace WHERE nspname = 'countersign'";
-        for _ in 0..2 {
-            let database = server.database();
-            assert_eq!(database.sql(count), "0\n");
-            database.sql("CREATE SCHEMA countersign; CREATE TABLE countersign.left (n INT)");
-            assert_eq!(database.dump_and_restore().sql(count), "1\n");
-        }
-        assert!(Pooler::shared().url("x").contains(":6432/x"));
-    }
 }

@@ -39,6 +39,8 @@ pub struct RotationSetup {
     pub services: Services,
     pub settings: Settings,
     pub folder: tempfile::TempDir,
+    /// A node on another machine, and its folder.
+    other: Option<(Services, tempfile::TempDir)>,
     /// Names of the completed steps.
     pub done: Arc<Mutex<Vec<String>>>,
     routes: Router,
@@ -69,10 +71,6 @@ pub fn app_id(app: &str) -> String {
 }
 
 /// Writes the configuration and the files that it names.
-pub fn write_files(folder: &Path, url: &str, more: &str) -> Layout {
-    write_config(folder, &config(url, more))
-}
-
 fn write_config(folder: &Path, config: &str) -> Layout {
     use std::os::unix::fs::PermissionsExt;
     let layout = Layout::of(folder);
@@ -82,16 +80,29 @@ fn write_config(folder: &Path, config: &str) -> Layout {
     layout
 }
 
-/// Opens the services of a folder, with this clock; creates the store where there is none yet.
+const CUSTODY: &str = "[custody]\n";
+const CUSTODY_IN_STORE: &str = "[custody]\nkind = \"store\"\n";
+
+/// Returns a configuration with the store in a PostgreSQL database, and the keys there.
+fn with_database(config: &str, database: &str) -> String {
+    format!("[store]\nurl = \"{database}\"\n{}", config.replace(CUSTODY, CUSTODY_IN_STORE))
+}
+
+/// Opens the services of a folder, with this clock.
 pub async fn services(folder: &Path, clock: &Arc<TestClock>) -> (Services, Settings) {
+    let (settings, ambient) = loaded(folder, clock);
+    (Services::open(&settings, ambient).await.unwrap(), settings)
+}
+
+/// Creates the store of a folder.
+async fn new_services(folder: &Path, clock: &Arc<TestClock>) -> (Services, Settings) {
+    let (settings, ambient) = loaded(folder, clock);
+    (Services::create(&settings, ambient).await.unwrap(), settings)
+}
+
+fn loaded(folder: &Path, clock: &Arc<TestClock>) -> (Settings, Ambient) {
     let settings = Settings::load(Some(&Layout::of(folder).config), &Environment::empty(), &[]).unwrap();
-    let ambient = Ambient { clock: Arc::clone(clock) as Arc<dyn Clock>, ..Ambient::system() };
-    let services = if settings.store().path.exists() {
-        Services::open(&settings, ambient).await
-    } else {
-        Services::create(&settings, ambient).await
-    };
-    (services.unwrap(), settings)
+    (settings, Ambient { clock: Arc::clone(clock) as Arc<dyn Clock>, ..Ambient::system() })
 }
 
 impl RotationSetup {
@@ -106,7 +117,24 @@ impl RotationSetup {
 
     /// As [`Self::new`], with custody in the store.
     pub async fn in_store() -> Self {
-        Self::configured(|url| config(url, "").replace("[custody]\n", "[custody]\nkind = \"store\"\n")).await
+        Self::configured(|url| config(url, "").replace(CUSTODY, CUSTODY_IN_STORE)).await
+    }
+
+    /// The same, with the store in a PostgreSQL database, and a node on another machine beside.
+    pub async fn on_database(database: &str) -> Self {
+        let mut setup = Self::configured(|url| with_database(&config(url, ""), database)).await;
+        let other = tempfile::tempdir().unwrap();
+        for file in ["countersign.toml", "sealing.secret", "braze.key"] {
+            std::fs::copy(setup.folder.path().join(file), other.path().join(file)).unwrap();
+        }
+        setup.other = Some((services(other.path(), &setup.clock).await.0, other));
+        setup
+    }
+
+    /// Folder of the node whose turn it is, where there are two.
+    pub fn folder_in_turn(&self, turn: usize) -> &Path {
+        let other = self.other.as_ref().filter(|_| turn % 2 == 1);
+        other.map_or(self.folder.path(), |(_, folder)| folder.path())
     }
 
     async fn configured(config: impl FnOnce(&str) -> String) -> Self {
@@ -120,13 +148,13 @@ impl RotationSetup {
         let serving = tokio::spawn(async move { match serve(sandbox).await {} });
         let folder = tempfile::tempdir().unwrap();
         write_config(folder.path(), &config(&url));
-        let (services, settings) = services(folder.path(), &clock).await;
+        let (services, settings) = new_services(folder.path(), &clock).await;
         let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();
         for app in APPS {
             braze.add_key(app, &key.public_key, "the first").unwrap();
         }
         let routes = router(Arc::clone(&braze));
-        Self { clock, services, settings, folder, done: Arc::default(), routes, serving }
+        Self { clock, services, settings, folder, other: None, done: Arc::default(), routes, serving }
     }
 
     pub fn config(&self) -> Ring {
@@ -143,16 +171,23 @@ impl RotationSetup {
         self.services.rotator(&self.settings, "the test".to_owned(), observer).unwrap()
     }
 
-    /// Acts as a node: loads the signing keys and reports them.
+    /// Acts as a node: loads the signing keys and reports them. Where there is a node on another machine, so does that.
     pub async fn report_node(&self, node: &str) {
-        let (services, records) = (&self.services, self.services.store().keys().await.unwrap());
+        self.report(&self.services, node).await;
+        if let Some((services, _)) = &self.other {
+            self.report(services, "on another machine").await;
+        }
+    }
+
+    async fn report(&self, services: &Services, node: &str) {
+        let records = services.store().keys().await.unwrap();
         services.keyring().swap(services.keyring().load(&**services.custodian(), &records).await);
         let seen = self.clock.now();
-        let loaded = self.services.keyring().loaded().into_iter().map(|(kid, custody)| (kid, Some(custody))).collect();
+        let loaded = services.keyring().loaded().into_iter().map(|(kid, custody)| (kid, Some(custody))).collect();
         let report = NodeReport { node: node.to_owned(), seen, loaded };
         let until = seen.plus(self.config().config.longest_life);
-        let signing = self.services.keyring().kids().into_values().map(|kid| (kid, until)).collect();
-        self.services.store().report(report, signing).await.unwrap();
+        let signing = services.keyring().kids().into_values().map(|kid| (kid, until)).collect();
+        services.store().report(report, signing).await.unwrap();
     }
 
     /// Reconciles the ring, with a node that reports and time that passes, until nothing is left to do.
@@ -285,13 +320,21 @@ pub async fn local_braze(propagation: Duration) -> (Arc<LocalBraze>, String, tok
 /// Installs a service whose key Braze holds for both apps; `rotation` is added to the ring's rotation, `lifetime` is
 /// the tokens'.
 pub async fn install(folder: &Path, braze: &LocalBraze, url: &str, rotation: &str, lifetime: &str) {
-    let layout = write_files(folder, url, rotation);
-    let config = std::fs::read_to_string(&layout.config).unwrap();
-    std::fs::write(
-        &layout.config,
-        config.replace("]\nsdk_api_key", &format!("]\nlifetime = \"{lifetime}\"\nsdk_api_key")),
-    )
-    .unwrap();
+    install_on(None, folder, braze, url, rotation, lifetime).await;
+}
+
+/// Installs it with its store, and its keys there, in a PostgreSQL database, where one is given.
+pub async fn install_on(
+    database: Option<&str>,
+    folder: &Path,
+    braze: &LocalBraze,
+    url: &str,
+    rotation: &str,
+    lifetime: &str,
+) {
+    let apps = format!("]\nlifetime = \"{lifetime}\"\nsdk_api_key");
+    let config = config(url, rotation).replace("]\nsdk_api_key", &apps);
+    let layout = write_config(folder, &database.map_or_else(|| config.clone(), |url| with_database(&config, url)));
     let settings = Settings::load(Some(&layout.config), &Environment::empty(), &[]).unwrap();
     let services = Services::create(&settings, Ambient::system()).await.unwrap();
     let key = services.operator(&settings).unwrap().keys().first_key("main".parse().unwrap()).await.unwrap();

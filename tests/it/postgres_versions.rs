@@ -1,0 +1,114 @@
+//! Versions: of the server, and of the store's tables beside those that a program knows.
+
+use std::{os::unix::net::UnixListener as Bound, path::Path};
+
+use countersign::app::Layout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+};
+
+use crate::support::{cluster::Cluster, postgres::Server, service::run};
+
+/// A server's socket that passes everything on, but gives itself out as version 12.
+struct OldServer(tempfile::TempDir);
+
+impl OldServer {
+    fn before(server: &Server) -> Self {
+        let folder = tempfile::Builder::new().prefix("pg-").tempdir_in("/tmp").unwrap();
+        let listener = Bound::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listener = UnixListener::from_std(listener).unwrap();
+        let (number, name) = (shown(server, "server_version_num"), shown(server, "server_version"));
+        let old_number = format!("12{}", "0".repeat(number.len() - 2));
+        let old_name = format!("12{}", &name[2..]);
+        let binary = |number: &str| number.parse::<i32>().unwrap().to_be_bytes().to_vec();
+        let changes = [
+            (binary(&number), binary(&old_number)),
+            (number.into_bytes(), old_number.into_bytes()),
+            (name.into_bytes(), old_name.into_bytes()),
+        ];
+        let real = server.folder().join(".s.PGSQL.5432");
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass_on(client, UnixStream::connect(&real).await.unwrap(), changes.clone()));
+            }
+        });
+        Self(folder)
+    }
+
+    fn url(&self, database: &str) -> String {
+        let host = self.0.path().to_str().unwrap().replace('/', "%2F");
+        format!("postgres://postgres@{host}/{database}")
+    }
+}
+
+fn shown(server: &Server, setting: &str) -> String {
+    server.sql("postgres", &format!("SHOW {setting}")).trim().to_owned()
+}
+
+/// Passes on what both say; in what the server says, each of these is changed to another of its length.
+async fn pass_on(client: UnixStream, server: UnixStream, changes: [(Vec<u8>, Vec<u8>); 3]) {
+    let ((mut asks, mut hears), (mut answers, mut told)) = (client.into_split(), server.into_split());
+    tokio::spawn(async move {
+        let _ = tokio::io::copy(&mut asks, &mut told).await;
+        let _ = told.shutdown().await;
+    });
+    let mut buffer = vec![0; 65536];
+    while let Ok(length @ 1..) = answers.read(&mut buffer).await {
+        let said = &mut buffer[..length];
+        for (from, to) in &changes {
+            for at in 0..(length + 1).saturating_sub(from.len()) {
+                if said[at..].starts_with(from) {
+                    said[at..at + to.len()].copy_from_slice(to);
+                }
+            }
+        }
+        if hears.write_all(said).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn configured(folder: &Path, url: &str) {
+    Layout::of(folder).create(&format!("[store]\nurl = \"{url}\"\n[apps.web]\n")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+async fn a_server_that_is_too_old_is_named() {
+    let server = Server::shared();
+    let database = server.database();
+    let old = OldServer::before(server);
+    let folder = tempfile::tempdir().unwrap();
+    configured(folder.path(), &old.url(&database.name));
+    for command in [&["db", "create"][..], &["doctor"], &["keys", "list"]] {
+        let (code, out, err) = tokio::task::block_in_place(|| run(command, folder.path()));
+        assert_ne!(code, 0, "{command:?}: {out}");
+        let said = format!("{out}{err}");
+        assert!(said.contains("12") && said.contains("13"), "{command:?}: {said}");
+    }
+    assert_eq!(database.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'countersign'"), "0\n");
+}
+
+/// A later version of the program has added to the tables what this one need not know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+async fn the_version_before_goes_on_beside_the_new_one() {
+    let database = Server::shared().database();
+    let cluster = Cluster::on(&database.url(), "").await;
+    let before = cluster.node();
+    let token = cluster.session(&before, "u-1").await;
+    database.sql(
+        "ALTER TABLE countersign.sessions ADD COLUMN later TEXT;
+         UPDATE countersign.meta SET value = value::INT + 1 WHERE name = 'schema'",
+    );
+    let again = cluster.node();
+    let token = before.refresh(&token).await.unwrap().ok().text("refresh_token");
+    again.refresh(&token).await.unwrap().ok();
+
+    database.sql("UPDATE countersign.meta SET value = 1000 WHERE name = 'readable_from'");
+    let (code, out, err) = tokio::task::block_in_place(|| run(&["keys", "list"], cluster.folder.path()));
+    assert_ne!(code, 0, "{out}");
+    assert!(err.contains("run a newer countersign"), "{err}");
+}
