@@ -105,3 +105,9 @@ pub(super) fn rewrap(context: &Context, old: Option<&Path>) -> anyhow::Result<Ex
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
+
+pub(super) fn erase(context: &Context, kid: &str) -> anyhow::Result<()> {
+    let erased = context.with_operator(async |operator, _| Ok(operator.keys().erase_orphan(kid).await?))?;
+    let value = serde_json::json!({ "custody": erased.custody, "locator": erased.locator });
+    context.output.answer(&value, format!("{} is erased from custody {}.", erased.locator, erased.custody))
+}

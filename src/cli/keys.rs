@@ -9,7 +9,7 @@ use super::{
     compromise::{Compromise, names},
     context::Context,
     given,
-    key_places::{Move, rewrap},
+    key_places::{Move, erase, rewrap},
     output::table,
     rotate::rotations,
 };
@@ -83,6 +83,14 @@ pub(super) enum KeysCommand {
     },
     Compromise(Compromise),
     Move(Move),
+    /// Erase a private key that no record names
+    ///
+    /// Such a key is what a crash left; `doctor` lists it. A key on record is never erased so.
+    Erase {
+        /// Id of the key, or at least 8 characters of it
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+    },
     /// Encrypt the keys again, after a new passphrase or a new sealing secret was configured
     ///
     /// Key files are encrypted with the configured passphrase (without one they are not encrypted), keys in the store with
@@ -100,6 +108,7 @@ impl KeysCommand {
         match self {
             Self::Compromise(compromise) => return compromise.run(context),
             Self::Move(command) => return command.run(context),
+            Self::Erase { kid } => erase(context, &kid),
             Self::Rewrap { old_passphrase_file } => return rewrap(context, old_passphrase_file.as_deref()),
             Self::Generate { ring, bits } => generate(context, ring, bits),
             Self::Import { file, ring, passphrase_file } => import(context, &file, ring, passphrase_file.as_deref()),

@@ -74,15 +74,15 @@ impl LocalCustodian {
         key: &AdmittedKey,
         pkcs1: &[u8],
     ) -> Result<KeyLocation, CustodyError> {
-        let kid = &key.public.kid;
+        let public = &key.public;
         let locator = match kind {
-            CustodyKind::File => self.files.keep(&key.public, pkcs1)?,
+            CustodyKind::File => self.files.keep(public, pkcs1)?,
             CustodyKind::Store => {
-                if !self.sealed.insert(kid, ring, pkcs1).await? {
+                if !self.sealed.insert(&public.kid, ring, pkcs1).await? {
                     // It is the same key: its id, which is its fingerprint, was sealed with it.
-                    self.sealed.read(kid, ring).await?;
+                    self.sealed.read(&public.kid, ring).await?;
                 }
-                kid.to_string()
+                public.kid.to_string()
             }
         };
         Ok(kind.location(locator))

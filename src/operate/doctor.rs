@@ -205,9 +205,14 @@ fn check_orphan(orphan: &Orphan) -> Check {
             "a copy of key {}, which was moved to custody {}: `countersign keys move --to {} {}` erases the copy",
             key.kid, key.custody, key.custody, key.kid
         ),
-        Some(key) => format!("a copy of key {}, which is {}: delete it", key.kid, key.state.as_str()),
-        None => "no record names it, and nothing signs with it: import it with `countersign keys import`, or delete it"
-            .to_owned(),
+        Some(key) => {
+            format!("a copy of key {}, which is {}: `countersign keys erase {}`", key.kid, key.state.as_str(), key.kid)
+        }
+        None => format!(
+            "no record names it, and nothing signs with it: import it with `countersign keys import`, or delete it: \
+             `countersign keys erase {}`",
+            locator.trim_end_matches(".pem")
+        ),
     };
     Check::new(what, Health::Warning, text)
 }

@@ -7,11 +7,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::keys::{CeremonyError, KeyCeremony};
+use super::keys::{CeremonyError, KeyCeremony, SHORTEST_PREFIX};
 use crate::{
+    custody::Orphan,
     domain::{
         ids::{Kid, RingName},
-        key::{CustodyKind, KeyRecord, KeyState},
+        key::{CustodyKind, KeyLocation, KeyRecord, KeyState},
         rotation::{AuditAction, NodeReport},
     },
     rotate::NODE_LIVENESS,
@@ -19,6 +20,10 @@ use crate::{
     store::{KeyMove, KeyTransaction, StoreError},
 };
 
+/// Lease of the command that moves keys: of two that move a key in opposite directions, each would erase the other's copy.
+const LEASE: &str = "move keys";
+/// Time after which the lease of a command that was killed ends.
+const LEASE_TIME: Duration = Duration::from_secs(5);
 /// Pause between two looks at the nodes' reports.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -66,7 +71,20 @@ impl KeyCeremony {
         to: CustodyKind,
         patience: Duration,
     ) -> Result<Vec<MovedKey>, CeremonyError> {
+        self.acquire_lease().await?;
+        let moved = self.move_leased(keys, to, patience).await;
+        self.store.release(LEASE, &self.actor).await?;
+        moved
+    }
+
+    async fn move_leased(
+        &self,
+        keys: &[KeyRecord],
+        to: CustodyKind,
+        patience: Duration,
+    ) -> Result<Vec<MovedKey>, CeremonyError> {
         for key in keys {
+            self.renew_lease().await?;
             self.relocate(key, to).await?;
         }
         let mut waiting = self.nodes_without(keys, to).await?;
@@ -76,17 +94,66 @@ impl KeyCeremony {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
+            self.renew_lease().await?;
             waiting = self.nodes_without(keys, to).await?;
         }
         let mut moved = Vec::new();
         for key in keys {
             let waiting_for = waiting.remove(&key.kid).unwrap_or_default();
             if waiting_for.is_empty() {
-                self.places.erase(&key.kid, to.other()).await?;
+                self.erase_copy_before(key, to).await?;
             }
             moved.push(MovedKey { kid: key.kid.clone(), ring: key.ring.clone(), custody: to, waiting_for });
         }
         Ok(moved)
+    }
+
+    /// Waits for the lease of a command that was killed.
+    async fn acquire_lease(&self) -> Result<(), CeremonyError> {
+        for _ in 0..=2 * LEASE_TIME.as_secs() {
+            match self.renew_lease().await {
+                Err(CeremonyError::Moving) => tokio::time::sleep(PAUSE).await,
+                leased => return leased,
+            }
+        }
+        self.renew_lease().await
+    }
+
+    async fn renew_lease(&self) -> Result<(), CeremonyError> {
+        let now = self.clock.trusted_now()?;
+        if self.store.lease(LEASE, &self.actor, now, LEASE_TIME).await? { Ok(()) } else { Err(CeremonyError::Moving) }
+    }
+
+    async fn erase_copy_before(&self, key: &KeyRecord, to: CustodyKind) -> Result<(), CeremonyError> {
+        self.renew_lease().await?;
+        let now = self.list().await?.into_iter().find(|now| now.kid == key.kid);
+        if now.is_some_and(|now| now.custody == to.as_str()) {
+            self.places.erase(&key.kid, to.other()).await?;
+        }
+        Ok(())
+    }
+
+    /// Erases a private half that no record names, or whose key was destroyed; `id` is its key id, or a beginning of that.
+    ///
+    /// # Errors
+    /// [`CeremonyError::NoOrphan`] where there is none: a key in use is never erased so.
+    pub async fn erase_orphan(&self, id: &str) -> Result<KeyLocation, CeremonyError> {
+        if id.len() < SHORTEST_PREFIX {
+            return Err(CeremonyError::TooShort(id.to_owned()));
+        }
+        let mut orphans = self.custodian.orphans(&self.list().await?).await?;
+        orphans.retain(|orphan| {
+            orphan.location.locator.starts_with(id) && orphan.record.as_ref().is_none_or(|key| !key.state.is_held())
+        });
+        let (Some(Orphan { location, .. }), true) = (orphans.pop(), orphans.is_empty()) else {
+            return Err(CeremonyError::NoOrphan(id.to_owned()));
+        };
+        let kid = location.locator.trim_end_matches(".pem").parse::<Kid>();
+        let (Ok(kid), Ok(from)) = (kid, location.custody.parse()) else {
+            return Err(CeremonyError::NoOrphan(id.to_owned()));
+        };
+        self.places.erase(&kid, from).await?;
+        Ok(location)
     }
 
     /// Copies a key, and puts its new place on record.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Least number of characters of a key id that are enough for an operation that cannot be undone.
-const SHORTEST_PREFIX: usize = 8;
+pub(super) const SHORTEST_PREFIX: usize = 8;
 
 /// Operators' operations on keys.
 pub struct KeyCeremony {
@@ -196,6 +196,12 @@ pub enum CeremonyError {
     /// The private half is gone.
     #[error("key {kid} is {}, so that its private half is destroyed: there is nothing to move", .state.as_str())]
     NotHeld { kid: Kid, state: KeyState },
+    /// Another command moves keys.
+    #[error("another `countersign keys move` is at work: wait until it is done, and try again")]
+    Moving,
+    /// No private half without a record has this id.
+    #[error("no single private half without a record has an id that begins with {0} (`countersign doctor` lists them)")]
+    NoOrphan(String),
     /// Somebody else changed the keys meanwhile.
     #[error("somebody else changed the keys at the same moment: look at `countersign keys list` and try again")]
     Raced,

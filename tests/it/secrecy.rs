@@ -279,7 +279,7 @@ fn a_private_key_in_the_store_is_in_no_file_and_no_log() {
     let der = crate::custody::fixture("rsa-2048.pkcs1.der");
     let private = &der[der.len() / 2..][..48];
     let forms = [private.to_vec(), hex::encode(private).into_bytes()];
-    let base64 = (0..3).map(|shift| STANDARD.encode(&private[shift..shift + 45])[4..56].as_bytes().to_vec());
+    let base64 = (0..3).map(|shift| STANDARD.encode(&private[shift..shift + 45]).as_bytes()[4..56].to_vec());
     let needles: Vec<Vec<u8>> = forms.into_iter().chain(base64).collect();
     let found = |bytes: &[u8], needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     let held = |bytes: &[u8]| needles.iter().any(|needle| found(bytes, needle));

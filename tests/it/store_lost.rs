@@ -33,6 +33,7 @@ const USE_THE_STORE: &[&[&str]] = &[
     &["keys", "compromise", "abcdefgh", "--why", "test"],
     &["keys", "move", "--to", "store"],
     &["keys", "rewrap"],
+    &["keys", "erase", "abcdefgh"],
     &["rotate", "plan"],
     &["rotate", "run", "--yes"],
     &["rotate", "status"],

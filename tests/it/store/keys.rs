@@ -135,18 +135,19 @@ pub(super) async fn a_key_moves_by_compare_and_set(engine: &dyn Engine) {
     assert!(insert(&store, active.clone()).await.unwrap());
     let to = KeyLocation { custody: "store".to_owned(), locator: "elsewhere".to_owned() };
     let moves = KeyMove { kid: active.kid.clone(), state: KeyState::Active, from: active.location(), to: to.clone() };
-    let moved = async |change: KeyMove| {
+    let try_move = async |change: KeyMove| {
         store.transact(KeyTransaction { moves: vec![change], ..KeyTransaction::default() }).await.unwrap()
     };
-    assert!(!moved(KeyMove { state: KeyState::Retiring, ..moves.clone() }).await);
-    assert!(!moved(KeyMove { from: to.clone(), ..moves.clone() }).await);
+    assert!(!try_move(KeyMove { state: KeyState::Retiring, ..moves.clone() }).await);
+    assert!(!try_move(KeyMove { from: to.clone(), ..moves.clone() }).await);
     assert!(
-        !moved(KeyMove { from: KeyLocation { locator: "x".to_owned(), ..active.location() }, ..moves.clone() }).await
+        !try_move(KeyMove { from: KeyLocation { locator: "x".to_owned(), ..active.location() }, ..moves.clone() })
+            .await
     );
-    assert_eq!(store.keys().await.unwrap(), [active.clone()]);
+    assert_eq!(store.keys().await.unwrap(), std::slice::from_ref(&active));
     let before = store.generation().await.unwrap();
-    assert!(moved(moves.clone()).await);
+    assert!(try_move(moves.clone()).await);
     assert!(store.generation().await.unwrap() > before, "nodes load it again");
-    assert!(!moved(moves).await, "it has moved");
+    assert!(!try_move(moves).await, "it has moved");
     assert_eq!(store.keys().await.unwrap(), [KeyRecord { custody: to.custody, locator: to.locator, ..active }]);
 }
