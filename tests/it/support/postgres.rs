@@ -192,6 +192,11 @@ impl Pooler {
         );
         pooler.0.write("pgbouncer.ini", &config);
         succeed(as_owner(&pgbouncer).args(["-q", "-d", "pgbouncer.ini"]).current_dir(&pooler.0.folder));
+        // It may have left the foreground before it listens.
+        let socket = pooler.0.folder.join(".s.PGSQL.6432");
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         pooler
     }
 
