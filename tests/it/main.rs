@@ -59,6 +59,7 @@ mod middleware;
 mod openapi;
 mod operator_faults;
 mod overlap;
+mod postgres_connect;
 mod postgres_crash;
 mod postgres_nodes;
 mod postgres_server;

@@ -198,13 +198,12 @@ fn tls(authorities: Option<&Path>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|why| format!("TLS cannot be set up: {why}"))?;
-    let mut config = match authorities {
-        Some(file) => builder.with_root_certificates(roots(file)?).with_no_client_auth(),
-        None => {
-            let trusted = builder.with_platform_verifier();
-            let trusted = trusted.map_err(|why| format!("the certificates that this machine trusts: {why}"))?;
-            trusted.with_no_client_auth()
-        }
+    let mut config = if let Some(file) = authorities {
+        builder.with_root_certificates(roots(file)?).with_no_client_auth()
+    } else {
+        let trusted = builder.with_platform_verifier();
+        let trusted = trusted.map_err(|why| format!("the certificates that this machine trusts: {why}"))?;
+        trusted.with_no_client_auth()
     };
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     Ok(config)

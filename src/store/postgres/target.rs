@@ -1,7 +1,7 @@
 //! Connection string of a database: `postgres://user@host/name`, with the parameters of libpq
 //! (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING>).
 
-use std::{fmt, net::IpAddr, path::PathBuf};
+use std::{fmt, net::IpAddr};
 
 use tokio_postgres::config::{Host, TargetSessionAttrs};
 
@@ -119,7 +119,7 @@ impl fmt::Display for Target {
             Host::Tcp(_) => None,
         };
         if let Some((folder, port)) = self.servers.first().and_then(folder) {
-            let (database, folder) = (&self.database, PathBuf::from(folder));
+            let database = &self.database;
             write!(f, "postgres:///{database}?host={}", folder.display())?;
             return if port == PORT { Ok(()) } else { write!(f, "&port={port}") };
         }

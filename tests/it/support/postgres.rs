@@ -66,7 +66,7 @@ impl Server {
     fn pg_ctl(&self, arguments: &[&str]) {
         let mut command = as_owner(&program("pg_ctl"));
         command.args(["-D", "data", "-w"]).args(arguments).current_dir(self.folder());
-        succeed(&mut command.stdout(Stdio::null()));
+        succeed(command.stdout(Stdio::null()));
     }
 
     /// Folder of the server's socket.
