@@ -312,6 +312,8 @@ fn as_owner(program: &Path) -> Command {
     }
     let mut command = Command::new("setpriv");
     command.args(["--reuid", OWNER, "--regid", "nogroup", "--clear-groups", "--"]).arg(program);
+    // Folders of this PATH may be open to root only.
+    command.env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
     command
 }
 
