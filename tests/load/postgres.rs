@@ -27,7 +27,8 @@ pub async fn run(figures: &mut Figures) {
         Filled::new(installation(&server, "many"), settings::sessions()).await,
     ];
     server.sql("postgres", "CHECKPOINT");
-    server.sql("many", "SELECT sum(counter) FROM countersign.sessions; VACUUM ANALYZE countersign.sessions");
+    // It reads every page; alone, because it cannot run in the transaction that several statements are.
+    server.sql("many", "VACUUM ANALYZE countersign.sessions");
     rustix::fs::sync();
     // The first round fills caches.
     for store in &stores {
