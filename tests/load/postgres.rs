@@ -86,7 +86,7 @@ async fn count_work(server: &Server, few: Filled, figures: &mut Figures) {
         if let Call::Stored(_) = call {
             let answers = counted.outcome.admitted.count() as f64;
             figures.note(&POSTGRES_FLUSHES, counted.work.flushes / answers);
-            figures.note(&POSTGRES_STATEMENTS, counted.work.statements / answers);
+            figures.note(&POSTGRES_STATEMENTS, counted.work.of_sessions / answers);
             figures.note(&POSTGRES_HOT, counted.work.hot_updates / counted.work.updates);
         }
     }
