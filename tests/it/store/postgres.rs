@@ -3,6 +3,7 @@
 use std::{
     num::NonZeroU32,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -36,7 +37,9 @@ impl Postgres {
     fn open_database(&self, database: &Database) -> Result<Arc<dyn Store>, StoreError> {
         let url = if self.pooled { Pooler::shared().url(&database.name) } else { database.url() };
         let max_sessions_per_user = NonZeroU32::new(MAX_SESSIONS).unwrap();
-        let config = Config { url: Some(url), max_sessions_per_user, ..Config::default() };
+        // The suite says what a store does, not how fast; hundreds of logins of one user take turns.
+        let timeout = Duration::from_secs(60);
+        let config = Config { url: Some(url), max_sessions_per_user, timeout, ..Config::default() };
         tokio::task::block_in_place(|| Handle::current().block_on(open_or_create(&config)))
     }
 }
