@@ -103,6 +103,13 @@ impl Copy {
         context.output.answer(&json!({ "from": from.to_string(), "to": to.to_string(), "tables": tables }), text)
     }
 
+    fn removal(&self) -> String {
+        match &self.from {
+            StoreArg::File(file) => format!("put {} away", file.display()),
+            StoreArg::Database(_) => "when all is well, DROP SCHEMA countersign CASCADE in the old database".to_owned(),
+        }
+    }
+
     fn next_steps(&self) -> String {
         let setting = match &self.to {
             StoreArg::File(file) => format!("path = {}, and no url", toml::Value::from(file.display().to_string())),
@@ -113,8 +120,8 @@ impl Copy {
              1. in [store] of the configuration: {setting}; the sealing secret and the keys stay the same\n  \
              2. countersign doctor\n  \
              3. start the service\n  \
-             4. put {} away, so that no node is started on it again",
-            self.from
+             4. {}, so that no node is started on it again",
+            self.removal()
         )
     }
 }

@@ -31,6 +31,7 @@ impl PostgresStore {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
+        self.database.may_write()?;
         let watch = Stopwatch::start();
         let done = tokio::spawn(work(Arc::clone(&self.database))).await;
         self.database.metrics.store_worked(StoreWork::Write, watch.elapsed());

@@ -83,6 +83,7 @@ pub(super) struct Creations {
 impl PostgresStore {
     /// Creates a session.
     pub(super) async fn begin_session(&self, new: NewSession) -> Result<Creation, StoreError> {
+        self.database.may_write()?;
         // One that cannot be stored must not make the others of its batch fail.
         rows::stored(new.session.counter).map_err(|why| self.database.name.unavailable(why))?;
         let created = self.creations.run(new).await?;

@@ -81,6 +81,7 @@ impl Sessions for PostgresStore {
     }
 
     async fn advance_session(&self, step: Advance) -> Result<bool, StoreError> {
+        self.database.may_write()?;
         // One that cannot be stored must not make the others of its batch fail.
         for counter in [step.from, step.to] {
             rows::stored(counter).map_err(|why| self.database.name.unavailable(why))?;

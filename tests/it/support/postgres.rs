@@ -109,12 +109,15 @@ impl Server {
         );
         let counts: Vec<f64> = row.trim().split('|').map(|count| count.parse().unwrap()).collect();
         let [flushes, log_writes, log_bytes, pages, updates, hot_updates] = counts[..] else { panic!("{row}") };
-        let statements = format!(
-            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements
-             JOIN pg_database ON pg_database.oid = dbid WHERE datname = '{database}'"
-        );
-        let statements = self.sql("postgres", &statements).trim().parse().unwrap();
-        Work { flushes, statements, log_writes, log_bytes, pages, updates, hot_updates }
+        let statements = |of: &str| {
+            let sql = format!(
+                "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements
+                 JOIN pg_database ON pg_database.oid = dbid WHERE datname = '{database}' AND query LIKE '{of}'"
+            );
+            self.sql("postgres", &sql).trim().parse().unwrap()
+        };
+        let (statements, of_sessions) = (statements("%"), statements("%countersign.sessions%"));
+        Work { flushes, statements, of_sessions, log_writes, log_bytes, pages, updates, hot_updates }
     }
 
     fn wait_for_the_end_of_clients(&self, database: &str) {
@@ -151,7 +154,10 @@ impl Server {
 pub struct Work {
     /// Flushes of the log to the disk.
     pub flushes: f64,
+    /// All statements: also what a node asks every second, however many requests it has.
     pub statements: f64,
+    /// Those on the table of sessions.
+    pub of_sessions: f64,
     pub log_writes: f64,
     pub log_bytes: f64,
     /// Pages of tables and indexes written.

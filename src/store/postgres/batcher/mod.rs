@@ -7,6 +7,8 @@
 
 mod driver;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
