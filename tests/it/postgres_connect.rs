@@ -91,7 +91,8 @@ async fn a_role_with_the_rights_of_the_documents_serves_and_cannot_migrate() {
     drop(create(&config).await.unwrap());
     let role = format!("service_{}", database.name);
     database.sql(&format!("CREATE ROLE {role} LOGIN"));
-    let as_role = Config { url: config.url.clone().map(|url| format!("{url}&user={role}")), ..config.clone() };
+    let as_role =
+        Config { url: config.url.clone().map(|url| url.replace("postgres@", &format!("{role}@"))), ..config.clone() };
     let error = refused(&as_role).await;
     assert!(error.contains("permission denied for schema countersign") && error.contains("privileges"), "{error}");
     database.sql(&format!(
@@ -130,7 +131,7 @@ async fn what_is_open_for_reading_is_not_written() {
     assert!(matches!(old, StoreError::TooOld { found: 1, .. }), "{old}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
 async fn a_statement_without_an_answer_ends_in_time_also_on_the_server() {
     let (database, config) = database();
@@ -256,9 +257,9 @@ async fn the_server_proves_its_name_before_it_gets_the_password() {
     fs::set_permissions(&pass_file, fs::Permissions::from_mode(0o600)).unwrap();
     let by_file = Config { pass_file: Some(pass_file.clone()), ..trusting };
     open(&by_file).await.unwrap().check(T).await.unwrap();
-    fs::set_permissions(&pass_file, fs::Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(&pass_file, fs::Permissions::from_mode(0o644)).unwrap();
     let error = refused(&by_file).await;
-    assert!(error.contains("chmod 600") || error.contains("pgpass"), "{error}");
+    assert!(error.contains("chmod 600"), "{error}");
 }
 
 #[tokio::test]
@@ -273,8 +274,6 @@ async fn of_several_servers_the_one_that_answers_and_writes_is_used() {
     open(&several).await.unwrap().check(T).await.unwrap();
     database.sql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
     let error = refused(&several).await;
-    database.sql(&format!(
-        "SET default_transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only"
-    ));
-    assert!(error.contains("no server runs there") || error.contains("does not allow writes"), "{error}");
+    Server::shared().sql("postgres", &format!("ALTER DATABASE {name} RESET default_transaction_read_only"));
+    assert!(error.contains("no server runs there"), "{error}");
 }

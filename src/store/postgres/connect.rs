@@ -1,7 +1,6 @@
 //! Connections: TLS, passwords, time-outs, and the pool.
 
 use std::{
-    io,
     path::Path,
     pin::Pin,
     sync::{
@@ -27,6 +26,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     Target,
+    errors::{explain, takes_no_writes},
     passfile::{Login, PassFile},
     target::Server,
 };
@@ -138,16 +138,9 @@ impl Servers {
 fn run<S: TlsStream + Unpin + Send + 'static>(connection: Connection<Socket, S>) -> JoinHandle<()> {
     tokio::spawn(async move {
         if let Err(why) = connection.await {
-            tracing::debug!(why = super::errors::explain(&why), "a connection to the database ended");
+            tracing::debug!(why = explain(&why), "a connection to the database ended");
         }
     })
-}
-
-/// Returns true where a server was left out by `target_session_attrs`.
-pub(super) fn takes_no_writes(why: &tokio_postgres::Error) -> bool {
-    let source = std::error::Error::source(why).and_then(|source| source.downcast_ref::<io::Error>());
-    // The driver's own error has no code of the system; that of a socket that may not be opened has.
-    source.is_some_and(|why| why.kind() == io::ErrorKind::PermissionDenied && why.raw_os_error().is_none())
 }
 
 /// Returns the settings of a connection to one server.

@@ -1,17 +1,39 @@
 //! Connection of the pool: statements and transactions on it, each with the time until which it may take.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use deadpool_postgres::Object;
 use tokio::time::{Instant, error::Elapsed, timeout_at};
 use tokio_postgres::{
-    Client, Error, IsolationLevel, Row, Statement,
+    Client, Error, IsolationLevel, Row, Statement, Transaction,
     types::{ToSql, Type},
 };
 
-use super::{
-    database::{Database, Done, Param, Steps},
-    errors::is_broken,
-    rows::RowError,
-};
+use super::{connect::Connector, errors::is_broken, rows::RowError};
+
+/// Parameter of a statement, with its type: the server need not be asked for it first.
+pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// End of a transaction.
+pub(super) enum Done<T> {
+    Commit(T),
+    RollBack(T),
+}
+
+/// Statements of one transaction. They may be run twice, each time from the state before them.
+#[async_trait]
+pub(super) trait Steps: Sync {
+    type Answer: Send;
+
+    /// Runs the statements.
+    async fn run(&self, transaction: &Transaction<'_>) -> Result<Done<Self::Answer>, RowError>;
+
+    /// Longest time that they may take, where an answer of the database usually takes at most `usual`.
+    fn longest(&self, usual: Duration) -> Duration {
+        usual
+    }
+}
 
 /// Reason why there is no answer.
 pub(super) enum NoAnswer {
@@ -40,7 +62,9 @@ pub(super) enum Prepared<'a> {
 /// Connection of the pool; it goes back when it is dropped.
 pub(super) struct Connection<'a> {
     pub(super) object: Object,
-    pub(super) database: &'a Database,
+    pub(super) connector: &'a Connector,
+    /// Statements are prepared once, under a name.
+    pub(super) prepared: bool,
 }
 
 impl Connection<'_> {
@@ -57,7 +81,7 @@ impl Connection<'_> {
 
     /// Prepares a statement, if the connection is one on which that lasts.
     pub(super) async fn prepare<'s>(&self, sql: &'s str, params: &[Param<'_>]) -> Result<Prepared<'s>, Error> {
-        if !self.database.prepared {
+        if !self.prepared {
             return Ok(Prepared::Text(sql));
         }
         let types: Vec<Type> = params.iter().map(|(_, type_)| type_.clone()).collect();
@@ -101,7 +125,7 @@ impl Connection<'_> {
         };
         if why.is_none() {
             // The server would go on, and keep its locks.
-            self.database.connector.cancel(self.object.cancel_token());
+            self.connector.cancel(self.object.cancel_token());
         }
         if why.as_ref().is_none_or(is_broken) {
             drop(Object::take(self.object));

@@ -5,28 +5,21 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use deadpool_postgres::{ClientWrapper, Object, Pool};
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::{
-    Client, Row, Transaction,
-    types::{ToSql, Type},
-};
+use tokio_postgres::{Client, Row};
 
+pub(super) use super::connection::{Done, Param, Steps};
 use super::{
     Target,
     connect::Connector,
     connection::{Connection, Isolation, NoAnswer},
     errors::{StoreName, is_lost, may_be_repeated},
-    rows::RowError,
 };
 use crate::{
     store::{Config, StoreError},
     telemetry::{Metrics, Stopwatch, StoreWork},
 };
-
-/// Parameter of a statement, with its type: the server need not be asked for it first.
-pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// Operations that a database is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,36 +28,16 @@ pub(super) enum Access {
     Read,
 }
 
-/// End of a transaction.
-pub(super) enum Done<T> {
-    Commit(T),
-    RollBack(T),
-}
-
-/// Statements of one transaction. They may be run twice, each time from the state before them.
-#[async_trait]
-pub(super) trait Steps: Sync {
-    type Answer: Send;
-
-    /// Runs the statements.
-    async fn run(&self, transaction: &Transaction<'_>) -> Result<Done<Self::Answer>, RowError>;
-
-    /// Longest time that they may take, where an answer of the database usually takes at most `usual`.
-    fn longest(&self, usual: Duration) -> Duration {
-        usual
-    }
-}
-
 /// Pool of connections to one database.
 pub(super) struct Database {
     pool: Pool,
-    pub(super) connector: Connector,
+    connector: Connector,
     pub(super) name: StoreName,
     pub(super) metrics: Arc<Metrics>,
     access: Access,
     timeout: Duration,
     /// Statements are prepared once a connection, under a name.
-    pub(super) prepared: bool,
+    prepared: bool,
 }
 
 impl Database {
@@ -174,7 +147,8 @@ impl Database {
 
     /// Returns a connection that nobody else uses.
     pub(super) async fn connection(&self, deadline: Instant) -> Result<Connection<'_>, StoreError> {
-        self.object(deadline).await.map(|object| Connection { object, database: self })
+        let object = self.object(deadline).await?;
+        Ok(Connection { object, connector: &self.connector, prepared: self.prepared })
     }
 
     /// Takes a connection out of the pool for good.

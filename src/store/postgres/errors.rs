@@ -5,7 +5,7 @@ use std::{error::Error as _, fmt::Display, io, path::Path, sync::Arc, time::Dura
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::SqlState;
 
-use super::{Target, connect::takes_no_writes, rows::RowError};
+use super::{Target, rows::RowError};
 use crate::store::StoreError;
 
 /// What to do where a store is missing.
@@ -203,6 +203,13 @@ fn advice_by_kind(why: &io::Error, message: &str) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// Returns true where a server was left out by `target_session_attrs`.
+pub(super) fn takes_no_writes(why: &tokio_postgres::Error) -> bool {
+    let source = why.source().and_then(|source| source.downcast_ref::<io::Error>());
+    // The driver's own error has no code of the system; that of a socket that may not be opened has.
+    source.is_some_and(|why| why.kind() == io::ErrorKind::PermissionDenied && why.raw_os_error().is_none())
 }
 
 /// Returns true where the server rolled a transaction back because of others, so that it may be repeated
