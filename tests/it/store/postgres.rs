@@ -38,7 +38,7 @@ impl Postgres {
         let url = if self.pooled { Pooler::shared().url(&database.name) } else { database.url() };
         let max_sessions_per_user = NonZeroU32::new(MAX_SESSIONS).unwrap();
         // The suite says what a store does, not how fast; hundreds of logins of one user take turns.
-        let timeout = Duration::from_secs(60);
+        let timeout = Duration::from_mins(1);
         let config = Config { url: Some(url), max_sessions_per_user, timeout, ..Config::default() };
         tokio::task::block_in_place(|| Handle::current().block_on(open_or_create(&config)))
     }
