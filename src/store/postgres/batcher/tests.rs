@@ -95,12 +95,11 @@ impl Work for Memory {
         for step in steps {
             self.0.under_way.lock().unwrap().remove(&step.counter);
         }
-        for fault in steps.iter().filter_map(|step| step.fault) {
-            match fault {
-                Fault::Values => return Err(Failure::Values("refused".to_owned())),
-                Fault::Store => return Err(Failure::Store("gone".to_owned())),
-                Fault::Panic => panic!("on purpose"),
-            }
+        match steps.iter().find_map(|step| step.fault) {
+            Some(Fault::Values) => return Err(Failure::Values("refused".to_owned())),
+            Some(Fault::Store) => return Err(Failure::Store("gone".to_owned())),
+            Some(Fault::Panic) => panic!("on purpose"),
+            None => {}
         }
         let mut counters = self.0.counters.lock().unwrap();
         let mut advance = |step: &Step| {
