@@ -96,10 +96,10 @@ impl Work for Memory {
             self.0.under_way.lock().unwrap().remove(&step.counter);
         }
         match steps.iter().find_map(|step| step.fault) {
-            None => {}
             Some(Fault::Values) => return Err(Failure::Values("refused".to_owned())),
             Some(Fault::Store) => return Err(Failure::Store("gone".to_owned())),
             Some(Fault::Panic) => panic!("on purpose"),
+            None => {}
         }
         let mut counters = self.0.counters.lock().unwrap();
         let mut advance = |step: &Step| {
