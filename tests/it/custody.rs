@@ -41,9 +41,9 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
 
 /// Result of a call on keys in files, for a test that is not asynchronous, or within what is not.
 pub(crate) fn now<T: Send>(call: impl Future<Output = T> + Send) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    // A thread that runs a test of its own cannot wait here.
-    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(call)).join().unwrap())
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // The thread of an asynchronous test cannot wait itself.
+    std::thread::scope(|scope| scope.spawn(|| runtime().block_on(call)).join().unwrap())
 }
 
 fn main() -> RingName {
@@ -181,6 +181,17 @@ pub(crate) fn verified_user(token: &str, public_key: &str) -> String {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+/// Decryption takes some 0.1 s, for which the requests of a thread that did it would stand still.
+#[tokio::test]
+async fn a_key_is_decrypted_beside_the_thread_that_asks_for_it() {
+    let custody = Custody::encrypted();
+    let record = record(&custody.custodian.generate(&main(), 2048).await.unwrap());
+    let mut opening = custody.custodian.open(&record);
+    let asked = opening.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    assert!(asked.is_pending());
+    assert!(opening.await.is_ok());
 }
 
 #[tokio::test]
