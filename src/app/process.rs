@@ -30,13 +30,14 @@ pub(super) fn raise_open_files_limit() {
     }
 }
 
-/// Name of the operator at the command line, for the audit log.
-pub(super) fn operator_name() -> String {
+/// Name of the operator at the command line, for the audit log and for leases. The process has a name that no process of
+/// another machine has: with the process id alone, commands in two containers would hold one lease together.
+pub(super) fn operator_name(process: &str) -> String {
     let uid = replaced_user().unwrap_or_else(|| rustix::process::getuid().as_raw());
-    format!("operator (uid {uid}, process {})", std::process::id())
+    format!("operator (uid {uid}, process {process})")
 }
 
-/// Name of this process among the nodes: host name, process id and two random bytes, because two containers may have
+/// Name of this process among those of all machines: host name, process id and two random bytes, because two containers may have
 /// the same host name and process id.
 pub(super) fn node_name(random: [u8; 2]) -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_graphic(), "?");
@@ -52,5 +53,17 @@ fn lock_memory() {
     match mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {
         Ok(()) => tracing::debug!("memory is locked"),
         Err(why) => tracing::warn!(%why, "memory could not be locked"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_with_one_process_id_have_different_names() {
+        let [one, other] = [[1, 2], [1, 3]].map(|random| operator_name(&node_name(random)));
+        assert_ne!(one, other);
+        assert!(one.contains(&format!("-{}-0102)", std::process::id())), "{one}");
     }
 }

@@ -208,7 +208,7 @@ impl Services {
             entropy: Arc::clone(&self.entropy),
             directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             rings: settings.rings_to_rotate(),
-            actor: process::operator_name(),
+            actor: process::operator_name(&self.node),
         })
     }
 

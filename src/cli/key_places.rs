@@ -108,6 +108,7 @@ pub(super) fn rewrap(context: &Context, old: Option<&Path>) -> anyhow::Result<Ex
 
 pub(super) fn erase(context: &Context, kid: &str) -> anyhow::Result<()> {
     let erased = context.with_operator(async |operator, _| Ok(operator.keys().erase_orphan(kid).await?))?;
-    let value = serde_json::json!({ "custody": erased.custody, "locator": erased.locator });
-    context.output.answer(&value, format!("{} is erased from custody {}.", erased.locator, erased.custody))
+    let value = erased.iter().map(|from| serde_json::json!({ "custody": from.custody, "locator": from.locator }));
+    let lines = erased.iter().map(|from| format!("{} is erased from custody {}.", from.locator, from.custody));
+    context.output.answer(&value.collect::<serde_json::Value>(), lines.collect::<Vec<_>>().join("\n"))
 }

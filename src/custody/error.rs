@@ -127,6 +127,9 @@ pub enum CustodyError {
     /// The system has no randomness, or the cryptographic library refused.
     #[error("the key could not be made: {0}")]
     Generation(String),
+    /// The process ends, or work on the key failed in a way that no code expects.
+    #[error("work on the key was broken off: {0}")]
+    Stopped(String),
     /// The signing threads could not be started.
     #[error("the signing threads could not be started ({0}): allow more threads or memory, or set fewer threads")]
     Threads(String),

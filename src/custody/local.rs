@@ -34,11 +34,11 @@ use crate::{
 pub(super) struct LocalCustodian {
     /// Place of new keys.
     kind: CustodyKind,
-    pub(super) files: KeyFiles,
+    pub(super) files: Arc<KeyFiles>,
     pub(super) sealed: SealedKeys,
     entropy: Arc<dyn Entropy>,
     engine: Arc<Engine>,
-    batch: Option<Provider>,
+    batch: Arc<Option<Provider>>,
 }
 
 impl LocalCustodian {
@@ -49,12 +49,12 @@ impl LocalCustodian {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, CustodyError> {
         let (kind, threads, max_wait, batch) = (config.kind, config.thread_count(), config.max_wait, config.batch);
-        let files = KeyFiles::new(config, Arc::clone(&entropy));
+        let files = Arc::new(KeyFiles::new(config, Arc::clone(&entropy)));
         if kind == CustodyKind::File {
             // Each use checks the folder again; this check keeps a service from starting that could never load a key.
             files.check()?;
         }
-        let batch = Provider::find(batch, &metrics);
+        let batch = Arc::new(Provider::find(batch, &metrics));
         let engine = Engine::start(threads, max_wait, metrics).map_err(|why| CustodyError::Threads(why.to_string()))?;
         Ok(Self { kind, files, sealed, entropy, engine: Arc::new(engine), batch })
     }
@@ -91,11 +91,18 @@ impl LocalCustodian {
     /// Loads a key from the place on record, and checks that it is the one on record.
     pub(super) async fn load(&self, record: &KeyRecord) -> Result<(AdmittedKey, Zeroizing<Vec<u8>>), CustodyError> {
         let (key, pkcs1) = match kind_of(record)? {
-            CustodyKind::File => self.files.load(record)?,
+            CustodyKind::File => {
+                let (files, record) = (Arc::clone(&self.files), record.clone());
+                beside_requests(move || files.load(&record)).await?
+            }
             CustodyKind::Store => {
                 let pkcs1 = self.sealed.read(&record.kid, &record.ring).await?;
-                let unfit = |source| CustodyError::Unfit { path: self.show(record), source };
-                (admission::admit(&pkcs1, &*self.entropy).map_err(unfit)?, pkcs1)
+                let (entropy, path) = (Arc::clone(&self.entropy), self.show(record));
+                beside_requests(move || match admission::admit(&pkcs1, &*entropy) {
+                    Ok(key) => Ok((key, pkcs1)),
+                    Err(source) => Err(CustodyError::Unfit { path, source }),
+                })
+                .await?
             }
         };
         if key.public.kid != record.kid {
@@ -122,9 +129,7 @@ impl LocalCustodian {
 #[async_trait]
 impl Custodian for LocalCustodian {
     async fn generate(&self, ring: &RingName, bits: u32) -> Result<HeldKey, CustodyError> {
-        // The search for primes takes up to half a second, which would block the threads that serve requests.
-        let generated = tokio::task::spawn_blocking(move || generate(bits)).await;
-        let pkcs1 = generated.map_err(|why| CustodyError::Generation(why.to_string()))??;
+        let pkcs1 = beside_requests(move || generate(bits)).await?;
         let key = admission::admit(&pkcs1, &*self.entropy).map_err(|why| CustodyError::Generation(why.to_string()))?;
         self.keep(ring, key, &pkcs1).await
     }
@@ -142,22 +147,26 @@ impl Custodian for LocalCustodian {
 
     async fn open(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, CustodyError> {
         let (key, pkcs1) = self.load(record).await?;
-        let refused = |why| CustodyError::File { path: self.show(record), why };
-        let local = LocalKey::new(key.pair, &pkcs1, self.batch.as_ref()).map_err(refused)?;
+        let (batch, path) = (Arc::clone(&self.batch), self.show(record));
+        let (public, pair) = (key.public, key.pair);
+        let local = beside_requests(move || {
+            LocalKey::new(pair, &pkcs1, Option::as_ref(&batch)).map_err(|why| CustodyError::File { path, why })
+        })
+        .await?;
         if let Some(pace) = local.pace() {
             let custody = record.custody.as_str();
-            tracing::info!(kid = %key.public.kid, bits = key.public.bits, custody, %pace, "key loaded");
+            tracing::info!(kid = %public.kid, bits = public.bits, custody, %pace, "key loaded");
         }
-        Ok(self.engine.signer(key.public.kid, Arc::new(local)))
+        Ok(self.engine.signer(public.kid, Arc::new(local)))
     }
 
     async fn destroy(&self, record: &KeyRecord) -> Result<(), CustodyError> {
-        // A move may have left a copy in the other place.
-        match kind_of(record)? {
-            CustodyKind::File => self.files.destroy(record)?,
-            CustodyKind::Store => self.files.erase(&file_of(&record.kid))?,
-        }
-        self.sealed.erase(&record.kid).await
+        // A move may have left a copy in the other place. A fault of one place keeps no copy in the other.
+        let file = match kind_of(record)? {
+            CustodyKind::File => self.files.destroy(record),
+            CustodyKind::Store => self.files.erase(&file_of(&record.kid)),
+        };
+        self.sealed.erase(&record.kid).await.and(file)
     }
 
     async fn installation_mark(&self) -> Result<InstallationMark, CustodyError> {
@@ -187,6 +196,14 @@ impl Custodian for LocalCustodian {
 pub(super) fn kind_of(record: &KeyRecord) -> Result<CustodyKind, CustodyError> {
     let unknown = |_| CustodyError::UnknownCustody { kid: record.kid.clone(), custody: record.custody.clone() };
     record.custody.parse().map_err(unknown)
+}
+
+/// Does work that takes long on a thread of its own: the search for primes, a decryption or a measurement takes up to half
+/// a second, for which the threads that serve requests would stand still.
+async fn beside_requests<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CustodyError> + Send + 'static,
+) -> Result<T, CustodyError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|why| Err(CustodyError::Stopped(why.to_string())))
 }
 
 /// Generates a key, as PKCS#1.

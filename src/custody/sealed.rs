@@ -56,8 +56,7 @@ impl SealedKeys {
 
     /// Opens a sealed key, to PKCS#1 in DER.
     pub(super) async fn read(&self, kid: &Kid, ring: &RingName) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
-        let sealed = self.get(kid).await?.ok_or_else(|| CustodyError::NotSealed(kid.clone()))?;
-        Ok(self.open(kid, ring, &sealed)?.0)
+        Ok(self.open(kid, ring, &self.get(kid).await?)?.0)
     }
 
     /// Deletes a sealed key. A missing one is a success.
@@ -73,7 +72,8 @@ impl SealedKeys {
     /// Version of the sealing secret that sealed a key, and whether it is the newest; `None` where there is no such key.
     pub(super) async fn version(&self, kid: &Kid) -> Result<Option<(u32, bool)>, CustodyError> {
         let newest = self.sealing.load().newest();
-        let version = self.get(kid).await?.and_then(|sealed| sealed_key::version(&sealed));
+        let sealed = self.store.get(kid).await.map_err(CustodyError::Store)?;
+        let version = sealed.and_then(|sealed| sealed_key::version(&sealed));
         Ok(version.map(|version| (version, version == newest)))
     }
 
@@ -91,7 +91,7 @@ impl SealedKeys {
     /// do so at once, one succeeds and the others find it done.
     pub(super) async fn reseal(&self, kid: &Kid, ring: &RingName) -> Result<bool, CustodyError> {
         loop {
-            let Some(sealed) = self.get(kid).await? else { return Ok(false) };
+            let sealed = self.get(kid).await?;
             let (pkcs1, resealing) = self.open(kid, ring, &sealed)?;
             if resealing == Resealing::Current {
                 return Ok(false);
@@ -103,8 +103,9 @@ impl SealedKeys {
         }
     }
 
-    async fn get(&self, kid: &Kid) -> Result<Option<Vec<u8>>, CustodyError> {
-        self.store.get(kid).await.map_err(CustodyError::Store)
+    async fn get(&self, kid: &Kid) -> Result<Vec<u8>, CustodyError> {
+        let sealed = self.store.get(kid).await.map_err(CustodyError::Store)?;
+        sealed.ok_or_else(|| CustodyError::NotSealed(kid.clone()))
     }
 
     fn open(&self, kid: &Kid, ring: &RingName, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Resealing), CustodyError> {

@@ -20,7 +20,8 @@ use crate::{
     store::{KeyMove, KeyTransaction, StoreError},
 };
 
-/// Lease of the command that moves keys: of two that move a key in opposite directions, each would erase the other's copy.
+/// Lease of the command that moves or encrypts keys: of two that move a key in opposite directions, each would erase the
+/// other's copy, and one that encrypts a file would bring back what another has moved away.
 const LEASE: &str = "move keys";
 /// Time after which the lease of a command that was killed ends.
 const LEASE_TIME: Duration = Duration::from_secs(5);
@@ -127,17 +128,22 @@ impl KeyCeremony {
     async fn erase_copy_before(&self, key: &KeyRecord, to: CustodyKind) -> Result<(), CeremonyError> {
         self.renew_lease().await?;
         let now = self.list().await?.into_iter().find(|now| now.kid == key.kid);
-        if now.is_some_and(|now| now.custody == to.as_str()) {
+        if let Some(now) = now.filter(|now| now.custody == to.as_str()) {
+            if now.state.is_held() {
+                // The nodes' reports are of what they have in memory: a copy may have been lost since they loaded it.
+                self.custodian.open(&now).await?;
+            }
             self.places.erase(&key.kid, to.other()).await?;
         }
         Ok(())
     }
 
-    /// Erases a private half that no record names, or whose key was destroyed; `id` is its key id, or a beginning of that.
+    /// Erases the copies of a private half that no record names, or whose key was destroyed; `id` is its key id, or a
+    /// beginning of that.
     ///
     /// # Errors
     /// [`CeremonyError::NoOrphan`] where there is none: a key in use is never erased so.
-    pub async fn erase_orphan(&self, id: &str) -> Result<KeyLocation, CeremonyError> {
+    pub async fn erase_orphan(&self, id: &str) -> Result<Vec<KeyLocation>, CeremonyError> {
         if id.len() < SHORTEST_PREFIX {
             return Err(CeremonyError::TooShort(id.to_owned()));
         }
@@ -145,15 +151,19 @@ impl KeyCeremony {
         orphans.retain(|orphan| {
             orphan.location.locator.starts_with(id) && orphan.record.as_ref().is_none_or(|key| !key.state.is_held())
         });
-        let (Some(Orphan { location, .. }), true) = (orphans.pop(), orphans.is_empty()) else {
+        let kid_of = |orphan: &Orphan| orphan.location.locator.trim_end_matches(".pem").parse::<Kid>().ok();
+        let kid = orphans.first().and_then(kid_of);
+        // One key may have a copy in each place.
+        let Some(kid) = kid.filter(|kid| orphans.iter().all(|orphan| kid_of(orphan).as_ref() == Some(kid))) else {
             return Err(CeremonyError::NoOrphan(id.to_owned()));
         };
-        let kid = location.locator.trim_end_matches(".pem").parse::<Kid>();
-        let (Ok(kid), Ok(from)) = (kid, location.custody.parse()) else {
-            return Err(CeremonyError::NoOrphan(id.to_owned()));
-        };
-        self.places.erase(&kid, from).await?;
-        Ok(location)
+        let mut erased = Vec::new();
+        for Orphan { location, .. } in orphans {
+            let Ok(from) = location.custody.parse() else { continue };
+            self.places.erase(&kid, from).await?;
+            erased.push(location);
+        }
+        Ok(erased)
     }
 
     /// Copies a key, and puts its new place on record.
@@ -180,7 +190,7 @@ impl KeyCeremony {
         Ok(())
     }
 
-    /// Erases a copy whose key was destroyed while it was made: it must not come back.
+    /// Erases a copy whose key was destroyed while the copy was written: it must not come back.
     async fn forget_copy(&self, key: &KeyRecord, to: CustodyKind) -> Result<(), CeremonyError> {
         let now = self.list().await?.into_iter().find(|now| now.kid == key.kid);
         if now.is_none_or(|now| now.custody != to.as_str() || !now.state.is_held()) {
@@ -208,10 +218,24 @@ impl KeyCeremony {
 
     /// Encrypts every key that custody holds as it would be encrypted now. A key that cannot be is as it was, and the others
     /// do not wait for it.
-    pub async fn rewrap(&self, old: Option<&Secret<String>>) -> Result<Vec<RewrappedKey>, StoreError> {
+    ///
+    /// # Errors
+    /// Another command moves or encrypts keys, or the store does not answer.
+    pub async fn rewrap(&self, old: Option<&Secret<String>>) -> Result<Vec<RewrappedKey>, CeremonyError> {
+        self.acquire_lease().await?;
+        let rewrapped = self.rewrap_leased(old).await;
+        self.store.release(LEASE, &self.actor).await?;
+        rewrapped
+    }
+
+    async fn rewrap_leased(&self, old: Option<&Secret<String>>) -> Result<Vec<RewrappedKey>, CeremonyError> {
         let mut rewrapped = Vec::new();
         for key in self.held(None).await? {
+            self.renew_lease().await?;
             let done = self.places.rewrap(&key, old).await;
+            if let Ok(place) = key.custody.parse() {
+                self.forget_copy(&key, place).await?;
+            }
             let (changed, error) = done.map_or_else(|why| (false, Some(why.to_string())), |changed| (changed, None));
             rewrapped.push(RewrappedKey { kid: key.kid, ring: key.ring, custody: key.custody, changed, error });
         }

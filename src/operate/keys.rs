@@ -196,8 +196,8 @@ pub enum CeremonyError {
     /// The private half is gone.
     #[error("key {kid} is {}, so that its private half is destroyed: there is nothing to move", .state.as_str())]
     NotHeld { kid: Kid, state: KeyState },
-    /// Another command moves keys.
-    #[error("another `countersign keys move` is at work: wait until it is done, and try again")]
+    /// Another command moves or encrypts keys.
+    #[error("another `countersign keys move` or `keys rewrap` is at work: wait until it is done, and try again")]
     Moving,
     /// No private half without a record has this id.
     #[error("no single private half without a record has an id that begins with {0} (`countersign doctor` lists them)")]

@@ -6,9 +6,7 @@ use std::{
     num::NonZeroUsize,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
-    pin::pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -41,12 +39,11 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
     fs::read(fixture_path(name)).unwrap()
 }
 
-/// Result of a call on keys in files, which waits for nothing unless it generates a key.
-pub(crate) fn now<T>(call: impl Future<Output = T>) -> T {
-    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => panic!("it waits"),
-    }
+/// Result of a call on keys in files, for a test that is not asynchronous, or within what is not.
+pub(crate) fn now<T: Send>(call: impl Future<Output = T> + Send) -> T {
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // The thread of an asynchronous test cannot wait itself.
+    std::thread::scope(|scope| scope.spawn(|| runtime().block_on(call)).join().unwrap())
 }
 
 fn main() -> RingName {
@@ -184,6 +181,17 @@ pub(crate) fn verified_user(token: &str, public_key: &str) -> String {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+/// Decryption takes some 0.1 s, for which the requests of a thread that did it would stand still.
+#[tokio::test]
+async fn a_key_is_decrypted_beside_the_thread_that_asks_for_it() {
+    let custody = Custody::encrypted();
+    let record = record(&custody.custodian.generate(&main(), 2048).await.unwrap());
+    let mut opening = custody.custodian.open(&record);
+    let asked = opening.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    assert!(asked.is_pending());
+    assert!(opening.await.is_ok());
 }
 
 #[tokio::test]

@@ -220,6 +220,41 @@ fn a_killed_move_loses_no_key() {
     }
 }
 
+/// kill -9 at any time: each key opens with the passphrase before or the new one, the same command finishes what is left,
+/// and nothing else that holds the key stays in the folder.
+#[test]
+fn a_killed_rewrap_loses_no_key() {
+    let (folder, _) = init(&[]);
+    let path = folder.path();
+    run_json(&["keys", "generate"], path);
+    let config = path.join("countersign.toml");
+    let plain = fs::read_to_string(&config).unwrap();
+    fs::write(&config, plain.replace("# passphrase_file = \"passphrase\"", "passphrase_file = \"passphrase\""))
+        .unwrap();
+    write(&path.join("passphrase"), "passphrase 0\n");
+    run_json(&["keys", "rewrap"], path);
+    let records = run_json(&["keys", "list"], path);
+    for round in 1..8_u64 {
+        fs::rename(path.join("passphrase"), path.join("old")).unwrap();
+        write(&path.join("passphrase"), &format!("passphrase {round}\n"));
+        let arguments = ["keys", "rewrap", "--old-passphrase-file", "old"];
+        let mut child = countersign()
+            .args(arguments)
+            .current_dir(path)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(30 * round * round));
+        let _ = child.kill();
+        child.wait().unwrap();
+        run_json(&arguments, path);
+        assert_eq!(run_json(&["doctor"], path)["health"], "ok", "round {round}");
+        assert_eq!(fs::read_dir(path.join("keys")).unwrap().count(), 3, "round {round}: two keys and the id");
+    }
+    assert_eq!(run_json(&["keys", "list"], path), records);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_files_follow_a_new_passphrase() {
     let (folder, _) = init(&[]);
@@ -291,6 +326,16 @@ async fn a_new_sealing_secret_seals_the_keys_again() {
     assert!(doctor.contains("version 1 of the sealing secret, which is not configured"), "{doctor}");
 }
 
+/// A key that is missing in the store is no key that is sealed with the newest secret already.
+#[test]
+fn a_missing_sealed_key_is_not_called_current() {
+    let (folder, made) = init(&["--custody", "store"]);
+    let store = rusqlite::Connection::open(folder.path().join("countersign.db")).unwrap();
+    store.execute("DELETE FROM sealed_keys", []).unwrap();
+    let (code, out, err) = run(&["keys", "rewrap"], folder.path());
+    assert!(code == 1 && out.contains("failed") && err.contains(made["kid"].as_str().unwrap()), "{code}: {out}{err}");
+}
+
 /// Two commands that move a key in opposite directions do not erase each other's copies.
 #[test]
 fn opposite_moves_take_turns() {
@@ -330,7 +375,14 @@ fn what_no_record_names_can_be_erased_and_nothing_else() {
     store.execute("DELETE FROM keys WHERE kid = ?1", [&kid]).unwrap();
     let doctor = run(&["doctor"], path).1;
     assert!(doctor.contains(&format!("keys erase {kid}")), "{doctor}");
-    run_json(&["keys", "erase", &kid[..8]], path);
+    // So does one in the middle of a write to the key folder.
+    let keys = path.join("keys");
+    fs::create_dir(&keys).unwrap();
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o700)).unwrap();
+    write(&keys.join(format!(".{kid}.pem.0123456789abcdef.tmp")), "-----BEGIN PRIVATE KEY-----");
+    let erased = run_json(&["keys", "erase", &kid[..8]], path);
+    assert_eq!(erased.as_array().unwrap().len(), 2, "{erased}");
+    assert_eq!(fs::read_dir(&keys).unwrap().count(), 0);
     assert_eq!(sealed_keys(path).into_iter().map(|(kid, _)| kid).collect::<Vec<_>>(), [made["kid"].as_str().unwrap()]);
     assert_eq!(run_json(&["doctor"], path)["health"], "ok");
 }

@@ -172,6 +172,41 @@ async fn no_secret_is_written_down() {
     }
 }
 
+/// R24 for keys in the store: no byte of a private key is in what a service and a command log at their most talkative while
+/// the key moves there and is loaded from there, nor in the store's files.
+#[tokio::test]
+async fn no_log_shows_a_key_that_moves_to_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let trace = |command: &mut Command| {
+        command.env("COUNTERSIGN_LOG__LEVEL", "trace").env("COUNTERSIGN_LOG__FORMAT", "json");
+    };
+    run_json(&["init"], path);
+    let pem = fs::read_to_string(&key_files(path)[0]).unwrap();
+    let lines: Vec<&str> = pem.lines().filter(|line| line.len() == 64).collect();
+    let der = STANDARD.decode(lines[..lines.len() / 4 * 4].concat()).unwrap();
+    let config = path.join("countersign.toml");
+    let service = Service::of_with(&config, trace);
+    let (code, out, mut logs) = run_with(&["keys", "move", "--to", "store"], path, trace);
+    assert!(code == 0 && key_files(path).is_empty(), "{code}: {out}");
+    logs.push_str(&service.stop().2);
+    let service = Service::of_with(&config, trace);
+    service.get(&format!("{}/readyz", service.url)).await.ok();
+    logs.push_str(&run_with(&["doctor"], path, trace).2);
+    logs.push_str(&run_with(&["keys", "rewrap"], path, trace).2);
+    logs.push_str(&service.stop().2);
+    assert!(logs.contains("DEBUG") && logs.matches("\"custody\":\"store\"").count() >= 2, "{logs}");
+    let bytes = der.windows(12).skip(300).step_by(50);
+    let shown = bytes.flat_map(|some| [hex::encode(some), format!("{some:?}").trim_matches(['[', ']']).to_owned()]);
+    for secret in lines.iter().skip(4).map(|line| (*line).to_owned()).chain(shown) {
+        assert!(!logs.contains(&secret), "{secret} is in the logs");
+    }
+    for (file, found) in contents(path).into_iter().filter(|(file, _)| file.contains(".db")) {
+        let is_there = |some: &[u8]| found.windows(some.len()).any(|window| window == some);
+        assert!(!der.windows(16).skip(300).step_by(64).any(is_there), "the key is in {file}");
+    }
+}
+
 /// The access lines of every flow are among the logs that are searched.
 fn assert_access_lines(logs: &str) {
     let events = logs.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());

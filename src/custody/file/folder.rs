@@ -89,7 +89,7 @@ impl Folder {
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] where the name is taken; that file is not changed.
     pub(super) fn write_new(&self, name: &str, tag: u64, bytes: &[u8]) -> io::Result<()> {
-        let unfinished = format!(".{name}.{tag:016x}.tmp");
+        let unfinished = unfinished(name, tag);
         let done = self.write_durably(&unfinished, bytes).and_then(|()| {
             // Unlike a rename, a link never replaces an existing file.
             linkat(&self.fd, &unfinished, &self.fd, name, AtFlags::empty()).map_err(io::Error::from)
@@ -114,7 +114,8 @@ impl Folder {
     ) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let old = File::from(openat(&self.fd, name, flags, Mode::empty()).map_err(not_replaceable)?);
-        let unfinished = format!(".{name}.{tag:016x}.tmp");
+        self.destroy_unfinished(name)?;
+        let unfinished = unfinished(name, tag);
         let replaced = self.write_durably(&unfinished, bytes).and_then(|()| {
             let written = openat(&self.fd, &unfinished, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
             is_proven(&read_exactly(written.into(), bytes.len())?)?;
@@ -136,10 +137,23 @@ impl Folder {
         if !is_plain_name(name) {
             return Err(file_error(&shown, NOT_PLAIN));
         }
-        match self.overwrite_and_unlink(name) {
+        let done = match self.overwrite_and_unlink(name) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done.map_err(|why| file_error(&shown, &not_destroyed(&why))),
+            done => done,
+        };
+        done.and_then(|()| self.destroy_unfinished(name)).map_err(|why| file_error(&shown, &not_destroyed(&why)))
+    }
+
+    /// Destroys what writes of a file have left that a crash cut short.
+    fn destroy_unfinished(&self, name: &str) -> io::Result<()> {
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            let found = entry.file_name().to_string_lossy();
+            if file_of_unfinished(&found) == Some(name) {
+                self.overwrite_and_unlink(&found)?;
+            }
         }
+        Ok(())
     }
 
     fn overwrite_and_unlink(&self, name: &str) -> io::Result<()> {
@@ -164,6 +178,17 @@ impl Folder {
         file.write_all(bytes)?;
         file.sync_all()
     }
+}
+
+/// Name of a file that is not yet written as a whole.
+fn unfinished(name: &str, tag: u64) -> String {
+    format!(".{name}.{tag:016x}.tmp")
+}
+
+/// Name that an unfinished file would have got; `None` for the name of any other file.
+pub(super) fn file_of_unfinished(unfinished: &str) -> Option<&str> {
+    let (name, tag) = unfinished.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
+    (tag.len() == 16 && tag.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(name)
 }
 
 /// Overwrites a file with zeros, durably.
@@ -259,6 +284,27 @@ mod tests {
         std::os::unix::fs::symlink(dir.path().join("copy"), dir.path().join("link")).unwrap();
         assert!(folder.destroy("link").is_err(), "a link that may leave the folder is not followed");
         assert!(folder.destroy("../k.pem").is_err());
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_file_is_destroyed_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let folder = Folder::open(&Config { dir: dir.path().to_owned(), ..Config::default() }).unwrap();
+        folder.write_new("k.pem", 1, b"private").unwrap();
+        for (tag, copy) in [(2, "copy-2"), (3, "copy-3")] {
+            folder.write_durably(&unfinished("k.pem", tag), b"private").unwrap();
+            std::fs::hard_link(dir.path().join(unfinished("k.pem", tag)), dir.path().join(copy)).unwrap();
+        }
+        folder.write_durably(&unfinished("other.pem", 4), b"private").unwrap();
+        folder.replace("k.pem", 5, b"again", |_| Ok(())).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("copy-2")).unwrap(), [0; 7]);
+        folder.write_durably(&unfinished("k.pem", 6), b"private").unwrap();
+        folder.destroy("k.pem").unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".other.pem.0000000000000004.tmp", "copy-2", "copy-3"]);
+        assert_eq!(file_of_unfinished(".k.pem.tmp"), None);
     }
 
     #[test]

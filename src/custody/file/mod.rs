@@ -3,11 +3,11 @@
 mod folder;
 mod rewrap;
 
-use std::{io, path::Path, sync::Arc};
+use std::{collections::BTreeSet, io, path::Path, sync::Arc};
 
 use zeroize::Zeroizing;
 
-use self::folder::{Folder, file_error};
+use self::folder::{Folder, file_error, file_of_unfinished};
 use super::{
     Config,
     admission::{self, AdmittedKey, PublicHalf},
@@ -154,10 +154,10 @@ impl KeyFiles {
         }
     }
 
-    /// Names of all key files. A missing folder has none.
-    pub(super) fn names(&self) -> Result<Vec<String>, CustodyError> {
+    /// Names of all key files, also of those that a crash left unfinished. A missing folder has none.
+    pub(super) fn names(&self) -> Result<BTreeSet<String>, CustodyError> {
         if self.is_missing() {
-            return Ok(Vec::new());
+            return Ok(BTreeSet::new());
         }
         key_files(&self.config.dir).map_err(|why| file_error(&self.config.dir.display().to_string(), &why.to_string()))
     }
@@ -206,9 +206,10 @@ fn missing(folder: &Folder, record: &KeyRecord) -> Result<String, CustodyError> 
     Ok(format!("was destroyed on purpose, when the key was {state}: do not bring it back; {again}"))
 }
 
-/// Names of the key files in a folder.
-fn key_files(folder: &Path) -> io::Result<Vec<String>> {
+/// Names of the key files in a folder, also of those that a crash left unfinished.
+fn key_files(folder: &Path) -> io::Result<BTreeSet<String>> {
     let names = std::fs::read_dir(folder)?.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let names = names.map(|name| file_of_unfinished(&name).map(str::to_owned).unwrap_or(name));
     let is_key = |name: &String| name.strip_suffix(".pem").is_some_and(|kid| kid.parse::<Kid>().is_ok());
     Ok(names.filter(is_key).collect())
 }
