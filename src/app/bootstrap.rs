@@ -58,16 +58,17 @@ impl Layout {
         if let Some(folder) = self.config.parent() {
             bootstrap.make_folders(folder, DirBuilder::new().mode(0o777))?;
         }
-        let locked = match &self.keys {
-            Some(keys) => {
-                bootstrap.make_folders(keys, DirBuilder::new().mode(0o700))?;
-                fs::File::open(keys)
-            }
+        let (path, opened) = if let Some(keys) = &self.keys {
+            bootstrap.make_folders(keys, DirBuilder::new().mode(0o700))?;
+            (keys.clone(), fs::File::open(keys))
+        } else {
             // Not the folder of the configuration: a new store locks that.
-            None => OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.lock_file()),
+            let file = self.lock_file();
+            let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
+            (file, opened)
         };
-        let lock = locked.and_then(|locked| locked.lock().map(|()| locked));
-        bootstrap.lock = Some(lock.map_err(|why| at(&self.config, &why))?);
+        let lock = opened.and_then(|opened| opened.lock().map(|()| opened));
+        bootstrap.lock = Some(lock.map_err(|why| at(&path, &why))?);
         // Another bootstrap may have been at work until now.
         self.refuse_existing()?;
         if self.sealing_secret.symlink_metadata().is_err() {
@@ -119,7 +120,8 @@ pub struct Bootstrap {
     /// Files and folders that did not exist before.
     made: Vec<Made>,
     kept: bool,
-    /// Key folder, or a file in its stead, locked until this is dropped: what another bootstrap makes meanwhile is not taken for this one's.
+    /// Key folder, or a file in its stead, locked until this is dropped: what another bootstrap makes meanwhile is not
+    /// taken for this one's.
     lock: Option<fs::File>,
 }
 

@@ -37,8 +37,8 @@ pub(super) fn operator_name(process: &str) -> String {
     format!("operator (uid {uid}, process {process})")
 }
 
-/// Name of this process among those of all machines: host name, process id and two random bytes, because two containers may have
-/// the same host name and process id.
+/// Name of this process among those of all machines: host name, process id and two random bytes, because two containers
+/// may have the same host name and process id.
 pub(super) fn node_name(random: [u8; 2]) -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_graphic(), "?");
     format!("{machine}-{}-{}", std::process::id(), hex::encode(random))
