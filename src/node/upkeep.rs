@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::NodeAgent;
-use crate::{clock::UnixMillis, domain::ids::AppName, store::StoreError, telemetry::Alarm};
+use crate::{
+    clock::UnixMillis,
+    domain::ids::AppName,
+    store::StoreError,
+    telemetry::{Alarm, Stopwatch},
+};
 
 /// Ticks between two checks that the store can be written.
 const CHECK_EVERY: u32 = 10;
-/// Ticks between two counts.
+/// Ticks between two counts of keys, and the least between two of sessions.
 const COUNT_EVERY: u32 = 30;
+/// A count of sessions reads all of them: the next one waits for this many times as long as the last took.
+const REST: u32 = 100;
 /// Sessions examined by one purge.
 const PURGE_ROWS: u32 = 1000;
 
@@ -16,6 +23,8 @@ const PURGE_ROWS: u32 = 1000;
 #[derive(Default)]
 pub(super) struct UpkeepState {
     ticks: u32,
+    /// Tick at which the sessions are counted next.
+    next_count: u32,
     /// Live sessions of each app that had any since the start. The store names only apps that have some now.
     live_sessions: BTreeMap<AppName, u64>,
 }
@@ -34,7 +43,14 @@ impl NodeAgent {
             self.purge(now).await;
         }
         if tick.is_multiple_of(COUNT_EVERY) {
-            self.count(now).await;
+            self.count_keys(now).await;
+        }
+        if tick >= self.upkeep.next_count {
+            let watch = Stopwatch::start();
+            self.count_sessions(now).await;
+            let rest = watch.elapsed().saturating_mul(REST).as_secs();
+            let rest = u32::try_from(rest).unwrap_or(u32::MAX).max(COUNT_EVERY);
+            self.upkeep.next_count = tick.saturating_add(rest);
         }
         self.record_api_key_uses().await;
     }
@@ -67,7 +83,7 @@ impl NodeAgent {
         }
     }
 
-    async fn count(&mut self, now: UnixMillis) {
+    async fn count_sessions(&mut self, now: UnixMillis) {
         if let Ok(apps) = self.node.store.live_sessions(now).await {
             let counts = &mut self.upkeep.live_sessions;
             for sessions in counts.values_mut() {
@@ -78,6 +94,9 @@ impl NodeAgent {
                 self.node.metrics.live_sessions(app.as_str(), *sessions);
             }
         }
+    }
+
+    async fn count_keys(&self, now: UnixMillis) {
         if let Ok(keys) = self.node.store.keys().await {
             let keys = keys.into_iter();
             self.node.metrics.keys(
