@@ -45,6 +45,10 @@ pub(super) struct Init {
     /// File whose first line is the password of that role; its path is written to the configuration
     #[arg(long, value_name = "FILE", requires = "store_url")]
     store_password_file: Option<PathBuf>,
+    /// File of the authorities (PEM) of the database's certificate, where this machine does not trust them; its path is
+    /// written to the configuration
+    #[arg(long, value_name = "FILE", requires = "store_url")]
+    store_ca_file: Option<PathBuf>,
     /// Place of the private keys
     #[arg(long, value_name = "PLACE", default_value = "file", conflicts_with = "passphrase_file")]
     custody: CustodyArg,
@@ -96,6 +100,9 @@ impl Init {
             given::password(context, file)?;
             configuration = with_setting(&configuration, "store", "password_file", &whole_path(file)?)?;
         }
+        if let Some(file) = &self.store_ca_file {
+            configuration = with_setting(&configuration, "store", "ca_file", &whole_path(file)?)?;
+        }
         Ok(configuration)
     }
 
@@ -106,17 +113,23 @@ impl Init {
         }
         let keys = layout.keys.as_deref().map_or_else(String::new, |keys| format!(" and {}", display(keys)));
         let password = if self.store_password_file.is_some() { ", password file" } else { "" };
+        let authorities = if self.store_ca_file.is_some() { ", file of authorities" } else { "" };
         format!(
             "{steps}\n  \
-             6. further nodes: give each machine the same configuration{password}, {}{keys}, and start `countersign serve`; \
+             6. further nodes: give each machine the same configuration{password}{authorities}, {}{keys}, and start `countersign serve`; \
                 it needs nothing else",
             display(&layout.sealing_secret),
         )
     }
 }
 
+/// Returns the path from the root. The file itself may be a link whose target is replaced later, as in a mounted secret
+/// of Kubernetes: the path stays that of the link.
 fn whole_path(file: &Path) -> anyhow::Result<String> {
-    Ok(file.canonicalize().with_context(|| file.display().to_string())?.display().to_string())
+    let path = || file.display().to_string();
+    let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(folder.canonicalize().with_context(path)?.join(name).display().to_string())
 }
 
 /// Returns the sample with a setting in the place where it is commented out.

@@ -326,3 +326,15 @@ fn what_the_shell_has_opened_is_read() {
     let (code, _, err) = run(&["keys", "import", "input"], path);
     assert!(code == 1 && err.contains("input: is a link that leaves the mount of its folder"), "{err}");
 }
+
+#[test]
+fn init_names_a_link_and_not_what_it_leads_to_today() {
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    mount(secrets.path(), "..2026_1", &[("passphrase", PASSPHRASE.as_bytes())]);
+    set_mode(secrets.path().join("..2026_1/passphrase"), 0o400);
+    let link = secrets.path().join("passphrase");
+    run_json(&["init", "--passphrase-file", link.to_str().unwrap()], folder.path());
+    mount(secrets.path(), "..2026_2", &[("passphrase", PASSPHRASE.as_bytes())]);
+    set_mode(secrets.path().join("..2026_2/passphrase"), 0o400);
+    assert_eq!(run_json(&["doctor"], folder.path())["health"], "ok");
+}

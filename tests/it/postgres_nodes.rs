@@ -1,9 +1,17 @@
 //! Two processes of the service on one PostgreSQL database, direct and behind pgbouncer in transaction mode.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::{
+    task::{JoinSet, spawn_blocking},
+    time::sleep,
+};
 
 use crate::support::{
     cluster::Cluster,
@@ -121,4 +129,37 @@ async fn what_is_over_is_purged_beside_another_node() {
     for node in &later {
         node.refresh(&live).await.unwrap().ok();
     }
+}
+
+/// The time of a request counts from its beginning, also where batches of others hang before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+async fn no_request_waits_longer_than_the_timeout_for_a_database_that_hangs() {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let database = Arc::new(Server::shared().database());
+    let cluster = Cluster::on(&database.url(), "").await;
+    let config = fs::read_to_string(cluster.config()).unwrap();
+    fs::write(cluster.config(), config.replace("[store]\n", "[store]\ntimeout = \"2s\"\n")).unwrap();
+    let node = Arc::new(cluster.node());
+    let token = cluster.session(&node, "u-1").await;
+    let locked = Arc::clone(&database);
+    let lock = "BEGIN; LOCK TABLE countersign.sessions; SELECT pg_sleep(5); COMMIT";
+    let hangs = spawn_blocking(move || locked.sql(lock));
+    let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND \
+                relation = 'countersign.sessions'::regclass";
+    crate::cli::eventually(async || database.sql(held) == "1\n").await;
+    let mut requests = JoinSet::new();
+    for _ in 0..25 {
+        let (node, token) = (Arc::clone(&node), token.clone());
+        requests.spawn(async move {
+            let begun = Instant::now();
+            node.refresh(&token).await.unwrap().problem(503, "unavailable");
+            begun.elapsed()
+        });
+        sleep(Duration::from_millis(100)).await;
+    }
+    let longest = requests.join_all().await.into_iter().max().unwrap();
+    assert!(longest < TIMEOUT + Duration::from_millis(700), "{longest:?}");
+    hangs.await.unwrap();
+    crate::cli::eventually(async || node.refresh(&token).await.unwrap().status == 200).await;
 }

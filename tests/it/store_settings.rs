@@ -118,3 +118,15 @@ fn the_password_comes_from_its_file_and_is_never_shown() {
     assert_eq!(dumped["store"]["password_file"], "db.password");
     assert!(dumped["store"].get("password").is_none());
 }
+
+#[test]
+fn init_takes_the_authorities_of_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("ca.pem"), "no certificate\n").unwrap();
+    let url = "postgres://countersign@127.0.0.1:1/countersign";
+    let (code, _, err) = run(&["init", "--store-url", url, "--store-ca-file", "ca.pem"], folder.path());
+    assert!(code == 78 && err.contains("store.ca_file: ") && err.contains("holds no certificate in PEM"), "{err}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let (code, _, err) = run(&["init", "--store-ca-file", "ca.pem"], folder.path());
+    assert!(code == 2 && err.contains("--store-url"), "{err}");
+}

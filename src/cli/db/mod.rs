@@ -103,7 +103,7 @@ fn backup(context: &Context, to: &Path) -> anyhow::Result<()> {
 fn refuse_database(settings: &Settings, from: &Path) -> anyhow::Result<()> {
     let Some(url) = settings.store().url else { return Ok(()) };
     bail!(
-        "the store is a PostgreSQL database: stop every node, restore it with `pg_restore --clean --if-exists \
+        "the store is a PostgreSQL database: stop every node, restore it, as the owner of its tables, with `pg_restore --clean --if-exists \
          --single-transaction --dbname={} {}`, then run `countersign db restored`, which ends the sessions in it, before \
          you start a node",
         quoted(&url),

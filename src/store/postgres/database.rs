@@ -91,9 +91,10 @@ impl Database {
     pub(super) async fn run<S: Steps>(&self, steps: &S) -> Result<S::Answer, StoreError> {
         self.may_write()?;
         let watch = Stopwatch::start();
-        let mut answer = self.run_once(steps, Isolation::EachStatement).await?;
+        let deadline = Instant::now() + steps.longest(self.timeout);
+        let mut answer = self.run_once(steps, Isolation::EachStatement, deadline).await?;
         if answer.as_ref().is_err_and(NoAnswer::may_be_repeated) {
-            answer = self.run_once(steps, Isolation::EachStatement).await?;
+            answer = self.run_once(steps, Isolation::EachStatement, deadline).await?;
         }
         self.wrote(&watch);
         self.check(answer)
@@ -102,9 +103,10 @@ impl Database {
     /// Runs steps that only read, all of them as of one point in time.
     pub(super) async fn snapshot<S: Steps>(&self, steps: &S) -> Result<S::Answer, StoreError> {
         let watch = Stopwatch::start();
+        let deadline = Instant::now() + steps.longest(self.timeout);
         let mut lost = 0;
         let answer = loop {
-            match self.run_once(steps, Isolation::Snapshot).await? {
+            match self.run_once(steps, Isolation::Snapshot, deadline).await? {
                 Err(why) if self.may_read_again(&why, &mut lost) => {}
                 answer => break answer,
             }
@@ -117,8 +119,8 @@ impl Database {
         &self,
         steps: &S,
         isolation: Isolation,
+        deadline: Instant,
     ) -> Result<Result<S::Answer, NoAnswer>, StoreError> {
-        let deadline = Instant::now() + steps.longest(self.timeout);
         let mut connection = self.connection(deadline).await?;
         let answer = timeout_at(deadline, connection.transaction(steps, isolation)).await;
         Ok(connection.settle(answer))

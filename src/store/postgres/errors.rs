@@ -148,6 +148,9 @@ fn advice(why: &tokio_postgres::Error, message: &str) -> Option<&'static str> {
             "turn `ssl` on there, or say sslmode=disable in store.url where nobody else can read the connection",
         );
     }
+    if message.contains("failed to lookup address") {
+        return Some("correct the host in store.url, or the name service of this machine");
+    }
     message.contains("password missing").then_some(
         "put it into a file and name that in store.password_file, or set COUNTERSIGN_STORE__PASSWORD, or use .pgpass",
     )
@@ -155,6 +158,11 @@ fn advice(why: &tokio_postgres::Error, message: &str) -> Option<&'static str> {
 
 /// Advice by SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 fn advice_by_code(code: &SqlState, message: &str) -> Option<&'static str> {
+    if message.contains("server_login_retry") {
+        return Some(
+            "the server behind pgbouncer does not answer; set server_login_retry = 1 there, so that it is tried each second",
+        );
+    }
     let advice = match *code {
         SqlState::INVALID_PASSWORD => "look at the user in store.url, and at store.password_file (or .pgpass)",
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION if message.contains("pg_hba") => {

@@ -86,12 +86,12 @@ impl PostgresStore {
 
     fn with(config: &Config, target: Target, database: Database) -> Self {
         let (database, max_sessions_per_user) = (Arc::new(database), config.max_sessions_per_user.get());
-        let (name, metrics) = (&database.name, &database.metrics);
+        let (name, timeout, metrics) = (&database.name, config.timeout, &database.metrics);
         let creations = Creations { database: Arc::clone(&database), max_sessions_per_user };
         Self {
-            creations: Batcher::new(creations, name.clone(), Arc::clone(metrics)),
-            advances: Batcher::new(Advances(Arc::clone(&database)), name.clone(), Arc::clone(metrics)),
-            reads: Batcher::new(PointReads(Arc::clone(&database)), name.clone(), Arc::clone(metrics)),
+            creations: Batcher::new(creations, name.clone(), timeout, Arc::clone(metrics)),
+            advances: Batcher::new(Advances(Arc::clone(&database)), name.clone(), timeout, Arc::clone(metrics)),
+            reads: Batcher::new(PointReads(Arc::clone(&database)), name.clone(), timeout, Arc::clone(metrics)),
             database,
             target,
             connections: config.connections.get(),

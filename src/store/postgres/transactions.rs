@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::{Client, Error, Row, error::SqlState, types::Type};
 
 use super::{
@@ -109,9 +109,10 @@ impl Database {
         rounds: &[&[Param<'_>]],
     ) -> Result<Vec<Row>, Failure> {
         self.may_write()?;
-        let mut answer = self.attempt(locks, sql, rounds).await?;
+        let deadline = self.deadline();
+        let mut answer = self.attempt(locks, sql, rounds, deadline).await?;
         if answer.as_ref().is_err_and(NoAnswer::may_be_repeated) {
-            answer = self.attempt(locks, sql, rounds).await?;
+            answer = self.attempt(locks, sql, rounds, deadline).await?;
         }
         answer.map_err(|why| match why {
             NoAnswer::Row(RowError::Column(why)) => why.into(),
@@ -127,8 +128,8 @@ impl Database {
         locks: &Locks,
         sql: &str,
         rounds: &[&[Param<'_>]],
+        deadline: Instant,
     ) -> Result<Result<Vec<Row>, NoAnswer>, Failure> {
-        let deadline = self.deadline();
         let connection = self.connection(deadline).await?;
         let ran = timeout_at(deadline, attempt(&connection, locks, sql, rounds)).await;
         Ok(connection.settle(ran))

@@ -7,8 +7,10 @@ use tokio::{runtime::Handle, time};
 use super::{Shared, Work};
 use crate::{domain::ids::SessionId, store::postgres::transactions::Failure, telemetry::StoreWork};
 
-/// Time for which a batch gathers where the last one had company.
+/// Time for which a batch gathers where the last one had company, and again where more came meanwhile.
 const GATHER: Duration = Duration::from_millis(1);
+/// Greatest number of times that a batch gathers.
+const GATHERINGS: usize = 2;
 /// Time after which another batch may go beside one that is under way.
 const LONG: Duration = Duration::from_millis(5);
 
@@ -32,10 +34,7 @@ struct Driver<W: Work> {
 impl<W: Work> Driver<W> {
     /// Does the next batch. Returns whether the driver goes on.
     async fn next_batch(&mut self) -> bool {
-        let gathers = self.shared.queue().gathers();
-        if gathers {
-            time::sleep(GATHER).await;
-        }
+        self.gather().await;
         let taken = self.shared.queue().take();
         let Some(batch) = taken else {
             self.is_counted = false;
@@ -51,6 +50,17 @@ impl<W: Work> Driver<W> {
             let _ = reply.send(answer.map_err(|why| self.shared.name.unavailable(why)));
         }
         self.is_counted
+    }
+
+    async fn gather(&self) {
+        let mut before = None;
+        for _ in 0..GATHERINGS {
+            before = self.shared.queue().gathers(before);
+            if before.is_none() {
+                break;
+            }
+            time::sleep(GATHER).await;
+        }
     }
 
     /// Runs items together; where their values are the reason that they fail, one by one.

@@ -19,6 +19,7 @@ use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::oneshot,
     task::block_in_place,
+    time::timeout,
 };
 
 use self::queue::Queue;
@@ -60,21 +61,25 @@ struct Shared<W: Work> {
     /// Told when the last driver ends.
     idle: Condvar,
     name: StoreName,
+    /// Longest time for which a caller waits.
+    timeout: Duration,
     metrics: Arc<Metrics>,
 }
 
 impl<W: Work> Batcher<W> {
-    /// Makes a batcher without work.
-    pub(super) fn new(work: W, name: StoreName, metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(Shared { work, queue: Mutex::default(), idle: Condvar::new(), name, metrics }))
+    /// Makes a batcher without work, on whose answers nobody waits longer than `timeout`.
+    pub(super) fn new(work: W, name: StoreName, timeout: Duration, metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Shared { work, queue: Mutex::default(), idle: Condvar::new(), name, timeout, metrics }))
     }
 
     /// Does an item, together with what else waits. It is done even if the caller stops waiting. Where too much waits
     /// already, it is refused at once.
     pub(super) async fn run(&self, item: W::Item) -> Result<W::Answer, StoreError> {
         let watch = Stopwatch::start();
-        let answer = self.0.push(item)?.await;
+        // Where the database hangs, the time of an item begins here and not when its batch does.
+        let answer = timeout(self.0.timeout, self.0.push(item)?).await;
         self.0.metrics.store_worked(W::KIND, watch.elapsed());
+        let answer = answer.map_err(|_| self.0.name.silent(self.0.timeout))?;
         answer.unwrap_or_else(|_| Err(self.0.name.unavailable("the task that asks it has ended")))
     }
 }

@@ -64,9 +64,12 @@ impl<W: Work, R> Queue<W, R> {
         needed
     }
 
-    /// Returns whether the next batch is to gather first.
-    pub(super) fn gathers(&self) -> bool {
-        self.last >= COMPANY && self.waiting.len() < BATCH
+    /// Returns the number of waiting items where the next batch is to gather: where the last one had company, and more
+    /// wait than `before`, as was returned the last time.
+    pub(super) fn gathers(&self, before: Option<usize>) -> Option<usize> {
+        let waiting = self.waiting.len();
+        let gathers = self.last >= COMPANY && waiting < BATCH && before.is_none_or(|before| waiting > before);
+        gathers.then_some(waiting)
     }
 
     /// Takes a batch, in the order of arrival, but leaves items whose session is in this batch or one under way. Where

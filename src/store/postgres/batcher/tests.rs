@@ -62,7 +62,7 @@ impl Memory {
             permits: Semaphore::new(permits),
             delay,
         }));
-        (memory.clone(), Batcher::new(memory, name(), Metrics::new()))
+        (memory.clone(), Batcher::new(memory, name(), Duration::from_mins(5), Metrics::new()))
     }
 
     fn free() -> (Self, Batcher<Self>) {
