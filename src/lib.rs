@@ -32,6 +32,7 @@ pub mod listener;
 pub mod node;
 pub mod operate;
 pub mod ops;
+pub mod outage;
 pub mod rotate;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -16,6 +16,7 @@ use crate::{
     keyring::Keyring,
     node::ReloadError,
     operate::{Operator, Tokens},
+    outage::Outage,
     rotate::{Observer, Rotator},
     secret::{Entropy, NoEntropy, SystemEntropy, random},
     store::{self, Store, StoreError, UserHashError},
@@ -45,6 +46,7 @@ pub struct Services {
     /// Clock for waits that others ask for; nothing else is judged by it.
     wall_clock: Arc<dyn Clock>,
     pub(super) clock: Arc<ClockGuard>,
+    outage: Arc<Outage>,
     entropy: Arc<dyn Entropy>,
     node: String,
 }
@@ -120,7 +122,11 @@ impl Services {
         Ok(store::create(&settings.store(), id, Metrics::new()).await.map(drop)?)
     }
 
-    pub(super) async fn of(
+    /// Opens the custody beside a store that is open already.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn of(
         store: Arc<dyn Store>,
         settings: &Settings,
         ambient: Ambient,
@@ -137,7 +143,8 @@ impl Services {
             tracing::warn!(%error, "a key in the store stays sealed as it was");
         }
         let clock = guarded_clock(settings, &ambient, &*store).await?;
-        Self::assemble(store, custody, user_hash, ambient, clock, metrics)
+        let outage = Arc::new(Outage::new(&settings.store(), Arc::clone(&metrics)));
+        Self::assemble(store, custody, user_hash, ambient, clock, outage, metrics)
     }
 
     /// Opens store and custody to read, for a command: nothing is migrated, and a write to the store fails.
@@ -151,7 +158,8 @@ impl Services {
         let custody = open_custody(settings, &store, &metrics, &ambient.entropy)?;
         installation::compare(&*store, &*custody.custodian).await?;
         let clock = guarded_clock(settings, &ambient, &*store).await?;
-        let services = Self::assemble(store, custody, user_hash, ambient, clock, metrics)?;
+        let outage = Arc::new(Outage::new(&settings.store(), Arc::clone(&metrics)));
+        let services = Self::assemble(store, custody, user_hash, ambient, clock, outage, metrics)?;
         services.recall_clock().await?;
         Ok(services)
     }
@@ -162,12 +170,13 @@ impl Services {
         user_hash: UserHashKey,
         ambient: Ambient,
         clock: ClockGuard,
+        outage: Arc<Outage>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
         let Ambient { clock: wall_clock, entropy } = ambient;
         let node = process::node_name(random::<2>(&*entropy)?);
         let (keyring, user_hash, clock) = (Arc::new(Keyring::new()), Arc::new(user_hash), Arc::new(clock));
-        Ok(Self { store, custody, keyring, user_hash, metrics, wall_clock, clock, entropy, node })
+        Ok(Self { store, custody, keyring, user_hash, metrics, wall_clock, clock, outage, entropy, node })
     }
 
     /// Checks that new sealing secrets open the user-hash key and the keys in the store, and seals them again with their
@@ -230,6 +239,7 @@ impl Services {
             user_hash: Arc::clone(&self.user_hash),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
+            outage: Arc::clone(&self.outage),
             metrics: Arc::clone(&self.metrics),
         };
         Issuer::new(parts, settings.policies(), SealingKeys::derive(settings.sealing()))
@@ -263,6 +273,11 @@ impl Services {
     /// Guard of the clock, for every module.
     pub fn clock(&self) -> &Arc<ClockGuard> {
         &self.clock
+    }
+
+    /// What this process answers without the store.
+    pub fn outage(&self) -> &Arc<Outage> {
+        &self.outage
     }
 
     /// Name of this process among the nodes of the service.

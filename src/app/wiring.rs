@@ -51,6 +51,7 @@ impl Wiring {
             metrics: Arc::clone(services.metrics()),
             clock: Arc::clone(services.clock()),
             readiness: Arc::clone(&state.readiness),
+            outage: Arc::clone(services.outage()),
             subscriber: Arc::new(PublicRoutes { state: Arc::clone(&state), settings: Arc::clone(&settings) }),
         });
         let config = settings.load().node();

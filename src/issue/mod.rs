@@ -25,6 +25,7 @@ use crate::{
     },
     identity::AppUser,
     keyring::Keyring,
+    outage::Outage,
     secret::Entropy,
     store::Store,
     telemetry::Metrics,
@@ -47,6 +48,8 @@ pub struct Parts {
     pub clock: Arc<ClockGuard>,
     /// Randomness for token ids, session ids, nonces and jitter.
     pub entropy: Arc<dyn Entropy>,
+    /// What is answered while the store is out of reach.
+    pub outage: Arc<Outage>,
     /// Counters of mints, refreshes and alarms.
     pub metrics: Arc<Metrics>,
 }

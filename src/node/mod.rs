@@ -26,6 +26,7 @@ use crate::{
         key::KeyRecord,
     },
     keyring::Keyring,
+    outage::Outage,
     store::{Store, StoreError},
     telemetry::{Metrics, Readiness},
 };
@@ -61,6 +62,7 @@ pub struct Node {
     pub metrics: Arc<Metrics>,
     pub clock: Arc<ClockGuard>,
     pub readiness: Arc<Readiness>,
+    pub outage: Arc<Outage>,
     pub subscriber: Arc<dyn Subscriber>,
 }
 

@@ -36,6 +36,13 @@ pub struct Config {
     /// Longest wait for a connection, and for an answer of the database.
     #[serde(with = "human_duration")]
     pub timeout: Duration,
+    /// Answers while the store is out of reach.
+    pub outage: OnOutage,
+    /// Time since the last complete look at what has ended for which requests are answered without the store.
+    #[serde(with = "human_duration")]
+    pub outage_limit: Duration,
+    /// Memory for what has ended, in MiB; sessions that do not fit are not refreshed while the store is out of reach.
+    pub outage_memory_mib: NonZeroU32,
     /// Greatest number of live sessions of one user on one app. A new session beyond it ends the one that was
     /// refreshed longest ago.
     pub max_sessions_per_user: NonZeroU32,
@@ -53,6 +60,9 @@ impl Default for Config {
             prepared: false,
             connections: const { NonZeroU32::new(8).unwrap() },
             timeout: Duration::from_secs(5),
+            outage: OnOutage::Serve,
+            outage_limit: Duration::from_hours(1),
+            outage_memory_mib: const { NonZeroU32::new(128).unwrap() },
             max_sessions_per_user: const { NonZeroU32::new(50).unwrap() },
         }
     }
@@ -63,6 +73,16 @@ impl Config {
     pub fn name(&self) -> String {
         self.url.clone().unwrap_or_else(|| self.path.display().to_string())
     }
+}
+
+/// Answers while the store is out of reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnOutage {
+    /// Requests are answered from sealed refresh tokens, for [`Config::outage_limit`].
+    Serve,
+    /// Requests are refused with 503.
+    Refuse,
 }
 
 /// Password of a database's role. Copies of a configuration share it.

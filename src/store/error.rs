@@ -45,7 +45,16 @@ pub enum StoreError {
     /// A backup cannot be read or written.
     #[error("{path}: {why}")]
     Backup { path: String, why: String },
-    /// The store is unavailable, full, locked, or damaged.
+    /// The store gives no answer: no connection, no answer in time, an error of input or output; or it can be read, and not
+    /// written (a full disk, a standby). Requests are answered without it for a while, as `store.outage` says.
+    #[error("the store {store} does not answer: {why}")]
+    OutOfReach {
+        /// The store's path or URL.
+        store: String,
+        /// The error of the engine or of the operating system.
+        why: String,
+    },
+    /// The store answers, and must not be used: it was replaced, or is damaged.
     #[error("the store {store} does not answer: {why}")]
     Unavailable {
         /// The store's path or URL.
@@ -68,4 +77,11 @@ pub enum StoreError {
     /// Owner or mode of the file or its folder breaks the rule.
     #[error("{0}")]
     Access(Breaches),
+}
+
+impl StoreError {
+    /// Returns true where the store is out of reach, and requests may be answered without it.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::OutOfReach { .. })
+    }
 }

@@ -10,6 +10,7 @@
 mod app_list;
 mod config;
 mod copy;
+mod ends;
 mod error;
 mod facts;
 mod loaded_keys;
@@ -40,8 +41,9 @@ use crate::{
     telemetry::Metrics,
 };
 
-pub use config::{Config, Password};
+pub use config::{Config, OnOutage, Password};
 pub use copy::{CopiedTable, CopyError, Copying, copy};
+pub use ends::{ENDS_KEPT, End, Ends, EndsPage, EndsPosition, Follower};
 pub use error::StoreError;
 pub use facts::{Fact, Weight};
 pub use postgres::BadUrl;
@@ -120,9 +122,9 @@ fn database(config: &Config) -> Result<Option<Target>, StoreError> {
 }
 
 /// All operations of a store.
-pub trait Store: Sessions + ProviderLogins + Users + Keys + SealedKeys + Nodes + ApiKeys + Upkeep {}
+pub trait Store: Sessions + ProviderLogins + Users + Ends + Keys + SealedKeys + Nodes + ApiKeys + Upkeep {}
 
-impl<T: Sessions + ProviderLogins + Users + Keys + SealedKeys + Nodes + ApiKeys + Upkeep> Store for T {}
+impl<T: Sessions + ProviderLogins + Users + Ends + Keys + SealedKeys + Nodes + ApiKeys + Upkeep> Store for T {}
 
 /// Operations on single sessions. A session is one device's chain of refresh tokens.
 #[async_trait]
@@ -143,6 +145,13 @@ pub trait Sessions: Send + Sync {
     /// Advances a session, if its counter is still `from`, and neither it nor all sessions of its app have ended, and
     /// its user is not opted out. Returns `false` where one of these does not hold: read the session again.
     async fn advance_session(&self, step: Advance) -> Result<bool, StoreError>;
+
+    /// Puts a session on record that began while the store was out of reach, as it was then, unless a row of its id is
+    /// on record. Its row has ended from the start where [`Session::ended`] says so, or where an end of its user or of
+    /// its login, on record since, covers it; an opt-out and an end of its app are found as for every session. Where it
+    /// is live, other sessions of the user may end for it, as for a new one. The caller has checked that it has not
+    /// expired: rows stay at least until then, so that no session is put on record twice.
+    async fn adopt_session(&self, session: Session, login: Option<LoginRecord>) -> Result<(), StoreError>;
 
     /// Ends a session for good. Returns `false` where there is none, or it has ended already; the first end stays on
     /// record.
@@ -221,7 +230,8 @@ pub trait Users: Send + Sync {
     async fn count_opt_outs(&self) -> Result<u64, StoreError>;
 
     /// Ends a user's sessions on one app, or on all (`None`), for good, even while the user is opted out. Returns the
-    /// number of those that were live.
+    /// number of those that were live. The end is put on record, also where there was no session: one that began at or
+    /// before `now` while the store was out of reach ends by it ([`Sessions::adopt_session`]).
     async fn end_sessions_of_user(
         &self,
         user: UserHash,

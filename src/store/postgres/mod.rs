@@ -14,6 +14,7 @@ mod connection;
 mod copy;
 mod creations;
 mod database;
+mod ends;
 mod errors;
 mod facts;
 mod key_transactions;

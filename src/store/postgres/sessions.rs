@@ -18,6 +18,7 @@ use crate::{
     clock::UnixMillis,
     domain::{
         ids::{SessionId, UserHash},
+        login_record::LoginRecord,
         session::{Ended, Session},
     },
     store::{Advance, Creation, Sessions, StoreError},
@@ -87,6 +88,10 @@ impl Sessions for PostgresStore {
             rows::stored(counter).map_err(|why| self.database.name.unavailable(why))?;
         }
         self.advances.run(step).await
+    }
+
+    async fn adopt_session(&self, _session: Session, _login: Option<LoginRecord>) -> Result<(), StoreError> {
+        Err(self.database.name.unavailable("skeleton"))
     }
 
     async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis) -> Result<bool, StoreError> {

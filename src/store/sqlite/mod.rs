@@ -31,6 +31,7 @@ mod clock_floor;
 mod connect;
 mod copy;
 mod draft;
+mod ends;
 mod errors;
 mod file;
 mod key_transactions;

@@ -8,6 +8,7 @@ use crate::{
     clock::UnixMillis,
     domain::{
         ids::{SessionId, UserHash},
+        login_record::LoginRecord,
         session::{Ended, Session},
     },
     store::{Advance, Creation, Sessions, StoreError},
@@ -93,6 +94,10 @@ impl Sessions for SqliteStore {
             Ok(c.prepare_cached(ADVANCE)?.execute(values)? == 1)
         })
         .await
+    }
+
+    async fn adopt_session(&self, _session: Session, _login: Option<LoginRecord>) -> Result<(), StoreError> {
+        Err(self.name.unavailable("skeleton"))
     }
 
     async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis) -> Result<bool, StoreError> {
