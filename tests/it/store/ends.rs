@@ -362,6 +362,21 @@ pub(super) async fn the_log_goes_back_two_days(engine: &dyn Engine) {
     assert_eq!(log.next().await, [of_user(1, None, T)]);
 }
 
+pub(super) async fn older_ends_leave_the_log_and_stand(engine: &dyn Engine) {
+    let store = engine.open();
+    let start = store.ends_position().await.unwrap();
+    for n in 1..=5 {
+        store.end_sessions_of_user(user(n), None, T).await.unwrap();
+    }
+    store.purge(T, 1000).await.unwrap();
+    store.end_sessions_of_user(user(9), None, at_min(1)).await.unwrap();
+    for _ in 0..3 {
+        store.purge(at_day(2), 2).await.unwrap();
+    }
+    assert_eq!(log_since(&store, start).await, [of_user(9, None, at_min(1))]);
+    assert_eq!(standing(&store).await.len(), 6);
+}
+
 pub(super) async fn ends_of_users_are_kept_as_long_as_a_session_can_live(engine: &dyn Engine) {
     let store = engine.open();
     let born = Session { expires: at_day(400), idle_expires: at_day(400), ..session(1, T) };
