@@ -14,7 +14,7 @@ use countersign::{
     clock::{BootId, Clock, UnixMillis},
     config::{Environment, Settings},
     http::AppState,
-    node::NodeAgent,
+    node::{EndsAgent, NodeAgent},
     operate::{ClientError, Operator},
 };
 use http::{Request, header};
@@ -82,6 +82,8 @@ pub struct TestService {
     routes: Router,
     /// Does the node's background work, when the test says so.
     agent: tokio::sync::Mutex<NodeAgent>,
+    /// Looks at what has ended, when the test says so.
+    ends_agent: tokio::sync::Mutex<EndsAgent>,
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -146,6 +148,7 @@ impl TestService {
         Self {
             state: Arc::clone(wiring.state()),
             agent: tokio::sync::Mutex::new(wiring.agent()),
+            ends_agent: tokio::sync::Mutex::new(wiring.ends_agent()),
             routes: wiring.routes(),
             wiring,
             services,
@@ -169,6 +172,12 @@ impl TestService {
     /// Does the background work of one second, in no time.
     pub async fn tick(&self) {
         self.agent.lock().await.tick(&self.settings.node()).await;
+        self.look().await;
+    }
+
+    /// Looks at what has ended, and tells the other nodes; the first time it reads all.
+    pub async fn look(&self) {
+        self.ends_agent.lock().await.tick().await;
     }
 
     /// Sends any request.
