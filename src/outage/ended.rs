@@ -8,6 +8,7 @@ use crate::{
     domain::{
         ids::{AppName, SessionId, UserHash},
         login_record::LoginRecord,
+        session::Ended,
     },
 };
 
@@ -24,6 +25,9 @@ impl EndedSessions {
     pub fn looked(&self) -> Option<UnixMillis> {
         None
     }
+
+    /// Remembers the end of a session that this node found out and could not write.
+    pub fn remember(&self, _session: SessionId, _why: Ended, _expires: UnixMillis) {}
 
     /// Returns the standing of a session.
     pub fn standing(
