@@ -17,7 +17,7 @@ use crate::{
     },
     identity::AppUser,
     outage::Operation,
-    store::{Advance, StoreError},
+    store::{Advance, End, StoreError},
     telemetry::Alarm,
 };
 
@@ -148,7 +148,8 @@ impl Issuer {
     async fn end_reused(&self, attempt: &Attempt, session: &Session) -> Result<(), StoreError> {
         let end = self.parts.store.end_session(session.id, Ended::Reused, attempt.now);
         let ended = self.parts.outage.ask(Operation::Write, end).await;
-        self.parts.outage.remember(session.id, Ended::Reused, session.expires);
+        let known = End::Session { id: session.id, why: Ended::Reused, expires: session.expires };
+        self.parts.outage.ended.note(&known);
         match ended {
             Err(error) if !error.is_outage() => Err(error),
             _ => Ok(()),

@@ -4,6 +4,7 @@ use super::{Issuer, Refusal};
 use crate::{
     domain::{refresh_token::Presented, session::Ended},
     outage::Operation,
+    store::End,
 };
 
 impl Issuer {
@@ -27,7 +28,8 @@ impl Issuer {
             outage.ask(Operation::Write, store.adopt_session(ended, presented.login)).await?;
         }
         outage.ask(Operation::Write, store.end_session(presented.session, Ended::Logout, now)).await?;
-        outage.remember(presented.session, Ended::Logout, presented.expires);
+        let known = End::Session { id: presented.session, why: Ended::Logout, expires: presented.expires };
+        outage.ended.note(&known);
         Ok(())
     }
 }

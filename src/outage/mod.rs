@@ -104,11 +104,6 @@ impl Outage {
         self.ended.standing(session, user, app, login)
     }
 
-    /// Remembers the end of a session that this node found out and could not write.
-    pub fn remember(&self, session: SessionId, why: Ended, expires: UnixMillis) {
-        self.ended.remember(session, why, expires);
-    }
-
     /// Asks the store, unless it is known to be out of reach. Notes that it is where it does not answer.
     ///
     /// # Errors
