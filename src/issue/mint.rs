@@ -181,6 +181,7 @@ impl Issuer {
             expires,
             shortened,
             login: self.login_record(app_user),
+            unwritten: false,
         })
     }
 

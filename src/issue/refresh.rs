@@ -207,6 +207,7 @@ impl Attempt {
             expires: session.expires,
             shortened: self.presented.shortened,
             login: self.presented.login,
+            unwritten: false,
         }
     }
 }
