@@ -339,7 +339,8 @@ fn a_filter_errs_once_in_65536() {
     let standing = |id| ended.standing(id, user, &app, None);
     assert!(ids.iter().all(|id| standing(*id) == Standing::Unsure));
     let others = 2_000_000;
-    let errors = (0..others).filter(|number| standing(session(seed, number * 300_000 / others)) != Standing::Live).count();
+    let errors =
+        (0..others).filter(|number| standing(session(seed, number * 300_000 / others)) != Standing::Live).count();
     assert!((10..60).contains(&errors), "{errors} errors, 30 are expected");
 }
 
