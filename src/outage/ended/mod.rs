@@ -94,13 +94,7 @@ impl EndedSessions {
     }
 
     /// Returns the standing of a session.
-    pub fn standing(
-        &self,
-        session: SessionId,
-        user: UserHash,
-        app: &AppName,
-        login: Option<&LoginRecord>,
-    ) -> Standing {
+    pub fn standing(&self, session: SessionId, user: UserHash, app: &AppName, login: Option<&LoginRecord>) -> Standing {
         let known = self.read();
         if known.others.is_opted_out(user, app) {
             return Standing::Ended(Ended::OptedOut);
@@ -318,7 +312,8 @@ impl Known {
     fn range_of(&self, id: SessionId, slice_keys: usize) -> IdRange {
         let place = self.slices.partition_point(|slice| slice.last < Some(id));
         let is_small = |slice: &Slice| slice.keys < slice_keys / 2;
-        let begin = if place == self.slices.len() && self.slices.last().is_some_and(is_small) { place - 1 } else { place };
+        let begin =
+            if place == self.slices.len() && self.slices.last().is_some_and(is_small) { place - 1 } else { place };
         let before = begin.checked_sub(1).and_then(|before| self.slices.get(before)).and_then(|slice| slice.last);
         let to = self.slices.get(place).and_then(|slice| slice.last).unwrap_or(LAST);
         IdRange { after: before.unwrap_or(self.uncovered).max(self.uncovered), to }
