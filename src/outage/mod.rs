@@ -113,11 +113,20 @@ impl Outage {
         operation: Operation,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let Some(answer) = self.breaker.ask(operation, call).await else {
-            let why = "an earlier request was not answered".to_owned();
-            return Err(StoreError::OutOfReach { store: self.store.clone(), why });
-        };
+        let Some(answer) = self.breaker.ask(operation, call).await else { return Err(self.not_asked()) };
         answer.inspect_err(|error| self.learn(operation, error))
+    }
+
+    /// Checks that the store is not known to be out of reach.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfReach`].
+    pub fn check(&self, operation: Operation) -> Result<(), StoreError> {
+        if self.breaker.is_open(operation) { Err(self.not_asked()) } else { Ok(()) }
+    }
+
+    fn not_asked(&self) -> StoreError {
+        StoreError::OutOfReach { store: self.store.clone(), why: "an earlier request was not answered".to_owned() }
     }
 
     /// Asks the store even where it is known to be out of reach: where it answers, everybody asks it again. For the

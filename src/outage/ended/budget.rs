@@ -10,7 +10,7 @@ const MOST_KEYS: usize = 1 << 18;
 const BUILD_BYTES: usize = 48;
 
 /// Bytes of an entry of a `BTreeMap` of sessions: 32, in nodes that are half full, and the nodes above them.
-const SESSION_BYTES: usize = 80;
+pub(super) const SESSION_BYTES: usize = 80;
 
 /// Bytes of an end of a user, an app or a login, reckoned in the same way.
 pub(super) const OTHER_BYTES: usize = 144;
