@@ -22,7 +22,7 @@ use countersign::{
     },
     issue::{self, Issuer, Policies},
     keyring::Keyring,
-    node::{self, Node, NodeAgent, Subscriber},
+    node::{self, EndsAgent, Node, NodeAgent, Subscriber},
     outage::Outage,
     secret::{Entropy, NoEntropy, Secret},
     store::{self, KeyTransaction, Store},
@@ -172,6 +172,7 @@ pub struct SimNode {
     pub outage: Arc<Outage>,
     pub metrics: Arc<Metrics>,
     agent: NodeAgent,
+    ends_agent: EndsAgent,
 }
 
 impl SimNode {
@@ -214,14 +215,16 @@ impl SimNode {
             outage: Arc::clone(&outage),
             subscriber: Arc::new(Nobody),
         });
+        let ends_agent = EndsAgent::new(Arc::clone(&node));
         let mut agent = NodeAgent::new(node);
         agent.start(&node::Config::default()).await.ok()?;
-        Some(Self { clock, switch, issuer, outage, metrics, agent })
+        Some(Self { clock, switch, issuer, outage, metrics, agent, ends_agent })
     }
 
     /// Does the background work of one second, in no time. Returns true where the node looked at what has ended.
     pub async fn tick(&mut self) -> bool {
         self.agent.tick(&node::Config::default()).await;
+        self.ends_agent.tick().await;
         self.outage.ended.looked() == Some(self.clock.now())
     }
 }
