@@ -29,8 +29,8 @@ use crate::{
 
 pub use breaker::{Breaker, Operation};
 pub use ended::{EndedSessions, IdRange, Look, Slice, SliceKeys, SliceReader, Taken};
-use followers::{Followers, Words};
 pub use followers::{FRESH, LONGEST_WAIT, Pending};
+use followers::{Followers, Words};
 
 /// Longest life of a token that is issued without the store.
 pub const DEGRADED_LIFETIME: Duration = Duration::from_mins(15);
