@@ -169,7 +169,7 @@ impl Outage {
     }
 
     fn not_asked(&self) -> StoreError {
-        StoreError::OutOfReach { store: self.store.clone(), why: "an earlier request was not answered".to_owned() }
+        self.out_of_reach("an earlier request was not answered")
     }
 
     /// Asks the store even where it is known to be out of reach: where it answers, everybody asks it again. For the
