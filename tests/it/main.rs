@@ -59,6 +59,8 @@ mod messages;
 mod middleware;
 mod openapi;
 mod operator_faults;
+mod outage;
+mod outage_simulation;
 mod overlap;
 mod postgres_connect;
 mod postgres_crash;
