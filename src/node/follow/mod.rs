@@ -177,7 +177,7 @@ impl EndsAgent {
     }
 
     /// Tells the other nodes how far this one has followed: at once where ends were found, and then until what was found is
-    /// settled, otherwise every [`HEARTBEAT`]. It answers without the store only as long as it has told them; a word that
+    /// settled, otherwise every [`HEARTBEAT`]. It answers without the store only as long as it has told them; a report that
     /// fails prolongs nothing.
     async fn tell(&mut self, looked: &Looked) -> Result<(), StoreError> {
         let Some(now) = looked.at else { return Ok(()) };
