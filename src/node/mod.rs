@@ -5,6 +5,7 @@
 
 mod api_key_uses;
 mod clock;
+mod follow;
 mod heartbeat;
 mod readiness;
 mod reload;
@@ -13,6 +14,8 @@ mod upkeep;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
+
+pub use follow::EndsAgent;
 
 use self::{
     api_key_uses::UseRecorder, clock::ClockWatch, heartbeat::Heartbeat, reload::UnfitRings, upkeep::UpkeepState,
@@ -162,6 +165,7 @@ impl NodeAgent {
         self.reload_if_changed().await;
         self.send_heartbeat(config).await;
         self.maintain().await;
+        self.node.outage.export(self.node.clock.read().boot);
         self.report_rings(config);
         let conditions = self.conditions(config);
         self.node.readiness.set(conditions);

@@ -6,22 +6,33 @@
 
 mod breaker;
 mod ended;
+mod followers;
+mod owed;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::{
-    clock::UnixMillis,
+    clock::{ClockGuard, MAX_STEP, UnixMillis},
     domain::{
         ids::{AppName, SessionId, UserHash},
         login_record::LoginRecord,
         session::Ended,
     },
-    store::{self, OnOutage, StoreError},
-    telemetry::Metrics,
+    store::{self, ENDS_KEPT, EndsPosition, Follower, OnOutage, Store, StoreError},
+    telemetry::{Alarm, Metrics},
 };
 
 pub use breaker::{Breaker, Operation};
-pub use ended::EndedSessions;
+pub use ended::{EndedSessions, IdRange, LogRead, Slice, SliceKeys, SliceReader, Taken};
+pub use followers::{FRESH, LONGEST_WAIT, Pending};
+use followers::{Followers, Reports};
+pub use owed::OwedEnds;
 
 /// Longest life of a token that is issued without the store.
 pub const DEGRADED_LIFETIME: Duration = Duration::from_mins(15);
@@ -51,12 +62,26 @@ pub enum NotServed {
     TooLong(UnixMillis),
 }
 
-/// What a node needs to answer without the store.
+/// Parts with which a node answers without the store.
 pub struct Outage {
     pub breaker: Breaker,
     pub ended: EndedSessions,
+    pub owed: OwedEnds,
+    /// Other nodes.
+    followers: Followers,
+    /// Name of the store for people.
+    store: String,
     on_outage: OnOutage,
     limit: Duration,
+    /// Longest wait for a probe while the store is out of reach: one that was begun before the store came back must not
+    /// hold up the next.
+    patience: Duration,
+    /// A fault of the store is logged, and its alarm raised.
+    reported: AtomicBool,
+    /// Time since boot at which the store was first seen to be out of reach, in milliseconds; 0 while it is not.
+    since: AtomicU64,
+    /// Time since boot of the last complete look, in milliseconds; 0 before the first.
+    looked: AtomicU64,
     pub metrics: Arc<Metrics>,
 }
 
@@ -66,8 +91,15 @@ impl Outage {
         Self {
             breaker: Breaker::new(),
             ended: EndedSessions::new(config.outage_memory_mib),
+            owed: OwedEnds::default(),
+            followers: Followers::new(),
+            store: config.name(),
             on_outage: config.outage,
             limit: config.outage_limit,
+            patience: config.timeout / 2,
+            reported: AtomicBool::new(false),
+            since: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             metrics,
         }
     }
@@ -80,8 +112,42 @@ impl Outage {
         if self.on_outage == OnOutage::Refuse {
             return Err(NotServed::Refused);
         }
-        let looked = self.ended.looked().ok_or(NotServed::NeverLooked)?;
-        if now.since(looked) < self.limit { Ok(()) } else { Err(NotServed::TooLong(looked)) }
+        let (Some(looked), Some(promised)) = (self.ended.looked(), self.ended.promised()) else {
+            return Err(NotServed::NeverLooked);
+        };
+        // A look that lies far ahead was made when the clock was wrong.
+        let is_recent = now.since(looked) < self.limit && looked.since(now) <= MAX_STEP;
+        if is_recent && now < promised { Ok(()) } else { Err(NotServed::TooLong(looked)) }
+    }
+
+    /// Returns the time until which this node may answer without the store, where it looked at `looked` and looks no
+    /// more for `longest_silence`; `None` where it never does.
+    pub fn may_serve_until(&self, looked: UnixMillis, longest_silence: Duration) -> Option<UnixMillis> {
+        (self.on_outage == OnOutage::Serve).then(|| looked.plus(self.limit).plus(longest_silence))
+    }
+
+    /// Publishes how far the other nodes have followed; `nodes` has this one, too.
+    pub fn publish_followers(&self, own: &str, mut nodes: Vec<Follower>, since_boot: Duration) {
+        nodes.retain(|node| node.node != own);
+        self.followers.publish(Reports { own: own.to_owned(), others: nodes, read: Some(since_boot) });
+    }
+
+    /// Waits until every other node that may answer without the store knows what has ended by now, but not for long.
+    /// Returns the nodes that may not know it yet. One node alone waits for nobody.
+    pub async fn pending(&self, store: &dyn Store, clock: &ClockGuard) -> Pending {
+        let reports = self.followers.reports();
+        let reading = clock.read();
+        if reports.is_alone(reading.wall, reading.boot) {
+            return Pending::default();
+        }
+        let since = reading.wall.minus(ENDS_KEPT);
+        let known = self.ask(Operation::Read, store.followers(since)).await;
+        let mut known = known.unwrap_or(reports.others);
+        known.retain(|node| node.node != reports.own);
+        // Without a position none of them is known to have followed far enough.
+        let position = self.ask(Operation::Read, store.ends_position()).await;
+        let position = position.unwrap_or(EndsPosition(u64::MAX));
+        self.followers.wait(position, reading.wall, &known).await
     }
 
     /// Returns the standing of a session without the store.
@@ -89,7 +155,7 @@ impl Outage {
         self.ended.standing(session, user, app, login)
     }
 
-    /// Asks the store, unless it is known to be out of reach. Notes what is learned of it.
+    /// Asks the store, unless it is known to be out of reach. Notes that it is where it does not answer.
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::OutOfReach`] at once while the breaker is open.
@@ -98,6 +164,102 @@ impl Outage {
         operation: Operation,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.breaker.ask(operation, call).await
+        let Some(answer) = self.breaker.ask(operation, call).await else { return Err(self.not_asked()) };
+        answer.inspect_err(|error| self.learn(operation, error))
     }
+
+    /// Checks that the store is not known to be out of reach.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfReach`].
+    pub fn check(&self, operation: Operation) -> Result<(), StoreError> {
+        if self.breaker.is_open(operation) { Err(self.not_asked()) } else { Ok(()) }
+    }
+
+    fn not_asked(&self) -> StoreError {
+        self.out_of_reach("an earlier request was not answered")
+    }
+
+    /// Asks the store even where it is known to be out of reach: where it answers, everybody asks it again. For the
+    /// node's background work, so that one asks and not all. An answer that the store must not be used ends an outage,
+    /// too: it is no reason to answer without it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn probe<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let answer = if self.breaker.is_open(operation) {
+            let answer = tokio::time::timeout(self.patience, call).await;
+            answer.unwrap_or_else(|_| Err(self.out_of_reach("it did not answer a probe in time")))
+        } else {
+            call.await
+        };
+        match &answer {
+            Err(error) if error.is_outage() => self.learn(operation, error),
+            _ => self.breaker.close(operation),
+        }
+        answer
+    }
+
+    /// Makes the error of a store that is not asked.
+    pub fn out_of_reach(&self, why: &str) -> StoreError {
+        StoreError::OutOfReach { store: self.store.clone(), why: why.to_owned() }
+    }
+
+    fn learn(&self, operation: Operation, error: &StoreError) {
+        if error.is_outage() && self.breaker.open(operation) {
+            self.report_fault(error);
+        }
+    }
+
+    /// Logs a fault of the store and raises the alarm, unless one is reported already.
+    pub fn report_fault(&self, error: &StoreError) {
+        if !self.reported.swap(true, Ordering::AcqRel) {
+            tracing::error!(why = %error, "the store does not answer");
+            self.metrics.alarm(Alarm::Store);
+        }
+    }
+
+    /// Logs that the store can be read and written again, where a fault is reported.
+    pub fn report_recovery(&self) {
+        if self.reported.swap(false, Ordering::AcqRel) {
+            tracing::info!("the store answers again");
+        }
+    }
+
+    /// Records the time since boot at which a complete look began.
+    pub fn looked(&self, since_boot: Duration) {
+        self.looked.store(millis(since_boot), Ordering::Relaxed);
+    }
+
+    /// Exports how old the knowledge of what has ended is, at this time since boot; before the first look, for how long
+    /// this process has had none.
+    pub fn export_staleness(&self, since_boot: Duration) {
+        let now = millis(since_boot);
+        let looked = self.looked.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(now);
+        self.metrics.revocation_staleness(Duration::from_millis(now.saturating_sub(looked)));
+        let (_, bytes) = self.ended.size();
+        self.metrics.ended_sessions(bytes, self.ended.covered_from().is_none());
+    }
+
+    /// Exports for how long the store has been out of reach, at this time since boot.
+    pub fn export(&self, since_boot: Duration) {
+        let now = millis(since_boot);
+        if !self.breaker.is_open(Operation::Write) {
+            self.since.store(0, Ordering::Relaxed);
+            self.metrics.store_outage(Duration::ZERO);
+            return;
+        }
+        let first = self.since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        let since = first.err().unwrap_or(now);
+        self.metrics.store_outage(Duration::from_millis(now.saturating_sub(since)));
+    }
+}
+
+/// Whole milliseconds, never 0, which stands for none.
+fn millis(since_boot: Duration) -> u64 {
+    u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX).max(1)
 }

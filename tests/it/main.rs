@@ -29,6 +29,7 @@ mod custody_store;
 mod db_copy;
 mod db_restore;
 mod dead_sessions;
+mod degraded;
 #[cfg(feature = "sandbox")]
 mod demo;
 #[cfg(feature = "sandbox")]
@@ -58,6 +59,8 @@ mod messages;
 mod middleware;
 mod openapi;
 mod operator_faults;
+mod outage;
+mod outage_simulation;
 mod overlap;
 mod postgres_connect;
 mod postgres_crash;
@@ -74,6 +77,7 @@ mod readiness;
 mod refresh;
 mod request_log;
 mod revocation;
+mod revocation_nodes;
 #[cfg(feature = "sandbox")]
 mod rotate;
 #[cfg(feature = "sandbox")]

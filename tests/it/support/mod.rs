@@ -12,6 +12,7 @@ pub mod sandbox;
 pub mod service;
 pub mod session_model;
 pub mod switched_provider;
+pub mod switched_store;
 pub mod terminal;
 pub mod test_service;
 
