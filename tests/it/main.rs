@@ -64,6 +64,8 @@ mod outage_simulation;
 mod overlap;
 mod postgres_connect;
 mod postgres_crash;
+mod postgres_ends;
+mod postgres_faults;
 mod postgres_nodes;
 mod postgres_plans;
 mod postgres_server;
