@@ -221,6 +221,10 @@ async fn a_store_that_is_read_and_not_written_decides_all_the_same() {
     service.refresh(&newer).await.problem(401, "invalid_token");
     lose(&service, Reach::OutOfReach);
     service.refresh(&newer).await.problem(401, "invalid_token");
+    recover(&service).await;
+    let rows = service.operator.users().sessions(&user("u-3")).await.unwrap();
+    assert_eq!(rows[0].ended, Some(Ended::Reused), "written as soon as it could be");
+    service.refresh(&newer).await.problem(401, "invalid_token");
 }
 
 #[tokio::test]
