@@ -456,6 +456,11 @@ stage_long_postgres() {
     cargo test --locked --test it -- --ignored --nocapture --test-threads 1 postgres_crash postgres_whoever postgres_no_token
 }
 
+# Outages in 10,000 simulated worlds; `cargo test` has 300. A world that fails is named, and OUTAGE_SEED runs it alone.
+stage_long_outage() {
+  OUTAGE_SEEDS="${OUTAGE_SEEDS:-10000}" cargo test --locked --test it -- --nocapture outage_simulation::in_no_world
+}
+
 # The web client: types, conformance scenarios, size, packaging.
 stage_client() {
   node_modules clients/web

@@ -9,7 +9,7 @@ STAGES=(scripts check deny build package test without_sandbox batch openssl rota
 LANE_OF_PAGES=(client browser oidc)
 LANE_OF_CLOCKS=(documents proxy clock)
 # Minutes to hours, each for its own reason (docs/testing.md).
-NIGHTLY=(load long_postgres ifma long_fuzz mutants)
+NIGHTLY=(load long_postgres long_outage ifma long_fuzz mutants)
 
 TOOLS=${CARGO_TARGET_DIR:-$PWD/target}/tools
 

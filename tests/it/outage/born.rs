@@ -1,5 +1,6 @@
 //! Sessions that began without the store, and ended before their rows were written.
 
+use countersign::clock::Clock;
 use http::header;
 use serde_json::json;
 
@@ -84,7 +85,7 @@ async fn a_logout_at_the_provider_before_the_first_refresh_is_held(engine: Engin
     let provider = TestProvider::start(&[&RSA]).await;
     let site = Site::on(engine, 1, "", &provider.config("web")).await;
     let node = &site.nodes[0];
-    let now = countersign::clock::Clock::now(&*node.clock).seconds();
+    let now = node.clock.now().seconds();
     let mut claims = provider.claims("u-1", now);
     claims["sid"] = json!("s-1");
     let id_token = RSA.token(&claims);
@@ -126,7 +127,7 @@ async fn a_purge_lets_no_session_be_born_twice(engine: Engine) {
     node.operator.users().revoke(&user("u-1"), None).await.unwrap();
     node.revoke(&logged_out).await.ok();
     let purge = async || {
-        let now = countersign::clock::Clock::now(&*node.clock);
+        let now = node.clock.now();
         node.switch.store().purge(now, 1000).await.unwrap();
     };
     // Past seven days since the end, and before the tokens expire.

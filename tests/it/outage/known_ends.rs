@@ -1,6 +1,6 @@
 //! Ends of long before, and ends that are asked for in an outage.
 
-use countersign::operate::UserError;
+use countersign::{clock::Clock, domain::session::Ended, operate::UserError};
 
 use super::{DAY, Engine, Reach, SECOND, Site, is_degraded, on_both_stores};
 use crate::support::{Answer, domain::user};
@@ -85,11 +85,7 @@ async fn a_node_that_is_cut_off_after_an_end_holds_it(engine: Engine) {
     reaches
         .switch
         .store()
-        .end_session(
-            site.contents(&tokens[2]).session,
-            countersign::domain::session::Ended::Logout,
-            countersign::clock::Clock::now(&*reaches.clock),
-        )
+        .end_session(site.contents(&tokens[2]).session, Ended::Logout, reaches.clock.now())
         .await
         .unwrap();
     site.pass(SECOND).await;

@@ -170,7 +170,6 @@ pub struct SimNode {
     pub switch: Arc<Switch>,
     pub issuer: Issuer,
     pub outage: Arc<Outage>,
-    pub metrics: Arc<Metrics>,
     agent: NodeAgent,
     ends_agent: EndsAgent,
 }
@@ -209,7 +208,7 @@ impl SimNode {
             store,
             custodian: Arc::new(Seals),
             keyring,
-            metrics: Arc::clone(&metrics),
+            metrics,
             clock: guard,
             readiness: Arc::new(Readiness::default()),
             outage: Arc::clone(&outage),
@@ -218,7 +217,7 @@ impl SimNode {
         let ends_agent = EndsAgent::new(Arc::clone(&node));
         let mut agent = NodeAgent::new(node);
         agent.start(&node::Config::default()).await.ok()?;
-        Some(Self { clock, switch, issuer, outage, metrics, agent, ends_agent })
+        Some(Self { clock, switch, issuer, outage, agent, ends_agent })
     }
 
     /// Does the background work of one second, in no time. Returns true where the node looked at what has ended.

@@ -1,11 +1,11 @@
 //! The rules that hold after each answer.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use countersign::{
     domain::session::{Ended, STRAGGLER_GRACE, Session},
     issue::{Issued, Refusal},
-    outage::DEGRADED_LIFETIME,
+    outage::{DEGRADED_LIFETIME, Operation},
 };
 
 use super::{
@@ -30,8 +30,9 @@ impl World {
         );
     }
 
+    /// Fails the world where a rule does not hold.
     #[track_caller]
-    fn rule(&self, holds: bool, rule: &str) {
+    pub fn rule(&self, holds: bool, rule: &str) {
         if !holds {
             self.violated(rule);
         }
@@ -48,12 +49,12 @@ impl World {
         })
     }
 
-    fn is_out(scopes: &std::collections::BTreeSet<Scope>, user: usize, app: usize) -> bool {
+    fn is_out(scopes: &BTreeSet<Scope>, user: usize, app: usize) -> bool {
         scopes.contains(&(user, None)) || scopes.contains(&(user, Some(app)))
     }
 
     /// Returns whether the session has ended for good, or its user is opted out, as the store has it.
-    fn is_dead(&self, session: &SimSession) -> bool {
+    pub fn is_dead(&self, session: &SimSession) -> bool {
         Self::is_out(&self.opted_out, session.user, session.app)
             || self.covering(session, self.ends.len()).next().is_some()
     }
@@ -96,8 +97,12 @@ impl World {
             Err(refusal) => self.check_refusal(at, (number, token), refusal),
         }
         // An end that the request itself wrote.
-        let (_, after, _) = rows;
+        let (before, after, _) = rows;
         let session = &self.sessions[number];
+        let is_new = |why| before.as_ref().is_some_and(|row| row.ended != Some(why));
+        self.counts.caught +=
+            u64::from(after.as_ref().is_some_and(|row| row.ended == Some(Ended::Reused)) && is_new(Ended::Reused));
+        self.counts.adopted += u64::from(before.is_none() && after.is_some());
         if after.is_some_and(|row| row.ended.is_some()) && !self.is_dead(session) {
             let what = What::Session(session.id);
             self.ends.push(SimEnd { what, at: self.now, done: false });
@@ -121,7 +126,7 @@ impl World {
                 // Where the store takes no writes as far as the node knows, it cannot end it.
                 let known = matches!(outcome, Err(Refusal::InvalidToken)) && why.is_none();
                 let node = self.slots[at].node.as_ref().unwrap();
-                let may_write = !node.outage.breaker.is_open(countersign::outage::Operation::Write);
+                let may_write = !node.outage.breaker.is_open(Operation::Write);
                 self.rule(why == Some(Ended::Reused) || (known && !may_write), "a reuse ends its session");
             }
             Reach::NotWritable => self.rule(outcome.is_err(), "a token that is two behind buys a token from its row"),
@@ -199,7 +204,7 @@ impl World {
             return self.rule(excused, &format!("an honest device is refused: {refusal}"));
         }
         let node = slot.node.as_ref().unwrap();
-        let may_serve = node.outage.ended.looked().is_some_and(|looked| self.now.since(looked) < LIMIT);
+        let may_serve = node.outage.admit(self.now).is_ok();
         let is_near = self.ends.iter().any(|end| match end.what {
             What::User((user, _)) => {
                 let began = contents(&session.tokens[0]).issued;
@@ -207,10 +212,11 @@ impl World {
             }
             _ => false,
         });
-        if may_serve && slot.stepped == 0 && !is_dead && !is_expired && !is_near && is_honest {
+        let is_stopped = matches!(refusal, Refusal::ClockStopped(_));
+        if may_serve && !is_stopped && !is_dead && !is_expired && !is_near && is_honest {
             self.counts.valid += 1;
             self.counts.unanswered += 1;
-            self.note(format!("unanswered: {refusal}"));
+            println!("seed {}, after {} steps, unanswered: {refusal}", self.seed, self.history.len());
         }
     }
 }

@@ -11,7 +11,7 @@ use countersign::{
         session::Session,
     },
     identity::AppUser,
-    outage::Pending,
+    outage::Operation,
     store::{self, Store},
     telemetry::Metrics,
 };
@@ -19,7 +19,7 @@ use countersign::{
 use super::node::{Random, SimNode, put_key_on_record, user_hash};
 use crate::support::{
     domain::{sealing_keys, user},
-    switched_store::{Reach, Switch},
+    switched_store::Reach,
     test_service::TestClock,
 };
 
@@ -27,7 +27,6 @@ pub const START: UnixMillis = UnixMillis(1_795_000_000_000);
 pub const NODES: usize = 3;
 const USERS: usize = 4;
 const APPS: [&str; 2] = ["web", "ios"];
-const DAY: Duration = Duration::from_hours(24);
 
 /// Fault that a world has on purpose, so that it is proved that the rules find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +96,10 @@ pub struct Counts {
     pub with_store: u64,
     pub degraded: u64,
     pub refused: u64,
-    /// Valid refreshes on nodes that may serve, and those of them that got 503.
+    /// Copies that were caught, and sessions that were put on record at their first refresh.
+    pub caught: u64,
+    pub adopted: u64,
+    /// Valid refreshes without the store on nodes that may serve, and those of them that got 503.
     pub valid: u64,
     pub unanswered: u64,
 }
@@ -115,7 +117,8 @@ pub struct World {
     pub history: Vec<String>,
     pub store: Arc<dyn Store>,
     config: store::Config,
-    raw: rusqlite::Connection,
+    /// Past the service.
+    pub raw: rusqlite::Connection,
     _folder: tempfile::TempDir,
 }
 
@@ -225,7 +228,7 @@ impl World {
         APPS[app].parse().unwrap()
     }
 
-    fn user(user_number: usize) -> UserId {
+    pub fn user(user_number: usize) -> UserId {
         user(&format!("u-{user_number}"))
     }
 
@@ -285,9 +288,10 @@ impl World {
         session.latest = session.tokens.len() - 1;
     }
 
-    /// Somebody presents a copy of any token of a session, and keeps what comes.
+    /// Somebody presents a copy of a token, of the first one more often than of others, and keeps what comes.
     pub async fn steal(&mut self, at: usize, session: usize) {
-        let token = self.random.below(self.sessions[session].tokens.len());
+        let is_first = self.random.percent(50);
+        let token = if is_first { 0 } else { self.random.below(self.sessions[session].tokens.len()) };
         self.sessions[session].copied = true;
         if let Some(new) = self.present(at, session, token).await {
             self.sessions[session].tokens.push(new);
@@ -299,7 +303,7 @@ impl World {
         let (id, text) = (self.sessions[session].id, self.sessions[session].tokens[token].clone());
         let before = self.row(id).await;
         let node = self.slots[at].node.as_ref()?;
-        let is_asked = !node.outage.breaker.is_open(countersign::outage::Operation::Read);
+        let is_asked = !node.outage.breaker.is_open(Operation::Read);
         let outcome = node.issuer.refresh(node.issuer.unseal(&text).unwrap(), None).await;
         let after = self.row(id).await;
         let shown = match &outcome {
@@ -324,97 +328,6 @@ impl World {
     /// The row of a session, past every switch.
     pub async fn row(&self, id: SessionId) -> Option<Session> {
         self.store.session(id).await.unwrap()
-    }
-
-    pub async fn logout(&mut self, at: usize, session: usize) {
-        let id = self.sessions[session].id;
-        let token = self.sessions[session].tokens[self.sessions[session].latest].clone();
-        let Some(node) = &self.slots[at].node else { return };
-        let answer = node.issuer.revoke(&node.issuer.unseal(&token).unwrap()).await;
-        let ended = self.row(id).await.is_some_and(|row| row.ended.is_some());
-        self.note(format!("node {at}: logout of session {session}, answered: {}", answer.is_ok()));
-        match &answer {
-            Ok(_) => assert!(ended, "a logout was answered, and the session has not ended"),
-            Err(refusal) => assert_eq!(super::rules::status(refusal), 503, "a logout: {refusal}"),
-        }
-        if ended {
-            let done = self.is_done(answer.is_ok()).await;
-            self.ends.push(SimEnd { what: What::Session(id), at: self.now, done });
-        }
-    }
-
-    /// An operator ends something by way of a node.
-    pub async fn end(&mut self, at: usize, what: What) {
-        let now = self.now;
-        let Some(switch) = self.switch(at) else { return };
-        let store = crate::support::switched_store::SwitchedStore(switch);
-        let written = match what {
-            What::Session(id) => {
-                use countersign::store::Sessions;
-                store.end_session(id, countersign::domain::session::Ended::Revoked, now).await.map(drop)
-            }
-            What::User((user_number, app)) => {
-                use countersign::store::Users;
-                let app = app.map(|app| self.app(app));
-                store.end_sessions_of_user(Self::hash(user_number), app.as_ref(), now).await.map(drop)
-            }
-            What::App(app) => {
-                use countersign::store::Users;
-                let app = app.map(|app| self.app(app));
-                store.end_sessions_of_app(app.as_ref(), now).await
-            }
-        };
-        let exists = match what {
-            What::Session(id) => self.row(id).await.is_some_and(|row| row.ended.is_some()),
-            _ => self.slots[at].reach == Reach::AnswersLost || written.is_ok(),
-        };
-        self.note(format!("node {at}: {what:?} ended: {exists}"));
-        if exists {
-            let done = self.is_done(written.is_ok()).await;
-            self.ends.push(SimEnd { what, at: now, done });
-        }
-    }
-
-    /// Returns whether an end that was written is answered as done: each node that may serve has followed past it.
-    async fn is_done(&mut self, answered: bool) -> bool {
-        let position = self.store.ends_position().await.unwrap();
-        self.pass(Duration::from_secs(1));
-        self.tick_all().await;
-        let followers = self.store.followers(self.now.minus(2 * DAY)).await.unwrap();
-        answered && Pending::among(&followers, position, self.now).is_empty()
-    }
-
-    fn switch(&self, at: usize) -> Option<Arc<Switch>> {
-        Some(Arc::clone(&self.slots[at].node.as_ref()?.switch))
-    }
-
-    pub async fn opt(&mut self, at: usize, (user_number, app): Scope, out: bool) {
-        use countersign::store::Users;
-        let Some(switch) = self.switch(at) else { return };
-        let store = crate::support::switched_store::SwitchedStore(switch);
-        let (hash, name) = (Self::hash(user_number), app.map(|app| self.app(app)));
-        let written = if out {
-            store.opt_out(hash, name.as_ref(), self.now).await
-        } else {
-            store.opt_in(hash, name.as_ref()).await
-        };
-        let exists = self.slots[at].reach == Reach::AnswersLost || written.is_ok();
-        self.note(format!("node {at}: user {user_number}, {app:?}: opted out {out}: {exists}"));
-        if exists && out {
-            self.opted_out.insert((user_number, app));
-        } else if exists {
-            self.opted_out.remove(&(user_number, app));
-        }
-    }
-
-    /// Purges as a node does.
-    pub async fn purge(&mut self) {
-        self.note("purge".to_owned());
-        if self.mutant == Mutant::PurgeSevenDaysAfterEnd {
-            let before = self.now.minus(7 * DAY).0;
-            self.raw.execute("DELETE FROM sessions WHERE ended_at <= ?1", [before]).unwrap();
-        }
-        self.store.purge(self.now, 10_000).await.unwrap();
     }
 }
 
