@@ -36,6 +36,6 @@ impl PostgresStore {
         let done = tokio::spawn(work(Arc::clone(&self.database))).await;
         self.database.metrics.store_worked(StoreWork::Write, watch.elapsed());
         let answer = done.map_err(|why| self.database.name.unavailable(why))?;
-        answer.inspect(|_| self.database.metrics.committed(1)).map_err(|why| self.database.name.unavailable(why))
+        answer.inspect(|_| self.database.metrics.committed(1)).map_err(|why| why.of(&self.database.name))
     }
 }

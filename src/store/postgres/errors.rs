@@ -29,9 +29,14 @@ impl StoreName {
         Self(target.to_string().into())
     }
 
-    /// Returns the error for a store that does not answer because of `why`.
+    /// Returns the error for a store that answers, and must not be used because of `why`.
     pub(super) fn unavailable(&self, why: impl Display) -> StoreError {
         StoreError::Unavailable { store: self.0.to_string(), why: why.to_string() }
+    }
+
+    /// Returns the error for a store that cannot be reached, or takes no writes, because of `why`.
+    pub(super) fn out_of_reach(&self, why: impl Display) -> StoreError {
+        StoreError::OutOfReach { store: self.0.to_string(), why: why.to_string() }
     }
 
     /// Returns the error for a write to a store that is open for reading only.
@@ -51,12 +56,13 @@ impl StoreName {
 
     /// Returns the error for an answer that did not come in time.
     pub(super) fn silent(&self, timeout: Duration) -> StoreError {
-        self.unavailable(format_args!("there was no answer within {timeout:?} (store.timeout)"))
+        self.out_of_reach(format_args!("there was no answer within {timeout:?} (store.timeout)"))
     }
 
     /// Returns the error for a row that cannot be read, or a statement that failed.
     pub(super) fn refused(&self, why: &RowError) -> StoreError {
         match why {
+            RowError::Column(why) if is_outage(why) => self.out_of_reach(explain(why)),
             RowError::Column(why) => self.unavailable(explain(why)),
             why => self.unavailable(why),
         }
@@ -108,11 +114,12 @@ impl StoreName {
     /// Returns the error for a connection that the pool did not give.
     pub(super) fn no_connection(&self, why: &PoolError, timeout: Duration) -> StoreError {
         match why {
+            PoolError::Backend(why) if is_outage(why) => self.out_of_reach(explain(why)),
             PoolError::Backend(why) => self.unavailable(explain(why)),
-            PoolError::Timeout(TimeoutType::Wait) => self.unavailable(format_args!(
+            PoolError::Timeout(TimeoutType::Wait) => self.out_of_reach(format_args!(
                 "all connections were in use for {timeout:?}: the database is slow, or store.connections too small"
             )),
-            PoolError::Timeout(_) => self.unavailable(format_args!("no connection was made within {timeout:?}")),
+            PoolError::Timeout(_) => self.out_of_reach(format_args!("no connection was made within {timeout:?}")),
             why => self.unavailable(why),
         }
     }
@@ -213,11 +220,56 @@ fn advice_by_kind(why: &io::Error, message: &str) -> Option<&'static str> {
     }
 }
 
+/// Returns true where the database cannot be reached, gives no answer or takes no writes, and so will answer again without
+/// a change of what this program was told. Where the server answers and refuses this program (a password that is wrong
+/// now, a role or privileges that are gone, another certificate), it is no outage: that is how an operator takes a node's
+/// access away, and a node without access must not answer for longer. Neither is a table that is missing.
+pub(super) fn is_outage(why: &tokio_postgres::Error) -> bool {
+    match why.as_db_error() {
+        Some(refusal) => is_outage_by_code(refusal.code()) && !is_refused_by_pooler(refusal.message()),
+        None => why.is_closed() || takes_no_writes(why) || io_error(why).is_some_and(is_outage_by_kind),
+    }
+}
+
+/// pgbouncer says 08P01 where it has no server, or no connection to one in time.
+fn is_outage_by_code(code: &SqlState) -> bool {
+    // Connection; resources: disk, memory, connections.
+    ["08", "53"].iter().any(|class| code.code().starts_with(class))
+        || matches!(
+            *code,
+            SqlState::ADMIN_SHUTDOWN
+                | SqlState::CRASH_SHUTDOWN
+                | SqlState::CANNOT_CONNECT_NOW
+                | SqlState::SYSTEM_ERROR
+                | SqlState::IO_ERROR
+                // A limit of the server ended the statement, or its wait for a lock.
+                | SqlState::QUERY_CANCELED
+                | SqlState::LOCK_NOT_AVAILABLE
+                | SqlState::READ_ONLY_SQL_TRANSACTION
+                // A standby refuses a transaction that may write by the first, and ends one that reads by the second.
+                | SqlState::FEATURE_NOT_SUPPORTED
+                | SqlState::T_R_SERIALIZATION_FAILURE
+        )
+}
+
+/// Returns true for what pgbouncer says, also with 08P01, of a client that it does not serve.
+fn is_refused_by_pooler(message: &str) -> bool {
+    ["no such database", "no such user", "authentication failed"].iter().any(|said| message.contains(said))
+}
+
+fn is_outage_by_kind(why: &io::Error) -> bool {
+    // Another certificate than the one to be trusted; a socket that this user may not open.
+    !matches!(why.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied)
+}
+
+fn io_error(why: &tokio_postgres::Error) -> Option<&io::Error> {
+    why.source().and_then(|source| source.downcast_ref())
+}
+
 /// Returns true where a server was left out by `target_session_attrs`.
 pub(super) fn takes_no_writes(why: &tokio_postgres::Error) -> bool {
-    let source = why.source().and_then(|source| source.downcast_ref::<io::Error>());
     // The driver's own error has no code of the system; that of a socket that may not be opened has.
-    source.is_some_and(|why| why.kind() == io::ErrorKind::PermissionDenied && why.raw_os_error().is_none())
+    io_error(why).is_some_and(|why| why.kind() == io::ErrorKind::PermissionDenied && why.raw_os_error().is_none())
 }
 
 /// Returns true where the server rolled a transaction back because of others, so that it may be repeated

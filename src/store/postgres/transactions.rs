@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Error, Row, error::SqlState, types::Type};
 use super::{
     connection::{Connection, NoAnswer, Prepared},
     database::{Database, Param},
-    errors::explain,
+    errors::{StoreName, explain, is_outage},
     rows::RowError,
 };
 use crate::{
@@ -28,9 +28,12 @@ const LOCK: &str = "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(key) ELSE 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 /// Reason why nothing was written, as far as is known.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
-    /// The database does not answer: other statements would fail, too.
+    /// The database does not answer, or takes no writes.
+    #[error("{0}")]
+    OutOfReach(String),
+    /// The database answers, and other statements would fail, too.
     #[error("{0}")]
     Store(String),
     /// The values of this statement are refused; others may be accepted.
@@ -38,16 +41,30 @@ pub(super) enum Failure {
     Values(String),
 }
 
+impl Failure {
+    /// Returns the error of the store of this name.
+    pub(super) fn of(self, name: &StoreName) -> StoreError {
+        match self {
+            Self::OutOfReach(why) => name.out_of_reach(why),
+            Self::Store(why) | Self::Values(why) => name.unavailable(why),
+        }
+    }
+}
+
 impl From<RowError> for Failure {
     fn from(why: RowError) -> Self {
         // The row was read after the statement had taken effect: it must not be repeated.
-        Self::Store(why.to_string())
+        match why {
+            RowError::Column(why) if is_outage(&why) => Self::OutOfReach(why.to_string()),
+            why => Self::Store(why.to_string()),
+        }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(why: StoreError) -> Self {
         match why {
+            StoreError::OutOfReach { why, .. } => Self::OutOfReach(why),
             StoreError::Unavailable { why, .. } => Self::Store(why),
             other => Self::Store(other.to_string()),
         }
@@ -56,7 +73,14 @@ impl From<StoreError> for Failure {
 
 impl From<Error> for Failure {
     fn from(why: Error) -> Self {
-        if why.code().is_some_and(is_of_values) { Self::Values(explain(&why)) } else { Self::Store(explain(&why)) }
+        let shown = explain(&why);
+        if why.code().is_some_and(is_of_values) {
+            Self::Values(shown)
+        } else if is_outage(&why) {
+            Self::OutOfReach(shown)
+        } else {
+            Self::Store(shown)
+        }
     }
 }
 

@@ -47,7 +47,7 @@ impl<W: Work> Driver<W> {
         self.is_prompt = true;
         for (reply, answer) in batch.replies.into_iter().zip(answers) {
             // It fails where the caller has stopped waiting.
-            let _ = reply.send(answer.map_err(|why| self.shared.name.unavailable(why)));
+            let _ = reply.send(answer.map_err(|why| why.of(&self.shared.name)));
         }
         self.is_counted
     }
@@ -64,21 +64,21 @@ impl<W: Work> Driver<W> {
     }
 
     /// Runs items together; where their values are the reason that they fail, one by one.
-    async fn run(&mut self, items: &[W::Item]) -> Vec<Result<W::Answer, String>> {
+    async fn run(&mut self, items: &[W::Item]) -> Vec<Result<W::Answer, Failure>> {
         match self.run_once(items).await {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
             Err(Failure::Values(_)) if items.len() > 1 => self.run_one_by_one(items).await,
-            Err(why) => items.iter().map(|_| Err(why.to_string())).collect(),
+            Err(why) => items.iter().map(|_| Err(why.clone())).collect(),
         }
     }
 
-    async fn run_one_by_one(&mut self, items: &[W::Item]) -> Vec<Result<W::Answer, String>> {
+    async fn run_one_by_one(&mut self, items: &[W::Item]) -> Vec<Result<W::Answer, Failure>> {
         let mut answers = Vec::with_capacity(items.len());
         for item in items {
             match self.run_once(slice::from_ref(item)).await {
                 Ok(one) => answers.extend(one.into_iter().map(Ok)),
-                Err(Failure::Values(why)) => answers.push(Err(why)),
-                Err(Failure::Store(why)) => {
+                Err(why @ Failure::Values(_)) => answers.push(Err(why)),
+                Err(why) => {
                     // The others would fail in the same way, one after the other.
                     answers.resize_with(items.len(), || Err(why.clone()));
                     break;

@@ -27,6 +27,7 @@ struct Step {
 enum Fault {
     Values,
     Store,
+    OutOfReach,
     Panic,
 }
 
@@ -98,6 +99,7 @@ impl Work for Memory {
         match steps.iter().find_map(|step| step.fault) {
             Some(Fault::Values) => return Err(Failure::Values("refused".to_owned())),
             Some(Fault::Store) => return Err(Failure::Store("gone".to_owned())),
+            Some(Fault::OutOfReach) => return Err(Failure::OutOfReach("gone".to_owned())),
             Some(Fault::Panic) => panic!("on purpose"),
             None => {}
         }
@@ -159,7 +161,7 @@ async fn a_refused_value_makes_no_other_fail() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_or_panic_ends_with_its_batch() {
     let (memory, batcher) = Memory::free();
-    for fault in [Fault::Store, Fault::Panic] {
+    for fault in [Fault::Store, Fault::OutOfReach, Fault::Panic] {
         let begun = memory.batches().len();
         let failing = Step { fault: Some(fault), ..step(2, 0) };
         assert_eq!(all(ask(&batcher, [step(1, 0), failing, step(3, 0)])).await, [None; 3], "{fault:?}");
@@ -167,6 +169,23 @@ async fn a_failure_or_panic_ends_with_its_batch() {
         assert!(!batcher.run(step(1, 9)).await.unwrap(), "after {fault:?}");
     }
     assert_eq!(all(ask(&batcher, [step(1, 0), step(2, 0), step(3, 0)])).await, [Some(true); 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_keeps_its_class() {
+    let (_, batcher) = Memory::free();
+    for (fault, is_outage) in [(Fault::Values, false), (Fault::Store, false), (Fault::OutOfReach, true)] {
+        let failing = Step { fault: Some(fault), ..step(2, 0) };
+        for answer in ask(&batcher, [step(1, 0), failing]).into_iter().skip(1) {
+            assert_eq!(answer.await.unwrap().unwrap_err().is_outage(), is_outage, "{fault:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_an_outage() {
+    let (_, batcher) = Memory::new(0, |_| Duration::ZERO);
+    assert!(batcher.run(step(1, 0)).await.unwrap_err().is_outage());
 }
 
 #[tokio::test(start_paused = true)]
