@@ -11,6 +11,7 @@ pub mod rotation;
 pub mod sandbox;
 pub mod service;
 pub mod session_model;
+pub mod starting_service;
 pub mod switched_provider;
 pub mod terminal;
 pub mod test_service;
