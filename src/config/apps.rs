@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{app_section::AppSection, notes::Notes, sections::Sections};
-use crate::domain::{
-    ids::{AppName, BRAZE_MAX_USER_ID_BYTES, DEFAULT_MAX_USER_ID_BYTES},
-    policy::{AppPolicy, LIFETIMES},
+use crate::{
+    domain::{
+        ids::{AppName, BRAZE_MAX_USER_ID_BYTES, DEFAULT_MAX_USER_ID_BYTES},
+        policy::{AppPolicy, LIFETIMES, LONGEST_SESSION},
+    },
+    store::OnOutage,
 };
 
 /// Checks each app; returns those that have a valid name. Apps of a ring that isolates them get the claim `iss`.
@@ -24,6 +27,7 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) -> BTreeMap<AppN
         origins(policy, &setting, notes);
         issuer(name, policy, isolated, notes);
         refresh(policy, &setting, notes);
+        outage(policy, sections, &setting, notes);
         match name.parse::<AppName>() {
             Ok(app) => {
                 let mut policy = policy.clone();
@@ -136,10 +140,26 @@ fn refresh(policy: &AppPolicy, setting: &impl Fn(&str) -> String, notes: &mut No
     if refresh.absolute < refresh.idle {
         notes.at(&setting("absolute"), "is shorter than idle; write it like \"180d\"");
     }
+    if refresh.absolute > LONGEST_SESSION {
+        notes.at(&setting("absolute"), "must be at most \"400d\": ends of users are kept that long");
+    }
     if refresh.retry_window > refresh.idle {
         notes.at(
             &setting("retry_window"),
             "is longer than idle, after which the session has ended anyway; write it like \"24h\"",
+        );
+    }
+}
+
+/// A refresh whose write is lost with the store has its refresh token accepted again afterwards: within the retry window.
+fn outage(policy: &AppPolicy, sections: &Sections, setting: &impl Fn(&str) -> String, notes: &mut Notes<'_>) {
+    let store = &sections.store;
+    let is_served = store.outage == OnOutage::Serve && !notes.has("store.outage") && !notes.has("store.outage_limit");
+    if policy.refresh().is_some_and(|refresh| is_served && refresh.retry_window < store.outage_limit) {
+        notes.at(
+            &setting("refresh.retry_window"),
+            "is shorter than store.outage_limit: a device whose refresh token was used as the store was lost would have \
+             to log in again; write at least that time here, like \"24h\", or `outage = \"refuse\"` in [store]",
         );
     }
 }

@@ -42,6 +42,7 @@ enum Kind {
 const KINDS: &[(&str, Kind)] = &[
     ("server.trusted_proxies", Kind::Networks),
     ("server.forwarded_header", Kind::OneOf(&["x-forwarded-for", "forwarded"])),
+    ("store.outage", Kind::OneOf(&["serve", "refuse"])),
     ("apps.<name>.allowed_origins", Kind::Origins),
     ("apps.<name>.ring", Kind::RingName),
     ("apps.<name>.sign_in.kind", Kind::OneOf(SIGN_IN_KINDS)),

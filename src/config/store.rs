@@ -1,6 +1,6 @@
 //! Rules of `[store]`.
 
-use std::{path::Path, time::Duration};
+use std::{ops::RangeInclusive, path::Path, time::Duration};
 
 use super::{notes::Notes, sections::Sections};
 use crate::{
@@ -22,6 +22,13 @@ const MAX_CONNECTIONS: u32 = 1000;
 
 /// Least and greatest wait for an answer of the database. Above the greatest, apps have given up long before.
 const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));
+
+/// Shortest and longest time for which requests may be answered without the store. A shorter one would not outlast a
+/// fail-over; the longest is that of a token, and below the time for which the log of ends is kept.
+const OUTAGE_LIMITS: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
+
+/// Least and greatest memory for what has ended, in MiB.
+const OUTAGE_MEMORY: RangeInclusive<u32> = 8..=4096;
 
 /// Checks the URL of a database.
 ///
@@ -48,6 +55,12 @@ pub(super) fn check(sections: &Sections, notes: &mut Notes<'_>) {
     }
     if store.timeout < TIMEOUTS.0 || store.timeout > TIMEOUTS.1 {
         notes.at("store.timeout", "must be \"100ms\" to \"1m\": \"5s\" suits most");
+    }
+    if !OUTAGE_LIMITS.contains(&store.outage_limit) {
+        notes.at("store.outage_limit", "must be \"1m\" to \"24h\": \"1h\" suits most");
+    }
+    if !OUTAGE_MEMORY.contains(&store.outage_memory_mib.get()) {
+        notes.at("store.outage_memory_mib", "must be 8 to 4096: 128 suits most");
     }
 }
 

@@ -10,6 +10,9 @@ use crate::clock::human_duration;
 /// Lifetimes that a token may have, by configuration and by request: a minute to a day.
 pub const LIFETIMES: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24);
 
+/// Longest time after login that [`RefreshPolicy::absolute`] may be: ends of users are kept that long.
+pub const LONGEST_SESSION: Duration = Duration::from_hours(400 * 24);
+
 /// Policy of one app. `[apps.<name>]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

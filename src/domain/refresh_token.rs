@@ -23,6 +23,10 @@ pub const MAX_BYTES: usize = 2048;
 /// Bit of the length of the app's name that says that a login follows it.
 const HAS_LOGIN: u8 = 0x80;
 
+/// Bit of that length that says that the session's row is not written. A name has at most 63 bytes
+/// ([`AppName`]), so that its length leaves both bits free.
+const UNWRITTEN: u8 = 0x40;
+
 /// Sealed contents of a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
@@ -41,6 +45,8 @@ pub struct Contents {
     pub shortened: Option<Duration>,
     /// Login at a provider with which the session began, if it began with one.
     pub login: Option<LoginRecord>,
+    /// The session began while the store was out of reach: its row may not be written yet.
+    pub unwritten: bool,
 }
 
 /// Sealed refresh token. `Debug` hides it.
@@ -116,7 +122,8 @@ impl Contents {
     /// Encodes `session (16) ‖ counter (8) ‖ issued, idle, absolute (8 each) ‖ shortened lifetime in s, 0 for none
     /// (4) ‖ length of the app's name (1) ‖ login ‖ app ‖ user`, numbers big endian. `login` is `subject (16) ‖ session
     /// (16) ‖ issued (8)` where the session began with one, and [`HAS_LOGIN`] is added to the length then; else it is
-    /// empty. A version that knows no logins refuses only tokens that have one: as a name's length it is too long.
+    /// empty. [`UNWRITTEN`] is added where the session's row is not written. A version that does not know one of these
+    /// bits refuses only the tokens that have it: as a name's length it is too long.
     fn encode(&self) -> Vec<u8> {
         // At least 1: with 0 for a lifetime below a second, the next token would have the app's full lifetime.
         let shortened = self.shortened.map_or(0, |ttl| u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).max(1));
@@ -129,8 +136,7 @@ impl Contents {
             bytes.extend_from_slice(&time.0.to_be_bytes());
         }
         bytes.extend_from_slice(&shortened.to_be_bytes());
-        // A name has at most 63 bytes (`ids::AppName`).
-        let length = u8::try_from(app.len()).unwrap_or(u8::MAX);
+        let length = u8::try_from(app.len()).unwrap_or(u8::MAX) | if self.unwritten { UNWRITTEN } else { 0 };
         match &self.login {
             Some(login) => {
                 bytes.push(length | HAS_LOGIN);
@@ -154,7 +160,7 @@ impl Contents {
         let (shortened, bytes) = bytes.split_first_chunk::<4>()?;
         let (&length, bytes) = bytes.split_first()?;
         let (login, bytes) = if length & HAS_LOGIN == 0 { (None, bytes) } else { login(bytes)? };
-        let (app, user) = bytes.split_at_checked((length & !HAS_LOGIN).into())?;
+        let (app, user) = bytes.split_at_checked((length & !(HAS_LOGIN | UNWRITTEN)).into())?;
         let shortened = u32::from_be_bytes(*shortened);
         Some(Self {
             session: SessionId(*session),
@@ -166,6 +172,7 @@ impl Contents {
             expires,
             shortened: (shortened > 0).then(|| Duration::from_secs(shortened.into())),
             login,
+            unwritten: length & UNWRITTEN != 0,
         })
     }
 }
@@ -180,4 +187,44 @@ fn login(bytes: &[u8]) -> Option<(Option<LoginRecord>, &[u8])> {
 fn time(bytes: &[u8]) -> Option<(UnixMillis, &[u8])> {
     let (time, rest) = bytes.split_first_chunk::<8>()?;
     Some((UnixMillis(i64::from_be_bytes(*time)), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Version 0.1 read the length of the app's name without its highest bit only, and checked the name.
+    fn app_as_before(bytes: &[u8]) -> Option<AppName> {
+        const LENGTH: usize = 16 + 8 + 3 * 8 + 4;
+        let (&length, rest) = bytes[LENGTH..].split_first()?;
+        let rest = if length & HAS_LOGIN == 0 { rest } else { &rest[40..] };
+        let (app, _) = rest.split_at_checked((length & !HAS_LOGIN).into())?;
+        std::str::from_utf8(app).ok()?.parse().ok()
+    }
+
+    /// Else a version before would take the session for one that was purged, and log its user out; this way it does not know
+    /// the token, and neither does it misread one.
+    #[test]
+    fn a_version_before_refuses_the_token_of_an_unwritten_session() {
+        let hash = LoginHash([7; 16]);
+        let login = LoginRecord { subject: hash, session: hash, issued: UnixMillis(9) };
+        for (app, user, login) in [("web", "u".repeat(200), None), (&"a".repeat(63), "u".repeat(900), Some(login))] {
+            let written = Contents {
+                session: SessionId([1; 16]),
+                app: app.parse().unwrap(),
+                user: UserId::already_checked(&user),
+                counter: 0,
+                issued: UnixMillis(1),
+                idle_expires: UnixMillis(2),
+                expires: UnixMillis(3),
+                shortened: None,
+                login,
+                unwritten: false,
+            };
+            assert_eq!(app_as_before(&written.encode()), Some(written.app.clone()));
+            let unwritten = Contents { unwritten: true, ..written };
+            assert_eq!(app_as_before(&unwritten.encode()), None);
+            assert_eq!(Contents::decode(&unwritten.encode()), Some(unwritten));
+        }
+    }
 }

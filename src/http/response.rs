@@ -21,6 +21,8 @@ use crate::{clock::UnixMillis, issue::Issued};
     "server_time": 1_794_996_400_000_i64,
     "expires_in": 3600,
     "refresh_in": 1800,
+    "refresh_expires_in": 2_592_000,
+    "session_expires_in": 15_552_000,
 }))]
 pub(super) struct TokenAnswer<'a> {
     /// Always `success`.
@@ -39,7 +41,7 @@ pub(super) struct TokenAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     refresh_from: Option<UnixMillis>,
-    /// Time at which the refresh token expires, Unix milliseconds.
+    /// Time at which the refresh token expires if it is not used, Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     refresh_expires: Option<UnixMillis>,
@@ -52,11 +54,23 @@ pub(super) struct TokenAnswer<'a> {
     /// where that is 3600.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_in: Option<u64>,
+    /// Seconds until the refresh token expires if it is not used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_expires_in: Option<u64>,
+    /// Seconds until the session ends in any case: the user has to log in again then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_expires_in: Option<u64>,
+    /// Always `true`; absent otherwise. The service answered without its store: the token lives at most 15 minutes, and
+    /// `refresh_token` may be the one that was presented, sealed again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(value_type = Option<bool>)]
+    degraded: bool,
 }
 
 impl<'a> From<&'a Issued> for TokenAnswer<'a> {
     fn from(issued: &'a Issued) -> Self {
         let refresh = issued.refresh.as_ref();
+        let seconds_until = |time: UnixMillis| time.since(issued.now).as_secs();
         Self {
             status: "success",
             token: issued.token.expose(),
@@ -65,8 +79,11 @@ impl<'a> From<&'a Issued> for TokenAnswer<'a> {
             refresh_from: refresh.map(|refresh| refresh.from),
             refresh_expires: refresh.map(|refresh| refresh.expires),
             server_time: issued.now,
-            expires_in: issued.expires.since(issued.now).as_secs(),
-            refresh_in: refresh.map(|refresh| refresh.from.since(issued.now).as_secs()),
+            expires_in: seconds_until(issued.expires),
+            refresh_in: refresh.map(|refresh| seconds_until(refresh.from)),
+            refresh_expires_in: refresh.map(|refresh| seconds_until(refresh.expires)),
+            session_expires_in: refresh.map(|refresh| seconds_until(refresh.session_expires)),
+            degraded: issued.degraded,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Issuer, Refusal,
+    degraded::Failure,
     order::Order,
     token::{Issued, Signed},
 };
@@ -17,8 +18,9 @@ use crate::{
         session::{Ended, Session},
     },
     identity::AppUser,
+    outage::{Operation, Standing},
     secret::random,
-    store::Creation,
+    store::{Creation, StoreError},
     telemetry::record_session,
 };
 
@@ -45,12 +47,19 @@ impl Issuer {
         record_session(&contents.session);
         let session = self.row_of(&contents);
         let times = (now, lifetime);
-        let (token, expires) = match Order::of_login(rules, contents.login.is_some()) {
-            Order::SignFirst(_) => self.sign_then_create(app_user, &policy, times, session).await?,
-            Order::Together => self.sign_and_create(app_user, &policy, times, session).await?,
+        let minted = match Order::of_login(rules, contents.login.is_some()) {
+            Order::SignFirst(_) => self.sign_then_create(app_user, &policy, times, session).await,
+            Order::Together => self.sign_and_create(app_user, &policy, times, session).await,
+        };
+        let (token, expires) = match minted {
+            Ok(signed) => signed,
+            Err(Failure::Outage(why)) => {
+                return self.mint_degraded(app_user, &policy, lifetime, contents, &why).await;
+            }
+            Err(Failure::Refused(refusal)) => return Err(refusal),
         };
         let refresh = Some(self.issue_refresh_token(&contents, now, lifetime)?);
-        Ok(Issued { token, now, expires, refresh })
+        Ok(Issued { token, now, expires, refresh, degraded: false })
     }
 
     async fn sign_then_create(
@@ -59,7 +68,8 @@ impl Issuer {
         policy: &AppPolicy,
         times: (UnixMillis, Duration),
         session: Session,
-    ) -> Result<Signed, Refusal> {
+    ) -> Result<Signed, Failure> {
+        self.parts.outage.check(Operation::Write)?;
         let signed = self.sign(app_user, policy, times).await?;
         self.create(session, self.login_record(app_user)).await?;
         Ok(signed)
@@ -72,8 +82,10 @@ impl Issuer {
         policy: &AppPolicy,
         times: (UnixMillis, Duration),
         session: Session,
-    ) -> Result<Signed, Refusal> {
-        let write = self.parts.store.create_session_within_limit(session.clone());
+    ) -> Result<Signed, Failure> {
+        let outage = &self.parts.outage;
+        outage.check(Operation::Write)?;
+        let write = outage.ask(Operation::Write, self.parts.store.create_session_within_limit(session.clone()));
         let (signed, created) = self.sign_beside(app_user, policy, times, write).await;
         match created.transpose()? {
             None | Some(Creation::Full) => {
@@ -81,13 +93,13 @@ impl Issuer {
                 self.create(session, None).await?;
                 Ok(signed)
             }
-            Some(Creation::OptedOut) => Err(Refusal::OptedOut),
-            Some(Creation::SignedOut) => Err(Refusal::SignedOut),
+            Some(Creation::OptedOut) => Err(Refusal::OptedOut.into()),
+            Some(Creation::SignedOut) => Err(Refusal::SignedOut.into()),
             Some(Creation::Created { .. }) => match signed {
                 Ok(signed) => Ok(signed),
                 Err(refusal) => {
                     self.give_up(session.id, times.0).await;
-                    Err(refusal)
+                    Err(refusal.into())
                 }
             },
         }
@@ -96,12 +108,13 @@ impl Issuer {
     /// Ends a session of which nobody has a refresh token, so that it takes no place among the user's sessions. Where
     /// the store does not answer either, it is one of them until it expires.
     async fn give_up(&self, session: SessionId, now: UnixMillis) {
-        if let Err(why) = self.parts.store.end_session(session, Ended::Revoked, now).await {
+        let end = self.parts.store.end_session(session, Ended::Revoked, now);
+        if let Err(why) = self.parts.outage.ask(Operation::Write, end).await {
             tracing::warn!(%session, %why, "a session without a token stays: its signature failed, then its end");
         }
     }
 
-    /// Mints a token for an operator, without a session, to try things out.
+    /// Mints a token for an operator, without a session, to try things out; never without the store.
     pub async fn mint_by_operator(
         &self,
         app: &AppName,
@@ -111,54 +124,81 @@ impl Issuer {
         let policy = self.policy(app).ok_or(Refusal::UnknownApp)?;
         let app_user = AppUser::named_by_operator(app.clone(), user);
         tracing::warn!(%app, "an operator mints a token by hand");
-        self.reported(self.mint_alone(&app_user, &policy, shortened(&policy, shorten)?).await)
+        let now = self.parts.clock.trusted_now()?;
+        let times = (now, shortened(&policy, shorten)?);
+        self.reported(self.mint_with_store(&app_user, &policy, times).await.map_err(Refusal::from))
     }
 
     async fn mint_alone(&self, app_user: &AppUser, policy: &AppPolicy, lifetime: Duration) -> Result<Issued, Refusal> {
-        let now = self.parts.clock.trusted_now()?;
-        if self.parts.store.is_opted_out(self.parts.user_hash.hash(app_user.user()), app_user.app()).await? {
-            return Err(Refusal::OptedOut);
+        let times = (self.parts.clock.trusted_now()?, lifetime);
+        match self.mint_with_store(app_user, policy, times).await {
+            Err(Failure::Outage(why)) => self.mint_alone_degraded(app_user, policy, times, &why).await,
+            minted => Ok(minted?),
+        }
+    }
+
+    /// Mints without a session, for a user whom the store does not know to be opted out or signed out.
+    async fn mint_with_store(
+        &self,
+        app_user: &AppUser,
+        policy: &AppPolicy,
+        times: (UnixMillis, Duration),
+    ) -> Result<Issued, Failure> {
+        let (outage, store, user) = (&self.parts.outage, &self.parts.store, self.user_hash(app_user));
+        if outage.ask(Operation::Read, store.is_opted_out(user, app_user.app())).await? {
+            return Err(Refusal::OptedOut.into());
         }
         if let Some(login) = self.login_record(app_user)
-            && self.parts.store.is_signed_out(app_user.app(), login).await?
+            && outage.ask(Operation::Read, store.is_signed_out(app_user.app(), login)).await?
         {
-            return Err(Refusal::SignedOut);
+            return Err(Refusal::SignedOut.into());
         }
-        let (token, expires) = self.sign(app_user, policy, (now, lifetime)).await?;
-        Ok(Issued { token, now, expires, refresh: None })
+        let (token, expires) = self.sign(app_user, policy, times).await?;
+        Ok(Issued { token, now: times.0, expires, refresh: None, degraded: false })
     }
 
     /// Returns whether the login that the user's credential shows has ended at its provider. The mint looks again, in the
     /// session's own write; asked before, a dead credential costs no signature.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`].
+    /// [`Refusal::Unavailable`]; [`Refusal::ClockStopped`] while the store is out of reach.
     pub async fn is_signed_out(&self, app_user: &AppUser) -> Result<bool, Refusal> {
         let Some(login) = self.login_record(app_user) else { return Ok(false) };
-        let asked = self.parts.store.is_signed_out(app_user.app(), login).await;
-        self.reported(asked.map_err(Refusal::from))
+        let asked = self.parts.store.is_signed_out(app_user.app(), login);
+        let answer = match self.parts.outage.ask(Operation::Read, asked).await {
+            Err(why) if why.is_outage() => self.is_signed_out_degraded(app_user, &why),
+            asked => asked.map_err(Refusal::from),
+        };
+        self.reported(answer)
     }
 
-    fn login_record(&self, app_user: &AppUser) -> Option<LoginRecord> {
+    /// Answers without the store. A user who is opted out, or whose standing is not known, is refused by the mint.
+    fn is_signed_out_degraded(&self, app_user: &AppUser, why: &StoreError) -> Result<bool, Refusal> {
+        let standing = self.standing_of_user(app_user, self.parts.clock.trusted_now()?, why)?;
+        Ok(standing == Standing::Ended(Ended::Logout))
+    }
+
+    pub(super) fn login_record(&self, app_user: &AppUser) -> Option<LoginRecord> {
         app_user.login().map(|login| self.parts.user_hash.hash_login(login))
     }
 
     /// Creates the session, unless the user is opted out or the login has ended: both are looked up in the same write,
     /// which saves a query.
-    async fn create(&self, session: Session, login: Option<LoginRecord>) -> Result<(), Refusal> {
+    async fn create(&self, session: Session, login: Option<LoginRecord>) -> Result<(), Failure> {
         let app = session.app.clone();
+        let (outage, store) = (&self.parts.outage, &self.parts.store);
         let created = match login {
-            None => self.parts.store.create_session(session).await?,
-            Some(login) => self.parts.store.create_session_of_login(session, login).await?,
+            None => outage.ask(Operation::Write, store.create_session(session)).await?,
+            Some(login) => outage.ask(Operation::Write, store.create_session_of_login(session, login)).await?,
         };
         match created {
-            Creation::OptedOut => Err(Refusal::OptedOut),
-            Creation::SignedOut => Err(Refusal::SignedOut),
+            Creation::OptedOut => Err(Refusal::OptedOut.into()),
+            Creation::SignedOut => Err(Refusal::SignedOut.into()),
             Creation::Created { evicted } => {
                 self.parts.metrics.sessions_evicted(app.as_str(), evicted);
                 Ok(())
             }
-            Creation::Full => Err(Refusal::Unavailable("the store made no place for a session".to_owned())),
+            Creation::Full => Err(Refusal::Unavailable("the store made no place for a session".to_owned()).into()),
         }
     }
 
@@ -181,11 +221,12 @@ impl Issuer {
             expires,
             shortened,
             login: self.login_record(app_user),
+            unwritten: false,
         })
     }
 
     /// Returns the new session as the store has it.
-    fn row_of(&self, first: &Contents) -> Session {
+    pub(super) fn row_of(&self, first: &Contents) -> Session {
         Session {
             id: first.session,
             app: first.app.clone(),

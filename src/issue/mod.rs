@@ -1,8 +1,9 @@
 //! Operations on tokens: [`mint`](Issuer::mint) at login, [`refresh`](Issuer::refresh) from the auth-failure callback,
 //! [`revoke`](Issuer::revoke) at logout, [`sign_out`](Issuer::sign_out) at the provider's logout. Mint and refresh share
 //! `token` and `refresh_token`; `order` decides whether the signature comes before the session's write, or both run at
-//! once. Each operation counts and logs its own outcome, so that no caller has to.
+//! once; `degraded` answers while the store is out of reach. Each operation counts and logs its own outcome, so that no caller has to.
 
+mod degraded;
 mod mint;
 mod order;
 mod refresh;

@@ -4,29 +4,41 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Issuer, Refusal,
+    degraded::Failure,
     order::Order,
     token::{Issued, Signed},
 };
 use crate::{
     clock::UnixMillis,
     domain::{
-        policy::{AppPolicy, RefreshPolicy},
+        policy::{AppPolicy, LIFETIMES, RefreshPolicy},
         refresh_token::{Contents, Presented},
         session::{Decision, Ended, Session, decide},
     },
     identity::AppUser,
-    store::Advance,
+    outage::Operation,
+    store::{Advance, End, StoreError},
     telemetry::Alarm,
 };
 
 /// Everything about a refresh but the session, which may be read twice.
-struct Attempt {
-    app_user: AppUser,
-    presented: Presented,
-    policy: Arc<AppPolicy>,
+pub(super) struct Attempt {
+    pub(super) app_user: AppUser,
+    pub(super) presented: Presented,
+    pub(super) policy: Arc<AppPolicy>,
     rules: RefreshPolicy,
-    lifetime: Duration,
-    now: UnixMillis,
+    /// Lifetime of the token: the policy's, and at most what is left of the session.
+    pub(super) lifetime: Duration,
+    pub(super) now: UnixMillis,
+}
+
+/// Results of a refresh so far.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Token of an earlier attempt.
+    signed: Option<Signed>,
+    /// The session's row was read, and has no end.
+    pub(super) row_is_live: bool,
 }
 
 impl Issuer {
@@ -46,62 +58,101 @@ impl Issuer {
         }
         let Some(policy) = self.policy(&presented.app) else { return Err(self.without_policy(&presented).await) };
         let attempt = self.attempt(presented, policy)?;
-        let mut signed = None;
+        let mut progress = Progress::default();
         // Where another request advanced the counter first, the session is read again, once: it has the new counter
         // then.
         for _ in 0..2 {
-            if let Some(issued) = self.try_once(&attempt, &mut signed).await? {
-                return Ok(issued);
+            match self.try_once(&attempt, &mut progress).await {
+                Ok(Some(issued)) => return Ok(issued),
+                Ok(None) => {}
+                Err(Failure::Outage(why)) => return self.refresh_degraded(&attempt, &progress, &why).await,
+                Err(Failure::Refused(refusal)) => return Err(refusal),
             }
         }
         Err(Refusal::Unavailable("the session changes too fast, try again".to_owned()))
     }
 
     /// Returns the answer where the app is not in the configuration. It may be missing by mistake, so a live session
-    /// waits for its return, and only one that ended is refused for good.
+    /// waits for its return, and only one that ended is refused for good. One that is not on record yet is put there at
+    /// its first refresh after that.
     async fn without_policy(&self, presented: &Presented) -> Refusal {
-        match self.parts.store.session(presented.session).await {
-            Ok(Some(session)) if session.ended.is_none() => Refusal::Unavailable(format!(
-                "the configuration has no [apps.{0}], and sessions of {0} are live: add it, or end them with \
-                 `countersign users revoke --everyone --app {0}`",
-                presented.app
-            )),
-            Ok(_) => Refusal::InvalidToken,
-            Err(error) => error.into(),
+        let is_live = match self.parts.outage.ask(Operation::Read, self.parts.store.session(presented.session)).await {
+            Ok(Some(session)) => session.ended.is_none(),
+            Ok(None) => presented.unwritten && self.parts.clock.untrusted_now() < presented.expires,
+            Err(error) => return error.into(),
+        };
+        if !is_live {
+            return Refusal::InvalidToken;
         }
+        Refusal::Unavailable(format!(
+            "the configuration has no [apps.{0}], and sessions of {0} are live: add it, or end them with \
+             `countersign users revoke --everyone --app {0}`",
+            presented.app
+        ))
     }
 
     fn attempt(&self, presented: Presented, policy: Arc<AppPolicy>) -> Result<Attempt, Refusal> {
         let rules = policy.refresh().ok_or(Refusal::InvalidToken)?;
-        let lifetime = policy.lifetime(presented.shortened);
         let now = self.parts.clock.trusted_now()?;
+        let lifetime = policy.lifetime(presented.shortened).min(presented.expires.since(now));
         Ok(Attempt { app_user: AppUser::of_session(&presented), presented, policy, rules, lifetime, now })
     }
 
     /// Reads the session and acts on the decision; `None` where another request advanced the session meanwhile.
-    async fn try_once(&self, attempt: &Attempt, signed: &mut Option<Signed>) -> Result<Option<Issued>, Refusal> {
-        let Some(session) = self.parts.store.session(attempt.presented.session).await? else {
-            return Err(self.refused(attempt, attempt.unknown()));
+    async fn try_once(&self, attempt: &Attempt, progress: &mut Progress) -> Result<Option<Issued>, Failure> {
+        let Some(session) = self.row(attempt).await? else {
+            return Err(self.refused(attempt, attempt.unknown()).into());
         };
-        let decision = decide(&session, &attempt.presented, attempt.now, attempt.rules);
+        progress.row_is_live = session.ended.is_none();
+        let decision = attempt.judge(&session);
         match decision {
             Decision::Rotate { to } | Decision::Ahead { to } => {
-                self.rotate(attempt, &session, decision, to, signed).await
+                self.rotate(attempt, &session, decision, to, &mut progress.signed).await
             }
             Decision::Repeat => {
-                let (token, expires) = self.signed(attempt, signed).await?;
+                let (token, expires) = self.signed(attempt, &mut progress.signed).await?;
                 let issued = self.issued(attempt, (token, expires), &attempt.newest_contents(&session))?;
                 self.decided(attempt, decision);
                 Ok(Some(issued))
             }
             Decision::Reused => {
                 self.alarm_of_reuse(&session);
-                self.parts.store.end_session(session.id, Ended::Reused, attempt.now).await?;
-                Err(self.refused(attempt, decision))
+                self.end_reused(attempt, &session).await?;
+                Err(self.refused(attempt, decision).into())
             }
             Decision::Expired | Decision::OptedOut | Decision::Revoked | Decision::Superseded => {
-                Err(self.refused(attempt, decision))
+                Err(self.refused(attempt, decision).into())
             }
+        }
+    }
+
+    /// Reads the session's row. A session that began while the store was out of reach is put on record first.
+    async fn row(&self, attempt: &Attempt) -> Result<Option<Session>, StoreError> {
+        let (outage, store, presented) = (&self.parts.outage, &self.parts.store, &attempt.presented);
+        let row = outage.ask(Operation::Read, store.session(presented.session)).await?;
+        if row.is_some() || !presented.unwritten || attempt.is_over() {
+            return Ok(row);
+        }
+        let begun = self.unwritten_row(presented, None);
+        outage.ask(Operation::Write, store.adopt_session(begun, presented.login)).await?;
+        outage.ask(Operation::Read, store.session(presented.session)).await
+    }
+
+    /// Returns the row of a session that began while the store was out of reach: as it was then, or ended.
+    pub(super) fn unwritten_row(&self, presented: &Presented, ended: Option<Ended>) -> Session {
+        Session { ended, ..self.row_of(presented) }
+    }
+
+    /// Ends a session of which somebody has a copy. Where the end cannot be written, this node remembers it, and the next
+    /// use of the copy writes it.
+    async fn end_reused(&self, attempt: &Attempt, session: &Session) -> Result<(), StoreError> {
+        let end = self.parts.store.end_session(session.id, Ended::Reused, attempt.now);
+        let ended = self.parts.outage.ask(Operation::Write, end).await;
+        let known = End::Session { id: session.id, why: Ended::Reused, expires: session.expires };
+        self.parts.outage.ended.note(&known);
+        match ended {
+            Err(error) if !error.is_outage() => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -114,20 +165,23 @@ impl Issuer {
         decision: Decision,
         to: u64,
         signed: &mut Option<Signed>,
-    ) -> Result<Option<Issued>, Refusal> {
+    ) -> Result<Option<Issued>, Failure> {
+        let outage = &self.parts.outage;
+        outage.check(Operation::Write)?;
         let step = attempt.step(session, to);
         let (token, advanced) = match (signed.take(), Order::of_refresh(decision, attempt.rules)) {
             (Some(token), _) => (token, None),
             (None, Order::SignFirst(_)) => (self.signed(attempt, signed).await?, None),
             (None, Order::Together) => {
-                let (times, write) = ((attempt.now, attempt.lifetime), self.parts.store.advance_session(step));
+                let times = (attempt.now, attempt.lifetime);
+                let write = outage.ask(Operation::Write, self.parts.store.advance_session(step));
                 let (token, advanced) = self.sign_beside(&attempt.app_user, &attempt.policy, times, write).await;
                 (token?, advanced.transpose()?)
             }
         };
         let advanced = match advanced {
             Some(advanced) => advanced,
-            None => self.parts.store.advance_session(step).await?,
+            None => outage.ask(Operation::Write, self.parts.store.advance_session(step)).await?,
         };
         if !advanced {
             *signed = Some(token);
@@ -151,7 +205,7 @@ impl Issuer {
 
     fn issued(&self, attempt: &Attempt, (token, expires): Signed, contents: &Contents) -> Result<Issued, Refusal> {
         let refresh = self.issue_refresh_token(contents, attempt.now, attempt.lifetime)?;
-        Ok(Issued { token, now: attempt.now, expires, refresh: Some(refresh) })
+        Ok(Issued { token, now: attempt.now, expires, refresh: Some(refresh), degraded: false })
     }
 
     /// Counts a decision that was carried out.
@@ -160,7 +214,7 @@ impl Issuer {
     }
 
     /// Counts a decision that gives no token, and returns the app's answer.
-    fn refused(&self, attempt: &Attempt, decision: Decision) -> Refusal {
+    pub(super) fn refused(&self, attempt: &Attempt, decision: Decision) -> Refusal {
         self.decided(attempt, decision);
         match decision {
             Decision::Expired => Refusal::ExpiredToken,
@@ -183,10 +237,28 @@ impl Issuer {
 }
 
 impl Attempt {
+    /// Decides, but that a session with less left than the shortest life of a token is over: no token outlives its session.
+    fn judge(&self, session: &Session) -> Decision {
+        match decide(session, &self.presented, self.now, self.rules) {
+            Decision::Rotate { .. } | Decision::Repeat | Decision::Ahead { .. } if self.is_ending() => {
+                Decision::Expired
+            }
+            decision => decision,
+        }
+    }
+
+    /// Returns true where the session is over by the refresh token's own contents.
+    pub(super) fn is_over(&self) -> bool {
+        self.now >= self.presented.idle_expires || self.is_ending()
+    }
+
+    fn is_ending(&self) -> bool {
+        self.presented.expires.since(self.now) < *LIFETIMES.start()
+    }
+
     /// Returns the decision where the session is not in the store: it ended and was purged, or was never there.
     fn unknown(&self) -> Decision {
-        let over = self.now >= self.presented.expires || self.now >= self.presented.idle_expires;
-        if over { Decision::Expired } else { Decision::Revoked }
+        if self.is_over() { Decision::Expired } else { Decision::Revoked }
     }
 
     /// Returns the session's advance to counter `to`.
@@ -207,6 +279,7 @@ impl Attempt {
             expires: session.expires,
             shortened: self.presented.shortened,
             login: self.presented.login,
+            unwritten: false,
         }
     }
 }

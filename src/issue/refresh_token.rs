@@ -15,8 +15,10 @@ pub struct IssuedRefreshToken {
     pub token: RefreshToken,
     /// Time from which the app should use it: some time before the token expires, with jitter.
     pub from: UnixMillis,
-    /// Time at which it expires.
+    /// Time at which it expires if it is not used.
     pub expires: UnixMillis,
+    /// Time at which its session ends in any case.
+    pub session_expires: UnixMillis,
 }
 
 impl Issuer {
@@ -38,7 +40,7 @@ impl Issuer {
     ) -> Result<IssuedRefreshToken, Refusal> {
         let expires = contents.idle_expires.min(contents.expires);
         let from = self.refresh_from(now, lifetime)?.min(expires);
-        Ok(IssuedRefreshToken { token: self.seal(contents)?, from, expires })
+        Ok(IssuedRefreshToken { token: self.seal(contents)?, from, expires, session_expires: contents.expires })
     }
 
     fn seal(&self, contents: &Contents) -> Result<RefreshToken, Refusal> {

@@ -3,6 +3,7 @@
 use super::{Issuer, Refusal};
 use crate::{
     domain::{ids::AppName, sign_in::ProviderLogout},
+    outage::Operation,
     store::SignedOut,
 };
 
@@ -30,6 +31,6 @@ impl Issuer {
     async fn carry_out(&self, app: &AppName, logout: &ProviderLogout) -> Result<SignedOut, Refusal> {
         let now = self.parts.clock.trusted_now()?;
         let logout = self.parts.user_hash.hash_logout(logout);
-        Ok(self.parts.store.sign_out(app, logout, now).await?)
+        Ok(self.parts.outage.ask(Operation::Write, self.parts.store.sign_out(app, logout, now)).await?)
     }
 }

@@ -26,6 +26,8 @@ pub struct Issued {
     pub expires: UnixMillis,
     /// `None`: the app's policy does not allow refreshing.
     pub refresh: Option<IssuedRefreshToken>,
+    /// It was issued while the store was out of reach.
+    pub degraded: bool,
 }
 
 /// Signed token and its expiry.

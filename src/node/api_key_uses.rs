@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Node, NodeAgent};
-use crate::{clock::UnixMillis, domain::api_key::ApiKeyId, store::StoreError};
+use crate::{clock::UnixMillis, domain::api_key::ApiKeyId, outage::Operation, store::StoreError};
 
 /// Ticks between two writes.
 const WRITE_EVERY: u32 = 60;
@@ -30,7 +30,8 @@ impl NodeAgent {
             return;
         }
         self.uses.wait = WRITE_EVERY;
-        match self.node.store.record_api_key_uses(uses.clone()).await {
+        let write = self.node.store.record_api_key_uses(uses.clone());
+        match self.node.outage.ask(Operation::Write, write).await {
             Ok(()) => self.uses.written.extend(uses),
             // The check of the store reports a store that does not answer.
             Err(error) => tracing::debug!(%error, "the uses of API keys are written later"),

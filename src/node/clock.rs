@@ -3,6 +3,7 @@
 use super::{Node, NodeAgent};
 use crate::{
     clock::{ClockAcceptance, ClockFloor, Evidence, MAX_STEP, Peers, UnixMillis},
+    outage::Operation,
     rotate::HEARTBEAT,
     store::ClockRecord,
     telemetry::Alarm,
@@ -56,7 +57,8 @@ impl NodeAgent {
     /// database's clock is the wrong one.
     pub(super) async fn compare_clock(&mut self) -> (Evidence, bool) {
         let evidence = self.evidence().await;
-        if let Ok(record) = self.node.store.clock_record().await {
+        let record = self.node.store.clock_record();
+        if let Ok(record) = self.node.outage.ask(Operation::Read, record).await {
             self.learn(record).await;
         }
         let database_is_wrong = self.node.clock.compare(&evidence);
@@ -72,14 +74,15 @@ impl NodeAgent {
             None => ClockFloor::at_wall(reading, boot_id.clone()),
         };
         watch.floor = Some(floor.clone());
-        self.node.store.raise_clock_floor(floor).await
+        self.node.outage.ask(Operation::Write, self.node.store.raise_clock_floor(floor)).await
     }
 
     /// Returns what independent clocks say: nothing where the store does not answer.
     async fn evidence(&mut self) -> Evidence {
         let node = &self.node;
-        let database = node.store.database_time().await.unwrap_or_default();
-        let reports = node.store.nodes(UnixMillis(i64::MIN)).await.unwrap_or_default();
+        let (outage, store) = (&node.outage, &node.store);
+        let database = outage.ask(Operation::Read, store.database_time()).await.unwrap_or_default();
+        let reports = outage.ask(Operation::Read, store.nodes(UnixMillis(i64::MIN))).await.unwrap_or_default();
         let others = reports.into_iter().filter(|report| report.node != node.name);
         let reading = node.clock.read();
         self.clock_watch.peers.observe(reading, others.map(|report| (report.node, report.seen)));

@@ -3,6 +3,7 @@
 use super::{Config, NodeAgent};
 use crate::{
     domain::{ids::RingName, rotation::NodeReport},
+    outage::Operation,
     rotate::HEARTBEAT,
 };
 
@@ -29,7 +30,8 @@ impl NodeAgent {
         let signing = self.node.keyring.kids().into_iter().map(|(ring, kid)| (kid, until(&ring))).collect();
         let report = NodeReport { node: self.node.name.clone(), seen: now, loaded };
         let floor_raised = self.raise_floor().await;
-        match floor_raised.and(self.node.store.report(report.clone(), signing).await) {
+        let report_sent = self.node.outage.ask(Operation::Write, self.node.store.report(report.clone(), signing));
+        match floor_raised.and(report_sent.await) {
             Ok(()) => self.heartbeat.0 = Some(report),
             Err(error) => self.store_failed(&error),
         }

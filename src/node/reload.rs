@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Node, NodeAgent, ReloadError};
-use crate::{domain::ids::RingName, telemetry::Alarm};
+use crate::{domain::ids::RingName, outage::Operation, telemetry::Alarm};
 
 /// Reason for each ring whose active key does not load.
 pub(super) type UnfitRings = BTreeMap<RingName, String>;
@@ -41,7 +41,7 @@ impl Node {
 impl NodeAgent {
     /// Reloads where the records changed since the last load, or the last load failed in part.
     pub(super) async fn reload_if_changed(&mut self) {
-        match self.node.store.generation().await {
+        match self.node.outage.probe(Operation::Read, self.node.store.generation()).await {
             Ok(generation) if self.generation == Some(generation) && self.faults.keys.is_none() => {}
             Ok(generation) => {
                 // A key that may have to sign, too, is tried again: its file may be on its way to this node.

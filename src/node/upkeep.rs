@@ -3,12 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::NodeAgent;
-use crate::{
-    clock::UnixMillis,
-    domain::ids::AppName,
-    store::StoreError,
-    telemetry::{Alarm, Stopwatch},
-};
+use crate::{clock::UnixMillis, domain::ids::AppName, outage::Operation, store::StoreError, telemetry::Stopwatch};
 
 /// Ticks between two checks that the store can be written.
 const CHECK_EVERY: u32 = 10;
@@ -38,9 +33,16 @@ impl NodeAgent {
             self.node.subscriber.evict_idle();
         }
         let Ok(now) = self.node.clock.trusted_now() else { return };
-        if tick.is_multiple_of(CHECK_EVERY) {
+        let is_due = tick.is_multiple_of(CHECK_EVERY);
+        if is_due || self.is_lost(Operation::Write) {
             self.check_store(now).await;
+        }
+        if is_due && !self.is_lost(Operation::Write) {
             self.purge(now).await;
+        }
+        self.record_api_key_uses().await;
+        if self.is_lost(Operation::Read) {
+            return;
         }
         if tick.is_multiple_of(COUNT_EVERY) {
             self.count_keys(now).await;
@@ -52,24 +54,29 @@ impl NodeAgent {
             let rest = u32::try_from(rest).unwrap_or(u32::MAX).max(COUNT_EVERY);
             self.upkeep.next_count = tick.saturating_add(rest);
         }
-        self.record_api_key_uses().await;
+    }
+
+    /// Returns true while the store is known to be out of reach. Long work, which may fail where requests are answered, is
+    /// left out then, and does not itself show that the store is out of reach.
+    fn is_lost(&self, operation: Operation) -> bool {
+        self.node.outage.breaker.is_open(operation)
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError) {
-        let why = error.to_string();
-        if self.faults.store.is_none() {
-            tracing::error!(why, "the store does not answer");
-            self.node.metrics.alarm(Alarm::Store);
-        }
-        self.faults.store = Some(why);
+        self.node.outage.report_fault(error);
+        self.faults.store = Some(error.to_string());
     }
 
+    /// Checks that the store can be written, also while it is known to be out of reach: where it can be, requests use it
+    /// again.
     async fn check_store(&mut self, now: UnixMillis) {
-        match self.node.store.check(now).await {
+        if self.is_lost(Operation::Read) {
+            return;
+        }
+        match self.node.outage.probe(Operation::Write, self.node.store.check(now)).await {
             Ok(()) => {
-                if self.faults.store.take().is_some() {
-                    tracing::info!("the store answers again");
-                }
+                self.faults.store = None;
+                self.node.outage.report_recovery();
             }
             Err(error) => self.store_failed(&error),
         }

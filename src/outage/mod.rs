@@ -7,7 +7,13 @@
 mod breaker;
 mod ended;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::{
     clock::UnixMillis,
@@ -17,7 +23,7 @@ use crate::{
         session::Ended,
     },
     store::{self, OnOutage, StoreError},
-    telemetry::Metrics,
+    telemetry::{Alarm, Metrics},
 };
 
 pub use breaker::{Breaker, Operation};
@@ -51,12 +57,18 @@ pub enum NotServed {
     TooLong(UnixMillis),
 }
 
-/// What a node needs to answer without the store.
+/// Parts with which a node answers without the store.
 pub struct Outage {
     pub breaker: Breaker,
     pub ended: EndedSessions,
+    /// Name of the store for people.
+    store: String,
     on_outage: OnOutage,
     limit: Duration,
+    /// A fault of the store is logged, and its alarm raised.
+    reported: AtomicBool,
+    /// Time since boot at which the store was first seen to be out of reach, in milliseconds; 0 while it is not.
+    since: AtomicU64,
     pub metrics: Arc<Metrics>,
 }
 
@@ -66,8 +78,11 @@ impl Outage {
         Self {
             breaker: Breaker::new(),
             ended: EndedSessions::new(config.outage_memory_mib),
+            store: config.name(),
             on_outage: config.outage,
             limit: config.outage_limit,
+            reported: AtomicBool::new(false),
+            since: AtomicU64::new(0),
             metrics,
         }
     }
@@ -89,7 +104,7 @@ impl Outage {
         self.ended.standing(session, user, app, login)
     }
 
-    /// Asks the store, unless it is known to be out of reach. Notes what is learned of it.
+    /// Asks the store, unless it is known to be out of reach. Notes that it is where it does not answer.
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::OutOfReach`] at once while the breaker is open.
@@ -98,6 +113,72 @@ impl Outage {
         operation: Operation,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.breaker.ask(operation, call).await
+        let Some(answer) = self.breaker.ask(operation, call).await else { return Err(self.not_asked()) };
+        answer.inspect_err(|error| self.learn(operation, error))
+    }
+
+    /// Checks that the store is not known to be out of reach.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfReach`].
+    pub fn check(&self, operation: Operation) -> Result<(), StoreError> {
+        if self.breaker.is_open(operation) { Err(self.not_asked()) } else { Ok(()) }
+    }
+
+    fn not_asked(&self) -> StoreError {
+        StoreError::OutOfReach { store: self.store.clone(), why: "an earlier request was not answered".to_owned() }
+    }
+
+    /// Asks the store even where it is known to be out of reach: where it answers, everybody asks it again. For the
+    /// node's background work, so that one asks and not all. An answer that the store must not be used ends an outage,
+    /// too: it is no reason to answer without it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn probe<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let answer = call.await;
+        match &answer {
+            Err(error) if error.is_outage() => self.learn(operation, error),
+            _ => self.breaker.close(operation),
+        }
+        answer
+    }
+
+    fn learn(&self, operation: Operation, error: &StoreError) {
+        if error.is_outage() && self.breaker.open(operation) {
+            self.report_fault(error);
+        }
+    }
+
+    /// Logs a fault of the store and raises the alarm, unless one is reported already.
+    pub fn report_fault(&self, error: &StoreError) {
+        if !self.reported.swap(true, Ordering::AcqRel) {
+            tracing::error!(why = %error, "the store does not answer");
+            self.metrics.alarm(Alarm::Store);
+        }
+    }
+
+    /// Logs that the store can be read and written again, where a fault is reported.
+    pub fn report_recovery(&self) {
+        if self.reported.swap(false, Ordering::AcqRel) {
+            tracing::info!("the store answers again");
+        }
+    }
+
+    /// Exports for how long the store has been out of reach, at this time since boot.
+    pub fn export(&self, since_boot: Duration) {
+        let now = u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX).max(1);
+        if !self.breaker.is_open(Operation::Write) {
+            self.since.store(0, Ordering::Relaxed);
+            self.metrics.store_outage(Duration::ZERO);
+            return;
+        }
+        let first = self.since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        let since = first.err().unwrap_or(now);
+        self.metrics.store_outage(Duration::from_millis(now.saturating_sub(since)));
     }
 }

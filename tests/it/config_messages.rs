@@ -141,6 +141,11 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("store", "connections = 1001", "store.connections: must be at most 1000: 8 suit most nodes"),
     ("store", "timeout = 5", "store.timeout: 5 has no unit: write it like \"5s\" or \"5m\" (units ms, s, m, h, d)"),
     ("store", "timeout = \"10ms\"", "store.timeout: must be \"100ms\" to \"1m\": \"5s\" suits most"),
+    ("store", "outage = \"ignore\"", "store.outage: \"ignore\" is neither \"serve\" nor \"refuse\""),
+    ("store", "outage_limit = \"59s\"", "store.outage_limit: must be \"1m\" to \"24h\": \"1h\" suits most"),
+    ("store", "outage_limit = \"25h\"", "store.outage_limit: must be \"1m\" to \"24h\": \"1h\" suits most"),
+    ("store", "outage_memory_mib = 7", "store.outage_memory_mib: must be 8 to 4096: 128 suits most"),
+    ("store", "outage_memory_mib = 4097", "store.outage_memory_mib: must be 8 to 4096: 128 suits most"),
     (
         "store",
         "max_sessions_per_user = \"fifty\"",
@@ -332,6 +337,16 @@ const WRONG: &[(&str, &str, &str)] = &[
         "apps.web.refresh",
         "absolute = \"1d\"",
         "apps.web.refresh.absolute: is shorter than idle; write it like \"180d\"",
+    ),
+    (
+        "apps.web.refresh",
+        "absolute = \"401d\"",
+        "apps.web.refresh.absolute: must be at most \"400d\": ends of users are kept that long",
+    ),
+    (
+        "apps.web.refresh",
+        "retry_window = \"59m\"",
+        "apps.web.refresh.retry_window: is shorter than store.outage_limit: a device whose refresh token was used as the store was lost would have to log in again; write at least that time here, like \"24h\", or `outage = \"refuse\"` in [store]",
     ),
     (
         "rings.main.rotation",

@@ -206,7 +206,7 @@ prop_compose! {
     fn any_contents()(
         session: [u8; 16], app in "[a-z0-9][a-z0-9_-]{0,62}", id in "[^\\pC\\s]{1,60}", counter: u64, issued: i64,
         idle: i64, end: i64, shortened in proptest::option::of(1..=u32::MAX),
-        login in proptest::option::of(any::<([u8; 16], [u8; 16], i64)>()),
+        login in proptest::option::of(any::<([u8; 16], [u8; 16], i64)>()), unwritten: bool,
     ) -> Contents {
         Contents {
             session: SessionId(session),
@@ -222,6 +222,7 @@ prop_compose! {
                 session: LoginHash(session),
                 issued: UnixMillis(issued),
             }),
+            unwritten,
         }
     }
 }

@@ -29,6 +29,7 @@ mod custody_store;
 mod db_copy;
 mod db_restore;
 mod dead_sessions;
+mod degraded;
 #[cfg(feature = "sandbox")]
 mod demo;
 #[cfg(feature = "sandbox")]

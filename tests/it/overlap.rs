@@ -152,7 +152,8 @@ async fn a_key_out_of_reach_uses_up_nothing() {
 /// The app accepts no refresh token twice, so that nothing would repair a failure after the write.
 #[tokio::test]
 async fn a_strict_app_signs_first() {
-    let service = TestService::with(&format!("{CONFIG}\n[apps.web.refresh]\nretry_window = \"0s\"\n")).await;
+    let strict = format!("[store]\noutage = \"refuse\"\n{CONFIG}\n[apps.web.refresh]\nretry_window = \"0s\"\n");
+    let service = TestService::with(&strict).await;
     let first = service.session("u-1").await;
     load(&service, &Broken::Fails).await;
     service.refresh(&first).await.problem(503, "unavailable");

@@ -284,7 +284,8 @@ async fn a_shortened_login_stays_shortened() {
 
 #[tokio::test]
 async fn a_strict_app_repeats_nothing() {
-    let service = TestService::with(&format!("{CONFIG}\n[apps.web.refresh]\nretry_window = \"0s\"\n")).await;
+    let strict = format!("[store]\noutage = \"refuse\"\n{CONFIG}\n[apps.web.refresh]\nretry_window = \"0s\"\n");
+    let service = TestService::with(&strict).await;
     let first = service.session("u-1").await;
     let second = service.refresh(&first).await.ok().text("refresh_token");
     service.refresh(&first).await.problem(401, "invalid_token");

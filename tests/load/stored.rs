@@ -110,6 +110,7 @@ impl Stored {
             expires: created.plus(180 * DAY),
             shortened: None,
             login: None,
+            unwritten: false,
         }
     }
 

@@ -23,6 +23,12 @@ pub(super) struct ResultLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct OperationLabels {
+    pub(super) app: String,
+    pub(super) operation: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct CodeLabel {
     pub(super) code: Cow<'static, str>,
 }

@@ -26,8 +26,8 @@ use super::log_writer::dropped_lines;
 
 pub use self::labels::{Alarm, StoreWork};
 use self::labels::{
-    AppLabel, CodeLabel, CostLabels, DecisionLabels, DriftLabels, KeyLabels, KindLabel, RequestLabels, ResultLabels,
-    RouteLabel, WorkLabel,
+    AppLabel, CodeLabel, CostLabels, DecisionLabels, DriftLabels, KeyLabels, KindLabel, OperationLabels, RequestLabels,
+    ResultLabels, RouteLabel, WorkLabel,
 };
 
 /// Declares every metric of the service, each in one place: `name: type, help`, where its type has no default
@@ -79,6 +79,8 @@ metrics! {
     shed: Counter, "Requests refused because too many signatures waited";
     store: Family<WorkLabel, Histogram, fn() -> Histogram> = Family::new_with_constructor(times), Seconds,
         "The store, by kind of work";
+    store_outage: Gauge, Seconds, "Since the store is out of reach; 0 while it is not";
+    degraded_answers: Family<OperationLabels, Counter>, "Tokens issued while the store was out of reach, by operation";
     store_commit_group: Histogram = counts(10), "Writes that shared one commit";
     sessions_live: Family<AppLabel, Gauge>, "Live sessions, counted now and then";
     sessions_evicted: Family<AppLabel, Counter>, "Live sessions ended because their user began too many newer ones";
@@ -211,6 +213,16 @@ impl Metrics {
     /// Observes a piece of the store's work.
     pub fn store_worked(&self, work: StoreWork, took: Duration) {
         self.store.get_or_create(&WorkLabel { work: work.into() }).observe(took.as_secs_f64());
+    }
+
+    /// Sets for how long the store has been out of reach.
+    pub fn store_outage(&self, lasts: Duration) {
+        self.store_outage.set(i64::try_from(lasts.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a token that was issued while the store was out of reach; `operation` comes from a closed set.
+    pub fn answered_degraded(&self, app: &str, operation: &'static str) {
+        self.degraded_answers.get_or_create(&OperationLabels { app: app.to_owned(), operation }).inc();
     }
 
     /// Observes the number of writes that shared one commit.

@@ -86,6 +86,7 @@ pub(crate) fn newest_of(session: &Session) -> Contents {
         expires: session.expires,
         shortened: None,
         login: None,
+        unwritten: false,
     }
 }
 

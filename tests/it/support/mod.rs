@@ -13,6 +13,7 @@ pub mod service;
 pub mod session_model;
 pub mod starting_service;
 pub mod switched_provider;
+pub mod switched_store;
 pub mod terminal;
 pub mod test_service;
 

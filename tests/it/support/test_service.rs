@@ -16,13 +16,18 @@ use countersign::{
     http::AppState,
     node::NodeAgent,
     operate::{ClientError, Operator},
+    store::{self, StoreError},
+    telemetry::Metrics,
 };
 use http::{Request, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::Answer;
+use super::{
+    Answer,
+    switched_store::{Switch, SwitchedStore},
+};
 
 /// Clocks that stand still until they are moved.
 #[derive(Debug)]
@@ -82,6 +87,8 @@ pub struct TestService {
     routes: Router,
     /// Does the node's background work, when the test says so.
     agent: tokio::sync::Mutex<NodeAgent>,
+    /// Between this node and the store.
+    pub switch: Arc<Switch>,
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -121,12 +128,8 @@ impl TestService {
         let config = Layout::of(folder.path()).config;
         let settings = Arc::new(Settings::load(Some(&config), &Environment::empty(), &[]).unwrap());
         let ambient = Ambient { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Ambient::system() };
-        let services = if settings.store().path.exists() {
-            Services::open(&settings, ambient).await
-        } else {
-            Services::create(&settings, ambient).await
-        };
-        let services = Arc::new(services.unwrap());
+        let (services, switch) = Self::services(&settings, ambient).await;
+        let services = Arc::new(services);
         let operator = services.operator(&settings).unwrap();
         let public_key = match operator.keys().list().await.unwrap().into_iter().next() {
             Some(key) => key.public_key,
@@ -154,8 +157,24 @@ impl TestService {
             clock,
             api_key,
             public_key,
+            switch,
             folder,
         }
+    }
+
+    /// Opens the store, or creates it, and puts a switch before it.
+    async fn services(settings: &Settings, ambient: Ambient) -> (Services, Arc<Switch>) {
+        let metrics = Metrics::new();
+        let store = match store::open(&settings.store(), Arc::clone(&metrics)).await {
+            Err(StoreError::Missing { .. }) => {
+                Services::create_store(settings, &ambient).await.unwrap();
+                store::open(&settings.store(), Arc::clone(&metrics)).await
+            }
+            opened => opened,
+        };
+        let switch = Switch::before(store.unwrap());
+        let store = Arc::new(SwitchedStore(Arc::clone(&switch)));
+        (Services::of(store, settings, ambient, metrics).await.unwrap(), switch)
     }
 
     /// Passes this many seconds, with the node's background work in each.

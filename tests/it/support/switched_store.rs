@@ -1,0 +1,241 @@
+//! A store that is in reach, out of reach, slow, full or forgetful, as the test says: one switch for each node.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use countersign::{
+    clock::{ClockAcceptance, ClockFloor, UnixMillis},
+    domain::{
+        api_key::{ApiKeyId, ApiKeyRecord},
+        ids::{AppName, InstallationId, Kid, RingName, SessionId, UserHash},
+        key::KeyRecord,
+        login_record::{LoginRecord, LogoutRecord},
+        rotation::{AuditEvent, NodeReport},
+        session::{Ended, Session},
+    },
+    store::{
+        Advance, ApiKeys, ClockRecord, Creation, End, Ends, EndsPage, EndsPosition, Fact, Follower, KeyTransaction,
+        Keys, Nodes, ProviderLogins, Purged, RingRecords, Schema, SealedKeys, Sessions, SignedOut, Store, StoreError,
+        Upkeep, Users,
+    },
+};
+use tokio::sync::watch;
+
+/// State of the way from a node to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Reachable,
+    /// Every call fails at once.
+    OutOfReach,
+    /// Every call waits until the switch is set to something else, or until [`Switch::time_out`].
+    Hanging,
+    /// Reads work, writes fail: the disk is full, or the server is a standby.
+    NotWritable,
+    /// Writes are committed, and their answers are lost.
+    AnswersLost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write,
+}
+
+/// Switch of one node's way to the store.
+pub struct Switch {
+    /// The state, and the number of time-outs so far.
+    state: watch::Sender<(Reach, u64)>,
+    calls: AtomicU64,
+    waiting: AtomicU64,
+    store: RwLock<Arc<dyn Store>>,
+}
+
+impl Switch {
+    /// Puts a switch before a store.
+    pub fn before(store: Arc<dyn Store>) -> Arc<Self> {
+        let (state, _) = watch::channel((Reach::Reachable, 0));
+        Arc::new(Self { state, calls: AtomicU64::new(0), waiting: AtomicU64::new(0), store: RwLock::new(store) })
+    }
+
+    pub fn set(&self, reach: Reach) {
+        self.state.send_modify(|state| state.0 = reach);
+    }
+
+    /// Fails the calls that wait for a store that hangs.
+    pub fn time_out(&self) {
+        self.state.send_modify(|state| state.1 += 1);
+    }
+
+    /// Number of calls so far, also those that failed.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Relaxed)
+    }
+
+    /// Number of calls that wait for a store that hangs.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
+    }
+
+    /// Puts another store in the place of this one.
+    pub fn fail_over(&self, store: Arc<dyn Store>) {
+        *self.store.write().unwrap() = store;
+    }
+
+    /// The store itself, past the switch.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store.read().unwrap())
+    }
+
+    async fn admit(&self, kind: Kind) -> Result<(), StoreError> {
+        self.calls.fetch_add(1, Relaxed);
+        let mut state = self.state.subscribe();
+        let begun = state.borrow_and_update().1;
+        loop {
+            let (reach, time_outs) = *state.borrow_and_update();
+            match reach {
+                Reach::Reachable | Reach::AnswersLost => return Ok(()),
+                Reach::NotWritable if kind == Kind::Read => return Ok(()),
+                Reach::Hanging if time_outs == begun => {
+                    let _waiting = Waiting::begin(&self.waiting);
+                    state.changed().await.unwrap();
+                }
+                Reach::NotWritable | Reach::OutOfReach | Reach::Hanging => return Err(out_of_reach(reach)),
+            }
+        }
+    }
+
+    fn answer<T>(&self, kind: Kind, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        let (reach, _) = *self.state.borrow();
+        match (kind, reach) {
+            (Kind::Write, Reach::AnswersLost) => answer.and(Err(out_of_reach(reach))),
+            _ => answer,
+        }
+    }
+}
+
+fn out_of_reach(reach: Reach) -> StoreError {
+    StoreError::OutOfReach { store: "behind the switch".to_owned(), why: format!("{reach:?}") }
+}
+
+/// Counts a call that waits, also one that is dropped meanwhile.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A store behind a switch.
+pub struct SwitchedStore(pub Arc<Switch>);
+
+/// Passes every operation of a trait on, as the switch allows.
+macro_rules! switched {
+    ($trait:ident { $($kind:ident $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)* }) => {
+        #[async_trait]
+        impl $trait for SwitchedStore {
+            $(async fn $name(&self $(, $argument: $type)*) -> Result<$answer, StoreError> {
+                self.0.admit(Kind::$kind).await?;
+                let store = self.0.store();
+                self.0.answer(Kind::$kind, store.$name($($argument),*).await)
+            })*
+        }
+    };
+}
+
+switched!(Sessions {
+    Write create_session(session: Session) -> Creation;
+    Write create_session_within_limit(session: Session) -> Creation;
+    Read session(id: SessionId) -> Option<Session>;
+    Write advance_session(step: Advance) -> bool;
+    Write adopt_session(session: Session, login: Option<LoginRecord>) -> ();
+    Write end_session(id: SessionId, why: Ended, now: UnixMillis) -> bool;
+});
+
+switched!(ProviderLogins {
+    Write create_session_of_login(session: Session, login: LoginRecord) -> Creation;
+    Read is_signed_out(app: &AppName, login: LoginRecord) -> bool;
+    Write sign_out(app: &AppName, logout: LogoutRecord, now: UnixMillis) -> SignedOut;
+});
+
+switched!(Users {
+    Read is_opted_out(user: UserHash, app: &AppName) -> bool;
+    Write opt_out(user: UserHash, app: Option<&AppName>, now: UnixMillis) -> bool;
+    Write opt_in(user: UserHash, app: Option<&AppName>) -> bool;
+    Read count_opt_outs() -> u64;
+    Write end_sessions_of_user(user: UserHash, app: Option<&AppName>, now: UnixMillis) -> u64;
+    Write end_sessions_of_app(app: Option<&AppName>, now: UnixMillis) -> ();
+    Read sessions_of_user(user: UserHash) -> Vec<Session>;
+    Read has_records_of_app(app: &AppName) -> bool;
+});
+
+switched!(Ends {
+    Read ends_position() -> EndsPosition;
+    Read ends_since(from: EndsPosition, after: u64, limit: u32) -> EndsPage;
+    Read standing_ends() -> Vec<End>;
+    Read ended_sessions(after: SessionId, now: UnixMillis, limit: u32) -> Vec<(SessionId, UnixMillis)>;
+    Write report_followed(follower: Follower) -> ();
+    Read followers(since: UnixMillis) -> Vec<Follower>;
+});
+
+switched!(Keys {
+    Read keys() -> Vec<KeyRecord>;
+    Write transact(transaction: KeyTransaction) -> bool;
+    Read ring(ring: &RingName) -> RingRecords;
+    Read audit_log(ring: Option<&RingName>, limit: u32) -> Vec<AuditEvent>;
+});
+
+switched!(SealedKeys {
+    Read sealed_key(kid: &Kid) -> Option<Vec<u8>>;
+    Write insert_sealed_key(kid: &Kid, sealed: Vec<u8>) -> bool;
+    Write replace_sealed_key(kid: &Kid, from: Vec<u8>, to: Vec<u8>) -> bool;
+    Write delete_sealed_key(kid: &Kid) -> bool;
+    Read sealed_keys() -> Vec<Kid>;
+});
+
+switched!(Nodes {
+    Write report(report: NodeReport, signing: Vec<(Kid, UnixMillis)>) -> ();
+    Read nodes(since: UnixMillis) -> Vec<NodeReport>;
+    Write forget_node(node: &str) -> ();
+    Write lease(name: &str, holder: &str, now: UnixMillis, ttl: Duration) -> bool;
+    Write release(name: &str, holder: &str) -> ();
+});
+
+switched!(ApiKeys {
+    Read api_keys() -> Vec<ApiKeyRecord>;
+    Write insert_api_key(key: ApiKeyRecord, max_live: u32) -> bool;
+    Write revoke_api_key(id: &ApiKeyId, now: UnixMillis) -> bool;
+    Write record_api_key_uses(uses: Vec<(ApiKeyId, UnixMillis)>) -> ();
+});
+
+switched!(Upkeep {
+    Read generation() -> u64;
+    Read installation_id() -> Option<InstallationId>;
+    Write adopt_installation_id(id: InstallationId) -> bool;
+    Read user_hash_key() -> Option<Vec<u8>>;
+    Write replace_user_hash_key(from: Option<Vec<u8>>, to: Vec<u8>) -> bool;
+    Write purge(now: UnixMillis, limit: u32) -> Purged;
+    Read live_sessions(now: UnixMillis) -> Vec<(AppName, u64)>;
+    Read clock_record() -> ClockRecord;
+    Write raise_clock_floor(floor: ClockFloor) -> ();
+    Write accept_clock(acceptance: ClockAcceptance) -> ();
+    Read database_time() -> Option<UnixMillis>;
+    Write check(now: UnixMillis) -> ();
+    Read facts(nodes: u64) -> Vec<Fact>;
+    Read schema() -> Schema;
+    Read backup(to: PathBuf) -> ();
+});
