@@ -45,12 +45,13 @@ pub(in crate::store) const AUDIT_LOG: &str = "audit_log";
 /// Single values that are about a store and not about its contents.
 pub(in crate::store) const OF_THE_STORE: [&str; 5] = ["check", "latest_time", "purged_to", "readable_from", "schema"];
 
-/// Tables that no copy has: they say what a running service does.
+/// Tables that no copy has: they say what a running service does, and how far it has followed the ends in one store. Nodes
+/// of the copy begin with what has ended there as a whole.
 #[cfg(test)]
-pub(in crate::store) const OF_NODES: [&str; 2] = ["nodes", "leases"];
+pub(in crate::store) const OF_NODES: [&str; 5] = ["nodes", "leases", "ends", "ends_dates", "followers"];
 
 /// Every other table.
-pub(in crate::store) const TABLES: [Table; 14] = [
+pub(in crate::store) const TABLES: [Table; 15] = [
     Table {
         name: "sessions",
         key: 1,
@@ -72,6 +73,7 @@ pub(in crate::store) const TABLES: [Table; 14] = [
     },
     Table { name: "opt_outs", key: 2, columns: &[bytes("user_hash"), text("app"), integer("since")] },
     Table { name: "app_ends", key: 1, columns: &[text("app"), integer("ended_at")] },
+    Table { name: "user_ends", key: 2, columns: &[bytes("user_hash"), text("app"), integer("ended_at")] },
     Table {
         name: "sign_outs",
         key: 2,

@@ -26,24 +26,32 @@ use crate::{
 
 /// Inserts sessions, no two of one user, and ends those that are too many then: rows that expired, or whose app's
 /// sessions were all ended, go before live ones.
+///
+/// A session that is put on record later than it began is refused by no logout and no opt-out: it is ended where an end of
+/// its user or its login covers it, and an opt-out is found at each read.
 const CREATE: &str = concat!(
-    "WITH new AS MATERIALIZED ( \
-         SELECT new.*, \
-             EXISTS (SELECT 1 FROM countersign.sign_outs o WHERE o.app = new.app \
-                 AND o.login IN (new.subject, new.login) AND o.issued_until >= new.issued) AS signed_out, \
+    "WITH asked AS MATERIALIZED ( \
+         SELECT asked.*, \
+             EXISTS (SELECT 1 FROM countersign.sign_outs o WHERE o.app = asked.app \
+                 AND o.login IN (asked.subject, asked.login) AND o.issued_until >= asked.issued) AS signed_out, \
              EXISTS (SELECT 1 FROM countersign.opt_outs o \
-                 WHERE o.user_hash = new.user_hash AND o.app IN ('', new.app)) AS opted_out, \
+                 WHERE o.user_hash = asked.user_hash AND o.app IN ('', asked.app)) AS opted_out, \
              (SELECT count(*) FROM countersign.sessions s \
-                 WHERE s.user_hash = new.user_hash AND s.app = new.app AND s.ended IS NULL) AS others \
-         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) WITH ORDINALITY AS new \
-             (id, user_hash, app, counter, created, rotated, idle_expires, expires, ended, subject, login, issued, \
-              spares_others, n)), \
+                 WHERE s.user_hash = asked.user_hash AND s.app = asked.app AND s.ended IS NULL) AS others, \
+             asked.adopted AND EXISTS (SELECT 1 FROM countersign.user_ends e WHERE e.user_hash = asked.user_hash \
+                 AND e.app IN ('', asked.app) AND e.ended_at >= asked.created) AS revoked \
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) WITH ORDINALITY AS asked \
+             (id, user_hash, app, counter, created, rotated, idle_expires, expires, given_end, subject, login, issued, \
+              spares_others, adopted, n)), \
+     new AS ( \
+         SELECT *, CASE WHEN given_end IS NOT NULL OR NOT adopted THEN given_end WHEN revoked THEN 'revoked' \
+             WHEN signed_out THEN 'logout' END AS ended FROM asked), \
      inserted AS ( \
          INSERT INTO countersign.sessions (id, user_hash, app, counter, created, rotated, idle_expires, expires, \
              ended, ended_at, provider_subject, provider_session, credential_issued) \
          SELECT id, user_hash, app, counter, created, rotated, idle_expires, expires, \
              ended, CASE WHEN ended IS NOT NULL THEN created END, subject, login, issued FROM new \
-         WHERE NOT signed_out AND NOT opted_out AND NOT (spares_others AND others >= $14) \
+         WHERE adopted OR NOT signed_out AND NOT opted_out AND NOT (spares_others AND others >= $15) \
          ON CONFLICT (id) DO NOTHING RETURNING id), \
      surplus AS ( \
          SELECT old.id, old.live, new.n, new.created FROM new JOIN inserted USING (id), LATERAL ( \
@@ -51,8 +59,8 @@ const CREATE: &str = concat!(
     app_ended!(),
     " AS live FROM countersign.sessions s \
              WHERE s.user_hash = new.user_hash AND s.app = new.app AND s.ended IS NULL ORDER BY live, s.rotated, s.id \
-             LIMIT greatest(new.others + CASE WHEN new.ended IS NULL THEN 1 ELSE 0 END - $14, 0)) old \
-         WHERE new.others >= $14), \
+             LIMIT greatest(new.others + CASE WHEN new.ended IS NULL THEN 1 ELSE 0 END - $15, 0)) old \
+         WHERE new.others >= $15), \
      locked AS ( \
          SELECT s.id, surplus.live, surplus.n, surplus.created \
          FROM surplus JOIN countersign.sessions s ON s.id = surplus.id \
@@ -60,7 +68,7 @@ const CREATE: &str = concat!(
      evicted AS ( \
          UPDATE countersign.sessions s SET ended = 'evicted', ended_at = l.created FROM locked l WHERE s.id = l.id \
          RETURNING l.n, l.live) \
-     SELECT inserted.id IS NOT NULL, spares_others AND others >= $14, signed_out, opted_out, \
+     SELECT inserted.id IS NOT NULL, spares_others AND others >= $15, signed_out, opted_out, \
          (SELECT count(*) FROM evicted e WHERE e.n = new.n AND e.live) \
      FROM new LEFT JOIN inserted USING (id) ORDER BY new.n",
 );
@@ -72,6 +80,8 @@ pub(super) struct NewSession {
     pub(super) login: Option<LoginRecord>,
     /// No other session may end for it.
     pub(super) spares_others: bool,
+    /// It began before, while the store was out of reach.
+    pub(super) adopted: bool,
 }
 
 /// Creations of sessions.
@@ -83,11 +93,16 @@ pub(super) struct Creations {
 impl PostgresStore {
     /// Creates a session.
     pub(super) async fn begin_session(&self, new: NewSession) -> Result<Creation, StoreError> {
+        let created = self.add_session(new).await?;
+        created.ok_or_else(|| self.database.name.unavailable("a session of this id is on record"))
+    }
+
+    /// Creates a session. Returns `None` where one of its id is on record.
+    pub(super) async fn add_session(&self, new: NewSession) -> Result<Option<Creation>, StoreError> {
         self.database.may_write()?;
         // One that cannot be stored must not make the others of its batch fail.
         rows::stored(new.session.counter).map_err(|why| self.database.name.unavailable(why))?;
-        let created = self.creations.run(new).await?;
-        created.ok_or_else(|| self.database.name.unavailable("a session of this id is on record"))
+        self.creations.run(new).await
     }
 }
 
@@ -179,6 +194,7 @@ struct Columns<'a> {
     logins: Vec<Option<&'a [u8]>>,
     issued: Vec<Option<i64>>,
     spares_others: Vec<bool>,
+    adopted: Vec<bool>,
 }
 
 impl<'a> Columns<'a> {
@@ -205,10 +221,11 @@ impl<'a> Columns<'a> {
         self.logins.push(new.login.as_ref().map(|login| &login.session.0[..]));
         self.issued.push(new.login.as_ref().map(|login| login.issued.0));
         self.spares_others.push(new.spares_others);
+        self.adopted.push(new.adopted);
         Ok(())
     }
 
-    fn params<'p>(&'p self, limit: &'p i64) -> [Param<'p>; 14] {
+    fn params<'p>(&'p self, limit: &'p i64) -> [Param<'p>; 15] {
         [
             (&self.ids, Type::BYTEA_ARRAY),
             (&self.users, Type::BYTEA_ARRAY),
@@ -223,6 +240,7 @@ impl<'a> Columns<'a> {
             (&self.logins, Type::BYTEA_ARRAY),
             (&self.issued, Type::INT8_ARRAY),
             (&self.spares_others, Type::BOOL_ARRAY),
+            (&self.adopted, Type::BOOL_ARRAY),
             (limit, Type::INT8),
         ]
     }

@@ -23,9 +23,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, readable_from: 1, sql: include_str!("../migrations/postgres/0001_start.sql") },
     Migration { version: 2, readable_from: 1, sql: include_str!("../migrations/postgres/0002_sealed_keys.sql") },
+    Migration { version: 3, readable_from: 1, sql: include_str!("../migrations/postgres/0003_ends.sql") },
 ];
 
 /// Newest schema version that this build knows.

@@ -15,6 +15,7 @@ mod copy;
 mod creations;
 mod database;
 mod ends;
+mod ends_position;
 mod errors;
 mod facts;
 mod key_transactions;

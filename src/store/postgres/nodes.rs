@@ -27,6 +27,9 @@ const REPORT: &str = "WITH report AS ( \
          ON CONFLICT (kid) DO UPDATE SET tokens_until = greatest(l.tokens_until, excluded.tokens_until)) \
      DELETE FROM countersign.nodes WHERE seen < $7";
 
+const FORGET: &str = "WITH follower AS (DELETE FROM countersign.followers WHERE node = $1) \
+     DELETE FROM countersign.nodes WHERE node = $1";
+
 const LEASE: &str = "INSERT INTO countersign.leases AS l (name, holder, until) VALUES ($1, $2, $3) \
      ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until \
      WHERE l.holder = excluded.holder OR l.until <= $4 RETURNING true";
@@ -62,8 +65,7 @@ impl Nodes for PostgresStore {
     }
 
     async fn forget_node(&self, node: &str) -> Result<(), StoreError> {
-        let sql = "DELETE FROM countersign.nodes WHERE node = $1";
-        self.database.write(sql, &[(&node, Type::TEXT)]).await.map(drop)
+        self.database.write(FORGET, &[(&node, Type::TEXT)]).await.map(drop)
     }
 
     async fn lease(&self, name: &str, holder: &str, now: UnixMillis, ttl: Duration) -> Result<bool, StoreError> {

@@ -58,7 +58,7 @@ const SIGN_OUT: &str = concat!(
 #[async_trait]
 impl ProviderLogins for PostgresStore {
     async fn create_session_of_login(&self, session: Session, login: LoginRecord) -> Result<Creation, StoreError> {
-        self.begin_session(NewSession { session, login: Some(login), spares_others: false }).await
+        self.begin_session(NewSession { session, login: Some(login), spares_others: false, adopted: false }).await
     }
 
     async fn is_signed_out(&self, app: &AppName, login: LoginRecord) -> Result<bool, StoreError> {

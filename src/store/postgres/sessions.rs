@@ -69,11 +69,11 @@ const END: &str = concat!(
 #[async_trait]
 impl Sessions for PostgresStore {
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError> {
-        self.begin_session(NewSession { session, login: None, spares_others: false }).await
+        self.begin_session(NewSession { session, login: None, spares_others: false, adopted: false }).await
     }
 
     async fn create_session_within_limit(&self, session: Session) -> Result<Creation, StoreError> {
-        self.begin_session(NewSession { session, login: None, spares_others: true }).await
+        self.begin_session(NewSession { session, login: None, spares_others: true, adopted: false }).await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
@@ -90,8 +90,8 @@ impl Sessions for PostgresStore {
         self.advances.run(step).await
     }
 
-    async fn adopt_session(&self, _session: Session, _login: Option<LoginRecord>) -> Result<(), StoreError> {
-        Err(self.database.name.unavailable("skeleton"))
+    async fn adopt_session(&self, session: Session, login: Option<LoginRecord>) -> Result<(), StoreError> {
+        self.add_session(NewSession { session, login, spares_others: false, adopted: true }).await.map(drop)
     }
 
     async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis) -> Result<bool, StoreError> {

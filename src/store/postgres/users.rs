@@ -9,6 +9,7 @@ use super::{
     database::Param,
     rows,
     sessions::{select_session, session_of},
+    transactions::Locks,
 };
 use crate::{
     clock::UnixMillis,
@@ -21,8 +22,13 @@ use crate::{
 
 /// Ends a user's sessions, of `$2` or of all apps, and counts those that were live at `$4`. Ends expired ones too: where
 /// the store lost writes, a refresh token may hold a later idle expiry than its row.
+///
+/// The end itself is put on record, too. Its caller has locked the user: a session that is put on record later sees the
+/// end, and one that was before is seen by it.
 const END_ALL: &str = concat!(
-    "WITH locked AS (SELECT s.id FROM countersign.sessions s \
+    "WITH remembered AS (INSERT INTO countersign.user_ends AS e (user_hash, app, ended_at) VALUES ($1, $2, $4) \
+         ON CONFLICT (user_hash, app) DO UPDATE SET ended_at = greatest(e.ended_at, excluded.ended_at)), \
+     locked AS (SELECT s.id FROM countersign.sessions s \
          WHERE s.user_hash = $1 AND ($2 = '' OR s.app = $2) AND s.ended IS NULL ORDER BY s.id FOR UPDATE), \
      ended AS (UPDATE countersign.sessions s SET ended = $3, ended_at = $4 FROM locked l WHERE s.id = l.id \
          RETURNING s.idle_expires > $4 AND s.expires > $4 AND NOT ",
@@ -82,10 +88,12 @@ impl Users for PostgresStore {
     ) -> Result<u64, StoreError> {
         let app = rows::scope(app).to_owned();
         self.write(move |database| async move {
+            let mut locks = Locks::default();
+            locks.user(&user);
             let (user, why) = (&user.0[..], Ended::Revoked.as_str());
             let params: [Param<'_>; 4] =
                 [(&user, Type::BYTEA), (&app, Type::TEXT), (&why, Type::TEXT), (&now.0, Type::INT8)];
-            let rows = database.rows(END_ALL, &params).await?;
+            let rows = database.transact(&locks, END_ALL, &[&params]).await?;
             Ok(rows.first().map_or(Ok(0), |row| rows::unsigned(row, 0))?)
         })
         .await
