@@ -15,6 +15,8 @@ use crate::telemetry::{Alarm, Metrics};
 pub enum BackgroundTask {
     /// Heartbeat, reload, upkeep, readiness.
     Node,
+    /// Following of what ends.
+    Ends,
     /// Rotation of the key rings.
     Rotation,
     /// Listener for apps and backends.

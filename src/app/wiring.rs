@@ -20,7 +20,7 @@ use crate::{
     },
     http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
     identity::{ApiKeyAuthenticator, SignIns},
-    node::{self, Node, NodeAgent, Subscriber},
+    node::{self, EndsAgent, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     telemetry::Readiness,
 };
@@ -96,10 +96,16 @@ impl Wiring {
         NodeAgent::new(Arc::clone(&self.node))
     }
 
+    /// Makes an agent that follows what ends.
+    pub fn ends_agent(&self) -> EndsAgent {
+        EndsAgent::new(Arc::clone(&self.node))
+    }
+
     /// Starts the node's background work.
     pub fn start_node(&self) -> Background {
         let mut background = Background::new(Arc::clone(self.services.metrics()));
         background.spawn(BackgroundTask::Node, self.agent().run(self.node_config.subscribe()));
+        background.spawn(BackgroundTask::Ends, self.ends_agent().run());
         background
     }
 

@@ -5,6 +5,7 @@
 
 mod api_key_uses;
 mod clock;
+mod follow;
 mod heartbeat;
 mod readiness;
 mod reload;
@@ -13,6 +14,8 @@ mod upkeep;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
+
+pub use follow::EndsAgent;
 
 use self::{
     api_key_uses::UseRecorder, clock::ClockWatch, heartbeat::Heartbeat, reload::UnfitRings, upkeep::UpkeepState,

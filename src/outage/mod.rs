@@ -6,6 +6,7 @@
 
 mod breaker;
 mod ended;
+mod followers;
 
 use std::{
     sync::{
@@ -16,18 +17,20 @@ use std::{
 };
 
 use crate::{
-    clock::UnixMillis,
+    clock::{ClockGuard, MAX_STEP, UnixMillis},
     domain::{
         ids::{AppName, SessionId, UserHash},
         login_record::LoginRecord,
         session::Ended,
     },
-    store::{self, OnOutage, StoreError},
+    store::{self, ENDS_KEPT, EndsPosition, Follower, OnOutage, Store, StoreError},
     telemetry::{Alarm, Metrics},
 };
 
 pub use breaker::{Breaker, Operation};
-pub use ended::EndedSessions;
+pub use ended::{EndedSessions, IdRange, Look, Slice, SliceKeys, SliceReader, Taken};
+use followers::{Followers, Words};
+pub use followers::{FRESH, LONGEST_WAIT, Pending};
 
 /// Longest life of a token that is issued without the store.
 pub const DEGRADED_LIFETIME: Duration = Duration::from_mins(15);
@@ -61,6 +64,8 @@ pub enum NotServed {
 pub struct Outage {
     pub breaker: Breaker,
     pub ended: EndedSessions,
+    /// Other nodes.
+    followers: Followers,
     /// Name of the store for people.
     store: String,
     on_outage: OnOutage,
@@ -69,6 +74,8 @@ pub struct Outage {
     reported: AtomicBool,
     /// Time since boot at which the store was first seen to be out of reach, in milliseconds; 0 while it is not.
     since: AtomicU64,
+    /// Time since boot of the last complete look, in milliseconds; 0 before the first.
+    looked: AtomicU64,
     pub metrics: Arc<Metrics>,
 }
 
@@ -78,11 +85,13 @@ impl Outage {
         Self {
             breaker: Breaker::new(),
             ended: EndedSessions::new(config.outage_memory_mib),
+            followers: Followers::new(),
             store: config.name(),
             on_outage: config.outage,
             limit: config.outage_limit,
             reported: AtomicBool::new(false),
             since: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             metrics,
         }
     }
@@ -95,8 +104,42 @@ impl Outage {
         if self.on_outage == OnOutage::Refuse {
             return Err(NotServed::Refused);
         }
-        let looked = self.ended.looked().ok_or(NotServed::NeverLooked)?;
-        if now.since(looked) < self.limit { Ok(()) } else { Err(NotServed::TooLong(looked)) }
+        let (Some(looked), Some(promised)) = (self.ended.looked(), self.ended.promised()) else {
+            return Err(NotServed::NeverLooked);
+        };
+        // A look that lies far ahead was made when the clock was wrong.
+        let is_recent = now.since(looked) < self.limit && looked.since(now) <= MAX_STEP;
+        if is_recent && now < promised { Ok(()) } else { Err(NotServed::TooLong(looked)) }
+    }
+
+    /// Returns the time until which this node may answer without the store, where it looked at `looked` and looks no
+    /// more for `longest_silence`; `None` where it never does.
+    pub fn may_serve_until(&self, looked: UnixMillis, longest_silence: Duration) -> Option<UnixMillis> {
+        (self.on_outage == OnOutage::Serve).then(|| looked.plus(self.limit).plus(longest_silence))
+    }
+
+    /// Publishes how far the other nodes have followed; `nodes` has this one, too.
+    pub fn publish_followers(&self, own: &str, mut nodes: Vec<Follower>, since_boot: Duration) {
+        nodes.retain(|node| node.node != own);
+        self.followers.publish(Words { own: own.to_owned(), others: nodes, read: Some(since_boot) });
+    }
+
+    /// Waits until every other node that may answer without the store knows what has ended by now, but not for long.
+    /// Returns the nodes that may not know it yet. One node alone waits for nobody.
+    pub async fn pending(&self, store: &dyn Store, clock: &ClockGuard) -> Pending {
+        let words = self.followers.words();
+        let reading = clock.read();
+        if words.is_alone(reading.wall, reading.boot) {
+            return Pending::default();
+        }
+        let since = reading.wall.minus(ENDS_KEPT);
+        let known = self.ask(Operation::Read, store.followers(since)).await;
+        let mut known = known.unwrap_or(words.others);
+        known.retain(|node| node.node != words.own);
+        // Without a position none of them is known to have followed far enough.
+        let position = self.ask(Operation::Read, store.ends_position()).await;
+        let position = position.unwrap_or(EndsPosition(u64::MAX));
+        self.followers.wait(position, reading.wall, &known).await
     }
 
     /// Returns the standing of a session without the store.
@@ -126,7 +169,7 @@ impl Outage {
     }
 
     fn not_asked(&self) -> StoreError {
-        StoreError::OutOfReach { store: self.store.clone(), why: "an earlier request was not answered".to_owned() }
+        self.out_of_reach("an earlier request was not answered")
     }
 
     /// Asks the store even where it is known to be out of reach: where it answers, everybody asks it again. For the
@@ -146,6 +189,11 @@ impl Outage {
             _ => self.breaker.close(operation),
         }
         answer
+    }
+
+    /// Makes the error of a store that is not asked.
+    pub fn out_of_reach(&self, why: &str) -> StoreError {
+        StoreError::OutOfReach { store: self.store.clone(), why: why.to_owned() }
     }
 
     fn learn(&self, operation: Operation, error: &StoreError) {
@@ -169,9 +217,24 @@ impl Outage {
         }
     }
 
+    /// Records the time since boot at which a complete look began.
+    pub fn looked(&self, since_boot: Duration) {
+        self.looked.store(millis(since_boot), Ordering::Relaxed);
+    }
+
+    /// Exports how old the knowledge of what has ended is, at this time since boot; before the first look, for how long
+    /// this process has had none.
+    pub fn export_staleness(&self, since_boot: Duration) {
+        let now = millis(since_boot);
+        let looked = self.looked.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(now);
+        self.metrics.revocation_staleness(Duration::from_millis(now.saturating_sub(looked)));
+        let (_, bytes) = self.ended.size();
+        self.metrics.ended_sessions(bytes, self.ended.covered_from().is_none());
+    }
+
     /// Exports for how long the store has been out of reach, at this time since boot.
     pub fn export(&self, since_boot: Duration) {
-        let now = u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX).max(1);
+        let now = millis(since_boot);
         if !self.breaker.is_open(Operation::Write) {
             self.since.store(0, Ordering::Relaxed);
             self.metrics.store_outage(Duration::ZERO);
@@ -181,4 +244,9 @@ impl Outage {
         let since = first.err().unwrap_or(now);
         self.metrics.store_outage(Duration::from_millis(now.saturating_sub(since)));
     }
+}
+
+/// Whole milliseconds, never 0, which stands for none.
+fn millis(since_boot: Duration) -> u64 {
+    u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -81,6 +81,9 @@ metrics! {
         "The store, by kind of work";
     store_outage: Gauge, Seconds, "Since the store is out of reach; 0 while it is not";
     degraded_answers: Family<OperationLabels, Counter>, "Tokens issued while the store was out of reach, by operation";
+    revocation_staleness: Gauge, Seconds, "Since the last complete look at what has ended";
+    ended_sessions_memory: Gauge, Bytes, "Memory for what has ended, as reckoned";
+    ended_sessions_covered: Gauge, "1 where all that has ended is in memory, 0 where older sessions are not";
     store_commit_group: Histogram = counts(10), "Writes that shared one commit";
     sessions_live: Family<AppLabel, Gauge>, "Live sessions, counted now and then";
     sessions_evicted: Family<AppLabel, Counter>, "Live sessions ended because their user began too many newer ones";
@@ -218,6 +221,17 @@ impl Metrics {
     /// Sets for how long the store has been out of reach.
     pub fn store_outage(&self, lasts: Duration) {
         self.store_outage.set(i64::try_from(lasts.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how old the knowledge of what has ended is.
+    pub fn revocation_staleness(&self, lasts: Duration) {
+        self.revocation_staleness.set(i64::try_from(lasts.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    /// Sets the memory for what has ended, and whether it has room for all.
+    pub fn ended_sessions(&self, bytes: usize, all_covered: bool) {
+        self.ended_sessions_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.ended_sessions_covered.set(i64::from(all_covered));
     }
 
     /// Counts a token that was issued while the store was out of reach; `operation` comes from a closed set.

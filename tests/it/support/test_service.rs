@@ -14,7 +14,7 @@ use countersign::{
     clock::{BootId, Clock, UnixMillis},
     config::{Environment, Settings},
     http::AppState,
-    node::NodeAgent,
+    node::{EndsAgent, NodeAgent},
     operate::{ClientError, Operator},
     store::{self, StoreError},
     telemetry::Metrics,
@@ -89,6 +89,8 @@ pub struct TestService {
     agent: tokio::sync::Mutex<NodeAgent>,
     /// Between this node and the store.
     pub switch: Arc<Switch>,
+    /// Looks at what has ended, when the test says so.
+    ends_agent: tokio::sync::Mutex<EndsAgent>,
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -149,6 +151,7 @@ impl TestService {
         Self {
             state: Arc::clone(wiring.state()),
             agent: tokio::sync::Mutex::new(wiring.agent()),
+            ends_agent: tokio::sync::Mutex::new(wiring.ends_agent()),
             routes: wiring.routes(),
             wiring,
             services,
@@ -188,6 +191,12 @@ impl TestService {
     /// Does the background work of one second, in no time.
     pub async fn tick(&self) {
         self.agent.lock().await.tick(&self.settings.node()).await;
+        self.look().await;
+    }
+
+    /// Looks at what has ended, and tells the other nodes; the first time it reads all.
+    pub async fn look(&self) {
+        self.ends_agent.lock().await.tick().await;
     }
 
     /// Sends any request.

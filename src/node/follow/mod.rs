@@ -1,0 +1,215 @@
+//! Follower of what ends: it reads what has ended as a whole once, then looks every second, so that what has ended stays
+//! ended while the store is out of reach. It is a task of its own: neither a long read nor a store that hangs delays
+//! other work.
+
+mod tables;
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Node, TICK};
+use crate::{
+    clock::UnixMillis,
+    outage::{FRESH, Look, Operation},
+    rotate::HEARTBEAT,
+    store::{ENDS_KEPT, EndsPosition, Follower, StoreError},
+};
+
+/// Time without a complete look after which the tables are read again: before the log has a gap.
+const LONGEST_GAP: Duration = ENDS_KEPT.saturating_sub(Duration::from_hours(1));
+
+/// Looks between two of which expired sessions are forgotten.
+const FORGET_EVERY: u32 = 600;
+
+/// Longest time between two words of a node that looks, with one that is late.
+const LONGEST_SILENCE: Duration = HEARTBEAT.saturating_mul(2);
+
+/// Task that follows what ends.
+pub struct EndsAgent {
+    node: Arc<Node>,
+    /// Position to look from.
+    position: EndsPosition,
+    /// The tables have been read, and the log has no gap since.
+    is_read: bool,
+    /// The next look begins with everything: the last one failed, and a database that took over since may have counted
+    /// anew.
+    looks_at_all: bool,
+    /// Time since boot of the last complete look; at first, of the start.
+    looked: Duration,
+    looks: u32,
+    word: Word,
+    is_failure_logged: bool,
+}
+
+/// What this node has told the others.
+#[derive(Clone, Copy)]
+enum Word {
+    /// Nothing, or it is out of date.
+    None,
+    /// A first word. Those that end sessions may not have read it yet, so that one more look has to follow before this
+    /// node relies on it.
+    First { serves_until: Option<UnixMillis>, told: Duration },
+    /// A word that they know.
+    Known { told: Duration },
+}
+
+/// Outcome of a look.
+struct Looked {
+    /// The time of its begin, if the clock was trusted.
+    at: Option<UnixMillis>,
+    found: bool,
+}
+
+impl EndsAgent {
+    /// Makes an agent that has read nothing yet.
+    pub fn new(node: Arc<Node>) -> Self {
+        let looked = node.clock.read().boot;
+        Self {
+            node,
+            position: EndsPosition::default(),
+            is_read: false,
+            looks_at_all: true,
+            looked,
+            looks: 0,
+            word: Word::None,
+            is_failure_logged: false,
+        }
+    }
+
+    /// Looks every second. It never returns.
+    pub async fn run(mut self) {
+        let node = Arc::clone(&self.node);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let looking = async {
+            loop {
+                ticks.tick().await;
+                self.step().await;
+                if matches!(self.word, Word::First { .. }) {
+                    tokio::time::sleep(FRESH + TICK).await;
+                }
+            }
+        };
+        // Also while a look takes long.
+        let exporting = async {
+            let mut ticks = tokio::time::interval(TICK);
+            loop {
+                ticks.tick().await;
+                node.outage.export_staleness(node.clock.read().boot);
+            }
+        };
+        tokio::join!(looking, exporting);
+    }
+
+    /// Does the work of one second; after a first word to the other nodes, also that of the next look.
+    pub async fn tick(&mut self) {
+        self.step().await;
+        if matches!(self.word, Word::First { .. }) {
+            self.step().await;
+        }
+        self.node.outage.export_staleness(self.node.clock.read().boot);
+    }
+
+    async fn step(&mut self) {
+        match self.follow().await {
+            Ok(()) => self.is_failure_logged = false,
+            Err(error) => {
+                self.looks_at_all = true;
+                if !std::mem::replace(&mut self.is_failure_logged, true) {
+                    tracing::warn!(%error, "this node cannot follow what has ended");
+                }
+            }
+        }
+    }
+
+    async fn follow(&mut self) -> Result<(), StoreError> {
+        let begin = self.node.clock.read().boot;
+        if begin.saturating_sub(self.looked) > LONGEST_GAP {
+            self.is_read = false;
+        }
+        if !self.is_read {
+            let Ok(now) = self.node.clock.trusted_now() else { return Ok(()) };
+            self.looks_at_all = true;
+            self.read_tables(now).await?;
+            self.is_read = true;
+        }
+        let Some(looked) = self.look().await? else {
+            tracing::warn!("the log of ends begins anew: what has ended is read again");
+            (self.is_read, self.position) = (false, EndsPosition::default());
+            return Ok(());
+        };
+        self.tell(&looked).await;
+        self.hear().await
+    }
+
+    /// Looks at the log. Returns `None` where its horizon went back.
+    async fn look(&mut self) -> Result<Option<Looked>, StoreError> {
+        let (node, at_all) = (Arc::clone(&self.node), self.looks_at_all);
+        let (begin, at) = (node.clock.read().boot, node.clock.trusted_now().ok());
+        let mut look = if at_all { self.standing().await? } else { Look::default() };
+        let from = if at_all { EndsPosition::default() } else { self.position };
+        let (mut horizon, mut after, mut found) = (None, 0, false);
+        loop {
+            let page = node.store.ends_since(from, after, node.outage.ended.page());
+            let page = node.outage.ask(Operation::Read, page).await?;
+            if *horizon.get_or_insert(page.horizon) < self.position {
+                return Ok(None);
+            }
+            node.outage.ended.take(&mut look, page.ends.iter().map(|(_, end)| end));
+            found |= !page.ends.is_empty();
+            self.make_room().await?;
+            match page.ends.last() {
+                Some((number, _)) if !page.complete => after = *number,
+                _ => break,
+            }
+        }
+        node.outage.ended.complete(look, at);
+        node.outage.looked(begin);
+        self.position = horizon.unwrap_or(self.position);
+        (self.looks_at_all, self.looked) = (false, begin);
+        self.looks = self.looks.wrapping_add(1);
+        if let Some(now) = at.filter(|_| self.looks.is_multiple_of(FORGET_EVERY)) {
+            node.outage.ended.forget_expired(now);
+        }
+        Ok(Some(Looked { at, found }))
+    }
+
+    /// Tells the other nodes how far this one has followed: at once where ends were found, otherwise every
+    /// [`HEARTBEAT`]. It answers without the store only as long as it has told them; a word that fails prolongs nothing.
+    async fn tell(&mut self, looked: &Looked) {
+        let Some(now) = looked.at else { return };
+        let outage = &self.node.outage;
+        if let Word::First { serves_until, told } = self.word {
+            outage.ended.promise(serves_until);
+            self.word = Word::Known { told };
+        }
+        if outage.ended.promised().is_some_and(|promised| promised <= now) {
+            outage.ended.promise(None);
+            self.word = Word::None;
+        }
+        if let Word::Known { told } = self.word
+            && !looked.found
+            && self.looked.saturating_sub(told) < HEARTBEAT
+        {
+            return;
+        }
+        let serves_until = outage.may_serve_until(now, LONGEST_SILENCE);
+        let follower = Follower { node: self.node.name.clone(), position: self.position, looked: now, serves_until };
+        match outage.ask(Operation::Write, self.node.store.report_followed(follower)).await {
+            Err(error) => tracing::debug!(%error, "the other nodes do not hear how far this one has followed"),
+            Ok(()) if matches!(self.word, Word::Known { .. }) => {
+                outage.ended.promise(serves_until);
+                self.word = Word::Known { told: self.looked };
+            }
+            Ok(()) => self.word = Word::First { serves_until, told: self.looked },
+        }
+    }
+
+    /// Reads how far the other nodes have followed, for requests that wait for them.
+    async fn hear(&self) -> Result<(), StoreError> {
+        let (node, reading) = (&self.node, self.node.clock.read());
+        let nodes = node.store.followers(reading.wall.minus(ENDS_KEPT));
+        let nodes = node.outage.ask(Operation::Read, nodes).await?;
+        node.outage.publish_followers(&node.name, nodes, reading.boot);
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! What has ended, as the tables have it: all of it at first, and parts again when there are many exact ends.
+
+use super::EndsAgent;
+use crate::{
+    clock::UnixMillis,
+    domain::ids::SessionId,
+    outage::{IdRange, Look, Operation, SliceKeys, Taken},
+    store::{End, StoreError},
+};
+
+impl EndsAgent {
+    /// Begins a look at everything, with what stands.
+    pub(super) async fn standing(&self) -> Result<Look, StoreError> {
+        let mut look = Look::at_all();
+        self.check_reach()?;
+        let ends = self.node.store.standing_ends().await?;
+        for end in &ends {
+            look.stands(end);
+        }
+        // Opt-outs take effect with the whole look.
+        let others = ends.iter().filter(|end| !matches!(end, End::OptOut { .. }));
+        self.node.outage.ended.take(&mut look, others);
+        Ok(look)
+    }
+
+    /// Reads every session that has ended, into filters. What was known before stays known meanwhile.
+    pub(super) async fn read_tables(&self, now: UnixMillis) -> Result<(), StoreError> {
+        let ended = &self.node.outage.ended;
+        let mut range = Some(ended.first_range());
+        while let Some(next) = range {
+            self.read_range(next, now).await?;
+            range = ended.range_after(next);
+        }
+        let (sessions, bytes) = ended.size();
+        tracing::info!(sessions, bytes, "what has ended is read");
+        if let Some(from) = ended.covered_from() {
+            tracing::warn!(%from, "older sessions are not refreshed while the store is out of reach: there is no memory for \
+                those that ended; raise store.outage_memory_mib");
+        }
+        Ok(())
+    }
+
+    /// Puts old exact ends into filters, where there are many. Without a trusted time they wait: which sessions have
+    /// expired is not known.
+    pub(super) async fn make_room(&self) -> Result<(), StoreError> {
+        let ended = &self.node.outage.ended;
+        while let Some(range) = ended.crowded() {
+            let Ok(now) = self.node.clock.trusted_now() else { return Ok(()) };
+            let before = ended.exact();
+            self.read_range(range, now).await?;
+            if ended.exact() >= before {
+                ended.tolerate();
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_range(&self, range: IdRange, now: UnixMillis) -> Result<(), StoreError> {
+        let ended = &self.node.outage.ended;
+        let (mut reader, page) = (ended.reader(range), ended.page());
+        loop {
+            let sessions = self.page(reader.after(), now, page).await?;
+            let mut is_read = sessions.len() < usize::try_from(page).unwrap_or(usize::MAX);
+            for (id, expires) in sessions {
+                match reader.take(id, expires) {
+                    Taken::Waits => {}
+                    Taken::Full(keys) => self.build(keys).await?,
+                    Taken::Beyond => is_read = true,
+                }
+            }
+            if is_read {
+                return self.build(reader.finish()).await;
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        after: SessionId,
+        now: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<(SessionId, UnixMillis)>, StoreError> {
+        self.check_reach()?;
+        self.node.store.ended_sessions(after, now, limit).await
+    }
+
+    async fn build(&self, keys: SliceKeys) -> Result<(), StoreError> {
+        let built = tokio::task::spawn_blocking(move || keys.build()).await;
+        let why = "a filter of ended sessions could not be made";
+        let slice = built.map_err(|_| self.node.outage.out_of_reach(why))?;
+        self.node.outage.ended.put(slice);
+        Ok(())
+    }
+
+    /// Checks that the store is not known to be out of reach. Long reads are no requests: that one of them gets no answer
+    /// in time does not show that others get none, so it does not open the breaker.
+    fn check_reach(&self) -> Result<(), StoreError> {
+        let is_lost = self.node.outage.breaker.is_open(Operation::Read);
+        if is_lost { Err(self.node.outage.out_of_reach("an earlier request was not answered")) } else { Ok(()) }
+    }
+}

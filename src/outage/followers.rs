@@ -1,0 +1,113 @@
+//! Other nodes that may answer without the store, and how far each has followed what ended: an end is certain once all of
+//! them know it.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::{
+    clock::{MAX_STEP, UnixMillis},
+    store::{EndsPosition, Follower},
+};
+
+/// Longest wait of a request until every node knows an end.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(3);
+
+/// Time since boot for which the words of the other nodes count as all of them. A node that is new answers without the
+/// store only after it has looked once more, later than this after its first word.
+pub const FRESH: Duration = Duration::from_secs(2);
+
+/// Time without a word after which nobody waits for a node: it is gone, or cut off.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// Nodes that may go on to answer without the store as if something had not ended. An end is certain where there are
+/// none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pending(Vec<Follower>);
+
+impl Pending {
+    /// Finds, among the nodes, those that may not know yet what ended before `position`.
+    pub fn among(nodes: &[Follower], position: EndsPosition, now: UnixMillis) -> Self {
+        let behind = |node: &&Follower| node.position < position && may_serve(node, now);
+        Self(nodes.iter().filter(behind).cloned().collect())
+    }
+
+    /// Returns true where every node knows what ended.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The nodes, by name.
+    pub fn nodes(&self) -> &[Follower] {
+        &self.0
+    }
+
+    /// Time until which one of them may serve; `None` where there is none.
+    pub fn until(&self) -> Option<UnixMillis> {
+        self.0.iter().filter_map(|node| node.serves_until).max()
+    }
+
+    /// Returns the names of the nodes, for the log.
+    pub fn names(&self) -> String {
+        self.0.iter().map(|node| node.node.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns true where it may help to wait.
+    pub fn may_follow(&self, now: UnixMillis) -> bool {
+        self.0.iter().any(|node| now.since(node.looked) < SILENT)
+    }
+}
+
+/// The clocks of two nodes may differ by [`MAX_STEP`].
+fn may_serve(node: &Follower, now: UnixMillis) -> bool {
+    node.serves_until.is_some_and(|until| until.plus(MAX_STEP) > now)
+}
+
+/// Last words of the other nodes, which this node reads every second.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Words {
+    /// Name of this node.
+    pub(super) own: String,
+    pub(super) others: Vec<Follower>,
+    /// Time since boot at which they were read.
+    pub(super) read: Option<Duration>,
+}
+
+impl Words {
+    /// Returns true where no other node may answer without the store, as read a moment ago.
+    pub(super) fn is_alone(&self, now: UnixMillis, since_boot: Duration) -> bool {
+        let is_fresh = self.read.is_some_and(|read| since_boot.saturating_sub(read) < FRESH);
+        is_fresh && !self.others.iter().any(|node| may_serve(node, now))
+    }
+}
+
+/// Words of the other nodes, as requests wait for them.
+pub(super) struct Followers(watch::Sender<Words>);
+
+impl Followers {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::default())
+    }
+
+    pub(super) fn publish(&self, words: Words) {
+        self.0.send_replace(words);
+    }
+
+    pub(super) fn words(&self) -> Words {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until every other node knows what ended before `position`, but not for long.
+    pub(super) async fn wait(&self, position: EndsPosition, now: UnixMillis, known: &[Follower]) -> Pending {
+        let mut words = self.0.subscribe();
+        let mut pending = Pending::among(known, position, now);
+        let waited = tokio::time::timeout(LONGEST_WAIT, async {
+            while pending.may_follow(now) && words.changed().await.is_ok() {
+                pending = Pending::among(&words.borrow_and_update().others, position, now);
+            }
+        });
+        // A wait that is over leaves what was seen last.
+        let _ = waited.await;
+        pending
+    }
+}
