@@ -59,6 +59,7 @@ mod messages;
 mod middleware;
 mod openapi;
 mod operator_faults;
+mod outage_simulation;
 mod overlap;
 mod postgres_connect;
 mod postgres_crash;
