@@ -64,6 +64,7 @@ mod overlap;
 mod postgres_connect;
 mod postgres_crash;
 mod postgres_nodes;
+mod postgres_outage;
 mod postgres_plans;
 mod postgres_server;
 mod postgres_site;

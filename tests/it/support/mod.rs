@@ -1,6 +1,7 @@
 //! What the tests have in common: a service in a process of its own, one inside the test with its own clock, a client.
 
 pub mod cluster;
+pub mod devices;
 pub mod domain;
 pub mod endpoint;
 pub mod jwt;
