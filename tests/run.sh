@@ -534,6 +534,7 @@ stage_load() {
   tools taskset go psql
   node_modules tests/load/peers/node
   files "$TOOLS/load/venv/bin/python"
+  cargo bench --locked --bench ended_sessions
   CI=true LOAD_PYTHON="$TOOLS/load/venv/bin/python" LOAD_SECONDS=2 LOAD_SESSIONS=100000 cargo bench --locked --bench load
 }
 

@@ -23,6 +23,8 @@ pub(super) const EXIT_USAGE: u8 = 2;
 pub(super) const EXIT_WARNINGS: u8 = 3;
 /// Exit code: not reachable, or not ready.
 pub(super) const EXIT_NOT_READY: u8 = 4;
+/// Exit code: on record, but some nodes may not know it yet.
+pub(super) const EXIT_PENDING: u8 = 5;
 
 /// Default paths of the configuration file.
 const DEFAULT_FILES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];

@@ -19,6 +19,7 @@ mod keys;
 mod local_provider;
 mod meta;
 mod output;
+mod pending;
 mod rotate;
 mod rotate_show;
 #[cfg(feature = "sandbox")]
@@ -48,7 +49,7 @@ use output::Output;
     version,
     arg_required_else_help = true,
     after_help = "Try it:       countersign serve --dev\nFor real:     countersign init, then countersign serve\n\n\
-        Exit codes:   0 done · 1 failed · 2 wrong usage · 3 warnings, waiting or drift · 4 not reachable or not ready · 78 wrong configuration"
+        Exit codes:   0 done · 1 failed · 2 wrong usage · 3 warnings, waiting or drift · 4 not reachable or not ready · 5 not known to every node yet · 78 wrong configuration"
 )]
 struct Cli {
     /// The configuration file [default: `COUNTERSIGN_CONFIG`, else ./countersign.toml, else

@@ -9,6 +9,7 @@ use super::{
     confirmation::Confirmation,
     context::Context,
     output::table,
+    pending,
     user_argument::{UserArgument, not_an_option, user_id},
 };
 use crate::domain::{
@@ -80,20 +81,21 @@ impl UsersCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::OptOut(arg) => opt_out(context, &arg),
-            Self::OptIn(arg) => opt_in(context, &arg),
+            Self::OptIn(arg) => opt_in(context, &arg).map(|()| ExitCode::SUCCESS),
             Self::Revoke(what) => revoke(context, &what),
-            Self::Sessions { user } => sessions(context, &user.parse()?),
-        }?;
-        Ok(ExitCode::SUCCESS)
+            Self::Sessions { user } => sessions(context, &user.parse()?).map(|()| ExitCode::SUCCESS),
+        }
     }
 }
 
-fn opt_out(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
+fn opt_out(context: &Context, arg: &UserArg) -> anyhow::Result<ExitCode> {
     let user = arg.user.parse()?;
-    let changed =
-        context.with_operator(async |operator, _| Ok(operator.users().opt_out(&user, arg.app.as_ref()).await?))?;
+    let (changed, pending) = context.with_operator(async |operator, _| {
+        let users = operator.users();
+        Ok((users.opt_out(&user, arg.app.as_ref()).await?, pending::nodes(&users).await?))
+    })?;
     let text = if changed { "The user is opted out." } else { "The user was opted out already." };
-    context.output.answer(&json!({ "changed": changed }), text)
+    pending::answer(context.output, json!({ "changed": changed }), text, &pending)
 }
 
 fn opt_in(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
@@ -104,26 +106,28 @@ fn opt_in(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
     context.output.answer(&json!({ "changed": changed }), text)
 }
 
-fn revoke(context: &Context, what: &Revoke) -> anyhow::Result<()> {
+fn revoke(context: &Context, what: &Revoke) -> anyhow::Result<ExitCode> {
     let (app, whose) = (what.app.as_ref(), &what.whose);
     let user = whose.positional.as_deref().or(whose.user.as_deref()).map(user_id).transpose()?;
-    let ended = context.with_operator(async |operator, _| {
+    let (ended, pending) = context.with_operator(async |operator, _| {
         let users = operator.users();
-        match (&user, whose.session) {
-            (Some(user), _) => Ok(Some(users.revoke(user, app).await?)),
-            (None, Some(session)) => Ok(Some(u64::from(users.revoke_session(session).await?))),
+        let ended = match (&user, whose.session) {
+            (Some(user), _) => Some(users.revoke(user, app).await?),
+            (None, Some(session)) => Some(u64::from(users.revoke_session(session).await?)),
             (None, None) => {
                 let live = users.live_sessions(app).await?;
                 what.confirmation.require(context.output, everyone_text(live, app))?;
-                users.revoke_everyone(app).await.map(|()| None).map_err(Into::into)
+                users.revoke_everyone(app).await?;
+                None
             }
-        }
+        };
+        Ok((ended, pending::nodes(&users).await?))
     })?;
     let text = match ended {
         Some(ended) => format!("{ended} live sessions ended."),
         None => "Every session up to now is ended.".to_owned(),
     };
-    context.output.answer(&json!({ "ended": ended }), text)
+    pending::answer(context.output, json!({ "ended": ended }), &text, &pending)
 }
 
 /// Describes the end of every session, before it is confirmed.

@@ -25,6 +25,7 @@ mod reported_failure;
 mod request_id;
 mod responding;
 mod response;
+mod revocation;
 mod revoke;
 mod sign_in;
 mod sign_out;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
@@ -12,7 +12,9 @@ use super::{
     openapi_refusals::Refusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::{Problem, ProblemCode},
+    revocation::RevokeAnswer,
 };
+use crate::issue::Revocation;
 
 /// Body of a revocation.
 #[derive(Deserialize, ToSchema)]
@@ -31,27 +33,19 @@ impl RefreshTokenBody for RevokeRequest {
     }
 }
 
-/// Answer to a revocation: the session is over, or never was.
-#[derive(Serialize, ToSchema)]
-pub(super) struct RevokeAnswer {
-    /// Always `success`.
-    #[schema(value_type = String, example = "success")]
-    status: &'static str,
-}
-
 /// Ends the session of a refresh token. 200 whether or not it was known (RFC 7009 §2.2).
 #[utoipa::path(
     post, path = "/v1/token/revoke", tag = "tokens", request_body = RevokeRequest,
-    responses((status = 200, description = "The session is over, or never was", body = RevokeAnswer), Refusals),
+    responses((status = 200, description = "The session is over, or never was; or its end is on record, and some nodes do not know it yet", body = RevokeAnswer), Refusals),
 )]
 pub(super) async fn revoke(
     State(state): State<Arc<AppState>>,
     token: Result<PresentedToken<RevokeRequest>, Problem>,
 ) -> Result<Json<RevokeAnswer>, Problem> {
-    match token {
+    let revocation = match token {
         Ok(PresentedToken { presented, .. }) => state.issuer.revoke(&presented).await?,
-        Err(problem) if problem.code == ProblemCode::InvalidToken => {}
+        Err(problem) if problem.code == ProblemCode::InvalidToken => Revocation::Done,
         Err(problem) => return Err(problem),
-    }
-    Ok(Json(RevokeAnswer { status: "success" }))
+    };
+    Ok(Json(revocation.into()))
 }

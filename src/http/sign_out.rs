@@ -7,11 +7,11 @@ use axum::{
     extract::{FromRequest, Path, Request, State, rejection::PathRejection},
     http::StatusCode,
 };
-use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     AppState, body, caller::Address, openapi_refusals::BodyRefusals, problem::Problem, refused_credentials::Presented,
+    revocation::RevokeAnswer,
 };
 use crate::{
     domain::ids::AppName,
@@ -43,14 +43,6 @@ impl<S: Sync> FromRequest<S> for LogoutToken {
     }
 }
 
-/// Answer to a back-channel logout.
-#[derive(Serialize, ToSchema)]
-pub(super) struct SignOutAnswer {
-    /// Always `success`.
-    #[schema(value_type = String, example = "success")]
-    status: &'static str,
-}
-
 /// Ends the sessions of the app that the provider's logout covers: those that an exchange began with a credential of the
 /// `sid` that the logout token names or, where it names none, of its `sub`. A logout token that comes again is answered
 /// 200, and ends nothing: the provider may repeat one whose answer was lost.
@@ -59,7 +51,7 @@ pub(super) struct SignOutAnswer {
     params(("app" = String, Path, description = "The app, by its name in the configuration")),
     request_body(content = LogoutForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "The sessions are over, or were over before", body = SignOutAnswer),
+        (status = 200, description = "The sessions are over, or were over before", body = RevokeAnswer),
         BodyRefusals,
     ),
 )]
@@ -68,7 +60,7 @@ pub(super) async fn backchannel(
     app: Result<Path<AppName>, PathRejection>,
     Address(address): Address,
     LogoutToken(token): LogoutToken,
-) -> Result<Json<SignOutAnswer>, Problem> {
+) -> Result<Json<RevokeAnswer>, Problem> {
     let app = app.ok().map(|Path(app)| app).filter(|app| state.sign_ins.is_enabled(app));
     let Some(app) = app else { return Err(refused(&state, None, &RefusedCredential::NotEnabled.into(), address)) };
     record_app(&app);
@@ -80,8 +72,7 @@ pub(super) async fn backchannel(
             return Err(undecided.into());
         }
     };
-    state.issuer.sign_out(&app, &logout).await?;
-    Ok(Json(SignOutAnswer { status: "success" }))
+    Ok(Json(state.issuer.sign_out(&app, &logout).await?.into()))
 }
 
 /// Records a refused logout token, and makes its problem: the same for every reason, with the status that the

@@ -9,6 +9,7 @@ mod order;
 mod refresh;
 mod refresh_token;
 mod refusal;
+mod revocation;
 mod revoke;
 mod sign_out;
 mod token;
@@ -34,6 +35,7 @@ use crate::{
 
 pub use refresh_token::IssuedRefreshToken;
 pub use refusal::Refusal;
+pub use revocation::Revocation;
 pub use token::Issued;
 
 /// Policies of the apps, by name.

@@ -100,9 +100,12 @@ impl Issuer {
 
     /// Reads the session and acts on the decision; `None` where another request advanced the session meanwhile.
     async fn try_once(&self, attempt: &Attempt, progress: &mut Progress) -> Result<Option<Issued>, Failure> {
-        let Some(session) = self.row(attempt).await? else {
+        let Some(mut session) = self.row(attempt).await? else {
             return Err(self.refused(attempt, attempt.unknown()).into());
         };
+        if self.parts.outage.owed.owes(session.id) {
+            session.ended = Some(Ended::Reused);
+        }
         progress.row_is_live = session.ended.is_none();
         let decision = attempt.judge(&session);
         match decision {
@@ -143,16 +146,20 @@ impl Issuer {
         Session { ended, ..self.row_of(presented) }
     }
 
-    /// Ends a session of which somebody has a copy. Where the end cannot be written, this node remembers it, and the next
-    /// use of the copy writes it.
+    /// Ends a session of which somebody has a copy. Where the end cannot be written, this node remembers it, and writes it
+    /// as soon as it can.
     async fn end_reused(&self, attempt: &Attempt, session: &Session) -> Result<(), StoreError> {
+        let outage = &self.parts.outage;
         let end = self.parts.store.end_session(session.id, Ended::Reused, attempt.now);
-        let ended = self.parts.outage.ask(Operation::Write, end).await;
+        let ended = outage.ask(Operation::Write, end).await;
         let known = End::Session { id: session.id, why: Ended::Reused, expires: session.expires };
-        self.parts.outage.ended.note(&known);
+        outage.ended.note(&known);
         match ended {
-            Err(error) if !error.is_outage() => Err(error),
-            _ => Ok(()),
+            Err(error) if error.is_outage() => {
+                outage.owed.owe(session.id, attempt.now);
+                Ok(())
+            }
+            ended => ended.map(drop),
         }
     }
 

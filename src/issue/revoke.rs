@@ -1,6 +1,6 @@
 //! Revoke at logout (RFC 7009).
 
-use super::{Issuer, Refusal};
+use super::{Issuer, Refusal, Revocation};
 use crate::{
     domain::{refresh_token::Presented, session::Ended},
     outage::Operation,
@@ -14,8 +14,9 @@ impl Issuer {
     /// # Errors
     /// [`Refusal::Unavailable`] and [`Refusal::ClockStopped`] only: the session may still be live, and the app should try
     /// again.
-    pub async fn revoke(&self, presented: &Presented) -> Result<(), Refusal> {
-        self.reported(self.end(presented).await)
+    pub async fn revoke(&self, presented: &Presented) -> Result<Revocation, Refusal> {
+        self.reported(self.end(presented).await)?;
+        Ok(self.revocation().await)
     }
 
     async fn end(&self, presented: &Presented) -> Result<(), Refusal> {

@@ -1,10 +1,10 @@
 //! Sign-out at the identity provider (OpenID Connect Back-Channel Logout 1.0).
 
-use super::{Issuer, Refusal};
+use super::{Issuer, Refusal, Revocation};
 use crate::{
-    domain::{ids::AppName, sign_in::ProviderLogout},
+    domain::{ids::AppName, login_record::EndedLogin, sign_in::ProviderLogout},
     outage::Operation,
-    store::SignedOut,
+    store::{End, SignedOut},
 };
 
 impl Issuer {
@@ -14,7 +14,7 @@ impl Issuer {
     /// # Errors
     /// [`Refusal::Unavailable`] and [`Refusal::ClockStopped`] only: the sessions may still be live, and the provider
     /// should send the logout again.
-    pub async fn sign_out(&self, app: &AppName, logout: &ProviderLogout) -> Result<(), Refusal> {
+    pub async fn sign_out(&self, app: &AppName, logout: &ProviderLogout) -> Result<Revocation, Refusal> {
         let outcome = self.reported(self.carry_out(app, logout).await);
         let result = match &outcome {
             Ok(SignedOut::Now { ended }) => {
@@ -25,12 +25,19 @@ impl Issuer {
             Err(_) => "unavailable",
         };
         self.parts.metrics.signed_out(app.as_str(), result);
-        outcome.map(drop)
+        outcome?;
+        Ok(self.revocation().await)
     }
 
     async fn carry_out(&self, app: &AppName, logout: &ProviderLogout) -> Result<SignedOut, Refusal> {
         let now = self.parts.clock.trusted_now()?;
         let logout = self.parts.user_hash.hash_logout(logout);
-        Ok(self.parts.outage.ask(Operation::Write, self.parts.store.sign_out(app, logout, now)).await?)
+        let (outage, store) = (&self.parts.outage, &self.parts.store);
+        let outcome = outage.ask(Operation::Write, store.sign_out(app, logout.clone(), now)).await?;
+        for EndedLogin { login, issued_until } in logout.ended {
+            let (app, remembered_until) = (app.clone(), logout.remembered_until);
+            outage.ended.note(&End::Login { app, login, issued_until, remembered_until });
+        }
+        Ok(outcome)
     }
 }

@@ -38,7 +38,7 @@ pub use rotations::{
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;
-pub use users::Users;
+pub use users::{PendingNode, Users};
 
 /// Dependencies of the operators' operations. `app` provides them.
 pub struct Operator {

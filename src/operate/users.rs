@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::{UserError, names::KnownApps};
 use crate::{
     clock::{ClockGuard, UnixMillis},
@@ -10,6 +12,7 @@ use crate::{
         sealing::UserHashKey,
         session::{Ended, Session},
     },
+    outage::Pending,
     store::{Store, StoreError},
 };
 
@@ -19,6 +22,16 @@ pub struct Users {
     pub(super) user_hash: Arc<UserHashKey>,
     pub(super) clock: Arc<ClockGuard>,
     pub(super) apps: KnownApps,
+}
+
+/// Node that may not know yet what has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PendingNode {
+    pub node: String,
+    /// Time of its last complete look at what has ended.
+    pub looked: UnixMillis,
+    /// Time until which it may go on to answer, if it is cut off from the store.
+    pub serves_until: UnixMillis,
 }
 
 impl Users {
@@ -78,6 +91,23 @@ impl Users {
     /// Sessions of a user, newest first.
     pub async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, StoreError> {
         self.store.sessions_of_user(self.user_hash.hash(user)).await
+    }
+
+    /// Waits until every node that may answer without the store knows what has ended, but not for long. Returns those that
+    /// may not know it yet.
+    ///
+    /// # Errors
+    /// [`StoreError`]: what was ended is on record, and it is not known which nodes know it.
+    pub async fn pending(&self) -> Result<Vec<PendingNode>, StoreError> {
+        let pending = Pending::poll(&*self.store, self.now()).await?;
+        if let Some(until) = pending.until() {
+            tracing::warn!(nodes = pending.names(), %until, "a revocation is pending: these nodes may not know it");
+        }
+        let nodes = pending.nodes().iter().filter_map(|node| {
+            let serves_until = node.serves_until?;
+            Some(PendingNode { node: node.node.clone(), looked: node.looked, serves_until })
+        });
+        Ok(nodes.collect())
     }
 
     /// Time of an act that ends something for one user. It decides nothing, and must not wait for a clock.

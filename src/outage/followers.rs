@@ -7,11 +7,14 @@ use tokio::sync::watch;
 
 use crate::{
     clock::{MAX_STEP, UnixMillis},
-    store::{EndsPosition, Follower},
+    store::{ENDS_KEPT, EndsPosition, Follower, Store, StoreError},
 };
 
 /// Longest wait of a request until every node knows an end.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3);
+
+/// Time between two questions of a command that waits.
+const POLL: Duration = Duration::from_millis(250);
 
 /// Time since boot for which the words of the other nodes count as all of them. A node that is new answers without the
 /// store only after it has looked once more, later than this after its first word.
@@ -30,6 +33,28 @@ impl Pending {
     pub fn among(nodes: &[Follower], position: EndsPosition, now: UnixMillis) -> Self {
         let behind = |node: &&Follower| node.position < position && may_serve(node, now);
         Self(nodes.iter().filter(behind).cloned().collect())
+    }
+
+    /// Asks the store until every node that may answer without it knows what has ended by `now`, but not for long. For a
+    /// process that is no node.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it is not known how far the nodes have followed.
+    pub async fn poll(store: &dyn Store, now: UnixMillis) -> Result<Self, StoreError> {
+        let since = now.minus(ENDS_KEPT);
+        if !store.followers(since).await?.iter().any(|node| may_serve(node, now)) {
+            return Ok(Self::default());
+        }
+        let position = store.ends_position().await?;
+        let mut waited = Duration::ZERO;
+        loop {
+            let pending = Self::among(&store.followers(since).await?, position, now);
+            if waited >= LONGEST_WAIT || !pending.may_follow(now) {
+                return Ok(pending);
+            }
+            tokio::time::sleep(POLL).await;
+            waited += POLL;
+        }
     }
 
     /// Returns true where every node knows what ended.

@@ -7,6 +7,7 @@
 mod breaker;
 mod ended;
 mod followers;
+mod owed;
 
 use std::{
     sync::{
@@ -29,8 +30,9 @@ use crate::{
 
 pub use breaker::{Breaker, Operation};
 pub use ended::{EndedSessions, IdRange, Look, Slice, SliceKeys, SliceReader, Taken};
-use followers::{Followers, Words};
 pub use followers::{FRESH, LONGEST_WAIT, Pending};
+use followers::{Followers, Words};
+pub use owed::OwedEnds;
 
 /// Longest life of a token that is issued without the store.
 pub const DEGRADED_LIFETIME: Duration = Duration::from_mins(15);
@@ -64,6 +66,7 @@ pub enum NotServed {
 pub struct Outage {
     pub breaker: Breaker,
     pub ended: EndedSessions,
+    pub owed: OwedEnds,
     /// Other nodes.
     followers: Followers,
     /// Name of the store for people.
@@ -85,6 +88,7 @@ impl Outage {
         Self {
             breaker: Breaker::new(),
             ended: EndedSessions::new(config.outage_memory_mib),
+            owed: OwedEnds::default(),
             followers: Followers::new(),
             store: config.name(),
             on_outage: config.outage,

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::body::Body;
 use countersign::{
     clock::Clock,
     domain::{
@@ -10,12 +11,15 @@ use countersign::{
         session::Ended,
     },
 };
+use http::{Request, header};
 use serde_json::json;
 
 use super::support::{
     Answer,
+    domain::user,
+    jwt::{RSA, TestProvider, published},
     switched_store::Reach,
-    test_service::{CONFIG, TestService},
+    test_service::{CONFIG, TestService, post},
     verified_claims,
 };
 
@@ -104,7 +108,7 @@ async fn a_login_gives_a_session_that_is_put_on_record_at_its_first_refresh() {
     assert_eq!(contents(&service, &again.text("refresh_token")), contents(&service, &link));
     assert_eq!(degraded(&service, "mint"), 1.0);
     recover(&service).await;
-    let user = "u-1".parse().unwrap();
+    let user = user("u-1");
     assert!(service.operator.users().sessions(&user).await.unwrap().is_empty());
     let answer = service.refresh(&link).await.ok();
     assert_normal(&answer);
@@ -139,7 +143,7 @@ async fn a_write_that_was_committed_after_its_release_makes_a_repetition_and_no_
     service.refresh(&again.text("refresh_token")).await.ok();
     let second = service.refresh(&login.text("refresh_token")).await.ok();
     assert_eq!(contents(&service, &second.text("refresh_token")).counter, 1);
-    assert_eq!(service.operator.users().sessions(&"u-2".parse().unwrap()).await.unwrap().len(), 1);
+    assert_eq!(service.operator.users().sessions(&user("u-2")).await.unwrap().len(), 1);
     assert_eq!(alarms(&service, "reuse") + alarms(&service, "store_lost_writes"), 0.0);
 }
 
@@ -184,7 +188,8 @@ async fn one_second_after_the_store_answers_again_it_is_asked_again() {
     service.run(90).await;
     assert_eq!(service.metric("countersign_store_outage_seconds"), 89.0);
     assert_eq!(alarms(&service, "store"), 1.0, "one alarm, whoever noticed");
-    assert!(service.state.readiness.is_ready(), "what all nodes share takes none out");
+    let ready = Request::get("/readyz").body(Body::empty()).unwrap();
+    assert_eq!(service.send(ready).await.status, 200, "what all nodes share takes none out");
     lose(&service, Reach::Reachable);
     assert_degraded(&service.refresh(&link).await.ok());
     service.run(1).await;
@@ -216,17 +221,21 @@ async fn a_store_that_is_read_and_not_written_decides_all_the_same() {
     service.refresh(&newer).await.problem(401, "invalid_token");
     lose(&service, Reach::OutOfReach);
     service.refresh(&newer).await.problem(401, "invalid_token");
+    recover(&service).await;
+    let rows = service.operator.users().sessions(&user("u-3")).await.unwrap();
+    assert_eq!(rows[0].ended, Some(Ended::Reused), "written as soon as it could be");
+    service.refresh(&newer).await.problem(401, "invalid_token");
 }
 
 #[tokio::test]
 async fn what_had_ended_is_refused_and_the_others_are_not() {
     let service = service().await;
     let [out, revoked, logged_out, evicted] = ["out", "revoked", "logged-out", "evicted"];
-    let links = [out, revoked, logged_out].map(|user| service.session(user));
-    let [out_link, revoked_link, logged_out_link] = futures_of(links).await;
+    let logins = [out, revoked, logged_out].map(|user| service.session(user));
+    let [out_link, revoked_link, logged_out_link] = in_turn(logins).await;
     let users = service.operator.users();
-    users.opt_out(&out.parse().unwrap(), None).await.unwrap();
-    users.revoke(&revoked.parse().unwrap(), None).await.unwrap();
+    users.opt_out(&user(out), None).await.unwrap();
+    users.revoke(&user(revoked), None).await.unwrap();
     service.revoke(&logged_out_link).await.ok();
     let oldest = service.session(evicted).await;
     for _ in 0..50 {
@@ -245,10 +254,10 @@ async fn what_had_ended_is_refused_and_the_others_are_not() {
     assert_degraded(&service.login(revoked).await);
 }
 
-async fn futures_of<const N: usize>(links: [impl Future<Output = String>; N]) -> [String; N] {
+async fn in_turn<const N: usize>(logins: [impl Future<Output = String>; N]) -> [String; N] {
     let mut done = Vec::new();
-    for link in links {
-        done.push(link.await);
+    for login in logins {
+        done.push(login.await);
     }
     done.try_into().unwrap()
 }
@@ -302,7 +311,7 @@ async fn a_session_begun_in_the_outage_can_be_revoked_after_it() {
     service.revoke(&link).await.ok();
     service.revoke(&link).await.ok();
     service.refresh(&link).await.problem(401, "invalid_token");
-    let rows = service.operator.users().sessions(&"u-1".parse().unwrap()).await.unwrap();
+    let rows = service.operator.users().sessions(&user("u-1")).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.ended).collect::<Vec<_>>(), [Some(Ended::Logout)]);
 }
 
@@ -310,17 +319,14 @@ async fn a_session_begun_in_the_outage_can_be_revoked_after_it() {
 async fn an_end_after_the_outage_reaches_a_session_that_is_not_on_record() {
     let service = service().await;
     lose(&service, Reach::OutOfReach);
-    let [user, app, out] = futures_of(["u-1", "u-2", "u-3"].map(|user| async {
-        let user = user.to_owned();
-        service.login(&user).await.text("refresh_token")
-    }))
-    .await;
+    let logins = ["u-1", "u-2", "u-3"].map(|user| service.session(user));
+    let [first, app, out] = in_turn(logins).await;
     recover(&service).await;
     let users = service.operator.users();
-    users.revoke(&"u-1".parse().unwrap(), None).await.unwrap();
-    users.opt_out(&"u-3".parse().unwrap(), None).await.unwrap();
-    service.refresh(&user).await.problem(401, "invalid_token");
-    service.refresh(&user).await.problem(401, "invalid_token");
+    users.revoke(&user("u-1"), None).await.unwrap();
+    users.opt_out(&user("u-3"), None).await.unwrap();
+    service.refresh(&first).await.problem(401, "invalid_token");
+    service.refresh(&first).await.problem(401, "invalid_token");
     service.refresh(&out).await.problem(403, "opted_out");
     users.revoke_everyone(Some(&"web".parse().unwrap())).await.unwrap();
     service.refresh(&app).await.problem(401, "invalid_token");
@@ -333,7 +339,7 @@ async fn an_end_after_the_outage_reaches_a_session_that_is_not_on_record() {
 #[tokio::test]
 async fn an_app_without_refreshing_gets_short_tokens() {
     let service = with(&format!("{CONFIG}\n[apps.web.refresh]\nenabled = false\n")).await;
-    service.operator.users().opt_out(&"u-2".parse().unwrap(), None).await.unwrap();
+    service.operator.users().opt_out(&user("u-2"), None).await.unwrap();
     service.run(2).await;
     lose(&service, Reach::OutOfReach);
     let answer = service.login("u-1").await;
@@ -350,7 +356,7 @@ async fn an_operator_mints_with_the_store_only() {
     let service = service().await;
     let tokens = service.services.tokens(&service.settings).await.unwrap();
     lose(&service, Reach::OutOfReach);
-    let minted = tokens.mint(&"web".parse().unwrap(), "u-1".parse().unwrap(), None).await;
+    let minted = tokens.mint(&"web".parse().unwrap(), user("u-1"), None).await;
     assert!(minted.unwrap_err().to_string().contains("does not answer"));
 }
 
@@ -387,4 +393,40 @@ async fn no_token_outlives_its_session() {
     service.refresh(&answer.text("refresh_token")).await.problem(401, "expired_token");
     lose(&service, Reach::OutOfReach);
     service.refresh(&answer.text("refresh_token")).await.problem(401, "expired_token");
+}
+
+#[tokio::test]
+async fn an_exchange_is_answered_but_for_a_login_that_has_ended() {
+    let provider = TestProvider::start(&published()).await;
+    let service = with(&format!("{CONFIG}{}", provider.config("web"))).await;
+    let exchange = async |user: &str| {
+        let credential = RSA.token(&provider.claims(user, service.clock.now().seconds()));
+        let mut request = post("/v1/token/exchange", &json!({ "app": "web" }));
+        request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {credential}").parse().unwrap());
+        service.send(request).await
+    };
+    exchange("u-1").await.ok();
+    lose(&service, Reach::OutOfReach);
+    let login = exchange("u-1").await.ok();
+    assert_degraded(&login);
+    let link = contents(&service, &login.text("refresh_token"));
+    assert!(link.unwritten && link.login.is_some());
+    assert_degraded(&service.refresh(&login.text("refresh_token")).await.ok());
+    recover(&service).await;
+    let next = service.refresh(&login.text("refresh_token")).await.ok();
+    assert_eq!(contents(&service, &next.text("refresh_token")).login, link.login);
+}
+
+/// The app may be missing in the configuration by mistake: a session that is not on record yet waits for its return, too.
+#[tokio::test]
+async fn a_session_begun_in_the_outage_waits_for_the_return_of_its_app() {
+    let service = service().await;
+    lose(&service, Reach::OutOfReach);
+    let link = service.login("u-1").await.text("refresh_token");
+    recover(&service).await;
+    let config = service.settings.store().path.with_file_name("countersign.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("[apps.web]", "[apps.other]")).unwrap();
+    service.beside(Arc::clone(&service.clock)).await.refresh(&link).await.problem(503, "unavailable");
+    assert_normal(&service.refresh(&link).await.ok());
 }

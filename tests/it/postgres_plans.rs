@@ -5,11 +5,11 @@ use std::{num::NonZeroU32, sync::Arc};
 use countersign::{
     clock::UnixMillis,
     domain::{
-        ids::InstallationId,
+        ids::{InstallationId, SessionId},
         login_record::{EndedLogin, LoginHash, LoginRecord, LogoutRecord},
         session::{Ended, Session},
     },
-    store::{self, Config, Creation, SignedOut, Store},
+    store::{self, Config, Creation, End, EndsPosition, SignedOut, Store},
     telemetry::Metrics,
 };
 
@@ -34,6 +34,8 @@ const FILL: &str = "
     SELECT sha256(int8send(-n)), '', 1 FROM generate_series(1, 20000) n;
     INSERT INTO countersign.sign_outs (app, login, issued_until, remembered_until)
     SELECT 'web', substr(sha256(int8send(-n)), 1, 16), 1, 1 FROM generate_series(1, 20000) n;
+    INSERT INTO countersign.user_ends (user_hash, app, ended_at)
+    SELECT sha256(int8send(-n)), '', 1 FROM generate_series(1, 20000) n;
     ANALYZE;";
 
 async fn open(database: &Database) -> Arc<dyn Store> {
@@ -45,8 +47,8 @@ async fn open(database: &Database) -> Arc<dyn Store> {
     }
 }
 
-/// Does work on a filled store. Returns the rows of sessions, opt-outs and sign-outs that were read for it: by an index,
-/// and without one.
+/// Does work on a filled store. Returns the rows of sessions, opt-outs, sign-outs and ends that were read for it: by an
+/// index, and without one.
 async fn rows_read(work: impl AsyncFnOnce(&dyn Store)) -> [u64; 2] {
     let database = Server::shared().database();
     drop(open(&database).await);
@@ -54,9 +56,9 @@ async fn rows_read(work: impl AsyncFnOnce(&dyn Store)) -> [u64; 2] {
     let store = open(&database).await;
     // Each process counts for itself, and adds its counts to the server's at its end.
     let read = "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'countersign'
-            AND relname IN ('sessions', 'opt_outs', 'sign_outs')
+            AND relname IN ('sessions', 'opt_outs', 'sign_outs', 'user_ends', 'ends')
         UNION ALL SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'countersign'
-            AND relname IN ('sessions', 'opt_outs', 'sign_outs')";
+            AND relname IN ('sessions', 'opt_outs', 'sign_outs', 'user_ends', 'ends')";
     let others = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
     drop(store);
@@ -123,4 +125,53 @@ async fn a_logout_searches_by_index() {
     };
     let [by_index, without] = rows_read(logouts).await;
     assert!(by_index < 60 && without == 0, "{by_index} rows by an index, {without} without");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+async fn a_look_reads_what_is_new() {
+    let looks = async |store: &dyn Store| {
+        // The filling wrote 60,500 ends.
+        let mut from = store.ends_since(EndsPosition::default(), u64::MAX, 1).await.unwrap().horizon;
+        for n in 1..=5 {
+            let begun = Session { user: user(7), ..session(n, T) };
+            store.create_session(begun.clone()).await.unwrap();
+            assert!(store.end_session(begun.id, Ended::Logout, T).await.unwrap());
+            let page = store.ends_since(from, 0, 1000).await.unwrap();
+            // Tests beside this one may keep the horizon back for a moment.
+            let newest = page.ends.last().map(|(_, end)| end);
+            assert!(page.complete && matches!(newest, Some(End::Session { id, .. }) if *id == begun.id), "{page:?}");
+            from = page.horizon;
+        }
+        let first = store.ends_since(EndsPosition::default(), 0, 10).await.unwrap();
+        let (last, _) = first.ends.last().unwrap();
+        assert_eq!(store.ends_since(EndsPosition::default(), *last, 10).await.unwrap().ends.len(), 10);
+    };
+    let [by_index, without] = rows_read(looks).await;
+    assert!(by_index < 100 && without == 0, "{by_index} rows by an index, {without} without");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+async fn a_node_that_begins_reads_sessions_that_ended() {
+    let reads = async |store: &dyn Store| {
+        let ended = store.ended_sessions(SessionId([0; 16]), T, 1000).await.unwrap();
+        assert_eq!(ended.len(), 500);
+    };
+    let [by_index, without] = rows_read(reads).await;
+    assert!(by_index < 600 && without == 0, "{by_index} rows by an index, {without} without");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+async fn an_adoption_searches_by_index() {
+    let adoptions = async |store: &dyn Store| {
+        for n in 1..=5 {
+            let born = Session { user: user(6), ..session(n, T) };
+            store.adopt_session(born.clone(), Some(login())).await.unwrap();
+            assert!(store.session(born.id).await.unwrap().is_some());
+        }
+    };
+    let [by_index, without] = rows_read(adoptions).await;
+    assert!(by_index < 100 && without == 0, "{by_index} rows by an index, {without} without");
 }

@@ -2,13 +2,21 @@
 
 use std::{os::unix::net::UnixListener as Bound, path::Path};
 
-use countersign::app::Layout;
+use countersign::{
+    app::Layout,
+    domain::{ids::InstallationId, session::Ended},
+    store::{self, Config, End, EndsPosition},
+    telemetry::Metrics,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
 };
 
-use crate::support::{cluster::Cluster, postgres::Server, service::run};
+use crate::{
+    store::{T, at_min, session, user},
+    support::{cluster::Cluster, postgres::Server, service::run},
+};
 
 /// A server's socket that passes everything on, but gives itself out as version 12.
 struct OldServer(tempfile::TempDir);
@@ -111,4 +119,49 @@ async fn the_version_before_goes_on_beside_the_new_one() {
     let (code, out, err) = tokio::task::block_in_place(|| run(&["keys", "list"], cluster.folder.path()));
     assert_ne!(code, 0, "{out}");
     assert!(err.contains("run a newer countersign"), "{err}");
+}
+
+/// Takes away all that schema 3 added.
+const TO_SCHEMA_2: &str = "
+    DROP TABLE countersign.ends, countersign.ends_dates, countersign.user_ends, countersign.followers CASCADE;
+    DROP INDEX countersign.sessions_ended;
+    DROP FUNCTION countersign.log_session_end, countersign.log_user_end, countersign.log_app_end,
+        countersign.log_login_end, countersign.log_opt_out, countersign.log_opt_in, countersign.timeline CASCADE;
+    UPDATE countersign.meta SET value = '2' WHERE name = 'schema'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+async fn a_store_of_schema_2_gets_the_log_of_ends() {
+    let database = Server::shared().database();
+    let config = Config { url: Some(database.url()), ..Config::default() };
+    let store = store::create(&config, InstallationId::new([7; 16]), Metrics::new()).await.unwrap();
+    let [before, after] = [session(1, T), session(2, at_min(1))];
+    for begun in [&before, &after] {
+        store.create_session(begun.clone()).await.unwrap();
+    }
+    assert!(store.end_session(before.id, Ended::Logout, at_min(2)).await.unwrap());
+    drop(store);
+    let count = "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE nspname = 'countersign'";
+    let all = database.sql(count);
+    database.sql(TO_SCHEMA_2);
+    // The index may have been made beforehand, while nodes went on.
+    database.sql(
+        "CREATE INDEX CONCURRENTLY sessions_ended ON countersign.sessions (id) INCLUDE (expires) WHERE ended IS NOT NULL",
+    );
+
+    let store = store::open(&config, Metrics::new()).await.unwrap();
+    assert_eq!((store.schema().await.unwrap().found, database.sql(count)), (3, all));
+    let first = session(0, T.minus(std::time::Duration::from_hours(1))).id;
+    assert_eq!(store.ended_sessions(first, T, 10).await.unwrap(), [(before.id, before.expires)]);
+    assert_eq!(store.ends_since(EndsPosition::default(), 0, 10).await.unwrap().ends, []);
+    assert_eq!(store.end_sessions_of_user(user(1), None, at_min(3)).await.unwrap(), 1);
+    let page = store.ends_since(EndsPosition::default(), 0, 10).await.unwrap();
+    let mut ends: Vec<End> = page.ends.into_iter().map(|(_, end)| end).collect();
+    ends.sort_by_key(|end| matches!(end, End::User { .. }));
+    let expected = [
+        End::Session { id: after.id, why: Ended::Revoked, expires: after.expires },
+        End::User { user: user(1), app: None, at: at_min(3) },
+    ];
+    assert_eq!(ends, expected);
 }

@@ -16,6 +16,12 @@ export interface Identity {
   expires_in: number;
   /** Seconds from the answer until it is time to refresh. */
   refresh_in?: number;
+  /** Seconds from the answer until the refresh token expires if it is not used. */
+  refresh_expires_in?: number;
+  /** Seconds from the answer until the session ends in any case. */
+  session_expires_in?: number;
+  /** The server answered without its store: the token lives at most 15 minutes. */
+  degraded?: boolean;
 }
 
 /** An answer as the pages of this origin share it. */

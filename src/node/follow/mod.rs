@@ -37,6 +37,8 @@ pub struct EndsAgent {
     looked: Duration,
     looks: u32,
     word: Word,
+    /// Position that includes the ends that were found last: those who wait for this node wait for it.
+    owed: Option<EndsPosition>,
     is_failure_logged: bool,
 }
 
@@ -47,9 +49,9 @@ enum Word {
     None,
     /// A first word. Those that end sessions may not have read it yet, so that one more look has to follow before this
     /// node relies on it.
-    First { serves_until: Option<UnixMillis>, told: Duration },
-    /// A word that they know.
-    Known { told: Duration },
+    First { serves_until: Option<UnixMillis>, told: Duration, position: EndsPosition },
+    /// A word that they know, and its position.
+    Known { told: Duration, position: EndsPosition },
 }
 
 /// Outcome of a look.
@@ -71,6 +73,7 @@ impl EndsAgent {
             looked,
             looks: 0,
             word: Word::None,
+            owed: None,
             is_failure_logged: false,
         }
     }
@@ -137,7 +140,7 @@ impl EndsAgent {
             (self.is_read, self.position) = (false, EndsPosition::default());
             return Ok(());
         };
-        self.tell(&looked).await;
+        self.tell(&looked).await?;
         self.hear().await
     }
 
@@ -145,7 +148,7 @@ impl EndsAgent {
     async fn look(&mut self) -> Result<Option<Looked>, StoreError> {
         let (node, at_all) = (Arc::clone(&self.node), self.looks_at_all);
         let (begin, at) = (node.clock.read().boot, node.clock.trusted_now().ok());
-        let mut look = if at_all { self.standing().await? } else { Look::default() };
+        let mut look = if at_all { self.standing(at).await? } else { Look::at_new(at) };
         let from = if at_all { EndsPosition::default() } else { self.position };
         let (mut horizon, mut after, mut found) = (None, 0, false);
         loop {
@@ -162,7 +165,7 @@ impl EndsAgent {
                 _ => break,
             }
         }
-        node.outage.ended.complete(look, at);
+        node.outage.ended.complete(look);
         node.outage.looked(begin);
         self.position = horizon.unwrap_or(self.position);
         (self.looks_at_all, self.looked) = (false, begin);
@@ -173,34 +176,49 @@ impl EndsAgent {
         Ok(Some(Looked { at, found }))
     }
 
-    /// Tells the other nodes how far this one has followed: at once where ends were found, otherwise every
-    /// [`HEARTBEAT`]. It answers without the store only as long as it has told them; a word that fails prolongs nothing.
-    async fn tell(&mut self, looked: &Looked) {
-        let Some(now) = looked.at else { return };
-        let outage = &self.node.outage;
-        if let Word::First { serves_until, told } = self.word {
-            outage.ended.promise(serves_until);
-            self.word = Word::Known { told };
+    /// Tells the other nodes how far this one has followed: at once where ends were found, and then until what was found is
+    /// settled, otherwise every [`HEARTBEAT`]. It answers without the store only as long as it has told them; a word that
+    /// fails prolongs nothing.
+    async fn tell(&mut self, looked: &Looked) -> Result<(), StoreError> {
+        let Some(now) = looked.at else { return Ok(()) };
+        let (node, position, told) = (Arc::clone(&self.node), self.position, self.looked);
+        if looked.found {
+            self.owed = Some(node.outage.ask(Operation::Read, node.store.ends_position()).await?);
         }
-        if outage.ended.promised().is_some_and(|promised| promised <= now) {
-            outage.ended.promise(None);
-            self.word = Word::None;
-        }
-        if let Word::Known { told } = self.word
-            && !looked.found
-            && self.looked.saturating_sub(told) < HEARTBEAT
-        {
-            return;
-        }
-        let serves_until = outage.may_serve_until(now, LONGEST_SILENCE);
-        let follower = Follower { node: self.node.name.clone(), position: self.position, looked: now, serves_until };
-        match outage.ask(Operation::Write, self.node.store.report_followed(follower)).await {
-            Err(error) => tracing::debug!(%error, "the other nodes do not hear how far this one has followed"),
-            Ok(()) if matches!(self.word, Word::Known { .. }) => {
-                outage.ended.promise(serves_until);
-                self.word = Word::Known { told: self.looked };
+        self.trust_first_word(now);
+        if let Word::Known { told: before, position: last } = self.word {
+            let is_owed = self.owed.is_some() && last != position;
+            if !looked.found && !is_owed && told.saturating_sub(before) < HEARTBEAT {
+                return Ok(());
             }
-            Ok(()) => self.word = Word::First { serves_until, told: self.looked },
+        }
+        let serves_until = node.outage.may_serve_until(now, LONGEST_SILENCE);
+        let follower = Follower { node: node.name.clone(), position, looked: now, serves_until };
+        match node.outage.ask(Operation::Write, node.store.report_followed(follower)).await {
+            Err(error) => {
+                tracing::debug!(%error, "the other nodes do not hear how far this one has followed");
+                return Ok(());
+            }
+            Ok(()) if matches!(self.word, Word::Known { .. }) => {
+                node.outage.ended.promise(serves_until);
+                self.word = Word::Known { told, position };
+            }
+            Ok(()) => self.word = Word::First { serves_until, told, position },
+        }
+        self.owed = self.owed.filter(|owed| position < *owed);
+        Ok(())
+    }
+
+    /// Relies on the first word after one more look, and no more on one that is out of date.
+    fn trust_first_word(&mut self, now: UnixMillis) {
+        let ended = &self.node.outage.ended;
+        if let Word::First { serves_until, told, position } = self.word {
+            ended.promise(serves_until);
+            self.word = Word::Known { told, position };
+        }
+        if ended.promised().is_some_and(|promised| promised <= now) {
+            ended.promise(None);
+            self.word = Word::None;
         }
     }
 

@@ -10,8 +10,8 @@ use crate::{
 
 impl EndsAgent {
     /// Begins a look at everything, with what stands.
-    pub(super) async fn standing(&self) -> Result<Look, StoreError> {
-        let mut look = Look::at_all();
+    pub(super) async fn standing(&self, began: Option<UnixMillis>) -> Result<Look, StoreError> {
+        let mut look = Look::at_all(began);
         self.check_reach()?;
         let ends = self.node.store.standing_ends().await?;
         for end in &ends {

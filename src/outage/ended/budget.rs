@@ -25,7 +25,7 @@ pub(super) struct Budget {
     /// Greatest number of other ends.
     pub(super) most_others: usize,
     /// Bytes for filters and other ends together.
-    filters_and_others: usize,
+    pub(super) filters_and_others: usize,
 }
 
 impl Budget {

@@ -3,20 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::others::UserScope;
-use crate::store::End;
+use crate::{clock::UnixMillis, store::End};
 
-/// Opt-outs and opt-ins that a look has found so far.
-#[derive(Default)]
+/// A look at the log, with the opt-outs and opt-ins that it has found so far.
 pub struct Look {
+    /// The time of its begin, if the clock was trusted.
+    pub(super) began: Option<UnixMillis>,
     /// Opt-outs that stand, where the look began with all of them.
     standing: Option<BTreeSet<UserScope>>,
     changes: BTreeMap<UserScope, bool>,
 }
 
 impl Look {
-    /// Makes a look that begins with everything that stands, and so forgets opt-outs of which the log says no more.
-    pub fn at_all() -> Self {
-        Self { standing: Some(BTreeSet::new()), changes: BTreeMap::new() }
+    /// Begins a look at what is new.
+    pub fn at_new(began: Option<UnixMillis>) -> Self {
+        Self { began, standing: None, changes: BTreeMap::new() }
+    }
+
+    /// Begins a look at everything that stands, which forgets opt-outs of which the log says no more.
+    pub fn at_all(began: Option<UnixMillis>) -> Self {
+        Self { standing: Some(BTreeSet::new()), ..Self::at_new(began) }
+    }
+
+    /// Returns true where the end is of no more use: its session has expired.
+    pub(super) fn is_over(&self, end: &End) -> bool {
+        matches!((end, self.began), (End::Session { expires, .. }, Some(now)) if *expires <= now)
     }
 
     /// Takes an opt-out that stands.

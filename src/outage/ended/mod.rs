@@ -63,7 +63,10 @@ struct Known {
 impl EndedSessions {
     /// Makes an empty one, which nothing was read into.
     pub fn new(memory_mib: NonZeroU32) -> Self {
-        let budget = Budget::of(memory_mib);
+        Self::of(Budget::of(memory_mib))
+    }
+
+    fn of(budget: Budget) -> Self {
         let known = Known {
             exact: ExactEnds::default(),
             others: OtherEnds::default(),
@@ -129,17 +132,19 @@ impl EndedSessions {
     pub fn take<'a>(&self, look: &mut Look, ends: impl IntoIterator<Item = &'a End>) {
         let mut known = self.write();
         for end in ends {
-            look.take(end);
-            known.note(end, &self.budget);
+            if !look.is_over(end) {
+                look.take(end);
+                known.note(end, &self.budget);
+            }
         }
     }
 
-    /// Completes a look; `looked` is the time of its begin, if the clock was trusted.
-    pub fn complete(&self, look: Look, looked: Option<UnixMillis>) {
+    /// Completes a look.
+    pub fn complete(&self, look: Look) {
         let mut known = self.write();
+        known.looked = look.began.or(known.looked);
         look.apply(&mut known.others.opted_out);
         known.overflown |= known.others.len() > self.budget.most_others;
-        known.looked = looked.or(known.looked);
         known.bound(&self.budget);
     }
 

@@ -63,6 +63,14 @@ impl Copied {
                 self.refuse_rows(table).await?;
             }
         }
+        self.triggers("DISABLE").await
+    }
+
+    /// Switches the log of ends on or off: nodes of the copy begin with what has ended as a whole.
+    async fn triggers(&self, switch: &str) -> Result<(), StoreError> {
+        for table in &TABLES {
+            self.run(&format!("ALTER TABLE countersign.{} {switch} TRIGGER USER", table.name)).await?;
+        }
         Ok(())
     }
 
@@ -114,6 +122,7 @@ impl Filling for Copied {
         let sql =
             format!("SELECT setval({sequence}, max(seq)) FROM countersign.{AUDIT_LOG} HAVING max(seq) IS NOT NULL");
         self.run(&sql).await?;
+        self.triggers("ENABLE").await?;
         self.run("COMMIT").await?;
         // Only so that the first statements are planned well; it happens later by itself.
         let _ = self.run("ANALYZE countersign.sessions").await;

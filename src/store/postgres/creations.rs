@@ -28,7 +28,7 @@ use crate::{
 /// sessions were all ended, go before live ones.
 ///
 /// A session that is put on record later than it began is refused by no logout and no opt-out: it is ended where an end of
-/// its user or its login covers it, and an opt-out is found at each read.
+/// its user or its login covers it, and an opt-out or an end of its app is found at each read. No other ends for it then.
 const CREATE: &str = concat!(
     "WITH asked AS MATERIALIZED ( \
          SELECT asked.*, \
@@ -39,7 +39,9 @@ const CREATE: &str = concat!(
              (SELECT count(*) FROM countersign.sessions s \
                  WHERE s.user_hash = asked.user_hash AND s.app = asked.app AND s.ended IS NULL) AS others, \
              asked.adopted AND EXISTS (SELECT 1 FROM countersign.user_ends e WHERE e.user_hash = asked.user_hash \
-                 AND e.app IN ('', asked.app) AND e.ended_at >= asked.created) AS revoked \
+                 AND e.app IN ('', asked.app) AND e.ended_at >= asked.created) AS revoked, \
+             asked.adopted AND EXISTS (SELECT 1 FROM countersign.app_ends e \
+                 WHERE e.app IN ('', asked.app) AND e.ended_at >= asked.created) AS app_ended \
          FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) WITH ORDINALITY AS asked \
              (id, user_hash, app, counter, created, rotated, idle_expires, expires, given_end, subject, login, issued, \
               spares_others, adopted, n)), \
@@ -60,7 +62,7 @@ const CREATE: &str = concat!(
     " AS live FROM countersign.sessions s \
              WHERE s.user_hash = new.user_hash AND s.app = new.app AND s.ended IS NULL ORDER BY live, s.rotated, s.id \
              LIMIT greatest(new.others + CASE WHEN new.ended IS NULL THEN 1 ELSE 0 END - $15, 0)) old \
-         WHERE new.others >= $15), \
+         WHERE new.others >= $15 AND NOT (new.adopted AND (new.ended IS NOT NULL OR new.opted_out OR new.app_ended))), \
      locked AS ( \
          SELECT s.id, surplus.live, surplus.n, surplus.created \
          FROM surplus JOIN countersign.sessions s ON s.id = surplus.id \

@@ -6,7 +6,7 @@ use tokio_postgres::{Row, types::Type};
 use super::{
     PostgresStore,
     database::Param,
-    ends_position::{Place, TIMELINE},
+    ends_position::{Horizon, TIMELINE},
     rows::{self, RowError},
 };
 use crate::{
@@ -70,18 +70,19 @@ const FOLLOWERS: &str = "WITH here AS MATERIALIZED (SELECT countersign.timeline(
 impl Ends for PostgresStore {
     async fn ends_position(&self) -> Result<EndsPosition, StoreError> {
         let found = self.read(POSITION, &[]).await?;
-        let place = self.database.name.check(found.first().map_or(Ok(Place::default()), Place::of))?;
-        Ok(place.into())
+        let name = &self.database.name;
+        let row = found.first().ok_or_else(|| name.unavailable("it does not say how many transactions it had"))?;
+        name.check(Horizon::of(row)).map(EndsPosition::from)
     }
 
     async fn ends_since(&self, from: EndsPosition, after: u64, limit: u32) -> Result<EndsPage, StoreError> {
-        let (from, after) = (Place::from(from), i64::try_from(after).unwrap_or(i64::MAX));
+        let (from, after) = (Horizon::from(from), i64::try_from(after).unwrap_or(i64::MAX));
         let limit = i64::from(limit.max(1));
         let params: [Param<'_>; 3] =
             [(&after, Type::INT8), (&limit, Type::INT8), (&from.transaction_text(), Type::TEXT)];
-        if from != Place::default() {
+        if from != Horizon::default() {
             let found = self.read(SINCE, &params).await?;
-            if self.place(&found)?.timeline == from.timeline {
+            if self.horizon(&found)?.timeline == from.timeline {
                 return self.page(&found, limit);
             }
             // Since a failover, numbers of transactions are in use again.
@@ -130,17 +131,17 @@ impl Ends for PostgresStore {
 impl PostgresStore {
     /// Reads where the database stood when it answered with a page. A standby may not have got what ended, so that it is
     /// as if there had been no answer.
-    fn place(&self, found: &[Row]) -> Result<Place, StoreError> {
+    fn horizon(&self, found: &[Row]) -> Result<Horizon, StoreError> {
         let name = &self.database.name;
         let Some(first) = found.first() else { return Err(name.unavailable("a page of the log has no row")) };
         if name.check(rows::get(first, 2))? {
             return Err(name.out_of_reach("it is a standby, which may not know yet what has ended"));
         }
-        name.check(Place::of(first))
+        name.check(Horizon::of(first))
     }
 
     fn page(&self, found: &[Row], limit: i64) -> Result<EndsPage, StoreError> {
-        let horizon = self.place(found)?.into();
+        let horizon = self.horizon(found)?.into();
         let mut ends = Vec::with_capacity(found.len());
         for row in found {
             let number: Option<i64> = self.database.name.check(rows::get(row, NUMBER))?;
@@ -194,7 +195,7 @@ fn scope_of(row: &Row, column: usize) -> Result<Option<AppName>, RowError> {
 
 /// A position that no transaction of this server has reached was on another one: nothing is known of that node.
 fn follower_of(row: &Row) -> Result<Follower, RowError> {
-    let (reported, here) = (EndsPosition(rows::unsigned(row, 3)?), EndsPosition::from(Place::of(row)?));
+    let (reported, here) = (EndsPosition(rows::unsigned(row, 3)?), EndsPosition::from(Horizon::of(row)?));
     let position = if reported > here { EndsPosition::default() } else { reported };
     let (node, looked, serves_until) = (rows::get(row, 2)?, rows::time(row, 4)?, rows::time_or_null(row, 5)?);
     Ok(Follower { node, position, looked, serves_until })

@@ -19,12 +19,12 @@ const TIMELINES: u64 = (1 << (u64::BITS - 1 - TRANSACTION_BITS)) - 1;
 
 /// Transaction of a timeline: all before it have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Horizon {
     pub(super) timeline: u64,
     transaction: u64,
 }
 
-impl Place {
+impl Horizon {
     /// Reads the columns of the timeline and the transaction.
     pub(super) fn of(row: &Row) -> Result<Self, RowError> {
         let (timeline, transaction): (u64, u64) = (rows::unsigned(row, TIMELINE)?, rows::unsigned(row, TIMELINE + 1)?);
@@ -37,14 +37,14 @@ impl Place {
     }
 }
 
-impl From<EndsPosition> for Place {
+impl From<EndsPosition> for Horizon {
     fn from(EndsPosition(position): EndsPosition) -> Self {
         Self { timeline: position >> TRANSACTION_BITS, transaction: position & TRANSACTIONS }
     }
 }
 
-impl From<Place> for EndsPosition {
-    fn from(place: Place) -> Self {
-        Self(place.timeline << TRANSACTION_BITS | place.transaction)
+impl From<Horizon> for EndsPosition {
+    fn from(horizon: Horizon) -> Self {
+        Self(horizon.timeline << TRANSACTION_BITS | horizon.transaction)
     }
 }

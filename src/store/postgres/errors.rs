@@ -254,7 +254,7 @@ fn is_outage_by_code(code: &SqlState) -> bool {
 
 /// Returns true for what pgbouncer says, also with 08P01, of a client that it does not serve.
 fn is_refused_by_pooler(message: &str) -> bool {
-    ["no such database", "no such user", "authentication failed"].iter().any(|said| message.contains(said))
+    ["no such", "does not exist", "authentication failed"].iter().any(|said| message.contains(said))
 }
 
 fn is_outage_by_kind(why: &io::Error) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params_from_iter, types};
+use rusqlite::{Connection, config::DbConfig, params_from_iter, types};
 
 use super::{clock_floor, connect, draft::Draft, errors::StoreName, file::StoreFile, meta, migrations};
 use crate::store::{
@@ -91,6 +91,8 @@ impl CopiedDraft {
         let draft = Draft::begin(&config.path, &name)?;
         let mut connection = name.check(connect::alone(draft.path()))?;
         name.check(migrations::migrate(&mut connection))?;
+        // What is copied did not end now: the log begins with the first end in the new store.
+        name.check(connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false))?;
         name.check(connection.execute_batch("BEGIN IMMEDIATE"))?;
         Ok(Self { rows: Copied::of(connection, name), draft })
     }

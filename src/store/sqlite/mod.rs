@@ -30,6 +30,7 @@ mod checkpoint;
 mod clock_floor;
 mod connect;
 mod copy;
+mod creations;
 mod draft;
 mod ends;
 mod errors;

@@ -27,7 +27,11 @@ impl Nodes for SqliteStore {
 
     async fn forget_node(&self, node: &str) -> Result<(), StoreError> {
         let node = node.to_owned();
-        self.write(move |c| c.execute("DELETE FROM nodes WHERE node = ?1", [&node]).map(drop)).await
+        self.write(move |c| {
+            c.execute("DELETE FROM nodes WHERE node = ?1", [&node])?;
+            c.execute("DELETE FROM followers WHERE node = ?1", [&node]).map(drop)
+        })
+        .await
     }
 
     async fn lease(&self, name: &str, holder: &str, now: UnixMillis, ttl: Duration) -> Result<bool, StoreError> {

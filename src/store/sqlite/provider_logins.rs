@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
-use super::{SqliteStore, rows, sessions::insert_session};
+use super::{SqliteStore, creations::insert_session, rows};
 use crate::{
     clock::UnixMillis,
     domain::{

@@ -17,6 +17,11 @@ pub(super) fn scope(app: Option<&AppName>) -> String {
     app.map_or(EVERY_APP, AppName::as_str).to_owned()
 }
 
+/// Reads the column `app`: `None` for every app.
+pub(super) fn optional_app(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<AppName>> {
+    if row.get_ref(column)?.as_str()? == EVERY_APP { Ok(None) } else { parsed(row, column).map(Some) }
+}
+
 /// Reads a column of text and parses it. A value that cannot be parsed was not written by this program.
 pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
@@ -63,7 +68,12 @@ pub(super) fn stored(number: u64) -> rusqlite::Result<i64> {
 /// Reads a column that holds the name of a variant.
 pub(super) fn variant<T: FromStr<Err = strum::ParseError>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
-    text.parse().map_err(|_| damaged(column, UnknownValue(text.to_owned())))
+    text.parse().map_err(|_| unknown(column, text))
+}
+
+/// Returns the error for a text that names no variant.
+pub(super) fn unknown(column: usize, text: &str) -> rusqlite::Error {
+    damaged(column, UnknownValue(text.to_owned()))
 }
 
 /// A value that this version does not know.

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, clock_floor, connect, errors::StoreName, file::NewCopy, meta, migrations, provider_logins,
+    SqliteStore, clock_floor, connect, ends, errors::StoreName, file::NewCopy, meta, migrations, provider_logins,
     purge::sweep, rows,
 };
 use crate::{
@@ -54,6 +54,7 @@ impl Upkeep for SqliteStore {
         self.write(move |c| {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             provider_logins::forget(c, now, limit)?;
+            ends::forget(c, now, limit)?;
             sweep(c, &mut state, now, limit)
         })
         .await

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, rows,
+    SqliteStore, ends, rows,
     sessions::{select_session, session_of},
 };
 use crate::{
@@ -100,5 +100,6 @@ impl Users for SqliteStore {
 fn end_all(c: &Connection, user: UserHash, app: &str, now: UnixMillis) -> rusqlite::Result<u64> {
     let live = c.prepare_cached(COUNT_LIVE)?.query_row(params![user.0, app, now.0], |row| rows::unsigned(row, 0))?;
     c.prepare_cached(END_ALL)?.execute(params![user.0, app, Ended::Revoked.as_str(), now.0])?;
+    ends::end_user(c, user, app, now)?;
     Ok(live)
 }

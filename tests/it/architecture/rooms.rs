@@ -29,7 +29,7 @@ const TABLE: &[Row] = &[
     ("issue", &["keyring", "store", "outage", "identity", "domain", "clock", "secret", "telemetry"]),
     ("rotate", &["custody", "store", "braze", "domain", "clock", "telemetry"]),
     ("node", &["keyring", "custody", "store", "outage", "rotate", "domain", "clock", "telemetry"]),
-    ("operate", &["rotate", "issue", "store", "custody", "braze", "domain", "clock", "secret"]),
+    ("operate", &["rotate", "issue", "outage", "store", "custody", "braze", "domain", "clock", "secret"]),
     // A stand-in for Braze: it knows nothing of the service that it is there to test.
     ("sandbox", &["domain", "clock"]),
     ("demo", &["app", "operate", "config", "sandbox", "domain", "clock"]),

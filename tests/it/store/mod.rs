@@ -1,7 +1,9 @@
 //! Conformance suite of stores: one list of cases, run on each engine. A new engine implements [`Engine`] and joins
 //! the list at the end.
 
+mod adoption;
 mod api_keys;
+mod ends;
 mod keys;
 mod model;
 mod nodes;
@@ -217,6 +219,21 @@ conformance! {
         ending_a_users_sessions_counts_the_live_ones, ending_an_apps_sessions_ends_the_older_ones,
         an_end_of_all_apps_ends_all, the_end_of_an_app_never_goes_back, the_reasons_have_an_order,
         a_users_sessions_are_listed_newest_first;
+    ends:
+        each_end_of_a_session_is_logged_once, an_eviction_is_logged,
+        an_end_of_a_user_is_logged_with_those_of_the_sessions, an_end_of_an_app_is_logged_each_time,
+        opt_outs_and_opt_ins_are_logged_in_order, an_end_of_a_login_is_logged_with_those_of_its_sessions,
+        a_session_that_is_on_record_ended_is_logged, the_log_is_read_in_pages,
+        a_position_is_after_everything_that_is_committed, no_end_slips_past_a_look, what_stands_is_listed,
+        ended_sessions_are_listed_in_pages, followers_are_known_until_they_leave,
+        vanished_followers_are_forgotten_once_they_cannot_serve, the_log_goes_back_two_days,
+        ends_of_users_are_kept_as_long_as_a_session_can_live, ends_survive_a_restart_and_a_backup;
+    adoption:
+        a_session_is_adopted_as_it_was_given, of_racing_adoptions_one_is_kept,
+        an_end_of_its_user_covers_an_adopted_session, an_end_of_a_user_never_goes_back,
+        an_end_of_its_login_covers_an_adopted_session, opt_outs_and_ends_of_apps_cover_an_adopted_session_as_any,
+        the_end_that_was_given_goes_first, a_live_adopted_session_counts_against_the_limit,
+        an_adopted_session_is_not_adopted_twice;
     keys:
         keys_are_listed_oldest_first, a_known_kid_is_not_replaced, changes_are_all_or_none,
         a_key_may_change_twice_in_one_go, a_key_moves_by_compare_and_set, of_racing_changes_one_wins, every_change_is_a_new_generation;
