@@ -28,7 +28,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    fn answered(&self) -> Instant {
+    pub fn answered(&self) -> Instant {
         self.asked + self.took
     }
 }
@@ -59,11 +59,6 @@ impl Devices {
         };
         let running = (0..count).map(|number| tokio::spawn(device(number).live())).collect();
         Self { record, running }
-    }
-
-    /// Answers so far.
-    pub fn samples(&self) -> Vec<Sample> {
-        self.record.samples.lock().unwrap().clone()
     }
 
     /// Stops them; every answer, and the refresh token that each device still has.
