@@ -29,35 +29,6 @@ use crate::{
     store::StoreError,
 };
 
-/// Reason why a request was not answered with the store.
-pub(super) enum Failure {
-    /// The store is out of reach: the request may be answered without it.
-    Outage(StoreError),
-    /// The request is refused.
-    Refused(Refusal),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        if error.is_outage() { Self::Outage(error) } else { Self::Refused(error.into()) }
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Outage(why) => why.into(),
-            Failure::Refused(refusal) => refusal,
-        }
-    }
-}
-
 /// Lifetime of a token that is issued without the store, where the policy allows `lifetime`.
 fn degraded(lifetime: Duration) -> Duration {
     lifetime.min(DEGRADED_LIFETIME)

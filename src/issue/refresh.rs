@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Issuer, Refusal,
-    degraded::Failure,
     order::Order,
+    refusal::Failure,
     token::{Issued, Signed},
 };
 use crate::{

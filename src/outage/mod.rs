@@ -73,6 +73,9 @@ pub struct Outage {
     store: String,
     on_outage: OnOutage,
     limit: Duration,
+    /// Longest wait for a probe while the store is out of reach: one that was begun before the store came back must not
+    /// hold up the next.
+    patience: Duration,
     /// A fault of the store is logged, and its alarm raised.
     reported: AtomicBool,
     /// Time since boot at which the store was first seen to be out of reach, in milliseconds; 0 while it is not.
@@ -93,6 +96,7 @@ impl Outage {
             store: config.name(),
             on_outage: config.outage,
             limit: config.outage_limit,
+            patience: config.timeout / 2,
             reported: AtomicBool::new(false),
             since: AtomicU64::new(0),
             looked: AtomicU64::new(0),
@@ -187,7 +191,12 @@ impl Outage {
         operation: Operation,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let answer = call.await;
+        let answer = if self.breaker.is_open(operation) {
+            let answer = tokio::time::timeout(self.patience, call).await;
+            answer.unwrap_or_else(|_| Err(self.out_of_reach("it did not answer a probe in time")))
+        } else {
+            call.await
+        };
         match &answer {
             Err(error) if error.is_outage() => self.learn(operation, error),
             _ => self.breaker.close(operation),
