@@ -226,7 +226,7 @@ conformance! {
         a_session_that_is_on_record_ended_is_logged, the_log_is_read_in_pages,
         a_position_is_after_everything_that_is_committed, no_end_slips_past_a_look, what_stands_is_listed,
         ended_sessions_are_listed_in_pages, followers_are_known_until_they_leave,
-        vanished_followers_are_forgotten_once_they_cannot_serve, the_log_goes_back_two_days,
+        vanished_followers_are_forgotten_once_they_cannot_serve, the_log_goes_back_two_days, older_ends_leave_the_log_and_stand,
         ends_of_users_are_kept_as_long_as_a_session_can_live, ends_survive_a_restart_and_a_backup;
     adoption:
         a_session_is_adopted_as_it_was_given, of_racing_adoptions_one_is_kept,
