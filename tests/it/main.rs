@@ -78,6 +78,7 @@ mod readiness;
 mod refresh;
 mod request_log;
 mod revocation;
+mod revocation_nodes;
 #[cfg(feature = "sandbox")]
 mod rotate;
 #[cfg(feature = "sandbox")]

@@ -126,6 +126,11 @@ impl TestService {
         Self::in_folder(Arc::clone(&self.folder), clock).await
     }
 
+    /// Folder of the configuration, for commands.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     async fn in_folder(folder: Arc<tempfile::TempDir>, clock: Arc<TestClock>) -> Self {
         let config = Layout::of(folder.path()).config;
         let settings = Arc::new(Settings::load(Some(&config), &Environment::empty(), &[]).unwrap());

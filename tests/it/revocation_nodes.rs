@@ -1,0 +1,248 @@
+//! Revocations with several nodes: done only once every node that may answer without the store knows of them.
+
+use std::{sync::Arc, time::Duration};
+
+use countersign::{
+    clock::{Clock, SystemClock},
+    store::{self, Config},
+    telemetry::Metrics,
+};
+use serde_json::{Value, json};
+
+use super::support::{
+    Answer,
+    service::run,
+    switched_store::Reach,
+    test_service::{CONFIG, TestClock, TestService},
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+/// Time after which nobody waits for a node that says nothing.
+const SILENT: u32 = 31;
+
+/// Two nodes on one store, with one clock; both follow what ends.
+async fn two_nodes(config: &str) -> (TestService, TestService) {
+    let one = TestService::with(config).await;
+    let other = one.beside(Arc::clone(&one.clock)).await;
+    for node in [&one, &other, &one] {
+        node.look().await;
+    }
+    (one, other)
+}
+
+/// Runs a future to its end, while the nodes look.
+async fn while_they_look<T>(nodes: [&TestService; 2], work: impl Future<Output = T>) -> T {
+    let looking = async {
+        loop {
+            for node in nodes {
+                node.look().await;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = looking => unreachable!("looking does not end"),
+    }
+}
+
+/// Passes time in which only `node` works.
+async fn silence(node: &TestService) {
+    node.run(SILENT).await;
+}
+
+#[track_caller]
+fn assert_done(answer: Answer) {
+    assert_eq!(answer.ok().json(), json!({ "status": "success" }));
+}
+
+#[tokio::test]
+async fn one_node_alone_waits_for_nobody_and_asks_nothing() {
+    let service = TestService::new().await;
+    service.look().await;
+    let link = service.session("u-1").await;
+    let before = service.switch.calls();
+    assert_done(service.revoke(&link).await);
+    assert_eq!(service.switch.calls(), before + 1, "the end itself, and no more");
+    service.switch.set(Reach::OutOfReach);
+    service.refresh(&link).await.problem(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_revocation_is_pending_until_the_other_node_knows_it() {
+    let (one, other) = two_nodes(CONFIG).await;
+    let [first, second] = [one.session("u-1").await, one.session("u-1").await];
+    let looked = other.clock.now();
+    silence(&one).await;
+    let answer = one.revoke(&first).await.ok().json();
+    assert_eq!(answer["status"], "pending", "{answer}");
+    assert_eq!(answer["pending_nodes"], 1, "{answer}");
+    let until = answer["pending_until"].as_i64().unwrap();
+    let promised = looked.plus(HOUR).0..=looked.plus(HOUR + Duration::from_secs(20)).0;
+    assert!(promised.contains(&until), "{until} is not in {promised:?}");
+    // That is what the other one does, if it is cut off now, and no longer.
+    other.switch.set(Reach::OutOfReach);
+    assert_eq!(other.refresh(&first).await.ok().json()["degraded"], true);
+    other.clock.forward(HOUR);
+    assert_eq!(other.refresh(&first).await.status, 503);
+    other.switch.set(Reach::Reachable);
+    other.run(2).await;
+    // It looks again: the next revocation is done, and holds on both.
+    assert_done(while_they_look([&other, &one], one.revoke(&second)).await);
+    for node in [&one, &other] {
+        node.switch.set(Reach::OutOfReach);
+        node.refresh(&second).await.problem(401, "invalid_token");
+        node.refresh(&first).await.problem(401, "invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_time_is_over_is_not_waited_for() {
+    let (one, other) = two_nodes(CONFIG).await;
+    let link = one.session("u-1").await;
+    one.clock.forward(HOUR + Duration::from_mins(2));
+    one.run(2).await;
+    assert_done(one.revoke(&link).await);
+    other.switch.set(Reach::OutOfReach);
+    assert_eq!(other.refresh(&link).await.status, 503);
+}
+
+#[tokio::test]
+async fn nodes_that_refuse_in_an_outage_are_not_waited_for() {
+    let (one, other) = two_nodes(&format!("[store]\noutage = \"refuse\"\n{CONFIG}")).await;
+    let link = one.session("u-1").await;
+    silence(&one).await;
+    assert_done(one.revoke(&link).await);
+    other.switch.set(Reach::OutOfReach);
+    assert_eq!(other.refresh(&link).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_node_that_shuts_down_is_not_waited_for() {
+    let (one, other) = two_nodes(CONFIG).await;
+    let link = one.session("u-1").await;
+    other.services.store().forget_node(other.services.node_name()).await.unwrap();
+    one.run(1).await;
+    assert_done(one.revoke(&link).await);
+}
+
+#[tokio::test]
+async fn a_revocation_is_refused_while_the_store_is_out_of_reach() {
+    let (one, _other) = two_nodes(CONFIG).await;
+    let link = one.session("u-1").await;
+    one.switch.set(Reach::OutOfReach);
+    assert_eq!(one.revoke(&link).await.status, 503);
+    one.switch.set(Reach::NotWritable);
+    assert_eq!(one.revoke(&link).await.status, 503);
+}
+
+/// A look that fails may have seen a part only; the next one begins with everything that stands.
+#[tokio::test]
+async fn an_opt_in_that_a_node_could_not_see_is_known_after_the_outage() {
+    let (one, other) = two_nodes(CONFIG).await;
+    let link = one.session("u-1").await;
+    let user = super::support::domain::user("u-1");
+    one.operator.users().opt_out(&user, None).await.unwrap();
+    other.look().await;
+    other.switch.set(Reach::OutOfReach);
+    other.refresh(&link).await.problem(403, "opted_out");
+    one.operator.users().opt_in(&user, None).await.unwrap();
+    other.run(5).await;
+    other.switch.set(Reach::Reachable);
+    other.run(2).await;
+    other.switch.set(Reach::OutOfReach);
+    assert_eq!(other.refresh(&link).await.ok().json()["degraded"], true);
+}
+
+/// The log of ends is kept for two days.
+#[tokio::test]
+async fn what_ended_in_a_long_gap_is_read_from_the_tables() {
+    let (one, other) = two_nodes(CONFIG).await;
+    let links = [one.session("u-1").await, one.session("u-1").await];
+    assert_eq!(one.revoke(&links[0]).await.ok().json()["status"], "pending");
+    for _ in 0..50 {
+        one.clock.forward(HOUR);
+        one.run(10).await;
+    }
+    other.run(2).await;
+    other.switch.set(Reach::OutOfReach);
+    let ended = other.refresh(&links[0]).await;
+    assert!([401, 503].contains(&ended.status), "{}", ended.status);
+    assert_eq!(other.refresh(&links[1]).await.ok().json()["degraded"], true);
+}
+
+#[tokio::test]
+async fn the_age_of_what_is_known_is_exported() {
+    let service = TestService::new().await;
+    service.run(2).await;
+    assert_eq!(service.metric("countersign_revocation_staleness_seconds"), 0.0);
+    assert_eq!(service.metric("countersign_ended_sessions_covered"), 1.0);
+    service.switch.set(Reach::OutOfReach);
+    service.run(90).await;
+    assert_eq!(service.metric("countersign_revocation_staleness_seconds"), 90.0);
+    service.switch.set(Reach::Reachable);
+    service.run(2).await;
+    assert_eq!(service.metric("countersign_revocation_staleness_seconds"), 0.0);
+}
+
+/// A node that was heard of so many seconds ago, by the clock that commands read.
+async fn node_of_now(beside: &TestService, silent: u64) -> TestService {
+    let now = SystemClock.now().minus(Duration::from_secs(silent));
+    let node = beside.beside(Arc::new(TestClock::at(now))).await;
+    node.look().await;
+    node
+}
+
+#[tokio::test]
+async fn a_command_names_the_nodes_that_may_not_know_and_ends_with_5() {
+    let service = TestService::new().await;
+    service.session("u-1").await;
+    let node = node_of_now(&service, 40).await;
+    let name = node.services.node_name().to_owned();
+    let folder = service.folder();
+    for arguments in
+        [&["users", "revoke", "u-1"][..], &["users", "opt-out", "u-1"], &["users", "revoke", "--everyone", "--yes"]]
+    {
+        let (code, out, err) = run(arguments, folder);
+        assert_eq!(code, 5, "{arguments:?}: {out}{err}");
+        assert!(out.contains(&format!("  {name} until ")), "{out}");
+    }
+    let (code, out, _) = run(&["users", "revoke", "u-1", "--json"], folder);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &answer["ended"], &answer["pending"][0]["node"]), (5, &json!(0), &json!(name)), "{answer}");
+    let until = answer["pending"][0]["serves_until"].as_i64().unwrap();
+    assert!(until > SystemClock.now().plus(Duration::from_mins(50)).0, "{answer}");
+    let (code, out, err) = run(&["users", "opt-in", "u-1"], folder);
+    assert_eq!(code, 0, "an opt-in waits for nobody: {out}{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_ends_with_0_once_every_node_knows() {
+    let service = TestService::new().await;
+    service.session("u-1").await;
+    let node = node_of_now(&service, 0).await;
+    let folder = service.folder().to_owned();
+    let command = tokio::task::spawn_blocking(move || run(&["users", "revoke", "u-1"], &folder));
+    let (code, out, err) = while_they_look([&node, &node], command).await.unwrap();
+    assert_eq!((code, out.as_str()), (0, "1 live sessions ended.\n"), "{err}");
+}
+
+/// A store that took over may have lost writes, and count anew: what ended there has numbers that were followed already.
+#[tokio::test]
+async fn what_ends_in_a_store_that_counts_anew_is_known() {
+    let service = TestService::new().await;
+    let [lost, kept, live] = [service.session("u-1").await, service.session("u-1").await, service.session("u-1").await];
+    let copy = Config { path: service.folder().join("copy.db"), ..service.settings.store() };
+    service.services.store().backup(copy.path.clone()).await.unwrap();
+    service.look().await;
+    service.revoke(&lost).await.ok();
+    service.run(2).await;
+    service.switch.fail_over(store::open(&copy, Metrics::new()).await.unwrap());
+    service.revoke(&kept).await.ok();
+    service.run(3).await;
+    service.switch.set(Reach::OutOfReach);
+    for link in [&kept, &lost] {
+        service.refresh(link).await.problem(401, "invalid_token");
+    }
+    assert_eq!(service.refresh(&live).await.ok().json()["degraded"], true);
+}
