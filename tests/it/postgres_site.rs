@@ -78,7 +78,7 @@ async fn an_init_that_failed_can_be_repeated() {
     database.sql(
         "CREATE FUNCTION public.fail() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
          IF to_regclass('countersign.keys') IS NOT NULL THEN \
-         EXECUTE 'ALTER TABLE countersign.keys ADD CONSTRAINT none CHECK (false)'; END IF; END $$",
+         EXECUTE 'ALTER TABLE countersign.keys DROP CONSTRAINT IF EXISTS none, ADD CONSTRAINT none CHECK (false)'; END IF; END $$",
     );
     database.sql(
         "CREATE EVENT TRIGGER fail ON ddl_command_end WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION public.fail()",

@@ -42,6 +42,9 @@ pub(in crate::store) const META: &str = "meta";
 /// Name of the table whose rows are numbered in the order in which they were written.
 pub(in crate::store) const AUDIT_LOG: &str = "audit_log";
 
+/// Tables whose changes the triggers of both engines write into the log of ends. What is copied did not end now.
+pub(in crate::store) const LOGGED: [&str; 5] = ["sessions", "opt_outs", "app_ends", "user_ends", "sign_outs"];
+
 /// Single values that are about a store and not about its contents.
 pub(in crate::store) const OF_THE_STORE: [&str; 5] = ["check", "latest_time", "purged_to", "readable_from", "schema"];
 

@@ -17,7 +17,7 @@ use crate::{
         Config, StoreError,
         copy::{
             rows::{Row, Value},
-            tables::{AUDIT_LOG, Column, Kind, META, OF_THE_STORE, TABLES, Table},
+            tables::{AUDIT_LOG, Column, Kind, LOGGED, META, OF_THE_STORE, TABLES, Table},
             transfer::{Filling, Snapshot},
         },
     },
@@ -32,6 +32,8 @@ pub(in crate::store) struct Copied {
     session: Session,
     name: StoreName,
     table: Option<&'static Table>,
+    /// This made the tables, and so may switch their triggers off.
+    owns_tables: bool,
 }
 
 impl Copied {
@@ -45,7 +47,7 @@ impl Copied {
     /// Begins a store in a database that has none, or an empty one.
     pub(in crate::store) async fn fill(config: &Config, target: &Target) -> Result<Self, StoreError> {
         let database = Database::open(config, target, Access::ReadAndWrite, Metrics::new())?;
-        let begun = Self::begun(&database, "BEGIN").await?;
+        let mut begun = Self::begun(&database, "BEGIN").await?;
         begun.make_tables().await?;
         Ok(begun)
     }
@@ -54,22 +56,24 @@ impl Copied {
     async fn begun(database: &Database, begin: &str) -> Result<Self, StoreError> {
         let (session, name) = (database.session().await?, database.name.clone());
         name.check(session.batch_execute(begin).await)?;
-        Ok(Self { session, name, table: None })
+        Ok(Self { session, name, table: None, owns_tables: false })
     }
 
-    async fn make_tables(&self) -> Result<(), StoreError> {
-        if !migrations::create_in(&*self.session, &self.name).await? {
+    async fn make_tables(&mut self) -> Result<(), StoreError> {
+        self.owns_tables = migrations::create_in(&*self.session, &self.name).await?;
+        if self.owns_tables {
+            self.switch_triggers("DISABLE").await?;
+        } else {
             for table in TABLES.iter().filter(|table| table.name != META) {
                 self.refuse_rows(table).await?;
             }
         }
-        self.triggers("DISABLE").await
+        Ok(())
     }
 
-    /// Switches the log of ends on or off: nodes of the copy begin with what has ended as a whole.
-    async fn triggers(&self, switch: &str) -> Result<(), StoreError> {
-        for table in &TABLES {
-            self.run(&format!("ALTER TABLE countersign.{} {switch} TRIGGER USER", table.name)).await?;
+    async fn switch_triggers(&self, how: &str) -> Result<(), StoreError> {
+        for table in LOGGED {
+            self.run(&format!("ALTER TABLE countersign.{table} {how} TRIGGER USER")).await?;
         }
         Ok(())
     }
@@ -122,7 +126,12 @@ impl Filling for Copied {
         let sql =
             format!("SELECT setval({sequence}, max(seq)) FROM countersign.{AUDIT_LOG} HAVING max(seq) IS NOT NULL");
         self.run(&sql).await?;
-        self.triggers("ENABLE").await?;
+        // The log begins with the first end in the new store.
+        if self.owns_tables {
+            self.switch_triggers("ENABLE").await?;
+        } else {
+            self.run("DELETE FROM countersign.ends").await?;
+        }
         self.run("COMMIT").await?;
         // Only so that the first statements are planned well; it happens later by itself.
         let _ = self.run("ANALYZE countersign.sessions").await;
