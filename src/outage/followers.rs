@@ -16,11 +16,11 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// Time between two questions of a command that waits.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Time since boot for which the words of the other nodes count as all of them. A node that is new answers without the
-/// store only after it has looked once more, later than this after its first word.
+/// Time since boot for which the reports of the other nodes count as all of them. A node that is new answers without the
+/// store only after it has looked once more, later than this after its first report.
 pub const FRESH: Duration = Duration::from_secs(2);
 
-/// Time without a word after which nobody waits for a node: it is gone, or cut off.
+/// Time without a report after which nobody waits for a node: it is gone, or cut off.
 const SILENT: Duration = Duration::from_secs(30);
 
 /// Nodes that may go on to answer without the store as if something had not ended. An end is certain where there are
@@ -88,9 +88,9 @@ fn may_serve(node: &Follower, now: UnixMillis) -> bool {
     node.serves_until.is_some_and(|until| until.plus(MAX_STEP) > now)
 }
 
-/// Last words of the other nodes, which this node reads every second.
+/// Last reports of the other nodes, which this node reads every second.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Words {
+pub(super) struct Reports {
     /// Name of this node.
     pub(super) own: String,
     pub(super) others: Vec<Follower>,
@@ -98,7 +98,7 @@ pub(super) struct Words {
     pub(super) read: Option<Duration>,
 }
 
-impl Words {
+impl Reports {
     /// Returns true where no other node may answer without the store, as read a moment ago.
     pub(super) fn is_alone(&self, now: UnixMillis, since_boot: Duration) -> bool {
         let is_fresh = self.read.is_some_and(|read| since_boot.saturating_sub(read) < FRESH);
@@ -106,29 +106,29 @@ impl Words {
     }
 }
 
-/// Words of the other nodes, as requests wait for them.
-pub(super) struct Followers(watch::Sender<Words>);
+/// Reports of the other nodes, as requests wait for them.
+pub(super) struct Followers(watch::Sender<Reports>);
 
 impl Followers {
     pub(super) fn new() -> Self {
         Self(watch::Sender::default())
     }
 
-    pub(super) fn publish(&self, words: Words) {
-        self.0.send_replace(words);
+    pub(super) fn publish(&self, reports: Reports) {
+        self.0.send_replace(reports);
     }
 
-    pub(super) fn words(&self) -> Words {
+    pub(super) fn reports(&self) -> Reports {
         self.0.borrow().clone()
     }
 
     /// Waits until every other node knows what ended before `position`, but not for long.
     pub(super) async fn wait(&self, position: EndsPosition, now: UnixMillis, known: &[Follower]) -> Pending {
-        let mut words = self.0.subscribe();
+        let mut reports = self.0.subscribe();
         let mut pending = Pending::among(known, position, now);
         let waited = tokio::time::timeout(LONGEST_WAIT, async {
-            while pending.may_follow(now) && words.changed().await.is_ok() {
-                pending = Pending::among(&words.borrow_and_update().others, position, now);
+            while pending.may_follow(now) && reports.changed().await.is_ok() {
+                pending = Pending::among(&reports.borrow_and_update().others, position, now);
             }
         });
         // A wait that is over leaves what was seen last.

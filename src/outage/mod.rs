@@ -29,9 +29,9 @@ use crate::{
 };
 
 pub use breaker::{Breaker, Operation};
-pub use ended::{EndedSessions, IdRange, Look, Slice, SliceKeys, SliceReader, Taken};
+pub use ended::{EndedSessions, IdRange, LogRead, Slice, SliceKeys, SliceReader, Taken};
 pub use followers::{FRESH, LONGEST_WAIT, Pending};
-use followers::{Followers, Words};
+use followers::{Followers, Reports};
 pub use owed::OwedEnds;
 
 /// Longest life of a token that is issued without the store.
@@ -129,21 +129,21 @@ impl Outage {
     /// Publishes how far the other nodes have followed; `nodes` has this one, too.
     pub fn publish_followers(&self, own: &str, mut nodes: Vec<Follower>, since_boot: Duration) {
         nodes.retain(|node| node.node != own);
-        self.followers.publish(Words { own: own.to_owned(), others: nodes, read: Some(since_boot) });
+        self.followers.publish(Reports { own: own.to_owned(), others: nodes, read: Some(since_boot) });
     }
 
     /// Waits until every other node that may answer without the store knows what has ended by now, but not for long.
     /// Returns the nodes that may not know it yet. One node alone waits for nobody.
     pub async fn pending(&self, store: &dyn Store, clock: &ClockGuard) -> Pending {
-        let words = self.followers.words();
+        let reports = self.followers.reports();
         let reading = clock.read();
-        if words.is_alone(reading.wall, reading.boot) {
+        if reports.is_alone(reading.wall, reading.boot) {
             return Pending::default();
         }
         let since = reading.wall.minus(ENDS_KEPT);
         let known = self.ask(Operation::Read, store.followers(since)).await;
-        let mut known = known.unwrap_or(words.others);
-        known.retain(|node| node.node != words.own);
+        let mut known = known.unwrap_or(reports.others);
+        known.retain(|node| node.node != reports.own);
         // Without a position none of them is known to have followed far enough.
         let position = self.ask(Operation::Read, store.ends_position()).await;
         let position = position.unwrap_or(EndsPosition(u64::MAX));

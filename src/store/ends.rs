@@ -55,7 +55,7 @@ pub struct EndsPage {
     pub complete: bool,
 }
 
-/// A node's word on how far it has followed the ends.
+/// Report of a node on how far it has followed the ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Follower {
     pub node: String,
@@ -92,6 +92,6 @@ pub trait Ends: Send + Sync {
     /// Records how far a node has followed. [`Nodes::forget_node`](super::Nodes::forget_node) deletes it.
     async fn report_followed(&self, follower: Follower) -> Result<(), StoreError>;
 
-    /// Returns the last word of each node that looked after `since`, ordered by name.
+    /// Returns the last report of each node that looked after `since`, ordered by name.
     async fn followers(&self, since: UnixMillis) -> Result<Vec<Follower>, StoreError>;
 }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Node, TICK};
 use crate::{
     clock::UnixMillis,
-    outage::{FRESH, Look, Operation},
+    outage::{FRESH, LogRead, Operation},
     rotate::HEARTBEAT,
     store::{ENDS_KEPT, EndsPosition, Follower, StoreError},
 };
@@ -20,7 +20,7 @@ const LONGEST_GAP: Duration = ENDS_KEPT.saturating_sub(Duration::from_hours(1));
 /// Looks between two of which expired sessions are forgotten.
 const FORGET_EVERY: u32 = 600;
 
-/// Longest time between two words of a node that looks, with one that is late.
+/// Longest time between two reports of a node that looks, with one that is late.
 const LONGEST_SILENCE: Duration = HEARTBEAT.saturating_mul(2);
 
 /// Task that follows what ends.
@@ -36,7 +36,7 @@ pub struct EndsAgent {
     /// Time since boot of the last complete look; at first, of the start.
     looked: Duration,
     looks: u32,
-    word: Word,
+    report: Report,
     /// Position that includes the ends that were found last: those who wait for this node wait for it.
     owed: Option<EndsPosition>,
     is_failure_logged: bool,
@@ -44,13 +44,13 @@ pub struct EndsAgent {
 
 /// What this node has told the others.
 #[derive(Clone, Copy)]
-enum Word {
+enum Report {
     /// Nothing, or it is out of date.
     None,
-    /// A first word. Those that end sessions may not have read it yet, so that one more look has to follow before this
+    /// A first report. Those that end sessions may not have read it yet, so that one more look has to follow before this
     /// node relies on it.
     First { serves_until: Option<UnixMillis>, told: Duration, position: EndsPosition },
-    /// A word that they know, and its position.
+    /// A report that they know, and its position.
     Known { told: Duration, position: EndsPosition },
 }
 
@@ -72,7 +72,7 @@ impl EndsAgent {
             looks_at_all: true,
             looked,
             looks: 0,
-            word: Word::None,
+            report: Report::None,
             owed: None,
             is_failure_logged: false,
         }
@@ -87,7 +87,7 @@ impl EndsAgent {
             loop {
                 ticks.tick().await;
                 self.step().await;
-                if matches!(self.word, Word::First { .. }) {
+                if matches!(self.report, Report::First { .. }) {
                     tokio::time::sleep(FRESH + TICK).await;
                 }
             }
@@ -103,10 +103,10 @@ impl EndsAgent {
         tokio::join!(looking, exporting);
     }
 
-    /// Does the work of one second; after a first word to the other nodes, also that of the next look.
+    /// Does the work of one second; after a first report to the other nodes, also that of the next look.
     pub async fn tick(&mut self) {
         self.step().await;
-        if matches!(self.word, Word::First { .. }) {
+        if matches!(self.report, Report::First { .. }) {
             self.step().await;
         }
         self.node.outage.export_staleness(self.node.clock.read().boot);
@@ -148,7 +148,7 @@ impl EndsAgent {
     async fn look(&mut self) -> Result<Option<Looked>, StoreError> {
         let (node, at_all) = (Arc::clone(&self.node), self.looks_at_all);
         let (begin, at) = (node.clock.read().boot, node.clock.trusted_now().ok());
-        let mut look = if at_all { self.standing(at).await? } else { Look::at_new(at) };
+        let mut look = if at_all { self.standing(at).await? } else { LogRead::at_new(at) };
         let from = if at_all { EndsPosition::default() } else { self.position };
         let (mut horizon, mut after, mut found) = (None, 0, false);
         loop {
@@ -185,8 +185,8 @@ impl EndsAgent {
         if looked.found {
             self.owed = Some(node.outage.ask(Operation::Read, node.store.ends_position()).await?);
         }
-        self.trust_first_word(now);
-        if let Word::Known { told: before, position: last } = self.word {
+        self.trust_first_report(now);
+        if let Report::Known { told: before, position: last } = self.report {
             let is_owed = self.owed.is_some() && last != position;
             if !looked.found && !is_owed && told.saturating_sub(before) < HEARTBEAT {
                 return Ok(());
@@ -199,26 +199,26 @@ impl EndsAgent {
                 tracing::debug!(%error, "the other nodes do not hear how far this one has followed");
                 return Ok(());
             }
-            Ok(()) if matches!(self.word, Word::Known { .. }) => {
+            Ok(()) if matches!(self.report, Report::Known { .. }) => {
                 node.outage.ended.promise(serves_until);
-                self.word = Word::Known { told, position };
+                self.report = Report::Known { told, position };
             }
-            Ok(()) => self.word = Word::First { serves_until, told, position },
+            Ok(()) => self.report = Report::First { serves_until, told, position },
         }
         self.owed = self.owed.filter(|owed| position < *owed);
         Ok(())
     }
 
-    /// Relies on the first word after one more look, and no more on one that is out of date.
-    fn trust_first_word(&mut self, now: UnixMillis) {
+    /// Relies on the first report after one more look, and no more on one that is out of date.
+    fn trust_first_report(&mut self, now: UnixMillis) {
         let ended = &self.node.outage.ended;
-        if let Word::First { serves_until, told, position } = self.word {
+        if let Report::First { serves_until, told, position } = self.report {
             ended.promise(serves_until);
-            self.word = Word::Known { told, position };
+            self.report = Report::Known { told, position };
         }
         if ended.promised().is_some_and(|promised| promised <= now) {
             ended.promise(None);
-            self.word = Word::None;
+            self.report = Report::None;
         }
     }
 

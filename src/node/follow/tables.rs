@@ -4,14 +4,14 @@ use super::EndsAgent;
 use crate::{
     clock::UnixMillis,
     domain::ids::SessionId,
-    outage::{IdRange, Look, Operation, SliceKeys, Taken},
+    outage::{IdRange, LogRead, Operation, SliceKeys, Taken},
     store::{End, StoreError},
 };
 
 impl EndsAgent {
     /// Begins a look at everything, with what stands.
-    pub(super) async fn standing(&self, began: Option<UnixMillis>) -> Result<Look, StoreError> {
-        let mut look = Look::at_all(began);
+    pub(super) async fn standing(&self, began: Option<UnixMillis>) -> Result<LogRead, StoreError> {
+        let mut look = LogRead::at_all(began);
         self.check_reach()?;
         let ends = self.node.store.standing_ends().await?;
         for end in &ends {

@@ -6,7 +6,7 @@ use super::others::UserScope;
 use crate::{clock::UnixMillis, store::End};
 
 /// A look at the log, with the opt-outs and opt-ins that it has found so far.
-pub struct Look {
+pub struct LogRead {
     /// The time of its begin, if the clock was trusted.
     pub(super) began: Option<UnixMillis>,
     /// Opt-outs that stand, where the look began with all of them.
@@ -14,7 +14,7 @@ pub struct Look {
     changes: BTreeMap<UserScope, bool>,
 }
 
-impl Look {
+impl LogRead {
     /// Begins a look at what is new.
     pub fn at_new(began: Option<UnixMillis>) -> Self {
         Self { began, standing: None, changes: BTreeMap::new() }

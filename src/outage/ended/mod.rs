@@ -35,7 +35,7 @@ use crate::{
     store::End,
 };
 
-pub use look::Look;
+pub use look::LogRead;
 pub use slice::{IdRange, Slice, SliceKeys, SliceReader, Taken};
 
 /// What has ended: recent ends exactly, older ones in filters.
@@ -129,7 +129,7 @@ impl EndedSessions {
     }
 
     /// Takes ends of the log. Opt-outs take effect with the whole look, since one may be undone in a later page.
-    pub fn take<'a>(&self, look: &mut Look, ends: impl IntoIterator<Item = &'a End>) {
+    pub fn take<'a>(&self, look: &mut LogRead, ends: impl IntoIterator<Item = &'a End>) {
         let mut known = self.write();
         for end in ends {
             if !look.is_over(end) {
@@ -140,7 +140,7 @@ impl EndedSessions {
     }
 
     /// Completes a look.
-    pub fn complete(&self, look: Look) {
+    pub fn complete(&self, look: LogRead) {
         let mut known = self.write();
         known.looked = look.began.or(known.looked);
         look.apply(&mut known.others.opted_out);

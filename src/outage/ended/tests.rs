@@ -29,7 +29,7 @@ struct Row {
 }
 
 /// Tables and log of a store, and a node that follows it.
-struct World {
+struct History {
     ended: EndedSessions,
     rows: BTreeMap<SessionId, Row>,
     apps: BTreeMap<Option<AppName>, UnixMillis>,
@@ -43,7 +43,7 @@ struct World {
     is_read: bool,
 }
 
-/// One event in the history of a world.
+/// One event in the history of a history.
 #[derive(Clone, Debug)]
 enum Event {
     Login(u8),
@@ -85,7 +85,7 @@ fn scope(number: u8, all: bool) -> Option<AppName> {
     (!all).then(|| app(number / 8))
 }
 
-impl World {
+impl History {
     fn new(budget: Budget) -> Self {
         Self {
             ended: EndedSessions::of(budget),
@@ -191,7 +191,7 @@ impl World {
             self.read_tables();
         }
         let at_all = at_all || self.followed == 0;
-        let mut look = if at_all { Look::at_all(Some(self.now)) } else { Look::at_new(Some(self.now)) };
+        let mut look = if at_all { LogRead::at_all(Some(self.now)) } else { LogRead::at_new(Some(self.now)) };
         if at_all {
             let outs = self.opted_out.iter().map(|(user, app)| End::OptOut { user: *user, app: app.clone() });
             outs.for_each(|out| look.stands(&out));
@@ -211,7 +211,7 @@ impl World {
     /// Takes a part of the log, and loses the rest of the look.
     fn look_that_fails(&mut self) {
         let new = &self.log[self.followed..];
-        self.ended.take(&mut Look::at_new(Some(self.now)), &new[..new.len() / 2]);
+        self.ended.take(&mut LogRead::at_new(Some(self.now)), &new[..new.len() / 2]);
     }
 
     fn read_tables(&mut self) {
@@ -289,20 +289,20 @@ proptest! {
         events in prop::collection::vec(event(), 1..400),
         filters in prop_oneof![Just(usize::MAX), 0..60_000usize],
     ) {
-        let mut world = World::new(narrow(filters));
+        let mut history = History::new(narrow(filters));
         for event in &events {
-            world.happen(event);
+            history.happen(event);
             if matches!(event, Event::Look | Event::LookAtAll | Event::ReadTables) {
-                world.check();
-                let bytes = world.ended.read().filter_bytes();
+                history.check();
+                let bytes = history.ended.read().filter_bytes();
                 prop_assert!(bytes <= filters);
-                prop_assert!(world.ended.exact() <= 32);
+                prop_assert!(history.ended.exact() <= 32);
             }
         }
-        world.look(false);
-        let (live, unsure) = world.check();
+        history.look(false);
+        let (live, unsure) = history.check();
         if filters == usize::MAX {
-            let near = world.rows.values().filter(|row| world.users.iter().any(|end| matches!(end,
+            let near = history.rows.values().filter(|row| history.users.iter().any(|end| matches!(end,
                 End::User { user, .. } if *user == row.user))).count();
             prop_assert!(unsure <= near + 1 + live / 1000, "unsure of {unsure} of {live}");
         }
