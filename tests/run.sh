@@ -391,7 +391,7 @@ stage_proxy() {
   timeout 180 python3 tests/judges/proxy.py "$(binary)" "$WORK/proxy"
 }
 
-# R65 in part: with a full disk the service answers 503, health checks continue, and it recovers without a restart.
+# R65 in part: with a full disk logins and refreshes are answered without writes, and the service recovers without a restart.
 stage_disk() {
   tools python3 mount
   [ "$(id -u)" -eq 0 ] || { echo "the stage disk mounts a file system: run it as root"; return 1; }
@@ -449,11 +449,12 @@ stage_postgres() {
     postgres
 }
 
-# The same with as many crashes and rotations as a release is held to.
+# The same with as many crashes and rotations, and as long an outage, as a release is held to.
 stage_long_postgres() {
   tools cc psql setpriv
-  POSTGRES_CRASHES=20 ROTATION_ROUNDS=20 \
-    cargo test --locked --test it -- --ignored --nocapture --test-threads 1 postgres_crash postgres_whoever postgres_no_token
+  POSTGRES_CRASHES=20 ROTATION_ROUNDS=20 POSTGRES_OUTAGE_SECONDS=60 \
+    cargo test --locked --test it -- --ignored --nocapture --test-threads 1 postgres_crash postgres_outage postgres_whoever \
+    postgres_no_token
 }
 
 # Outages in 10,000 simulated worlds; `cargo test` has 300. A world that fails is named, and OUTAGE_SEED runs it alone.

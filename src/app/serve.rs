@@ -1,40 +1,28 @@
 //! The running service: two listeners, background tasks, signals; from start to drained.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::Router;
 use tokio::sync::watch;
 
 use super::{
-    Background, BackgroundTask, OpenError, Services, TaskEnded, Wiring, process,
+    Ambient, Background, BackgroundTask, Listeners, OpenError, Running, Services, TaskEnded, Wiring,
+    listeners::ServerParts,
+    process,
     signals::{Signals, StopSignal},
+    supervisor::{Notice, notify},
+    waiting::{self, WaitingServers},
 };
 use crate::{
     config::{ConfigErrors, Settings},
-    http::{self, RequestObserver},
-    listener::{self, Listener},
-    ops,
-    telemetry::{Alarm, Metrics, RequestLog},
+    listener::ListenError,
+    telemetry::{Alarm, Metrics},
 };
-
-/// Sockets to serve on: inherited ones (systemd, `LISTEN_FDS`), or bound to the addresses in the settings.
-pub struct Listeners {
-    public: Listener,
-    ops: Listener,
-}
-
-/// Addresses of a running service.
-#[derive(Clone, Copy, Debug)]
-pub struct Running {
-    pub public: SocketAddr,
-    pub ops: SocketAddr,
-}
 
 /// Reason why the service cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error(transparent)]
-    Listen(#[from] listener::ListenError),
+    Listen(#[from] ListenError),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("signals cannot be received: {0}")]
@@ -42,25 +30,6 @@ pub enum ServeError {
     /// The process drained, and must be started again.
     #[error(transparent)]
     Task(#[from] TaskEnded),
-}
-
-impl Listeners {
-    /// Uses the inherited sockets (first the public one, then ops), or binds the addresses in the settings.
-    ///
-    /// # Errors
-    /// [`ServeError::Listen`].
-    pub fn open(settings: &Settings) -> Result<Self, ServeError> {
-        let mut inherited = listener::inherited()?.into_iter();
-        let public = match inherited.next() {
-            Some(listener) => listener,
-            None => listener::bind(settings.server().listen)?,
-        };
-        let ops = match inherited.next() {
-            Some(listener) => listener,
-            None => listener::bind(settings.server().ops_listen)?,
-        };
-        Ok(Self { public, ops })
-    }
 }
 
 /// Serves until SIGTERM or SIGINT, or until a background task ends, then drains. `reload` is called at SIGHUP; `ready` once
@@ -78,21 +47,66 @@ pub async fn serve(
     process::harden();
     process::raise_open_files_limit();
     let wiring = Wiring::open(Arc::new(settings), Arc::new(services)).await?;
-    let running = Running { public: listeners.public.local_addr(), ops: listeners.ops.local_addr() };
+    let signals = Signals::listen().map_err(ServeError::Signals)?;
+    run(wiring, listeners, signals, reload, ready).await
+}
+
+/// Opens the service, and serves as [`serve`] does. While the store is out of reach it stays up, answers with 503, and
+/// tries again.
+///
+/// # Errors
+/// [`ServeError`] where the service cannot start for another reason, or a background task ended.
+pub async fn serve_when_reachable(
+    settings: Settings,
+    ambient: Ambient,
+    listeners: Listeners,
+    reload: impl Fn() -> Result<Settings, ConfigErrors> + Send,
+    ready: impl FnOnce(Running) + Send,
+) -> Result<(), ServeError> {
+    process::harden();
+    process::raise_open_files_limit();
+    let (settings, metrics) = (Arc::new(settings), Metrics::new());
+    let why = match waiting::open(&settings, &ambient, &metrics).await {
+        Ok(wiring) => {
+            let signals = Signals::listen().map_err(ServeError::Signals)?;
+            return run(wiring, listeners, signals, reload, ready).await;
+        }
+        Err(why) if why.is_outage() => why,
+        Err(why) => return Err(why.into()),
+    };
+    let mut signals = Signals::listen().map_err(ServeError::Signals)?;
+    let servers = WaitingServers::start(&listeners, &settings, &metrics, &why)?;
+    let Some(wiring) = servers.open(settings, &ambient, &mut signals, &reload).await? else {
+        servers.drain().await;
+        return Ok(());
+    };
+    servers.stop();
+    run(wiring, listeners, signals, reload, ready).await
+}
+
+async fn run(
+    wiring: Wiring,
+    listeners: Listeners,
+    // Installed before: a signal may arrive as soon as somebody knows that the service is ready.
+    mut signals: Signals,
+    reload: impl Fn() -> Result<Settings, ConfigErrors> + Send,
+    ready: impl FnOnce(Running) + Send,
+) -> Result<(), ServeError> {
+    let running = listeners.addresses();
     let (stop, stopped) = watch::channel(false);
     let (stop_ops, ops_stopped) = watch::channel(false);
+    let parts = ServerParts::of(&wiring);
     let mut background = wiring.start();
-    background.spawn(BackgroundTask::PublicListener, serve_public(&wiring, listeners.public, stopped));
-    background.spawn(BackgroundTask::OpsListener, serve_ops(&wiring, listeners.ops, ops_stopped));
-    // A signal may arrive as soon as somebody knows that the service is ready.
-    let mut signals = Signals::listen().map_err(ServeError::Signals)?;
+    let public = parts.serve_public(listeners.public, wiring.routes(), stopped);
+    background.spawn(BackgroundTask::PublicListener, public);
+    background.spawn(BackgroundTask::OpsListener, parts.serve_ops(listeners.ops, ops_stopped));
     ready(running);
-    notify(&[sd_notify::NotifyState::Ready]);
+    notify(&[Notice::Ready, Notice::Status("serving")]);
 
     let outcome = until_stopped(&wiring, &mut background, &mut signals, reload).await;
 
     wiring.state().readiness.drain();
-    notify(&[sd_notify::NotifyState::Stopping]);
+    notify(&[Notice::Stopping]);
     delay_shutdown(wiring.settings().server().shutdown_delay, &mut signals.stop).await;
     // The ops listener stops last, so that `/readyz` reports the drain.
     let _ = stop.send(true);
@@ -103,65 +117,6 @@ pub async fn serve(
     wiring.deregister().await;
     tracing::info!("drained");
     outcome
-}
-
-fn serve_public(
-    wiring: &Wiring,
-    listener: Listener,
-    stop: watch::Receiver<bool>,
-) -> impl Future<Output = ()> + Send + 'static {
-    let config = wiring.settings().server().clone();
-    let observer = observer(wiring, Some(Arc::clone(wiring.services().metrics())));
-    listener::serve(listener, config, service(wiring.routes(), observer), stop)
-}
-
-fn serve_ops(
-    wiring: &Wiring,
-    listener: Listener,
-    stop: watch::Receiver<bool>,
-) -> impl Future<Output = ()> + Send + 'static {
-    let health = http::health_routes(Arc::clone(&wiring.state().readiness));
-    let nothing = || async { http::Problem::not_found("this listener has /metrics, /healthz and /readyz") };
-    let routes = ops::router(Arc::clone(wiring.services().metrics())).merge(health).fallback(nothing);
-    let config = wiring.settings().server().clone();
-    let observer = observer(wiring, None);
-    listener::serve(listener, config, service(http::middleware::wrap(routes, observer.clone()), observer), stop)
-}
-
-fn observer(wiring: &Wiring, metrics: Option<Arc<Metrics>>) -> RequestObserver {
-    RequestObserver { metrics, log: wiring.state().request_log }
-}
-
-/// Listener on a free loopback port, for a service inside another program (the demo).
-pub struct LoopbackListener(Listener);
-
-impl LoopbackListener {
-    /// Binds a free port.
-    ///
-    /// # Errors
-    /// [`ServeError::Listen`].
-    pub fn bind() -> Result<Self, ServeError> {
-        Ok(Self(listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?))
-    }
-
-    /// Returns the address that it listens on.
-    pub fn address(&self) -> SocketAddr {
-        self.0.local_addr()
-    }
-
-    /// Serves these routes until dropped.
-    pub async fn serve(self, routes: Router) {
-        let (_stop, stopped) = watch::channel(false);
-        let observer = RequestObserver { metrics: None, log: RequestLog::None };
-        listener::serve(self.0, listener::Config::default(), service(routes, observer), stopped).await;
-    }
-}
-
-/// Makes the service that a listener runs from its routes.
-fn service(router: Router, observer: RequestObserver) -> listener::Service {
-    let metrics = observer.metrics.clone();
-    let raw_refusal = Arc::new(move |status| http::middleware::refused_unread(status, &observer));
-    listener::Service { router, raw_refusal, metrics, deadline: http::REQUEST_DEADLINE }
 }
 
 /// Serves on for this time, in which load balancers notice that the service is not ready. A second signal ends it.
@@ -196,15 +151,8 @@ async fn until_stopped(
                     tracing::error!(why, "reload refused: the old configuration and keys stay in use");
                     wiring.services().metrics().alarm(Alarm::Reload);
                 }
-                notify(&[sd_notify::NotifyState::Ready]);
+                notify(&[Notice::Ready]);
             }
         }
-    }
-}
-
-/// Notifies systemd, where it supervises this process (`Type=notify`).
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(why) = sd_notify::notify(states) {
-        tracing::debug!(%why, "systemd could not be notified");
     }
 }

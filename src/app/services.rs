@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// Clock and source of randomness of every module.
+#[derive(Clone)]
 pub struct Ambient {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
@@ -71,13 +72,42 @@ pub enum OpenError {
     Keys(#[from] ReloadError),
 }
 
+impl OpenError {
+    /// Returns true where the store is out of reach, so that the same may succeed later. A key that is missing in the key
+    /// folder, or another installation's store, does not become right by itself.
+    pub(super) fn is_outage(&self) -> bool {
+        let custody = |error: &CustodyError| match error {
+            CustodyError::Store(fault) => fault.downcast_ref().is_some_and(StoreError::is_outage),
+            _ => false,
+        };
+        match self {
+            Self::Store(store)
+            | Self::Installation(InstallationError::Store(store))
+            | Self::UserHash(UserHashError::Store(store))
+            | Self::Keys(ReloadError::Store(store)) => store.is_outage(),
+            Self::Custody(error)
+            | Self::Installation(InstallationError::Custody(error))
+            | Self::Keys(ReloadError::Custody(error)) => custody(error),
+            _ => false,
+        }
+    }
+}
+
 impl Services {
     /// Opens store and custody as the settings say. The store must exist.
     ///
     /// # Errors
     /// [`OpenError`].
     pub async fn open(settings: &Settings, ambient: Ambient) -> Result<Self, OpenError> {
-        let metrics = Metrics::new();
+        Self::open_measured(settings, ambient, Metrics::new()).await
+    }
+
+    /// Opens them as [`Self::open`] does, with metrics that are in use already.
+    pub(super) async fn open_measured(
+        settings: &Settings,
+        ambient: Ambient,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenError> {
         let store = store::open(&settings.store(), Arc::clone(&metrics)).await?;
         Self::of(store, settings, ambient, metrics).await
     }

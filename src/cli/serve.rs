@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{context::Context, local_provider::LocalProvider, output::announce};
 use crate::{
-    app::{self, Access, Ambient, Dev, Listeners, Running, Services},
+    app::{self, Access, Ambient, Dev, Listeners, Running},
     config::Settings,
     domain::ids::AppName,
     telemetry::init_logs,
@@ -53,7 +53,6 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         let listeners = Listeners::open(&settings)?;
-        let services = Services::open(&settings, Ambient::system()).await?;
         let json = context.output.json;
         let ready = |running: Running| {
             tracing::info!(public = %running.public, ops = %running.ops, "ready");
@@ -61,7 +60,8 @@ impl Serve {
                 announce(&json!({ "url": url(running.public), "ops_url": url(running.ops) }).to_string());
             }
         };
-        Ok(app::serve(settings, services, listeners, || context.read_settings(&flags), ready).await?)
+        let reload = || context.read_settings(&flags);
+        Ok(app::serve_when_reachable(settings, Ambient::system(), listeners, reload, ready).await?)
     }
 
     async fn dev(&self, context: &Context) -> anyhow::Result<()> {

@@ -46,7 +46,12 @@ pub(super) struct Ready {
     ),
 )]
 pub(super) async fn readyz(State(state): State<Arc<AppState>>) -> Response {
-    let ready = state.readiness.report(false).ready;
+    public_readiness(&state.readiness)
+}
+
+/// Returns the answer of the public listener: no reasons.
+pub(super) fn public_readiness(readiness: &Readiness) -> Response {
+    let ready = readiness.report(false).ready;
     answer(ready, Ready { ready })
 }
 

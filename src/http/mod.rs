@@ -29,6 +29,7 @@ mod revocation;
 mod revoke;
 mod sign_in;
 mod sign_out;
+mod starting;
 mod traceparent;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use problem::{Problem, ProblemCode};
 pub use proxies::Proxies;
 pub use refused_credentials::{RefusedKeys, RefusedSignIns};
 pub use responding::REQUEST_DEADLINE;
+pub use starting::starting_router;
 
 /// State that the handlers share.
 pub struct AppState {

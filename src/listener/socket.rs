@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener as StdTcpListener},
+    os::fd::AsFd,
 };
 
 use thiserror::Error;
@@ -27,6 +28,16 @@ impl Listener {
     /// Returns the address that it listens on, with the chosen port where port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the same socket once more: connections go to whichever of the two accepts them, and the socket is closed
+    /// when both are dropped.
+    ///
+    /// # Errors
+    /// [`ListenError::Other`] where the system has no descriptor for it.
+    pub fn again(&self) -> Result<Self, ListenError> {
+        let again = self.tcp.as_fd().try_clone_to_owned().map(StdTcpListener::from).and_then(adopt);
+        again.map_err(|source| ListenError::Other { address: self.address, source })
     }
 }
 

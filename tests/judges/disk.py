@@ -1,4 +1,5 @@
-"""A full disk: refreshes are answered 503 (never 401), health goes on, and room on the disk is enough to recover.
+"""A full disk: rows can be read and not written. Logins and refreshes are answered all the same, degraded; what had ended is
+refused; revocations are refused with 503. Room on the disk is enough to recover, and every session goes on.
 
 Usage: disk.py BINARY SMALL_FOLDER    (a file system of about a megabyte)
 """
@@ -32,9 +33,18 @@ def main(binary, folder):
     arguments = [binary, "serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]
     service = subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        url = json.loads(service.stdout.readline())["url"]
-        generate = lambda: call(url + "/v1/token/generate", {"app": "web", "user_id": "u"}, api_key)
-        token = generate()[1]["refresh_token"]
+        ready = json.loads(service.stdout.readline())
+        url = ready["url"]
+        generate = lambda user="u": call(url + "/v1/token/generate", {"app": "web", "user_id": user}, api_key)
+        refresh = lambda token: call(url + "/v1/token/refresh", {"refresh_token": token})
+        revoke = lambda token: call(url + "/v1/token/revoke", {"refresh_token": token})
+        token, ended, kept = (generate(user)[1]["refresh_token"] for user in ["u", "ended", "kept"])
+        old = token
+        for _ in range(3):
+            token = refresh(token)[1]["refresh_token"]
+        assert revoke(ended)[0] == 200
+        # The node looks each second at what has ended; before the first look it answers nothing without the store.
+        time.sleep(3)
         filler = os.path.join(folder, "filler")
         with open(filler, "wb", buffering=0) as file:
             try:
@@ -42,21 +52,46 @@ def main(binary, folder):
                     file.write(b"x" * 4096)
             except OSError:
                 pass
-        seen = set()
-        for _ in range(400):
-            status, answer = call(url + "/v1/token/refresh", {"refresh_token": token})
-            seen.add(status)
-            if status == 200:
-                token = answer["refresh_token"]
-            else:
-                assert (status, answer["code"]) == (503, "unavailable"), answer
+        seen, born = {}, None
+        for round in range(400):
+            status, answer = refresh(token)
+            assert status == 200, answer
+            token = answer["refresh_token"]
+            degraded = answer.get("degraded", False)
+            seen[degraded] = seen.get(degraded, 0) + 1
             assert call(url + "/healthz")[0] == 200
-        assert 503 in seen, "the disk did not fill up"
+            if degraded and seen[True] == 1:
+                status, answer = generate("born")
+                assert (status, answer["degraded"]) == (200, True), answer
+                born = answer["refresh_token"]
+                assert answer["expires_in"] <= 900, answer
+        assert born, "the disk did not fill up"
+        status, answer = revoke(kept)
+        assert (status, answer["code"]) == (503, "unavailable"), answer
+        assert refresh(kept)[0] == 200, "a revocation that was refused ended nothing"
+        status, answer = refresh(ended)
+        assert (status, answer["code"]) == (401, "invalid_token"), answer
+        status, ready = call(ready["ops_url"] + "/readyz?verbose")
+        store = next(condition for condition in ready["conditions"] if condition["name"] == "store")
+        assert status == 200 and not store["ok"] and "full" in store["reason"], ready
         os.remove(filler)
         begun = time.monotonic()
-        while call(url + "/v1/token/refresh", {"refresh_token": token})[0] != 200:
+        while True:
+            status, answer = refresh(token)
+            assert status == 200, answer
+            token = answer["refresh_token"]
+            if not answer.get("degraded"):
+                break
             assert time.monotonic() - begun < 5, "no recovery within 5 s"
-        print(f"full disk: answers {sorted(seen)}, recovered without a restart; the session went on")
+        recovered = time.monotonic() - begun
+        for name, one in [("born meanwhile", born), ("kept", kept)]:
+            status, answer = refresh(one)
+            assert status == 200 and not answer.get("degraded"), (name, answer)
+        assert refresh(ended)[0] == 401
+        # The copy of an old token is caught at its first use.
+        time.sleep(11)
+        assert (refresh(old)[0], refresh(token)[0]) == (401, 401)
+        print(f"full disk: {seen[True]} of 400 refreshes degraded, none refused; recovered within {recovered:.1f} s")
     finally:
         service.terminate()
         service.wait()

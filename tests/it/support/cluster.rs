@@ -44,6 +44,14 @@ impl Cluster {
         self.folder.path().join("countersign.toml")
     }
 
+    /// Changes the configuration of processes that are started from now on.
+    pub fn configure(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let changed = change(text.clone());
+        assert_ne!(changed, text);
+        std::fs::write(self.config(), changed).unwrap();
+    }
+
     /// Starts a process of the service.
     pub fn node(&self) -> Service {
         Service::of(&self.config())

@@ -1,6 +1,7 @@
 //! What the tests have in common: a service in a process of its own, one inside the test with its own clock, a client.
 
 pub mod cluster;
+pub mod devices;
 pub mod domain;
 pub mod endpoint;
 pub mod jwt;
@@ -11,6 +12,7 @@ pub mod rotation;
 pub mod sandbox;
 pub mod service;
 pub mod session_model;
+pub mod starting_service;
 pub mod switched_provider;
 pub mod switched_store;
 pub mod terminal;

@@ -63,6 +63,59 @@ impl Server {
         self.pg_ctl(&["-l", "server.log", "-t", "60", "-s", "start"]);
     }
 
+    /// Makes a standby of this server, which follows it.
+    pub fn standby(&self) -> Self {
+        let backup = program("pg_basebackup");
+        let script =
+            format!("{} -h {} -U postgres -D data -R -c fast >backup.log", backup.display(), self.folder().display());
+        let stop = format!("{} -D data -m immediate stop", program("pg_ctl").display());
+        let server = Self { guarded: Guarded::new(&script, &stop), free: Mutex::default() };
+        let settings = format!(
+            "unix_socket_directories = '{}'\nprimary_conninfo = 'host={} user=postgres'\n{SETTINGS}",
+            server.folder().display(),
+            self.folder().display()
+        );
+        server.guarded.write("data/postgresql.auto.conf", &settings);
+        server.resume();
+        server
+    }
+
+    /// Waits until this standby has all writes of its primary so far.
+    pub fn wait_for_writes_of(&self, primary: &Self, database: &str) {
+        let written = primary.sql(database, "SELECT pg_current_wal_lsn()");
+        let has_all = format!("SELECT pg_last_wal_replay_lsn() >= '{}'", written.trim());
+        while self.sql(database, &has_all) != "t\n" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Lets this standby follow no more: later writes of its primary never reach it.
+    pub fn stop_following(&self) {
+        self.sql("postgres", "ALTER SYSTEM SET primary_conninfo = ''");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        while self.sql("postgres", "SELECT count(*) FROM pg_stat_wal_receiver") != "0\n" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Makes this standby a primary.
+    pub fn promote(&self) {
+        self.pg_ctl(&["-t", "60", "-s", "promote"]);
+    }
+
+    /// Stops all its processes where they are, until that is dropped.
+    pub fn hang(&self) -> Hanging {
+        let postmaster = self.postmaster();
+        let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+        let all = all.filter_map(|name| name.parse().ok());
+        Hanging::of(all.filter(|pid| ticks(*pid, postmaster).is_some()).collect())
+    }
+
+    fn postmaster(&self) -> u32 {
+        let pid = std::fs::read_to_string(self.folder().join("data/postmaster.pid"));
+        pid.unwrap().lines().next().unwrap().parse().unwrap()
+    }
+
     fn pg_ctl(&self, arguments: &[&str]) {
         let mut command = as_owner(&program("pg_ctl"));
         command.args(["-D", "data", "-w"]).args(arguments).current_dir(self.folder());
@@ -129,8 +182,7 @@ impl Server {
 
     /// The CPU time of all its processes so far, also of those that ended.
     pub fn cpu(&self) -> Duration {
-        let pid = std::fs::read_to_string(self.folder().join("data/postmaster.pid"));
-        let pid: u32 = pid.unwrap().lines().next().unwrap().parse().unwrap();
+        let pid = self.postmaster();
         let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
         let ticks = all.filter_map(|name| ticks(name.parse().ok()?, pid)).sum::<u32>();
         Duration::from_secs(1) / 100 * ticks
@@ -146,6 +198,32 @@ impl Server {
     /// Address of a database of this server.
     pub fn url(&self, database: &str) -> String {
         url(self.folder(), 5432, database)
+    }
+}
+
+/// Processes that are stopped until this is dropped.
+pub struct Hanging(Vec<rustix::process::Pid>);
+
+impl Hanging {
+    fn of(pids: Vec<u32>) -> Self {
+        let pids = pids.into_iter().map(|pid| rustix::process::Pid::from_raw(pid.cast_signed()).unwrap());
+        let hanging = Self(pids.collect());
+        assert!(!hanging.0.is_empty());
+        hanging.signal(rustix::process::Signal::STOP);
+        hanging
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        for pid in &self.0 {
+            // A child that ended meanwhile is no matter.
+            let _ = rustix::process::kill_process(*pid, signal);
+        }
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.signal(rustix::process::Signal::CONT);
     }
 }
 
@@ -204,6 +282,12 @@ impl Pooler {
             std::thread::sleep(Duration::from_millis(10));
         }
         pooler
+    }
+
+    /// Stops it where it is, until that is dropped.
+    pub fn hang(&self) -> Hanging {
+        let pid = std::fs::read_to_string(self.0.folder.join("pgbouncer.pid")).unwrap();
+        Hanging::of(vec![pid.trim().parse().unwrap()])
     }
 
     /// The one in front of the shared server.
@@ -309,6 +393,12 @@ impl Drop for Guarded {
 fn url(folder: &Path, port: u16, database: &str) -> String {
     let host = folder.to_str().unwrap().replace('/', "%2F");
     format!("postgres://postgres@{host}:{port}/{database}")
+}
+
+/// Address of a database on two servers, of which the one that takes writes is used.
+pub fn url_of_both(one: &Server, other: &Server, database: &str) -> String {
+    let host = |server: &Server| format!("{}:5432", server.folder().to_str().unwrap().replace('/', "%2F"));
+    format!("postgres://postgres@{},{}/{database}?target_session_attrs=read-write", host(one), host(other))
 }
 
 /// A command of a user that is not root.

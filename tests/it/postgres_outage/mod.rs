@@ -1,0 +1,82 @@
+//! The database is out of reach while two nodes are used: it crashes, hangs, is replaced by a standby that lags, or only one
+//! node cannot reach it. No honest client notices.
+//!
+//! `POSTGRES_OUTAGE_SECONDS=60` is what a release is held to.
+
+mod cut_off;
+mod failover;
+mod load;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::Value;
+
+use crate::support::{cluster::Cluster, postgres::Server, service::Service, starting_service::StartingService};
+
+/// Length of an outage.
+fn outage() -> Duration {
+    Duration::from_secs(std::env::var("POSTGRES_OUTAGE_SECONDS").map_or(20, |seconds| seconds.parse().unwrap()))
+}
+
+/// A server of its own with a database `store`, and a service on it that waits this long for answers.
+async fn cluster(timeout: &str) -> (Server, Cluster) {
+    let server = Server::start();
+    server.sql("postgres", "CREATE DATABASE store");
+    let cluster = Cluster::on(&server.url("store"), "").await;
+    cluster.configure(|text| text.replace("[store]\n", &format!("[store]\ntimeout = \"{timeout}\"\n")));
+    (server, cluster)
+}
+
+/// Values of a node's metrics, by name with labels.
+async fn metrics(node: &Service) -> BTreeMap<String, f64> {
+    let text = String::from_utf8(node.get(&format!("{}/metrics", node.ops_url)).await.ok().body).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+    lines.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+}
+
+/// The value of a metric; 0 where there is none yet.
+async fn metric(node: &Service, name: &str) -> f64 {
+    metrics(node).await.get(name).copied().unwrap_or_default()
+}
+
+/// Waits until a node has looked at what has ended, so that it can serve without the store.
+async fn followed(node: &Service) {
+    crate::cli::eventually(async || {
+        let metrics = metrics(node).await;
+        metrics.get("countersign_revocation_staleness_seconds").is_some_and(|stale| *stale <= 1.0)
+    })
+    .await;
+    // What ended a moment ago is seen by the next look.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+}
+
+/// The condition `store` of the ops listener, of a node that is ready.
+async fn store_condition(node: &Service) -> Value {
+    let report = node.get(&format!("{}/readyz?verbose", node.ops_url)).await.ok().json();
+    let conditions = report["conditions"].as_array().unwrap();
+    conditions.iter().find(|condition| condition["name"] == "store").unwrap().clone()
+}
+
+/// Ends a session at a node; the answer's status.
+async fn revoke(node: &Service, refresh_token: &str) -> crate::support::Answer {
+    node.post("/v1/token/revoke", None, &serde_json::json!({ "refresh_token": refresh_token })).await.unwrap()
+}
+
+/// A node that starts while the database is down serves by itself once it is up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+async fn a_node_that_starts_in_an_outage_serves_after_it() {
+    let (server, cluster) = cluster("5s").await;
+    server.crash();
+    let mut node = StartingService::of(&cluster.config()).await;
+    node.generate(&cluster.api_key, "u-1").await.problem(503, "unavailable");
+    tokio::task::block_in_place(|| server.resume());
+    let begun = std::time::Instant::now();
+    node.wait_for(StartingService::ready).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    while node.generate(&cluster.api_key, "u-1").await.status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+    println!("served {:?} after the database was back", begun.elapsed());
+    node.get(&format!("{}/readyz", node.ops_url)).await.ok();
+}
