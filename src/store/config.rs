@@ -33,7 +33,7 @@ pub struct Config {
     pub prepared: bool,
     /// Greatest number of connections to the database.
     pub connections: NonZeroU32,
-    /// Longest wait for a connection, and for an answer of the database.
+    /// Longest wait for a connection, and for an answer of the database; of SQLite, for a write.
     #[serde(with = "human_duration")]
     pub timeout: Duration,
     /// Answers while the store is out of reach.

@@ -290,7 +290,8 @@ pub trait Upkeep: Send + Sync {
 
     /// Examines the next `limit` sessions, from the first again after the last, and deletes those whose absolute expiry
     /// was at least 7 days before `now`: a session that ended earlier stays on record while its tokens can open. Deletes
-    /// ended logins, too, that need not be remembered any more.
+    /// ended logins and ends of users, too, that need not be remembered any more, and rows of the log of ends that are
+    /// older than [`ENDS_KEPT`].
     async fn purge(&self, now: UnixMillis, limit: u32) -> Result<Purged, StoreError>;
 
     /// Returns the number of sessions that are live at `now`, for each app that has any.
