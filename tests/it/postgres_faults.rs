@@ -50,10 +50,10 @@ fn assert_all(failures: &[StoreError], count: usize, outages: bool) {
 async fn a_postgres_server_that_is_gone_is_an_outage() {
     let server: &'static Server = Box::leak(Box::new(Server::start()));
     let database = server.database();
-    let (direct, pooler) = (created(&database).await, Pooler::start(server));
+    let (direct, pgbouncer) = (created(&database).await, Pooler::start(server));
     let timeout = Duration::from_secs(2);
-    let pooled = Config { url: Some(pooler.url(&database.name)), timeout, ..Config::default() };
-    let pooled = store::open(&pooled, Metrics::new()).await.unwrap();
+    let config = Config { url: Some(pgbouncer.url(&database.name)), timeout, ..Config::default() };
+    let pooled = store::open(&config, Metrics::new()).await.unwrap();
     keep(&direct, &session(1, T)).await;
     server.crash();
     assert_all(&failures(&direct).await, 6, true);
