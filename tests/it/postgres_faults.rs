@@ -50,10 +50,10 @@ fn assert_all(failures: &[StoreError], count: usize, outages: bool) {
 async fn a_postgres_server_that_is_gone_is_an_outage() {
     let server: &'static Server = Box::leak(Box::new(Server::start()));
     let database = server.database();
-    let (direct, pooler) = (created(&database).await, Pooler::start(server));
+    let (direct, pgbouncer) = (created(&database).await, Pooler::start(server));
     let timeout = Duration::from_secs(2);
-    let pooled = Config { url: Some(pooler.url(&database.name)), timeout, ..Config::default() };
-    let pooled = store::open(&pooled, Metrics::new()).await.unwrap();
+    let config = Config { url: Some(pgbouncer.url(&database.name)), timeout, ..Config::default() };
+    let pooled = store::open(&config, Metrics::new()).await.unwrap();
     keep(&direct, &session(1, T)).await;
     server.crash();
     assert_all(&failures(&direct).await, 6, true);
@@ -83,6 +83,8 @@ async fn a_postgres_that_takes_no_writes_is_an_outage_for_writes() {
 async fn a_postgres_without_a_free_connection_is_an_outage() {
     let database = Server::shared().database();
     drop(created(&database).await);
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    while database.sql(others) != "0\n" {}
     let (name, role) = (&database.name, format!("one_{}", database.name));
     database.sql(&format!(
         "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA countersign TO {role};
@@ -93,7 +95,6 @@ async fn a_postgres_without_a_free_connection_is_an_outage() {
     let first = store::open(&config, Metrics::new()).await.unwrap();
     let second = store::open(&config, Metrics::new()).await.err().unwrap();
     drop(first);
-    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     while database.sql(others) != "0\n" {}
     database.sql(&format!("ALTER DATABASE {name} CONNECTION LIMIT -1; DROP OWNED BY {role}; DROP ROLE {role}"));
     assert_all(&[second], 1, true);
