@@ -44,6 +44,7 @@ fn contents() -> Contents {
         expires: NOW.plus(HOUR),
         shortened: None,
         login: None,
+        unwritten: false,
     }
 }
 

@@ -71,7 +71,7 @@ pub struct Outage {
     followers: Followers,
     /// Name of the store for people.
     store: String,
-    answers: OnOutage,
+    mode: OnOutage,
     limit: Duration,
     /// Longest wait for a probe while the store is out of reach: one that was begun before the store came back must not
     /// hold up the next.
@@ -94,7 +94,7 @@ impl Outage {
             owed: OwedEnds::default(),
             followers: Followers::new(),
             store: config.name(),
-            answers: config.outage,
+            mode: config.outage,
             limit: config.outage_limit,
             patience: config.timeout / 2,
             reported: AtomicBool::new(false),
@@ -109,7 +109,7 @@ impl Outage {
     /// # Errors
     /// [`NotServed`].
     pub fn admit(&self, now: UnixMillis) -> Result<(), NotServed> {
-        if self.answers == OnOutage::Refuse {
+        if self.mode == OnOutage::Refuse {
             return Err(NotServed::Refused);
         }
         let (Some(looked), Some(promised)) = (self.ended.looked(), self.ended.promised()) else {
@@ -123,7 +123,7 @@ impl Outage {
     /// Returns the time until which this node may answer without the store, where it looked at `looked` and looks no
     /// more for `longest_silence`; `None` where it never does.
     pub fn may_serve_until(&self, looked: UnixMillis, longest_silence: Duration) -> Option<UnixMillis> {
-        (self.answers == OnOutage::Serve).then(|| looked.plus(self.limit).plus(longest_silence))
+        (self.mode == OnOutage::Serve).then(|| looked.plus(self.limit).plus(longest_silence))
     }
 
     /// Publishes how far the other nodes have followed; `nodes` has this one, too.
