@@ -279,7 +279,7 @@ impl Known {
             is_surplus
         });
         let surplus = surplus.count();
-        if let Some(last) = self.slices.drain(..surplus).filter_map(|slice| slice.last).last() {
+        if let Some(last) = self.slices.drain(..surplus).filter_map(|slice| slice.last).next_back() {
             self.uncovered = self.uncovered.max(last);
         }
     }

@@ -65,7 +65,7 @@ fn event() -> impl Strategy<Value = Event> {
         12 => any::<u8>().prop_map(Event::Login),
         12 => any::<prop::sample::Index>().prop_map(Event::End),
         1 => any::<(u8, bool)>().prop_map(|(user, all)| Event::EndUser(user, all)),
-        1 => any::<u8>().prop_map(|number| Event::EndApp(number)).prop_filter("seldom", |_| true),
+        1 => any::<u8>().prop_map(Event::EndApp),
         1 => any::<(u8, bool)>().prop_map(|(user, all)| Event::OptOut(user, all)),
         1 => any::<(u8, bool)>().prop_map(|(user, all)| Event::OptIn(user, all)),
         1 => any::<u8>().prop_map(Event::SignOut),
@@ -110,7 +110,9 @@ impl History {
 
     fn end_where(&mut self, why: Ended, is_meant: impl Fn(&Row) -> bool) {
         let ids: Vec<_> = self.rows.iter().filter(|(_, row)| is_meant(row)).map(|(id, _)| *id).collect();
-        ids.into_iter().for_each(|id| self.end(id, why));
+        for id in ids {
+            self.end(id, why);
+        }
     }
 
     fn login(&mut self, number: u8) {
