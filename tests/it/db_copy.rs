@@ -19,7 +19,7 @@ use crate::{
 pub(crate) fn contents(store: &Path) -> Vec<(String, Vec<Vec<Column>>)> {
     let connection = Connection::open(store).unwrap();
     let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
-                 AND name NOT IN ('nodes', 'leases') ORDER BY name";
+                 AND name NOT IN ('nodes', 'leases', 'ends', 'ends_dates', 'followers') ORDER BY name";
     let mut statement = connection.prepare(names).unwrap();
     let names = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<String>, _>>().unwrap();
     let rows = |name: &str| {
@@ -36,6 +36,12 @@ pub(crate) fn contents(store: &Path) -> Vec<(String, Vec<Vec<Column>>)> {
             (name, rows)
         })
         .collect()
+}
+
+/// Number of rows in the log of ends.
+fn logged(store: &Path) -> u32 {
+    let connection = Connection::open(store).unwrap();
+    connection.query_row("SELECT count(*) FROM ends", [], |row| row.get(0)).unwrap()
 }
 
 /// A site that has been in use, and its service is stopped.
@@ -114,8 +120,12 @@ async fn a_copy_has_everything_and_the_site_goes_on_with_it() {
     assert_eq!((rows(&copied, "sessions"), rows(&copied, "opt_outs"), rows(&copied, "api_keys")), (2, 1, 1));
     assert_eq!(contents(&site.at("countersign.db")), contents(&site.at("copy.db")));
     assert_eq!(crate::cli::mode(&site.at("copy.db")), 0o600);
+    let (from, to) = ("countersign.db", "copy.db");
+    assert!(logged(&site.at(from)) > 0 && logged(&site.at(to)) == 0, "what was copied did not end now");
     site.configure("path = \"copy.db\"");
     site.goes_on().await;
+    run_json(&["users", "opt-out", "u-4"], site.path());
+    assert_eq!(logged(&site.at("copy.db")), 1, "an end in the new store is");
 }
 
 #[tokio::test]

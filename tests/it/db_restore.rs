@@ -33,6 +33,8 @@ async fn a_backup_is_restored_and_ends_every_session_in_it() {
     assert_eq!(mode(&path.join("backup.db")), 0o600);
     let (code, _, err) = run(&["db", "backup", "--to", "backup.db"], path);
     assert_eq!(code, 1, "never overwritten: {err}");
+    let follower = "INSERT INTO followers (node, position, looked) VALUES ('lost', 1, 1)";
+    Connection::open(path.join("backup.db")).unwrap().execute(follower, []).unwrap();
     service.stop();
     let (code, _, err) = run(&["db", "restore", "--from", "backup.db"], path);
     assert!(code == 1 && err.contains("exists"), "{err}");
@@ -40,6 +42,11 @@ async fn a_backup_is_restored_and_ends_every_session_in_it() {
         let _ = fs::remove_file(path.join(format!("countersign.db{end}")));
     }
     run_json(&["db", "restore", "--from", "backup.db"], path);
+    let restored = Connection::open(path.join("countersign.db")).unwrap();
+    let count = |sql: &str| restored.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM ends WHERE kind = 'app' AND app = ''"), 1, "nodes learn of it as of any");
+    assert_eq!(count("SELECT count(*) FROM followers"), 0, "nodes of the lost store do not follow this one");
+    drop(restored);
     let service = Service::of(&path.join("countersign.toml"));
     service.refresh(&old).await.unwrap().problem(401, "invalid_token");
     service.generate(&key, "u-2").await.problem(403, "opted_out");

@@ -14,9 +14,9 @@ use countersign::{
         api_key::{ApiKey, ApiKeyRecord},
         ids::{AppName, Kid, SessionId, UserHash},
         rotation::{AuditAction, AuditEvent, Goal, Progress},
-        session::Session,
+        session::{Ended, Session},
     },
-    store::{self, Config, KeyTransaction, Store, StoreError},
+    store::{self, Config, End, KeyTransaction, Store, StoreError},
     telemetry::Metrics,
 };
 use rusqlite::{Connection, params};
@@ -201,6 +201,34 @@ async fn the_version_before_goes_on_beside_one_that_only_added() {
     assert!(schema.known < 99);
 }
 
+/// A program of schema 7 runs beside this one during a rolling update. These are its statements.
+#[tokio::test]
+async fn ends_by_the_version_before_are_logged() {
+    let sqlite = Sqlite::new();
+    let store = sqlite.open();
+    let kept = [session(1, T), session(2, T)];
+    for one in &kept {
+        keep(&store, one).await;
+    }
+    let start = store.ends_position().await.unwrap();
+    let before = Connection::open(sqlite.path()).unwrap();
+    let user = kept[0].user;
+    let end = "UPDATE sessions SET ended = 'revoked', ended_at = ?2 \
+               WHERE user = ?1 AND ('web' = '' OR app = 'web') AND ended IS NULL";
+    before.execute(end, params![user.0, at_min(1).0]).unwrap();
+    let opt_out = "INSERT INTO opt_outs (user, app, since) VALUES (?1, '', ?2) ON CONFLICT DO NOTHING";
+    before.execute(opt_out, params![user.0, at_min(2).0]).unwrap();
+    before.execute("DELETE FROM opt_outs WHERE user = ?1 AND app = ''", [user.0]).unwrap();
+    let end_app = "INSERT INTO app_ends (app, ended_at) VALUES ('', ?1) \
+                   ON CONFLICT (app) DO UPDATE SET ended_at = max(ended_at, excluded.ended_at)";
+    before.execute(end_app, [at_min(3).0]).unwrap();
+    let page = store.ends_since(start, 0, 100).await.unwrap();
+    let ends: Vec<End> = page.ends.into_iter().map(|(_, end)| end).collect();
+    let ended = |session: &Session| End::Session { id: session.id, why: Ended::Revoked, expires: session.expires };
+    let (out, back) = (End::OptOut { user, app: None }, End::OptIn { user, app: None });
+    assert_eq!(ends, [ended(&kept[0]), ended(&kept[1]), out, back, End::App { app: None, at: at_min(3) }]);
+}
+
 /// Makes a store of schema 2, as the program of that version left it.
 fn create_schema_2(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
@@ -283,9 +311,21 @@ async fn a_store_that_is_removed_or_replaced_fails_its_check() {
     let store = sqlite.open();
     store.check(T).await.unwrap();
     fs::rename(sqlite.path(), sqlite.dir().join("moved.db")).unwrap();
-    assert!(store.check(T).await.unwrap_err().to_string().contains("removed while it was in use"));
-    fs::copy(sqlite.dir().join("moved.db"), sqlite.path()).unwrap();
-    assert!(store.check(T).await.unwrap_err().to_string().contains("replaced while it was in use"));
+    let lost = |error: StoreError, how: &str| {
+        assert!(error.to_string().contains(how), "{error}");
+        assert!(!error.is_outage(), "requests must not be answered without it: {error}");
+    };
+    for how in ["removed while it was in use", "replaced while it was in use"] {
+        lost(store.check(T).await.unwrap_err(), how);
+        lost(store.generation().await.unwrap_err(), how);
+        lost(store.end_sessions_of_app(None, T).await.unwrap_err(), how);
+        // What explains every other error of it.
+        let other = Connection::open(sqlite.dir().join("moved.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        lost(store.end_sessions_of_app(None, T).await.unwrap_err(), how);
+        drop(other);
+        fs::copy(sqlite.dir().join("moved.db"), sqlite.path()).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -328,6 +368,7 @@ async fn a_lock_that_is_never_let_go_is_a_clear_error_and_the_writer_recovers() 
     let (opened, written) = tokio::join!(opening, writing);
     for error in [opened.unwrap().0, written.unwrap_err()] {
         assert!(error.to_string().contains("another process keeps it locked"), "{error}");
+        assert!(error.is_outage(), "it may pass");
     }
     drop(locks);
     assert!(store.advance_session(step(&kept, 0, T)).await.unwrap(), "without a restart");

@@ -4,8 +4,9 @@ use std::{path::Path, thread, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-/// Longest wait of a write for a write of another process, and of the start for a migration by another process.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait of a write for a write of another process, and of the start for a migration by another process. It is
+/// shorter than `store.timeout` is by default, so that the error names the cause.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest wait of a read for a lock. In WAL mode a read rarely waits. The limit is short, because a point read
 /// blocks a thread of the async runtime.
 const READ_TIMEOUT: Duration = Duration::from_millis(500);

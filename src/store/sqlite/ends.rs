@@ -199,3 +199,99 @@ pub(super) fn forget(c: &Connection, now: UnixMillis, limit: u32) -> rusqlite::R
     c.prepare_cached(FORGET_USER_ENDS)?.execute(params![now.minus(retention::USER_ENDS).0, limit])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::migrations;
+
+    const T: UnixMillis = UnixMillis(1_795_000_000_000);
+
+    fn store() -> Connection {
+        let c = Connection::open_in_memory().unwrap();
+        migrations::apply_all(&c).unwrap();
+        c
+    }
+
+    fn at_hour(n: u64) -> UnixMillis {
+        T.plus(Duration::from_hours(n))
+    }
+
+    /// Numbers of the rows after a purge at that hour.
+    fn left(c: &Connection, hour: u64) -> Vec<u64> {
+        forget(c, at_hour(hour), 100).unwrap();
+        let page = page(c, EndsPosition(0), 0, 100).unwrap();
+        page.ends.into_iter().map(|(number, _)| number).collect()
+    }
+
+    #[test]
+    fn rows_are_forgotten_two_days_after_a_purge_found_them() {
+        let c = store();
+        let end = |user: u8| end_user(&c, UserHash([user; 32]), "", T).unwrap();
+        end(1);
+        assert_eq!(left(&c, 0), [1]);
+        end(2);
+        assert_eq!(left(&c, 1), [1, 2]);
+        end(3);
+        assert_eq!(left(&c, 47), [1, 2, 3]);
+        assert_eq!(left(&c, 48), [2, 3]);
+        assert_eq!(left(&c, 94), [3], "the second was found at hour 1, the third at hour 47");
+        assert_eq!(left(&c, 95), [0; 0]);
+        end(4);
+        assert_eq!(left(&c, 95), [4], "a number is never used again");
+        assert_eq!(position(&c).unwrap(), EndsPosition(5));
+    }
+
+    #[test]
+    fn dates_of_a_clock_that_was_ahead_count_for_nothing() {
+        let c = store();
+        end_user(&c, UserHash([1; 32]), "", T).unwrap();
+        assert_eq!(left(&c, 1000), [1]);
+        assert_eq!(left(&c, 0), [1]);
+        assert_eq!(left(&c, 47), [1]);
+        assert_eq!(left(&c, 48), [0; 0]);
+    }
+
+    #[test]
+    fn a_purge_takes_no_more_than_its_limit() {
+        let c = store();
+        for user in 1..=5 {
+            end_user(&c, UserHash([user; 32]), "", T).unwrap();
+        }
+        forget(&c, T, 2).unwrap();
+        forget(&c, at_hour(48), 2).unwrap();
+        assert_eq!(left(&c, 48), [0; 0]);
+        let kept: u64 = c.query_row("SELECT count(*) FROM user_ends", [], |row| rows::unsigned(row, 0)).unwrap();
+        assert_eq!(kept, 5);
+        let later = T.plus(retention::USER_ENDS);
+        forget(&c, later, 2).unwrap();
+        assert_eq!(c.query_row("SELECT count(*) FROM user_ends", [], |row| rows::unsigned::<u64>(row, 0)).unwrap(), 3);
+    }
+
+    /// The tables may have millions of rows; a look and a purge read those that they return or delete.
+    #[test]
+    fn looks_and_purges_search_by_keys() {
+        let c = store();
+        for query in [SINCE, NEXT_RANGE, ENDED, FORGET, FORGET_USER_ENDS] {
+            let mut statement = c.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+            let plan: Vec<String> =
+                statement.raw_query().mapped(|row| row.get("detail")).collect::<Result<_, _>>().unwrap();
+            assert!(plan.iter().all(|step| !step.starts_with("SCAN") && !step.contains("TEMP B-TREE")), "{plan:?}");
+        }
+    }
+
+    /// A refresh must write no more pages than without the log.
+    #[test]
+    fn a_refresh_is_compiled_without_triggers() {
+        let c = store();
+        let program = |sql: &str| {
+            let mut statement = c.prepare(&format!("EXPLAIN {sql}")).unwrap();
+            let steps = statement.raw_query().mapped(|row| row.get::<_, String>("opcode"));
+            steps.collect::<rusqlite::Result<Vec<_>>>().unwrap()
+        };
+        let refresh = program(crate::store::sqlite::sessions::ADVANCE);
+        assert!(!refresh.iter().any(|step| step == "Program"), "{refresh:?}");
+        let end = program("UPDATE sessions SET ended = 'logout' WHERE id = x'00'");
+        assert!(end.iter().any(|step| step == "Program"), "{end:?}");
+    }
+}

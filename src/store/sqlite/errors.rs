@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, path::Path, sync::Arc};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::store::StoreError;
 
@@ -23,6 +23,19 @@ impl StoreName {
     /// Returns the error for a store that does not answer because of `why`.
     pub(super) fn unavailable(&self, why: impl Display) -> StoreError {
         StoreError::Unavailable { store: self.0.to_string(), why: why.to_string() }
+    }
+
+    /// Returns the error for a store that cannot be reached, or not be written, because of `why`.
+    pub(super) fn out_of_reach(&self, why: impl Display) -> StoreError {
+        StoreError::OutOfReach { store: self.0.to_string(), why: why.to_string() }
+    }
+
+    /// Returns the error for this fault.
+    pub(super) fn fault(&self, fault: &Fault) -> StoreError {
+        match fault {
+            Fault::Outage(why) => self.out_of_reach(why),
+            Fault::Other(why) => self.unavailable(why),
+        }
     }
 
     /// Returns the error for a store that is lost; `what` is a verb with its object.
@@ -47,8 +60,45 @@ impl StoreName {
 
     /// Converts SQLite's error, if there is one.
     pub(super) fn check<T>(&self, answer: rusqlite::Result<T>) -> Result<T, StoreError> {
-        answer.map_err(|why| self.unavailable(explain(&why)))
+        answer.map_err(|why| self.fault(&Fault::from(&why)))
     }
+}
+
+/// Reason why the store did not do what it was asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It cannot be reached, or not be written, for now.
+    Outage(String),
+    /// It must not be used, or refused this one operation.
+    Other(String),
+}
+
+impl From<&rusqlite::Error> for Fault {
+    fn from(why: &rusqlite::Error) -> Self {
+        let text = explain(why);
+        if is_outage(why) { Self::Outage(text) } else { Self::Other(text) }
+    }
+}
+
+/// Returns true where the medium, its file system or another process keeps SQLite from reading or writing. Damage is none,
+/// and neither is a want of memory, which is this process's own.
+fn is_outage(why: &rusqlite::Error) -> bool {
+    // The first is of a file system that found itself damaged, the second of a page with a wrong checksum; the file of the
+    // third was moved away or replaced.
+    const DAMAGED_OR_LOST: [i32; 3] =
+        [ffi::SQLITE_IOERR_CORRUPTFS, ffi::SQLITE_IOERR_DATA, ffi::SQLITE_READONLY_DBMOVED];
+    why.sqlite_error().is_some_and(|error| {
+        let may_pass = matches!(
+            error.code,
+            ErrorCode::SystemIoFailure
+                | ErrorCode::DiskFull
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::FileLockingProtocolFailed
+        );
+        may_pass && !DAMAGED_OR_LOST.contains(&error.extended_code)
+    })
 }
 
 /// Returns SQLite's message, followed by advice in the common cases.
@@ -68,6 +118,43 @@ pub(super) fn explain(why: &rusqlite::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fault(code: i32) -> Fault {
+        Fault::from(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+    }
+
+    #[test]
+    fn what_may_pass_is_an_outage_and_what_lasts_is_none() {
+        let may_pass = [
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_IOERR_FSYNC,
+            ffi::SQLITE_IOERR_READ,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_BUSY,
+            ffi::SQLITE_BUSY_RECOVERY,
+            ffi::SQLITE_PROTOCOL,
+            ffi::SQLITE_READONLY,
+            ffi::SQLITE_CANTOPEN,
+        ];
+        for code in may_pass {
+            assert!(matches!(fault(code), Fault::Outage(_)), "{code}");
+        }
+        let lasts = [
+            ffi::SQLITE_CORRUPT,
+            ffi::SQLITE_NOTADB,
+            ffi::SQLITE_IOERR_CORRUPTFS,
+            ffi::SQLITE_IOERR_DATA,
+            ffi::SQLITE_READONLY_DBMOVED,
+            ffi::SQLITE_CONSTRAINT,
+            ffi::SQLITE_NOMEM,
+            ffi::SQLITE_ERROR,
+            ffi::SQLITE_LOCKED,
+        ];
+        for code in lasts {
+            assert!(matches!(fault(code), Fault::Other(_)), "{code}");
+        }
+        assert!(matches!(Fault::from(&rusqlite::Error::QueryReturnedNoRows), Fault::Other(_)));
+    }
 
     #[test]
     fn a_full_disk_says_what_to_do() {

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::errors::StoreName;
+use super::errors::{Fault, StoreName};
 use crate::{
     files::{Breaches, Rule, Use, folder_of},
     store::StoreError,
@@ -63,17 +63,34 @@ impl StoreFile {
     }
 
     /// Returns the reason where one of the files was removed or replaced while it was in use: writes would be lost at
-    /// the next start.
-    pub(super) fn still_there(&self) -> Result<(), String> {
+    /// the next start. Where the files cannot even be looked at, it is an outage.
+    pub(super) fn still_there(&self) -> Result<(), Fault> {
         self.watched.iter().try_for_each(|(path, watched)| {
             let shown = path.display();
             match fs::symlink_metadata(path) {
                 Ok(found) if identity(&found) == *watched => Ok(()),
-                Ok(_) => Err(format!("{shown} was replaced while it was in use; restart countersign")),
-                Err(why) => Err(format!("{shown} was removed while it was in use ({why}): put it back and restart")),
+                Ok(_) => Err(Fault::Other(format!("{shown} was replaced while it was in use; restart countersign"))),
+                Err(why) if is_gone(&why) => {
+                    let text = format!("{shown} was removed while it was in use ({why}): put it back and restart");
+                    Err(Fault::Other(text))
+                }
+                Err(why) => Err(Fault::Outage(format!("{shown}: {why}"))),
             }
         })
     }
+
+    /// Returns the fault itself, or that one of the files was lost, which explains every outage and is none.
+    pub(super) fn unless_lost(&self, fault: Fault) -> Fault {
+        match (fault, self.still_there()) {
+            (Fault::Outage(_), Err(lost @ Fault::Other(_))) => lost,
+            (fault, _) => fault,
+        }
+    }
+}
+
+/// Returns true where there is no file of that name, or no folder.
+fn is_gone(why: &io::Error) -> bool {
+    matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Like [`Path::try_exists`], but true for a symlink whose target does not exist.

@@ -47,6 +47,7 @@ mod restoration;
 mod rows;
 mod sealed_keys;
 mod sessions;
+mod stall;
 mod upkeep;
 mod users;
 mod writer;
@@ -59,7 +60,12 @@ pub(super) use self::copy::{Copied, CopiedDraft};
 pub(super) use self::file::breaches;
 pub use self::restoration::Restoration;
 use self::{
-    checkpoint::Checkpointer, draft::Draft, errors::StoreName, file::StoreFile, purge::Sweep, readers::Readers,
+    checkpoint::Checkpointer,
+    draft::Draft,
+    errors::{Fault, StoreName},
+    file::StoreFile,
+    purge::Sweep,
+    readers::Readers,
     writer::Writer,
 };
 use super::{Config, StoreError};
@@ -109,7 +115,8 @@ impl SqliteStore {
         file.watch_log(&name)?;
         let file = Arc::new(file);
         let log = Checkpointer::start(file.path(), &mut connection, &name, Arc::clone(&metrics))?;
-        let writer = Writer::start(connection, log, Arc::clone(&file), name.clone(), Arc::clone(&metrics))?;
+        let writer =
+            Writer::start(connection, log, Arc::clone(&file), name.clone(), Arc::clone(&metrics), config.timeout)?;
         Self::with(config, file, Some(writer), name, metrics)
     }
 
@@ -145,7 +152,7 @@ impl SqliteStore {
         let watch = Stopwatch::start();
         let answer = self.readers.with(query);
         self.metrics.store_worked(StoreWork::Read, watch.elapsed());
-        self.name.check(answer)
+        self.check(answer)
     }
 
     /// Runs a read that may take long on a thread that may block.
@@ -157,7 +164,12 @@ impl SqliteStore {
         let readers = Arc::clone(&self.long_readers);
         let done = tokio::task::spawn_blocking(move || readers.with(query)).await;
         self.metrics.store_worked(StoreWork::Read, watch.elapsed());
-        self.name.check(done.map_err(|why| self.name.unavailable(why))?)
+        self.check(done.map_err(|why| self.name.unavailable(why))?)
+    }
+
+    /// Converts SQLite's error, if there is one.
+    fn check<T>(&self, answer: rusqlite::Result<T>) -> Result<T, StoreError> {
+        answer.map_err(|why| self.name.fault(&self.file.unless_lost(Fault::from(&why))))
     }
 
     /// Runs a write, and returns when it is durable; see [`Writer::run`].

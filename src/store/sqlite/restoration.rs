@@ -66,7 +66,11 @@ impl Restoration {
     /// # Errors
     /// [`StoreError::Exists`] where somebody else made a store meanwhile.
     pub fn put_in_place(self, now: UnixMillis) -> Result<(), StoreError> {
-        let ended = connect::alone(self.draft.path()).and_then(|mut c| end_every_session(&mut c, now));
+        let ended = connect::alone(self.draft.path()).and_then(|mut c| {
+            // So that the log of ends has these, too.
+            migrations::migrate(&mut c)?;
+            end_every_session(&mut c, now)
+        });
         self.name.check(ended)?;
         self.draft.put_in_place()
     }
@@ -131,5 +135,7 @@ fn end_every_session(c: &mut Connection, now: UnixMillis) -> rusqlite::Result<()
         "UPDATE sessions SET ended = ?1, ended_at = ?2 WHERE ended IS NULL AND created > ?2",
         params![Ended::Revoked.as_str(), now.0],
     )?;
+    // Those nodes follow the lost store.
+    transaction.execute("DELETE FROM followers", [])?;
     transaction.commit()
 }

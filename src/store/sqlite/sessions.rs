@@ -33,7 +33,7 @@ macro_rules! select_session {
 }
 pub(super) use select_session;
 
-const ADVANCE: &str = concat!(
+pub(super) const ADVANCE: &str = concat!(
     "UPDATE sessions SET counter = ?3, rotated = ?4, idle_expires = ?5 ",
     "WHERE id = ?1 AND counter = ?2 AND ended IS NULL AND NOT ",
     opted_out!(),

@@ -108,7 +108,7 @@ impl Upkeep for SqliteStore {
 impl SqliteStore {
     /// Fails where one of the store's files was removed or replaced.
     fn check_files(&self) -> Result<(), StoreError> {
-        self.file.still_there().map_err(|why| self.name.unavailable(why))
+        self.file.still_there().map_err(|why| self.name.fault(&why))
     }
 }
 

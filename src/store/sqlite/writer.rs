@@ -13,6 +13,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -20,8 +21,9 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
     checkpoint::Checkpointer,
-    errors::{StoreName, explain},
+    errors::{Fault, StoreName},
     file::StoreFile,
+    stall::{Progress, Stall},
 };
 use crate::{
     store::StoreError,
@@ -37,36 +39,57 @@ const BATCH: usize = 256;
 pub(super) struct Writer {
     jobs: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    stall: Stall,
     name: StoreName,
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread. Nobody waits for a batch that takes longer than `timeout`.
     pub(super) fn start(
         connection: Connection,
         log: Checkpointer,
         file: Arc<StoreFile>,
         name: StoreName,
         metrics: Arc<Metrics>,
+        timeout: Duration,
     ) -> Result<Self, StoreError> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let mut worker = WriterThread { log, connection, file, name: name.clone(), metrics };
+        let (stall, progress) = Stall::watch(timeout).map_err(|why| name.unavailable(why))?;
+        let mut worker = WriterThread { log, connection, file, name: name.clone(), metrics, progress };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&waiting)))
             .map_err(|why| name.unavailable(why))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), name })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), stall, name })
     }
 
     /// Runs `work` in a transaction, and returns when the transaction is durable. `work` may be run more than once:
     /// each time from the state before it. It is run even if the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfReach`] where the disk does not confirm writes in time, or reports a fault. A queue that is full
+    /// is no outage: as long as the thread makes progress, it is load, and those who load it must not get answers that
+    /// know less of what has ended. Where the thread makes none, those in the queue notice.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let stalled = self.stall.begins();
+        if self.stall.lasts() {
+            return Err(self.name.fault(&self.stall.fault()));
+        }
         let (reply, answer) = oneshot::channel();
         self.send(Box::new(Task::new(work, reply)))?;
-        answer.await.unwrap_or_else(|_| Err(self.name.unavailable("its writing thread is gone")))
+        tokio::select! {
+            biased;
+            answer = answer => answer.unwrap_or_else(|_| Err(self.gone())),
+            () = stalled => Err(self.name.fault(&self.stall.fault())),
+        }
+    }
+
+    /// Error where the thread has ended: nothing is lost, and nothing can be written until a restart.
+    fn gone(&self) -> StoreError {
+        self.name.out_of_reach("its writing thread is gone; restart countersign")
     }
 
     fn send(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
@@ -74,7 +97,7 @@ impl Writer {
         match sent {
             Some(Ok(())) => Ok(()),
             Some(Err(TrySendError::Full(_))) => Err(self.name.unavailable("too many writes are waiting")),
-            Some(Err(TrySendError::Disconnected(_))) | None => Err(self.name.unavailable("its writing thread is gone")),
+            Some(Err(TrySendError::Disconnected(_))) | None => Err(self.gone()),
         }
     }
 }
@@ -138,9 +161,9 @@ impl<T: Send, W: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Job for T
 /// Reason for which a batch was not committed.
 enum Failure {
     /// A transaction could not be begun or committed, or was committed to a file that is gone: nothing can be written.
-    Store(String),
+    Store(Fault),
     /// One of the jobs failed; the others may succeed.
-    Job(String),
+    Job(Fault),
 }
 
 /// State of the thread.
@@ -151,10 +174,13 @@ struct WriterThread {
     file: Arc<StoreFile>,
     name: StoreName,
     metrics: Arc<Metrics>,
+    progress: Progress,
 }
 
 impl WriterThread {
     fn serve(&mut self, waiting: &Receiver<Box<dyn Job>>) {
+        // Also after a panic: nothing is being done.
+        self.progress.end();
         let mut batch = Vec::with_capacity(BATCH);
         let mut alone = true;
         while let Ok(first) = waiting.recv() {
@@ -167,7 +193,9 @@ impl WriterThread {
             }
             batch.extend(waiting.try_iter().take(BATCH - 1));
             alone = batch.len() == 1;
+            self.progress.begin();
             self.finish(&mut batch);
+            self.progress.end();
         }
     }
 
@@ -207,15 +235,18 @@ impl WriterThread {
         }
     }
 
-    fn refuse(&self, jobs: impl Iterator<Item = Box<dyn Job>>, why: &str) {
-        jobs.for_each(|job| job.answer(Err(self.name.unavailable(why)), &self.metrics));
+    fn refuse(&self, jobs: impl Iterator<Item = Box<dyn Job>>, why: &Fault) {
+        jobs.for_each(|job| job.answer(Err(self.name.fault(why)), &self.metrics));
     }
 
     /// Commits the whole batch in one transaction: all of it is durable, or nothing was done.
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         if let Err(failure) = self.try_commit(batch) {
             self.roll_back();
-            return Err(failure);
+            return Err(match failure {
+                Failure::Store(fault) => Failure::Store(self.file.unless_lost(fault)),
+                Failure::Job(fault) => Failure::Job(self.file.unless_lost(fault)),
+            });
         }
         self.metrics.committed(batch.len());
         self.log.committed(&self.connection);
@@ -224,12 +255,12 @@ impl WriterThread {
     }
 
     fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
-        execute(&self.connection, "BEGIN IMMEDIATE").map_err(|why| Failure::Store(explain(&why)))?;
+        execute(&self.connection, "BEGIN IMMEDIATE").map_err(|why| Failure::Store(Fault::from(&why)))?;
         let ran = catch_unwind(AssertUnwindSafe(|| batch.iter_mut().try_for_each(|job| job.run(&mut self.connection))));
         match ran {
-            Ok(Ok(())) => execute(&self.connection, "COMMIT").map_err(|why| Failure::Store(explain(&why))),
-            Ok(Err(why)) => Err(Failure::Job(explain(&why))),
-            Err(_) => Err(Failure::Job("a write panicked; this is a bug of countersign".to_owned())),
+            Ok(Ok(())) => execute(&self.connection, "COMMIT").map_err(|why| Failure::Store(Fault::from(&why))),
+            Ok(Err(why)) => Err(Failure::Job(Fault::from(&why))),
+            Err(_) => Err(Failure::Job(Fault::Other("a write panicked; this is a bug of countersign".to_owned()))),
         }
     }
 
@@ -252,6 +283,10 @@ mod tests {
     use super::{super::file, *};
 
     fn writer() -> (Writer, tempfile::TempDir) {
+        writer_within(Duration::from_mins(1))
+    }
+
+    fn writer_within(timeout: Duration) -> (Writer, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.db");
         drop(file::create_owner_only(&path).unwrap());
@@ -260,7 +295,7 @@ mod tests {
         let name = StoreName::new(&path);
         let log = Checkpointer::start(&path, &mut connection, &name, Metrics::new()).unwrap();
         let file = Arc::new(StoreFile::existing(&path, &name).unwrap());
-        (Writer::start(connection, log, file, name, Metrics::new()).unwrap(), dir)
+        (Writer::start(connection, log, file, name, Metrics::new(), timeout).unwrap(), dir)
     }
 
     async fn put(writer: &Writer, n: i64) -> Result<usize, StoreError> {
@@ -331,6 +366,21 @@ mod tests {
             writer.send(Box::new(Task::new(work, reply)))
         };
         (0..count).filter(|_| one().is_err()).count()
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_is_waited_for_once() {
+        let (writer, _dir) = writer_within(Duration::from_millis(200));
+        let held = hold(&writer);
+        let (one, two) = tokio::join!(put(&writer, 1), put(&writer, 2));
+        for refused in [one, two, put(&writer, 3).await] {
+            assert!(refused.unwrap_err().is_outage());
+        }
+        drop(held);
+        while put(&writer, 4).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(count(&writer).await, 3, "those that were waited for are done; the third was not begun");
     }
 
     #[tokio::test]

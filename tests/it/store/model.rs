@@ -32,13 +32,44 @@ static LATEST: AtomicI64 = AtomicI64::new(0);
 
 #[derive(Clone, Debug)]
 enum Op {
-    Create { user: u8, app: usize },
-    Advance { nth: usize, off: u64 },
-    End { nth: usize, why: Ended },
-    OptOut { user: u8, app: Option<usize> },
-    OptIn { user: u8, app: Option<usize> },
-    EndUser { user: u8, app: Option<usize> },
-    EndApp { app: usize },
+    Create {
+        user: u8,
+        app: usize,
+    },
+    /// A session that began so many hours ago, while the store was out of reach.
+    Adopt {
+        user: u8,
+        app: usize,
+        hours: u64,
+        ended: Option<Ended>,
+    },
+    /// The first token of a session is presented once more.
+    AdoptAgain {
+        nth: usize,
+    },
+    Advance {
+        nth: usize,
+        off: u64,
+    },
+    End {
+        nth: usize,
+        why: Ended,
+    },
+    OptOut {
+        user: u8,
+        app: Option<usize>,
+    },
+    OptIn {
+        user: u8,
+        app: Option<usize>,
+    },
+    EndUser {
+        user: u8,
+        app: Option<usize>,
+    },
+    EndApp {
+        app: usize,
+    },
     Purge,
 }
 
@@ -48,6 +79,9 @@ fn op() -> impl Strategy<Value = Op> {
     let why = prop_oneof![Just(Ended::Logout), Just(Ended::Revoked), Just(Ended::Reused)];
     prop_oneof![
         6 => (user.clone(), app.clone()).prop_map(|(user, app)| Op::Create { user, app }),
+        3 => (user.clone(), app.clone(), 0..60_u64, proptest::option::weighted(0.1, Just(Ended::Logout)))
+            .prop_map(|(user, app, hours, ended)| Op::Adopt { user, app, hours, ended }),
+        1 => (0..8_usize).prop_map(|nth| Op::AdoptAgain { nth }),
         6 => (0..8_usize, 0..3_u64).prop_map(|(nth, off)| Op::Advance { nth, off: off / 2 }),
         2 => (0..8_usize, why).prop_map(|(nth, why)| Op::End { nth, why }),
         1 => (user.clone(), scope.clone()).prop_map(|(user, app)| Op::OptOut { user, app }),
@@ -64,6 +98,7 @@ struct Model {
     rows: BTreeMap<SessionId, Session>,
     opt_outs: BTreeSet<(UserHash, Option<AppName>)>,
     app_ends: BTreeMap<AppName, UnixMillis>,
+    user_ends: BTreeMap<(UserHash, Option<AppName>), UnixMillis>,
 }
 
 impl Model {
@@ -92,15 +127,34 @@ impl Model {
         if self.opted_out(new.user, &new.app) {
             return Creation::OptedOut;
         }
-        let peers = self.rows.values().filter(|row| row.user == new.user && row.app == new.app && row.ended.is_none());
+        self.rows.insert(new.id, new.clone());
+        Creation::Created { evicted: self.evict_for(new) }
+    }
+
+    fn evict_for(&mut self, new: &Session) -> u64 {
+        let peers = self.rows.values().filter(|row| row.id != new.id);
+        let peers = peers.filter(|row| row.user == new.user && row.app == new.app && row.ended.is_none());
         let mut leaving: Vec<_> = peers.map(|row| (self.live(row, new.created), row.rotated, row.id)).collect();
         leaving.sort_unstable();
         leaving.truncate((leaving.len() + 1).saturating_sub(MAX_SESSIONS as usize));
         for (_, _, id) in &leaving {
             self.rows.get_mut(id).unwrap().ended = Some(Ended::Evicted);
         }
-        self.rows.insert(new.id, new.clone());
-        Creation::Created { evicted: leaving.iter().filter(|(live, ..)| *live).count() as u64 }
+        leaving.iter().filter(|(live, ..)| *live).count() as u64
+    }
+
+    fn adopt(&mut self, born: &Session) {
+        if self.rows.contains_key(&born.id) {
+            return;
+        }
+        let scopes = [None, Some(born.app.clone())];
+        let covers = |app| self.user_ends.get(&(born.user, app)).is_some_and(|end| born.created <= *end);
+        let ended = born.ended.or(scopes.into_iter().any(covers).then_some(Ended::Revoked));
+        let row = Session { ended, ..born.clone() };
+        self.rows.insert(row.id, row.clone());
+        if self.shown(&row).ended.is_none() {
+            self.evict_for(&row);
+        }
     }
 
     fn advance(&mut self, step: countersign::store::Advance) -> bool {
@@ -128,6 +182,7 @@ impl Model {
         for row in self.rows.values_mut().filter(|row| meant(row) && row.ended.is_none()) {
             row.ended = Some(Ended::Revoked);
         }
+        self.user_ends.insert((user, app.cloned()), now);
         live as u64
     }
 
@@ -165,6 +220,16 @@ impl History {
         let now = self.now;
         match op {
             Op::Create { user, app } => self.create(user, app).await,
+            Op::Adopt { user, app, hours, ended } => {
+                let created = now.minus(Duration::from_hours(hours));
+                let born = Session { ended, ..self.new_session(user, app, created) };
+                self.adopt(&born).await;
+            }
+            Op::AdoptAgain { nth } => {
+                if let Some(known) = self.created.iter().rev().nth(nth).cloned() {
+                    self.adopt(&known).await;
+                }
+            }
             Op::Advance { nth, off } => {
                 let known = self.nth(nth);
                 let counter = self.model.rows.get(&known.id).map_or(0, |row| row.counter);
@@ -203,10 +268,20 @@ impl History {
         }
     }
 
-    async fn create(&mut self, user: u8, app: usize) {
+    fn new_session(&mut self, user: u8, app: usize, created: UnixMillis) -> Session {
         let n = u8::try_from(self.created.len()).unwrap();
-        let new = Session { user: self.user(user), app: self.app(app), ..session(n, self.now) };
+        let new = Session { user: self.user(user), app: self.app(app), ..session(n, created) };
         self.created.push(new.clone());
+        new
+    }
+
+    async fn adopt(&mut self, born: &Session) {
+        self.store.adopt_session(born.clone(), None).await.unwrap();
+        self.model.adopt(born);
+    }
+
+    async fn create(&mut self, user: u8, app: usize) {
+        let new = self.new_session(user, app, self.now);
         assert_eq!(self.store.create_session(new.clone()).await.unwrap(), self.model.create(&new));
     }
 
