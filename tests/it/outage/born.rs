@@ -4,7 +4,7 @@ use countersign::clock::Clock;
 use http::header;
 use serde_json::json;
 
-use super::{DAY, Engine, Reach, SECOND, Site, is_degraded, on_both_stores};
+use super::{DAY, Deployment, Engine, Reach, SECOND, is_degraded, on_both_stores};
 use crate::support::{
     domain::user,
     jwt::{RSA, TestProvider},
@@ -27,7 +27,7 @@ on_both_stores! {
 }
 
 /// Logs users in without the store; their refresh tokens, once the store is back.
-async fn logged_in<const N: usize>(site: &Site, users: [&str; N]) -> [String; N] {
+async fn logged_in<const N: usize>(site: &Deployment, users: [&str; N]) -> [String; N] {
     site.pass(SECOND).await;
     site.reach(Reach::OutOfReach);
     let mut tokens = users.map(str::to_owned);
@@ -42,7 +42,7 @@ async fn logged_in<const N: usize>(site: &Site, users: [&str; N]) -> [String; N]
 }
 
 async fn an_end_before_the_first_refresh_is_held(engine: Engine) {
-    let site = Site::on(engine, 1, "", "").await;
+    let site = Deployment::on(engine, 1, "", "").await;
     let node = &site.nodes[0];
     let [everywhere, here, there, opted_out, live] =
         logged_in(&site, ["everywhere", "here", "there", "opted-out", "live"]).await;
@@ -71,7 +71,7 @@ async fn an_end_before_the_first_refresh_is_held(engine: Engine) {
 }
 
 async fn a_logout_before_the_first_refresh_is_held(engine: Engine) {
-    let site = Site::on(engine, 1, "", "").await;
+    let site = Deployment::on(engine, 1, "", "").await;
     let node = &site.nodes[0];
     let [token] = logged_in(&site, ["u-1"]).await;
     node.revoke(&token).await.ok();
@@ -83,7 +83,7 @@ async fn a_logout_before_the_first_refresh_is_held(engine: Engine) {
 
 async fn a_logout_at_the_provider_before_the_first_refresh_is_held(engine: Engine) {
     let provider = TestProvider::start(&[&RSA]).await;
-    let site = Site::on(engine, 1, "", &provider.config("web")).await;
+    let site = Deployment::on(engine, 1, "", &provider.config("web")).await;
     let node = &site.nodes[0];
     let now = node.clock.now().seconds();
     let mut claims = provider.claims("u-1", now);
@@ -120,7 +120,7 @@ async fn a_logout_at_the_provider_before_the_first_refresh_is_held(engine: Engin
 }
 
 async fn a_purge_lets_no_session_be_born_twice(engine: Engine) {
-    let site = Site::on(engine, 1, "", TIMES).await;
+    let site = Deployment::on(engine, 1, "", TIMES).await;
     let node = &site.nodes[0];
     let [refreshed, logged_out] = logged_in(&site, ["u-1", "u-2"]).await;
     node.refresh(&refreshed).await.ok();
@@ -146,7 +146,7 @@ async fn a_purge_lets_no_session_be_born_twice(engine: Engine) {
 }
 
 async fn a_first_refresh_on_two_nodes_makes_one_session(engine: Engine) {
-    let site = Site::on(engine, 2, "", "").await;
+    let site = Deployment::on(engine, 2, "", "").await;
     let [token] = logged_in(&site, ["u-1"]).await;
     let [one, two] = [&site.nodes[0], &site.nodes[1]];
     let (first, second) = tokio::join!(one.refresh(&token), two.refresh(&token));

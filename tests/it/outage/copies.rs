@@ -2,7 +2,7 @@
 
 use countersign::domain::session::Ended;
 
-use super::{Engine, MINUTE, Reach, SECOND, Site, is_degraded, on_both_stores};
+use super::{Deployment, Engine, MINUTE, Reach, SECOND, is_degraded, on_both_stores};
 
 on_both_stores! {
     /// In an outage a superseded token buys tokens; its first use after it ends the session, and the device's next
@@ -15,7 +15,7 @@ on_both_stores! {
 }
 
 /// An outage in which a thief uses a token 47 behind 200 times; the copy and the device's token.
-async fn stolen(site: &Site) -> (String, String) {
+async fn stolen(site: &Deployment) -> (String, String) {
     let node = &site.nodes[0];
     let copy = node.session("u-1").await;
     let mut newest = copy.clone();
@@ -38,7 +38,7 @@ async fn stolen(site: &Site) -> (String, String) {
 }
 
 async fn a_thief_who_comes_first_after_the_outage_is_caught_at_once(engine: Engine) {
-    let site = Site::on(engine, 1, "", "").await;
+    let site = Deployment::on(engine, 1, "", "").await;
     let (copy, newest) = stolen(&site).await;
     site.nodes[0].refresh(&copy).await.problem(401, "invalid_token");
     assert_eq!(site.row(&copy).await.unwrap().ended, Some(Ended::Reused));
@@ -47,7 +47,7 @@ async fn a_thief_who_comes_first_after_the_outage_is_caught_at_once(engine: Engi
 }
 
 async fn a_thief_who_comes_second_is_caught_at_once(engine: Engine) {
-    let site = Site::on(engine, 1, "", "").await;
+    let site = Deployment::on(engine, 1, "", "").await;
     let (copy, newest) = stolen(&site).await;
     let next = site.nodes[0].refresh(&newest).await;
     assert!(!is_degraded(&next));
@@ -59,7 +59,7 @@ async fn a_thief_who_comes_second_is_caught_at_once(engine: Engine) {
 }
 
 async fn a_node_that_is_cut_off_makes_no_second_generation(engine: Engine) {
-    let site = Site::on(engine, 2, "", "").await;
+    let site = Deployment::on(engine, 2, "", "").await;
     let [reaches, cut_off] = [&site.nodes[0], &site.nodes[1]];
     let mut token = reaches.session("u-1").await;
     site.pass(SECOND).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use countersign::{store, store::Store, telemetry::Metrics};
 
-use super::{Engine, MINUTE, Reach, SECOND, Site, is_degraded, on_both_stores};
+use super::{Deployment, Engine, MINUTE, Reach, SECOND, is_degraded, on_both_stores};
 use crate::support::{
     domain::user,
     postgres::Database,
@@ -17,22 +17,21 @@ on_both_stores! {
 }
 
 /// A copy of the store as it is now, opened.
-async fn replica(site: &Site) -> (Arc<dyn Store>, Option<Database>) {
+async fn replica(site: &Deployment) -> (Arc<dyn Store>, Option<Database>) {
     let node = &site.nodes[0];
     let mut config = node.settings.store();
     let copy = site.database.as_ref().map(Database::dump_and_restore);
-    match &copy {
-        Some(copy) => config.url = Some(copy.url()),
-        None => {
-            config.path.set_file_name("replica.db");
-            node.switch.store().backup(config.path.clone()).await.unwrap();
-        }
+    if let Some(copy) = &copy {
+        config.url = Some(copy.url());
+    } else {
+        config.path.set_file_name("replica.db");
+        node.switch.store().backup(config.path.clone()).await.unwrap();
     }
     (store::open(&config, Metrics::new()).await.unwrap(), copy)
 }
 
 async fn a_replica_that_lags_takes_over(engine: Engine) {
-    let site = Site::on(engine, 2, "", "").await;
+    let site = Deployment::on(engine, 2, "", "").await;
     let [one, two] = [&site.nodes[0], &site.nodes[1]];
     let mut tokens = Vec::new();
     for n in 0..6 {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Engine, MINUTE, Reach, SECOND, Site, is_degraded, on_both_stores};
+use super::{Deployment, Engine, MINUTE, Reach, SECOND, is_degraded, on_both_stores};
 use crate::support::{Answer, domain::user};
 
 const DEVICES: usize = 8;
@@ -23,14 +23,14 @@ struct Device {
 }
 
 impl Device {
-    fn of(site: &Site, answer: &Answer) -> Self {
+    fn of(site: &Deployment, answer: &Answer) -> Self {
         let token = answer.text("refresh_token");
         Self { counter: site.contents(&token).counter, token }
     }
 }
 
 /// Ends a session of each kind; their refresh tokens with the answer that is due.
-async fn ended(site: &Site) -> Vec<(String, u16, &'static str)> {
+async fn ended(site: &Deployment) -> Vec<(String, u16, &'static str)> {
     let node = &site.nodes[0];
     let [revoked, logged_out, opted_out, evicted] = [
         node.session("revoked").await,
@@ -50,7 +50,7 @@ async fn ended(site: &Site) -> Vec<(String, u16, &'static str)> {
 }
 
 async fn an_hour(engine: Engine, reach: Reach) {
-    let site = Site::on(engine, 2, "max_sessions_per_user = 2", "").await;
+    let site = Deployment::on(engine, 2, "max_sessions_per_user = 2", "").await;
     let ended = ended(&site).await;
     let mut devices = Vec::new();
     for n in 0..DEVICES {
@@ -66,14 +66,14 @@ async fn an_hour(engine: Engine, reach: Reach) {
             node.refresh(token).await.problem(*status, code);
         }
         node.generate(&json!({ "app": "web", "user_id": "opted" })).await.problem(403, "opted_out");
-        for at in 0..devices.len() {
+        for (at, device) in devices.iter_mut().enumerate() {
             // The first ones ask each minute, the others now and then.
             if at < DEVICES || at % 10 == minute % 10 {
-                let answer = site.nodes[(at + minute) % 2].refresh(&devices[at].token).await;
+                let answer = site.nodes[(at + minute) % 2].refresh(&device.token).await;
                 assert!(is_degraded(&answer), "minute {minute}, device {at}");
                 let next = Device::of(&site, &answer);
-                assert_eq!(next.counter, devices[at].counter, "nothing moves on");
-                devices[at] = next;
+                assert_eq!(next.counter, device.counter, "nothing moves on");
+                *device = next;
             }
         }
         let login = node.login(&format!("new-{minute}")).await;
@@ -83,7 +83,7 @@ async fn an_hour(engine: Engine, reach: Reach) {
     after_it(&site, devices, reach, &ended).await;
 }
 
-async fn after_it(site: &Site, devices: Vec<Device>, reach: Reach, ended: &[(String, u16, &'static str)]) {
+async fn after_it(site: &Deployment, devices: Vec<Device>, reach: Reach, ended: &[(String, u16, &'static str)]) {
     site.pass(2 * MINUTE).await;
     if reach == Reach::OutOfReach {
         let late = site.nodes[0].refresh(&devices[0].token).await.problem(503, "unavailable");

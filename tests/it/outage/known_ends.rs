@@ -2,7 +2,7 @@
 
 use countersign::{clock::Clock, domain::session::Ended, operate::UserError};
 
-use super::{DAY, Engine, Reach, SECOND, Site, is_degraded, on_both_stores};
+use super::{DAY, Deployment, Engine, Reach, SECOND, is_degraded, on_both_stores};
 use crate::support::{Answer, domain::user};
 
 on_both_stores! {
@@ -24,7 +24,7 @@ fn assert_refused(answer: &Answer, may_be_unsure: bool) {
 }
 
 async fn what_ended_eight_days_before_is_refused(engine: Engine) {
-    let mut site = Site::on(engine, 1, "max_sessions_per_user = 1", "").await;
+    let mut site = Deployment::on(engine, 1, "max_sessions_per_user = 1", "").await;
     let node = &site.nodes[0];
     let mut ended = Vec::new();
     for name in ["revoked", "logged-out", "opted-out", "evicted", "session"] {
@@ -53,7 +53,7 @@ async fn what_ended_eight_days_before_is_refused(engine: Engine) {
 }
 
 async fn revocations_in_the_outage_are_not_promised(engine: Engine) {
-    let site = Site::on(engine, 1, "", "").await;
+    let site = Deployment::on(engine, 1, "", "").await;
     let node = &site.nodes[0];
     let token = node.session("u-1").await;
     site.reach(Reach::OutOfReach);
@@ -72,7 +72,7 @@ async fn revocations_in_the_outage_are_not_promised(engine: Engine) {
 }
 
 async fn a_node_that_is_cut_off_after_an_end_holds_it(engine: Engine) {
-    let site = Site::on(engine, 2, "", "").await;
+    let site = Deployment::on(engine, 2, "", "").await;
     let [reaches, cut_off] = [&site.nodes[0], &site.nodes[1]];
     let mut tokens = Vec::new();
     for n in 0..4 {
@@ -104,7 +104,7 @@ async fn a_node_that_is_cut_off_after_an_end_holds_it(engine: Engine) {
 }
 
 async fn a_user_who_was_opted_in_again_is_served(engine: Engine) {
-    let site = Site::on(engine, 1, "", "").await;
+    let site = Deployment::on(engine, 1, "", "").await;
     let node = &site.nodes[0];
     let token = node.session("u-1").await;
     let users = node.operator.users();

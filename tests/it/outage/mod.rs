@@ -56,12 +56,12 @@ macro_rules! on_both_stores {
 use on_both_stores;
 
 /// Nodes on one store, each with a clock and a way to the store of its own.
-struct Site {
+struct Deployment {
     nodes: Vec<TestService>,
     database: Option<Database>,
 }
 
-impl Site {
+impl Deployment {
     /// `store` is more of the section `[store]`, `more` more of the configuration.
     async fn on(engine: Engine, nodes: usize, store: &str, more: &str) -> Self {
         let database = (engine == Engine::Postgres).then(|| Server::shared().database());

@@ -11,7 +11,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use countersign::domain::policy::RefreshPolicy;
 use tokio::runtime::Builder;
 
-use self::world::{Counts, Mutant, NODES, What, World};
+use self::world::{Counts, Mutant, NODES, Simulation, What};
 use crate::support::switched_store::Reach;
 
 const LIMIT: Duration = Duration::from_hours(1);
@@ -27,7 +27,7 @@ const STEPS: usize = 120;
 const SEEDS: u64 = 300;
 
 /// Lets one thing happen.
-async fn happen(world: &mut World) {
+async fn happen(world: &mut Simulation) {
     world.pass(Duration::from_millis(1 + world.random.next() % 2000));
     let at = world.random.below(NODES);
     let session = world.random.below(world.sessions.len());
@@ -60,13 +60,15 @@ async fn happen(world: &mut World) {
             }
         }
         760..775 if world.slots[at].stepped == 0 => {
-            world.note(format!("node {at}: restart"));
+            world.note(&format!("node {at}: restart"));
             world.start_node(at).await;
         }
-        775..785 if world.slots[at].stepped == 0 => {
+        775..785 if world.slots[at].stepped == 0 && world.slots[at].node.is_some() => {
             // A clock that was set forward by less than a day is trusted again after a while.
             let seconds = [-7200, -90, 86_400 * 2][world.random.below(3)];
             world.step_clock(at, seconds);
+            // It is noticed within a second. A small step that is noticed only after hours passes for a drift.
+            world.tick_all().await;
         }
         785..805 if world.slots[at].stepped != 0 => world.step_clock(at, -world.slots[at].stepped),
         805..825 => world.purge().await,
@@ -74,19 +76,19 @@ async fn happen(world: &mut World) {
     }
 }
 
-async fn refresh_often(world: &mut World, at: usize, session: usize) {
+async fn refresh_often(world: &mut Simulation, at: usize, session: usize) {
     for _ in 0..3 {
         world.refresh(at, session).await;
         world.pass(Duration::from_secs(11));
     }
 }
 
-async fn cut(world: &mut World, at: usize) {
+async fn cut(world: &mut Simulation, at: usize) {
     let reach = [Reach::OutOfReach, Reach::OutOfReach, Reach::NotWritable, Reach::AnswersLost];
     world.reach(at, reach[world.random.below(reach.len())]).await;
 }
 
-async fn pass_time(world: &mut World, kind: usize) {
+async fn pass_time(world: &mut Simulation, kind: usize) {
     let random = world.random.next();
     let span = match kind {
         ..900 => Duration::from_secs(1 + random % 30),
@@ -94,7 +96,7 @@ async fn pass_time(world: &mut World, kind: usize) {
         955..982 => Duration::from_mins(30 + random % 300),
         _ => Duration::from_hours(12 + random % 200),
     };
-    world.note(format!("{span:?} pass"));
+    world.note(&format!("{span:?} pass"));
     world.pass(span);
     if random >> 63 == 0 || span < Duration::from_mins(1) {
         world.tick_all().await;
@@ -106,7 +108,7 @@ fn run(seed: u64, mutant: Mutant) -> Counts {
     // The waits of a revocation pass at once.
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut world = World::new(seed, mutant).await;
+        let mut world = Simulation::new(seed, mutant).await;
         for _ in 0..STEPS {
             happen(&mut world).await;
         }
@@ -154,8 +156,10 @@ fn one_seed() {
 }
 
 /// Number of the first world in which a rule finds the mutant, and what it says.
-fn found(mutant: Mutant) -> (u64, String) {
-    for seed in 0..SEEDS {
+///
+/// The search begins at a seed of which it is known that it was not far from there.
+fn found(mutant: Mutant, near: u64) -> (u64, String) {
+    for seed in (near..SEEDS).chain(0..near) {
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(seed, mutant)));
         if let Err(panic) = outcome {
             return (seed, panic.downcast_ref::<String>().cloned().unwrap_or_default());
@@ -165,23 +169,23 @@ fn found(mutant: Mutant) -> (u64, String) {
 }
 
 #[track_caller]
-fn is_found(mutant: Mutant, rule: &str) {
-    let (seed, why) = found(mutant);
+fn is_found(mutant: Mutant, near: u64, rule: &str) {
+    let (seed, why) = found(mutant, near);
     assert!(why.contains(rule), "world {seed} fails for another reason: {why}");
     println!("{mutant:?}: world {seed}");
 }
 
 #[test]
 fn a_counter_that_moves_in_an_outage_is_found() {
-    is_found(Mutant::CounterPlusOne, "a token is ahead of the store");
+    is_found(Mutant::CounterPlusOne, 0, "a token is ahead of the store");
 }
 
 #[test]
 fn an_insert_that_ignores_the_ends_of_users_is_found() {
-    is_found(Mutant::InsertIgnoresUserEnds, "a session that ended gets a token");
+    is_found(Mutant::InsertIgnoresUserEnds, 0, "a session that ended gets a token");
 }
 
 #[test]
 fn a_purge_seven_days_after_the_end_is_found() {
-    is_found(Mutant::PurgeSevenDaysAfterEnd, "a session that ended gets a token");
+    is_found(Mutant::PurgeSevenDaysAfterEnd, 120, "a session that ended gets a token");
 }

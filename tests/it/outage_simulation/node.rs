@@ -36,7 +36,7 @@ use crate::support::{
     test_service::TestClock,
 };
 
-/// Repeatable numbers: SplitMix64.
+/// Repeatable numbers: `SplitMix64`.
 pub struct Random(AtomicU64);
 
 impl Random {
@@ -64,7 +64,9 @@ impl Random {
 
 impl Entropy for Random {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
-        bytes.iter_mut().for_each(|byte| *byte = self.next().to_be_bytes()[0]);
+        for byte in bytes {
+            *byte = self.next().to_be_bytes()[0];
+        }
         Ok(())
     }
 }

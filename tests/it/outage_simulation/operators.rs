@@ -12,18 +12,18 @@ use countersign::{
 use super::{
     DAY,
     rules::status,
-    world::{Mutant, Scope, SimEnd, What, World, contents},
+    world::{Mutant, Scope, SimEnd, Simulation, What, contents},
 };
 use crate::support::switched_store::{Reach, Switch, SwitchedStore};
 
-impl World {
+impl Simulation {
     pub async fn logout(&mut self, at: usize, session: usize) {
         let id = self.sessions[session].id;
         let token = self.sessions[session].tokens[self.sessions[session].latest].clone();
         let Some(node) = &self.slots[at].node else { return };
         let answer = node.issuer.revoke(&node.issuer.unseal(&token).unwrap()).await;
         let ended = self.row(id).await.is_some_and(|row| row.ended.is_some());
-        self.note(format!("node {at}: logout of session {session}, answered: {}", answer.is_ok()));
+        self.note(&format!("node {at}: logout of session {session}, answered: {}", answer.is_ok()));
         let is_over = ended || self.is_dead(&self.sessions[session]) || self.now >= contents(&token).expires;
         match &answer {
             Ok(_) => self.rule(is_over, "a logout was answered, and the session has not ended"),
@@ -45,11 +45,11 @@ impl World {
         let written = match what {
             What::Session(id) => store.end_session(id, Ended::Revoked, now).await.map(drop),
             What::User((user_number, app)) => {
-                let app = app.map(|app| self.app(app));
+                let app = app.map(|app| Self::app(app));
                 store.end_sessions_of_user(Self::hash(user_number), app.as_ref(), now).await.map(drop)
             }
             What::App(app) => {
-                let app = app.map(|app| self.app(app));
+                let app = app.map(|app| Self::app(app));
                 store.end_sessions_of_app(app.as_ref(), now).await
             }
         };
@@ -57,7 +57,7 @@ impl World {
             What::Session(id) => self.row(id).await.is_some_and(|row| row.ended.is_some()),
             _ => self.slots[at].reach == Reach::AnswersLost || written.is_ok(),
         };
-        self.note(format!("node {at}: {what:?} ended: {exists}"));
+        self.note(&format!("node {at}: {what:?} ended: {exists}"));
         if exists {
             self.ended(what, written.is_ok()).await;
         }
@@ -80,14 +80,14 @@ impl World {
     pub async fn opt(&mut self, at: usize, (user_number, app): Scope, out: bool) {
         let Some(switch) = self.switch(at) else { return };
         let store = SwitchedStore(switch);
-        let (hash, name) = (Self::hash(user_number), app.map(|app| self.app(app)));
+        let (hash, name) = (Self::hash(user_number), app.map(|app| Self::app(app)));
         let written = if out {
             store.opt_out(hash, name.as_ref(), self.now).await
         } else {
             store.opt_in(hash, name.as_ref()).await
         };
         let exists = self.slots[at].reach == Reach::AnswersLost || written.is_ok();
-        self.note(format!("node {at}: user {user_number}, {app:?}: opted out {out}: {exists}"));
+        self.note(&format!("node {at}: user {user_number}, {app:?}: opted out {out}: {exists}"));
         if exists && out {
             self.opted_out.insert((user_number, app));
         } else if exists {
@@ -97,7 +97,7 @@ impl World {
 
     /// Purges as a node does.
     pub async fn purge(&mut self) {
-        self.note("purge".to_owned());
+        self.note("purge");
         if self.mutant == Mutant::PurgeSevenDaysAfterEnd {
             let before = self.now.minus(7 * DAY).0;
             self.raw.execute("DELETE FROM sessions WHERE ended_at <= ?1", [before]).unwrap();

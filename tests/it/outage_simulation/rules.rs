@@ -10,14 +10,14 @@ use countersign::{
 
 use super::{
     LIMIT, RULES,
-    world::{Scope, SimEnd, SimSession, What, World, contents},
+    world::{Scope, SimEnd, SimSession, Simulation, What, contents},
 };
 use crate::support::switched_store::Reach;
 
 /// The row before and after a request, and whether the node asked the store.
 pub type Rows = (Option<Session>, Option<Session>, bool);
 
-impl World {
+impl Simulation {
     #[track_caller]
     fn violated(&self, rule: &str) -> ! {
         let from = self.history.len().saturating_sub(80);

@@ -104,7 +104,7 @@ pub struct Counts {
     pub unanswered: u64,
 }
 
-pub struct World {
+pub struct Simulation {
     pub seed: u64,
     pub random: Arc<Random>,
     pub mutant: Mutant,
@@ -122,7 +122,7 @@ pub struct World {
     _folder: tempfile::TempDir,
 }
 
-impl World {
+impl Simulation {
     pub async fn new(seed: u64, mutant: Mutant) -> Self {
         // Nothing here must survive: memory is quicker than a disk.
         let memory = std::path::Path::new("/dev/shm");
@@ -169,7 +169,7 @@ impl World {
         world
     }
 
-    pub fn note(&mut self, happening: String) {
+    pub fn note(&mut self, happening: &str) {
         let now = self.now.since(START);
         self.history.push(format!("{:>10.1} s  {happening}", now.as_secs_f64()));
     }
@@ -188,7 +188,7 @@ impl World {
     }
 
     pub async fn reach(&mut self, at: usize, reach: Reach) {
-        self.note(format!("node {at}: {reach:?}"));
+        self.note(&format!("node {at}: {reach:?}"));
         self.slots[at].reach = reach;
         match &self.slots[at].node {
             Some(node) => node.switch.set(reach),
@@ -216,7 +216,7 @@ impl World {
 
     /// Sets the clock of a node wrong, or right again.
     pub fn step_clock(&mut self, at: usize, seconds: i64) {
-        self.note(format!("node {at}: clock set by {seconds} s"));
+        self.note(&format!("node {at}: clock set by {seconds} s"));
         let slot = &mut self.slots[at];
         slot.clock.set_by(seconds);
         slot.stepped += seconds;
@@ -224,7 +224,7 @@ impl World {
 
     // Users and operators.
 
-    pub fn app(&self, app: usize) -> AppName {
+    pub fn app(app: usize) -> AppName {
         APPS[app].parse().unwrap()
     }
 
@@ -244,7 +244,7 @@ impl World {
     pub async fn login(&mut self, at: usize) {
         let (user_number, app) = (self.random.below(USERS), self.random.below(APPS.len()));
         let is_lost = self.random.percent(5);
-        let app_user = AppUser::named_by_operator(self.app(app), Self::user(user_number));
+        let app_user = AppUser::named_by_operator(Self::app(app), Self::user(user_number));
         let Some(node) = &self.slots[at].node else { return };
         let outcome = node.issuer.mint(&app_user, None).await;
         self.check_login(at, (user_number, app), &outcome).await;
@@ -252,7 +252,7 @@ impl World {
         let token = issued.refresh.unwrap().token.expose().to_owned();
         let contents = contents(&token);
         let degraded = if issued.degraded { " without the store" } else { "" };
-        self.note(format!("node {at}: login{degraded} of u-{user_number}, session {}", self.sessions.len()));
+        self.note(&format!("node {at}: login{degraded} of u-{user_number}, session {}", self.sessions.len()));
         if !is_lost {
             self.sessions.push(SimSession {
                 id: contents.session,
@@ -313,7 +313,7 @@ impl World {
         };
         let counter = contents(&text).counter;
         let newest = before.as_ref().map(|row| row.counter);
-        self.note(format!("node {at}: session {session}, counter {counter} of {newest:?}: {shown}"));
+        self.note(&format!("node {at}: session {session}, counter {counter} of {newest:?}: {shown}"));
         self.check_refresh(at, (session, token), (before, after, is_asked), &outcome);
         let issued = outcome.ok()?;
         let new = issued.refresh.unwrap().token.expose().to_owned();

@@ -30,6 +30,7 @@ use tokio::sync::watch;
 
 /// State of the way from a node to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "out of reach is what the store's error says")]
 pub enum Reach {
     Reachable,
     /// Every call fails at once.
