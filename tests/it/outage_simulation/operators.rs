@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use countersign::{
-    domain::session::Ended,
+    domain::{ids::SessionId, session::Ended},
     issue::Revocation,
     outage::Pending,
     store::{Sessions, Users},
@@ -22,7 +22,7 @@ impl Simulation {
         let token = self.sessions[session].tokens[self.sessions[session].latest].clone();
         let Some(node) = &self.slots[at].node else { return };
         let answer = node.issuer.revoke(&node.issuer.unseal(&token).unwrap()).await;
-        let ended = self.row(id).await.is_some_and(|row| row.ended.is_some());
+        let ended = self.has_ended(id);
         self.note(&format!("node {at}: logout of session {session}, answered: {}", answer.is_ok()));
         let is_over = ended || self.is_dead(&self.sessions[session]) || self.now >= contents(&token).expires;
         match &answer {
@@ -54,7 +54,7 @@ impl Simulation {
             }
         };
         let exists = match what {
-            What::Session(id) => self.row(id).await.is_some_and(|row| row.ended.is_some()),
+            What::Session(id) => self.has_ended(id),
             _ => self.slots[at].reach == Reach::AnswersLost || written.is_ok(),
         };
         self.note(&format!("node {at}: {what:?} ended: {exists}"));
@@ -71,6 +71,12 @@ impl Simulation {
         self.tick_all().await;
         let followers = self.store.followers(self.now.minus(2 * DAY)).await.unwrap();
         self.ends[end].done = answered && Pending::among(&followers, position, self.now).is_empty();
+    }
+
+    /// Returns whether the session has an end of its own: an opt-out, which can be undone, is none.
+    fn has_ended(&self, id: SessionId) -> bool {
+        let sql = "SELECT count(*) FROM sessions WHERE id = ?1 AND ended IS NOT NULL";
+        self.raw.query_row(sql, [id.0.as_slice()], |row| row.get::<_, u32>(0)).unwrap() > 0
     }
 
     fn switch(&self, at: usize) -> Option<Arc<Switch>> {
