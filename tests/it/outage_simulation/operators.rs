@@ -45,11 +45,11 @@ impl Simulation {
         let written = match what {
             What::Session(id) => store.end_session(id, Ended::Revoked, now).await.map(drop),
             What::User((user_number, app)) => {
-                let app = app.map(|app| Self::app(app));
+                let app = app.map(Self::app);
                 store.end_sessions_of_user(Self::hash(user_number), app.as_ref(), now).await.map(drop)
             }
             What::App(app) => {
-                let app = app.map(|app| Self::app(app));
+                let app = app.map(Self::app);
                 store.end_sessions_of_app(app.as_ref(), now).await
             }
         };
@@ -86,7 +86,7 @@ impl Simulation {
     pub async fn opt(&mut self, at: usize, (user_number, app): Scope, out: bool) {
         let Some(switch) = self.switch(at) else { return };
         let store = SwitchedStore(switch);
-        let (hash, name) = (Self::hash(user_number), app.map(|app| Self::app(app)));
+        let (hash, name) = (Self::hash(user_number), app.map(Self::app));
         let written = if out {
             store.opt_out(hash, name.as_ref(), self.now).await
         } else {

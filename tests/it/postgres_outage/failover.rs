@@ -74,7 +74,7 @@ async fn a_standby_that_lags_takes_over_and_honest_clients_go_on() {
         assert_eq!(store_condition(node).await["ok"], true);
         node.refresh(&ended).await.unwrap().problem(401, "invalid_token");
     }
-    assert_eq!(ahead, SESSIONS as f64, "each session is noticed once");
+    assert!((ahead - f64::from(u32::try_from(SESSIONS).unwrap())).abs() < 0.5, "each session is noticed once: {ahead}");
 
     // The new primary's log of ends is followed, although its transactions have numbers of its own.
     let late = tokens.pop().unwrap();
