@@ -1,7 +1,7 @@
 //! Readiness: the conditions of this node. It is not ready only where another node could do better: before its start
 //! is complete, while it drains, while its clock is wrong, or while it has no key to sign with. The start needs the
-//! store. A store that is lost later, and a ring without a key, are lost for every node: the requests that need them
-//! are answered with 503, and the others are served.
+//! store. A store that is lost later, and a ring without a key, are lost for every node, so that no other could do better:
+//! requests are answered without the store for a while, and those that need the key get 503.
 
 use std::collections::BTreeSet;
 

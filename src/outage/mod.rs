@@ -218,7 +218,11 @@ impl Outage {
     /// Logs a fault of the store and raises the alarm, unless one is reported already.
     pub fn report_fault(&self, error: &StoreError) {
         if !self.reported.swap(true, Ordering::AcqRel) {
-            tracing::error!(why = %error, "the store does not answer");
+            if error.is_outage() {
+                tracing::error!(why = %error, "the store is out of reach");
+            } else {
+                tracing::error!(why = %error, "the store cannot be used");
+            }
             self.metrics.alarm(Alarm::Store);
         }
     }
