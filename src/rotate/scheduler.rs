@@ -137,8 +137,14 @@ fn postpone(rotator: &Rotator, ring: &Ring, schedule: &mut RingSchedule, error: 
     if let RotateError::Busy(_) = error {
         // Another node, or a command, reconciles the ring.
         schedule.busy(now);
-    } else {
-        tracing::warn!(ring = %ring.name, %error, "the rotation cannot continue");
-        schedule.failed(now);
+        return;
+    }
+    schedule.failed(now);
+    match error {
+        // The node reports it, once.
+        RotateError::Store(why) if why.is_outage() => {
+            tracing::debug!(ring = %ring.name, %error, "the rotation waits for the store");
+        }
+        error => tracing::warn!(ring = %ring.name, %error, "the rotation cannot continue"),
     }
 }
