@@ -1,7 +1,8 @@
 //! Answers while the store is out of reach: what may be served, and what has ended all the same.
 //!
 //! [`breaker`] notices that the store is out of reach, so that a slow store costs one time-out and not one a request.
-//! [`ended`] has what had ended when the store was last seen. [`Outage`] joins both for `issue`; `node` keeps them up to
+//! [`ended`] has what had ended when the store was last seen, [`owed`] what this node ended and could not write, and
+//! [`followers`] which other nodes may not know of an end yet. [`Outage`] joins them for `issue`; `node` keeps them up to
 //! date.
 
 mod breaker;
@@ -247,7 +248,7 @@ impl Outage {
     }
 
     /// Records the time since boot at which a complete look began.
-    pub fn looked(&self, since_boot: Duration) {
+    pub fn record_look(&self, since_boot: Duration) {
         self.looked.store(millis(since_boot), Ordering::Relaxed);
     }
 

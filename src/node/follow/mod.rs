@@ -166,7 +166,7 @@ impl EndsAgent {
             }
         }
         node.outage.ended.complete(look);
-        node.outage.looked(begin);
+        node.outage.record_look(begin);
         self.position = horizon.unwrap_or(self.position);
         (self.looks_at_all, self.looked) = (false, begin);
         self.looks = self.looks.wrapping_add(1);
