@@ -2,17 +2,20 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Reading, UnixMillis, millis};
+use super::{Reading, UnixMillis, millis, state::MAX_GAP};
 
 /// Greatest difference of two clocks that agree.
 pub(super) const AGREEMENT: Duration = Duration::from_secs(10);
 
 /// Clocks of the other running nodes. Only a report that changed while this process watched counts, because the age of
-/// any other is known by a wall clock only. A node whose clock is stopped sends no report.
+/// any other is known by a wall clock only: a process that was paused does not know when a report changed. A node whose
+/// clock is stopped sends no report.
 #[derive(Debug)]
 pub struct Peers {
     /// Time for which a report counts.
     fresh_for: Duration,
+    /// Boot time of the last look at the reports.
+    looked: Option<Duration>,
     known: BTreeMap<String, Peer>,
 }
 
@@ -36,17 +39,19 @@ pub struct Votes {
 impl Peers {
     /// No nodes yet; each report counts for `fresh_for`.
     pub fn new(fresh_for: Duration) -> Self {
-        Self { fresh_for, known: BTreeMap::new() }
+        Self { fresh_for, looked: None, known: BTreeMap::new() }
     }
 
     /// Takes in the reports as they are now: names, and the time of each by its node's own clock.
     pub fn observe(&mut self, reading: Reading, reports: impl IntoIterator<Item = (String, UnixMillis)>) {
+        let watched = self.looked.is_some_and(|looked| reading.boot.saturating_sub(looked) <= MAX_GAP);
+        self.looked = Some(reading.boot);
         let mut known = BTreeMap::new();
         for (name, seen) in reports {
             let clock = match self.known.get(&name) {
                 Some(before) if before.seen == seen => before.clock,
-                Some(_) => Some((Reading { wall: seen, ..reading }.offset(), reading.boot)),
-                None => None,
+                Some(_) if watched => Some((Reading { wall: seen, ..reading }.offset(), reading.boot)),
+                _ => None,
             };
             known.insert(name, Peer { seen, clock });
         }
@@ -85,8 +90,21 @@ mod tests {
         peers.observe(reading(1010, 11), reports(&[("a", 1005), ("b", 5010)]));
         assert_eq!(peers.votes(reading(1010, 11)), Votes { agree: 1, fresh: 2 });
         assert_eq!(peers.votes(reading(5010, 11)), Votes { agree: 1, fresh: 2 });
+        peers.observe(reading(1020, 21), reports(&[("a", 1005), ("b", 5020)]));
+        peers.observe(reading(1030, 31), reports(&[("a", 1005), ("b", 5030)]));
         assert_eq!(peers.votes(reading(1036, 37)), Votes { agree: 0, fresh: 1 }, "a reported long ago");
         peers.observe(reading(1036, 37), reports(&[]));
         assert_eq!(peers.votes(reading(1036, 37)), Votes::default());
+    }
+
+    /// The clock is 90 s behind. The report is 90 s old, and agrees with it by chance.
+    #[test]
+    fn a_report_that_changed_while_nobody_looked_does_not_count() {
+        let mut peers = Peers::new(Duration::from_secs(30));
+        peers.observe(reading(1000, 1), reports(&[("a", 1080)]));
+        peers.observe(reading(1200, 201), reports(&[("a", 1200)]));
+        assert_eq!(peers.votes(reading(1200, 201)), Votes::default());
+        peers.observe(reading(1201, 202), reports(&[("a", 1291)]));
+        assert_eq!(peers.votes(reading(1201, 202)), Votes { agree: 0, fresh: 1 });
     }
 }

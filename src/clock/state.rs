@@ -20,7 +20,7 @@ const MAX_FORWARD: Duration = Duration::from_hours(24);
 /// The anchor follows by one part of this many: 1 s a minute.
 const SLEW: i64 = 60;
 /// Longest time between two readings that counts as steady running.
-const MAX_GAP: Duration = Duration::from_secs(10);
+pub(super) const MAX_GAP: Duration = Duration::from_secs(10);
 
 /// Reason why a clock is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,6 +41,7 @@ const MODULES: &[&str] = &[
     "node",
     "operate",
     "ops",
+    "outage",
     "request",
     "rotate",
     "sandbox",

@@ -15,9 +15,12 @@ use crate::{
     support::service::{Service, run, run_json},
 };
 
+/// The service, on ports that are free.
+const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+
 /// Every command that uses the store, as an operator might give it.
 const USE_THE_STORE: &[&[&str]] = &[
-    &["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"],
+    SERVE,
     &["keys", "generate"],
     &["keys", "import", "key.pem"],
     &["keys", "list"],
@@ -227,7 +230,7 @@ fn the_store_of_another_installation_is_refused() {
     run_json(&["db", "create"], other.path());
     let ours = fs::read(folder.path().join("countersign.db")).unwrap();
     fs::copy(other.path().join("countersign.db"), folder.path().join("countersign.db")).unwrap();
-    for command in [&["serve"][..], &["keys", "list"], &["doctor"], &["clients", "create", "b", "--app", "web"]] {
+    for command in [SERVE, &["keys", "list"], &["doctor"], &["clients", "create", "b", "--app", "web"]] {
         let (code, out, err) = run(command, folder.path());
         let said = out + &err;
         let both = said.contains(&id(folder.path())) && said.contains(&id(other.path()));
@@ -235,7 +238,7 @@ fn the_store_of_another_installation_is_refused() {
     }
     // One that an older version made in place of ours, and nobody has used.
     forget_id(folder.path(), true, false);
-    for command in [&["serve"][..], &["keys", "list"], &["doctor"]] {
+    for command in [SERVE, &["keys", "list"], &["doctor"]] {
         let (code, out, err) = run(command, folder.path());
         assert!(code == 1 && (out.clone() + &err).contains("the store is empty"), "{command:?}: {out}{err}");
     }

@@ -34,6 +34,19 @@ const DESCRIPTIONS: &str = "\
 # HELP countersign_store_seconds The store, by kind of work.
 # TYPE countersign_store_seconds histogram
 # UNIT countersign_store_seconds seconds
+# HELP countersign_store_outage_seconds Since the store is out of reach; 0 while it is not.
+# TYPE countersign_store_outage_seconds gauge
+# UNIT countersign_store_outage_seconds seconds
+# HELP countersign_degraded_answers Tokens issued while the store was out of reach, by operation.
+# TYPE countersign_degraded_answers counter
+# HELP countersign_revocation_staleness_seconds Since the last complete look at what has ended.
+# TYPE countersign_revocation_staleness_seconds gauge
+# UNIT countersign_revocation_staleness_seconds seconds
+# HELP countersign_ended_sessions_memory_bytes Memory for what has ended, as reckoned.
+# TYPE countersign_ended_sessions_memory_bytes gauge
+# UNIT countersign_ended_sessions_memory_bytes bytes
+# HELP countersign_ended_sessions_covered 1 where all that has ended is in memory, 0 where older sessions are not.
+# TYPE countersign_ended_sessions_covered gauge
 # HELP countersign_store_commit_group Writes that shared one commit.
 # TYPE countersign_store_commit_group histogram
 # HELP countersign_sessions_live Live sessions, counted now and then.
@@ -70,6 +83,7 @@ fn with_every_series() -> Arc<Metrics> {
     for work in [StoreWork::Read, StoreWork::Write, StoreWork::Checkpoint] {
         metrics.store_worked(work, Duration::from_millis(1));
     }
+    metrics.answered_degraded("web", "refresh");
     metrics.live_sessions("web", 3);
     metrics.sessions_evicted("web", 2);
     metrics.keys(std::iter::once(("main".to_owned(), "kid".to_owned(), "active", Duration::from_secs(7))));
@@ -124,6 +138,9 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         &version,
         "countersign_connections 0",
         "countersign_connections_refused_total 0",
+        r#"countersign_degraded_answers_total{app="web",operation="refresh"} 1"#,
+        "countersign_ended_sessions_covered 0",
+        "countersign_ended_sessions_memory_bytes 0",
         r#"countersign_http_request_seconds_count{route="/v1/token/generate"} 1"#,
         r#"countersign_http_request_seconds_sum{route="/v1/token/generate"} 0.001"#,
         r#"countersign_http_requests_total{route="/v1/token/generate",method="POST",status="200"} 1"#,
@@ -133,6 +150,7 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         r#"countersign_refreshes_total{app="web",decision="rotate"} 1"#,
         r#"countersign_refusals_total{code="forbidden"} 1"#,
         r#"countersign_reported_failures_total{code="22"} 1"#,
+        "countersign_revocation_staleness_seconds 0",
         r#"countersign_sessions_evicted_total{app="web"} 2"#,
         r#"countersign_sessions_live{app="web"} 3"#,
         "countersign_shed_total 0",
@@ -145,6 +163,7 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         "countersign_sign_together_sum 0.0",
         r#"countersign_signature_cost_seconds{kid="kid",library="aws-lc-rs"} 0.00025"#,
         "countersign_signature_faults_total 0",
+        "countersign_store_outage_seconds 0",
         "countersign_store_commit_group_count 0",
         "countersign_store_commit_group_sum 0.0",
     ];
