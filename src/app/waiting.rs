@@ -14,7 +14,7 @@ use crate::{
     config::{ConfigErrors, Settings},
     http,
     listener::ListenError,
-    telemetry::{Alarm, Condition, Metrics, Readiness},
+    telemetry::{Alarm, Condition, Metrics, Readiness, Stopwatch},
 };
 
 /// Time between an attempt and the next.
@@ -38,6 +38,8 @@ pub(super) async fn open(
 pub(super) struct WaitingServers {
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
+    /// Time since the first attempt.
+    waited: Stopwatch,
     stop: watch::Sender<bool>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -67,7 +69,7 @@ impl WaitingServers {
             "the service cannot start without the store: it tries again each second, and refuses requests with 503"
         );
         metrics.alarm(Alarm::Store);
-        let servers = Self { readiness, metrics, stop, tasks };
+        let servers = Self { readiness, metrics, waited: Stopwatch::start(), stop, tasks };
         servers.report(why);
         Ok(servers)
     }
@@ -112,6 +114,7 @@ impl WaitingServers {
             Notice::Status(&reason),
         ]);
         self.readiness.set(vec![Condition::required("serving", Some(reason))]);
+        self.metrics.store_outage(self.waited.elapsed());
     }
 
     /// Takes no more connections; those that are open end by themselves.

@@ -24,8 +24,9 @@ pub(super) fn answer(
     output.answer(
         &value,
         format_args!(
-            "{text}\nIt is on record. These nodes did not say that they know it; cut off from the store, they may go on to \
-             refresh tokens:\n{nodes}"
+            "{text}\nIt is on record. These nodes did not say that they know it; where they are cut off from the store, they \
+             may go on to give out tokens. Stop them where you cannot wait:\n{}",
+            nodes.trim_end()
         ),
     )?;
     Ok(ExitCode::from(EXIT_PENDING))

@@ -21,14 +21,15 @@ use crate::domain::{
 pub(super) enum UsersCommand {
     /// Opt a user out: no token is minted or refreshed, on one app or on all, until opted in again
     ///
-    /// A token that was issued before is valid at Braze until its exp.
+    /// A token that was issued before is valid at Braze until its exp. Exit code 5: done, and nodes are named that may not
+    /// know it yet.
     OptOut(UserArg),
     /// Undo an opt-out
     OptIn(UserArg),
     /// End sessions: of a user, of everyone on an app, or a single one
     ///
     /// Refresh tokens of an ended session are refused at once. A token that was issued before is valid at Braze until
-    /// its exp.
+    /// its exp. Exit code 5: done, and nodes are named that may not know it yet.
     Revoke(Revoke),
     /// List a user's sessions, newest first
     Sessions {

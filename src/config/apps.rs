@@ -159,7 +159,8 @@ fn outage(policy: &AppPolicy, sections: &Sections, setting: &impl Fn(&str) -> St
         notes.at(
             &setting("refresh.retry_window"),
             "is shorter than store.outage_limit: a device whose refresh token was used as the store was lost would have \
-             to log in again; write at least that time here, like \"24h\", or `outage = \"refuse\"` in [store]",
+             to log in again; write at least that time here, like \"24h\", lower that, or write `outage = \"refuse\"` in \
+             [store]",
         );
     }
 }

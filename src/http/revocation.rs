@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{clock::UnixMillis, issue::Revocation};
 
-/// Answer to a revocation: the session is over, or never was.
+/// Answer to a revocation: what it names is over, or never was.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "status": "success" }))]
 pub(super) struct RevokeAnswer {
@@ -20,13 +20,12 @@ pub(super) struct RevokeAnswer {
     pending_until: Option<UnixMillis>,
 }
 
-/// Certainty of the end.
+/// Certainty of the end. `success`: every node refuses what has ended. `pending`: the end is on record and will not be
+/// undone, and some nodes may not know it yet.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum RevocationStatus {
-    /// Every node refuses what has ended.
     Success,
-    /// The end is on record, and will not be undone. Some nodes may not know it yet.
     Pending,
 }
 

@@ -51,7 +51,11 @@ impl<S: Sync> FromRequest<S> for LogoutToken {
     params(("app" = String, Path, description = "The app, by its name in the configuration")),
     request_body(content = LogoutForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "The sessions are over, or were over before", body = RevokeAnswer),
+        (
+            status = 200,
+            description = "The sessions are over, or were before; or their end is on record, and some nodes do not know it yet",
+            body = RevokeAnswer
+        ),
         BodyRefusals,
     ),
 )]

@@ -165,7 +165,6 @@ impl NodeAgent {
         self.reload_if_changed().await;
         self.send_heartbeat(config).await;
         self.maintain().await;
-        self.node.outage.export(self.node.clock.read().boot);
         self.report_rings(config);
         let conditions = self.conditions(config);
         self.node.readiness.set(conditions);

@@ -1,13 +1,14 @@
 //! Readiness: the conditions of this node. It is not ready only where another node could do better: before its start
 //! is complete, while it drains, while its clock is wrong, or while it has no key to sign with. The start needs the
-//! store. A store that is lost later, and a ring without a key, are lost for every node: the requests that need them
-//! are answered with 503, and the others are served.
+//! store. A store that is lost later, and a ring without a key, are lost for every node, so that no other could do better:
+//! requests are answered without the store for a while, and those that need the key get 503.
 
 use std::collections::BTreeSet;
 
 use super::{Config, NodeAgent};
 use crate::{
     domain::{ids::RingName, missing_key},
+    outage::Operation,
     telemetry::{Alarm, Condition},
 };
 
@@ -17,7 +18,7 @@ impl NodeAgent {
         let mut conditions = vec![
             Condition::required("clock", self.node.clock_fault()),
             Condition::required("keys", self.without_any_key(config)),
-            Condition::shared("store", self.faults.store.clone()),
+            Condition::shared("store", self.store_fault()),
             Condition::shared("records", self.faults.keys.clone()),
         ];
         conditions.extend(config.rings.iter().map(|(ring, _)| {
@@ -25,6 +26,22 @@ impl NodeAgent {
             Condition::shared(format!("ring {ring}"), missing.then(|| self.missing_key(ring)))
         }));
         conditions
+    }
+
+    /// Returns the fault of the store; in an outage, also what is done without it.
+    fn store_fault(&self) -> Option<String> {
+        let why = self.faults.store.clone()?;
+        let outage = &self.node.outage;
+        if !outage.breaker.is_open(Operation::Write) {
+            return Some(why);
+        }
+        let Ok(now) = self.node.clock.trusted_now() else { return Some(why) };
+        Some(match outage.admit(now) {
+            Ok(()) => {
+                format!("{why}. Logins and refreshes are answered without it, until store.outage_limit has passed")
+            }
+            Err(not_served) => format!("{why}. Logins and refreshes get 503: {not_served}"),
+        })
     }
 
     /// Logs each ring that has no active key since the last call, and each that has one again.

@@ -1,7 +1,8 @@
 //! Answers while the store is out of reach: what may be served, and what has ended all the same.
 //!
 //! [`breaker`] notices that the store is out of reach, so that a slow store costs one time-out and not one a request.
-//! [`ended`] has what had ended when the store was last seen. [`Outage`] joins both for `issue`; `node` keeps them up to
+//! [`ended`] has what had ended when the store was last seen, [`owed`] what this node ended and could not write, and
+//! [`followers`] which other nodes may not know of an end yet. [`Outage`] joins them for `issue`; `node` keeps them up to
 //! date.
 
 mod breaker;
@@ -11,7 +12,7 @@ mod owed;
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -58,8 +59,11 @@ pub enum NotServed {
     #[error("the store is out of reach, and this node has not read yet what has ended")]
     NeverLooked,
     /// The last complete look at what has ended is too old.
-    #[error("the store is out of reach since {0}, longer than store.outage_limit")]
+    #[error("the store is out of reach, and what has ended was last read at {0}, longer ago than store.outage_limit")]
     TooLong(UnixMillis),
+    /// The other nodes do not wait for this one, or no more: it has just started, or could not write for too long.
+    #[error("the store is out of reach, and took no report of this node for store.outage_limit, or since its start")]
+    NotTold,
 }
 
 /// Parts with which a node answers without the store.
@@ -76,6 +80,8 @@ pub struct Outage {
     /// Longest wait for a probe while the store is out of reach: one that was begun before the store came back must not
     /// hold up the next.
     patience: Duration,
+    /// Reason for which it is out of reach, or was last.
+    why: RwLock<String>,
     /// A fault of the store is logged, and its alarm raised.
     reported: AtomicBool,
     /// Time since boot at which the store was first seen to be out of reach, in milliseconds; 0 while it is not.
@@ -97,6 +103,7 @@ impl Outage {
             mode: config.outage,
             limit: config.outage_limit,
             patience: config.timeout / 2,
+            why: RwLock::default(),
             reported: AtomicBool::new(false),
             since: AtomicU64::new(0),
             looked: AtomicU64::new(0),
@@ -112,12 +119,13 @@ impl Outage {
         if self.mode == OnOutage::Refuse {
             return Err(NotServed::Refused);
         }
-        let (Some(looked), Some(promised)) = (self.ended.looked(), self.ended.promised()) else {
-            return Err(NotServed::NeverLooked);
-        };
+        let looked = self.ended.looked().ok_or(NotServed::NeverLooked)?;
         // A look that lies far ahead was made when the clock was wrong.
-        let is_recent = now.since(looked) < self.limit && looked.since(now) <= MAX_STEP;
-        if is_recent && now < promised { Ok(()) } else { Err(NotServed::TooLong(looked)) }
+        if now.since(looked) >= self.limit || looked.since(now) > MAX_STEP {
+            return Err(NotServed::TooLong(looked));
+        }
+        let is_told = self.ended.promised().is_some_and(|promised| now < promised);
+        if is_told { Ok(()) } else { Err(NotServed::NotTold) }
     }
 
     /// Returns the time until which this node may answer without the store, where it looked at `looked` and looks no
@@ -177,7 +185,8 @@ impl Outage {
     }
 
     fn not_asked(&self) -> StoreError {
-        self.out_of_reach("an earlier request was not answered")
+        let why = self.why.read().unwrap_or_else(PoisonError::into_inner);
+        self.out_of_reach(&format!("{why} (known from an earlier request)"))
     }
 
     /// Asks the store even where it is known to be out of reach: where it answers, everybody asks it again. For the
@@ -193,7 +202,9 @@ impl Outage {
     ) -> Result<T, StoreError> {
         let answer = if self.breaker.is_open(operation) {
             let answer = tokio::time::timeout(self.patience, call).await;
-            answer.unwrap_or_else(|_| Err(self.out_of_reach("it did not answer a probe in time")))
+            answer.unwrap_or_else(|_| {
+                Err(self.out_of_reach(&format!("a probe got no answer within {:?}", self.patience)))
+            })
         } else {
             call.await
         };
@@ -210,7 +221,9 @@ impl Outage {
     }
 
     fn learn(&self, operation: Operation, error: &StoreError) {
-        if error.is_outage() && self.breaker.open(operation) {
+        let StoreError::OutOfReach { why, .. } = error else { return };
+        self.why.write().unwrap_or_else(PoisonError::into_inner).clone_from(why);
+        if self.breaker.open(operation) {
             self.report_fault(error);
         }
     }
@@ -218,7 +231,11 @@ impl Outage {
     /// Logs a fault of the store and raises the alarm, unless one is reported already.
     pub fn report_fault(&self, error: &StoreError) {
         if !self.reported.swap(true, Ordering::AcqRel) {
-            tracing::error!(why = %error, "the store does not answer");
+            if error.is_outage() {
+                tracing::error!(why = %error, "the store is out of reach");
+            } else {
+                tracing::error!(why = %error, "the store cannot be used");
+            }
             self.metrics.alarm(Alarm::Store);
         }
     }
@@ -231,22 +248,26 @@ impl Outage {
     }
 
     /// Records the time since boot at which a complete look began.
-    pub fn looked(&self, since_boot: Duration) {
+    pub fn record_look(&self, since_boot: Duration) {
         self.looked.store(millis(since_boot), Ordering::Relaxed);
     }
 
-    /// Exports how old the knowledge of what has ended is, at this time since boot; before the first look, for how long
-    /// this process has had none.
-    pub fn export_staleness(&self, since_boot: Duration) {
-        let now = millis(since_boot);
-        let looked = self.looked.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(now);
-        self.metrics.revocation_staleness(Duration::from_millis(now.saturating_sub(looked)));
+    /// Exports for how long the store has been out of reach, and what is known of what has ended, at this time since boot.
+    pub fn export(&self, since_boot: Duration) {
+        self.export_outage(since_boot);
+        self.export_staleness(since_boot);
         let (_, bytes) = self.ended.size();
         self.metrics.ended_sessions(bytes, self.ended.covered_from().is_none());
     }
 
-    /// Exports for how long the store has been out of reach, at this time since boot.
-    pub fn export(&self, since_boot: Duration) {
+    /// Exports how old the knowledge of what has ended is; before the first look, for how long this process has had none.
+    fn export_staleness(&self, since_boot: Duration) {
+        let now = millis(since_boot);
+        let looked = self.looked.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(now);
+        self.metrics.revocation_staleness(Duration::from_millis(now.saturating_sub(looked)));
+    }
+
+    fn export_outage(&self, since_boot: Duration) {
         let now = millis(since_boot);
         if !self.breaker.is_open(Operation::Write) {
             self.since.store(0, Ordering::Relaxed);

@@ -63,16 +63,16 @@ impl RotationScheduler {
         setups: &watch::Receiver<Option<Arc<SchedulerSetup>>>,
         last_drift: &mut LastDrift,
     ) {
-        let mut rings: Vec<(&Ring, RingSchedule)> =
-            setup.rings.iter().map(|ring| (ring, RingSchedule::new(ring))).collect();
+        let mut rings: Vec<(&Ring, RingSchedule, Option<String>)> =
+            setup.rings.iter().map(|ring| (ring, RingSchedule::new(ring), None)).collect();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !setups.has_changed().unwrap_or(true) {
             ticks.tick().await;
-            for (ring, schedule) in &mut rings {
-                let worked = self.work(&setup.rotator, ring, schedule, last_drift).await;
-                if let Err(error) = worked {
-                    postpone(&setup.rotator, ring, schedule, &error);
+            for (ring, schedule, failure) in &mut rings {
+                match self.work(&setup.rotator, ring, schedule, last_drift).await {
+                    Ok(()) => *failure = None,
+                    Err(error) => postpone(&setup.rotator, ring, schedule, failure, &error),
                 }
             }
         }
@@ -131,14 +131,32 @@ impl RotationScheduler {
     }
 }
 
-fn postpone(rotator: &Rotator, ring: &Ring, schedule: &mut RingSchedule, error: &RotateError) {
+/// Postpones the work after an error, and logs it unless it is the one of the second before.
+fn postpone(
+    rotator: &Rotator,
+    ring: &Ring,
+    schedule: &mut RingSchedule,
+    failure: &mut Option<String>,
+    error: &RotateError,
+) {
     // The next tick tries again; the node reports a stopped clock.
     let Ok(now) = rotator.clock.trusted_now() else { return };
     if let RotateError::Busy(_) = error {
         // Another node, or a command, reconciles the ring.
         schedule.busy(now);
-    } else {
-        tracing::warn!(ring = %ring.name, %error, "the rotation cannot continue");
-        schedule.failed(now);
+        return;
+    }
+    schedule.failed(now);
+    let why = Some(error.to_string());
+    if *failure == why {
+        return;
+    }
+    *failure = why;
+    match error {
+        // The node reports it, once.
+        RotateError::Store(why) if why.is_outage() => {
+            tracing::debug!(ring = %ring.name, %error, "the rotation waits for the store");
+        }
+        error => tracing::warn!(ring = %ring.name, %error, "the rotation cannot continue"),
     }
 }

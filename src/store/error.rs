@@ -55,7 +55,7 @@ pub enum StoreError {
         why: String,
     },
     /// The store answers, and must not be used: it was replaced, or is damaged.
-    #[error("the store {store} does not answer: {why}")]
+    #[error("the store {store} cannot be used: {why}")]
     Unavailable {
         /// The store's path or URL.
         store: String,

@@ -346,7 +346,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "apps.web.refresh",
         "retry_window = \"59m\"",
-        "apps.web.refresh.retry_window: is shorter than store.outage_limit: a device whose refresh token was used as the store was lost would have to log in again; write at least that time here, like \"24h\", or `outage = \"refuse\"` in [store]",
+        "apps.web.refresh.retry_window: is shorter than store.outage_limit: a device whose refresh token was used as the store was lost would have to log in again; write at least that time here, like \"24h\", lower that, or write `outage = \"refuse\"` in [store]",
     ),
     (
         "rings.main.rotation",

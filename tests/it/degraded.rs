@@ -282,6 +282,33 @@ async fn nothing_is_served_past_the_limit_or_where_it_is_switched_off() {
     service.generate(&json!({ "app": "web", "user_id": "u-2" })).await.problem(503, "unavailable");
 }
 
+/// What the operator reads of the store.
+fn store_fault(service: &TestService) -> Option<String> {
+    let conditions = service.state.readiness.report(false).conditions;
+    conditions.into_iter().find(|condition| condition.name == "store").unwrap().reason
+}
+
+#[tokio::test]
+async fn the_condition_of_the_store_says_what_is_answered_without_it() {
+    for reach in [Reach::OutOfReach, Reach::NotWritable] {
+        let service = service().await;
+        let link = service.session("u-1").await;
+        lose(&service, reach);
+        service.refresh(&link).await.ok();
+        service.run(2).await;
+        let why = store_fault(&service).unwrap();
+        assert!(why.contains("does not answer") && why.contains("are answered without it"), "{why}");
+        // Where it is read all the time, the limit counts from the last report to the other nodes.
+        service.run(61 * 60).await;
+        service.refresh(&link).await.problem(503, "unavailable");
+        let why = store_fault(&service).unwrap();
+        assert!(why.contains("Logins and refreshes get 503: ") && why.contains("store.outage_limit"), "{why}");
+        assert!(service.metric("countersign_store_outage_seconds") > 3600.0);
+        recover(&service).await;
+        assert_eq!(store_fault(&service), None);
+    }
+}
+
 #[tokio::test]
 async fn a_node_that_has_not_looked_serves_nothing_without_the_store() {
     let service = TestService::new().await;

@@ -92,12 +92,12 @@ impl EndsAgent {
                 }
             }
         };
-        // Also while a look takes long.
+        // Also while a look, or other work of the node, takes long.
         let exporting = async {
             let mut ticks = tokio::time::interval(TICK);
             loop {
                 ticks.tick().await;
-                node.outage.export_staleness(node.clock.read().boot);
+                node.outage.export(node.clock.read().boot);
             }
         };
         tokio::join!(looking, exporting);
@@ -109,7 +109,7 @@ impl EndsAgent {
         if matches!(self.report, Report::First { .. }) {
             self.step().await;
         }
-        self.node.outage.export_staleness(self.node.clock.read().boot);
+        self.node.outage.export(self.node.clock.read().boot);
     }
 
     async fn step(&mut self) {
@@ -166,7 +166,7 @@ impl EndsAgent {
             }
         }
         node.outage.ended.complete(look);
-        node.outage.looked(begin);
+        node.outage.record_look(begin);
         self.position = horizon.unwrap_or(self.position);
         (self.looks_at_all, self.looked) = (false, begin);
         self.looks = self.looks.wrapping_add(1);

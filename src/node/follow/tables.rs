@@ -1,4 +1,7 @@
 //! What has ended, as the tables have it: all of it at first, and parts again when there are many exact ends.
+//!
+//! These long reads are no requests: that one of them gets no answer in time does not show that others get none. So none
+//! of them opens the breaker; while it is open, none begins.
 
 use super::EndsAgent;
 use crate::{
@@ -12,7 +15,7 @@ impl EndsAgent {
     /// Begins a look at everything, with what stands.
     pub(super) async fn standing(&self, began: Option<UnixMillis>) -> Result<LogRead, StoreError> {
         let mut look = LogRead::at_all(began);
-        self.check_reach()?;
+        self.node.outage.check(Operation::Read)?;
         let ends = self.node.store.standing_ends().await?;
         for end in &ends {
             look.stands(end);
@@ -80,7 +83,7 @@ impl EndsAgent {
         now: UnixMillis,
         limit: u32,
     ) -> Result<Vec<(SessionId, UnixMillis)>, StoreError> {
-        self.check_reach()?;
+        self.node.outage.check(Operation::Read)?;
         self.node.store.ended_sessions(after, now, limit).await
     }
 
@@ -90,12 +93,5 @@ impl EndsAgent {
         let slice = built.map_err(|_| self.node.outage.out_of_reach(why))?;
         self.node.outage.ended.put(slice);
         Ok(())
-    }
-
-    /// Checks that the store is not known to be out of reach. Long reads are no requests: that one of them gets no answer
-    /// in time does not show that others get none, so it does not open the breaker.
-    fn check_reach(&self) -> Result<(), StoreError> {
-        let is_lost = self.node.outage.breaker.is_open(Operation::Read);
-        if is_lost { Err(self.node.outage.out_of_reach("an earlier request was not answered")) } else { Ok(()) }
     }
 }

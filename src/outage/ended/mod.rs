@@ -1,6 +1,6 @@
 //! What has ended, as this node knows it: recent ends exactly, older ones in filters.
 //!
-//! The log of ends is followed: each look [notes](EndedSessions::note) what it finds. What ended before is read from the
+//! The log of ends is followed: each look [takes](EndedSessions::take) what it finds. What ended before is read from the
 //! tables, a [range](IdRange) of session ids at a time, into filters. Every ended session that has not expired is
 //! among the exact ends, or in the filter of its range, or in no range that is covered; so none of them is ever taken
 //! for live. An error of a filter, and a session that is not covered, are [`Standing::Unsure`].

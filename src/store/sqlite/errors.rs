@@ -20,7 +20,7 @@ impl StoreName {
         Self(path.display().to_string().into())
     }
 
-    /// Returns the error for a store that does not answer because of `why`.
+    /// Returns the error for a store that must not be used, or that refused an operation, because of `why`.
     pub(super) fn unavailable(&self, why: impl Display) -> StoreError {
         StoreError::Unavailable { store: self.0.to_string(), why: why.to_string() }
     }

@@ -79,9 +79,9 @@ metrics! {
     shed: Counter, "Requests refused because too many signatures waited";
     store: Family<WorkLabel, Histogram, fn() -> Histogram> = Family::new_with_constructor(times), Seconds,
         "The store, by kind of work";
-    store_outage: Gauge, Seconds, "Since the store is out of reach; 0 while it is not";
+    store_outage: Gauge, Seconds, "Time for which the store has been out of reach; 0 while it is not";
     degraded_answers: Family<OperationLabels, Counter>, "Tokens issued while the store was out of reach, by operation";
-    revocation_staleness: Gauge, Seconds, "Since the last complete look at what has ended";
+    revocation_staleness: Gauge, Seconds, "Time since the last complete look at what has ended";
     ended_sessions_memory: Gauge, Bytes, "Memory for what has ended, as reckoned";
     ended_sessions_covered: Gauge, "1 where all that has ended is in memory, 0 where older sessions are not";
     store_commit_group: Histogram = counts(10), "Writes that shared one commit";

@@ -34,12 +34,12 @@ const DESCRIPTIONS: &str = "\
 # HELP countersign_store_seconds The store, by kind of work.
 # TYPE countersign_store_seconds histogram
 # UNIT countersign_store_seconds seconds
-# HELP countersign_store_outage_seconds Since the store is out of reach; 0 while it is not.
+# HELP countersign_store_outage_seconds Time for which the store has been out of reach; 0 while it is not.
 # TYPE countersign_store_outage_seconds gauge
 # UNIT countersign_store_outage_seconds seconds
 # HELP countersign_degraded_answers Tokens issued while the store was out of reach, by operation.
 # TYPE countersign_degraded_answers counter
-# HELP countersign_revocation_staleness_seconds Since the last complete look at what has ended.
+# HELP countersign_revocation_staleness_seconds Time since the last complete look at what has ended.
 # TYPE countersign_revocation_staleness_seconds gauge
 # UNIT countersign_revocation_staleness_seconds seconds
 # HELP countersign_ended_sessions_memory_bytes Memory for what has ended, as reckoned.
