@@ -143,8 +143,23 @@ async fn a_write_that_was_committed_after_its_release_makes_a_repetition_and_no_
     service.refresh(&again.text("refresh_token")).await.ok();
     let second = service.refresh(&login.text("refresh_token")).await.ok();
     assert_eq!(contents(&service, &second.text("refresh_token")).counter, 1);
-    assert_eq!(service.operator.users().sessions(&user("u-2")).await.unwrap().len(), 1);
+    let rows = service.operator.users().sessions(&user("u-2")).await.unwrap();
+    assert_eq!(rows.iter().filter(|row| row.ended.is_none()).count(), 1, "the one that nobody got has ended");
     assert_eq!(alarms(&service, "reuse") + alarms(&service, "store_lost_writes"), 0.0);
+}
+
+/// An ordinary login looks for no end of its user; so the session that is handed out must not be the one whose write is
+/// still on its way.
+#[tokio::test]
+async fn a_login_whose_write_comes_late_outlives_no_end_of_its_user() {
+    let service = service().await;
+    lose(&service, Reach::Late);
+    let link = service.session("u-1").await;
+    recover(&service).await;
+    service.clock.forward(MINUTE);
+    service.operator.users().revoke(&user("u-1"), None).await.unwrap();
+    service.switch.deliver().await;
+    service.refresh(&link).await.problem(401, "invalid_token");
 }
 
 /// A slow store costs one time-out, not one a request.
