@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub use breaker::{Breaker, Operation};
-pub use ended::{EndedSessions, IdRange, LogRead, Slice, SliceKeys, SliceReader, Taken};
+pub use ended::{Coverage, EndedSessions, IdRange, LogRead, Slice, SliceKeys, SliceReader, Taken};
 pub use followers::{FRESH, LONGEST_WAIT, Pending};
 use followers::{Followers, Reports};
 pub use owed::OwedEnds;
@@ -242,7 +242,7 @@ impl Outage {
         let looked = self.looked.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(now);
         self.metrics.revocation_staleness(Duration::from_millis(now.saturating_sub(looked)));
         let (_, bytes) = self.ended.size();
-        self.metrics.ended_sessions(bytes, self.ended.covered_from().is_none());
+        self.metrics.ended_sessions(bytes, self.ended.coverage() == Coverage::All);
     }
 
     /// Exports for how long the store has been out of reach, at this time since boot.

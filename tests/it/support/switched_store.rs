@@ -211,7 +211,7 @@ switched!(Users {
 switched!(Ends {
     Read ends_position() -> EndsPosition;
     Read ends_since(from: EndsPosition, after: u64, limit: u32) -> EndsPage;
-    Read standing_ends() -> Vec<End>;
+    Read standing_ends(limit: u32) -> Vec<End>;
     Read ended_sessions(after: SessionId, now: UnixMillis, limit: u32) -> Vec<(SessionId, UnixMillis)>;
     Write report_followed(follower: Follower) -> ();
     Read followers(since: UnixMillis) -> Vec<Follower>;
