@@ -162,6 +162,21 @@ async fn a_login_whose_write_comes_late_outlives_no_end_of_its_user() {
     service.refresh(&link).await.problem(401, "invalid_token");
 }
 
+/// The clock of whoever revokes decides nothing for a session on record; for this one it must not either.
+#[tokio::test]
+async fn an_operator_whose_clock_is_behind_ends_a_session_that_is_not_on_record() {
+    let service = service().await;
+    lose(&service, Reach::OutOfReach);
+    let link = service.session("u-1").await;
+    recover(&service).await;
+    service.run(60).await;
+    service.clock.set_by(-600);
+    service.operator.users().revoke(&user("u-1"), None).await.unwrap();
+    service.clock.set_by(600);
+    service.tick().await;
+    service.refresh(&link).await.problem(401, "invalid_token");
+}
+
 /// A slow store costs one time-out, not one a request.
 #[tokio::test]
 async fn those_who_wait_for_a_store_that_hangs_are_answered_when_one_times_out() {
