@@ -104,6 +104,11 @@ impl Outage {
         }
     }
 
+    /// Returns the longest time for which this node may answer without the store; `None` where it never does.
+    pub fn longest(&self) -> Option<Duration> {
+        (self.mode == OnOutage::Serve).then_some(self.limit)
+    }
+
     /// Returns whether a request may be answered without the store at `now`.
     ///
     /// # Errors
