@@ -46,10 +46,7 @@ fn main() {
     let (keys, _) = ended.size();
     let (peak, after) = (resident("VmHWM"), resident("VmRSS"));
     println!("{sessions} ended sessions, store.outage_memory_mib = {memory}");
-    println!(
-        "in filters          {keys}, {}",
-        ended.covered_from().map_or("all".to_owned(), |at| format!("from {at}"))
-    );
+    println!("in filters          {keys}, {}", format_args!("{:?}", ended.coverage()));
     println!(
         "read and built in   {:.1} s, {:.0} ns a key",
         took.as_secs_f64(),

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
         key::KeyRecord,
+        policy::AppPolicy,
         sealing::SealingKeys,
     },
     http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
@@ -127,6 +128,7 @@ impl Wiring {
     /// # Errors
     /// Text that says why they cannot be applied.
     pub(super) async fn reload(&self, new: Settings) -> Result<(), String> {
+        self.check_retry_windows(&new)?;
         self.services.reseal(&new).await.map_err(|error| error.to_string())?;
         self.node.reload_keys().await.map_err(|error| error.to_string())?;
         let waiting = self.settings.load().restart_needed(&new);
@@ -143,6 +145,20 @@ impl Wiring {
             tracing::warn!(settings = waiting.join(", "), "these changes take effect at the next start");
         }
         Ok(())
+    }
+
+    /// Checks the apps against the limit of an outage that is in force until the restart, as the configuration is checked
+    /// against its own.
+    fn check_retry_windows(&self, new: &Settings) -> Result<(), String> {
+        let Some(longest) = self.services.outage().longest() else { return Ok(()) };
+        let is_short = |policy: &AppPolicy| policy.refresh().is_some_and(|refresh| refresh.retry_window < longest);
+        match new.policies().iter().find(|(_, policy)| is_short(policy)) {
+            Some((app, _)) => Err(format!(
+                "apps.{app}.refresh.retry_window is shorter than the store.outage_limit that is in force: restart \
+                 countersign, so that both change together"
+            )),
+            None => Ok(()),
+        }
     }
 }
 

@@ -47,6 +47,7 @@ impl Issuer {
         record_session(&contents.session);
         let session = self.row_of(&contents);
         let times = (now, lifetime);
+        let may_be_created = self.parts.outage.check(Operation::Write).is_ok();
         let minted = match Order::of_login(rules, contents.login.is_some()) {
             Order::SignFirst(_) => self.sign_then_create(app_user, &policy, times, session).await,
             Order::Together => self.sign_and_create(app_user, &policy, times, session).await,
@@ -54,6 +55,7 @@ impl Issuer {
         let (token, expires) = match minted {
             Ok(signed) => signed,
             Err(Failure::Outage(why)) => {
+                let contents = if may_be_created { self.another_session(contents)? } else { contents };
                 return self.mint_degraded(app_user, &policy, lifetime, contents, &why).await;
             }
             Err(Failure::Refused(refusal)) => return Err(refusal),
@@ -103,6 +105,16 @@ impl Issuer {
                 }
             },
         }
+    }
+
+    /// Returns another session in the place of one whose write may be committed yet: perhaps after an end of the user, for
+    /// which a write at a login does not look. Nobody gets the one before, which ends as soon as that can be written, so
+    /// that it takes no place among the user's sessions.
+    fn another_session(&self, contents: Contents) -> Result<Contents, Refusal> {
+        self.parts.outage.owed.owe(contents.session, Ended::Revoked, contents.issued);
+        let session = SessionId::new(contents.issued, random(&*self.parts.entropy)?);
+        record_session(&session);
+        Ok(Contents { session, ..contents })
     }
 
     /// Ends a session of which nobody has a refresh token, so that it takes no place among the user's sessions. Where

@@ -103,9 +103,7 @@ impl Issuer {
         let Some(mut session) = self.row(attempt).await? else {
             return Err(self.refused(attempt, attempt.unknown()).into());
         };
-        if self.parts.outage.owed.owes(session.id) {
-            session.ended = Some(Ended::Reused);
-        }
+        session.ended = session.ended.or_else(|| self.parts.outage.owed.of(session.id));
         progress.row_is_live = session.ended.is_none();
         let decision = attempt.judge(&session);
         match decision {
@@ -156,7 +154,7 @@ impl Issuer {
         outage.ended.note(&known);
         match ended {
             Err(error) if error.is_outage() => {
-                outage.owed.owe(session.id, attempt.now);
+                outage.owed.owe(session.id, Ended::Reused, attempt.now);
                 Ok(())
             }
             ended => ended.map(drop),

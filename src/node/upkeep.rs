@@ -3,13 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::NodeAgent;
-use crate::{
-    clock::UnixMillis,
-    domain::{ids::AppName, session::Ended},
-    outage::Operation,
-    store::StoreError,
-    telemetry::Stopwatch,
-};
+use crate::{clock::UnixMillis, domain::ids::AppName, outage::Operation, store::StoreError, telemetry::Stopwatch};
 
 /// Ticks between two checks that the store can be written.
 const CHECK_EVERY: u32 = 10;
@@ -89,11 +83,11 @@ impl NodeAgent {
         }
     }
 
-    /// Ends the sessions whose reuse was found out while the store could not be written.
+    /// Ends the sessions that were to end while the store could not be written.
     async fn write_owed_ends(&self) {
         let outage = &self.node.outage;
-        for (session, at) in outage.owed.all() {
-            let end = self.node.store.end_session(session, Ended::Reused, at);
+        for (session, why, at) in outage.owed.all() {
+            let end = self.node.store.end_session(session, why, at);
             match outage.ask(Operation::Write, end).await {
                 Ok(_) => outage.owed.settle(session),
                 Err(error) => return tracing::debug!(%error, "ends of sessions are written later"),

@@ -55,7 +55,7 @@ impl Users {
     /// Ends a user's sessions on one app or on all; returns the number of those that were live.
     pub async fn revoke(&self, user: &UserId, app: Option<&AppName>) -> Result<u64, UserError> {
         self.apps.check_known(app).await?;
-        let ended = self.store.end_sessions_of_user(self.user_hash.hash(user), app, self.now()).await?;
+        let ended = self.store.end_sessions_of_user(self.user_hash.hash(user), app, self.latest().await?).await?;
         tracing::info!(scope = scope(app), ended, "a user's sessions were ended");
         Ok(ended)
     }
@@ -99,7 +99,7 @@ impl Users {
     /// # Errors
     /// [`StoreError`]: what was ended is on record, and it is not known which nodes know it.
     pub async fn pending(&self) -> Result<Vec<PendingNode>, StoreError> {
-        let pending = Pending::poll(&*self.store, self.now()).await?;
+        let pending = Pending::poll(&*self.store, self.latest().await?).await?;
         if let Some(until) = pending.until() {
             tracing::warn!(nodes = pending.names(), %until, "a revocation is pending: these nodes may not know it");
         }
@@ -108,6 +108,15 @@ impl Users {
             Some(PendingNode { node: node.node.clone(), looked: node.looked, serves_until })
         });
         Ok(nodes.collect())
+    }
+
+    /// Time of an end of a user's sessions: one that began before, while the store was out of reach, ends by it when it is
+    /// put on record. It must not wait for a clock; so one that is behind, or cannot be trusted, gives way to the latest
+    /// time that the store can prove.
+    async fn latest(&self) -> Result<UnixMillis, StoreError> {
+        let proven = self.store.clock_record().await?.floor.map(|floor| floor.time);
+        let latest = self.clock.trusted_now().ok().max(proven);
+        Ok(latest.unwrap_or_else(|| self.now()))
     }
 
     /// Time of an act that ends something for one user. It decides nothing, and must not wait for a clock.

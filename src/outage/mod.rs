@@ -30,7 +30,7 @@ use crate::{
 };
 
 pub use breaker::{Breaker, Operation};
-pub use ended::{EndedSessions, IdRange, LogRead, Slice, SliceKeys, SliceReader, Taken};
+pub use ended::{Coverage, EndedSessions, IdRange, LogRead, Slice, SliceKeys, SliceReader, Taken};
 pub use followers::{FRESH, LONGEST_WAIT, Pending};
 use followers::{Followers, Reports};
 pub use owed::OwedEnds;
@@ -109,6 +109,11 @@ impl Outage {
             looked: AtomicU64::new(0),
             metrics,
         }
+    }
+
+    /// Returns the longest time for which this node may answer without the store; `None` where it never does.
+    pub fn longest(&self) -> Option<Duration> {
+        (self.mode == OnOutage::Serve).then_some(self.limit)
     }
 
     /// Returns whether a request may be answered without the store at `now`.
@@ -257,7 +262,7 @@ impl Outage {
         self.export_outage(since_boot);
         self.export_staleness(since_boot);
         let (_, bytes) = self.ended.size();
-        self.metrics.ended_sessions(bytes, self.ended.covered_from().is_none());
+        self.metrics.ended_sessions(bytes, self.ended.coverage() == Coverage::All);
     }
 
     /// Exports how old the knowledge of what has ended is; before the first look, for how long this process has had none.

@@ -1,4 +1,4 @@
-//! Ends that this node owes the store: it found them out, and could not write them.
+//! Ends that this node owes the store: it could not write them.
 
 use std::{
     collections::BTreeMap,
@@ -8,41 +8,49 @@ use std::{
     },
 };
 
-use crate::{clock::UnixMillis, domain::ids::SessionId};
+use crate::{
+    clock::UnixMillis,
+    domain::{ids::SessionId, session::Ended},
+};
 
-/// Most sessions that are remembered: each of them takes a copied refresh token, so that there are few.
+/// Most sessions that are remembered: each of them takes a copied refresh token, or was under way when the store was
+/// lost, so that there are few.
 const MOST: usize = 100_000;
 
-/// Sessions whose reuse was found out while the store could not be written, each with the time. They are ended as soon as
-/// it can be; until then this node takes them for ended.
+/// Sessions that are to end since a time, and whose end could not be written: a reuse was found out, or the store was lost
+/// as they began and they were not handed out. They are ended as soon as the store can be written; until then this node
+/// takes them for ended.
 #[derive(Default)]
 pub struct OwedEnds {
     /// There are some. Requests look no further where there are none.
     any: AtomicBool,
-    sessions: Mutex<BTreeMap<SessionId, UnixMillis>>,
+    sessions: Mutex<BTreeMap<SessionId, (Ended, UnixMillis)>>,
 }
 
 impl OwedEnds {
     /// Remembers a session that is to end.
-    pub fn owe(&self, session: SessionId, at: UnixMillis) {
+    pub fn owe(&self, session: SessionId, why: Ended, at: UnixMillis) {
         let mut sessions = self.sessions();
         if sessions.len() < MOST {
-            sessions.entry(session).or_insert(at);
+            sessions.entry(session).or_insert((why, at));
         }
         self.any.store(true, Ordering::Release);
     }
 
-    /// Returns true for a session that is to end.
-    pub fn owes(&self, session: SessionId) -> bool {
-        self.any.load(Ordering::Acquire) && self.sessions().contains_key(&session)
+    /// Returns the end of a session that is to end.
+    pub fn of(&self, session: SessionId) -> Option<Ended> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        self.sessions().get(&session).map(|(why, _)| *why)
     }
 
     /// Returns every session that is to end.
-    pub fn all(&self) -> Vec<(SessionId, UnixMillis)> {
+    pub fn all(&self) -> Vec<(SessionId, Ended, UnixMillis)> {
         if !self.any.load(Ordering::Acquire) {
             return Vec::new();
         }
-        self.sessions().iter().map(|(session, at)| (*session, *at)).collect()
+        self.sessions().iter().map(|(session, (why, at))| (*session, *why, *at)).collect()
     }
 
     /// Forgets a session whose end is written.
@@ -52,7 +60,7 @@ impl OwedEnds {
         self.any.store(!sessions.is_empty(), Ordering::Release);
     }
 
-    fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, UnixMillis>> {
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<SessionId, (Ended, UnixMillis)>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -77,8 +77,9 @@ pub trait Ends: Send + Sync {
     /// whose position is not yet settled are among them, and come again at the next look.
     async fn ends_since(&self, from: EndsPosition, after: u64, limit: u32) -> Result<EndsPage, StoreError>;
 
-    /// Returns every end that stands now and is no session's: opt-outs, ends of users and apps, ended logins.
-    async fn standing_ends(&self) -> Result<Vec<End>, StoreError>;
+    /// Returns every end that stands now and is no session's, at most `limit`: opt-outs, ends of users and apps, ended
+    /// logins.
+    async fn standing_ends(&self, limit: u32) -> Result<Vec<End>, StoreError>;
 
     /// Returns the next sessions after `after` in the order of their ids that have an end of their own, and whose
     /// absolute expiry is after `now`, at most `limit`, each with that expiry.

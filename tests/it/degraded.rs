@@ -143,8 +143,38 @@ async fn a_write_that_was_committed_after_its_release_makes_a_repetition_and_no_
     service.refresh(&again.text("refresh_token")).await.ok();
     let second = service.refresh(&login.text("refresh_token")).await.ok();
     assert_eq!(contents(&service, &second.text("refresh_token")).counter, 1);
-    assert_eq!(service.operator.users().sessions(&user("u-2")).await.unwrap().len(), 1);
+    let rows = service.operator.users().sessions(&user("u-2")).await.unwrap();
+    assert_eq!(rows.iter().filter(|row| row.ended.is_none()).count(), 1, "the one that nobody got has ended");
     assert_eq!(alarms(&service, "reuse") + alarms(&service, "store_lost_writes"), 0.0);
+}
+
+/// An ordinary login looks for no end of its user; so the session that is handed out must not be the one whose write is
+/// still on its way.
+#[tokio::test]
+async fn a_login_whose_write_comes_late_outlives_no_end_of_its_user() {
+    let service = service().await;
+    lose(&service, Reach::Late);
+    let link = service.session("u-1").await;
+    recover(&service).await;
+    service.clock.forward(MINUTE);
+    service.operator.users().revoke(&user("u-1"), None).await.unwrap();
+    service.switch.deliver().await;
+    service.refresh(&link).await.problem(401, "invalid_token");
+}
+
+/// The clock of whoever revokes decides nothing for a session on record; for this one it must not either.
+#[tokio::test]
+async fn an_operator_whose_clock_is_behind_ends_a_session_that_is_not_on_record() {
+    let service = service().await;
+    lose(&service, Reach::OutOfReach);
+    let link = service.session("u-1").await;
+    recover(&service).await;
+    service.run(60).await;
+    service.clock.set_by(-600);
+    service.operator.users().revoke(&user("u-1"), None).await.unwrap();
+    service.clock.set_by(600);
+    service.tick().await;
+    service.refresh(&link).await.problem(401, "invalid_token");
 }
 
 /// A slow store costs one time-out, not one a request.

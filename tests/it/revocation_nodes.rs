@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use countersign::{
-    clock::{Clock, SystemClock},
-    store::{self, Config},
+    clock::{Clock, SystemClock, UnixMillis},
+    domain::ids::UserHash,
+    store::{self, Config, Store},
     telemetry::Metrics,
 };
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::support::{
     Answer,
@@ -183,6 +185,48 @@ async fn the_age_of_what_is_known_is_exported() {
     service.switch.set(Reach::Reachable);
     service.run(2).await;
     assert_eq!(service.metric("countersign_revocation_staleness_seconds"), 0.0);
+}
+
+/// Opts users out at that time, or in; as many at once as the store's queue has room for.
+async fn opt_all(store: &Arc<dyn Store>, users: &[UserHash], out: Option<UnixMillis>) {
+    for users in users.chunks(4000) {
+        let mut changes = JoinSet::new();
+        for user in users {
+            let (store, user) = (Arc::clone(store), *user);
+            changes.spawn(async move {
+                match out {
+                    Some(now) => store.opt_out(user, None, now).await,
+                    None => store.opt_in(user, None).await,
+                }
+            });
+        }
+        assert!(changes.join_all().await.into_iter().all(Result::unwrap));
+    }
+}
+
+/// Then nothing is known of anybody: 503, never 401, and the operator is told, until there is room again.
+#[tokio::test]
+async fn more_opt_outs_than_there_is_memory_for_are_reported() {
+    /// Of `outage_memory_mib = 8`.
+    const ROOM: u32 = 17_000;
+    let service = TestService::with(&format!("{CONFIG}[store]\noutage_memory_mib = 8\n")).await;
+    let link = service.session("u-1").await;
+    let (store, now) = (service.switch.store(), service.clock.now());
+    let users: Vec<_> =
+        (0..ROOM + 1000).map(|user| UserHash([user.to_be_bytes(); 8].concat().try_into().unwrap())).collect();
+    opt_all(&store, &users, Some(now)).await;
+    service.run(2).await;
+    assert_eq!(service.metric("countersign_ended_sessions_covered"), 0.0);
+    assert!(service.metric("countersign_ended_sessions_memory_bytes") < f64::from(8 << 20));
+    service.switch.set(Reach::OutOfReach);
+    service.refresh(&link).await.problem(503, "unavailable");
+    service.generate(&json!({ "app": "web", "user_id": "u-2" })).await.problem(503, "unavailable");
+    service.switch.set(Reach::Reachable);
+    opt_all(&store, &users, None).await;
+    service.run(700).await;
+    assert_eq!(service.metric("countersign_ended_sessions_covered"), 1.0);
+    service.switch.set(Reach::OutOfReach);
+    assert_eq!(service.refresh(&link).await.ok().json()["degraded"], true);
 }
 
 /// A node that was heard of so many seconds ago, by the clock that commands read.

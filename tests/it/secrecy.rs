@@ -7,6 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use super::support::{
+    Answer,
     jwt::{P256, RSA, TestProvider, published},
     key_files,
     service::{Service, run, run_json, run_with},
@@ -44,6 +45,7 @@ async fn every_flow() -> Flows {
     let path = folder.path();
     let trace = |command: &mut Command| {
         command.env("COUNTERSIGN_LOG__LEVEL", "trace").env("COUNTERSIGN_LOG__FORMAT", "json");
+        command.env("COUNTERSIGN_STORE__TIMEOUT", "1s");
     };
     run_json(&["init"], path);
     let provider = TestProvider::start(&published()).await;
@@ -101,10 +103,14 @@ async fn every_flow() -> Flows {
     let (credentials, refusals) = exchanges(&service, &provider, &user).await;
     secrets.extend(credentials);
     answers.push_str(&refusals);
+    let without_store = without_the_store(&service, path, &key, &user).await;
     let metrics = String::from_utf8(service.get(&format!("{}/metrics", service.ops_url)).await.body).unwrap();
     let (_, _, err) = service.stop();
     logs.push_str(&err);
 
+    secrets.extend(without_store.iter().flat_map(|answer| {
+        [signature(&answer.text("token")).to_owned(), answer.text("refresh_token")[5..].to_owned()]
+    }));
     secrets.extend([key[22..].to_owned(), first[5..].to_owned(), refreshed.text("refresh_token")[5..].to_owned()]);
     secrets.extend([login.text("token"), refreshed.text("token")].iter().map(|token| signature(token).to_owned()));
     let canaries =
@@ -115,6 +121,37 @@ async fn every_flow() -> Flows {
     let sealing = fs::read_to_string(path.join("sealing.secret")).unwrap();
     secrets.push(sealing.trim().split(':').nth(1).unwrap().to_owned());
     Flows { secrets, logs, metrics, answers, folder }
+}
+
+/// Logs in and refreshes while the store cannot be written, tries to log out, and refreshes once it can be written again.
+async fn without_the_store(service: &Service, folder: &Path, key: &str, user: &str) -> Vec<Answer> {
+    let lock = rusqlite::Connection::open(folder.join("countersign.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let login = once(200, async || service.generate(key, user).await).await;
+    let link = login.text("refresh_token");
+    let refreshed = service.refresh(&link).await.unwrap().ok();
+    for answer in [&login, &refreshed] {
+        assert_eq!(answer.json()["degraded"], true);
+    }
+    let logout = service.post("/v1/token/revoke", None, &json!({ "refresh_token": link })).await.unwrap();
+    logout.problem(503, "unavailable");
+    lock.execute_batch("ROLLBACK").unwrap();
+    let logout = async || service.post("/v1/token/revoke", None, &json!({ "refresh_token": link })).await.unwrap();
+    once(200, logout).await;
+    service.refresh(&link).await.unwrap().problem(401, "invalid_token");
+    vec![login, refreshed]
+}
+
+/// Asks until the answer has this status: a node relies on what it knows, and on its store again, after a moment.
+async fn once(status: u16, ask: impl AsyncFn() -> Answer) -> Answer {
+    for _ in 0..200 {
+        let answer = ask().await;
+        if answer.status == status {
+            return answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("no answer of {status}");
 }
 
 /// Exchanges credentials, good and bad, as header and as cookie; what must be secret of them, and the refusals.
@@ -224,6 +261,7 @@ fn assert_access_lines(logs: &str) {
         "\"/v1/token/refresh\" 401",
         "\"/v1/token/refresh\" 409",
         "\"/v1/token/revoke\" 200",
+        "\"/v1/token/revoke\" 503",
         "\"unmatched\" 404",
     ] {
         assert!(told.iter().any(|line| line == expected), "{expected}: {told:?}");

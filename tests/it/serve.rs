@@ -274,3 +274,31 @@ os.execv(sys.argv[1], sys.argv[1:])
     service.get(&format!("{}/readyz", service.ops_url)).await.ok();
     assert!(!service.url.ends_with(":8080"), "{}", service.url);
 }
+
+/// The limit of an outage stays until the restart: an app whose window is shorter would lose sessions to one.
+#[tokio::test]
+async fn a_retry_window_below_the_limit_in_force_waits_for_the_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    run_json(&["init"], folder.path());
+    let config = folder.path().join("countersign.toml");
+    let original = fs::read_to_string(&config).unwrap();
+    let service = Service::of(&config);
+    let short = original.replace("# retry_window = \"24h\"", "retry_window = \"10m\"");
+    fs::write(&config, short.replace("[store]", "[store]\noutage_limit = \"10m\"")).unwrap();
+    service.signal(Signal::HUP);
+    let metrics = format!("{}/metrics", service.ops_url);
+    for round in 0.. {
+        let text = String::from_utf8(service.get(&metrics).await.ok().body).unwrap();
+        if text.contains("countersign_alarms_total{kind=\"reload\"} 1\n") {
+            break;
+        }
+        assert!(round < 200, "{text}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (_, _, log) = service.stop();
+    assert!(
+        log.contains("apps.web.refresh.retry_window is shorter than the store.outage_limit that is in force"),
+        "{log}"
+    );
+    run_json(&["config", "check"], folder.path());
+}

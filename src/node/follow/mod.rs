@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Node, TICK};
 use crate::{
     clock::UnixMillis,
-    outage::{FRESH, LogRead, Operation},
+    outage::{Coverage, FRESH, LogRead, Operation},
     rotate::HEARTBEAT,
     store::{ENDS_KEPT, EndsPosition, Follower, StoreError},
 };
@@ -36,6 +36,8 @@ pub struct EndsAgent {
     /// Time since boot of the last complete look; at first, of the start.
     looked: Duration,
     looks: u32,
+    /// Coverage that was logged last.
+    coverage: Coverage,
     report: Report,
     /// Position that includes the ends that were found last: those who wait for this node wait for it.
     owed: Option<EndsPosition>,
@@ -72,6 +74,7 @@ impl EndsAgent {
             looks_at_all: true,
             looked,
             looks: 0,
+            coverage: Coverage::All,
             report: Report::None,
             owed: None,
             is_failure_logged: false,
@@ -172,7 +175,12 @@ impl EndsAgent {
         self.looks = self.looks.wrapping_add(1);
         if let Some(now) = at.filter(|_| self.looks.is_multiple_of(FORGET_EVERY)) {
             node.outage.ended.forget_expired(now);
+            // What could not be kept may find room now.
+            let (sessions, others) = node.outage.ended.lost();
+            self.is_read &= !sessions;
+            self.looks_at_all |= others;
         }
+        self.report_coverage();
         Ok(Some(Looked { at, found }))
     }
 

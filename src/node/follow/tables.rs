@@ -7,28 +7,34 @@ use super::EndsAgent;
 use crate::{
     clock::UnixMillis,
     domain::ids::SessionId,
-    outage::{IdRange, LogRead, Operation, SliceKeys, Taken},
+    outage::{Coverage, IdRange, LogRead, Operation, SliceKeys, Taken},
     store::{End, StoreError},
 };
 
 impl EndsAgent {
     /// Begins a look at everything, with what stands.
     pub(super) async fn standing(&self, began: Option<UnixMillis>) -> Result<LogRead, StoreError> {
-        let mut look = LogRead::at_all(began);
+        let ended = &self.node.outage.ended;
+        let mut look = ended.read_all(began);
         self.node.outage.check(Operation::Read)?;
-        let ends = self.node.store.standing_ends().await?;
+        let most = ended.most_standing();
+        let ends = self.node.store.standing_ends(most.saturating_add(1)).await?;
+        if ends.len() > most as usize {
+            look.cut();
+        }
         for end in &ends {
             look.stands(end);
         }
         // Opt-outs take effect with the whole look.
         let others = ends.iter().filter(|end| !matches!(end, End::OptOut { .. }));
-        self.node.outage.ended.take(&mut look, others);
+        ended.take(&mut look, others);
         Ok(look)
     }
 
     /// Reads every session that has ended, into filters. What was known before stays known meanwhile.
     pub(super) async fn read_tables(&self, now: UnixMillis) -> Result<(), StoreError> {
         let ended = &self.node.outage.ended;
+        ended.read_tables();
         let mut range = Some(ended.first_range());
         while let Some(next) = range {
             self.read_range(next, now).await?;
@@ -36,11 +42,26 @@ impl EndsAgent {
         }
         let (sessions, bytes) = ended.size();
         tracing::info!(sessions, bytes, "what has ended is read");
-        if let Some(from) = ended.covered_from() {
-            tracing::warn!(%from, "older sessions are not refreshed while the store is out of reach: there is no memory for \
-                those that ended; raise store.outage_memory_mib");
-        }
         Ok(())
+    }
+
+    /// Logs where there is no memory for what has ended, or there is again.
+    pub(super) fn report_coverage(&mut self) {
+        let covered = self.node.outage.ended.coverage();
+        if std::mem::replace(&mut self.coverage, covered) == covered {
+            return;
+        }
+        match covered {
+            Coverage::All => tracing::info!("there is memory for all that has ended"),
+            Coverage::From(from) => {
+                tracing::warn!(%from, "older sessions are not refreshed while the store is out of reach: \
+                there is no memory for those that ended; raise store.outage_memory_mib")
+            }
+            Coverage::Nothing => tracing::error!(
+                "nothing is answered while the store is out of reach: there is no memory \
+                for all opt-outs and ends; raise store.outage_memory_mib"
+            ),
+        }
     }
 
     /// Puts old exact ends into filters, where there are many. Without a trusted time they wait: which sessions have

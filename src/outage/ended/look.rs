@@ -12,22 +12,37 @@ pub struct LogRead {
     /// Opt-outs that stand, where the look began with all of them.
     standing: Option<BTreeSet<UserScope>>,
     changes: BTreeMap<UserScope, bool>,
+    /// Not all that stands was read.
+    is_cut: bool,
 }
 
 impl LogRead {
     /// Begins a look at what is new.
     pub fn at_new(began: Option<UnixMillis>) -> Self {
-        Self { began, standing: None, changes: BTreeMap::new() }
+        Self { began, standing: None, changes: BTreeMap::new(), is_cut: false }
     }
 
     /// Begins a look at everything that stands, which forgets opt-outs of which the log says no more.
-    pub fn at_all(began: Option<UnixMillis>) -> Self {
+    pub(super) fn at_all(began: Option<UnixMillis>) -> Self {
         Self { standing: Some(BTreeSet::new()), ..Self::at_new(began) }
     }
 
     /// Returns true where the end is of no more use: its session has expired.
     pub(super) fn is_over(&self, end: &End) -> bool {
         matches!((end, self.began), (End::Session { expires, .. }, Some(now)) if *expires <= now)
+    }
+
+    /// Notes that more stands than was read.
+    pub fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    pub(super) fn is_all(&self) -> bool {
+        self.standing.is_some()
     }
 
     /// Takes an opt-out that stands.

@@ -6,6 +6,7 @@
 //! for live. An error of a filter, and a session that is not covered, are [`Standing::Unsure`].
 
 mod budget;
+mod coverage;
 mod exact;
 mod look;
 mod others;
@@ -20,6 +21,7 @@ use std::{
 
 use self::{
     budget::{Budget, OTHER_BYTES},
+    coverage::Loss,
     exact::ExactEnds,
     others::{LoginEnd, OtherEnds, Verdict, created},
     slice::{FIRST, LAST},
@@ -35,6 +37,7 @@ use crate::{
     store::End,
 };
 
+pub use coverage::Coverage;
 pub use look::LogRead;
 pub use slice::{IdRange, Slice, SliceKeys, SliceReader, Taken};
 
@@ -52,8 +55,12 @@ struct Known {
     slices: Vec<Slice>,
     /// Sessions up to here are not covered: there was no memory for them.
     uncovered: SessionId,
-    /// An end could not be kept.
-    overflown: bool,
+    /// The tables are being read, or have been: the next look at everything completes that.
+    tables_read: bool,
+    /// An end of a session could not be kept.
+    sessions: Loss,
+    /// Another end could not be kept.
+    others_lost: Loss,
     /// Number of exact ends above which old ones are to go into filters.
     crowded_above: usize,
     looked: Option<UnixMillis>,
@@ -72,7 +79,9 @@ impl EndedSessions {
             others: OtherEnds::default(),
             slices: Vec::new(),
             uncovered: FIRST,
-            overflown: false,
+            tables_read: false,
+            sessions: Loss::default(),
+            others_lost: Loss::default(),
             crowded_above: budget.enough_sessions(),
             looked: None,
             promised: None,
@@ -143,8 +152,17 @@ impl EndedSessions {
     pub fn complete(&self, look: LogRead) {
         let mut known = self.write();
         known.looked = look.began.or(known.looked);
+        let (is_all, is_cut) = (look.is_all(), look.is_cut());
         look.apply(&mut known.others.opted_out);
-        known.overflown |= known.others.len() > self.budget.most_others;
+        if known.others.cut(self.budget.most_others) || is_cut {
+            known.others_lost.note();
+        }
+        if is_all {
+            known.others_lost.complete_reading();
+            if std::mem::take(&mut known.tables_read) {
+                known.sessions.complete_reading();
+            }
+        }
         known.bound(&self.budget);
     }
 
@@ -215,10 +233,38 @@ impl EndedSessions {
         known.crowded_above = self.budget.enough_sessions();
     }
 
-    /// Returns the time from which sessions are covered; `None` where all are.
-    pub fn covered_from(&self) -> Option<UnixMillis> {
+    /// Returns the sessions that are covered.
+    pub fn coverage(&self) -> Coverage {
         let known = self.read();
-        (known.uncovered != FIRST).then(|| created(known.uncovered))
+        match known.uncovered {
+            _ if known.has_lost() => Coverage::Nothing,
+            FIRST => Coverage::All,
+            uncovered => Coverage::From(created(uncovered)),
+        }
+    }
+
+    /// Returns whether ends of sessions, and others, could not be kept and are missing.
+    pub fn lost(&self) -> (bool, bool) {
+        let known = self.read();
+        (known.sessions.is_lost, known.others_lost.is_lost)
+    }
+
+    /// Begins to read the tables. A look at everything that follows completes it.
+    pub fn read_tables(&self) {
+        let mut known = self.write();
+        known.sessions.begin_reading();
+        known.tables_read = true;
+    }
+
+    /// Begins a look at everything that stands.
+    pub fn read_all(&self, began: Option<UnixMillis>) -> LogRead {
+        self.write().others_lost.begin_reading();
+        LogRead::at_all(began)
+    }
+
+    /// Returns the number of ends for which there is memory, and that are no session's.
+    pub fn most_standing(&self) -> u32 {
+        u32::try_from(self.budget.most_others).unwrap_or(u32::MAX)
     }
 
     /// Returns the number of sessions in filters, and the bytes that everything takes, as reckoned.
@@ -240,7 +286,16 @@ impl EndedSessions {
 impl Known {
     /// Returns true where a session that is not among the exact ends has not ended.
     fn is_sure(&self, id: SessionId) -> bool {
-        !self.overflown && id > self.uncovered && !self.slice_of(id).is_some_and(|slice| slice.may_have(id))
+        !self.has_lost() && !self.is_unsure_anyway(id)
+    }
+
+    /// Returns true for a session that a filter has, or that is not covered.
+    fn is_unsure_anyway(&self, id: SessionId) -> bool {
+        id <= self.uncovered || self.slice_of(id).is_some_and(|slice| slice.may_have(id))
+    }
+
+    fn has_lost(&self) -> bool {
+        self.sessions.is_lost || self.others_lost.is_lost
     }
 
     fn slice_of(&self, id: SessionId) -> Option<&Slice> {
@@ -253,8 +308,12 @@ impl Known {
                 self.exact.note(*id, *why, *expires, budget.enough_sessions() / 2);
             }
             // In a filter, or else lost.
-            End::Session { id, .. } => self.overflown |= self.exact.get(*id).is_none() && self.is_sure(*id),
-            _ if self.others.len() >= budget.most_others => self.overflown = true,
+            End::Session { id, .. } => {
+                if self.exact.get(*id).is_none() && !self.is_unsure_anyway(*id) {
+                    self.sessions.note();
+                }
+            }
+            _ if self.others.len() >= budget.most_others => self.others_lost.note(),
             End::User { user, app, at } => self.others.end_user((*user, app.clone()), *at),
             End::App { app, at } => self.others.end_app(app.clone(), *at),
             End::Login { app, login, issued_until, remembered_until } => {
@@ -287,7 +346,7 @@ impl Known {
     /// Lets old exact ends leave that are in a filter, or are not covered anyway.
     fn leave(&mut self) {
         let mut exact = std::mem::take(&mut self.exact);
-        exact.leave(|id| id <= self.uncovered || self.slice_of(id).is_some_and(|slice| slice.may_have(id)));
+        exact.leave(|id| self.is_unsure_anyway(id));
         self.exact = exact;
     }
 

@@ -7,6 +7,7 @@ use crate::{
     domain::{
         ids::{AppName, SessionId, UserHash},
         login_record::{LoginHash, LoginRecord},
+        policy::LONGEST_SESSION,
         session::Ended,
     },
 };
@@ -89,8 +90,18 @@ impl OtherEnds {
         }
     }
 
-    /// Forgets the logins that need not be remembered any more.
+    /// Forgets opt-outs, where there are more ends than `most`. Returns true then.
+    pub(super) fn cut(&mut self, most: usize) -> bool {
+        let surplus = self.len().saturating_sub(most);
+        for _ in 0..surplus {
+            self.opted_out.pop_last();
+        }
+        surplus > 0
+    }
+
+    /// Forgets the logins that need not be remembered any more, and the ends of users that every session has expired since.
     pub(super) fn forget_expired(&mut self, now: UnixMillis) {
+        self.users.retain(|_, at| at.plus(LONGEST_SESSION) > now);
         self.logins.retain(|_, end| end.remembered_until > now);
     }
 }

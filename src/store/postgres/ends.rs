@@ -46,7 +46,7 @@ const POSITION: &str = "SELECT countersign.timeline(), pg_snapshot_xmax(pg_curre
 const STANDING: &str = "SELECT 'opt_out', user_hash, app, NULL, since, NULL::bigint FROM countersign.opt_outs \
      UNION ALL SELECT 'user', user_hash, app, NULL, ended_at, NULL FROM countersign.user_ends \
      UNION ALL SELECT 'app', NULL, app, NULL, ended_at, NULL FROM countersign.app_ends \
-     UNION ALL SELECT 'login', login, app, NULL, issued_until, remembered_until FROM countersign.sign_outs";
+     UNION ALL SELECT 'login', login, app, NULL, issued_until, remembered_until FROM countersign.sign_outs LIMIT $1";
 
 /// By an index that has only sessions that have ended.
 const ENDED_SESSIONS: &str = "SELECT id, expires FROM countersign.sessions \
@@ -91,8 +91,8 @@ impl Ends for PostgresStore {
         self.page(&found, limit)
     }
 
-    async fn standing_ends(&self) -> Result<Vec<End>, StoreError> {
-        let found = self.read(STANDING, &[]).await?;
+    async fn standing_ends(&self, limit: u32) -> Result<Vec<End>, StoreError> {
+        let found = self.read(STANDING, &[(&i64::from(limit), Type::INT8)]).await?;
         self.database.name.check(found.iter().map(|row| end_of(row, 0)).collect())
     }
 

@@ -33,7 +33,7 @@ const SINCE: &str = select_ends!(", number FROM ends WHERE number >= ?1 AND numb
 const STANDING: &str = "SELECT 'opt_out', user, app, NULL, since, NULL FROM opt_outs \
      UNION ALL SELECT 'user', user, app, NULL, ended_at, NULL FROM user_ends \
      UNION ALL SELECT 'app', NULL, app, NULL, ended_at, NULL FROM app_ends \
-     UNION ALL SELECT 'login', login, app, NULL, issued_until, remembered_until FROM sign_outs";
+     UNION ALL SELECT 'login', login, app, NULL, issued_until, remembered_until FROM sign_outs LIMIT ?1";
 
 /// The id up to which one statement reads: a longer one would keep the write-ahead log from beginning anew.
 const NEXT_RANGE: &str = "SELECT id FROM sessions WHERE id > ?1 ORDER BY id LIMIT 1 OFFSET ?2";
@@ -80,8 +80,8 @@ impl Ends for SqliteStore {
         self.read_long(move |c| page(c, from, after, limit)).await
     }
 
-    async fn standing_ends(&self) -> Result<Vec<End>, StoreError> {
-        self.read_long(|c| c.prepare_cached(STANDING)?.query_map([], end_of)?.collect()).await
+    async fn standing_ends(&self, limit: u32) -> Result<Vec<End>, StoreError> {
+        self.read_long(move |c| c.prepare_cached(STANDING)?.query_map([limit], end_of)?.collect()).await
     }
 
     async fn ended_sessions(

@@ -84,7 +84,7 @@ pub(super) async fn adopt(store: &Arc<dyn Store>, session: &Session) {
 
 /// The ends without those of sessions, in an order of their own.
 async fn standing(store: &Arc<dyn Store>) -> Vec<String> {
-    let mut all: Vec<_> = store.standing_ends().await.unwrap().iter().map(|end| format!("{end:?}")).collect();
+    let mut all: Vec<_> = store.standing_ends(1000).await.unwrap().iter().map(|end| format!("{end:?}")).collect();
     all.sort();
     all
 }
@@ -403,5 +403,5 @@ pub(super) async fn ends_survive_a_restart_and_a_backup(engine: &dyn Engine) {
     let born = session(1, T);
     adopt(&copy, &born).await;
     assert_eq!(end_of(&copy, &born).await, Some(Ended::Revoked));
-    assert!(matches!(copy.standing_ends().await.unwrap()[..], [End::User { user: UserHash(_), app: None, .. }]));
+    assert!(matches!(copy.standing_ends(1000).await.unwrap()[..], [End::User { user: UserHash(_), app: None, .. }]));
 }

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -41,6 +41,8 @@ pub enum Reach {
     NotWritable,
     /// Writes are committed, and their answers are lost.
     AnswersLost,
+    /// Every call fails at once, and new sessions are on their way all the same, until [`Switch::deliver`].
+    Late,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub struct Switch {
     state: watch::Sender<(Reach, u64)>,
     calls: AtomicU64,
     waiting: AtomicU64,
+    /// New sessions whose writes are on their way.
+    late: Mutex<Vec<Session>>,
     store: RwLock<Arc<dyn Store>>,
 }
 
@@ -62,7 +66,8 @@ impl Switch {
     /// Puts a switch before a store.
     pub fn before(store: Arc<dyn Store>) -> Arc<Self> {
         let (state, _) = watch::channel((Reach::Reachable, 0));
-        Arc::new(Self { state, calls: AtomicU64::new(0), waiting: AtomicU64::new(0), store: RwLock::new(store) })
+        let (calls, waiting, late) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
+        Arc::new(Self { state, calls, waiting, late, store: RwLock::new(store) })
     }
 
     pub fn set(&self, reach: Reach) {
@@ -89,6 +94,14 @@ impl Switch {
         *self.store.write().unwrap() = store;
     }
 
+    /// Lets the new sessions that are on their way arrive.
+    pub async fn deliver(&self) {
+        let late = std::mem::take(&mut *self.late.lock().unwrap());
+        for session in late {
+            self.store().create_session(session).await.unwrap();
+        }
+    }
+
     /// The store itself, past the switch.
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store.read().unwrap())
@@ -107,7 +120,9 @@ impl Switch {
                     let _waiting = Waiting::begin(&self.waiting);
                     state.changed().await.unwrap();
                 }
-                Reach::NotWritable | Reach::OutOfReach | Reach::Hanging => return Err(out_of_reach(reach)),
+                Reach::NotWritable | Reach::OutOfReach | Reach::Hanging | Reach::Late => {
+                    return Err(out_of_reach(reach));
+                }
             }
         }
     }
@@ -161,11 +176,19 @@ macro_rules! switched {
 
 switched!(Sessions {
     Write create_session(session: Session) -> Creation;
-    Write create_session_within_limit(session: Session) -> Creation;
     Read session(id: SessionId) -> Option<Session>;
     Write advance_session(step: Advance) -> bool;
     Write adopt_session(session: Session, login: Option<LoginRecord>) -> ();
     Write end_session(id: SessionId, why: Ended, now: UnixMillis) -> bool;
+}
+/// The write of every login without a provider.
+async fn create_session_within_limit(&self, session: Session) -> Result<Creation, StoreError> {
+    if self.0.state.borrow().0 == Reach::Late {
+        self.0.late.lock().unwrap().push(session.clone());
+    }
+    self.0.admit(Kind::Write).await?;
+    let created = self.0.store().create_session_within_limit(session).await;
+    self.0.answer(Kind::Write, created)
 });
 
 switched!(ProviderLogins {
@@ -188,7 +211,7 @@ switched!(Users {
 switched!(Ends {
     Read ends_position() -> EndsPosition;
     Read ends_since(from: EndsPosition, after: u64, limit: u32) -> EndsPage;
-    Read standing_ends() -> Vec<End>;
+    Read standing_ends(limit: u32) -> Vec<End>;
     Read ended_sessions(after: SessionId, now: UnixMillis, limit: u32) -> Vec<(SessionId, UnixMillis)>;
     Write report_followed(follower: Follower) -> ();
     Read followers(since: UnixMillis) -> Vec<Follower>;
