@@ -3,6 +3,8 @@
 //! These long reads are no requests: that one of them gets no answer in time does not show that others get none. So none
 //! of them opens the breaker; while it is open, none begins.
 
+use std::mem::discriminant;
+
 use super::EndsAgent;
 use crate::{
     clock::UnixMillis,
@@ -48,14 +50,16 @@ impl EndsAgent {
     /// Logs where there is no memory for what has ended, or there is again.
     pub(super) fn report_coverage(&mut self) {
         let covered = self.node.outage.ended.coverage();
-        if std::mem::replace(&mut self.coverage, covered) == covered {
+        let before = std::mem::replace(&mut self.coverage, covered);
+        // Not each time that one more old filter leaves.
+        if discriminant(&before) == discriminant(&covered) {
             return;
         }
         match covered {
             Coverage::All => tracing::info!("there is memory for all that has ended"),
             Coverage::From(from) => {
                 tracing::warn!(%from, "older sessions are not refreshed while the store is out of reach: \
-                there is no memory for those that ended; raise store.outage_memory_mib")
+                there is no memory for those that ended; raise store.outage_memory_mib");
             }
             Coverage::Nothing => tracing::error!(
                 "nothing is answered while the store is out of reach: there is no memory \
