@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Reading, UnixMillis, millis, state::MAX_GAP};
+use super::{Reading, UnixMillis, millis};
 
 /// Greatest difference of two clocks that agree.
 pub(super) const AGREEMENT: Duration = Duration::from_secs(10);
+/// Longest time between two readings that counts as steady running.
+pub(super) const MAX_GAP: Duration = Duration::from_secs(10);
 
 /// Clocks of the other running nodes. Only a report that changed while this process watched counts, because the age of
 /// any other is known by a wall clock only: a process that was paused does not know when a report changed. A node whose

@@ -10,7 +10,7 @@ use super::{
     Reading, UnixMillis,
     human_duration::HumanDuration,
     millis,
-    peers::{AGREEMENT, Votes},
+    peers::{AGREEMENT, MAX_GAP, Votes},
 };
 
 /// Greatest step of a wall clock that is trusted, and its greatest lag behind the store's floor.
@@ -19,8 +19,6 @@ pub const MAX_STEP: Duration = Duration::from_mins(1);
 const MAX_FORWARD: Duration = Duration::from_hours(24);
 /// The anchor follows by one part of this many: 1 s a minute.
 const SLEW: i64 = 60;
-/// Longest time between two readings that counts as steady running.
-pub(super) const MAX_GAP: Duration = Duration::from_secs(10);
 
 /// Reason why a clock is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
