@@ -292,6 +292,15 @@ impl Simulation {
     pub async fn steal(&mut self, at: usize, session: usize) {
         let is_first = self.random.percent(50);
         let token = if is_first { 0 } else { self.random.below(self.sessions[session].tokens.len()) };
+        self.steal_one(at, session, token).await;
+    }
+
+    /// Somebody presents a copy of the first token, and keeps what comes.
+    pub async fn steal_first(&mut self, at: usize, session: usize) {
+        self.steal_one(at, session, 0).await;
+    }
+
+    async fn steal_one(&mut self, at: usize, session: usize, token: usize) {
         self.sessions[session].copied = true;
         if let Some(new) = self.present(at, session, token).await {
             self.sessions[session].tokens.push(new);
