@@ -1,8 +1,8 @@
 //! Answers while the store is out of reach: what may be served, and what has ended all the same.
 //!
-//! [`breaker`] notices that the store is out of reach, so that a slow store costs one time-out and not one a request.
-//! [`ended`] has what had ended when the store was last seen, [`owed`] what this node ended and could not write, and
-//! [`followers`] which other nodes may not know of an end yet. [`Outage`] joins them for `issue`; `node` keeps them up to
+//! `breaker` notices that the store is out of reach, so that a slow store costs one time-out and not one a request.
+//! `ended` has what had ended when the store was last seen, `owed` what this node ended and could not write, and
+//! `followers` which other nodes may not know of an end yet. [`Outage`] joins them for `issue`; `node` keeps them up to
 //! date.
 
 mod breaker;

@@ -16,7 +16,7 @@ pub(super) const FIRST: SessionId = SessionId([0; 16]);
 /// Highest id.
 pub(super) const LAST: SessionId = SessionId([0xFF; 16]);
 
-/// Filter of the ended sessions between the slice before and [`Self::last`].
+/// Filter of the ended sessions between the slice before and `last`.
 pub struct Slice {
     /// Ids of which the slice was read.
     pub(super) range: IdRange,
