@@ -23,7 +23,7 @@ const RULES: RefreshPolicy = RefreshPolicy {
     retry_window: Duration::from_hours(24),
 };
 const STEPS: usize = 120;
-/// Worlds in each test run. `OUTAGE_SEEDS` asks for more.
+/// Worlds in each test run. `OUTAGE_SEEDS` asks for more, `OUTAGE_SEED` for that one alone.
 const SEEDS: u64 = 300;
 
 /// Lets one thing happen.
@@ -150,8 +150,12 @@ fn run_all(seeds: std::ops::Range<u64>) -> Counts {
 
 #[test]
 fn in_no_world_an_honest_device_loses_or_an_end_is_lost() {
-    let asked = std::env::var("OUTAGE_SEEDS").ok().map(|seeds| seeds.parse().unwrap());
-    let seeds = asked.unwrap_or(SEEDS);
+    let asked = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
+    if let Some(seed) = asked("OUTAGE_SEED") {
+        println!("world {seed}: {:?}", run(seed, Mutant::None));
+        return;
+    }
+    let seeds = asked("OUTAGE_SEEDS").unwrap_or(SEEDS);
     let counts = run_all(0..seeds);
     println!("{seeds} worlds: {counts:?}");
     let happened =
@@ -159,14 +163,6 @@ fn in_no_world_an_honest_device_loses_or_an_end_is_lost() {
     assert!(happened.iter().all(|times| *times >= seeds), "too little happened: {counts:?}");
     // A filter errs once in 65,536 times.
     assert!(counts.unanswered * 10_000 <= counts.valid, "valid refreshes were not answered: {counts:?}");
-}
-
-/// Runs the world of `OUTAGE_SEED` alone.
-#[test]
-#[ignore = "for a seed that failed"]
-fn one_seed() {
-    let seed = std::env::var("OUTAGE_SEED").unwrap().parse().unwrap();
-    println!("{:?}", run(seed, Mutant::None));
 }
 
 /// Number of the first world in which a rule finds the mutant, and what it says.

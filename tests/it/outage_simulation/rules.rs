@@ -22,7 +22,7 @@ impl Simulation {
     fn violated(&self, rule: &str) -> ! {
         let from = self.history.len().saturating_sub(80);
         panic!(
-            "seed {} ({:?}): {rule}\nAlone: OUTAGE_SEED={} cargo test --test it -- outage_simulation::one_seed --ignored\n{}",
+            "seed {} ({:?}): {rule}\nAlone: OUTAGE_SEED={} cargo test --test it -- outage_simulation::in_no_world\n{}",
             self.seed,
             self.mutant,
             self.seed,
