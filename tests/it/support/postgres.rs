@@ -423,14 +423,15 @@ fn succeed(command: &mut Command) -> String {
 
 /// Path of a program of the packages `postgresql` and `pgbouncer`.
 fn program(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).collect();
-    // Debian keeps the server's programs out of PATH; the newest version is the last.
-    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+    // Debian keeps the server's programs in folders of their versions; the newest is the last. They come before PATH,
+    // which may have folders that the server's user cannot enter.
+    let mut folders: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|found| found.map(|version| version.unwrap().path().join("bin")).collect())
         .unwrap_or_default();
-    versions.sort();
-    folders.extend(versions.into_iter().rev());
+    folders.sort();
+    folders.reverse();
+    let path = std::env::var_os("PATH").unwrap();
+    folders.extend(std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]));
     let found = folders.into_iter().map(|folder| folder.join(name)).find(|program| program.is_file());
     found.unwrap_or_else(|| panic!("missing: {name} (tests/provision.sh postgres installs it)"))
 }
