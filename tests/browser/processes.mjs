@@ -57,11 +57,14 @@ export class Service {
     await stop(this.child, 'SIGKILL');
   }
 
-  /** Runs a CLI command beside the service. Its exit code may be 3: work remains. */
+  /**
+   * Runs a CLI command beside the service. Its exit code may be 3: work remains; or 5: a process that was killed, of which
+   * nobody knows that it is gone, could go on without the store.
+   */
   async run(...args) {
     const done = promisify(execFile)(binary, [...args, '--json'], { cwd: this.folder, env: this.env });
     const { stdout } = await done.catch((error) => {
-      if (error.code === 3) return error;
+      if (error.code === 3 || error.code === 5) return error;
       throw error;
     });
     return JSON.parse(stdout);

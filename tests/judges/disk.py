@@ -71,9 +71,16 @@ def main(binary, folder):
         assert refresh(kept)[0] == 200, "a revocation that was refused ended nothing"
         status, answer = refresh(ended)
         assert (status, answer["code"]) == (401, "invalid_token"), answer
-        status, ready = call(ready["ops_url"] + "/readyz?verbose")
-        store = next(condition for condition in ready["conditions"] if condition["name"] == "store")
-        assert status == 200 and not store["ok"] and "full" in store["reason"], ready
+        # The conditions are set once a second.
+        begun = time.monotonic()
+        while True:
+            status, report = call(ready["ops_url"] + "/readyz?verbose")
+            store = next(condition for condition in report["conditions"] if condition["name"] == "store")
+            if not store["ok"]:
+                break
+            assert time.monotonic() - begun < 5, report
+            time.sleep(0.1)
+        assert status == 200 and "full" in store["reason"], report
         os.remove(filler)
         begun = time.monotonic()
         while True:
