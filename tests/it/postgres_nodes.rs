@@ -139,7 +139,8 @@ async fn no_request_waits_longer_than_the_timeout_for_a_database_that_hangs() {
     let database = Arc::new(Server::shared().database());
     let cluster = Cluster::on(&database.url(), "").await;
     let config = fs::read_to_string(cluster.config()).unwrap();
-    fs::write(cluster.config(), config.replace("[store]\n", "[store]\ntimeout = \"2s\"\n")).unwrap();
+    fs::write(cluster.config(), config.replace("[store]\n", "[store]\noutage = \"refuse\"\ntimeout = \"2s\"\n"))
+        .unwrap();
     let node = Arc::new(cluster.node());
     let token = cluster.session(&node, "u-1").await;
     let locked = Arc::clone(&database);
