@@ -43,8 +43,8 @@ def main(binary, folder):
         for _ in range(3):
             token = refresh(token)[1]["refresh_token"]
         assert revoke(ended)[0] == 200
-        # The node looks each second at what has ended; before the first look it answers nothing without the store.
-        time.sleep(3)
+        # A node that has just started answers without the store only after others could read its first report: 3 to 5 s.
+        time.sleep(8)
         filler = os.path.join(folder, "filler")
         with open(filler, "wb", buffering=0) as file:
             try:
