@@ -46,8 +46,9 @@ async fn followed(node: &Service) {
         metrics.get("countersign_revocation_staleness_seconds").is_some_and(|stale| *stale <= 1.0)
     })
     .await;
-    // What ended a moment ago is seen by the next look.
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    // What ended a moment ago is seen by the next look. A node that has just started may answer only after others could
+    // read its first report.
+    tokio::time::sleep(Duration::from_secs(6)).await;
 }
 
 /// The condition `store` of the ops listener, of a node that is ready.
