@@ -5,7 +5,7 @@
 //! active signer of the app's key ring, [`custody`] signs, [`store`] keeps the session, and [`outage`] has what is
 //! needed to answer while the store is out of reach. [`rotate`] replaces keys, and calls Braze through [`braze`].
 //! [`node`] is the background work of one process, [`operate`] the operations of operators, [`ops`] the second
-//! listener. [`domain`] has the pure rules that all of them share. [`app`] opens the modules and connects them,
+//! listener. [`audit`] keeps the audit log as a tree, and [`failures`] diagnoses and counts what apps report. [`domain`] has the pure rules that all of them share. [`app`] opens the modules and connects them,
 //! [`config`] reads the configuration, [`cli`] is the command line. Every module may use [`telemetry`], [`clock`],
 //! [`secret`] and [`address`]. [`files`] has the rule for owners and modes of files.
 //!
@@ -16,6 +16,7 @@
 
 pub mod address;
 pub mod app;
+pub mod audit;
 pub mod braze;
 pub mod cli;
 pub mod clock;
@@ -24,6 +25,7 @@ pub mod custody;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod domain;
+pub mod failures;
 pub mod files;
 pub mod http;
 pub mod identity;

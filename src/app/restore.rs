@@ -86,7 +86,7 @@ impl Services {
         if before > now {
             return Err(RestoredError::Later(before));
         }
-        services.store.end_sessions_of_app(None, before).await?;
+        services.store.end_sessions_of_app(None, before, &services.operator_actor()).await?;
         Ok((services.look(clients).await?, before))
     }
 
@@ -100,7 +100,7 @@ impl Services {
         api_keys.retain(|key| trusted.map_or(key.revoked.is_none(), |now| key.is_live(now)));
         if clients == LiveClients::Revoke {
             for key in &api_keys {
-                store.revoke_api_key(&key.id, now).await?;
+                store.revoke_api_key(&key.id, now, &self.operator_actor()).await?;
             }
         }
         let mut keys = Vec::new();

@@ -9,6 +9,7 @@ use crate::{
     config::Settings,
     custody::{self, Custodian, Custody, CustodyError, InstallationMark},
     domain::{
+        audit::Actor,
         ids::InstallationId,
         sealing::{SealingKeys, UserHashKey},
     },
@@ -233,6 +234,11 @@ impl Services {
         })
     }
 
+    /// Returns the operator at the command line, as the audit log names him.
+    pub(super) fn operator_actor(&self) -> Actor {
+        Actor::named(process::operator_name(&self.node))
+    }
+
     /// Makes the operations of an operator at the command line.
     ///
     /// # Errors
@@ -247,7 +253,7 @@ impl Services {
             entropy: Arc::clone(&self.entropy),
             directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             rings: settings.rings_to_rotate(),
-            actor: process::operator_name(&self.node),
+            actor: self.operator_actor().name,
         })
     }
 

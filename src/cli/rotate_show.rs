@@ -26,9 +26,9 @@ pub(super) fn plan_text(ring_plan: &RingPlan, program: &str) -> String {
 pub(super) fn status_text(status: &RingStatus) -> String {
     let keys = status.keys().map(|key| [key.kid, key.state, key.since.to_string(), time_or_dash(key.tokens_until)]);
     let events = status.audit_log.iter().map(|event| {
-        let kid = event.kid.as_ref().map_or_else(String::new, ToString::to_string);
-        let app = event.app.as_ref().map_or_else(String::new, ToString::to_string);
-        [event.at.to_string(), event.action.as_str().to_owned(), kid, app, event.actor.clone(), event.why.clone()]
+        let kid = event.target.kid.as_ref().map_or_else(String::new, ToString::to_string);
+        let app = event.target.app.as_ref().map_or_else(String::new, ToString::to_string);
+        [event.at.to_string(), event.action.as_str().to_owned(), kid, app, event.actor.name.clone(), event.why.clone()]
     });
     format!(
         "{}\n{}\n\n{}\n\nAudit log, newest first:\n{}",

@@ -3,7 +3,7 @@
 use std::{fmt, num::NonZeroUsize};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Braze's limit for a user id, in bytes (Web SDK, `changeUser`).
 pub const BRAZE_MAX_USER_ID_BYTES: usize = 997;
@@ -255,6 +255,12 @@ impl fmt::Display for SessionId {
     }
 }
 
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl std::str::FromStr for SessionId {
     type Err = BadSessionId;
 
@@ -307,6 +313,18 @@ pub struct BadInstallationId;
 /// Hash of a user id in the store: keyed (HMAC-SHA-256), the same on every app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserHash(pub [u8; 32]);
+
+impl fmt::Display for UserHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl Serialize for UserHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 #[cfg(test)]
 mod tests {

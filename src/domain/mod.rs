@@ -5,16 +5,19 @@
 //! - [`sealing`], [`refresh_token`], [`session`]: the refresh token and the decision about it
 //! - [`key`], [`rotation`]: states of a signing key, and records of its replacement
 //! - [`spki`], [`jwk`]: public keys as bytes and as a JWK Set
+//! - [`audit`]: acts that the audit log records
 //! - [`api_key`]: a backend's credential
 //! - [`sign_in`]: rules for the credential of a session that the app already has; [`client_authentication`]:
 //!   the secrets with which this service asks a provider about one; [`login_record`]: the login it proves, as keyed
 //!   hashes
 //! - [`shell`]: operands of commands that are printed
-//! - [`verdict`]: Braze's answer to a token
+//! - [`verdict`]: Braze's answer to a token; [`failure`]: failures that apps report, and their causes
 
 pub mod api_key;
+pub mod audit;
 pub mod claims;
 pub mod client_authentication;
+pub mod failure;
 pub mod ids;
 pub mod jwk;
 pub mod jws;

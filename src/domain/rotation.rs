@@ -1,11 +1,11 @@
-//! Records of key rotation in the store: goals, publications at Braze, reports of nodes, and the audit log.
+//! Records of key rotation in the store: goals, publications at Braze, and reports of nodes.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::ids::{AppName, Kid, RingName};
+use super::ids::{AppName, Kid};
 use crate::clock::UnixMillis;
 
 /// Goal of a ring's rotation.
@@ -71,96 +71,19 @@ pub struct NodeReport {
     pub loaded: BTreeMap<Kid, Option<String>>,
 }
 
-/// Action of an audit event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr, VariantArray)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum AuditAction {
-    /// A key was made or imported.
-    Created,
-    /// Braze was asked to add the key.
-    Publishing,
-    /// Braze listed the key, or an operator attested so.
-    Published,
-    /// The key became active.
-    Activated,
-    /// The key became the primary key of an app.
-    MadePrimary,
-    /// The key retired.
-    Retired,
-    /// The key was deleted at Braze.
-    Withdrawn,
-    /// The private half was destroyed.
-    Destroyed,
-    /// The key was declared compromised.
-    Compromised,
-    /// A request was refused.
-    Refused,
-    /// A rotation was begun.
-    Begun,
-    /// A rotation was aborted.
-    Aborted,
-    /// The previous key became active again.
-    RolledBack,
-    /// The private half was moved to another custody.
-    Moved,
-}
-
-impl AuditAction {
-    /// Name of the action in the store.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-/// Event of the audit log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AuditEvent {
-    pub at: UnixMillis,
-    pub ring: RingName,
-    /// Key of the event; `None` where the event concerns the ring.
-    pub kid: Option<Kid>,
-    /// App of Braze; `None` where the event concerns all of the ring's apps.
-    pub app: Option<AppName>,
-    pub action: AuditAction,
-    /// Operator at a command line, or node with its timer.
-    pub actor: String,
-    pub why: String,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Stores hold these names: another one would be unreadable.
     #[test]
-    fn goals_and_actions_are_stored_under_these_names() {
+    fn goals_are_stored_under_these_names() {
         let goals = ["idle", "rotating", "cleaning_up"];
         for (goal, name) in Goal::VARIANTS.iter().zip(goals) {
             assert_eq!((goal.as_str(), name.parse().as_ref()), (name, Ok(goal)));
             assert_eq!(serde_json::to_value(goal).unwrap(), name);
         }
-        let actions = [
-            "created",
-            "publishing",
-            "published",
-            "activated",
-            "made_primary",
-            "retired",
-            "withdrawn",
-            "destroyed",
-            "compromised",
-            "refused",
-            "begun",
-            "aborted",
-            "rolled_back",
-            "moved",
-        ];
-        for (action, name) in AuditAction::VARIANTS.iter().zip(actions) {
-            assert_eq!((action.as_str(), name.parse().as_ref()), (name, Ok(action)));
-            assert_eq!(serde_json::to_value(action).unwrap(), name);
-        }
-        assert_eq!((Goal::VARIANTS.len(), AuditAction::VARIANTS.len()), (goals.len(), actions.len()));
+        assert_eq!(Goal::VARIANTS.len(), goals.len());
         assert!("Idle".parse::<Goal>().is_err());
     }
 }

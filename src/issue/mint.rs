@@ -11,6 +11,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::Actor,
         ids::{AppName, SessionId, UserId},
         login_record::LoginRecord,
         policy::{AppPolicy, RefreshPolicy},
@@ -120,7 +121,8 @@ impl Issuer {
     /// Ends a session of which nobody has a refresh token, so that it takes no place among the user's sessions. Where
     /// the store does not answer either, it is one of them until it expires.
     async fn give_up(&self, session: SessionId, now: UnixMillis) {
-        let end = self.parts.store.end_session(session, Ended::Revoked, now);
+        let actor = Actor::service();
+        let end = self.parts.store.end_session(session, Ended::Revoked, now, &actor);
         if let Err(why) = self.parts.outage.ask(Operation::Write, end).await {
             tracing::warn!(%session, %why, "a session without a token stays: its signature failed, then its end");
         }

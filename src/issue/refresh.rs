@@ -11,6 +11,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::Actor,
         policy::{AppPolicy, LIFETIMES, RefreshPolicy},
         refresh_token::{Contents, Presented},
         session::{Decision, Ended, Session, decide},
@@ -135,7 +136,7 @@ impl Issuer {
             return Ok(row);
         }
         let begun = self.unwritten_row(presented, None);
-        outage.ask(Operation::Write, store.adopt_session(begun, presented.login)).await?;
+        outage.ask(Operation::Write, store.adopt_session(begun, presented.login, &app_actor())).await?;
         outage.ask(Operation::Read, store.session(presented.session)).await
     }
 
@@ -148,7 +149,8 @@ impl Issuer {
     /// as soon as it can.
     async fn end_reused(&self, attempt: &Attempt, session: &Session) -> Result<(), StoreError> {
         let outage = &self.parts.outage;
-        let end = self.parts.store.end_session(session.id, Ended::Reused, attempt.now);
+        let actor = app_actor();
+        let end = self.parts.store.end_session(session.id, Ended::Reused, attempt.now, &actor);
         let ended = outage.ask(Operation::Write, end).await;
         let known = End::Session { id: session.id, why: Ended::Reused, expires: session.expires };
         outage.ended.note(&known);
@@ -239,6 +241,11 @@ impl Issuer {
         tracing::error!(session = %session.id, app = %session.app, stored = session.counter, to,
             "a refresh token is newer than the store: the store lost writes");
     }
+}
+
+/// Party that presents a refresh token.
+pub(super) fn app_actor() -> Actor {
+    Actor::named("app")
 }
 
 impl Attempt {

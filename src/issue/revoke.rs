@@ -1,6 +1,6 @@
 //! Revoke at logout (RFC 7009).
 
-use super::{Issuer, Refusal, Revocation};
+use super::{Issuer, Refusal, Revocation, refresh::app_actor};
 use crate::{
     domain::{refresh_token::Presented, session::Ended},
     outage::Operation,
@@ -26,9 +26,9 @@ impl Issuer {
             // Its row would else be born live at a later refresh. A refresh at this moment may put a live row on record
             // first; so the end follows in any case.
             let ended = self.unwritten_row(presented, Some(Ended::Logout));
-            outage.ask(Operation::Write, store.adopt_session(ended, presented.login)).await?;
+            outage.ask(Operation::Write, store.adopt_session(ended, presented.login, &app_actor())).await?;
         }
-        outage.ask(Operation::Write, store.end_session(presented.session, Ended::Logout, now)).await?;
+        outage.ask(Operation::Write, store.end_session(presented.session, Ended::Logout, now, &app_actor())).await?;
         let known = End::Session { id: presented.session, why: Ended::Logout, expires: presented.expires };
         outage.ended.note(&known);
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::{Issuer, Refusal, Revocation};
 use crate::{
-    domain::{ids::AppName, login_record::EndedLogin, sign_in::ProviderLogout},
+    domain::{audit::Actor, ids::AppName, login_record::EndedLogin, sign_in::ProviderLogout},
     outage::Operation,
     store::{End, SignedOut},
 };
@@ -33,7 +33,9 @@ impl Issuer {
         let now = self.parts.clock.trusted_now()?;
         let logout = self.parts.user_hash.hash_logout(logout);
         let (outage, store) = (&self.parts.outage, &self.parts.store);
-        let outcome = outage.ask(Operation::Write, store.sign_out(app, logout.clone(), now)).await?;
+        let outcome = outage
+            .ask(Operation::Write, store.sign_out(app, logout.clone(), now, &Actor::named("identity provider")))
+            .await?;
         for EndedLogin { login, issued_until } in logout.ended {
             let (app, remembered_until) = (app.clone(), logout.remembered_until);
             outage.ended.note(&End::Login { app, login, issued_until, remembered_until });

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::NodeAgent;
-use crate::{clock::UnixMillis, domain::ids::AppName, outage::Operation, store::StoreError, telemetry::Stopwatch};
+use crate::{
+    clock::UnixMillis,
+    domain::{audit::Actor, ids::AppName},
+    outage::Operation,
+    store::StoreError,
+    telemetry::Stopwatch,
+};
 
 /// Ticks between two checks that the store can be written.
 const CHECK_EVERY: u32 = 10;
@@ -87,7 +93,8 @@ impl NodeAgent {
     async fn write_owed_ends(&self) {
         let outage = &self.node.outage;
         for (session, why, at) in outage.owed.all() {
-            let end = self.node.store.end_session(session, why, at);
+            let actor = Actor::named(self.node.name.clone());
+            let end = self.node.store.end_session(session, why, at, &actor);
             match outage.ask(Operation::Write, end).await {
                 Ok(_) => outage.owed.settle(session),
                 Err(error) => return tracing::debug!(%error, "ends of sessions are written later"),

@@ -7,6 +7,7 @@ use crate::{
     clock::{ClockGuard, ClockStopped},
     domain::{
         api_key::{ApiKey, ApiKeyId, ApiKeyRecord},
+        audit::Actor,
         ids::{AppName, ClientName},
     },
     secret::{Entropy, NoEntropy, random},
@@ -22,6 +23,7 @@ pub struct Clients {
     pub(super) clock: Arc<ClockGuard>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) apps: KnownApps,
+    pub(super) actor: Actor,
 }
 
 impl Clients {
@@ -48,7 +50,7 @@ impl Clients {
             revoked: None,
             last_used: None,
         };
-        if !self.store.insert_api_key(record.clone(), MAX_LIVE).await? {
+        if !self.store.insert_api_key(record.clone(), MAX_LIVE, &self.actor).await? {
             return Err(ClientError::TooManyLive { client: record.client });
         }
         tracing::info!(key = %record.id, client = %record.client, "an API key was made");
@@ -67,7 +69,7 @@ impl Clients {
     /// [`ClientError::NotLive`].
     pub async fn revoke(&self, id: &ApiKeyId) -> Result<Option<ClientName>, ClientError> {
         let now = self.clock.untrusted_now();
-        if !self.store.revoke_api_key(id, now).await? {
+        if !self.store.revoke_api_key(id, now, &self.actor).await? {
             return Err(ClientError::NotLive { id: id.clone() });
         }
         tracing::info!(key = %id, "an API key was revoked");

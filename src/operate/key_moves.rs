@@ -11,9 +11,10 @@ use super::keys::{CeremonyError, KeyCeremony, SHORTEST_PREFIX};
 use crate::{
     custody::Orphan,
     domain::{
+        audit::AuditAction,
         ids::{Kid, RingName},
         key::{CustodyKind, KeyLocation, KeyRecord, KeyState},
-        rotation::{AuditAction, NodeReport},
+        rotation::NodeReport,
     },
     rotate::NODE_LIVENESS,
     secret::Secret,

@@ -7,9 +7,9 @@ use crate::{
     clock::{ClockGuard, ClockStopped},
     custody::{Custodian, CustodyError, HeldKey, ImportError, KeyPlaces},
     domain::{
+        audit::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget},
         ids::{Kid, RingName},
         key::{KeyRecord, KeyState, WrongState},
-        rotation::{AuditAction, AuditEvent},
     },
     secret::Secret,
     store::{KeyChange, KeyTransaction, Store, StoreError},
@@ -153,8 +153,15 @@ impl KeyCeremony {
     }
 
     pub(super) fn event(&self, key: &KeyRecord, action: AuditAction, why: &str) -> AuditEvent {
-        let (ring, kid) = (key.ring.clone(), Some(key.kid.clone()));
-        AuditEvent { at: key.changed, ring, kid, app: None, action, actor: self.actor.clone(), why: why.to_owned() }
+        let (ring, kid) = (Some(key.ring.clone()), Some(key.kid.clone()));
+        AuditEvent {
+            at: key.changed,
+            actor: Actor::named(self.actor.clone()),
+            action,
+            target: AuditTarget { ring, kid, ..AuditTarget::default() },
+            outcome: AuditOutcome::Done,
+            why: why.to_owned(),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     braze::Directories,
     clock::ClockGuard,
     custody::{Custodian, KeyPlaces},
-    domain::sealing::UserHashKey,
+    domain::{audit::Actor, sealing::UserHashKey},
     rotate::{self, Rotator},
     secret::Entropy,
     store::Store,
@@ -95,6 +95,7 @@ impl Operator {
             user_hash: Arc::clone(&self.user_hash),
             clock: Arc::clone(&self.clock),
             apps: self.apps(),
+            actor: Actor::named(self.actor.clone()),
         }
     }
 
@@ -105,6 +106,7 @@ impl Operator {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             apps: self.apps(),
+            actor: Actor::named(self.actor.clone()),
         }
     }
 

@@ -8,6 +8,7 @@ use super::{UserError, names::KnownApps};
 use crate::{
     clock::{ClockGuard, UnixMillis},
     domain::{
+        audit::Actor,
         ids::{AppName, SessionId, UserId},
         sealing::UserHashKey,
         session::{Ended, Session},
@@ -22,6 +23,7 @@ pub struct Users {
     pub(super) user_hash: Arc<UserHashKey>,
     pub(super) clock: Arc<ClockGuard>,
     pub(super) apps: KnownApps,
+    pub(super) actor: Actor,
 }
 
 /// Node that may not know yet what has ended.
@@ -39,7 +41,7 @@ impl Users {
     /// that was issued before is valid until its `exp`. Returns `false` where the user was opted out already.
     pub async fn opt_out(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, UserError> {
         self.apps.check_known(app).await?;
-        let changed = self.store.opt_out(self.user_hash.hash(user), app, self.now()).await?;
+        let changed = self.store.opt_out(self.user_hash.hash(user), app, self.now(), &self.actor).await?;
         tracing::info!(scope = scope(app), changed, "a user was opted out");
         Ok(changed)
     }
@@ -47,7 +49,7 @@ impl Users {
     /// Removes an opt-out. Returns `false` where there was none of that scope.
     pub async fn opt_in(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, UserError> {
         self.apps.check_known(app).await?;
-        let changed = self.store.opt_in(self.user_hash.hash(user), app).await?;
+        let changed = self.store.opt_in(self.user_hash.hash(user), app, self.now(), &self.actor).await?;
         tracing::info!(scope = scope(app), changed, "a user was opted in");
         Ok(changed)
     }
@@ -55,14 +57,15 @@ impl Users {
     /// Ends a user's sessions on one app or on all; returns the number of those that were live.
     pub async fn revoke(&self, user: &UserId, app: Option<&AppName>) -> Result<u64, UserError> {
         self.apps.check_known(app).await?;
-        let ended = self.store.end_sessions_of_user(self.user_hash.hash(user), app, self.latest().await?).await?;
+        let ended =
+            self.store.end_sessions_of_user(self.user_hash.hash(user), app, self.latest().await?, &self.actor).await?;
         tracing::info!(scope = scope(app), ended, "a user's sessions were ended");
         Ok(ended)
     }
 
     /// Ends one session. Returns `false` where there is none, or it has ended already.
     pub async fn revoke_session(&self, id: SessionId) -> Result<bool, StoreError> {
-        let ended = self.store.end_session(id, Ended::Revoked, self.now()).await?;
+        let ended = self.store.end_session(id, Ended::Revoked, self.now(), &self.actor).await?;
         tracing::info!(session = %id, ended, "a session was ended");
         Ok(ended)
     }
@@ -73,7 +76,7 @@ impl Users {
     /// [`UserError::Clock`]: the time decides which sessions began before, so that it must be right.
     pub async fn revoke_everyone(&self, app: Option<&AppName>) -> Result<(), UserError> {
         self.apps.check_known(app).await?;
-        self.store.end_sessions_of_app(app, self.clock.trusted_now()?).await?;
+        self.store.end_sessions_of_app(app, self.clock.trusted_now()?, &self.actor).await?;
         tracing::warn!(scope = scope(app), "every session was ended");
         Ok(())
     }

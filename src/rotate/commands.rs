@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::AuditAction,
         ids::{AppName, Kid},
         key::{KeyRecord, KeyState},
-        rotation::AuditAction,
         spki::{Fingerprint, Spki},
     },
     store::KeyTransaction,

@@ -15,8 +15,9 @@ use super::{
 use crate::{
     braze::{BrazeError, KeyDirectory},
     domain::{
+        audit::AuditAction,
         ids::{AppName, Kid, RingName},
-        rotation::{AuditAction, Goal, Progress, Publication},
+        rotation::{Goal, Progress, Publication},
     },
     store::{KeyTransaction, PublicationChange},
 };

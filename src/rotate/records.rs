@@ -8,7 +8,7 @@ use super::{
     rotator::Rotator,
 };
 use crate::{
-    domain::rotation::{AuditAction, Progress},
+    domain::{audit::AuditAction, rotation::Progress},
     store::{KeyChange, KeyTransaction, PublicationChange},
 };
 

@@ -8,8 +8,8 @@ use crate::{
     clock::ClockGuard,
     custody::Custodian,
     domain::{
+        audit::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget},
         ids::{AppName, Kid, RingName},
-        rotation::{AuditAction, AuditEvent},
     },
     store::Store,
 };
@@ -54,11 +54,15 @@ impl Rotator {
         AuditEvent {
             // A record decides nothing, and a key is stopped also where the clock is.
             at: self.clock.untrusted_now(),
-            ring: ring.clone(),
-            kid: kid.cloned(),
-            app: app.cloned(),
+            actor: Actor::named(self.actor.clone()),
             action,
-            actor: self.actor.clone(),
+            target: AuditTarget {
+                ring: Some(ring.clone()),
+                kid: kid.cloned(),
+                app: app.cloned(),
+                ..AuditTarget::default()
+            },
+            outcome: AuditOutcome::Done,
             why: why.to_owned(),
         }
     }

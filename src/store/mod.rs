@@ -8,11 +8,13 @@
 //! - The store holds no token and no user id, and a private key only sealed.
 
 mod app_list;
+mod audit_log;
 mod config;
 mod copy;
 mod ends;
 mod error;
 mod facts;
+mod failures;
 mod loaded_keys;
 mod postgres;
 mod repetition;
@@ -33,6 +35,7 @@ use crate::{
     clock::{ClockAcceptance, ClockFloor, UnixMillis},
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
+        audit::Actor,
         ids::{AppName, InstallationId, SessionId, UserHash},
         login_record::{LoginRecord, LogoutRecord},
         session::{Ended, Session},
@@ -41,11 +44,13 @@ use crate::{
     telemetry::Metrics,
 };
 
+pub use audit_log::{AuditHead, AuditLeaf, AuditLog, SavedCheckpoint};
 pub use config::{Config, OnOutage, Password};
 pub use copy::{CopiedTable, CopyError, Copying, copy};
 pub use ends::{ENDS_KEPT, End, Ends, EndsPage, EndsPosition, Follower};
 pub use error::StoreError;
 pub use facts::{Fact, Weight};
+pub use failures::{FailureCount, Failures};
 pub use postgres::BadUrl;
 use postgres::{PostgresStore, Target};
 pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};
@@ -122,9 +127,15 @@ fn database(config: &Config) -> Result<Option<Target>, StoreError> {
 }
 
 /// All operations of a store.
-pub trait Store: Sessions + ProviderLogins + Users + Ends + Keys + SealedKeys + Nodes + ApiKeys + Upkeep {}
+pub trait Store:
+    Sessions + ProviderLogins + Users + Ends + Keys + SealedKeys + Nodes + ApiKeys + AuditLog + Failures + Upkeep
+{
+}
 
-impl<T: Sessions + ProviderLogins + Users + Ends + Keys + SealedKeys + Nodes + ApiKeys + Upkeep> Store for T {}
+impl<T> Store for T where
+    T: Sessions + ProviderLogins + Users + Ends + Keys + SealedKeys + Nodes + ApiKeys + AuditLog + Failures + Upkeep
+{
+}
 
 /// Operations on single sessions. A session is one device's chain of refresh tokens.
 #[async_trait]
@@ -151,11 +162,16 @@ pub trait Sessions: Send + Sync {
     /// its login, on record since, covers it; an opt-out and an end of its app are found as for every session. Where it
     /// is live, other sessions of the user may end for it, as for a new one. The caller has checked that it has not
     /// expired: rows stay at least until then, so that no session is put on record twice.
-    async fn adopt_session(&self, session: Session, login: Option<LoginRecord>) -> Result<(), StoreError>;
+    async fn adopt_session(
+        &self,
+        session: Session,
+        login: Option<LoginRecord>,
+        actor: &Actor,
+    ) -> Result<(), StoreError>;
 
     /// Ends a session for good. Returns `false` where there is none, or it has ended already; the first end stays on
     /// record.
-    async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis) -> Result<bool, StoreError>;
+    async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis, actor: &Actor) -> Result<bool, StoreError>;
 }
 
 /// A compare-and-set on a session's counter.
@@ -199,7 +215,13 @@ pub trait ProviderLogins: Send + Sync {
 
     /// Carries out a logout for an app, once: ends the sessions of its logins that began with a credential that it
     /// covers, as [`Ended::Logout`], and remembers the logins as ended.
-    async fn sign_out(&self, app: &AppName, logout: LogoutRecord, now: UnixMillis) -> Result<SignedOut, StoreError>;
+    async fn sign_out(
+        &self,
+        app: &AppName,
+        logout: LogoutRecord,
+        now: UnixMillis,
+        actor: &Actor,
+    ) -> Result<SignedOut, StoreError>;
 }
 
 /// Outcome of [`ProviderLogins::sign_out`].
@@ -221,10 +243,22 @@ pub trait Users: Send + Sync {
     async fn is_opted_out(&self, user: UserHash, app: &AppName) -> Result<bool, StoreError>;
 
     /// Opts a user out of one app, or of all (`None`). Returns `false` where that opt-out is on record already.
-    async fn opt_out(&self, user: UserHash, app: Option<&AppName>, now: UnixMillis) -> Result<bool, StoreError>;
+    async fn opt_out(
+        &self,
+        user: UserHash,
+        app: Option<&AppName>,
+        now: UnixMillis,
+        actor: &Actor,
+    ) -> Result<bool, StoreError>;
 
     /// Removes exactly that opt-out: of one app, or of all (`None`). Returns `false` where there is none.
-    async fn opt_in(&self, user: UserHash, app: Option<&AppName>) -> Result<bool, StoreError>;
+    async fn opt_in(
+        &self,
+        user: UserHash,
+        app: Option<&AppName>,
+        now: UnixMillis,
+        actor: &Actor,
+    ) -> Result<bool, StoreError>;
 
     /// Returns the number of opt-outs on record.
     async fn count_opt_outs(&self) -> Result<u64, StoreError>;
@@ -237,11 +271,17 @@ pub trait Users: Send + Sync {
         user: UserHash,
         app: Option<&AppName>,
         now: UnixMillis,
+        actor: &Actor,
     ) -> Result<u64, StoreError>;
 
     /// Ends every session of one app, or of all (`None`), that was created at or before `now`. It writes one row,
     /// however many sessions there are.
-    async fn end_sessions_of_app(&self, app: Option<&AppName>, now: UnixMillis) -> Result<(), StoreError>;
+    async fn end_sessions_of_app(
+        &self,
+        app: Option<&AppName>,
+        now: UnixMillis,
+        actor: &Actor,
+    ) -> Result<(), StoreError>;
 
     /// Returns a user's sessions, newest first, also those that ended or expired, until a purge deletes them.
     async fn sessions_of_user(&self, user: UserHash) -> Result<Vec<Session>, StoreError>;
@@ -258,10 +298,10 @@ pub trait ApiKeys: Send + Sync {
 
     /// Puts an API key on record. Returns `false` where its client has `max_live` live keys at the time of its
     /// creation, or its id is on record already.
-    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32) -> Result<bool, StoreError>;
+    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32, actor: &Actor) -> Result<bool, StoreError>;
 
     /// Revokes an API key for good. Returns `false` where there is none, or it is revoked already.
-    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis) -> Result<bool, StoreError>;
+    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis, actor: &Actor) -> Result<bool, StoreError>;
 
     /// Records the time at which each of these API keys was used last, unless a later time is on record. All of them
     /// are one transaction, and [`Upkeep::generation`] stays the same.

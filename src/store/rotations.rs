@@ -9,9 +9,10 @@ use super::StoreError;
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::AuditEvent,
         ids::{AppName, Kid, RingName},
         key::{KeyLocation, KeyRecord, KeyState},
-        rotation::{AuditEvent, NodeReport, Progress, Publication, Published},
+        rotation::{NodeReport, Progress, Publication, Published},
     },
 };
 

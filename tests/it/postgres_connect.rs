@@ -18,6 +18,7 @@ use countersign::{
     telemetry::Metrics,
 };
 
+use crate::support::domain::actor;
 use crate::support::postgres::{Database, Server};
 
 const T: UnixMillis = UnixMillis(1_795_000_000_000);
@@ -120,7 +121,7 @@ async fn what_is_open_for_reading_is_not_written() {
     for refused in [
         store.check(T).await.err(),
         store.purge(T, 10).await.err(),
-        store.end_sessions_of_app(None, T).await.err(),
+        store.end_sessions_of_app(None, T, &actor()).await.err(),
         store.replace_user_hash_key(None, vec![1]).await.err(),
     ] {
         let why = refused.unwrap().to_string();

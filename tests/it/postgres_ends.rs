@@ -9,6 +9,7 @@ use countersign::{
 };
 use tokio_postgres::Client;
 
+use crate::support::domain::actor;
 use crate::{
     store::{MAX_SESSIONS, T, at_min, keep, session, user},
     support::postgres::{Database, Pooler, Server},
@@ -81,7 +82,7 @@ async fn begin(store: &Arc<dyn Store>, numbers: impl IntoIterator<Item = u8>) {
 }
 
 async fn end(store: &Arc<dyn Store>, n: u8) {
-    assert!(store.end_session(session(n, T).id, Ended::Logout, at_min(1)).await.unwrap());
+    assert!(store.end_session(session(n, T).id, Ended::Logout, at_min(1), &actor()).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -178,8 +179,8 @@ async fn a_look_at_a_postgres_standby_does_not_count_and_its_promotion_reads_the
     let on_standby = store.ends_since(before.horizon, 0, 10).await.unwrap_err();
     assert!(on_standby.is_outage() && on_standby.to_string().contains("standby"), "{on_standby}");
     for refused in [
-        store.end_session(session(2, T).id, Ended::Logout, T).await.err(),
-        store.end_sessions_of_user(user(2), None, T).await.err(),
+        store.end_session(session(2, T).id, Ended::Logout, T, &actor()).await.err(),
+        store.end_sessions_of_user(user(2), None, T, &actor()).await.err(),
         store.create_session(session(3, T)).await.err(),
     ] {
         let why = refused.unwrap();
@@ -233,10 +234,10 @@ async fn whichever_comes_first_in_postgres_a_user_end_covers_an_adoption() {
         let born = session(1, T);
         let adopting = |store: Arc<dyn Store>| {
             let born = born.clone();
-            tokio::spawn(async move { store.adopt_session(born, None::<LoginRecord>).await.map(|()| 0) })
+            tokio::spawn(async move { store.adopt_session(born, None::<LoginRecord>, &actor()).await.map(|()| 0) })
         };
         let ending = |store: Arc<dyn Store>| {
-            tokio::spawn(async move { store.end_sessions_of_user(user(1), None, at_min(1)).await })
+            tokio::spawn(async move { store.end_sessions_of_user(user(1), None, at_min(1), &actor()).await })
         };
         let first = if adopts_first { adopting(store.clone()) } else { ending(store.clone()) };
         wait_for_waiting(&database, 1);

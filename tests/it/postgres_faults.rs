@@ -8,6 +8,7 @@ use countersign::{
     telemetry::Metrics,
 };
 
+use crate::support::domain::actor;
 use crate::{
     store::{T, at_min, keep, session, step, user},
     support::postgres::{Database, Pooler, Server},
@@ -30,7 +31,7 @@ async fn failures(store: &Arc<dyn Store>) -> Vec<StoreError> {
         store.generation().await.err(),
         store.create_session(session(2, T)).await.err(),
         store.advance_session(advance).await.err(),
-        store.end_sessions_of_user(user(9), None, T).await.err(),
+        store.end_sessions_of_user(user(9), None, T, &actor()).await.err(),
         store.check(T).await.err(),
     ]
     .into_iter()

@@ -13,6 +13,7 @@ use countersign::{
     telemetry::Metrics,
 };
 
+use crate::support::domain::actor;
 use crate::{
     store::{MAX_SESSIONS, T, app, at_min, session, step, user},
     support::postgres::{Database, Server},
@@ -117,11 +118,11 @@ async fn a_logout_searches_by_index() {
         }
         let ended = [login().subject, login().session].map(|login| EndedLogin { login, issued_until: EVER });
         let logout = LogoutRecord { id: LoginHash([1; 16]), ended: ended.to_vec(), remembered_until: EVER };
-        assert_eq!(store.sign_out(&app("web"), logout, T).await.unwrap(), SignedOut::Now { ended: 2 });
+        assert_eq!(store.sign_out(&app("web"), logout, T, &actor()).await.unwrap(), SignedOut::Now { ended: 2 });
         let one = Session { user: user(8), ..session(8, T) };
         store.create_session(one.clone()).await.unwrap();
-        assert!(store.end_session(one.id, Ended::Logout, T).await.unwrap());
-        assert_eq!(store.end_sessions_of_user(user(1), None, T).await.unwrap(), 0);
+        assert!(store.end_session(one.id, Ended::Logout, T, &actor()).await.unwrap());
+        assert_eq!(store.end_sessions_of_user(user(1), None, T, &actor()).await.unwrap(), 0);
     };
     let [by_index, without] = rows_read(logouts).await;
     assert!(by_index < 60 && without == 0, "{by_index} rows by an index, {without} without");
@@ -136,7 +137,7 @@ async fn a_look_reads_what_is_new() {
         for n in 1..=5 {
             let begun = Session { user: user(7), ..session(n, T) };
             store.create_session(begun.clone()).await.unwrap();
-            assert!(store.end_session(begun.id, Ended::Logout, T).await.unwrap());
+            assert!(store.end_session(begun.id, Ended::Logout, T, &actor()).await.unwrap());
             let page = store.ends_since(from, 0, 1000).await.unwrap();
             // Tests beside this one may keep the horizon back for a moment.
             let newest = page.ends.last().map(|(_, end)| end);
@@ -168,7 +169,7 @@ async fn an_adoption_searches_by_index() {
     let adoptions = async |store: &dyn Store| {
         for n in 1..=5 {
             let born = Session { user: user(6), ..session(n, T) };
-            store.adopt_session(born.clone(), Some(login())).await.unwrap();
+            store.adopt_session(born.clone(), Some(login()), &actor()).await.unwrap();
             assert!(store.session(born.id).await.unwrap().is_some());
         }
     };

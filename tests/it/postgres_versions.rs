@@ -13,6 +13,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
+use crate::support::domain::actor;
 use crate::{
     store::{T, at_min, session, user},
     support::{cluster::Cluster, postgres::Server, service::run},
@@ -139,7 +140,7 @@ async fn a_store_of_schema_2_gets_the_log_of_ends() {
     for begun in [&before, &after] {
         store.create_session(begun.clone()).await.unwrap();
     }
-    assert!(store.end_session(before.id, Ended::Logout, at_min(2)).await.unwrap());
+    assert!(store.end_session(before.id, Ended::Logout, at_min(2), &actor()).await.unwrap());
     drop(store);
     let count = "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE nspname = 'countersign'";
@@ -155,7 +156,7 @@ async fn a_store_of_schema_2_gets_the_log_of_ends() {
     let first = session(0, T.minus(std::time::Duration::from_hours(1))).id;
     assert_eq!(store.ended_sessions(first, T, 10).await.unwrap(), [(before.id, before.expires)]);
     assert_eq!(store.ends_since(EndsPosition::default(), 0, 10).await.unwrap().ends, []);
-    assert_eq!(store.end_sessions_of_user(user(1), None, at_min(3)).await.unwrap(), 1);
+    assert_eq!(store.end_sessions_of_user(user(1), None, at_min(3), &actor()).await.unwrap(), 1);
     let page = store.ends_since(EndsPosition::default(), 0, 10).await.unwrap();
     let mut ends: Vec<End> = page.ends.into_iter().map(|(_, end)| end).collect();
     ends.sort_by_key(|end| matches!(end, End::User { .. }));

@@ -17,6 +17,7 @@ use super::support::{
     switched_store::Reach,
     test_service::{CONFIG, TestClock, TestService},
 };
+use crate::support::domain::actor;
 
 const HOUR: Duration = Duration::from_hours(1);
 /// Time after which nobody waits for a node that says nothing.
@@ -195,8 +196,8 @@ async fn opt_all(store: &Arc<dyn Store>, users: &[UserHash], out: Option<UnixMil
             let (store, user) = (Arc::clone(store), *user);
             changes.spawn(async move {
                 match out {
-                    Some(now) => store.opt_out(user, None, now).await,
-                    None => store.opt_in(user, None).await,
+                    Some(now) => store.opt_out(user, None, now, &actor()).await,
+                    None => store.opt_in(user, None, UnixMillis(0), &actor()).await,
                 }
             });
         }

@@ -6,13 +6,11 @@ use std::{collections::BTreeMap, time::Duration};
 use countersign::{
     clock::Clock,
     domain::{
-        key::KeyState,
-        rotation::{
-            AuditAction::{
-                self, Activated, Created, Destroyed, MadePrimary, Published, Publishing, Retired, Withdrawn,
-            },
-            NodeReport,
+        audit::AuditAction::{
+            self, Activated, Created, Destroyed, MadePrimary, Published, Publishing, Retired, Withdrawn,
         },
+        key::KeyState,
+        rotation::NodeReport,
     },
     rotate::{
         Drift, RotateError, drift,
@@ -60,7 +58,7 @@ async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
         .audit_log()
         .await
         .iter()
-        .filter(|event| event.kid.as_ref() == Some(&new.kid))
+        .filter(|event| event.target.kid.as_ref() == Some(&new.kid))
         .map(|event| event.action)
         .collect();
     assert_eq!(
@@ -69,9 +67,9 @@ async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
     );
     let audit_log = setup.audit_log().await;
     let of_old: Vec<AuditAction> =
-        audit_log.iter().filter(|event| event.kid.as_ref() == Some(&old)).map(|event| event.action).collect();
+        audit_log.iter().filter(|event| event.target.kid.as_ref() == Some(&old)).map(|event| event.action).collect();
     assert_eq!(of_old[of_old.len() - 4..], [Retired, Withdrawn, Withdrawn, Destroyed]);
-    assert!(audit_log.iter().all(|event| !event.actor.is_empty() && !event.why.is_empty()));
+    assert!(audit_log.iter().all(|event| !event.actor.name.is_empty() && !event.why.is_empty()));
 }
 
 #[tokio::test]
@@ -213,7 +211,7 @@ async fn a_compromised_key_is_gone_at_once_and_one_that_stands_by_takes_over() {
     assert!(matches!(again, Err(RotateError::Refused(CommandRefused::CompromisedAlready(_)))));
     let audit_log = setup.audit_log().await;
     let compromised = audit_log.iter().find(|event| event.action == AuditAction::Compromised).unwrap();
-    assert_eq!((&compromised.kid, compromised.why.as_str()), (&Some(bad.kid), "a laptop was lost"));
+    assert_eq!((&compromised.target.kid, compromised.why.as_str()), (&Some(bad.kid), "a laptop was lost"));
     assert!(audit_log.iter().any(|event| event.action == AuditAction::Refused));
 }
 

@@ -12,8 +12,9 @@ use std::{
 use countersign::{
     domain::{
         api_key::{ApiKey, ApiKeyRecord},
+        audit::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget},
         ids::{AppName, Kid, SessionId, UserHash},
-        rotation::{AuditAction, AuditEvent, Goal, Progress},
+        rotation::{Goal, Progress},
         session::{Ended, Session},
     },
     store::{self, Config, End, KeyTransaction, Store, StoreError},
@@ -22,6 +23,7 @@ use countersign::{
 use rusqlite::{Connection, params};
 
 use crate::store::{Engine, Sqlite, T, app, at_min, keep, open_file, session, step};
+use crate::support::domain::actor;
 
 fn mode_of(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -140,9 +142,9 @@ async fn no_user_id_and_no_secret_is_in_any_file() {
         revoked: None,
         last_used: None,
     };
-    assert!(store.insert_api_key(record, 1).await.unwrap());
+    assert!(store.insert_api_key(record, 1, &actor()).await.unwrap());
     keep(&store, &Session { user: UserHash(hash), ..session(1, T) }).await;
-    store.opt_out(UserHash(hash), None, T).await.unwrap();
+    store.opt_out(UserHash(hash), None, T, &actor()).await.unwrap();
     store.backup(sqlite.backup_path()).await.unwrap();
 
     let with_log = bytes_of(sqlite.dir());
@@ -245,11 +247,15 @@ fn create_schema_2(path: &Path) -> Connection {
 fn audit_event(at: u64, app_name: Option<&str>, action: AuditAction, actor: &str) -> AuditEvent {
     AuditEvent {
         at: at_min(at),
-        ring: "main".parse().unwrap(),
-        kid: Some(Kid::from_thumbprint(&[1; 32])),
-        app: app_name.map(app),
+        actor: Actor::named(actor),
         action,
-        actor: actor.to_owned(),
+        target: AuditTarget {
+            ring: Some("main".parse().unwrap()),
+            kid: Some(Kid::from_thumbprint(&[1; 32])),
+            app: app_name.map(app),
+            ..AuditTarget::default()
+        },
+        outcome: AuditOutcome::Done,
         why: format!("reason {at}"),
     }
 }
@@ -260,10 +266,12 @@ async fn a_store_of_schema_2_keeps_its_audit_log_and_its_rotations() {
     let old = create_schema_2(&sqlite.path());
     let created = audit_event(0, None, AuditAction::Created, "operator");
     let primary = audit_event(1, Some("web"), AuditAction::MadePrimary, "node-1");
-    let aborted = AuditEvent { kid: None, ..audit_event(2, None, AuditAction::Aborted, "operator") };
+    let mut aborted = audit_event(2, None, AuditAction::Aborted, "operator");
+    aborted.target.kid = None;
     for (event, deed) in [(&created, "created"), (&primary, "made_primary"), (&aborted, "aborted")] {
-        let (kid, app) = (event.kid.as_ref().map(Kid::as_str), event.app.as_ref().map(AppName::as_str));
-        let values = params![event.at.0, event.ring.as_str(), kid, app, deed, event.actor, event.why];
+        let target = &event.target;
+        let (kid, app) = (target.kid.as_ref().map(Kid::as_str), target.app.as_ref().map(AppName::as_str));
+        let values = params![event.at.0, "main", kid, app, deed, event.actor.name, event.why];
         let sql = "INSERT INTO trail (at, ring, kid, app, deed, by, why) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         old.execute(sql, values).unwrap();
     }
@@ -318,11 +326,11 @@ async fn a_store_that_is_removed_or_replaced_fails_its_check() {
     for how in ["removed while it was in use", "replaced while it was in use"] {
         lost(store.check(T).await.unwrap_err(), how);
         lost(store.generation().await.unwrap_err(), how);
-        lost(store.end_sessions_of_app(None, T).await.unwrap_err(), how);
+        lost(store.end_sessions_of_app(None, T, &actor()).await.unwrap_err(), how);
         // What explains every other error of it.
         let other = Connection::open(sqlite.dir().join("moved.db")).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        lost(store.end_sessions_of_app(None, T).await.unwrap_err(), how);
+        lost(store.end_sessions_of_app(None, T, &actor()).await.unwrap_err(), how);
         drop(other);
         fs::copy(sqlite.dir().join("moved.db"), sqlite.path()).unwrap();
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::sources::KeySource;
 use crate::{
     clock::UnixMillis,
-    domain::{ids::RingName, rotation::AuditEvent},
+    domain::{audit::AuditEvent, ids::RingName},
     rotate::plan::{self, Blocker, Forecast, Next, Snapshot, Step},
 };
 

@@ -6,8 +6,8 @@ use serde::Serialize;
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::{AuditAction, AuditEvent},
         ids::{AppName, Kid},
-        rotation::{AuditAction, AuditEvent},
     },
     rotate::plan::{AppSnapshot, Listing, Snapshot},
 };
@@ -59,13 +59,14 @@ pub(super) fn sources(snapshot: &Snapshot, events: &[AuditEvent]) -> Vec<KeySour
 
 fn recorded(snapshot: &Snapshot, app: &AppSnapshot, events: &[AuditEvent]) -> Vec<RecordedKey> {
     let keys = app.publications.iter().filter_map(|(kid, known)| {
-        let of_key = |event: &&AuditEvent| event.kid.as_ref() == Some(kid) && event.app.as_ref() == Some(&app.app);
+        let of_key =
+            |event: &&AuditEvent| event.target.kid.as_ref() == Some(kid) && event.target.app.as_ref() == Some(&app.app);
         let event = events.iter().filter(of_key).find(|event| event.action == AuditAction::Published);
         Some(RecordedKey {
             kid: kid.clone(),
             state: snapshot.key(kid)?.record.state.as_str(),
             since: known.shown?,
-            by: event.map(|event| event.actor.clone()),
+            by: event.map(|event| event.actor.name.clone()),
             at: event.map(|event| event.at),
             why: event.map_or_else(|| "the audit log does not tell why".to_owned(), |event| event.why.clone()),
         })

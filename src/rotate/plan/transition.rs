@@ -8,9 +8,10 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::AuditAction,
         ids::Kid,
         key::{KeyRecord, KeyState, WrongState},
-        rotation::{AuditAction, Goal},
+        rotation::Goal,
     },
 };
 

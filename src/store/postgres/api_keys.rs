@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     clock::UnixMillis,
-    domain::api_key::{ApiKeyHash, ApiKeyId, ApiKeyRecord},
+    domain::{
+        api_key::{ApiKeyHash, ApiKeyId, ApiKeyRecord},
+        audit::Actor,
+    },
     store::{
         ApiKeys, StoreError,
         app_list::{apps_of, list_of},
@@ -43,11 +46,11 @@ impl ApiKeys for PostgresStore {
         self.database.name.check(found.iter().map(api_key_of).collect())
     }
 
-    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32) -> Result<bool, StoreError> {
+    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32, _actor: &Actor) -> Result<bool, StoreError> {
         self.database.run(&Insertion { key, max_live }).await
     }
 
-    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis) -> Result<bool, StoreError> {
+    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis, _actor: &Actor) -> Result<bool, StoreError> {
         self.has_written(REVOKE, &[(&id.as_str(), Type::TEXT), (&now.0, Type::INT8)]).await
     }
 

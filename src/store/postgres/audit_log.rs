@@ -5,8 +5,8 @@ use tokio_postgres::{Row, Transaction, types::Type};
 use super::rows::{self, RowError};
 use crate::{
     domain::{
-        ids::{AppName, Kid},
-        rotation::AuditEvent,
+        audit::{Actor, AuditEvent, AuditOutcome, AuditTarget},
+        ids::{AppName, Kid, RingName},
     },
     store::repetition::{LastEvent, may_repeat, repeats},
 };
@@ -27,17 +27,17 @@ pub(super) async fn append(transaction: &Transaction<'_>, event: &AuditEvent) ->
     if is_repetition(transaction, event).await? {
         return Ok(());
     }
-    let (kid, app) = subject(event);
+    let (ring, kid, app) = subject(event);
     transaction
         .execute_typed(
             APPEND,
             &[
                 (&event.at.0, Type::INT8),
-                (&event.ring.as_str(), Type::TEXT),
+                (&ring, Type::TEXT),
                 (&kid, Type::TEXT),
                 (&app, Type::TEXT),
                 (&event.action.as_str(), Type::TEXT),
-                (&event.actor, Type::TEXT),
+                (&event.actor.name, Type::TEXT),
                 (&event.why, Type::TEXT),
             ],
         )
@@ -49,27 +49,36 @@ async fn is_repetition(transaction: &Transaction<'_>, event: &AuditEvent) -> Res
     if !may_repeat(event) {
         return Ok(false);
     }
-    let (kid, app) = subject(event);
-    let params = [(&event.ring.as_str() as _, Type::TEXT), (&kid as _, Type::TEXT), (&app as _, Type::TEXT)];
+    let (ring, kid, app) = subject(event);
+    let params = [(&ring as _, Type::TEXT), (&kid as _, Type::TEXT), (&app as _, Type::TEXT)];
     let Some(row) = transaction.query_typed_opt(LAST, &params).await? else { return Ok(false) };
     let last = LastEvent { action: rows::get(&row, 0)?, why: rows::get(&row, 1)?, actor: rows::get(&row, 2)? };
     Ok(repeats(event, &last))
 }
 
-/// The columns `kid` and `app` of an event.
-fn subject(event: &AuditEvent) -> (Option<&str>, Option<&str>) {
-    (event.kid.as_ref().map(Kid::as_str), event.app.as_ref().map(AppName::as_str))
+/// The columns `ring`, `kid` and `app` of an event.
+fn subject(event: &AuditEvent) -> (Option<&str>, Option<&str>, Option<&str>) {
+    let target = &event.target;
+    (
+        target.ring.as_ref().map(RingName::as_str),
+        event.target.kid.as_ref().map(Kid::as_str),
+        event.target.app.as_ref().map(AppName::as_str),
+    )
 }
 
 /// Reads an event from the columns of [`NEWEST`].
 pub(super) fn event_of(row: &Row) -> Result<AuditEvent, RowError> {
     Ok(AuditEvent {
         at: rows::time(row, 0)?,
-        ring: rows::parsed(row, 1)?,
-        kid: rows::parsed_or_null(row, 2)?,
-        app: rows::parsed_or_null(row, 3)?,
+        target: AuditTarget {
+            ring: rows::parsed_or_null(row, 1)?,
+            kid: rows::parsed_or_null(row, 2)?,
+            app: rows::parsed_or_null(row, 3)?,
+            ..AuditTarget::default()
+        },
         action: rows::parsed(row, 4)?,
-        actor: rows::get(row, 5)?,
+        actor: Actor::named(rows::get::<String>(row, 5)?),
+        outcome: AuditOutcome::Done,
         why: rows::get(row, 6)?,
     })
 }

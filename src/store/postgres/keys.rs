@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::AuditEvent,
         ids::RingName,
         key::KeyRecord,
-        rotation::{AuditEvent, Progress, Publication, Published},
+        rotation::{Progress, Publication, Published},
     },
     store::{KeyLife, KeyTransaction, Keys, RingRecords, StoreError},
 };

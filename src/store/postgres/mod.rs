@@ -5,6 +5,7 @@
 //! needs the state of a connection, so that a pool in transaction mode (pgbouncer) may stand between.
 
 mod api_keys;
+mod audit_leaves;
 mod audit_log;
 mod batcher;
 mod calls;
@@ -18,6 +19,7 @@ mod ends;
 mod ends_position;
 mod errors;
 mod facts;
+mod failures;
 mod key_transactions;
 mod keys;
 mod meta;

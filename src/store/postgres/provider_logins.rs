@@ -14,6 +14,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::Actor,
         ids::AppName,
         login_record::{LoginRecord, LogoutRecord},
         session::{Ended, Session},
@@ -68,7 +69,13 @@ impl ProviderLogins for PostgresStore {
         Ok(!self.read(IS_SIGNED_OUT, &params).await?.is_empty())
     }
 
-    async fn sign_out(&self, app: &AppName, logout: LogoutRecord, now: UnixMillis) -> Result<SignedOut, StoreError> {
+    async fn sign_out(
+        &self,
+        app: &AppName,
+        logout: LogoutRecord,
+        now: UnixMillis,
+        _actor: &Actor,
+    ) -> Result<SignedOut, StoreError> {
         let app = app.clone();
         self.write(move |database| async move { sign_out(&database, &app, &logout, now).await }).await
     }

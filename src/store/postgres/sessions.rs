@@ -17,6 +17,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::Actor,
         ids::{SessionId, UserHash},
         login_record::LoginRecord,
         session::{Ended, Session},
@@ -90,11 +91,22 @@ impl Sessions for PostgresStore {
         self.advances.run(step).await
     }
 
-    async fn adopt_session(&self, session: Session, login: Option<LoginRecord>) -> Result<(), StoreError> {
+    async fn adopt_session(
+        &self,
+        session: Session,
+        login: Option<LoginRecord>,
+        _actor: &Actor,
+    ) -> Result<(), StoreError> {
         self.add_session(NewSession { session, login, spares_others: false, adopted: true }).await.map(drop)
     }
 
-    async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis) -> Result<bool, StoreError> {
+    async fn end_session(
+        &self,
+        id: SessionId,
+        why: Ended,
+        now: UnixMillis,
+        _actor: &Actor,
+    ) -> Result<bool, StoreError> {
         self.write(move |database| async move {
             let (id, why) = (&id.0[..], why.as_str());
             let params: [Param<'_>; 3] = [(&id, Type::BYTEA), (&why, Type::TEXT), (&now.0, Type::INT8)];

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::Actor,
         ids::{AppName, UserHash},
         session::{Ended, Session},
     },
@@ -56,7 +57,13 @@ impl Users for PostgresStore {
         Ok(!self.read(IS_OPTED_OUT, &[(&user, Type::BYTEA), (&app, Type::TEXT)]).await?.is_empty())
     }
 
-    async fn opt_out(&self, user: UserHash, app: Option<&AppName>, now: UnixMillis) -> Result<bool, StoreError> {
+    async fn opt_out(
+        &self,
+        user: UserHash,
+        app: Option<&AppName>,
+        now: UnixMillis,
+        _actor: &Actor,
+    ) -> Result<bool, StoreError> {
         let app = rows::scope(app).to_owned();
         self.write(move |database| async move {
             let user = &user.0[..];
@@ -66,7 +73,13 @@ impl Users for PostgresStore {
         .await
     }
 
-    async fn opt_in(&self, user: UserHash, app: Option<&AppName>) -> Result<bool, StoreError> {
+    async fn opt_in(
+        &self,
+        user: UserHash,
+        app: Option<&AppName>,
+        _now: UnixMillis,
+        _actor: &Actor,
+    ) -> Result<bool, StoreError> {
         let app = rows::scope(app).to_owned();
         self.write(move |database| async move {
             let user = &user.0[..];
@@ -85,6 +98,7 @@ impl Users for PostgresStore {
         user: UserHash,
         app: Option<&AppName>,
         now: UnixMillis,
+        _actor: &Actor,
     ) -> Result<u64, StoreError> {
         let app = rows::scope(app).to_owned();
         self.write(move |database| async move {
@@ -99,7 +113,12 @@ impl Users for PostgresStore {
         .await
     }
 
-    async fn end_sessions_of_app(&self, app: Option<&AppName>, now: UnixMillis) -> Result<(), StoreError> {
+    async fn end_sessions_of_app(
+        &self,
+        app: Option<&AppName>,
+        now: UnixMillis,
+        _actor: &Actor,
+    ) -> Result<(), StoreError> {
         let app = rows::scope(app).to_owned();
         self.write(move |database| async move {
             database.rows(END_APP, &[(&app, Type::TEXT), (&now.0, Type::INT8)]).await.map(drop)

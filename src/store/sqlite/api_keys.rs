@@ -6,7 +6,10 @@ use rusqlite::{Connection, Row, params};
 use super::{SqliteStore, meta::next_generation, rows};
 use crate::{
     clock::UnixMillis,
-    domain::api_key::{ApiKeyHash, ApiKeyId, ApiKeyRecord},
+    domain::{
+        api_key::{ApiKeyHash, ApiKeyId, ApiKeyRecord},
+        audit::Actor,
+    },
     store::{
         ApiKeys, StoreError,
         app_list::{apps_of, list_of},
@@ -22,11 +25,11 @@ impl ApiKeys for SqliteStore {
         self.read(|c| c.prepare_cached(SELECT)?.query_map([], api_key_of)?.collect())
     }
 
-    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32) -> Result<bool, StoreError> {
+    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32, _actor: &Actor) -> Result<bool, StoreError> {
         self.write(move |c| insert(c, &key, max_live)).await
     }
 
-    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis) -> Result<bool, StoreError> {
+    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis, _actor: &Actor) -> Result<bool, StoreError> {
         let id = id.clone();
         self.write(move |c| {
             let sql = "UPDATE api_keys SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL";

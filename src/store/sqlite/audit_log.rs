@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::rows;
 use crate::{
     domain::{
+        audit::{Actor, AuditEvent, AuditOutcome, AuditTarget},
         ids::{AppName, Kid, RingName},
-        rotation::AuditEvent,
     },
     store::repetition::{LastEvent, may_repeat, repeats},
 };
@@ -17,9 +17,9 @@ pub(super) fn append(c: &Connection, event: &AuditEvent) -> rusqlite::Result<()>
         return Ok(());
     }
     let sql = "INSERT INTO audit_log (at, ring, kid, app, action, actor, why) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let (at, ring, action) = (event.at.0, event.ring.as_str(), event.action.as_str());
-    let (kid, app) = subject(event);
-    c.prepare_cached(sql)?.execute(params![at, ring, kid, app, action, event.actor, event.why]).map(drop)
+    let (at, action) = (event.at.0, event.action.as_str());
+    let (ring, kid, app) = subject(event);
+    c.prepare_cached(sql)?.execute(params![at, ring, kid, app, action, event.actor.name, event.why]).map(drop)
 }
 
 /// Returns the newest events, newest first: of one ring, or of all.
@@ -35,8 +35,8 @@ fn is_repetition(c: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     let sql = "SELECT action, why, actor FROM audit_log WHERE ring = ?1 AND kid IS ?2 AND app IS ?3 ORDER BY seq DESC LIMIT 1";
-    let (kid, app) = subject(event);
-    let values = params![event.ring.as_str(), kid, app];
+    let (ring, kid, app) = subject(event);
+    let values = params![ring, kid, app];
     let is_same = |row: &Row<'_>| {
         let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
         Ok(repeats(event, &LastEvent { action: text(0)?, why: text(1)?, actor: text(2)? }))
@@ -44,20 +44,29 @@ fn is_repetition(c: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
     Ok(c.prepare_cached(sql)?.query_row(values, is_same).optional()?.unwrap_or(false))
 }
 
-/// The columns `kid` and `app` of an event.
-fn subject(event: &AuditEvent) -> (Option<&str>, Option<&str>) {
-    (event.kid.as_ref().map(Kid::as_str), event.app.as_ref().map(AppName::as_str))
+/// The columns `ring`, `kid` and `app` of an event.
+fn subject(event: &AuditEvent) -> (Option<&str>, Option<&str>, Option<&str>) {
+    let target = &event.target;
+    (
+        target.ring.as_ref().map(RingName::as_str),
+        event.target.kid.as_ref().map(Kid::as_str),
+        event.target.app.as_ref().map(AppName::as_str),
+    )
 }
 
 /// Reads an event from the columns at, ring, kid, app, action, actor, why.
 fn event_of(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
     Ok(AuditEvent {
         at: rows::time(row, 0)?,
-        ring: rows::parsed(row, 1)?,
-        kid: rows::optional(row, 2, rows::parsed)?,
-        app: rows::optional(row, 3, rows::parsed)?,
+        target: AuditTarget {
+            ring: rows::optional(row, 1, rows::parsed)?,
+            kid: rows::optional(row, 2, rows::parsed)?,
+            app: rows::optional(row, 3, rows::parsed)?,
+            ..AuditTarget::default()
+        },
         action: rows::variant(row, 4)?,
-        actor: row.get(5)?,
+        actor: Actor::named(row.get::<_, String>(5)?),
+        outcome: AuditOutcome::Done,
         why: row.get(6)?,
     })
 }

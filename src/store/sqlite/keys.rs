@@ -6,9 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::{SqliteStore, audit_log, key_transactions, rows};
 use crate::{
     domain::{
+        audit::AuditEvent,
         ids::RingName,
         key::KeyRecord,
-        rotation::{AuditEvent, Progress, Published},
+        rotation::{Progress, Published},
     },
     store::{KeyLife, KeyTransaction, Keys, RingRecords, StoreError},
 };

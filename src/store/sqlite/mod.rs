@@ -25,6 +25,7 @@ macro_rules! app_ended {
 }
 
 mod api_keys;
+mod audit_leaves;
 mod audit_log;
 mod checkpoint;
 mod clock_floor;
@@ -34,6 +35,7 @@ mod creations;
 mod draft;
 mod ends;
 mod errors;
+mod failures;
 mod file;
 mod key_transactions;
 mod keys;

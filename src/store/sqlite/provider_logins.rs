@@ -7,6 +7,7 @@ use super::{SqliteStore, creations::insert_session, rows};
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::Actor,
         ids::AppName,
         login_record::{EndedLogin, LoginRecord, LogoutRecord},
         session::{Ended, Session},
@@ -77,7 +78,13 @@ impl ProviderLogins for SqliteStore {
         self.read(|c| is_signed_out(c, app, &login))
     }
 
-    async fn sign_out(&self, app: &AppName, logout: LogoutRecord, now: UnixMillis) -> Result<SignedOut, StoreError> {
+    async fn sign_out(
+        &self,
+        app: &AppName,
+        logout: LogoutRecord,
+        now: UnixMillis,
+        _actor: &Actor,
+    ) -> Result<SignedOut, StoreError> {
         let app = app.clone();
         self.write(move |c| sign_out(c, &app, &logout, now)).await
     }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::Actor,
         ids::{SessionId, UserHash},
         login_record::LoginRecord,
         session::{Ended, Session},
@@ -80,13 +81,24 @@ impl Sessions for SqliteStore {
         .await
     }
 
-    async fn adopt_session(&self, session: Session, login: Option<LoginRecord>) -> Result<(), StoreError> {
+    async fn adopt_session(
+        &self,
+        session: Session,
+        login: Option<LoginRecord>,
+        _actor: &Actor,
+    ) -> Result<(), StoreError> {
         let limit = i64::from(self.max_sessions_per_user);
         let counter = self.name.check(rows::stored(session.counter))?;
         self.write(move |c| adopt(c, &session, login.as_ref(), counter, limit)).await
     }
 
-    async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis) -> Result<bool, StoreError> {
+    async fn end_session(
+        &self,
+        id: SessionId,
+        why: Ended,
+        now: UnixMillis,
+        _actor: &Actor,
+    ) -> Result<bool, StoreError> {
         self.write(move |c| Ok(c.prepare_cached(END)?.execute(params![id.0, why.as_str(), now.0])? == 1)).await
     }
 }

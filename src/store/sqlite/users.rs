@@ -10,6 +10,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::Actor,
         ids::{AppName, UserHash},
         session::{Ended, Session},
     },
@@ -35,7 +36,13 @@ impl Users for SqliteStore {
         })
     }
 
-    async fn opt_out(&self, user: UserHash, app: Option<&AppName>, now: UnixMillis) -> Result<bool, StoreError> {
+    async fn opt_out(
+        &self,
+        user: UserHash,
+        app: Option<&AppName>,
+        now: UnixMillis,
+        _actor: &Actor,
+    ) -> Result<bool, StoreError> {
         let app = rows::scope(app);
         self.write(move |c| {
             let sql = "INSERT INTO opt_outs (user, app, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
@@ -44,7 +51,13 @@ impl Users for SqliteStore {
         .await
     }
 
-    async fn opt_in(&self, user: UserHash, app: Option<&AppName>) -> Result<bool, StoreError> {
+    async fn opt_in(
+        &self,
+        user: UserHash,
+        app: Option<&AppName>,
+        _now: UnixMillis,
+        _actor: &Actor,
+    ) -> Result<bool, StoreError> {
         let app = rows::scope(app);
         self.write(move |c| {
             let sql = "DELETE FROM opt_outs WHERE user = ?1 AND app = ?2";
@@ -62,12 +75,18 @@ impl Users for SqliteStore {
         user: UserHash,
         app: Option<&AppName>,
         now: UnixMillis,
+        _actor: &Actor,
     ) -> Result<u64, StoreError> {
         let app = rows::scope(app);
         self.write(move |c| end_all(c, user, &app, now)).await
     }
 
-    async fn end_sessions_of_app(&self, app: Option<&AppName>, now: UnixMillis) -> Result<(), StoreError> {
+    async fn end_sessions_of_app(
+        &self,
+        app: Option<&AppName>,
+        now: UnixMillis,
+        _actor: &Actor,
+    ) -> Result<(), StoreError> {
         let app = rows::scope(app);
         self.write(move |c| {
             let sql = "INSERT INTO app_ends (app, ended_at) VALUES (?1, ?2) \

@@ -27,6 +27,8 @@ const TABLE: &[Row] = &[
     ("keyring", &["custody", "domain"]),
     ("outage", &["store", "domain", "clock", "telemetry"]),
     ("issue", &["keyring", "store", "outage", "identity", "domain", "clock", "secret", "telemetry"]),
+    ("audit", &[]),
+    ("failures", &[]),
     ("rotate", &["custody", "store", "braze", "domain", "clock", "telemetry"]),
     ("node", &["keyring", "custody", "store", "outage", "rotate", "domain", "clock", "telemetry"]),
     ("operate", &["rotate", "issue", "outage", "store", "custody", "braze", "domain", "clock", "secret"]),

@@ -3,6 +3,7 @@
 use countersign::{clock::Clock, domain::session::Ended, operate::UserError};
 
 use super::{DAY, Deployment, Engine, Reach, SECOND, is_degraded, on_both_stores};
+use crate::support::domain::actor;
 use crate::support::{Answer, domain::user};
 
 on_both_stores! {
@@ -85,7 +86,7 @@ async fn a_node_that_is_cut_off_after_an_end_holds_it(engine: Engine) {
     reaches
         .switch
         .store()
-        .end_session(site.contents(&tokens[2]).session, Ended::Logout, reaches.clock.now())
+        .end_session(site.contents(&tokens[2]).session, Ended::Logout, reaches.clock.now(), &actor())
         .await
         .unwrap();
     site.pass(SECOND).await;

@@ -14,6 +14,7 @@ use super::{
     rules::status,
     world::{Mutant, Scope, SimEnd, Simulation, What, contents},
 };
+use crate::support::domain::actor;
 use crate::support::switched_store::{Reach, Switch, SwitchedStore};
 
 impl Simulation {
@@ -43,14 +44,14 @@ impl Simulation {
         let Some(switch) = self.switch(at) else { return };
         let store = SwitchedStore(switch);
         let written = match what {
-            What::Session(id) => store.end_session(id, Ended::Revoked, now).await.map(drop),
+            What::Session(id) => store.end_session(id, Ended::Revoked, now, &actor()).await.map(drop),
             What::User((user_number, app)) => {
                 let app = app.map(Self::app);
-                store.end_sessions_of_user(Self::hash(user_number), app.as_ref(), now).await.map(drop)
+                store.end_sessions_of_user(Self::hash(user_number), app.as_ref(), now, &actor()).await.map(drop)
             }
             What::App(app) => {
                 let app = app.map(Self::app);
-                store.end_sessions_of_app(app.as_ref(), now).await
+                store.end_sessions_of_app(app.as_ref(), now, &actor()).await
             }
         };
         let exists = match what {
@@ -88,9 +89,9 @@ impl Simulation {
         let store = SwitchedStore(switch);
         let (hash, name) = (Self::hash(user_number), app.map(Self::app));
         let written = if out {
-            store.opt_out(hash, name.as_ref(), self.now).await
+            store.opt_out(hash, name.as_ref(), self.now, &actor()).await
         } else {
-            store.opt_in(hash, name.as_ref()).await
+            store.opt_in(hash, name.as_ref(), self.now, &actor()).await
         };
         let exists = self.slots[at].reach == Reach::AnswersLost || written.is_ok();
         self.note(&format!("node {at}: user {user_number}, {app:?}: opted out {out}: {exists}"));

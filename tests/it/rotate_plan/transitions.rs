@@ -1,6 +1,6 @@
 //! Changes of records by steps and operators' commands, and their events in the audit log.
 
-use countersign::domain::{key::WrongState, rotation::AuditAction};
+use countersign::domain::{audit::AuditAction, key::WrongState};
 
 use super::*;
 

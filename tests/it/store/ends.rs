@@ -13,6 +13,7 @@ use countersign::{
 };
 
 use super::{Engine, T, app, at_day, at_min, keep, session, step, user};
+use crate::support::domain::actor;
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -79,7 +80,7 @@ pub(super) async fn end_of(store: &Arc<dyn Store>, session: &Session) -> Option<
 }
 
 pub(super) async fn adopt(store: &Arc<dyn Store>, session: &Session) {
-    store.adopt_session(session.clone(), None).await.unwrap();
+    store.adopt_session(session.clone(), None, &actor()).await.unwrap();
 }
 
 /// The ends without those of sessions, in an order of their own.
@@ -105,8 +106,8 @@ pub(super) async fn each_end_of_a_session_is_logged_once(engine: &dyn Engine) {
     }
     assert_eq!(log.next().await, [], "neither a login nor a refresh ends anything");
     for (kept, why) in all.iter().zip([Ended::Logout, Ended::Reused, Ended::Revoked]) {
-        assert!(store.end_session(kept.id, why, at_min(5)).await.unwrap());
-        assert!(!store.end_session(kept.id, Ended::Logout, at_min(6)).await.unwrap());
+        assert!(store.end_session(kept.id, why, at_min(5), &actor()).await.unwrap());
+        assert!(!store.end_session(kept.id, Ended::Logout, at_min(6), &actor()).await.unwrap());
     }
     let ended = [of_session(&all[0], Ended::Logout), of_session(&all[1], Ended::Reused)];
     assert_eq!(log.next().await, [&ended[..], &[of_session(&all[2], Ended::Revoked)]].concat());
@@ -129,13 +130,13 @@ pub(super) async fn an_end_of_a_user_is_logged_with_those_of_the_sessions(engine
     keep(&store, &web).await;
     keep(&store, &ios).await;
     let mut log = Log::of(&store).await;
-    store.end_sessions_of_user(user(1), Some(&app("web")), at_min(1)).await.unwrap();
+    store.end_sessions_of_user(user(1), Some(&app("web")), at_min(1), &actor()).await.unwrap();
     let ends = [of_session(&web, Ended::Revoked), of_user(1, Some("web"), at_min(1))];
     assert_eq!(texts(&log.next().await), texts(&ends));
-    store.end_sessions_of_user(user(1), None, at_min(2)).await.unwrap();
+    store.end_sessions_of_user(user(1), None, at_min(2), &actor()).await.unwrap();
     let ends = [of_session(&ios, Ended::Revoked), of_user(1, None, at_min(2))];
     assert_eq!(texts(&log.next().await), texts(&ends));
-    assert_eq!(store.end_sessions_of_user(user(2), None, at_min(3)).await.unwrap(), 0);
+    assert_eq!(store.end_sessions_of_user(user(2), None, at_min(3), &actor()).await.unwrap(), 0);
     assert_eq!(log.next().await, [of_user(2, None, at_min(3))], "also of a user without a session");
 }
 
@@ -143,7 +144,7 @@ pub(super) async fn an_end_of_an_app_is_logged_each_time(engine: &dyn Engine) {
     let store = engine.open();
     let mut log = Log::of(&store).await;
     for (scope, minute) in [(Some(app("web")), 1), (None, 2), (Some(app("web")), 3)] {
-        store.end_sessions_of_app(scope.as_ref(), at_min(minute)).await.unwrap();
+        store.end_sessions_of_app(scope.as_ref(), at_min(minute), &actor()).await.unwrap();
         assert_eq!(log.next().await, [End::App { app: scope, at: at_min(minute) }]);
     }
 }
@@ -152,12 +153,12 @@ pub(super) async fn opt_outs_and_opt_ins_are_logged_in_order(engine: &dyn Engine
     let store = engine.open();
     let mut log = Log::of(&store).await;
     let web = app("web");
-    assert!(store.opt_out(user(1), Some(&web), at_min(1)).await.unwrap());
-    assert!(!store.opt_out(user(1), Some(&web), at_min(2)).await.unwrap(), "it is on record");
-    assert!(store.opt_in(user(1), Some(&web)).await.unwrap());
-    assert!(!store.opt_in(user(1), Some(&web)).await.unwrap());
-    assert!(store.opt_out(user(1), Some(&web), at_min(3)).await.unwrap());
-    assert!(store.opt_out(user(1), None, at_min(3)).await.unwrap());
+    assert!(store.opt_out(user(1), Some(&web), at_min(1), &actor()).await.unwrap());
+    assert!(!store.opt_out(user(1), Some(&web), at_min(2), &actor()).await.unwrap(), "it is on record");
+    assert!(store.opt_in(user(1), Some(&web), T, &actor()).await.unwrap());
+    assert!(!store.opt_in(user(1), Some(&web), T, &actor()).await.unwrap());
+    assert!(store.opt_out(user(1), Some(&web), at_min(3), &actor()).await.unwrap());
+    assert!(store.opt_out(user(1), None, at_min(3), &actor()).await.unwrap());
     let user = user(1);
     let (out, back) = (End::OptOut { user, app: Some(web.clone()) }, End::OptIn { user, app: Some(web) });
     assert_eq!(log.next().await, [out.clone(), back, out, End::OptOut { user, app: None }]);
@@ -174,11 +175,11 @@ pub(super) async fn an_end_of_a_login_is_logged_with_those_of_its_sessions(engin
         issued_until,
         remembered_until: at_day(30),
     };
-    store.sign_out(&app("web"), logout(1, LoginHash([1; 16]), at_min(5)), at_min(6)).await.unwrap();
+    store.sign_out(&app("web"), logout(1, LoginHash([1; 16]), at_min(5)), at_min(6), &actor()).await.unwrap();
     assert_eq!(texts(&log.next().await), texts(&[of_login(at_min(5)), of_session(&kept, Ended::Logout)]));
-    store.sign_out(&app("web"), logout(1, LoginHash([1; 16]), at_min(9)), at_min(9)).await.unwrap();
+    store.sign_out(&app("web"), logout(1, LoginHash([1; 16]), at_min(9)), at_min(9), &actor()).await.unwrap();
     assert_eq!(log.next().await, [], "that token was carried out before");
-    store.sign_out(&app("web"), logout(2, LoginHash([1; 16]), at_min(7)), at_min(7)).await.unwrap();
+    store.sign_out(&app("web"), logout(2, LoginHash([1; 16]), at_min(7)), at_min(7), &actor()).await.unwrap();
     assert_eq!(log.next().await, [of_login(at_min(7))]);
 }
 
@@ -198,7 +199,7 @@ pub(super) async fn the_log_is_read_in_pages(engine: &dyn Engine) {
     let store = engine.open();
     let start = store.ends_position().await.unwrap();
     for n in 1..=5 {
-        store.end_sessions_of_user(user(n), None, at_min(n.into())).await.unwrap();
+        store.end_sessions_of_user(user(n), None, at_min(n.into()), &actor()).await.unwrap();
     }
     let expected: Vec<_> = (1..=5).map(|n| of_user(n, None, at_min(n.into()))).collect();
     let (mut after, mut seen, mut pages) = (0, Vec::new(), Vec::new());
@@ -215,7 +216,7 @@ pub(super) async fn the_log_is_read_in_pages(engine: &dyn Engine) {
     assert_eq!(pages, [2, 2, 1]);
     let horizon = settled(&store, start, 2).await;
     assert_eq!(log_since(&store, horizon).await, [], "a look's horizon is that of its first page");
-    store.end_sessions_of_user(user(9), None, at_min(9)).await.unwrap();
+    store.end_sessions_of_user(user(9), None, at_min(9), &actor()).await.unwrap();
     assert_eq!(log_since(&store, horizon).await, [of_user(9, None, at_min(9))]);
     assert_eq!(log_since(&store, EndsPosition::default()).await.len(), 6, "from the beginning");
 }
@@ -225,7 +226,7 @@ pub(super) async fn a_position_is_after_everything_that_is_committed(engine: &dy
     let mut last = store.ends_position().await.unwrap();
     for n in 1..=20 {
         let writer = if n % 2 == 0 { &store } else { &beside };
-        writer.end_sessions_of_user(user(n), None, T).await.unwrap();
+        writer.end_sessions_of_user(user(n), None, T, &actor()).await.unwrap();
         let position = store.ends_position().await.unwrap();
         assert!(position > last, "{n}");
         assert_eq!(log_since(&beside, position).await, []);
@@ -242,7 +243,7 @@ pub(super) async fn no_end_slips_past_a_look(engine: &dyn Engine) {
     let writes: Vec<_> = (0..120_u8)
         .map(|n| {
             let store = stores[usize::from(n % 2)].clone();
-            tokio::spawn(async move { store.end_sessions_of_user(user(n), None, T).await.unwrap() })
+            tokio::spawn(async move { store.end_sessions_of_user(user(n), None, T, &actor()).await.unwrap() })
         })
         .collect();
     let mut seen = std::collections::BTreeSet::new();
@@ -264,15 +265,15 @@ pub(super) async fn no_end_slips_past_a_look(engine: &dyn Engine) {
 pub(super) async fn what_stands_is_listed(engine: &dyn Engine) {
     let store = engine.open();
     assert_eq!(standing(&store).await, [""; 0]);
-    store.opt_out(user(1), None, T).await.unwrap();
-    store.opt_out(user(2), Some(&app("web")), T).await.unwrap();
-    store.opt_out(user(3), None, T).await.unwrap();
-    store.opt_in(user(3), None).await.unwrap();
-    store.end_sessions_of_user(user(4), Some(&app("ios")), at_min(2)).await.unwrap();
-    store.end_sessions_of_user(user(4), Some(&app("ios")), at_min(1)).await.unwrap();
-    store.end_sessions_of_app(Some(&app("web")), at_min(1)).await.unwrap();
-    store.end_sessions_of_app(None, at_min(3)).await.unwrap();
-    store.sign_out(&app("web"), logout(1, LoginHash([1; 16]), at_min(5)), at_min(6)).await.unwrap();
+    store.opt_out(user(1), None, T, &actor()).await.unwrap();
+    store.opt_out(user(2), Some(&app("web")), T, &actor()).await.unwrap();
+    store.opt_out(user(3), None, T, &actor()).await.unwrap();
+    store.opt_in(user(3), None, T, &actor()).await.unwrap();
+    store.end_sessions_of_user(user(4), Some(&app("ios")), at_min(2), &actor()).await.unwrap();
+    store.end_sessions_of_user(user(4), Some(&app("ios")), at_min(1), &actor()).await.unwrap();
+    store.end_sessions_of_app(Some(&app("web")), at_min(1), &actor()).await.unwrap();
+    store.end_sessions_of_app(None, at_min(3), &actor()).await.unwrap();
+    store.sign_out(&app("web"), logout(1, LoginHash([1; 16]), at_min(5)), at_min(6), &actor()).await.unwrap();
     let expected = [
         End::OptOut { user: user(1), app: None },
         End::OptOut { user: user(2), app: Some(app("web")) },
@@ -297,12 +298,12 @@ pub(super) async fn ended_sessions_are_listed_in_pages(engine: &dyn Engine) {
     }
     let expired = Session { user: user(9), expires: at_day(1), ..session(9, T) };
     keep(&store, &expired).await;
-    store.end_session(expired.id, Ended::Logout, at_min(10)).await.unwrap();
+    store.end_session(expired.id, Ended::Logout, at_min(10), &actor()).await.unwrap();
     for n in [6, 0, 2, 4] {
-        store.end_session(all[n].id, Ended::Logout, at_min(10)).await.unwrap();
+        store.end_session(all[n].id, Ended::Logout, at_min(10), &actor()).await.unwrap();
     }
-    store.opt_out(user(2), None, T).await.unwrap();
-    store.end_sessions_of_app(None, at_min(20)).await.unwrap();
+    store.opt_out(user(2), None, T, &actor()).await.unwrap();
+    store.end_sessions_of_app(None, at_min(20), &actor()).await.unwrap();
     let listed = async |after, limit| store.ended_sessions(after, at_day(1), limit).await.unwrap();
     let expected: Vec<_> = [0, 2, 4, 6].map(|n: usize| (all[n].id, all[n].expires)).to_vec();
     assert_eq!(listed(SessionId([0; 16]), 100).await, expected, "those with an end of their own");
@@ -356,7 +357,7 @@ pub(super) async fn vanished_followers_are_forgotten_once_they_cannot_serve(engi
 pub(super) async fn the_log_goes_back_two_days(engine: &dyn Engine) {
     let store = engine.open();
     let mut log = Log::of(&store).await;
-    store.end_sessions_of_user(user(1), None, T).await.unwrap();
+    store.end_sessions_of_user(user(1), None, T, &actor()).await.unwrap();
     store.purge(T, 1000).await.unwrap();
     store.purge(at_day(2).minus(MILLISECOND), 1000).await.unwrap();
     assert_eq!(log.next().await, [of_user(1, None, T)]);
@@ -366,10 +367,10 @@ pub(super) async fn older_ends_leave_the_log_and_stand(engine: &dyn Engine) {
     let store = engine.open();
     let start = store.ends_position().await.unwrap();
     for n in 1..=5 {
-        store.end_sessions_of_user(user(n), None, T).await.unwrap();
+        store.end_sessions_of_user(user(n), None, T, &actor()).await.unwrap();
     }
     store.purge(T, 1000).await.unwrap();
-    store.end_sessions_of_user(user(9), None, at_min(1)).await.unwrap();
+    store.end_sessions_of_user(user(9), None, at_min(1), &actor()).await.unwrap();
     for _ in 0..3 {
         store.purge(at_day(2), 2).await.unwrap();
     }
@@ -380,7 +381,7 @@ pub(super) async fn older_ends_leave_the_log_and_stand(engine: &dyn Engine) {
 pub(super) async fn ends_of_users_are_kept_as_long_as_a_session_can_live(engine: &dyn Engine) {
     let store = engine.open();
     let born = Session { expires: at_day(400), idle_expires: at_day(400), ..session(1, T) };
-    store.end_sessions_of_user(user(1), Some(&app("web")), T).await.unwrap();
+    store.end_sessions_of_user(user(1), Some(&app("web")), T, &actor()).await.unwrap();
     store.purge(at_day(400).minus(MILLISECOND), 1000).await.unwrap();
     assert_eq!(standing(&store).await, texts(&[of_user(1, Some("web"), T)]));
     adopt(&store, &born).await;
@@ -392,7 +393,7 @@ pub(super) async fn ends_of_users_are_kept_as_long_as_a_session_can_live(engine:
 pub(super) async fn ends_survive_a_restart_and_a_backup(engine: &dyn Engine) {
     let store = engine.open();
     let start = store.ends_position().await.unwrap();
-    store.end_sessions_of_user(user(1), None, at_min(1)).await.unwrap();
+    store.end_sessions_of_user(user(1), None, at_min(1), &actor()).await.unwrap();
     let position = store.ends_position().await.unwrap();
     engine.back_up(&store).await;
     drop(store);

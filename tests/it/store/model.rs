@@ -20,6 +20,7 @@ use countersign::{
 use proptest::{prelude::*, test_runner::TestRunner};
 
 use super::{Engine, MAX_SESSIONS, T, app, session, step, user};
+use crate::support::domain::actor;
 
 const APPS: [&str; 2] = ["web", "ios"];
 const USERS: u8 = 2;
@@ -238,26 +239,26 @@ impl History {
             }
             Op::End { nth, why } => {
                 let id = self.nth(nth).id;
-                assert_eq!(self.store.end_session(id, why, now).await.unwrap(), self.model.end(id, why));
+                assert_eq!(self.store.end_session(id, why, now, &actor()).await.unwrap(), self.model.end(id, why));
             }
             Op::OptOut { user, app } => {
                 let (user, app) = (self.user(user), app.map(|app| self.app(app)));
-                let new = self.store.opt_out(user, app.as_ref(), now).await.unwrap();
+                let new = self.store.opt_out(user, app.as_ref(), now, &actor()).await.unwrap();
                 assert_eq!(new, self.model.opt_outs.insert((user, app)));
             }
             Op::OptIn { user, app } => {
                 let (user, app) = (self.user(user), app.map(|app| self.app(app)));
-                let known = self.store.opt_in(user, app.as_ref()).await.unwrap();
+                let known = self.store.opt_in(user, app.as_ref(), T, &actor()).await.unwrap();
                 assert_eq!(known, self.model.opt_outs.remove(&(user, app)));
             }
             Op::EndUser { user, app } => {
                 let (user, app) = (self.user(user), app.map(|app| self.app(app)));
-                let live = self.store.end_sessions_of_user(user, app.as_ref(), now).await.unwrap();
+                let live = self.store.end_sessions_of_user(user, app.as_ref(), now, &actor()).await.unwrap();
                 assert_eq!(live, self.model.end_user(user, app.as_ref(), now));
             }
             Op::EndApp { app } => {
                 let app = self.app(app);
-                self.store.end_sessions_of_app(Some(&app), now).await.unwrap();
+                self.store.end_sessions_of_app(Some(&app), now, &actor()).await.unwrap();
                 self.model.app_ends.insert(app, now);
             }
             Op::Purge => {
@@ -276,7 +277,7 @@ impl History {
     }
 
     async fn adopt(&mut self, born: &Session) {
-        self.store.adopt_session(born.clone(), None).await.unwrap();
+        self.store.adopt_session(born.clone(), None, &actor()).await.unwrap();
         self.model.adopt(born);
     }
 

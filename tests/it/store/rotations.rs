@@ -2,9 +2,10 @@
 
 use countersign::{
     domain::{
+        audit::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget},
         ids::RingName,
         key::{KeyRecord, KeyState},
-        rotation::{AuditAction, AuditEvent, Goal, Progress, Publication, Published},
+        rotation::{Goal, Progress, Publication, Published},
     },
     store::{KeyLife, KeyMove, KeyTransaction, PublicationChange},
 };
@@ -17,11 +18,10 @@ use super::{
 fn event(key: &KeyRecord, action: AuditAction, n: u64) -> AuditEvent {
     AuditEvent {
         at: at_min(n),
-        ring: key.ring.clone(),
-        kid: Some(key.kid.clone()),
-        app: None,
+        actor: Actor::named("operator"),
         action,
-        actor: "operator".to_owned(),
+        target: AuditTarget { ring: Some(key.ring.clone()), kid: Some(key.kid.clone()), ..AuditTarget::default() },
+        outcome: AuditOutcome::Done,
         why: "because".to_owned(),
     }
 }
@@ -190,7 +190,8 @@ pub(super) async fn a_repeated_event_is_logged_once(engine: &dyn Engine) {
     let store = engine.open();
     let key = key(1, KeyState::Retired, T);
     let log = async |action, app: Option<&str>, n| {
-        let event = AuditEvent { app: app.map(|name| name.parse().unwrap()), ..event(&key, action, n) };
+        let mut event = event(&key, action, n);
+        event.target.app = app.map(|name| name.parse().unwrap());
         assert!(store.transact(KeyTransaction { events: vec![event], ..KeyTransaction::default() }).await.unwrap());
     };
     for (action, at, n) in [

@@ -8,6 +8,7 @@ use countersign::{
 };
 
 use super::{Engine, MAX_SESSIONS, T, app, at_min, keep, session, step, user};
+use crate::support::domain::actor;
 
 pub(super) async fn a_session_is_kept_as_it_was_given(engine: &dyn Engine) {
     let store = engine.open();
@@ -56,8 +57,8 @@ pub(super) async fn an_ended_session_stays_ended(engine: &dyn Engine) {
     for (n, why) in [(1, Ended::Logout), (2, Ended::Revoked), (3, Ended::Reused)] {
         let ends = Session { user: user(n), ..session(n, T) };
         keep(&store, &ends).await;
-        assert!(store.end_session(ends.id, why, at_min(1)).await.unwrap());
-        assert!(!store.end_session(ends.id, Ended::Revoked, at_min(2)).await.unwrap());
+        assert!(store.end_session(ends.id, why, at_min(1), &actor()).await.unwrap());
+        assert!(!store.end_session(ends.id, Ended::Revoked, at_min(2), &actor()).await.unwrap());
         assert!(!store.advance_session(step(&ends, 0, at_min(2))).await.unwrap());
         assert_eq!(store.session(ends.id).await.unwrap().unwrap(), Session { ended: Some(why), ..ends });
     }
@@ -68,7 +69,7 @@ pub(super) async fn what_is_not_there_is_not_found(engine: &dyn Engine) {
     let unknown = session(9, T);
     assert_eq!(store.session(unknown.id).await.unwrap(), None);
     assert!(!store.advance_session(step(&unknown, 0, T)).await.unwrap());
-    assert!(!store.end_session(unknown.id, Ended::Logout, T).await.unwrap());
+    assert!(!store.end_session(unknown.id, Ended::Logout, T, &actor()).await.unwrap());
     assert_eq!(store.session(unknown.id).await.unwrap(), None);
 }
 
@@ -88,8 +89,8 @@ pub(super) async fn beyond_the_limit_the_longest_unrefreshed_goes(engine: &dyn E
         assert_eq!(store.session(kept.id).await.unwrap().unwrap().ended, expected, "{}", kept.id);
     }
     assert!(!store.advance_session(step(&all[1], 0, at_min(5))).await.unwrap(), "an evicted session is over");
-    assert!(!store.end_session(all[1].id, Ended::Logout, at_min(5)).await.unwrap());
-    assert!(store.end_session(all[0].id, Ended::Logout, at_min(6)).await.unwrap());
+    assert!(!store.end_session(all[1].id, Ended::Logout, at_min(5), &actor()).await.unwrap());
+    assert!(store.end_session(all[0].id, Ended::Logout, at_min(6), &actor()).await.unwrap());
     let beside = session(5, at_min(6));
     let created = store.create_session_within_limit(beside.clone()).await.unwrap();
     assert_eq!(created, Creation::Created { evicted: 0 }, "the ended one gave its place up");
@@ -102,7 +103,7 @@ pub(super) async fn ended_sessions_do_not_count(engine: &dyn Engine) {
     for kept in &all[..3] {
         keep(&store, kept).await;
     }
-    assert!(store.end_session(all[2].id, Ended::Logout, at_min(4)).await.unwrap());
+    assert!(store.end_session(all[2].id, Ended::Logout, at_min(4), &actor()).await.unwrap());
     keep(&store, &all[3]).await;
     for (kept, expected) in all.iter().zip([None, None, Some(Ended::Logout), None]) {
         assert_eq!(store.session(kept.id).await.unwrap().unwrap().ended, expected, "{}", kept.id);
@@ -168,7 +169,7 @@ pub(super) async fn everything_survives_a_restart(engine: &dyn Engine) {
     let kept = session(1, T);
     keep(&store, &kept).await;
     assert!(store.advance_session(step(&kept, 0, at_min(1))).await.unwrap());
-    assert!(store.opt_out(user(2), None, T).await.unwrap());
+    assert!(store.opt_out(user(2), None, T, &actor()).await.unwrap());
     assert!(store.replace_user_hash_key(None, b"sealed".to_vec()).await.unwrap());
     let (before, generation) = (store.session(kept.id).await.unwrap(), store.generation().await.unwrap());
     drop(store);
@@ -186,14 +187,14 @@ pub(super) async fn two_processes_see_each_other_at_once(engine: &dyn Engine) {
     let shared = session(1, T);
     keep(&one, &shared).await;
     assert_eq!(other.session(shared.id).await.unwrap(), Some(shared.clone()));
-    assert!(other.opt_out(user(1), None, T).await.unwrap());
+    assert!(other.opt_out(user(1), None, T, &actor()).await.unwrap());
     assert!(!one.advance_session(step(&shared, 0, at_min(1))).await.unwrap());
-    assert!(other.opt_in(user(1), None).await.unwrap());
+    assert!(other.opt_in(user(1), None, T, &actor()).await.unwrap());
     for from in 0..20 {
         let stepper = if from % 2 == 0 { &one } else { &other };
         assert!(stepper.advance_session(step(&shared, from, at_min(from))).await.unwrap());
     }
     drop(one);
     assert_eq!(other.session(shared.id).await.unwrap().unwrap().counter, 20);
-    assert!(other.end_session(shared.id, Ended::Logout, at_min(30)).await.unwrap());
+    assert!(other.end_session(shared.id, Ended::Logout, at_min(30), &actor()).await.unwrap());
 }

@@ -9,6 +9,7 @@ use countersign::{
 };
 
 use super::{Engine, T, app, at_day, at_min, keep, session, step, user};
+use crate::support::domain::actor;
 
 const WHOLE: u32 = 1000;
 
@@ -53,7 +54,7 @@ pub(super) async fn the_dead_are_kept_while_their_tokens_can_open(engine: &dyn E
     let store = engine.open();
     let ended = session(1, T);
     keep(&store, &ended).await;
-    store.end_session(ended.id, Ended::Logout, T).await.unwrap();
+    store.end_session(ended.id, Ended::Logout, T, &actor()).await.unwrap();
     for day in 1..17 {
         assert_eq!(purged(&store, day).await, 0, "day {day}");
     }
@@ -77,12 +78,12 @@ pub(super) async fn no_way_to_die_makes_it_earlier(engine: &dyn Engine) {
     for kept in [&idle, &absolute, &of_app, &of_all, &revoked] {
         keep(&store, kept).await;
     }
-    store.end_sessions_of_user(user(5), None, T).await.unwrap();
-    store.end_sessions_of_app(Some(&app("ios")), T).await.unwrap();
+    store.end_sessions_of_user(user(5), None, T, &actor()).await.unwrap();
+    store.end_sessions_of_app(Some(&app("ios")), T, &actor()).await.unwrap();
     assert_eq!(purged(&store, 1).await, 0);
-    store.end_sessions_of_app(None, at_day(1)).await.unwrap();
+    store.end_sessions_of_app(None, at_day(1), &actor()).await.unwrap();
     keep(&store, &lives).await;
-    store.opt_out(user(6), None, at_day(2)).await.unwrap();
+    store.opt_out(user(6), None, at_day(2), &actor()).await.unwrap();
     for (day, dead) in [(3, 0), (5, 0), (7, 0), (8, 0), (9, 1), (10, 1), (11, 1), (12, 1), (14, 0), (16, 0), (17, 1)] {
         assert_eq!(purged(&store, day).await, dead, "day {day}");
     }
@@ -139,14 +140,14 @@ pub(super) async fn live_sessions_are_counted_by_app(engine: &dyn Engine) {
     keep(&store, &ios).await;
     let (on_ios, on_web) = (app("ios"), app("web"));
     assert_eq!(store.live_sessions(at_day(1)).await.unwrap(), [(on_ios.clone(), 1), (on_web.clone(), 3)]);
-    store.end_session(session(1, T).id, Ended::Logout, at_day(1)).await.unwrap();
+    store.end_session(session(1, T).id, Ended::Logout, at_day(1), &actor()).await.unwrap();
     assert_eq!(store.live_sessions(at_day(1)).await.unwrap(), [(on_ios.clone(), 1), (on_web, 2)]);
     assert_eq!(store.live_sessions(at_day(2)).await.unwrap(), [(on_ios.clone(), 1)], "idle ones are dead");
-    store.opt_out(user(2), None, at_day(1)).await.unwrap();
+    store.opt_out(user(2), None, at_day(1), &actor()).await.unwrap();
     assert_eq!(store.live_sessions(at_day(2)).await.unwrap(), []);
-    store.opt_in(user(2), None).await.unwrap();
+    store.opt_in(user(2), None, T, &actor()).await.unwrap();
     assert_eq!(store.live_sessions(at_day(2)).await.unwrap(), [(on_ios, 1)]);
-    store.end_sessions_of_app(None, at_day(1)).await.unwrap();
+    store.end_sessions_of_app(None, at_day(1), &actor()).await.unwrap();
     assert_eq!(store.live_sessions(at_day(2)).await.unwrap(), []);
 }
 
@@ -163,7 +164,7 @@ pub(super) async fn a_backup_can_be_opened(engine: &dyn Engine) {
     let (kept, later) = (session(1, T), session(2, T));
     keep(&store, &kept).await;
     assert!(store.advance_session(step(&kept, 0, at_min(1))).await.unwrap());
-    store.opt_out(user(2), None, T).await.unwrap();
+    store.opt_out(user(2), None, T, &actor()).await.unwrap();
     engine.back_up(&store).await;
     let before = store.session(kept.id).await.unwrap();
     keep(&store, &later).await;
@@ -194,12 +195,12 @@ pub(super) async fn a_restored_backup_can_end_every_older_session(engine: &dyn E
     let revoked_later = session(1, T);
     keep(&store, &revoked_later).await;
     engine.back_up(&store).await;
-    store.end_session(revoked_later.id, Ended::Revoked, at_min(1)).await.unwrap();
+    store.end_session(revoked_later.id, Ended::Revoked, at_min(1), &actor()).await.unwrap();
     drop(store);
 
     let restored = engine.open_backup();
     assert_eq!(restored.session(revoked_later.id).await.unwrap().unwrap().ended, None, "the revocation is lost");
-    restored.end_sessions_of_app(None, at_min(2)).await.unwrap();
+    restored.end_sessions_of_app(None, at_min(2), &actor()).await.unwrap();
     assert_eq!(restored.session(revoked_later.id).await.unwrap().unwrap().ended, Some(Ended::Revoked));
     assert!(!restored.advance_session(step(&revoked_later, 0, at_min(3))).await.unwrap());
 }

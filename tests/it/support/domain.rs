@@ -12,6 +12,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use countersign::{
     clock::UnixMillis,
     domain::{
+        audit::Actor,
         ids::{SessionId, UserHash, UserId, UserIdRules},
         jws::Signature,
         policy::{AppPolicy, ClaimsPolicy, RefreshPolicy},
@@ -136,4 +137,9 @@ pub(crate) fn pem(tag: &str, der: &[u8]) -> String {
     let encoded = STANDARD.encode(der);
     let lines: Vec<&str> = encoded.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
     format!("-----BEGIN {tag}-----\n{}\n-----END {tag}-----\n", lines.join("\n"))
+}
+
+/// Actor of acts in tests.
+pub fn actor() -> Actor {
+    Actor::named("test")
 }

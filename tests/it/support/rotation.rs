@@ -13,11 +13,7 @@ use countersign::{
     app::{Ambient, Layout, Services},
     clock::{Clock, SystemClock},
     config::{Environment, Settings},
-    domain::{
-        ids::Kid,
-        key::KeyRecord,
-        rotation::{AuditEvent, NodeReport},
-    },
+    domain::{audit::AuditEvent, ids::Kid, key::KeyRecord, rotation::NodeReport},
     rotate::{
         Observer, Ring, RotateError, Rotator, StepPhase,
         plan::{Next, Step, next},

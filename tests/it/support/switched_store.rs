@@ -14,16 +14,17 @@ use countersign::{
     clock::{ClockAcceptance, ClockFloor, UnixMillis},
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
+        audit::{Actor, AuditEvent},
         ids::{AppName, InstallationId, Kid, RingName, SessionId, UserHash},
         key::KeyRecord,
         login_record::{LoginRecord, LogoutRecord},
-        rotation::{AuditEvent, NodeReport},
+        rotation::NodeReport,
         session::{Ended, Session},
     },
     store::{
-        Advance, ApiKeys, ClockRecord, Creation, End, Ends, EndsPage, EndsPosition, Fact, Follower, KeyTransaction,
-        Keys, Nodes, ProviderLogins, Purged, RingRecords, Schema, SealedKeys, Sessions, SignedOut, Store, StoreError,
-        Upkeep, Users,
+        Advance, ApiKeys, AuditHead, AuditLeaf, AuditLog, ClockRecord, Creation, End, Ends, EndsPage, EndsPosition,
+        Fact, FailureCount, Failures, Follower, KeyTransaction, Keys, Nodes, ProviderLogins, Purged, RingRecords,
+        SavedCheckpoint, Schema, SealedKeys, Sessions, SignedOut, Store, StoreError, Upkeep, Users,
     },
 };
 use tokio::sync::watch;
@@ -178,8 +179,8 @@ switched!(Sessions {
     Write create_session(session: Session) -> Creation;
     Read session(id: SessionId) -> Option<Session>;
     Write advance_session(step: Advance) -> bool;
-    Write adopt_session(session: Session, login: Option<LoginRecord>) -> ();
-    Write end_session(id: SessionId, why: Ended, now: UnixMillis) -> bool;
+    Write adopt_session(session: Session, login: Option<LoginRecord>, actor: &Actor) -> ();
+    Write end_session(id: SessionId, why: Ended, now: UnixMillis, actor: &Actor) -> bool;
 }
 /// The write of every login without a provider.
 async fn create_session_within_limit(&self, session: Session) -> Result<Creation, StoreError> {
@@ -194,16 +195,16 @@ async fn create_session_within_limit(&self, session: Session) -> Result<Creation
 switched!(ProviderLogins {
     Write create_session_of_login(session: Session, login: LoginRecord) -> Creation;
     Read is_signed_out(app: &AppName, login: LoginRecord) -> bool;
-    Write sign_out(app: &AppName, logout: LogoutRecord, now: UnixMillis) -> SignedOut;
+    Write sign_out(app: &AppName, logout: LogoutRecord, now: UnixMillis, actor: &Actor) -> SignedOut;
 });
 
 switched!(Users {
     Read is_opted_out(user: UserHash, app: &AppName) -> bool;
-    Write opt_out(user: UserHash, app: Option<&AppName>, now: UnixMillis) -> bool;
-    Write opt_in(user: UserHash, app: Option<&AppName>) -> bool;
+    Write opt_out(user: UserHash, app: Option<&AppName>, now: UnixMillis, actor: &Actor) -> bool;
+    Write opt_in(user: UserHash, app: Option<&AppName>, now: UnixMillis, actor: &Actor) -> bool;
     Read count_opt_outs() -> u64;
-    Write end_sessions_of_user(user: UserHash, app: Option<&AppName>, now: UnixMillis) -> u64;
-    Write end_sessions_of_app(app: Option<&AppName>, now: UnixMillis) -> ();
+    Write end_sessions_of_user(user: UserHash, app: Option<&AppName>, now: UnixMillis, actor: &Actor) -> u64;
+    Write end_sessions_of_app(app: Option<&AppName>, now: UnixMillis, actor: &Actor) -> ();
     Read sessions_of_user(user: UserHash) -> Vec<Session>;
     Read has_records_of_app(app: &AppName) -> bool;
 });
@@ -242,9 +243,26 @@ switched!(Nodes {
 
 switched!(ApiKeys {
     Read api_keys() -> Vec<ApiKeyRecord>;
-    Write insert_api_key(key: ApiKeyRecord, max_live: u32) -> bool;
-    Write revoke_api_key(id: &ApiKeyId, now: UnixMillis) -> bool;
+    Write insert_api_key(key: ApiKeyRecord, max_live: u32, actor: &Actor) -> bool;
+    Write revoke_api_key(id: &ApiKeyId, now: UnixMillis, actor: &Actor) -> bool;
     Write record_api_key_uses(uses: Vec<(ApiKeyId, UnixMillis)>) -> ();
+});
+
+switched!(AuditLog {
+    Write append_events(events: Vec<AuditEvent>) -> ();
+    Read audit_head() -> AuditHead;
+    Read audit_leaves(from: u64, limit: u32) -> Vec<AuditLeaf>;
+    Read audit_key() -> Option<Vec<u8>>;
+    Write replace_audit_key(from: Option<Vec<u8>>, to: Vec<u8>, event: Option<AuditEvent>) -> bool;
+    Write save_checkpoint(checkpoint: SavedCheckpoint) -> ();
+    Read checkpoints(limit: u32) -> Vec<SavedCheckpoint>;
+    Write begin_epoch(from: AuditHead, event: AuditEvent) -> bool;
+    Write report_fork(description: &str) -> ();
+});
+
+switched!(Failures {
+    Write add_failures(counts: Vec<FailureCount>) -> ();
+    Read failures_since(since: UnixMillis) -> Vec<FailureCount>;
 });
 
 switched!(Upkeep {
