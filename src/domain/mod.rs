@@ -26,6 +26,7 @@ pub mod login_record;
 pub mod missing_key;
 pub mod policy;
 pub mod refresh_token;
+pub mod requester;
 pub mod rotation;
 pub mod sealed_key;
 pub mod sealing;

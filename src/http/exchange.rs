@@ -13,6 +13,7 @@ use super::{
     caller::{Address, Admitted},
     openapi_refusals::Refusals,
     problem::Problem,
+    request_id::RequestId,
     response::TokenAnswer,
     sign_in::{ACCEPTED, refused, sign_in},
 };
@@ -56,10 +57,11 @@ pub(super) async fn exchange(
     _: Admitted,
     Address(address): Address,
     headers: HeaderMap,
+    id: RequestId,
     Strict(body): Strict<ExchangeRequest>,
 ) -> Result<Issued, Problem> {
     let signed_in = sign_in(&state, &headers, address, &body.app).await?;
-    match state.issuer.mint(&signed_in, body.ttl.map(Duration::from_secs)).await {
+    match state.issuer.mint(&signed_in, body.ttl.map(Duration::from_secs), id.requester()).await {
         // The store knows which logins have ended; to the client this is a refused credential like any other.
         Err(Refusal::SignedOut) => Err(refused(&state, Some(&body.app), &RefusedCredential::SignedOut.into(), address)),
         minted => {

@@ -13,6 +13,7 @@ use super::{
     caller::{Admitted, Authenticated},
     openapi_refusals::Refusals,
     problem::{FieldError, Problem},
+    request_id::RequestId,
     response::TokenAnswer,
 };
 use crate::{
@@ -61,6 +62,7 @@ pub(super) async fn generate(
     State(state): State<Arc<AppState>>,
     _: Admitted,
     Authenticated(caller): Authenticated,
+    id: RequestId,
     Strict(body): Strict<GenerateRequest>,
 ) -> Result<Issued, Problem> {
     record_app(&body.app);
@@ -68,7 +70,7 @@ pub(super) async fn generate(
     let policy = state.issuer.policy(&body.app).ok_or(NotScoped)?;
     let (user, ttl) = by_policy(&policy, &body)?;
     let app_user = caller.vouches_for(&body.app, user)?;
-    Ok(state.issuer.mint(&app_user, ttl).await?)
+    Ok(state.issuer.mint(&app_user, ttl, id.of_client(&caller.client)).await?)
 }
 
 /// Checks the members by the policy of their app, and names all at fault.

@@ -14,6 +14,7 @@ use super::{
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::Problem,
     reported_failure::ReportedFailure,
+    request_id::RequestId,
     response::TokenAnswer,
 };
 use crate::issue::Issued;
@@ -53,7 +54,8 @@ impl RefreshTokenBody for RefreshRequest {
 pub(super) async fn refresh(
     State(state): State<Arc<AppState>>,
     _: Admitted,
+    id: RequestId,
     PresentedToken { presented, body }: PresentedToken<RefreshRequest>,
 ) -> Result<Issued, Problem> {
-    Ok(state.issuer.refresh(presented, body.user_id.as_deref()).await?)
+    Ok(state.issuer.refresh(presented, body.user_id.as_deref(), id.requester()).await?)
 }

@@ -1,16 +1,64 @@
 //! Id of a request, which its response, its problem document and its log lines carry.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
+};
 
-use crate::secret::{SystemEntropy, random};
+use crate::{
+    domain::{ids::ClientName, requester::Requester},
+    secret::{SystemEntropy, random},
+};
 
 /// Header that carries the id.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+tokio::task_local! {
+    /// Id of the request whose handler is polled. It is no extension of the request: that would cost every request an
+    /// allocation, and few handlers need it.
+    static CURRENT: HeaderValue;
+}
+
+/// Polls the handler of the request with this id.
+pub(super) fn polled<T>(id: &HeaderValue, poll: impl FnOnce() -> T) -> T {
+    CURRENT.sync_scope(id.clone(), poll)
+}
+
+/// Id of the request, for handlers whose acts are recorded.
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// Returns the request as one of an app or of a provider.
+    pub(super) fn requester(&self) -> Requester<'_> {
+        Requester::new(self.as_str())
+    }
+
+    /// Returns the request as one of a backend.
+    pub(super) fn of_client<'a>(&'a self, client: &'a ClientName) -> Requester<'a> {
+        Requester::of_client(self.as_str(), client)
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // The middleware is around every route.
+        Ok(Self(CURRENT.try_with(HeaderValue::clone).unwrap_or(HeaderValue::from_static("unknown"))))
+    }
+}
 
 /// Returns the id of a request: the caller's, where it may be echoed, or a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {

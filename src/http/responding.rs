@@ -22,7 +22,7 @@ use super::{
     access::{RequestObserver, RequestRecord},
     finish::finish,
     problem::Problem,
-    request_id::request_id,
+    request_id::{polled, request_id},
 };
 use crate::telemetry::Alarm;
 
@@ -78,7 +78,10 @@ impl Future for Responding {
 impl Responding {
     /// Polls the handler: to its response, or to the one to its panic or to the end of its time.
     fn poll_handler(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.handler).poll(cx))) {
+        let Self { handler, ending, .. } = self;
+        let handler = AssertUnwindSafe(|| Pin::new(handler).poll(cx));
+        let Some((_, id)) = ending else { return Poll::Pending };
+        match catch_unwind(AssertUnwindSafe(|| polled(id, handler.0))) {
             Ok(Poll::Ready(Ok(response))) => return Poll::Ready(response),
             Ok(Poll::Pending) => {}
             Err(_) => return Poll::Ready(self.panicked()),

@@ -12,6 +12,7 @@ use super::{
     openapi_refusals::Refusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::{Problem, ProblemCode},
+    request_id::RequestId,
     revocation::RevokeAnswer,
 };
 use crate::issue::Revocation;
@@ -40,10 +41,11 @@ impl RefreshTokenBody for RevokeRequest {
 )]
 pub(super) async fn revoke(
     State(state): State<Arc<AppState>>,
+    id: RequestId,
     token: Result<PresentedToken<RevokeRequest>, Problem>,
 ) -> Result<Json<RevokeAnswer>, Problem> {
     let revocation = match token {
-        Ok(PresentedToken { presented, .. }) => state.issuer.revoke(&presented).await?,
+        Ok(PresentedToken { presented, .. }) => state.issuer.revoke(&presented, id.requester()).await?,
         Err(problem) if problem.code == ProblemCode::InvalidToken => Revocation::Done,
         Err(problem) => return Err(problem),
     };

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{
     AppState, body, caller::Address, openapi_refusals::BodyRefusals, problem::Problem, refused_credentials::Presented,
-    revocation::RevokeAnswer,
+    request_id::RequestId, revocation::RevokeAnswer,
 };
 use crate::{
     domain::ids::AppName,
@@ -63,6 +63,7 @@ pub(super) async fn backchannel(
     State(state): State<Arc<AppState>>,
     app: Result<Path<AppName>, PathRejection>,
     Address(address): Address,
+    id: RequestId,
     LogoutToken(token): LogoutToken,
 ) -> Result<Json<RevokeAnswer>, Problem> {
     let app = app.ok().map(|Path(app)| app).filter(|app| state.sign_ins.is_enabled(app));
@@ -76,7 +77,7 @@ pub(super) async fn backchannel(
             return Err(undecided.into());
         }
     };
-    Ok(Json(state.issuer.sign_out(&app, &logout).await?.into()))
+    Ok(Json(state.issuer.sign_out(&app, &logout, id.requester()).await?.into()))
 }
 
 /// Records a refused logout token, and makes its problem: the same for every reason, with the status that the

@@ -95,7 +95,7 @@ impl Issuer {
     /// Refreshes without the store, or without the write that it does not take.
     pub(super) async fn refresh_degraded(
         &self,
-        attempt: &Attempt,
+        attempt: &Attempt<'_>,
         progress: &Progress,
         why: &StoreError,
     ) -> Result<Issued, Refusal> {

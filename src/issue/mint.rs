@@ -11,15 +11,15 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
-        audit::Actor,
         ids::{AppName, SessionId, UserId},
         login_record::LoginRecord,
         policy::{AppPolicy, RefreshPolicy},
         refresh_token::Contents,
+        requester::Requester,
         session::{Ended, Session},
     },
     identity::AppUser,
-    outage::{Operation, Standing},
+    outage::{Operation, OwedEnd, Standing},
     secret::random,
     store::{Creation, StoreError},
     telemetry::record_session,
@@ -33,13 +33,23 @@ impl Issuer {
     ///
     /// # Errors
     /// [`Refusal`]; no session is created for an opted-out user.
-    pub async fn mint(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
-        let issued = self.reported(self.mint_with_session(app_user, shorten).await)?;
+    pub async fn mint(
+        &self,
+        app_user: &AppUser,
+        shorten: Option<Duration>,
+        by: Requester<'_>,
+    ) -> Result<Issued, Refusal> {
+        let issued = self.reported(self.mint_with_session(app_user, shorten, by).await)?;
         self.parts.metrics.minted(app_user.app().as_str());
         Ok(issued)
     }
 
-    async fn mint_with_session(&self, app_user: &AppUser, shorten: Option<Duration>) -> Result<Issued, Refusal> {
+    async fn mint_with_session(
+        &self,
+        app_user: &AppUser,
+        shorten: Option<Duration>,
+        by: Requester<'_>,
+    ) -> Result<Issued, Refusal> {
         let policy = self.policy(app_user.app()).ok_or(Refusal::UnknownApp)?;
         let lifetime = shortened(&policy, shorten)?;
         let Some(rules) = policy.refresh() else { return self.mint_alone(app_user, &policy, lifetime).await };
@@ -51,12 +61,12 @@ impl Issuer {
         let may_be_created = self.parts.outage.check(Operation::Write).is_ok();
         let minted = match Order::of_login(rules, contents.login.is_some()) {
             Order::SignFirst(_) => self.sign_then_create(app_user, &policy, times, session).await,
-            Order::Together => self.sign_and_create(app_user, &policy, times, session).await,
+            Order::Together => self.sign_and_create(app_user, &policy, times, session, by).await,
         };
         let (token, expires) = match minted {
             Ok(signed) => signed,
             Err(Failure::Outage(why)) => {
-                let contents = if may_be_created { self.another_session(contents)? } else { contents };
+                let contents = if may_be_created { self.another_session(contents, by)? } else { contents };
                 return self.mint_degraded(app_user, &policy, lifetime, contents, &why).await;
             }
             Err(Failure::Refused(refusal)) => return Err(refusal),
@@ -85,6 +95,7 @@ impl Issuer {
         policy: &AppPolicy,
         times: (UnixMillis, Duration),
         session: Session,
+        by: Requester<'_>,
     ) -> Result<Signed, Failure> {
         let outage = &self.parts.outage;
         outage.check(Operation::Write)?;
@@ -101,7 +112,7 @@ impl Issuer {
             Some(Creation::Created { .. }) => match signed {
                 Ok(signed) => Ok(signed),
                 Err(refusal) => {
-                    self.give_up(session.id, times.0).await;
+                    self.give_up(session.id, times.0, by).await;
                     Err(refusal.into())
                 }
             },
@@ -111,8 +122,9 @@ impl Issuer {
     /// Returns another session in the place of one whose write may be committed yet: perhaps after an end of the user, for
     /// which a write at a login does not look. Nobody gets the one before, which ends as soon as that can be written, so
     /// that it takes no place among the user's sessions.
-    fn another_session(&self, contents: Contents) -> Result<Contents, Refusal> {
-        self.parts.outage.owed.owe(contents.session, Ended::Revoked, contents.issued);
+    fn another_session(&self, contents: Contents, by: Requester<'_>) -> Result<Contents, Refusal> {
+        let owed = OwedEnd::new(Ended::Revoked, contents.issued, by.request_id);
+        self.parts.outage.owed.owe(contents.session, owed);
         let session = SessionId::new(contents.issued, random(&*self.parts.entropy)?);
         record_session(&session);
         Ok(Contents { session, ..contents })
@@ -120,8 +132,8 @@ impl Issuer {
 
     /// Ends a session of which nobody has a refresh token, so that it takes no place among the user's sessions. Where
     /// the store does not answer either, it is one of them until it expires.
-    async fn give_up(&self, session: SessionId, now: UnixMillis) {
-        let actor = Actor::service();
+    async fn give_up(&self, session: SessionId, now: UnixMillis, by: Requester<'_>) {
+        let actor = by.service();
         let end = self.parts.store.end_session(session, Ended::Revoked, now, &actor);
         if let Err(why) = self.parts.outage.ask(Operation::Write, end).await {
             tracing::warn!(%session, %why, "a session without a token stays: its signature failed, then its end");

@@ -11,19 +11,19 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
-        audit::Actor,
         policy::{AppPolicy, LIFETIMES, RefreshPolicy},
         refresh_token::{Contents, Presented},
+        requester::Requester,
         session::{Decision, Ended, Session, decide},
     },
     identity::AppUser,
-    outage::Operation,
+    outage::{Operation, OwedEnd},
     store::{Advance, End, StoreError},
     telemetry::Alarm,
 };
 
 /// Everything about a refresh but the session, which may be read twice.
-pub(super) struct Attempt {
+pub(super) struct Attempt<'a> {
     pub(super) app_user: AppUser,
     pub(super) presented: Presented,
     pub(super) policy: Arc<AppPolicy>,
@@ -31,6 +31,8 @@ pub(super) struct Attempt {
     /// Lifetime of the token: the policy's, and at most what is left of the session.
     pub(super) lifetime: Duration,
     pub(super) now: UnixMillis,
+    /// The request, for what it causes beside its answer.
+    by: Requester<'a>,
 }
 
 /// Results of a refresh so far.
@@ -49,16 +51,21 @@ impl Issuer {
     ///
     /// # Errors
     /// [`Refusal`]; after a fault of the service the refresh token is still valid.
-    pub async fn refresh(&self, presented: Presented, guard: Option<&str>) -> Result<Issued, Refusal> {
-        self.reported(self.trade(presented, guard).await)
+    pub async fn refresh(
+        &self,
+        presented: Presented,
+        guard: Option<&str>,
+        by: Requester<'_>,
+    ) -> Result<Issued, Refusal> {
+        self.reported(self.trade(presented, guard, by).await)
     }
 
-    async fn trade(&self, presented: Presented, guard: Option<&str>) -> Result<Issued, Refusal> {
+    async fn trade(&self, presented: Presented, guard: Option<&str>, by: Requester<'_>) -> Result<Issued, Refusal> {
         if guard.is_some_and(|user| user != presented.user.as_str()) {
             return Err(Refusal::UserMismatch);
         }
         let Some(policy) = self.policy(&presented.app) else { return Err(self.without_policy(&presented).await) };
-        let attempt = self.attempt(presented, policy)?;
+        let attempt = self.attempt(presented, policy, by)?;
         let mut progress = Progress::default();
         // Where another request advanced the counter first, the session is read again, once: it has the new counter
         // then.
@@ -92,15 +99,20 @@ impl Issuer {
         ))
     }
 
-    fn attempt(&self, presented: Presented, policy: Arc<AppPolicy>) -> Result<Attempt, Refusal> {
+    fn attempt<'a>(
+        &self,
+        presented: Presented,
+        policy: Arc<AppPolicy>,
+        by: Requester<'a>,
+    ) -> Result<Attempt<'a>, Refusal> {
         let rules = policy.refresh().ok_or(Refusal::InvalidToken)?;
         let now = self.parts.clock.trusted_now()?;
         let lifetime = policy.lifetime(presented.shortened).min(presented.expires.since(now));
-        Ok(Attempt { app_user: AppUser::of_session(&presented), presented, policy, rules, lifetime, now })
+        Ok(Attempt { app_user: AppUser::of_session(&presented), presented, policy, rules, lifetime, now, by })
     }
 
     /// Reads the session and acts on the decision; `None` where another request advanced the session meanwhile.
-    async fn try_once(&self, attempt: &Attempt, progress: &mut Progress) -> Result<Option<Issued>, Failure> {
+    async fn try_once(&self, attempt: &Attempt<'_>, progress: &mut Progress) -> Result<Option<Issued>, Failure> {
         let Some(mut session) = self.row(attempt).await? else {
             return Err(self.refused(attempt, attempt.unknown()).into());
         };
@@ -129,14 +141,14 @@ impl Issuer {
     }
 
     /// Reads the session's row. A session that began while the store was out of reach is put on record first.
-    async fn row(&self, attempt: &Attempt) -> Result<Option<Session>, StoreError> {
+    async fn row(&self, attempt: &Attempt<'_>) -> Result<Option<Session>, StoreError> {
         let (outage, store, presented) = (&self.parts.outage, &self.parts.store, &attempt.presented);
         let row = outage.ask(Operation::Read, store.session(presented.session)).await?;
         if row.is_some() || !presented.unwritten || attempt.is_over() {
             return Ok(row);
         }
-        let begun = self.unwritten_row(presented, None);
-        outage.ask(Operation::Write, store.adopt_session(begun, presented.login, &app_actor())).await?;
+        let (begun, actor) = (self.unwritten_row(presented, None), attempt.by.presenter(&presented.app));
+        outage.ask(Operation::Write, store.adopt_session(begun, presented.login, &actor)).await?;
         outage.ask(Operation::Read, store.session(presented.session)).await
     }
 
@@ -147,16 +159,16 @@ impl Issuer {
 
     /// Ends a session of which somebody has a copy. Where the end cannot be written, this node remembers it, and writes it
     /// as soon as it can.
-    async fn end_reused(&self, attempt: &Attempt, session: &Session) -> Result<(), StoreError> {
+    async fn end_reused(&self, attempt: &Attempt<'_>, session: &Session) -> Result<(), StoreError> {
         let outage = &self.parts.outage;
-        let actor = app_actor();
+        let actor = attempt.by.presenter(&session.app);
         let end = self.parts.store.end_session(session.id, Ended::Reused, attempt.now, &actor);
         let ended = outage.ask(Operation::Write, end).await;
         let known = End::Session { id: session.id, why: Ended::Reused, expires: session.expires };
         outage.ended.note(&known);
         match ended {
             Err(error) if error.is_outage() => {
-                outage.owed.owe(session.id, Ended::Reused, attempt.now);
+                outage.owed.owe(session.id, OwedEnd::new(Ended::Reused, attempt.now, attempt.by.request_id));
                 Ok(())
             }
             ended => ended.map(drop),
@@ -167,7 +179,7 @@ impl Issuer {
     /// refresh token. `signed` is the token of an earlier attempt.
     async fn rotate(
         &self,
-        attempt: &Attempt,
+        attempt: &Attempt<'_>,
         session: &Session,
         decision: Decision,
         to: u64,
@@ -203,25 +215,25 @@ impl Issuer {
         Ok(Some(issued))
     }
 
-    async fn signed(&self, attempt: &Attempt, signed: &mut Option<Signed>) -> Result<Signed, Refusal> {
+    async fn signed(&self, attempt: &Attempt<'_>, signed: &mut Option<Signed>) -> Result<Signed, Refusal> {
         match signed.take() {
             Some(token) => Ok(token),
             None => self.sign(&attempt.app_user, &attempt.policy, (attempt.now, attempt.lifetime)).await,
         }
     }
 
-    fn issued(&self, attempt: &Attempt, (token, expires): Signed, contents: &Contents) -> Result<Issued, Refusal> {
+    fn issued(&self, attempt: &Attempt<'_>, (token, expires): Signed, contents: &Contents) -> Result<Issued, Refusal> {
         let refresh = self.issue_refresh_token(contents, attempt.now, attempt.lifetime)?;
         Ok(Issued { token, now: attempt.now, expires, refresh: Some(refresh), degraded: false })
     }
 
     /// Counts a decision that was carried out.
-    fn decided(&self, attempt: &Attempt, decision: Decision) {
+    fn decided(&self, attempt: &Attempt<'_>, decision: Decision) {
         self.parts.metrics.refreshed(attempt.presented.app.as_str(), decision.as_str());
     }
 
     /// Counts a decision that gives no token, and returns the app's answer.
-    pub(super) fn refused(&self, attempt: &Attempt, decision: Decision) -> Refusal {
+    pub(super) fn refused(&self, attempt: &Attempt<'_>, decision: Decision) -> Refusal {
         self.decided(attempt, decision);
         match decision {
             Decision::Expired => Refusal::ExpiredToken,
@@ -243,12 +255,7 @@ impl Issuer {
     }
 }
 
-/// Party that presents a refresh token.
-pub(super) fn app_actor() -> Actor {
-    Actor::named("app")
-}
-
-impl Attempt {
+impl Attempt<'_> {
     /// Decides, but that a session with less left than the shortest life of a token is over: no token outlives its session.
     fn judge(&self, session: &Session) -> Decision {
         match decide(session, &self.presented, self.now, self.rules) {

@@ -2,7 +2,7 @@
 
 use super::{Issuer, Refusal, Revocation};
 use crate::{
-    domain::{audit::Actor, ids::AppName, login_record::EndedLogin, sign_in::ProviderLogout},
+    domain::{ids::AppName, login_record::EndedLogin, requester::Requester, sign_in::ProviderLogout},
     outage::Operation,
     store::{End, SignedOut},
 };
@@ -14,8 +14,13 @@ impl Issuer {
     /// # Errors
     /// [`Refusal::Unavailable`] and [`Refusal::ClockStopped`] only: the sessions may still be live, and the provider
     /// should send the logout again.
-    pub async fn sign_out(&self, app: &AppName, logout: &ProviderLogout) -> Result<Revocation, Refusal> {
-        let outcome = self.reported(self.carry_out(app, logout).await);
+    pub async fn sign_out(
+        &self,
+        app: &AppName,
+        logout: &ProviderLogout,
+        by: Requester<'_>,
+    ) -> Result<Revocation, Refusal> {
+        let outcome = self.reported(self.carry_out(app, logout, by).await);
         let result = match &outcome {
             Ok(SignedOut::Now { ended }) => {
                 tracing::info!(ended, "an identity provider signed a user out");
@@ -29,13 +34,12 @@ impl Issuer {
         Ok(self.revocation().await)
     }
 
-    async fn carry_out(&self, app: &AppName, logout: &ProviderLogout) -> Result<SignedOut, Refusal> {
+    async fn carry_out(&self, app: &AppName, logout: &ProviderLogout, by: Requester<'_>) -> Result<SignedOut, Refusal> {
         let now = self.parts.clock.trusted_now()?;
+        let actor = by.provider(&logout.issuer);
         let logout = self.parts.user_hash.hash_logout(logout);
         let (outage, store) = (&self.parts.outage, &self.parts.store);
-        let outcome = outage
-            .ask(Operation::Write, store.sign_out(app, logout.clone(), now, &Actor::named("identity provider")))
-            .await?;
+        let outcome = outage.ask(Operation::Write, store.sign_out(app, logout.clone(), now, &actor)).await?;
         for EndedLogin { login, issued_until } in logout.ended {
             let (app, remembered_until) = (app.clone(), logout.remembered_until);
             outage.ended.note(&End::Login { app, login, issued_until, remembered_until });

@@ -92,10 +92,11 @@ impl NodeAgent {
     /// Ends the sessions that were to end while the store could not be written.
     async fn write_owed_ends(&self) {
         let outage = &self.node.outage;
-        for (session, why, at) in outage.owed.all() {
-            let actor = Actor::named(self.node.name.clone());
-            let end = self.node.store.end_session(session, why, at, &actor);
-            match outage.ask(Operation::Write, end).await {
+        for (session, end) in outage.owed.all() {
+            // The node writes it, long after the request.
+            let actor = Actor::of_request(format!("node {}", self.node.name), end.request_id);
+            let write = self.node.store.end_session(session, end.why, end.at, &actor);
+            match outage.ask(Operation::Write, write).await {
                 Ok(_) => outage.owed.settle(session),
                 Err(error) => return tracing::debug!(%error, "ends of sessions are written later"),
             }

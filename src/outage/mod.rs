@@ -33,7 +33,7 @@ pub use breaker::{Breaker, Operation};
 pub use ended::{Coverage, EndedSessions, IdRange, LogRead, Slice, SliceKeys, SliceReader, Taken};
 pub use followers::{FRESH, LONGEST_WAIT, Pending};
 use followers::{Followers, Reports};
-pub use owed::OwedEnds;
+pub use owed::{OwedEnd, OwedEnds};
 
 /// Longest life of a token that is issued without the store.
 pub const DEGRADED_LIFETIME: Duration = Duration::from_mins(15);

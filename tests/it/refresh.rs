@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::support::{
     claims,
+    domain::requester,
     test_service::{CONFIG, TestService},
     verified_claims,
 };
@@ -58,7 +59,7 @@ async fn the_issuer_counts_its_decisions_and_raises_its_alarms() {
     let second = service.refresh(&first).await.ok().text("refresh_token");
     service.refresh(&second).await.ok();
     service.clock.forward(Duration::from_mins(1));
-    service.state.issuer.refresh(presented(&service, &first), None).await.unwrap_err();
+    service.state.issuer.refresh(presented(&service, &first), None, requester()).await.unwrap_err();
     assert_eq!(service.metric(r#"countersign_alarms_total{kind="reuse"}"#), 1.0);
     assert_eq!(service.metric(r#"countersign_refreshes_total{app="web",decision="reused"}"#), 1.0);
 }

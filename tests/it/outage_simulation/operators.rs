@@ -14,7 +14,7 @@ use super::{
     rules::status,
     world::{Mutant, Scope, SimEnd, Simulation, What, contents},
 };
-use crate::support::domain::actor;
+use crate::support::domain::{actor, requester};
 use crate::support::switched_store::{Reach, Switch, SwitchedStore};
 
 impl Simulation {
@@ -22,7 +22,7 @@ impl Simulation {
         let id = self.sessions[session].id;
         let token = self.sessions[session].tokens[self.sessions[session].latest].clone();
         let Some(node) = &self.slots[at].node else { return };
-        let answer = node.issuer.revoke(&node.issuer.unseal(&token).unwrap()).await;
+        let answer = node.issuer.revoke(&node.issuer.unseal(&token).unwrap(), requester()).await;
         let ended = self.has_ended(id);
         self.note(&format!("node {at}: logout of session {session}, answered: {}", answer.is_ok()));
         let is_over = ended || self.is_dead(&self.sessions[session]) || self.now >= contents(&token).expires;

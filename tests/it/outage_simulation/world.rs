@@ -18,7 +18,7 @@ use countersign::{
 
 use super::node::{Random, SimNode, put_key_on_record, user_hash};
 use crate::support::{
-    domain::{sealing_keys, user},
+    domain::{requester, sealing_keys, user},
     switched_store::Reach,
     test_service::TestClock,
 };
@@ -246,7 +246,7 @@ impl Simulation {
         let is_lost = self.random.percent(5);
         let app_user = AppUser::named_by_operator(Self::app(app), Self::user(user_number));
         let Some(node) = &self.slots[at].node else { return };
-        let outcome = node.issuer.mint(&app_user, None).await;
+        let outcome = node.issuer.mint(&app_user, None, requester()).await;
         self.check_login(at, (user_number, app), &outcome).await;
         let Ok(issued) = outcome else { return };
         let token = issued.refresh.unwrap().token.expose().to_owned();
@@ -313,7 +313,7 @@ impl Simulation {
         let before = self.row(id).await;
         let node = self.slots[at].node.as_ref()?;
         let is_asked = !node.outage.breaker.is_open(Operation::Read);
-        let outcome = node.issuer.refresh(node.issuer.unseal(&text).unwrap(), None).await;
+        let outcome = node.issuer.refresh(node.issuer.unseal(&text).unwrap(), None, requester()).await;
         let after = self.row(id).await;
         let shown = match &outcome {
             Ok(issued) if issued.degraded => "200 without the store".to_owned(),

@@ -17,6 +17,7 @@ use countersign::{
         jws::Signature,
         policy::{AppPolicy, ClaimsPolicy, RefreshPolicy},
         refresh_token::Contents,
+        requester::Requester,
         sealing::{SealingKeys, SealingSecrets},
         session::Session,
     },
@@ -142,4 +143,9 @@ pub(crate) fn pem(tag: &str, der: &[u8]) -> String {
 /// Actor of acts in tests.
 pub fn actor() -> Actor {
     Actor::named("test")
+}
+
+/// Request of acts in tests.
+pub fn requester() -> Requester<'static> {
+    Requester::new("test-request")
 }
