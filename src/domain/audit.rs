@@ -184,6 +184,25 @@ pub struct AuditEvent {
     pub why: String,
 }
 
+impl AuditEvent {
+    /// The same act, about to be done outside the store.
+    #[must_use]
+    pub fn intended(self) -> Self {
+        Self { outcome: AuditOutcome::Intended, ..self }
+    }
+
+    /// The same act with another outcome; `because` is added to its reason.
+    #[must_use]
+    pub fn ended(self, outcome: AuditOutcome, because: &str) -> Self {
+        let why = match (self.why.is_empty(), because.is_empty()) {
+            (_, true) => self.why,
+            (true, false) => because.to_owned(),
+            (false, false) => format!("{}: {because}", self.why),
+        };
+        Self { outcome, why, ..self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -157,7 +157,7 @@ impl Rotator {
         transition: impl Fn(&Snapshot) -> Result<Option<Transition>, CommandRefused> + Send,
     ) -> Result<(), RotateError> {
         for _ in 0..ATTEMPTS {
-            let observed = self.load_with_observations(ring).await?;
+            let (observed, unsaved) = self.load_with_observations(ring).await?;
             let transition = match transition(&observed.snapshot) {
                 Ok(Some(transition)) => transition,
                 Ok(None) => return Ok(()),
@@ -166,22 +166,30 @@ impl Rotator {
                     return Err(refused.into());
                 }
             };
-            if self.save_transition(&observed, transition, why).await? {
+            if self.save_transition(&observed, transition, &unsaved, why).await? {
                 return Ok(());
             }
         }
         Err(RotateError::Raced(ring.name.clone()))
     }
 
-    /// Loads the records. The observations that the plan derives from them are saved first.
-    async fn load_with_observations(&self, ring: &Ring) -> Result<Observed, RotateError> {
+    /// Loads the records. The observations that the plan derives from them are saved first. Returned with the records are
+    /// those that the store did not take, as where their audit events cannot be recorded: a key must be stopped without
+    /// them, and its own transaction takes them along.
+    async fn load_with_observations(&self, ring: &Ring) -> Result<(Observed, Vec<Observation>), RotateError> {
         for _ in 0..ATTEMPTS {
             let observed = self.load_recorded(ring).await?;
             match plan::next(&observed.snapshot) {
                 Next::Do { step: Step::Note { observations }, .. } => {
-                    self.save_observations(&observed, &observations).await?;
+                    match self.save_observations(&observed, &observations).await {
+                        Err(RotateError::Store(error)) => {
+                            tracing::warn!(ring = %ring.name, %error, "observations are saved with the next change");
+                            return Ok((observed, observations));
+                        }
+                        saved => drop(saved?),
+                    }
                 }
-                _ => return Ok(observed),
+                _ => return Ok((observed, Vec::new())),
             }
         }
         Err(RotateError::Raced(ring.name.clone()))

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     braze::{BrazeError, KeyDirectory},
     domain::{
-        audit::AuditAction,
+        audit::{AuditAction, AuditEvent, AuditOutcome},
         ids::{AppName, Kid, RingName},
         rotation::{Goal, Progress, Publication},
     },
@@ -111,7 +111,7 @@ impl Rotator {
             Step::Destroy { kid } => self.destroy(observed, step, kid, reason).await?,
             Step::Begin | Step::Prove { .. } | Step::Activate { .. } | Step::Retire { .. } | Step::Finish => {
                 match plan::transition(&observed.snapshot, step)? {
-                    Some(transition) => step_outcome(self.save_transition(observed, transition, reason).await?),
+                    Some(transition) => step_outcome(self.save_transition(observed, transition, &[], reason).await?),
                     None => StepOutcome::Done,
                 }
             }
@@ -122,13 +122,22 @@ impl Rotator {
         Ok(outcome)
     }
 
-    /// Makes a key and records it. A crash between the two leaves a private half that no record names and that
+    /// Makes a key and records it, after its intent. A crash between the two leaves a private half that no record names and that
     /// nothing uses.
     async fn generate(&self, observed: &Observed, step: &Step, reason: &str) -> Result<StepOutcome, RotateError> {
         let now = self.clock.trusted_now()?;
-        let held = self.custodian.generate(&observed.snapshot.ring, BITS).await?;
-        (self.observer)(step, reason, StepPhase::Effected);
         let snapshot = &observed.snapshot;
+        let intent = self.event(&snapshot.ring, None, None, AuditAction::Created, reason).intended();
+        self.record(vec![intent.clone()]).await?;
+        (self.observer)(step, reason, StepPhase::Recorded);
+        let held = match self.custodian.generate(&snapshot.ring, BITS).await {
+            Ok(held) => held,
+            Err(error) => {
+                self.record_failure(intent, &error).await;
+                return Err(error.into());
+            }
+        };
+        (self.observer)(step, reason, StepPhase::Effected);
         let record = held.on_record(snapshot.ring.clone(), now);
         let new_key = if snapshot.goal == Goal::Rotating { Some(record.kid.clone()) } else { snapshot.new_key.clone() };
         let progress = Progress { version: observed.progress.version, goal: snapshot.goal, new_key };
@@ -143,6 +152,7 @@ impl Rotator {
         if !written {
             // No record names the private half, so that it must be destroyed.
             self.custodian.destroy(&record).await?;
+            self.record_failure(intent, &"the records changed meanwhile, and the new key was thrown away").await;
         }
         Ok(step_outcome(written))
     }
@@ -164,9 +174,10 @@ impl Rotator {
         let before = observed.publication(app, kid).cloned();
         let asked = Publication { asked: Some(self.clock.trusted_now()?), ..before.clone().unwrap_or_default() };
         let change = |from, to| PublicationChange { app: app.clone(), kid: kid.clone(), from, to };
+        let intent = self.event(&ring.name, Some(kid), Some(app), AuditAction::Publishing, reason).intended();
         let transaction = KeyTransaction {
             publications: vec![change(before.clone(), Some(asked.clone()))],
-            events: vec![self.event(&ring.name, Some(kid), Some(app), AuditAction::Publishing, reason)],
+            events: vec![intent.clone()],
             ..KeyTransaction::default()
         };
         if !self.store.transact(transaction).await? {
@@ -176,25 +187,23 @@ impl Rotator {
         let description = format!("countersign {kid} ring {}", ring.name);
         let created = directory.create(app_id, &key.record.public_key, &description).await;
         (self.observer)(step, reason, StepPhase::Effected);
-        match created {
-            Ok(id) => {
-                let known = Publication { braze_id: Some(id), ..asked.clone() };
-                let publications = vec![change(Some(asked), Some(known))];
-                // Somebody who changed the record meanwhile knows more.
-                self.store.transact(KeyTransaction { publications, ..KeyTransaction::default() }).await?;
-                Ok(StepOutcome::Done)
-            }
+        let event = outcome_at_braze(intent, &created);
+        let (to, outcome) = match created {
+            Ok(id) => (Some(Publication { braze_id: Some(id), ..asked.clone() }), StepOutcome::Done),
             Err(error) if error.is_ambiguous() => {
                 tracing::warn!(%app, %kid, %error, "Braze's answer is not clear: its next list shows whether it added the key");
-                Ok(StepOutcome::Done)
+                self.record(vec![event]).await?;
+                return Ok(StepOutcome::Done);
             }
-            Err(error) => {
-                // Braze did not add it, so that it may be asked again at any time.
-                let publications = vec![change(Some(asked), before)];
-                self.store.transact(KeyTransaction { publications, ..KeyTransaction::default() }).await?;
-                Ok(StepOutcome::Failed(app.clone(), error))
-            }
+            // Braze did not add it, so that it may be asked again at any time.
+            Err(error) => (before, StepOutcome::Failed(app.clone(), error)),
+        };
+        let (publications, events) = (vec![change(Some(asked), to)], vec![event.clone()]);
+        if !self.store.transact(KeyTransaction { publications, events, ..KeyTransaction::default() }).await? {
+            // Somebody who changed the record meanwhile knows more.
+            self.record(vec![event]).await?;
         }
+        Ok(outcome)
     }
 
     /// Makes an entry primary, or deletes it.
@@ -213,14 +222,15 @@ impl Rotator {
             Step::Withdraw { kid, .. } => (kid, AuditAction::Withdrawn),
             _ => return Ok(StepOutcome::Raced),
         };
-        let events = vec![self.event(&observed.snapshot.ring, Some(kid), Some(app), action, reason)];
-        self.store.transact(KeyTransaction { events, ..KeyTransaction::default() }).await?;
+        let intent = self.event(&observed.snapshot.ring, Some(kid), Some(app), action, reason).intended();
+        self.record(vec![intent.clone()]).await?;
         (self.observer)(step, reason, StepPhase::Recorded);
         let done = match action {
             AuditAction::MadePrimary => directory.make_primary(app_id, id).await,
             _ => directory.delete(app_id, id).await,
         };
         (self.observer)(step, reason, StepPhase::Effected);
+        self.record(vec![outcome_at_braze(intent, &done)]).await?;
         if let Err(error) = done {
             return Ok(StepOutcome::Failed(app.clone(), error));
         }
@@ -242,17 +252,30 @@ impl Rotator {
         reason: &str,
     ) -> Result<StepOutcome, RotateError> {
         let Some(key) = observed.snapshot.key(kid) else { return Ok(StepOutcome::Raced) };
-        let events = vec![self.event(&observed.snapshot.ring, Some(kid), None, AuditAction::Destroyed, reason)];
-        self.store.transact(KeyTransaction { events, ..KeyTransaction::default() }).await?;
+        let intent = self.event(&observed.snapshot.ring, Some(kid), None, AuditAction::Destroyed, reason).intended();
+        self.record(vec![intent.clone()]).await?;
         (self.observer)(step, reason, StepPhase::Recorded);
-        self.custodian.destroy(&key.record).await?;
+        if let Err(error) = self.custodian.destroy(&key.record).await {
+            self.record_failure(intent, &error).await;
+            return Err(error.into());
+        }
         (self.observer)(step, reason, StepPhase::Effected);
         let destroyed = Some((kid.clone(), self.clock.untrusted_now()));
-        Ok(step_outcome(self.store.transact(KeyTransaction { destroyed, ..KeyTransaction::default() }).await?))
+        let events = vec![intent.ended(AuditOutcome::Done, "")];
+        Ok(step_outcome(self.store.transact(KeyTransaction { destroyed, events, ..KeyTransaction::default() }).await?))
     }
 
     fn directory_of<'a>(&'a self, ring: &'a Ring, app: &AppName) -> Option<(&'a dyn KeyDirectory, &'a str)> {
         self.directory(ring.apps.iter().find(|known| known.app == *app)?)
+    }
+}
+
+/// Returns the record of an answer of Braze. An unclear one may have taken effect.
+fn outcome_at_braze<T>(intent: AuditEvent, answer: &Result<T, BrazeError>) -> AuditEvent {
+    match answer {
+        Ok(_) => intent.ended(AuditOutcome::Done, ""),
+        Err(error) if error.is_ambiguous() => intent.ended(AuditOutcome::Unknown, &error.to_string()),
+        Err(error) => intent.ended(AuditOutcome::Failed, &error.to_string()),
     }
 }
 

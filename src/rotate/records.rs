@@ -13,21 +13,24 @@ use crate::{
 };
 
 impl Rotator {
-    /// Saves a transition. Returns `false` where the records changed since the observation.
+    /// Saves a transition, with observations that are not saved yet. Returns `false` where the records changed since the
+    /// observation.
     pub(super) async fn save_transition(
         &self,
         observed: &Observed,
         transition: Transition,
+        unsaved: &[Observation],
         why: &str,
     ) -> Result<bool, RotateError> {
         let ring = &observed.snapshot.ring;
-        let changes = transition.changes.into_iter().map(|(from, to)| KeyChange { from, to }).collect();
-        let events =
-            transition.actions.iter().map(|(kid, action)| self.event(ring, kid.as_ref(), None, *action, why)).collect();
+        let mut transaction = self.transaction_of(observed, unsaved)?;
+        transaction.changes = transition.changes.into_iter().map(|(from, to)| KeyChange { from, to }).collect();
+        let actions = transition.actions.iter();
+        transaction.events.extend(actions.map(|(kid, action)| self.event(ring, kid.as_ref(), None, *action, why)));
         let progress =
             Progress { version: observed.progress.version, goal: transition.goal, new_key: transition.new_key };
-        let progress = Some((ring.clone(), progress));
-        Ok(self.store.transact(KeyTransaction { changes, progress, events, ..KeyTransaction::default() }).await?)
+        transaction.progress = Some((ring.clone(), progress));
+        Ok(self.store.transact(transaction).await?)
     }
 
     /// Saves observations. Returns `false` where the records changed since the observation.
@@ -36,6 +39,10 @@ impl Rotator {
         observed: &Observed,
         observations: &[Observation],
     ) -> Result<bool, RotateError> {
+        Ok(self.store.transact(self.transaction_of(observed, observations)?).await?)
+    }
+
+    fn transaction_of(&self, observed: &Observed, observations: &[Observation]) -> Result<KeyTransaction, RotateError> {
         let mut transaction = KeyTransaction::default();
         for observation in observations {
             // A wrong time of publication would end a soak early. A key that signs has none before it, and must be stopped
@@ -59,6 +66,6 @@ impl Rotator {
             let from = observed.publication(app, kid).cloned();
             transaction.publications.push(PublicationChange { app: app.clone(), kid: kid.clone(), from, to });
         }
-        Ok(self.store.transact(transaction).await?)
+        Ok(transaction)
     }
 }

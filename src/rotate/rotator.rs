@@ -11,7 +11,7 @@ use crate::{
         audit::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget},
         ids::{AppName, Kid, RingName},
     },
-    store::Store,
+    store::{KeyTransaction, Store, StoreError},
 };
 
 /// Phase of a step that is being done.
@@ -64,6 +64,19 @@ impl Rotator {
             },
             outcome: AuditOutcome::Done,
             why: why.to_owned(),
+        }
+    }
+
+    /// Appends events to the audit log. It is one transaction, and the caller does nothing where it fails.
+    pub(super) async fn record(&self, events: Vec<AuditEvent>) -> Result<(), StoreError> {
+        self.store.transact(KeyTransaction { events, ..KeyTransaction::default() }).await.map(drop)
+    }
+
+    /// Records that an act outside the store failed. Where that fails too, the intent is the last record of it.
+    pub(super) async fn record_failure(&self, event: AuditEvent, error: &(impl std::fmt::Display + Sync)) {
+        let failed = event.ended(AuditOutcome::Failed, &error.to_string());
+        if let Err(why) = self.record(vec![failed]).await {
+            tracing::warn!(%why, "the audit log has the intent of an act that failed, and not its outcome");
         }
     }
 
