@@ -64,6 +64,8 @@ pub enum AuditAction {
     Refused,
     /// A rotation was begun.
     Begun,
+    /// An operator asked for our keys at Braze to be repaired.
+    Repairing,
     /// A rotation was aborted.
     Aborted,
     /// The previous key became active again.
@@ -211,7 +213,7 @@ mod tests {
     #[test]
     fn actions_and_outcomes_are_recorded_under_these_names() {
         let actions = "created publishing published activated made_primary retired withdrawn destroyed compromised \
-            refused begun aborted rolled_back moved rewrapped erased session_ended reuse_detected user_sessions_ended \
+            refused begun repairing aborted rolled_back moved rewrapped erased session_ended reuse_detected user_sessions_ended \
             app_sessions_ended signed_out opted_out opted_in api_key_created api_key_revoked clock_accepted \
             epoch_begun audit_key_changed tokens_issued";
         let names: Vec<&str> = actions.split_whitespace().collect();

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{UnknownApp, names::KnownApps};
+use super::{UnknownApp, acts::Acts, names::KnownApps};
 use crate::{
     clock::{ClockGuard, ClockStopped},
     domain::{
         api_key::{ApiKey, ApiKeyId, ApiKeyRecord},
-        audit::Actor,
+        audit::{AuditAction, AuditTarget},
         ids::{AppName, ClientName},
     },
     secret::{Entropy, NoEntropy, random},
@@ -23,7 +23,7 @@ pub struct Clients {
     pub(super) clock: Arc<ClockGuard>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) apps: KnownApps,
-    pub(super) actor: Actor,
+    pub(super) acts: Acts,
 }
 
 impl Clients {
@@ -32,6 +32,22 @@ impl Clients {
     /// # Errors
     /// [`ClientError::UnknownApp`]; [`ClientError::TooManyLive`] where the client has as many live keys as one may have.
     pub async fn create(
+        &self,
+        client: ClientName,
+        apps: Vec<AppName>,
+        lifetime: Option<Duration>,
+    ) -> Result<(ApiKey, ApiKeyRecord), ClientError> {
+        let target = AuditTarget { client: Some(client.clone()), ..AuditTarget::default() };
+        let created = self.put_on_record(client, apps, lifetime).await;
+        if let Err(why @ (ClientError::UnknownApp(_) | ClientError::TooManyLive { .. } | ClientError::Clock(_))) =
+            &created
+        {
+            self.acts.refused(AuditAction::ApiKeyCreated, target, why).await;
+        }
+        created
+    }
+
+    async fn put_on_record(
         &self,
         client: ClientName,
         apps: Vec<AppName>,
@@ -50,7 +66,7 @@ impl Clients {
             revoked: None,
             last_used: None,
         };
-        if !self.store.insert_api_key(record.clone(), MAX_LIVE, &self.actor).await? {
+        if !self.store.insert_api_key(record.clone(), MAX_LIVE, &self.acts.actor).await? {
             return Err(ClientError::TooManyLive { client: record.client });
         }
         tracing::info!(key = %record.id, client = %record.client, "an API key was made");
@@ -69,8 +85,11 @@ impl Clients {
     /// [`ClientError::NotLive`].
     pub async fn revoke(&self, id: &ApiKeyId) -> Result<Option<ClientName>, ClientError> {
         let now = self.clock.untrusted_now();
-        if !self.store.revoke_api_key(id, now, &self.actor).await? {
-            return Err(ClientError::NotLive { id: id.clone() });
+        if !self.store.revoke_api_key(id, now, &self.acts.actor).await? {
+            let (not_live, api_key) = (ClientError::NotLive { id: id.clone() }, Some(id.clone()));
+            let target = AuditTarget { api_key, ..AuditTarget::default() };
+            self.acts.unchanged(AuditAction::ApiKeyRevoked, target, "there is no live API key of this id").await;
+            return Err(not_live);
         }
         tracing::info!(key = %id, "an API key was revoked");
         let keys = self.list().await?;

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::keys::{CeremonyError, KeyCeremony, SHORTEST_PREFIX};
 use crate::{
-    custody::Orphan,
+    custody::{CustodyError, Orphan},
     domain::{
-        audit::AuditAction,
+        audit::{AuditAction, AuditEvent, AuditOutcome, AuditTarget},
         ids::{Kid, RingName},
         key::{CustodyKind, KeyLocation, KeyRecord, KeyState},
         rotation::NodeReport,
@@ -75,7 +75,7 @@ impl KeyCeremony {
     ) -> Result<Vec<MovedKey>, CeremonyError> {
         self.acquire_lease().await?;
         let moved = self.move_leased(keys, to, patience).await;
-        self.store.release(LEASE, &self.actor).await?;
+        self.store.release(LEASE, &self.acts.actor.name).await?;
         moved
     }
 
@@ -123,7 +123,11 @@ impl KeyCeremony {
 
     async fn renew_lease(&self) -> Result<(), CeremonyError> {
         let now = self.clock.trusted_now()?;
-        if self.store.lease(LEASE, &self.actor, now, LEASE_TIME).await? { Ok(()) } else { Err(CeremonyError::Moving) }
+        if self.store.lease(LEASE, &self.acts.actor.name, now, LEASE_TIME).await? {
+            Ok(())
+        } else {
+            Err(CeremonyError::Moving)
+        }
     }
 
     async fn erase_copy_before(&self, key: &KeyRecord, to: CustodyKind) -> Result<(), CeremonyError> {
@@ -134,7 +138,7 @@ impl KeyCeremony {
                 // The nodes' reports are of what they have in memory: a copy may have been lost since they loaded it.
                 self.custodian.open(&now).await?;
             }
-            self.places.erase(&key.kid, to.other()).await?;
+            self.erase(&now, to.other(), &format!("it is in {} now", to.as_str())).await?;
         }
         Ok(())
     }
@@ -161,7 +165,9 @@ impl KeyCeremony {
         let mut erased = Vec::new();
         for Orphan { location, .. } in orphans {
             let Ok(from) = location.custody.parse() else { continue };
-            self.places.erase(&kid, from).await?;
+            let target = AuditTarget { kid: Some(kid.clone()), ..AuditTarget::default() };
+            let event = self.acts.event(AuditAction::Erased, target, &format!("an orphan in {}", location.custody));
+            self.attempt(event, self.places.erase(&kid, from)).await?;
             erased.push(location);
         }
         Ok(erased)
@@ -177,13 +183,21 @@ impl KeyCeremony {
             self.custodian.open(key).await?;
             return Ok(());
         }
-        let location = self.places.copy(key, to).await?;
-        let change = KeyMove { kid: key.kid.clone(), state: key.state, from: key.location(), to: location };
         let why = format!("from {} to {}", key.custody, to.as_str());
-        let mut event = self.event(key, AuditAction::Moved, &why);
-        event.at = self.clock.trusted_now()?;
-        let transaction = KeyTransaction { moves: vec![change], events: vec![event], ..KeyTransaction::default() };
+        let event = self.event(key, AuditAction::Moved, &why);
+        self.acts.intend(&event).await?;
+        let location = match self.places.copy(key, to).await {
+            Ok(location) => location,
+            Err(error) => {
+                self.acts.end(event, AuditOutcome::Failed, &error.to_string()).await;
+                return Err(error.into());
+            }
+        };
+        let change = KeyMove { kid: key.kid.clone(), state: key.state, from: key.location(), to: location };
+        let events = vec![event.clone()];
+        let transaction = KeyTransaction { moves: vec![change], events, ..KeyTransaction::default() };
         if !self.store.transact(transaction).await? {
+            self.acts.end(event, AuditOutcome::Failed, &CeremonyError::Raced.to_string()).await;
             self.forget_copy(key, to).await?;
             return Err(CeremonyError::Raced);
         }
@@ -195,9 +209,31 @@ impl KeyCeremony {
     async fn forget_copy(&self, key: &KeyRecord, to: CustodyKind) -> Result<(), CeremonyError> {
         let now = self.list().await?.into_iter().find(|now| now.kid == key.kid);
         if now.is_none_or(|now| now.custody != to.as_str() || !now.state.is_held()) {
-            self.places.erase(&key.kid, to).await?;
+            self.erase(key, to, "its key was destroyed meanwhile").await?;
         }
         Ok(())
+    }
+
+    /// Erases the copy of a key in one place.
+    async fn erase(&self, key: &KeyRecord, from: CustodyKind, why: &str) -> Result<(), CeremonyError> {
+        let event = self.event(key, AuditAction::Erased, &format!("the copy in {}: {why}", from.as_str()));
+        self.attempt(event, self.places.erase(&key.kid, from)).await
+    }
+
+    /// Does an act outside the store, with its intent before and its outcome after it.
+    async fn attempt(
+        &self,
+        event: AuditEvent,
+        act: impl Future<Output = Result<(), CustodyError>>,
+    ) -> Result<(), CeremonyError> {
+        self.acts.intend(&event).await?;
+        let done = act.await;
+        let (outcome, because) = match &done {
+            Ok(()) => (AuditOutcome::Done, String::new()),
+            Err(error) => (AuditOutcome::Failed, error.to_string()),
+        };
+        self.acts.end(event, outcome, &because).await;
+        Ok(done?)
     }
 
     /// Returns the live nodes that may have to sign with a key and have not loaded it from this place, for each such key.
@@ -225,7 +261,7 @@ impl KeyCeremony {
     pub async fn rewrap(&self, old: Option<&Secret<String>>) -> Result<Vec<RewrappedKey>, CeremonyError> {
         self.acquire_lease().await?;
         let rewrapped = self.rewrap_leased(old).await;
-        self.store.release(LEASE, &self.actor).await?;
+        self.store.release(LEASE, &self.acts.actor.name).await?;
         rewrapped
     }
 
@@ -233,7 +269,12 @@ impl KeyCeremony {
         let mut rewrapped = Vec::new();
         for key in self.held(None).await? {
             self.renew_lease().await?;
+            let event = self.event(&key, AuditAction::Rewrapped, "asked for at the command line");
+            self.acts.intend(&event).await?;
             let done = self.places.rewrap(&key, old).await;
+            self.acts
+                .end(event, outcome_of(&done), &done.as_ref().err().map(ToString::to_string).unwrap_or_default())
+                .await;
             if let Ok(place) = key.custody.parse() {
                 self.forget_copy(&key, place).await?;
             }
@@ -241,5 +282,13 @@ impl KeyCeremony {
             rewrapped.push(RewrappedKey { kid: key.kid, ring: key.ring, custody: key.custody, changed, error });
         }
         Ok(rewrapped)
+    }
+}
+
+fn outcome_of(rewrapped: &Result<bool, CustodyError>) -> AuditOutcome {
+    match rewrapped {
+        Ok(true) => AuditOutcome::Done,
+        Ok(false) => AuditOutcome::Unchanged,
+        Err(_) => AuditOutcome::Failed,
     }
 }

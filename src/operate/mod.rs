@@ -1,6 +1,7 @@
 //! Operations of operators on keys, rotations, users, API keys, tokens and the store. The command line calls this
 //! module and no other for them; later the operators' API will too.
 
+mod acts;
 mod clients;
 mod clock;
 mod doctor;
@@ -14,6 +15,7 @@ mod users;
 
 use std::sync::Arc;
 
+use acts::Acts;
 use names::KnownApps;
 
 use crate::{
@@ -65,9 +67,13 @@ impl Operator {
             custodian: Arc::clone(&self.custodian),
             places: Arc::clone(&self.places),
             clock: Arc::clone(&self.clock),
-            actor: self.actor.clone(),
+            acts: self.acts(),
             rings: self.rings.iter().map(|ring| ring.name.clone()).collect(),
         }
+    }
+
+    fn acts(&self) -> Acts {
+        Acts { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: Actor::named(self.actor.clone()) }
     }
 
     fn apps(&self) -> KnownApps {
@@ -95,7 +101,7 @@ impl Operator {
             user_hash: Arc::clone(&self.user_hash),
             clock: Arc::clone(&self.clock),
             apps: self.apps(),
-            actor: Actor::named(self.actor.clone()),
+            acts: self.acts(),
         }
     }
 
@@ -106,7 +112,7 @@ impl Operator {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             apps: self.apps(),
-            actor: Actor::named(self.actor.clone()),
+            acts: self.acts(),
         }
     }
 

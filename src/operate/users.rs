@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{UserError, names::KnownApps};
+use super::{UserError, acts::Acts, names::KnownApps};
 use crate::{
     clock::{ClockGuard, UnixMillis},
     domain::{
-        audit::Actor,
+        audit::{AuditAction, AuditTarget},
         ids::{AppName, SessionId, UserId},
         sealing::UserHashKey,
         session::{Ended, Session},
@@ -23,7 +23,7 @@ pub struct Users {
     pub(super) user_hash: Arc<UserHashKey>,
     pub(super) clock: Arc<ClockGuard>,
     pub(super) apps: KnownApps,
-    pub(super) actor: Actor,
+    pub(super) acts: Acts,
 }
 
 /// Node that may not know yet what has ended.
@@ -40,32 +40,46 @@ impl Users {
     /// Opts a user out of one app or of all: no token is minted or refreshed until the user is opted in again. A token
     /// that was issued before is valid until its `exp`. Returns `false` where the user was opted out already.
     pub async fn opt_out(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, UserError> {
-        self.apps.check_known(app).await?;
-        let changed = self.store.opt_out(self.user_hash.hash(user), app, self.now(), &self.actor).await?;
+        let target = self.target(user, app);
+        self.check_known(AuditAction::OptedOut, &target).await?;
+        let changed = self.store.opt_out(self.user_hash.hash(user), app, self.now(), &self.acts.actor).await?;
+        if !changed {
+            self.acts.unchanged(AuditAction::OptedOut, target, "the user is opted out already").await;
+        }
         tracing::info!(scope = scope(app), changed, "a user was opted out");
         Ok(changed)
     }
 
     /// Removes an opt-out. Returns `false` where there was none of that scope.
     pub async fn opt_in(&self, user: &UserId, app: Option<&AppName>) -> Result<bool, UserError> {
-        self.apps.check_known(app).await?;
-        let changed = self.store.opt_in(self.user_hash.hash(user), app, self.now(), &self.actor).await?;
+        let target = self.target(user, app);
+        self.check_known(AuditAction::OptedIn, &target).await?;
+        let changed = self.store.opt_in(self.user_hash.hash(user), app, self.now(), &self.acts.actor).await?;
+        if !changed {
+            self.acts.unchanged(AuditAction::OptedIn, target, "there is no such opt-out").await;
+        }
         tracing::info!(scope = scope(app), changed, "a user was opted in");
         Ok(changed)
     }
 
     /// Ends a user's sessions on one app or on all; returns the number of those that were live.
     pub async fn revoke(&self, user: &UserId, app: Option<&AppName>) -> Result<u64, UserError> {
-        self.apps.check_known(app).await?;
-        let ended =
-            self.store.end_sessions_of_user(self.user_hash.hash(user), app, self.latest().await?, &self.actor).await?;
+        self.check_known(AuditAction::UserSessionsEnded, &self.target(user, app)).await?;
+        let ended = self
+            .store
+            .end_sessions_of_user(self.user_hash.hash(user), app, self.latest().await?, &self.acts.actor)
+            .await?;
         tracing::info!(scope = scope(app), ended, "a user's sessions were ended");
         Ok(ended)
     }
 
     /// Ends one session. Returns `false` where there is none, or it has ended already.
     pub async fn revoke_session(&self, id: SessionId) -> Result<bool, StoreError> {
-        let ended = self.store.end_session(id, Ended::Revoked, self.now(), &self.actor).await?;
+        let ended = self.store.end_session(id, Ended::Revoked, self.now(), &self.acts.actor).await?;
+        if !ended {
+            let target = AuditTarget { session: Some(id), ..AuditTarget::default() };
+            self.acts.unchanged(AuditAction::SessionEnded, target, "there is none, or it has ended already").await;
+        }
         tracing::info!(session = %id, ended, "a session was ended");
         Ok(ended)
     }
@@ -75,8 +89,16 @@ impl Users {
     /// # Errors
     /// [`UserError::Clock`]: the time decides which sessions began before, so that it must be right.
     pub async fn revoke_everyone(&self, app: Option<&AppName>) -> Result<(), UserError> {
-        self.apps.check_known(app).await?;
-        self.store.end_sessions_of_app(app, self.clock.trusted_now()?, &self.actor).await?;
+        let target = AuditTarget { app: app.cloned(), ..AuditTarget::default() };
+        self.check_known(AuditAction::AppSessionsEnded, &target).await?;
+        let now = match self.clock.trusted_now() {
+            Ok(now) => now,
+            Err(stopped) => {
+                self.acts.refused(AuditAction::AppSessionsEnded, target, &stopped).await;
+                return Err(stopped.into());
+            }
+        };
+        self.store.end_sessions_of_app(app, now, &self.acts.actor).await?;
         tracing::warn!(scope = scope(app), "every session was ended");
         Ok(())
     }
@@ -111,6 +133,19 @@ impl Users {
             Some(PendingNode { node: node.node.clone(), looked: node.looked, serves_until })
         });
         Ok(nodes.collect())
+    }
+
+    /// Checks that the app of an act's target is known. A refusal is recorded.
+    async fn check_known(&self, action: AuditAction, target: &AuditTarget) -> Result<(), UserError> {
+        let known = self.apps.check_known(target.app.as_ref()).await;
+        if let Err(UserError::UnknownApp(unknown)) = &known {
+            self.acts.refused(action, target.clone(), unknown).await;
+        }
+        known
+    }
+
+    fn target(&self, user: &UserId, app: Option<&AppName>) -> AuditTarget {
+        AuditTarget { user: Some(self.user_hash.hash(user)), app: app.cloned(), ..AuditTarget::default() }
     }
 
     /// Time of an end of a user's sessions: one that began before, while the store was out of reach, ends by it when it is

@@ -8,14 +8,11 @@ use super::{
     plan::{self, AppSnapshot, CommandRefused, Next, Observation, OperatorCommand, Snapshot, Step, Transition},
     rotator::Rotator,
 };
-use crate::{
-    domain::{
-        audit::AuditAction,
-        ids::{AppName, Kid},
-        key::{KeyRecord, KeyState},
-        spki::{Fingerprint, Spki},
-    },
-    store::KeyTransaction,
+use crate::domain::{
+    audit::{AuditAction, AuditOutcome},
+    ids::{AppName, Kid},
+    key::{KeyRecord, KeyState},
+    spki::{Fingerprint, Spki},
 };
 
 /// Number of attempts at a transaction that fails because somebody else changed the records.
@@ -64,7 +61,12 @@ impl Rotator {
             self.clock.trusted_now()?;
         }
         let transition = |snapshot: &Snapshot| plan::command_transition(snapshot, command);
-        self.transact(ring, command.kid(), why, transition).await
+        let changed = self.transact(ring, command.kid(), why, transition).await?;
+        if !changed && let Some(action) = command.action() {
+            let event = self.event(&ring.name, command.kid(), None, action, why);
+            self.note(event.ended(AuditOutcome::Unchanged, "")).await;
+        }
+        Ok(())
     }
 
     /// Records an operator's confirmation that an app, or every app without a workspace, holds a key. The
@@ -82,13 +84,12 @@ impl Rotator {
     ) -> Result<Vec<AppName>, RotateError> {
         let spki = Spki::from_pem(&key.public_key).map_err(|_| RotateError::BadRecord(key.kid.clone()))?;
         if spki.fingerprint() != fingerprint {
-            self.record_refusal(ring, Some(&key.kid), "a wrong fingerprint was given for it").await?;
+            self.record_refusal(ring, Some(&key.kid), app, "a wrong fingerprint was given for it").await;
             return Err(RotateError::WrongFingerprint(key.kid.clone()));
         }
-        if !matches!(key.state, KeyState::Pending | KeyState::Published | KeyState::Active | KeyState::Retiring) {
-            return Err(RotateError::NotWaiting(key.kid.clone(), key.state.as_str()));
-        }
-        let apps = apps_by_hand(ring, app)?;
+        let waits =
+            matches!(key.state, KeyState::Pending | KeyState::Published | KeyState::Active | KeyState::Retiring);
+        let apps = self.admit_confirmation(ring, key, waits, app).await?;
         let attested = |app: &AppName| Observation::Attested { app: app.clone(), kid: key.kid.clone() };
         self.record_confirmation(ring, &apps, |_, app| Some(attested(app))).await?;
         self.prove(ring, &key.kid).await?;
@@ -106,16 +107,30 @@ impl Rotator {
         key: &KeyRecord,
         app: Option<&AppName>,
     ) -> Result<Vec<AppName>, RotateError> {
-        if !matches!(key.state, KeyState::Retired | KeyState::Compromised) {
-            return Err(RotateError::NotWaiting(key.kid.clone(), key.state.as_str()));
-        }
-        let apps = apps_by_hand(ring, app)?;
+        let has_to_go = matches!(key.state, KeyState::Retired | KeyState::Compromised);
+        let apps = self.admit_confirmation(ring, key, has_to_go, app).await?;
         let removed = |observed: &Observed, app: &AppName| {
             observed.publication(app, &key.kid).and_then(|known| known.shown)?;
             Some(Observation::Removed { app: app.clone(), kid: key.kid.clone() })
         };
         self.record_confirmation(ring, &apps, removed).await?;
         Ok(apps)
+    }
+
+    /// Returns the apps that a confirmation is for. A refusal is recorded.
+    async fn admit_confirmation(
+        &self,
+        ring: &Ring,
+        key: &KeyRecord,
+        is_due: bool,
+        app: Option<&AppName>,
+    ) -> Result<Vec<AppName>, RotateError> {
+        let not_waiting = || RotateError::NotWaiting(key.kid.clone(), key.state.as_str());
+        let apps = if is_due { apps_by_hand(ring, app) } else { Err(not_waiting()) };
+        if let Err(refused) = &apps {
+            self.record_refusal(ring, Some(&key.kid), app, &refused.to_string()).await;
+        }
+        apps
     }
 
     /// Saves the observation for each app that has one.
@@ -145,29 +160,29 @@ impl Rotator {
                 Ok(None)
             }
         };
-        self.transact(ring, Some(kid), "every app of the ring is confirmed to hold it", transition).await
+        self.transact(ring, Some(kid), "every app of the ring is confirmed to hold it", transition).await.map(drop)
     }
 
-    /// Computes a transition from the records and saves it. Where the records change meanwhile, it tries again.
+    /// Computes a transition from the records and saves it. Returns `false` where there is nothing to change. Where the records change meanwhile, it tries again.
     async fn transact(
         &self,
         ring: &Ring,
         kid: Option<&Kid>,
         why: &str,
         transition: impl Fn(&Snapshot) -> Result<Option<Transition>, CommandRefused> + Send,
-    ) -> Result<(), RotateError> {
+    ) -> Result<bool, RotateError> {
         for _ in 0..ATTEMPTS {
             let (observed, unsaved) = self.load_with_observations(ring).await?;
             let transition = match transition(&observed.snapshot) {
                 Ok(Some(transition)) => transition,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(false),
                 Err(refused) => {
-                    self.record_refusal(ring, kid, &refused.to_string()).await?;
+                    self.record_refusal(ring, kid, None, &refused.to_string()).await;
                     return Err(refused.into());
                 }
             };
             if self.save_transition(&observed, transition, &unsaved, why).await? {
-                return Ok(());
+                return Ok(true);
             }
         }
         Err(RotateError::Raced(ring.name.clone()))
@@ -195,10 +210,9 @@ impl Rotator {
         Err(RotateError::Raced(ring.name.clone()))
     }
 
-    async fn record_refusal(&self, ring: &Ring, kid: Option<&Kid>, why: &str) -> Result<(), RotateError> {
-        let events = vec![self.event(&ring.name, kid, None, AuditAction::Refused, why)];
-        self.store.transact(KeyTransaction { events, ..KeyTransaction::default() }).await?;
-        Ok(())
+    async fn record_refusal(&self, ring: &Ring, kid: Option<&Kid>, app: Option<&AppName>, why: &str) {
+        let event = self.event(&ring.name, kid, app, AuditAction::Refused, why);
+        self.note(event.ended(AuditOutcome::Refused, "")).await;
     }
 }
 

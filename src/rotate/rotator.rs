@@ -74,9 +74,14 @@ impl Rotator {
 
     /// Records that an act outside the store failed. Where that fails too, the intent is the last record of it.
     pub(super) async fn record_failure(&self, event: AuditEvent, error: &(impl std::fmt::Display + Sync)) {
-        let failed = event.ended(AuditOutcome::Failed, &error.to_string());
-        if let Err(why) = self.record(vec![failed]).await {
-            tracing::warn!(%why, "the audit log has the intent of an act that failed, and not its outcome");
+        self.note(event.ended(AuditOutcome::Failed, &error.to_string())).await;
+    }
+
+    /// Records what no act waits for.
+    pub(super) async fn note(&self, event: AuditEvent) {
+        let (action, outcome) = (event.action.as_str(), event.outcome.as_str());
+        if let Err(why) = self.record(vec![event]).await {
+            tracing::warn!(action, outcome, %why, "the audit log does not have this");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Operators' commands on a ring, and the reasons why one is refused.
 
-use crate::domain::{ids::Kid, key::WrongState};
+use crate::domain::{audit::AuditAction, ids::Kid, key::WrongState};
 
 /// Operator's command on a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub enum OperatorCommand {
 }
 
 impl OperatorCommand {
+    /// Returns the action of a command that may find nothing to change.
+    pub fn action(&self) -> Option<AuditAction> {
+        match self {
+            Self::Begin => Some(AuditAction::Begun),
+            Self::Repair => Some(AuditAction::Repairing),
+            Self::Abort | Self::RollBack | Self::Compromise(_) => None,
+        }
+    }
+
     /// Returns the key that the command names.
     pub fn kid(&self) -> Option<&Kid> {
         match self {

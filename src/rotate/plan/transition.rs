@@ -172,7 +172,11 @@ fn add_successor(snapshot: &Snapshot, transition: &mut Transition) -> Result<(),
 
 /// Sets the goal in which missing keys are published, and retired and compromised keys are deleted.
 fn repair(snapshot: &Snapshot) -> Option<Transition> {
-    let repaired = Transition { goal: Goal::CleaningUp, ..Transition::unchanged(snapshot) };
+    let repaired = Transition {
+        goal: Goal::CleaningUp,
+        actions: vec![(None, AuditAction::Repairing)],
+        ..Transition::unchanged(snapshot)
+    };
     (snapshot.goal == Goal::Idle).then_some(repaired)
 }
 
