@@ -188,7 +188,7 @@ fn single_value(row: Row) -> Row {
     let [Value::Text(name), Value::Text(text)] = row.as_slice() else { return row };
     let value = match name.as_str() {
         meta::GENERATION => text.parse().ok().map(Value::Integer),
-        meta::USER_HASH_KEY => hex::decode(text).ok().map(Value::Bytes),
+        meta::USER_HASH_KEY | meta::AUDIT_KEY => hex::decode(text).ok().map(Value::Bytes),
         _ => None,
     };
     match value {

@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{errors::StoreName, meta};
+use super::{audit_append, errors::StoreName, meta};
 use crate::{domain::ids::InstallationId, store::StoreError};
 
 /// SQLite's `application_id` of a file that this program made: "csgn" in ASCII.
@@ -110,6 +110,7 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
         apply(&transaction, migration)?;
     }
+    audit_append::sweep_old_version(&transaction)?;
     transaction.commit()
 }
 
