@@ -27,7 +27,7 @@ const TABLE: &[Row] = &[
     ("keyring", &["custody", "domain"]),
     ("outage", &["store", "domain", "clock", "telemetry"]),
     ("issue", &["keyring", "store", "outage", "identity", "domain", "clock", "secret", "telemetry"]),
-    ("audit", &[]),
+    ("audit", &["domain", "secret"]),
     ("failures", &[]),
     ("rotate", &["custody", "store", "braze", "domain", "clock", "telemetry"]),
     ("node", &["keyring", "custody", "store", "outage", "rotate", "domain", "clock", "telemetry"]),
