@@ -1,6 +1,7 @@
 //! Operations of operators on keys, rotations, users, API keys, tokens and the store. The command line calls this
 //! module and no other for them; later the operators' API will too.
 
+mod audit;
 mod clients;
 mod clock;
 mod doctor;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use names::KnownApps;
 
 use crate::{
+    audit::AuditKeys,
     braze::Directories,
     clock::ClockGuard,
     custody::{Custodian, KeyPlaces},
@@ -26,6 +28,7 @@ use crate::{
     store::Store,
 };
 
+pub use audit::{AuditOperationError, AuditOperations, PrintedCheckpoint, verify_export};
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
 pub use doctor::{Check, Health};
@@ -47,6 +50,8 @@ pub struct Operator {
     pub places: Arc<dyn KeyPlaces>,
     /// Key under which user ids are hashed for the store.
     pub user_hash: Arc<UserHashKey>,
+    /// Keys that sign checkpoints of the audit log.
+    pub audit_keys: Arc<AuditKeys>,
     pub clock: Arc<ClockGuard>,
     pub entropy: Arc<dyn Entropy>,
     /// Workspaces of Braze by name.
@@ -113,6 +118,16 @@ impl Operator {
     /// Returns the operations on the clock.
     pub fn clocks(&self) -> Clocks {
         Clocks { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.clone() }
+    }
+
+    /// Returns the operations on the audit log.
+    pub fn audit(&self) -> AuditOperations {
+        AuditOperations {
+            store: Arc::clone(&self.store),
+            keys: Arc::clone(&self.audit_keys),
+            clock: Arc::clone(&self.clock),
+            actor: Actor::named(self.actor.clone()),
+        }
     }
 
     /// Returns the operations on the store itself.
