@@ -320,6 +320,21 @@ impl fmt::Display for UserHash {
     }
 }
 
+impl std::str::FromStr for UserHash {
+    type Err = BadUserHash;
+
+    fn from_str(text: &str) -> Result<Self, BadUserHash> {
+        let mut hash = [0; 32];
+        hex::decode_to_slice(text, &mut hash).map_err(|_| BadUserHash)?;
+        Ok(Self(hash))
+    }
+}
+
+/// Error for a text that is not the hash of a user id.
+#[derive(Debug, thiserror::Error)]
+#[error("not the hash of a user id, which is 64 hexadecimal digits")]
+pub struct BadUserHash;
+
 impl Serialize for UserHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -62,6 +62,18 @@ pub enum StoreError {
         /// The error of the engine or of the operating system.
         why: String,
     },
+    /// The audit log is not the one that a checkpoint describes: nothing is begun before somebody has looked at it.
+    #[error(
+        "the audit log of the store {store} was changed: {why}. Until that is settled, only acts that stop something are \
+         carried out: look at `countersign audit verify`, then restore a backup, or go on with this log by `countersign db \
+         restored`"
+    )]
+    Forked {
+        /// The store's path or URL.
+        store: String,
+        /// The fork, as it was found.
+        why: String,
+    },
     /// The store was made by a later version of this program, which raised the lowest schema that may use it.
     #[error(
         "the store {store} has schema {found}, this build knows up to {known}: run a newer countersign, or restore a backup"

@@ -7,6 +7,7 @@
 //! - A fault of the store itself is a [`StoreError`], never a wrong answer.
 //! - The store holds no token and no user id, and a private key only sealed.
 
+mod acts;
 mod app_list;
 mod audit_log;
 mod config;

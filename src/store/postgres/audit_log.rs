@@ -52,7 +52,12 @@ async fn is_repetition(transaction: &Transaction<'_>, event: &AuditEvent) -> Res
     let (ring, kid, app) = subject(event);
     let params = [(&ring as _, Type::TEXT), (&kid as _, Type::TEXT), (&app as _, Type::TEXT)];
     let Some(row) = transaction.query_typed_opt(LAST, &params).await? else { return Ok(false) };
-    let last = LastEvent { action: rows::get(&row, 0)?, why: rows::get(&row, 1)?, actor: rows::get(&row, 2)? };
+    let last = LastEvent {
+        action: rows::get(&row, 0)?,
+        outcome: "done",
+        why: rows::get(&row, 1)?,
+        actor: rows::get(&row, 2)?,
+    };
     Ok(repeats(event, &last))
 }
 

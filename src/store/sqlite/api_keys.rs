@@ -1,17 +1,18 @@
 //! The table `api_keys`.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{SqliteStore, meta::next_generation, rows};
 use crate::{
     clock::UnixMillis,
     domain::{
         api_key::{ApiKeyHash, ApiKeyId, ApiKeyRecord},
-        audit::Actor,
+        audit::{Actor, record_of},
     },
     store::{
         ApiKeys, StoreError,
+        acts::{api_key_created, api_key_revoked},
         app_list::{apps_of, list_of},
     },
 };
@@ -25,16 +26,24 @@ impl ApiKeys for SqliteStore {
         self.read(|c| c.prepare_cached(SELECT)?.query_map([], api_key_of)?.collect())
     }
 
-    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32, _actor: &Actor) -> Result<bool, StoreError> {
-        self.write(move |c| insert(c, &key, max_live)).await
+    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32, actor: &Actor) -> Result<bool, StoreError> {
+        let record = record_of(&api_key_created(&key, actor));
+        self.act(false, move |c| {
+            let inserted = insert(c, &key, max_live)?;
+            Ok((inserted, Vec::from_iter(inserted.then(|| record.clone()))))
+        })
+        .await
     }
 
-    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis, _actor: &Actor) -> Result<bool, StoreError> {
+    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis, actor: &Actor) -> Result<bool, StoreError> {
+        let mut event = api_key_revoked(id, now, actor);
         let id = id.clone();
-        self.write(move |c| {
-            let sql = "UPDATE api_keys SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL";
-            let revoked = c.prepare_cached(sql)?.execute(params![id.as_str(), now.0])?;
-            next_generation(c, revoked == 1)
+        self.act(true, move |c| {
+            let sql = "UPDATE api_keys SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL RETURNING client";
+            let client = |row: &Row<'_>| rows::parsed(row, 0);
+            event.target.client = c.prepare_cached(sql)?.query_row(params![id.as_str(), now.0], client).optional()?;
+            let revoked = next_generation(c, event.target.client.is_some())?;
+            Ok((revoked, Vec::from_iter(revoked.then(|| record_of(&event)))))
         })
         .await
     }

@@ -1,9 +1,11 @@
-//! The table `audit_log`: events are appended and read, never changed; triggers refuse anything else.
+//! Events of the audit log as its leaves show them, and those of the table `audit_log`, to which a program of the version
+//! before appends.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows;
 use crate::{
+    clock::UnixMillis,
     domain::{
         audit::{Actor, AuditEvent, AuditOutcome, AuditTarget},
         ids::{AppName, Kid, RingName},
@@ -11,51 +13,72 @@ use crate::{
     store::repetition::{LastEvent, may_repeat, repeats},
 };
 
-/// Appends an event, unless it repeats the last event about the same key at the same app.
-pub(super) fn append(c: &Connection, event: &AuditEvent) -> rusqlite::Result<()> {
-    if is_repetition(c, event)? {
-        return Ok(());
-    }
-    let sql = "INSERT INTO audit_log (at, ring, kid, app, action, actor, why) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let (at, action) = (event.at.0, event.action.as_str());
-    let (ring, kid, app) = subject(event);
-    c.prepare_cached(sql)?.execute(params![at, ring, kid, app, action, event.actor.name, event.why]).map(drop)
+/// SELECT of the columns that [`event_of`] reads, in its order, and of the index.
+macro_rules! select_leaves {
+    ($where:literal) => {
+        concat!(
+            "SELECT at, actor, request_id, action, outcome, ring, kid, app, user, session, client, api_key, why, \
+             number, text FROM audit_leaves ",
+            $where
+        )
+    };
 }
+pub(super) use select_leaves;
 
-/// Returns the newest events, newest first: of one ring, or of all.
+const NEWEST: &str =
+    select_leaves!("WHERE ring IS NOT NULL AND (?1 IS NULL OR ring = ?1) ORDER BY number DESC LIMIT ?2");
+
+/// The last event about a key at an app: a row that is no leaf yet, else a leaf.
+const LAST: &str = "SELECT action, outcome, why, actor FROM ( \
+         SELECT * FROM (SELECT action, 'done' AS outcome, why, actor FROM audit_log \
+             WHERE seq > (SELECT swept FROM audit_head) AND ring = ?1 AND kid IS ?2 AND app IS ?3 \
+             ORDER BY seq DESC LIMIT 1) \
+         UNION ALL \
+         SELECT * FROM (SELECT action, outcome, why, actor FROM audit_leaves \
+             WHERE ring IS NOT NULL AND ring = ?1 AND kid IS ?2 AND app IS ?3 ORDER BY number DESC LIMIT 1)) LIMIT 1";
+
+/// Returns the newest events about keys, newest first: of one ring, or of all.
 pub(super) fn newest(c: &Connection, ring: Option<&RingName>, limit: u32) -> rusqlite::Result<Vec<AuditEvent>> {
-    let sql = "SELECT at, ring, kid, app, action, actor, why FROM audit_log \
-               WHERE ?1 IS NULL OR ring = ?1 ORDER BY seq DESC LIMIT ?2";
-    c.prepare_cached(sql)?.query_map(params![ring.map(RingName::as_str), limit], event_of)?.collect()
+    c.prepare_cached(NEWEST)?.query_map(params![ring.map(RingName::as_str), limit], event_of)?.collect()
 }
 
 /// Returns whether the event repeats the last one about the same key at the same app.
-fn is_repetition(c: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
+pub(super) fn is_repetition(c: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
     if !may_repeat(event) {
         return Ok(false);
     }
-    let sql = "SELECT action, why, actor FROM audit_log WHERE ring = ?1 AND kid IS ?2 AND app IS ?3 ORDER BY seq DESC LIMIT 1";
-    let (ring, kid, app) = subject(event);
-    let values = params![ring, kid, app];
+    let target = &event.target;
+    let (ring, kid) = (target.ring.as_ref().map(RingName::as_str), target.kid.as_ref().map(Kid::as_str));
+    let values = params![ring, kid, target.app.as_ref().map(AppName::as_str)];
     let is_same = |row: &Row<'_>| {
         let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
-        Ok(repeats(event, &LastEvent { action: text(0)?, why: text(1)?, actor: text(2)? }))
+        Ok(repeats(event, &LastEvent { action: text(0)?, outcome: text(1)?, why: text(2)?, actor: text(3)? }))
     };
-    Ok(c.prepare_cached(sql)?.query_row(values, is_same).optional()?.unwrap_or(false))
+    Ok(c.prepare_cached(LAST)?.query_row(values, is_same).optional()?.unwrap_or(false))
 }
 
-/// The columns `ring`, `kid` and `app` of an event.
-fn subject(event: &AuditEvent) -> (Option<&str>, Option<&str>, Option<&str>) {
-    let target = &event.target;
-    (
-        target.ring.as_ref().map(RingName::as_str),
-        event.target.kid.as_ref().map(Kid::as_str),
-        event.target.app.as_ref().map(AppName::as_str),
-    )
+/// Reads an event from the columns of `select_leaves!`.
+pub(super) fn event_of(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
+    Ok(AuditEvent {
+        at: UnixMillis(row.get(0)?),
+        actor: Actor { name: row.get(1)?, request_id: row.get(2)? },
+        action: rows::variant(row, 3)?,
+        outcome: rows::variant(row, 4)?,
+        target: AuditTarget {
+            ring: rows::optional(row, 5, rows::parsed)?,
+            kid: rows::optional(row, 6, rows::parsed)?,
+            app: rows::optional(row, 7, rows::parsed)?,
+            user: rows::optional(row, 8, rows::parsed)?,
+            session: rows::optional(row, 9, rows::parsed)?,
+            client: rows::optional(row, 10, rows::parsed)?,
+            api_key: rows::optional(row, 11, rows::parsed)?,
+        },
+        why: row.get(12)?,
+    })
 }
 
-/// Reads an event from the columns at, ring, kid, app, action, actor, why.
-fn event_of(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
+/// Reads an event of the table `audit_log` from the columns at, ring, kid, app, action, actor, why.
+pub(super) fn old_event_of(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
     Ok(AuditEvent {
         at: rows::time(row, 0)?,
         target: AuditTarget {

@@ -69,14 +69,14 @@ pub(super) fn insert_session(
     Ok(Creation::Created { evicted: evict_surplus(c, session, limit)? })
 }
 
-/// Puts a session on record that began while the store was out of reach.
+/// Puts a session on record that began while the store was out of reach. Returns `false` where one of its id is there.
 pub(super) fn adopt(
     c: &Connection,
     session: &Session,
     login: Option<&LoginRecord>,
     counter: i64,
     limit: i64,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let kept = c.prepare_cached(ADOPT)?.execute(params![
         session.id.0,
         session.user.0,
@@ -97,7 +97,7 @@ pub(super) fn adopt(
     if kept == 1 && c.prepare_cached(IS_LIVE)?.query_row([session.id.0], |row| row.get(0))? {
         evict_surplus(c, session, limit)?;
     }
-    Ok(())
+    Ok(kept == 1)
 }
 
 /// Ends older sessions of the user of `new` on its app, as far as there are too many. Returns the number of those that were

@@ -48,6 +48,11 @@ impl StoreName {
         StoreError::ReadOnly { store: self.0.to_string() }
     }
 
+    /// Returns the error for an act that is refused, because of that fork of the audit log.
+    pub(super) fn forked(&self, why: String) -> StoreError {
+        StoreError::Forked { store: self.0.to_string(), why }
+    }
+
     /// Returns the error for a store that must be migrated before it can be read.
     pub(super) fn too_old(&self, found: u32, known: u32) -> StoreError {
         StoreError::TooOld { store: self.0.to_string(), found, known }

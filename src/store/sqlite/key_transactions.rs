@@ -2,29 +2,32 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{audit_log, meta::next_generation, rows};
+use super::{audit_append, audit_log::is_repetition, meta::next_generation, rows};
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::{AuditEvent, record_of},
         ids::{Kid, RingName},
         key::KeyRecord,
         rotation::{Progress, Publication},
     },
-    store::{KeyChange, KeyMove, KeyTransaction, PublicationChange},
+    store::{KeyChange, KeyMove, KeyTransaction, PublicationChange, acts::any_stops_something},
 };
 
 /// Applies a transaction. Returns `false`, and changes nothing, where the store is not as the transaction says it
-/// must be. It runs in a savepoint, because the writer commits it together with other writes.
-pub(super) fn apply(c: &mut Connection, transaction: &KeyTransaction) -> rusqlite::Result<bool> {
+/// must be. It runs in a savepoint, because the writer commits it together with other writes. Returns with it the records of
+/// acts that took effect without one.
+pub(super) fn apply(c: &mut Connection, transaction: &KeyTransaction) -> rusqlite::Result<(bool, Vec<String>)> {
     let mut savepoint = c.savepoint()?;
     if !try_apply(&savepoint, transaction)? {
         savepoint.rollback()?;
-        return Ok(false);
+        return Ok((false, Vec::new()));
     }
+    let unrecorded = record(&savepoint, &transaction.events)?;
     let keys_changed = transaction.insert.is_some() || !transaction.changes.is_empty() || !transaction.moves.is_empty();
     next_generation(&savepoint, keys_changed)?;
     savepoint.commit()?;
-    Ok(true)
+    Ok((true, unrecorded))
 }
 
 fn try_apply(c: &Connection, transaction: &KeyTransaction) -> rusqlite::Result<bool> {
@@ -56,8 +59,18 @@ fn try_apply(c: &Connection, transaction: &KeyTransaction) -> rusqlite::Result<b
     if let Some((kid, at)) = &transaction.destroyed {
         record_destruction(c, kid, *at)?;
     }
-    transaction.events.iter().try_for_each(|event| audit_log::append(c, event))?;
     Ok(true)
+}
+
+/// Appends the events that do not repeat the last one about the same key at the same app.
+fn record(c: &Connection, events: &[AuditEvent]) -> rusqlite::Result<Vec<String>> {
+    let (stops, mut unrecorded) = (any_stops_something(events), Vec::new());
+    for event in events {
+        if !is_repetition(c, event)? {
+            unrecorded.extend(audit_append::record(c, vec![record_of(event)], stops)?);
+        }
+    }
+    Ok(unrecorded)
 }
 
 /// Inserts a key. Returns `false` where its id is on record already.

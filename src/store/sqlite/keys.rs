@@ -11,7 +11,7 @@ use crate::{
         key::KeyRecord,
         rotation::{Progress, Published},
     },
-    store::{KeyLife, KeyTransaction, Keys, RingRecords, StoreError},
+    store::{KeyLife, KeyTransaction, Keys, RingRecords, StoreError, acts::any_stops_something},
 };
 
 /// The columns of [`key_of`].
@@ -27,7 +27,12 @@ impl Keys for SqliteStore {
     }
 
     async fn transact(&self, transaction: KeyTransaction) -> Result<bool, StoreError> {
-        self.write(move |c| key_transactions::apply(c, &transaction)).await
+        // Without events it is no act.
+        let stops = transaction.events.is_empty() || any_stops_something(&transaction.events);
+        self.before_act(stops).await?;
+        let (applied, unrecorded) = self.write(move |c| key_transactions::apply(c, &transaction)).await?;
+        self.held.hold(unrecorded);
+        Ok(applied)
     }
 
     async fn ring(&self, ring: &RingName) -> Result<RingRecords, StoreError> {

@@ -5,9 +5,10 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params, types::FromSql};
 use super::rows;
 use crate::{clock::UnixMillis, domain::ids::InstallationId};
 
+pub(super) const AUDIT_KEY: &str = "audit_key";
 const CHECK: &str = "check";
 pub(super) const GENERATION: &str = "generation";
-const INSTALLATION_ID: &str = "installation_id";
+pub(super) const INSTALLATION_ID: &str = "installation_id";
 const LATEST_TIME: &str = "latest_time";
 const READABLE_FROM: &str = "readable_from";
 pub(super) const USER_HASH_KEY: &str = "user_hash_key";
@@ -58,17 +59,14 @@ pub(super) fn user_hash_key(c: &Connection) -> rusqlite::Result<Option<Vec<u8>>>
     get(c, USER_HASH_KEY)
 }
 
-/// Replaces the sealed user-hash key if it still is `from`; `None` means that there must be none. Returns whether it
-/// was replaced.
-pub(super) fn replace_user_hash_key(c: &Connection, from: Option<&[u8]>, to: &[u8]) -> rusqlite::Result<bool> {
+/// Replaces the value of that name if it still is `from`; `None` means that there must be none. Returns whether it was
+/// replaced.
+pub(super) fn replace(c: &Connection, name: &str, from: Option<&[u8]>, to: &[u8]) -> rusqlite::Result<bool> {
     let changed = match from {
-        None => c.execute(
-            "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-            params![USER_HASH_KEY, to],
-        ),
+        None => c.execute("INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![name, to]),
         Some(from) => {
             let sql = "UPDATE meta SET value = ?3 WHERE name = ?1 AND value = ?2";
-            c.execute(sql, params![USER_HASH_KEY, from, to])
+            c.execute(sql, params![name, from, to])
         }
     };
     Ok(changed? == 1)

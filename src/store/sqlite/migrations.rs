@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{errors::StoreName, meta};
+use super::{audit_append, errors::StoreName, meta};
 use crate::{domain::ids::InstallationId, store::StoreError};
 
 /// SQLite's `application_id` of a file that this program made: "csgn" in ASCII.
@@ -19,7 +19,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: [Migration; 10] = [
     Migration { version: 1, readable_from: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") },
     Migration { version: 2, readable_from: 1, sql: include_str!("../migrations/sqlite/0002_rotation.sql") },
     Migration { version: 3, readable_from: 3, sql: include_str!("../migrations/sqlite/0003_audit_log.sql") },
@@ -28,6 +28,8 @@ const MIGRATIONS: [Migration; 8] = [
     Migration { version: 6, readable_from: 4, sql: include_str!("../migrations/sqlite/0006_sign_outs.sql") },
     Migration { version: 7, readable_from: 4, sql: include_str!("../migrations/sqlite/0007_sealed_keys.sql") },
     Migration { version: 8, readable_from: 4, sql: include_str!("../migrations/sqlite/0008_ends.sql") },
+    Migration { version: 9, readable_from: 4, sql: include_str!("../migrations/sqlite/0009_audit_leaves.sql") },
+    Migration { version: 10, readable_from: 4, sql: include_str!("../migrations/sqlite/0010_failures.sql") },
 ];
 
 /// Newest schema version that this build knows.
@@ -108,6 +110,7 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
         apply(&transaction, migration)?;
     }
+    audit_append::sweep_old_version(&transaction)?;
     transaction.commit()
 }
 

@@ -25,6 +25,7 @@ macro_rules! app_ended {
 }
 
 mod api_keys;
+mod audit_append;
 mod audit_leaves;
 mod audit_log;
 mod checkpoint;
@@ -70,7 +71,7 @@ use self::{
     readers::Readers,
     writer::Writer,
 };
-use super::{Config, StoreError};
+use super::{Config, StoreError, acts::Held};
 use crate::{
     domain::ids::InstallationId,
     telemetry::{Metrics, Stopwatch, StoreWork},
@@ -94,6 +95,7 @@ pub(super) struct SqliteStore {
     metrics: Arc<Metrics>,
     sweep: Arc<Mutex<Sweep>>,
     max_sessions_per_user: u32,
+    held: Held,
 }
 
 /// Creates an empty store: as a whole, or not at all.
@@ -146,6 +148,7 @@ impl SqliteStore {
             metrics,
             sweep: Arc::default(),
             max_sessions_per_user: config.max_sessions_per_user.get(),
+            held: Held::default(),
         })
     }
 

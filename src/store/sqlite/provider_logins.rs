@@ -7,12 +7,12 @@ use super::{SqliteStore, creations::insert_session, rows};
 use crate::{
     clock::UnixMillis,
     domain::{
-        audit::Actor,
+        audit::{Actor, AuditAction, record_of},
         ids::AppName,
         login_record::{EndedLogin, LoginRecord, LogoutRecord},
         session::{Ended, Session},
     },
-    store::{Creation, ProviderLogins, SignedOut, StoreError},
+    store::{Creation, ProviderLogins, SignedOut, StoreError, acts::of_app},
 };
 
 /// Condition on a login, `?2` and `?3` with a credential issued at `?4`: it has ended for the app `?1`.
@@ -83,10 +83,15 @@ impl ProviderLogins for SqliteStore {
         app: &AppName,
         logout: LogoutRecord,
         now: UnixMillis,
-        _actor: &Actor,
+        actor: &Actor,
     ) -> Result<SignedOut, StoreError> {
+        let record = record_of(&of_app(AuditAction::SignedOut, Some(app), now, actor));
         let app = app.clone();
-        self.write(move |c| sign_out(c, &app, &logout, now)).await
+        self.act(true, move |c| {
+            let done = sign_out(c, &app, &logout, now)?;
+            Ok((done, Vec::from_iter((done != SignedOut::Before).then(|| record.clone()))))
+        })
+        .await
     }
 }
 

@@ -11,12 +11,15 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
-        audit::Actor,
+        audit::{Actor, record_of},
         ids::{SessionId, UserHash},
         login_record::LoginRecord,
         session::{Ended, Session},
     },
-    store::{Advance, Creation, Sessions, StoreError},
+    store::{
+        Advance, Creation, Sessions, StoreError,
+        acts::{end_of_adopted, session_ended},
+    },
 };
 
 /// SELECT of the columns that [`session_of`] reads, in its order.
@@ -43,8 +46,11 @@ pub(super) const ADVANCE: &str = concat!(
 );
 
 /// Ends a session even while its user is opted out: after an opt-in the session must not be live again.
-const END: &str =
-    concat!("UPDATE sessions SET ended = ?2, ended_at = ?3 WHERE id = ?1 AND ended IS NULL AND NOT ", app_ended!());
+const END: &str = concat!(
+    "UPDATE sessions SET ended = ?2, ended_at = ?3 WHERE id = ?1 AND ended IS NULL AND NOT ",
+    app_ended!(),
+    " RETURNING app, user",
+);
 
 #[async_trait]
 impl Sessions for SqliteStore {
@@ -85,21 +91,28 @@ impl Sessions for SqliteStore {
         &self,
         session: Session,
         login: Option<LoginRecord>,
-        _actor: &Actor,
+        actor: &Actor,
     ) -> Result<(), StoreError> {
         let limit = i64::from(self.max_sessions_per_user);
         let counter = self.name.check(rows::stored(session.counter))?;
-        self.write(move |c| adopt(c, &session, login.as_ref(), counter, limit)).await
+        let record = end_of_adopted(&session, actor).as_ref().map(record_of);
+        self.act(true, move |c| {
+            let kept = adopt(c, &session, login.as_ref(), counter, limit)?;
+            Ok(((), record.iter().filter(|_| kept).cloned().collect()))
+        })
+        .await
     }
 
-    async fn end_session(
-        &self,
-        id: SessionId,
-        why: Ended,
-        now: UnixMillis,
-        _actor: &Actor,
-    ) -> Result<bool, StoreError> {
-        self.write(move |c| Ok(c.prepare_cached(END)?.execute(params![id.0, why.as_str(), now.0])? == 1)).await
+    async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis, actor: &Actor) -> Result<bool, StoreError> {
+        let mut event = session_ended(id, why, now, actor);
+        self.act(true, move |c| {
+            let target = |row: &Row<'_>| Ok((rows::parsed(row, 0)?, UserHash(row.get(1)?)));
+            let ended = c.prepare_cached(END)?.query_row(params![id.0, why.as_str(), now.0], target).optional()?;
+            let Some((app, user)) = ended else { return Ok((false, Vec::new())) };
+            (event.target.app, event.target.user) = (Some(app), Some(user));
+            Ok((true, vec![record_of(&event)]))
+        })
+        .await
     }
 }
 

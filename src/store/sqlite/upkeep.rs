@@ -8,13 +8,16 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, clock_floor, connect, ends, errors::StoreName, file::NewCopy, meta, migrations, provider_logins,
-    purge::sweep, rows,
+    SqliteStore, audit_append::sweep_old_version, clock_floor, connect, ends, errors::StoreName, file::NewCopy, meta,
+    migrations, provider_logins, purge::sweep, rows,
 };
 use crate::{
     clock::{ClockAcceptance, ClockFloor, UnixMillis},
-    domain::ids::{AppName, InstallationId},
-    store::{ClockRecord, Purged, Schema, StoreError, Upkeep},
+    domain::{
+        audit::record_of,
+        ids::{AppName, InstallationId},
+    },
+    store::{ClockRecord, Purged, Schema, StoreError, Upkeep, acts::clock_accepted},
     telemetry::{Stopwatch, StoreWork},
 };
 
@@ -38,7 +41,12 @@ impl Upkeep for SqliteStore {
     }
 
     async fn adopt_installation_id(&self, id: InstallationId) -> Result<bool, StoreError> {
-        self.write(move |c| meta::adopt_installation_id(c, &id)).await
+        self.write(move |c| {
+            let adopted = meta::adopt_installation_id(c, &id)?;
+            sweep_old_version(c)?;
+            Ok(adopted)
+        })
+        .await
     }
 
     async fn user_hash_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -46,7 +54,7 @@ impl Upkeep for SqliteStore {
     }
 
     async fn replace_user_hash_key(&self, from: Option<Vec<u8>>, to: Vec<u8>) -> Result<bool, StoreError> {
-        self.write(move |c| meta::replace_user_hash_key(c, from.as_deref(), &to)).await
+        self.write(move |c| meta::replace(c, meta::USER_HASH_KEY, from.as_deref(), &to)).await
     }
 
     async fn purge(&self, now: UnixMillis, limit: u32) -> Result<Purged, StoreError> {
@@ -77,7 +85,11 @@ impl Upkeep for SqliteStore {
     }
 
     async fn accept_clock(&self, acceptance: ClockAcceptance) -> Result<(), StoreError> {
-        self.write(move |c| clock_floor::accept(c, &acceptance)).await
+        self.act(false, move |c| {
+            clock_floor::accept(c, &acceptance)?;
+            Ok(((), vec![record_of(&clock_accepted(&acceptance))]))
+        })
+        .await
     }
 
     async fn database_time(&self) -> Result<Option<UnixMillis>, StoreError> {

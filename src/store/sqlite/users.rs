@@ -10,11 +10,14 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
-        audit::Actor,
+        audit::{Actor, AuditAction, record_of},
         ids::{AppName, UserHash},
         session::{Ended, Session},
     },
-    store::{StoreError, Users},
+    store::{
+        StoreError, Users,
+        acts::{of_app, of_user},
+    },
 };
 
 const COUNT_LIVE: &str = concat!(
@@ -41,12 +44,14 @@ impl Users for SqliteStore {
         user: UserHash,
         app: Option<&AppName>,
         now: UnixMillis,
-        _actor: &Actor,
+        actor: &Actor,
     ) -> Result<bool, StoreError> {
+        let record = record_of(&of_user(AuditAction::OptedOut, user, app, now, actor));
         let app = rows::scope(app);
-        self.write(move |c| {
+        self.act(true, move |c| {
             let sql = "INSERT INTO opt_outs (user, app, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-            Ok(c.prepare_cached(sql)?.execute(params![user.0, app, now.0])? == 1)
+            let written = c.prepare_cached(sql)?.execute(params![user.0, app, now.0])? == 1;
+            Ok((written, Vec::from_iter(written.then(|| record.clone()))))
         })
         .await
     }
@@ -55,13 +60,15 @@ impl Users for SqliteStore {
         &self,
         user: UserHash,
         app: Option<&AppName>,
-        _now: UnixMillis,
-        _actor: &Actor,
+        now: UnixMillis,
+        actor: &Actor,
     ) -> Result<bool, StoreError> {
+        let record = record_of(&of_user(AuditAction::OptedIn, user, app, now, actor));
         let app = rows::scope(app);
-        self.write(move |c| {
+        self.act(false, move |c| {
             let sql = "DELETE FROM opt_outs WHERE user = ?1 AND app = ?2";
-            Ok(c.prepare_cached(sql)?.execute(params![user.0, app])? == 1)
+            let written = c.prepare_cached(sql)?.execute(params![user.0, app])? == 1;
+            Ok((written, Vec::from_iter(written.then(|| record.clone()))))
         })
         .await
     }
@@ -75,23 +82,26 @@ impl Users for SqliteStore {
         user: UserHash,
         app: Option<&AppName>,
         now: UnixMillis,
-        _actor: &Actor,
+        actor: &Actor,
     ) -> Result<u64, StoreError> {
+        let record = record_of(&of_user(AuditAction::UserSessionsEnded, user, app, now, actor));
         let app = rows::scope(app);
-        self.write(move |c| end_all(c, user, &app, now)).await
+        self.act(true, move |c| Ok((end_all(c, user, &app, now)?, vec![record.clone()]))).await
     }
 
     async fn end_sessions_of_app(
         &self,
         app: Option<&AppName>,
         now: UnixMillis,
-        _actor: &Actor,
+        actor: &Actor,
     ) -> Result<(), StoreError> {
+        let record = record_of(&of_app(AuditAction::AppSessionsEnded, app, now, actor));
         let app = rows::scope(app);
-        self.write(move |c| {
+        self.act(true, move |c| {
             let sql = "INSERT INTO app_ends (app, ended_at) VALUES (?1, ?2) \
                        ON CONFLICT (app) DO UPDATE SET ended_at = max(ended_at, excluded.ended_at)";
-            c.prepare_cached(sql)?.execute(params![app, now.0]).map(drop)
+            c.prepare_cached(sql)?.execute(params![app, now.0])?;
+            Ok(((), vec![record.clone()]))
         })
         .await
     }

@@ -3,11 +3,13 @@
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::{
-    api_key::ApiKeyId,
-    ids::{AppName, ClientName, Kid, RingName, SessionId, UserHash},
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        api_key::ApiKeyId,
+        ids::{AppName, ClientName, Kid, RingName, SessionId, UserHash},
+    },
 };
-use crate::clock::UnixMillis;
 
 /// Party that asked for an act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
