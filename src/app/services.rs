@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{InstallationError, installation, process, sealed_keys::StoredKeys};
 use crate::{
-    audit::{AuditKeyError, AuditKeys},
+    audit::{AuditError, AuditKeyError, AuditKeys},
     braze::{self, BrazeError},
     clock::{Clock, ClockGuard, SystemClock},
     config::Settings,
@@ -68,6 +68,8 @@ pub enum OpenError {
     UserHash(#[from] UserHashError),
     #[error(transparent)]
     AuditKey(#[from] AuditKeyError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error(transparent)]
     Entropy(#[from] NoEntropy),
     #[error(transparent)]

@@ -98,7 +98,13 @@ impl AuditKeys {
     ///
     /// # Errors
     /// [`AuditKeyError`].
-    pub async fn replace(&self, origin: Origin, actor: &Actor, why: &str, at: UnixMillis) -> Result<VerifierKey, AuditKeyError> {
+    pub async fn replace(
+        &self,
+        origin: Origin,
+        actor: &Actor,
+        why: &str,
+        at: UnixMillis,
+    ) -> Result<VerifierKey, AuditKeyError> {
         loop {
             let kept = self.store.audit_key().await?.ok_or(AuditKeyError::Missing)?;
             let sealing = self.sealing.load_full();

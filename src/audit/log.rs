@@ -154,7 +154,11 @@ pub(super) async fn advance_to(
     }
     extend(store, tree, newest.size, |_| ()).await?;
     let root = saved(newest).ok().filter(|checkpoint| checkpoint.size == newest.size).map(|checkpoint| checkpoint.root);
-    if root == Some(tree.root()) { Ok(()) } else { Err(AuditError::fork(format!("the audit log is not the one of {name}"))) }
+    if root == Some(tree.root()) {
+        Ok(())
+    } else {
+        Err(AuditError::fork(format!("the audit log is not the one of {name}")))
+    }
 }
 
 /// Signs the head of the log and saves the checkpoint. The key before this one signs once more after a change.

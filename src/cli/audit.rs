@@ -185,7 +185,10 @@ fn key(context: &Context, options: KeyOptions) -> anyhow::Result<()> {
         return context.output.answer(&json!({ "key": key.to_string() }), key);
     };
     let (key, saved) = context.with_operator(async |operator, _| Ok(operator.audit().replace_key(&why).await?))?;
-    context.output.remark(format_args!("This key signs from now on. The checkpoint with the signatures of both:\n{}", saved.note));
+    context.output.remark(format_args!(
+        "This key signs from now on. The checkpoint with the signatures of both:\n{}",
+        saved.note
+    ));
     context.output.answer(&json!({ "key": key.to_string(), "checkpoint": saved }), key)
 }
 

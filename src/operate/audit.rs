@@ -113,7 +113,6 @@ impl AuditOperations {
     }
 }
 
-
 /// Verifies an export; see [`audit::verify_lines`].
 ///
 /// # Errors
