@@ -17,6 +17,8 @@ pub enum BackgroundTask {
     Node,
     /// Following of what ends.
     Ends,
+    /// Following of the audit log, and its checkpoints.
+    Audit,
     /// Rotation of the key rings.
     Rotation,
     /// Listener for apps and backends.

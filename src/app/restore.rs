@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{Ambient, OpenError, Services};
 use crate::{
+    audit::{self, AuditError},
     clock::{ClockStopped, UnixMillis},
     config::Settings,
     domain::{api_key::ApiKeyRecord, key::KeyRecord},
@@ -41,6 +42,8 @@ pub enum RestoredError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
     Clock(#[from] ClockStopped),
     /// Logins until then would end too.
     #[error("{0} is not over yet: give the time at which the store was restored, or none for now")]
@@ -49,7 +52,7 @@ pub enum RestoredError {
 
 impl Services {
     /// Restores a backup in place of a lost store, and ends every session in it: some of them may have been ended after
-    /// the backup was made. Where this fails or is killed, no store is left: a second try begins anew, and no session
+    /// the backup was made. The audit log begins a new epoch. Where this fails or is killed, no store is left: a second try begins anew, and no session
     /// came back.
     ///
     /// # Errors
@@ -63,8 +66,10 @@ impl Services {
             return Err(never_used(backup).into());
         }
         let services = Self::of(Arc::clone(&copy), settings, ambient, Metrics::new()).await?;
-        let restored = services.look(clients).await?;
         let now = services.clock.untrusted_now();
+        let why = format!("restored from {}", backup.display());
+        audit::begin_epoch(&*services.store, &services.operator_actor(), &why, now).await?;
+        let restored = services.look(clients).await?;
         drop((services, copy));
         restoration.put_in_place(now)?;
         Ok(restored)
@@ -86,7 +91,9 @@ impl Services {
         if before > now {
             return Err(RestoredError::Later(before));
         }
-        services.store.end_sessions_of_app(None, before, &services.operator_actor()).await?;
+        let actor = services.operator_actor();
+        audit::begin_epoch(&*services.store, &actor, "restored by others, or lost its last writes", now).await?;
+        services.store.end_sessions_of_app(None, before, &actor).await?;
         Ok((services.look(clients).await?, before))
     }
 

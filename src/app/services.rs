@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{InstallationError, installation, process, sealed_keys::StoredKeys};
 use crate::{
+    audit::{AuditError, AuditKeyError, AuditKeys},
     braze::{self, BrazeError},
     clock::{Clock, ClockGuard, SystemClock},
     config::Settings,
@@ -44,6 +45,7 @@ pub struct Services {
     pub(super) custody: Custody,
     keyring: Arc<Keyring>,
     user_hash: Arc<UserHashKey>,
+    audit_keys: Arc<AuditKeys>,
     metrics: Arc<Metrics>,
     /// Clock for waits that others ask for; nothing else is judged by it.
     wall_clock: Arc<dyn Clock>,
@@ -65,6 +67,10 @@ pub enum OpenError {
     #[error(transparent)]
     UserHash(#[from] UserHashError),
     #[error(transparent)]
+    AuditKey(#[from] AuditKeyError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
     Entropy(#[from] NoEntropy),
     #[error(transparent)]
     Braze(#[from] BrazeError),
@@ -85,6 +91,7 @@ impl OpenError {
             Self::Store(store)
             | Self::Installation(InstallationError::Store(store))
             | Self::UserHash(UserHashError::Store(store))
+            | Self::AuditKey(AuditKeyError::Store(store))
             | Self::Keys(ReloadError::Store(store)) => store.is_outage(),
             Self::Custody(error)
             | Self::Installation(InstallationError::Custody(error))
@@ -175,7 +182,9 @@ impl Services {
         }
         let clock = guarded_clock(settings, &ambient, &*store).await?;
         let outage = Arc::new(Outage::new(&settings.store(), Arc::clone(&metrics)));
-        Self::assemble(store, custody, user_hash, ambient, clock, outage, metrics)
+        let keys = audit_keys(settings, &store, &ambient);
+        keys.open().await?;
+        Self::assemble(store, custody, (user_hash, keys), ambient, clock, outage, metrics)
     }
 
     /// Opens store and custody to read, for a command: nothing is migrated, and a write to the store fails.
@@ -190,7 +199,8 @@ impl Services {
         installation::compare(&*store, &*custody.custodian).await?;
         let clock = guarded_clock(settings, &ambient, &*store).await?;
         let outage = Arc::new(Outage::new(&settings.store(), Arc::clone(&metrics)));
-        let services = Self::assemble(store, custody, user_hash, ambient, clock, outage, metrics)?;
+        let keys = (user_hash, audit_keys(settings, &store, &ambient));
+        let services = Self::assemble(store, custody, keys, ambient, clock, outage, metrics)?;
         services.recall_clock().await?;
         Ok(services)
     }
@@ -198,7 +208,7 @@ impl Services {
     fn assemble(
         store: Arc<dyn Store>,
         custody: Custody,
-        user_hash: UserHashKey,
+        (user_hash, audit_keys): (UserHashKey, AuditKeys),
         ambient: Ambient,
         clock: ClockGuard,
         outage: Arc<Outage>,
@@ -206,16 +216,18 @@ impl Services {
     ) -> Result<Self, OpenError> {
         let Ambient { clock: wall_clock, entropy } = ambient;
         let node = process::node_name(random::<2>(&*entropy)?);
-        let (keyring, user_hash, clock) = (Arc::new(Keyring::new()), Arc::new(user_hash), Arc::new(clock));
-        Ok(Self { store, custody, keyring, user_hash, metrics, wall_clock, clock, outage, entropy, node })
+        let (keyring, clock) = (Arc::new(Keyring::new()), Arc::new(clock));
+        let (user_hash, audit_keys) = (Arc::new(user_hash), Arc::new(audit_keys));
+        Ok(Self { store, custody, keyring, user_hash, audit_keys, metrics, wall_clock, clock, outage, entropy, node })
     }
 
-    /// Checks that new sealing secrets open the user-hash key and the keys in the store, and seals them again with their
+    /// Checks that new sealing secrets open the user-hash key, the keys in the store and those of the audit log, and seals them again with their
     /// newest version.
     pub(super) async fn reseal(&self, settings: &Settings) -> Result<(), OpenError> {
         let sealing = SealingKeys::derive(settings.sealing());
         store::open_user_hash_key(&*self.store, &sealing, &*self.entropy).await?;
         self.custody.places.reseal(&self.store.keys().await?, sealing).await?;
+        self.audit_keys.reseal(SealingKeys::derive(settings.sealing())).await?;
         Ok(())
     }
 
@@ -249,6 +261,7 @@ impl Services {
             custodian: Arc::clone(&self.custody.custodian),
             places: Arc::clone(&self.custody.places),
             user_hash: Arc::clone(&self.user_hash),
+            audit_keys: Arc::clone(&self.audit_keys),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
@@ -301,6 +314,11 @@ impl Services {
         &self.user_hash
     }
 
+    /// Keys that sign checkpoints of the audit log.
+    pub fn audit_keys(&self) -> &Arc<AuditKeys> {
+        &self.audit_keys
+    }
+
     /// Metrics of this process.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
@@ -320,6 +338,11 @@ impl Services {
     pub fn node_name(&self) -> &str {
         &self.node
     }
+}
+
+/// Makes the keeper of the keys that sign checkpoints.
+fn audit_keys(settings: &Settings, store: &Arc<dyn Store>, ambient: &Ambient) -> AuditKeys {
+    AuditKeys::new(Arc::clone(store), SealingKeys::derive(settings.sealing()), Arc::clone(&ambient.entropy))
 }
 
 /// Makes the guard of the clock, with the floor that the store has on record.

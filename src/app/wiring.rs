@@ -21,7 +21,7 @@ use crate::{
     },
     http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
     identity::{ApiKeyAuthenticator, SignIns},
-    node::{self, EndsAgent, Node, NodeAgent, Subscriber},
+    node::{self, AuditAgent, AuditStanding, EndsAgent, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     telemetry::Readiness,
 };
@@ -54,6 +54,7 @@ impl Wiring {
             readiness: Arc::clone(&state.readiness),
             outage: Arc::clone(services.outage()),
             subscriber: Arc::new(PublicRoutes { state: Arc::clone(&state), settings: Arc::clone(&settings) }),
+            audit: Arc::new(AuditStanding::default()),
         });
         let config = settings.load().node();
         NodeAgent::new(Arc::clone(&node)).start(&config).await?;
@@ -102,11 +103,17 @@ impl Wiring {
         EndsAgent::new(Arc::clone(&self.node))
     }
 
+    /// Makes an agent that follows the audit log and signs its head.
+    pub fn audit_agent(&self) -> AuditAgent {
+        AuditAgent::new(Arc::clone(&self.node), Arc::clone(self.services.audit_keys()))
+    }
+
     /// Starts the node's background work.
     pub fn start_node(&self) -> Background {
         let mut background = Background::new(Arc::clone(self.services.metrics()));
         background.spawn(BackgroundTask::Node, self.agent().run(self.node_config.subscribe()));
         background.spawn(BackgroundTask::Ends, self.ends_agent().run());
+        background.spawn(BackgroundTask::Audit, self.audit_agent().run());
         background
     }
 

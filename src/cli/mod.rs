@@ -1,5 +1,6 @@
 //! The command line: one file a command. Data goes to stdout, everything else to stderr.
 
+mod audit;
 mod braze;
 mod clients;
 mod clock;
@@ -82,6 +83,9 @@ enum Command {
     /// Accept a clock that is not trusted
     #[command(subcommand)]
     Clock(clock::ClockCommand),
+    /// List, verify and export the audit log, and sign its head
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Opt users out and in, list and end their sessions
     #[command(subcommand)]
     Users(users::UsersCommand),
@@ -163,6 +167,7 @@ impl Command {
             Self::Braze(braze) => braze.run(context),
             Self::Clients(clients) => clients.run(context),
             Self::Clock(clock) => clock.run(context),
+            Self::Audit(audit) => audit.run(context),
             Self::Users(users) => users.run(context),
             Self::Token(token) => token.run(context),
             Self::SignIn(sign_in) => sign_in.run(context),

@@ -5,7 +5,7 @@
 //! - [`sealing`], [`refresh_token`], [`session`]: the refresh token and the decision about it
 //! - [`key`], [`rotation`]: states of a signing key, and records of its replacement
 //! - [`spki`], [`jwk`]: public keys as bytes and as a JWK Set
-//! - [`audit`]: acts that the audit log records
+//! - [`audit`]: acts that the audit log records; [`checkpoint_key`]: the keys that sign its checkpoints
 //! - [`api_key`]: a backend's credential
 //! - [`sign_in`]: rules for the credential of a session that the app already has; [`client_authentication`]:
 //!   the secrets with which this service asks a provider about one; [`login_record`]: the login it proves, as keyed
@@ -15,6 +15,7 @@
 
 pub mod api_key;
 pub mod audit;
+pub mod checkpoint_key;
 pub mod claims;
 pub mod client_authentication;
 pub mod failure;

@@ -112,6 +112,7 @@ enum Purpose {
     RefreshToken,
     UserHashKey,
     PrivateKey,
+    CheckpointKey,
 }
 
 impl Purpose {
@@ -121,6 +122,7 @@ impl Purpose {
             Self::RefreshToken => b"countersign/refresh-token/1",
             Self::UserHashKey => b"countersign/user-hash-key/1",
             Self::PrivateKey => b"countersign/private-key/1",
+            Self::CheckpointKey => b"countersign/checkpoint-key/1",
         }
     }
 }
@@ -130,6 +132,7 @@ struct Version {
     refresh_token: LessSafeKey,
     user_hash_key: LessSafeKey,
     private_key: LessSafeKey,
+    checkpoint_key: LessSafeKey,
 }
 
 /// Derived sealing keys: AES-256-GCM-SIV (RFC 8452), which stays safe where a nonce repeats.
@@ -191,6 +194,21 @@ impl SealingKeys {
         self.open(Purpose::PrivateKey, version, nonce, aad, sealed)
     }
 
+    /// Seals the seeds of checkpoint keys in place, as [`Self::seal_refresh_token`] does.
+    pub(super) fn seal_checkpoint_keys(&self, nonce: [u8; NONCE_BYTES], seeds: &mut Vec<u8>) {
+        self.seal(Purpose::CheckpointKey, nonce, b"", seeds);
+    }
+
+    /// Opens the seeds of checkpoint keys in place, as [`Self::open_refresh_token`] does.
+    pub(super) fn open_checkpoint_keys<'a>(
+        &self,
+        version: u32,
+        nonce: [u8; NONCE_BYTES],
+        sealed: &'a mut [u8],
+    ) -> Option<&'a [u8]> {
+        self.open(Purpose::CheckpointKey, version, nonce, b"", sealed)
+    }
+
     /// True for a version that is among the secrets.
     pub(super) fn has(&self, version: u32) -> bool {
         self.versions.contains_key(&version)
@@ -235,6 +253,7 @@ impl Version {
             refresh_token: key(Purpose::RefreshToken),
             user_hash_key: key(Purpose::UserHashKey),
             private_key: key(Purpose::PrivateKey),
+            checkpoint_key: key(Purpose::CheckpointKey),
         }
     }
 
@@ -243,6 +262,7 @@ impl Version {
             Purpose::RefreshToken => &self.refresh_token,
             Purpose::UserHashKey => &self.user_hash_key,
             Purpose::PrivateKey => &self.private_key,
+            Purpose::CheckpointKey => &self.checkpoint_key,
         }
     }
 }

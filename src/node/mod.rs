@@ -4,6 +4,7 @@
 //! [`Node`] has the parts that it shares with the requests; [`NodeAgent`] is the task that runs every second.
 
 mod api_key_uses;
+mod audit;
 mod clock;
 mod follow;
 mod heartbeat;
@@ -15,6 +16,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+pub use audit::{AuditAgent, AuditStanding};
 pub use follow::EndsAgent;
 
 use self::{
@@ -67,6 +69,7 @@ pub struct Node {
     pub readiness: Arc<Readiness>,
     pub outage: Arc<Outage>,
     pub subscriber: Arc<dyn Subscriber>,
+    pub audit: Arc<AuditStanding>,
 }
 
 /// Reason why keys or API keys could not be loaded; the ones loaded before stay in use.

@@ -13,13 +13,14 @@ use crate::{
 };
 
 impl NodeAgent {
-    /// Determines the current conditions: clock, keys, store, records, each ring.
+    /// Determines the current conditions: clock, keys, store, records, audit log, each ring.
     pub(super) fn conditions(&self, config: &Config) -> Vec<Condition> {
         let mut conditions = vec![
             Condition::required("clock", self.node.clock_fault()),
             Condition::required("keys", self.without_any_key(config)),
             Condition::shared("store", self.store_fault()),
             Condition::shared("records", self.faults.keys.clone()),
+            Condition::shared("audit", self.node.audit.fault()),
         ];
         conditions.extend(config.rings.iter().map(|(ring, _)| {
             let missing = self.node.keyring.signer(ring).is_none();

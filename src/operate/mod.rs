@@ -2,6 +2,7 @@
 //! module and no other for them; later the operators' API will too.
 
 mod acts;
+mod audit;
 mod clients;
 mod clock;
 mod doctor;
@@ -19,6 +20,7 @@ use acts::Acts;
 use names::KnownApps;
 
 use crate::{
+    audit::AuditKeys,
     braze::Directories,
     clock::ClockGuard,
     custody::{Custodian, KeyPlaces},
@@ -28,6 +30,7 @@ use crate::{
     store::Store,
 };
 
+pub use audit::{AuditOperationError, AuditOperations, PrintedCheckpoint, verify_export};
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
 pub use doctor::{Check, Health};
@@ -49,6 +52,8 @@ pub struct Operator {
     pub places: Arc<dyn KeyPlaces>,
     /// Key under which user ids are hashed for the store.
     pub user_hash: Arc<UserHashKey>,
+    /// Keys that sign checkpoints of the audit log.
+    pub audit_keys: Arc<AuditKeys>,
     pub clock: Arc<ClockGuard>,
     pub entropy: Arc<dyn Entropy>,
     /// Workspaces of Braze by name.
@@ -119,6 +124,16 @@ impl Operator {
     /// Returns the operations on the clock.
     pub fn clocks(&self) -> Clocks {
         Clocks { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.clone() }
+    }
+
+    /// Returns the operations on the audit log.
+    pub fn audit(&self) -> AuditOperations {
+        AuditOperations {
+            store: Arc::clone(&self.store),
+            keys: Arc::clone(&self.audit_keys),
+            clock: Arc::clone(&self.clock),
+            actor: Actor::named(self.actor.clone()),
+        }
     }
 
     /// Returns the operations on the store itself.

@@ -128,7 +128,7 @@ impl Rotator {
         let now = self.clock.trusted_now()?;
         let snapshot = &observed.snapshot;
         let intent = self.event(&snapshot.ring, None, None, AuditAction::Created, reason).intended();
-        self.record(vec![intent.clone()]).await?;
+        self.intend(&intent).await?;
         (self.observer)(step, reason, StepPhase::Recorded);
         let held = match self.custodian.generate(&snapshot.ring, BITS).await {
             Ok(held) => held,
@@ -192,7 +192,7 @@ impl Rotator {
             Ok(id) => (Some(Publication { braze_id: Some(id), ..asked.clone() }), StepOutcome::Done),
             Err(error) if error.is_ambiguous() => {
                 tracing::warn!(%app, %kid, %error, "Braze's answer is not clear: its next list shows whether it added the key");
-                self.record(vec![event]).await?;
+                self.record(event).await?;
                 return Ok(StepOutcome::Done);
             }
             // Braze did not add it, so that it may be asked again at any time.
@@ -201,7 +201,7 @@ impl Rotator {
         let (publications, events) = (vec![change(Some(asked), to)], vec![event.clone()]);
         if !self.store.transact(KeyTransaction { publications, events, ..KeyTransaction::default() }).await? {
             // Somebody who changed the record meanwhile knows more.
-            self.record(vec![event]).await?;
+            self.record(event).await?;
         }
         Ok(outcome)
     }
@@ -223,14 +223,14 @@ impl Rotator {
             _ => return Ok(StepOutcome::Raced),
         };
         let intent = self.event(&observed.snapshot.ring, Some(kid), Some(app), action, reason).intended();
-        self.record(vec![intent.clone()]).await?;
+        self.intend(&intent).await?;
         (self.observer)(step, reason, StepPhase::Recorded);
         let done = match action {
             AuditAction::MadePrimary => directory.make_primary(app_id, id).await,
             _ => directory.delete(app_id, id).await,
         };
         (self.observer)(step, reason, StepPhase::Effected);
-        self.record(vec![outcome_at_braze(intent, &done)]).await?;
+        self.record(outcome_at_braze(intent, &done)).await?;
         if let Err(error) = done {
             return Ok(StepOutcome::Failed(app.clone(), error));
         }
@@ -253,7 +253,7 @@ impl Rotator {
     ) -> Result<StepOutcome, RotateError> {
         let Some(key) = observed.snapshot.key(kid) else { return Ok(StepOutcome::Raced) };
         let intent = self.event(&observed.snapshot.ring, Some(kid), None, AuditAction::Destroyed, reason).intended();
-        self.record(vec![intent.clone()]).await?;
+        self.intend(&intent).await?;
         (self.observer)(step, reason, StepPhase::Recorded);
         if let Err(error) = self.custodian.destroy(&key.record).await {
             self.record_failure(intent, &error).await;

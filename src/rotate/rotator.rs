@@ -67,9 +67,15 @@ impl Rotator {
         }
     }
 
-    /// Appends events to the audit log. It is one transaction, and the caller does nothing where it fails.
-    pub(super) async fn record(&self, events: Vec<AuditEvent>) -> Result<(), StoreError> {
+    /// Records the intent of an act outside the store. The caller does nothing where that fails.
+    pub(super) async fn intend(&self, event: &AuditEvent) -> Result<(), StoreError> {
+        let events = vec![event.clone()];
         self.store.transact(KeyTransaction { events, ..KeyTransaction::default() }).await.map(drop)
+    }
+
+    /// Records the outcome of an act outside the store.
+    pub(super) async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
+        self.store.append_events(vec![event]).await
     }
 
     /// Records that an act outside the store failed. Where that fails too, the intent is the last record of it.
@@ -80,7 +86,7 @@ impl Rotator {
     /// Records what no act waits for.
     pub(super) async fn note(&self, event: AuditEvent) {
         let (action, outcome) = (event.action.as_str(), event.outcome.as_str());
-        if let Err(why) = self.record(vec![event]).await {
+        if let Err(why) = self.record(event).await {
             tracing::warn!(action, outcome, %why, "the audit log does not have this");
         }
     }

@@ -18,7 +18,7 @@ pub struct Readiness {
 /// Something that the service needs, or that an operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Condition {
-    /// Name: `serving`, `clock`, `keys`, `store`, `records`, `ring <name>`.
+    /// Name: `serving`, `clock`, `keys`, `store`, `records`, `audit`, `ring <name>`.
     pub name: String,
     /// True where the condition holds.
     pub ok: bool,

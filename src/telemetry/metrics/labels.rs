@@ -94,6 +94,8 @@ pub enum Alarm {
     Reload,
     /// Braze's keys are not those that it should have.
     Drift,
+    /// The audit log is not the one that was signed, or acts wait for their records.
+    Audit,
     /// Signatures that were computed together came out wrong again and again.
     SignatureFaults,
     /// A background task panicked or ended; the process drains and exits.

@@ -27,11 +27,11 @@ const TABLE: &[Row] = &[
     ("keyring", &["custody", "domain"]),
     ("outage", &["store", "domain", "clock", "telemetry"]),
     ("issue", &["keyring", "store", "outage", "identity", "domain", "clock", "secret", "telemetry"]),
-    ("audit", &[]),
+    ("audit", &["store", "domain", "clock", "secret"]),
     ("failures", &[]),
     ("rotate", &["custody", "store", "braze", "domain", "clock", "telemetry"]),
-    ("node", &["keyring", "custody", "store", "outage", "rotate", "domain", "clock", "telemetry"]),
-    ("operate", &["rotate", "issue", "outage", "store", "custody", "braze", "domain", "clock", "secret"]),
+    ("node", &["audit", "keyring", "custody", "store", "outage", "rotate", "domain", "clock", "telemetry"]),
+    ("operate", &["audit", "rotate", "issue", "outage", "store", "custody", "braze", "domain", "clock", "secret"]),
     // A stand-in for Braze: it knows nothing of the service that it is there to test.
     ("sandbox", &["domain", "clock"]),
     ("demo", &["app", "operate", "config", "sandbox", "domain", "clock"]),
@@ -54,7 +54,10 @@ const TABLE: &[Row] = &[
             "secret",
         ],
     ),
-    ("cli", &["app", "operate", "config", "sandbox", "demo", "domain", "files", "clock", "secret", "telemetry"]),
+    (
+        "cli",
+        &["app", "audit", "operate", "config", "sandbox", "demo", "domain", "files", "clock", "secret", "telemetry"],
+    ),
     (
         "app",
         &[
@@ -63,6 +66,7 @@ const TABLE: &[Row] = &[
             "ops",
             "listener",
             "node",
+            "audit",
             "operate",
             "issue",
             "outage",

@@ -215,6 +215,7 @@ impl SimNode {
             readiness: Arc::new(Readiness::default()),
             outage: Arc::clone(&outage),
             subscriber: Arc::new(Nobody),
+            audit: Arc::default(),
         });
         let ends_agent = EndsAgent::new(Arc::clone(&node));
         let mut agent = NodeAgent::new(node);

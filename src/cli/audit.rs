@@ -1,0 +1,241 @@
+//! `countersign audit`: read, verify and export the audit log, sign its head, show and change the key for that.
+
+use std::{
+    fs,
+    io::{BufReader, BufWriter, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{
+    context::{Context, EXIT_WARNINGS, UsageError},
+    output::table,
+};
+use crate::{
+    audit::{VerifiedLog, VerifierKey},
+    domain::audit::AuditEvent,
+    operate::{PrintedCheckpoint, verify_export},
+};
+
+#[derive(Subcommand)]
+pub(super) enum AuditCommand {
+    /// List records of the audit log, the last ones unless told otherwise
+    List {
+        /// Index of the first record
+        #[arg(long, value_name = "INDEX")]
+        from: Option<u64>,
+        /// Number of records
+        #[arg(long, default_value = "50", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+    /// Write every record to a file, one a line with exactly its bytes, and a checkpoint to FILE.checkpoint
+    Export {
+        /// File to write; it must not exist
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    Verify(Verify),
+    /// Sign the head of the log, and print the checkpoint
+    ///
+    /// Keep it where nobody can change it who can change this store: it proves later which records there were.
+    Checkpoint(CheckpointOptions),
+    /// Print the key that verifies checkpoints, or replace it
+    Key(KeyOptions),
+}
+
+/// Verify the audit log: its records, its columns, its head and its checkpoints
+///
+/// Everything is computed anew from the stored records. Exit code 0: the log is whole; 1: it was changed; 3: it is whole,
+/// with records that a restore lost or that wait. Only a checkpoint that was kept elsewhere shows that somebody who has the
+/// store and the sealing secret wrote another log.
+#[derive(Args)]
+pub(super) struct Verify {
+    /// File with a checkpoint that was kept elsewhere; repeat it for more
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    checkpoints: Vec<PathBuf>,
+    /// Key that verifies checkpoints, as `countersign audit key` printed it; the default is the one in the store
+    #[arg(long = "key", value_name = "KEY")]
+    keys: Vec<VerifierKey>,
+    /// Verify an export instead of the store; it needs no configuration, and --key
+    #[arg(long, value_name = "FILE", requires = "keys")]
+    file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct CheckpointOptions {
+    /// Begin a new epoch first: after a fork that you have looked into
+    #[arg(long, requires = "why")]
+    new_epoch: bool,
+    /// Reason for the new epoch, for its first record
+    #[arg(long, value_name = "TEXT", requires = "new_epoch")]
+    why: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct KeyOptions {
+    /// Make a new key; both sign the record of it and the next checkpoint
+    #[arg(long, requires = "why")]
+    replace: bool,
+    /// Reason for the new key, for its record
+    #[arg(long, value_name = "TEXT", requires = "replace")]
+    why: Option<String>,
+}
+
+impl AuditCommand {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List { from, limit } => list(context, from, limit),
+            Self::Export { to } => export(context, &to),
+            Self::Verify(verify) => return verify.run(context),
+            Self::Checkpoint(options) => checkpoint(context, options),
+            Self::Key(options) => key(context, options),
+        }?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn list(context: &Context, from: Option<u64>, limit: u32) -> anyhow::Result<()> {
+    let records = context.with_reader(async |operator, _| Ok(operator.audit().list(from, limit).await?))?;
+    let rows = records.iter().map(|(index, event)| row(*index, event));
+    let text = table(&["INDEX", "TIME", "ACTOR", "ACTION", "OUTCOME", "TARGET", "WHY"], rows);
+    let entries: Vec<_> = records.iter().map(|(index, event)| json!({ "index": index, "event": event })).collect();
+    context.output.answer(&entries, text)
+}
+
+fn row(index: u64, event: &AuditEvent) -> [String; 7] {
+    let target = &event.target;
+    let parts = [
+        ("ring", target.ring.as_ref().map(ToString::to_string)),
+        ("key", target.kid.as_ref().map(ToString::to_string)),
+        ("app", target.app.as_ref().map(ToString::to_string)),
+        ("user", target.user.map(|user| user.to_string())),
+        ("session", target.session.map(|session| session.to_string())),
+        ("client", target.client.as_ref().map(ToString::to_string)),
+        ("api key", target.api_key.as_ref().map(ToString::to_string)),
+    ];
+    let parts = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?)));
+    [
+        index.to_string(),
+        event.at.to_string(),
+        event.actor.name.clone(),
+        event.action.as_str().to_owned(),
+        event.outcome.as_str().to_owned(),
+        parts.collect::<Vec<_>>().join(", "),
+        // One line a record.
+        event.why.replace(char::is_control, " "),
+    ]
+}
+
+fn export(context: &Context, to: &Path) -> anyhow::Result<()> {
+    let beside = checkpoint_beside(to);
+    let (records, newest) = context.with_operator(async |operator, _| {
+        let mut file = new_file(to)?;
+        let (records, newest) = operator.audit().export(|leaf| Ok(writeln!(file, "{leaf}")?)).await?;
+        file.flush()?;
+        Ok((records, newest))
+    })?;
+    if let Some(newest) = &newest {
+        let mut file = new_file(&beside)?;
+        file.write_all(newest.note.as_bytes())?;
+        file.flush()?;
+    }
+    let size = newest.as_ref().map(|newest| newest.size);
+    let text = match size {
+        Some(size) => format!(
+            "{records} records are in {}, and a checkpoint of {size} of them is in {}.",
+            to.display(),
+            beside.display()
+        ),
+        None => format!("{records} records are in {}; there is no checkpoint yet.", to.display()),
+    };
+    context.output.answer(&json!({ "records": records, "file": to, "checkpoint_size": size }), text)
+}
+
+/// Makes a file that only its owner may read.
+fn new_file(path: &Path) -> anyhow::Result<BufWriter<fs::File>> {
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    Ok(BufWriter::new(file.with_context(|| format!("{} cannot be made", path.display()))?))
+}
+
+fn checkpoint_beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".checkpoint");
+    name.into()
+}
+
+fn checkpoint(context: &Context, options: CheckpointOptions) -> anyhow::Result<()> {
+    let printed: PrintedCheckpoint = context.with_operator(async |operator, _| {
+        let audit = operator.audit();
+        Ok(match options.why {
+            Some(why) if options.new_epoch => audit.begin_epoch(&why).await?,
+            _ => audit.checkpoint().await?,
+        })
+    })?;
+    context.output.answer(&printed, &printed.note)
+}
+
+fn key(context: &Context, options: KeyOptions) -> anyhow::Result<()> {
+    let Some(why) = options.why.filter(|_| options.replace) else {
+        let key = context.with_reader(async |operator, _| Ok(operator.audit().key().await?))?;
+        return context.output.answer(&json!({ "key": key.to_string() }), key);
+    };
+    let (key, saved) = context.with_operator(async |operator, _| Ok(operator.audit().replace_key(&why).await?))?;
+    context.output.remark(format_args!(
+        "This key signs from now on. The checkpoint with the signatures of both:\n{}",
+        saved.note
+    ));
+    context.output.answer(&json!({ "key": key.to_string(), "checkpoint": saved }), key)
+}
+
+/// Longest checkpoint that is read from a file, in bytes.
+const MAX_CHECKPOINT: u64 = 64 << 10;
+
+impl Verify {
+    fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let given = self.checkpoints.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
+        let verified = match &self.file {
+            Some(file) => {
+                let lines = fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+                verify_export(BufReader::new(lines), &given, &self.keys)?
+            }
+            None => context.with_reader(async |operator, _| Ok(operator.audit().verify(&given, &self.keys).await?))?,
+        };
+        context.output.answer(&verified, text(&verified))?;
+        Ok(match (verified.is_wrong(), verified.findings.count) {
+            (true, _) => ExitCode::FAILURE,
+            (false, 0) => ExitCode::SUCCESS,
+            (false, _) => ExitCode::from(EXIT_WARNINGS),
+        })
+    }
+}
+
+/// Reads a checkpoint, which is compared under the name of its file.
+fn read(file: &Path) -> anyhow::Result<(String, String)> {
+    let name = file.display().to_string();
+    let mut text = String::new();
+    let opened = fs::File::open(file).map_err(|why| UsageError::new(format!("{name} cannot be read: {why}")))?;
+    opened.take(MAX_CHECKPOINT).read_to_string(&mut text).with_context(|| format!("{name} cannot be read"))?;
+    if text.is_empty() {
+        bail!("{name} is empty");
+    }
+    // What was pasted may have lost its last newline, and may have gained a carriage return.
+    let text = text.replace("\r\n", "\n");
+    Ok((name, format!("{}\n", text.trim_end())))
+}
+
+fn text(verified: &VerifiedLog) -> String {
+    let VerifiedLog { records, epoch, checkpoints, findings, .. } = verified;
+    let mut lines: Vec<String> = findings.first.iter().map(|finding| format!("{finding}.")).collect();
+    let hidden = findings.count.saturating_sub(findings.first.len() as u64);
+    if hidden > 0 {
+        lines.push(format!("{hidden} more findings."));
+    }
+    let standing = if verified.is_wrong() { "The log was changed" } else { "The log is whole" };
+    lines.push(format!("{standing}: {records} records, epoch {epoch}; it agrees with {checkpoints} checkpoints."));
+    lines.join("\n")
+}
