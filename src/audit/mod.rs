@@ -2,6 +2,7 @@
 //! head is signed as a checkpoint (C2SP).
 
 mod checkpoint;
+mod config;
 mod findings;
 mod follow;
 mod keys;
@@ -12,6 +13,7 @@ mod tree;
 mod verify;
 
 pub use checkpoint::{BadCheckpoint, Checkpoint, Origin};
+pub use config::Config;
 pub use findings::{LogFinding, LogFindings, NamedCheckpoint};
 pub use follow::LogFollower;
 pub use keys::{AuditKeyError, AuditKeys};

@@ -181,9 +181,11 @@ impl Settings {
         self.sign_ins.clone()
     }
 
-    /// Rings that apps use, each with the longest life of a token that its keys sign.
+    /// Settings of the node's background work.
     pub fn node(&self) -> node::Config {
-        node::Config { rings: self.rings().map(|ring| (ring.clone(), self.longest_life(ring))).collect() }
+        let recorded_apps = self.sections.audit.tokens.then(|| self.apps.keys().cloned().collect());
+        let rings = self.rings().map(|ring| (ring.clone(), self.longest_life(ring))).collect();
+        node::Config { rings, recorded_apps }
     }
 
     /// Rings that apps use, each with its apps and the policy of its rotation.

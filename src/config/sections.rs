@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::app_section::AppSection;
-use crate::{braze, clock, custody, http, listener, rotate, secret::Secret, store, telemetry::LogConfig};
+use crate::{audit, braze, clock, custody, http, listener, rotate, secret::Secret, store, telemetry::LogConfig};
 
 /// All sections of the configuration.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -19,6 +19,7 @@ pub(super) struct Sections {
     pub(super) secrets: Secrets,
     pub(super) limits: http::LimitConfig,
     pub(super) log: LogConfig,
+    pub(super) audit: audit::Config,
     pub(super) jwks: http::JwksConfig,
     /// `[braze.<workspace>]`.
     pub(super) braze: BTreeMap<String, braze::Config>,

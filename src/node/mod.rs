@@ -8,6 +8,7 @@ mod audit;
 mod clock;
 mod follow;
 mod heartbeat;
+mod issued_tokens;
 mod readiness;
 mod reload;
 mod upkeep;
@@ -20,14 +21,15 @@ pub use audit::{AuditAgent, AuditStanding};
 pub use follow::EndsAgent;
 
 use self::{
-    api_key_uses::UseRecorder, clock::ClockWatch, heartbeat::Heartbeat, reload::UnfitRings, upkeep::UpkeepState,
+    api_key_uses::UseRecorder, clock::ClockWatch, heartbeat::Heartbeat, issued_tokens::IssuedTokens,
+    reload::UnfitRings, upkeep::UpkeepState,
 };
 use crate::{
     clock::{ClockGuard, UnixMillis},
     custody::{Custodian, CustodyError},
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
-        ids::RingName,
+        ids::{AppName, RingName},
         key::KeyRecord,
     },
     keyring::Keyring,
@@ -39,10 +41,13 @@ use crate::{
 /// Interval of the background task: a change of keys or API keys must be noticed within 2 s.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Rings that apps use, each with the longest life of a token that its keys sign.
+/// Settings of the node's background work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
+    /// Rings that apps use, each with the longest life of a token that its keys sign.
     pub rings: Vec<(RingName, Duration)>,
+    /// Apps whose tokens are counted in the audit log; `None`: those of no app are.
+    pub recorded_apps: Option<Vec<AppName>>,
 }
 
 /// Part of the process that serves copies of the records, or has entries that become idle. `app` implements it.
@@ -100,6 +105,7 @@ pub struct NodeAgent {
     heartbeat: Heartbeat,
     upkeep: UpkeepState,
     uses: UseRecorder,
+    issued: IssuedTokens,
     clock_watch: ClockWatch,
     /// Generation of the records that are loaded.
     generation: Option<u64>,
@@ -125,6 +131,7 @@ impl NodeAgent {
             heartbeat: Heartbeat::default(),
             upkeep: UpkeepState::default(),
             uses: UseRecorder::default(),
+            issued: IssuedTokens::default(),
             clock_watch: ClockWatch::default(),
             generation: None,
             faults: Faults::default(),
@@ -167,7 +174,7 @@ impl NodeAgent {
         self.check_clock().await;
         self.reload_if_changed().await;
         self.send_heartbeat(config).await;
-        self.maintain().await;
+        self.maintain(config).await;
         self.report_rings(config);
         let conditions = self.conditions(config);
         self.node.readiness.set(conditions);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::NodeAgent;
+use super::{Config, NodeAgent};
 use crate::{
     clock::UnixMillis,
     domain::{audit::Actor, ids::AppName},
@@ -32,7 +32,7 @@ pub(super) struct UpkeepState {
 
 impl NodeAgent {
     /// Does the work that is due at this tick; while the clock is stopped, only what needs no time.
-    pub(super) async fn maintain(&mut self) {
+    pub(super) async fn maintain(&mut self, config: &Config) {
         let tick = self.upkeep.ticks;
         self.upkeep.ticks = tick.wrapping_add(1);
         if tick.is_multiple_of(COUNT_EVERY) {
@@ -47,6 +47,7 @@ impl NodeAgent {
             self.purge(now).await;
         }
         self.record_api_key_uses().await;
+        self.record_issued_tokens(config, now).await;
         if self.is_lost(Operation::Read) {
             return;
         }

@@ -170,6 +170,20 @@ impl Metrics {
         self.refreshes.get_or_create(&DecisionLabels { app: app.to_owned(), decision }).inc();
     }
 
+    /// Returns the numbers of an app's tokens that were issued so far, by operation.
+    pub fn issued(&self, app: &str) -> [(&'static str, u64); 2] {
+        let label = || AppLabel { app: app.to_owned() };
+        let minted = self.mints.get(&label()).map_or(0, |count| count.get());
+        let decided = |decision| {
+            let labels = DecisionLabels { app: app.to_owned(), decision };
+            self.refreshes.get(&labels).map_or(0, |count| count.get())
+        };
+        let degraded = OperationLabels { app: app.to_owned(), operation: "refresh" };
+        let degraded = self.degraded_answers.get(&degraded).map_or(0, |count| count.get());
+        let refreshed = ["rotate", "repeat", "ahead"].map(decided).iter().sum::<u64>();
+        [("mint", minted), ("refresh", refreshed + degraded)]
+    }
+
     /// Counts a refused request by its problem code.
     pub fn refused(&self, code: &'static str) {
         self.refusals.get_or_create(&CodeLabel { code: code.into() }).inc();

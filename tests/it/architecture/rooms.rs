@@ -40,6 +40,7 @@ const TABLE: &[Row] = &[
     (
         "config",
         &[
+            "audit",
             "clock",
             "listener",
             "http",
