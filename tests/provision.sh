@@ -39,6 +39,7 @@ needs_judges() {
   after python_packages judges PyJWT==2.15.1 joserfc==1.8.0 cryptography
   after npm_package jose@6
 }
+needs_audit() { rust; apt go:golang-go golang-golang-x-mod-dev; }
 needs_shapes() { rust; python; }
 needs_openapi() {
   rust; apt curl:curl promtool:prometheus

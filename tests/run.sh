@@ -297,6 +297,37 @@ stage_judges() {
   openssl dgst -sha256 -verify "$WORK/public.pem" -signature "$WORK/signature" "$WORK/input"
 }
 
+# R51: Go's own packages accept the exported audit log and its checkpoints, before and after a change of the key, and refuse
+# each changed one.
+stage_audit() {
+  tools go
+  files /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog
+  build_binary
+  GO111MODULE=off GOFLAGS='' GOPATH=/usr/share/gocode go build -o "$WORK/judge" tests/judges/audit/main.go
+  mkdir -m 700 "$WORK/installation"
+  cd "$WORK/installation"
+  local command old new
+  command=$(binary)
+  "$command" init >"$WORK/init.txt"
+  for name in one two three; do
+    "$command" clients create "$name" --app web >>"$WORK/init.txt"
+    "$command" users opt-out "u-$name" --yes >>"$WORK/init.txt"
+  done
+  old=$("$command" audit key)
+  "$command" audit checkpoint >"$WORK/first"
+  "$command" users opt-in u-one >>"$WORK/init.txt"
+  new=$("$command" audit key --replace --why "the judge asks for it" 2>"$WORK/remarks")
+  # Signed by both keys.
+  "$command" audit checkpoint >"$WORK/second"
+  "$command" users opt-in u-two >>"$WORK/init.txt"
+  "$command" audit export --to "$WORK/log" >>"$WORK/init.txt"
+  "$WORK/judge" "$old" "$WORK/log" "$WORK/first" "$WORK/second"
+  "$WORK/judge" "$new" "$WORK/log" "$WORK/second" "$WORK/log.checkpoint"
+  if "$WORK/judge" "$old" "$WORK/log" "$WORK/log.checkpoint" 2>"$WORK/refused"; then return 1; fi
+  "$command" audit verify --key "$old" --checkpoint "$WORK/first" --checkpoint "$WORK/log.checkpoint"
+  "$command" audit verify --file "$WORK/log" --key "$old" --checkpoint "$WORK/log.checkpoint"
+}
+
 # R08, R23: ten thousand random mints have exactly the expected header and claims; no refresh token repeats.
 stage_shapes() {
   start_service

@@ -2,7 +2,7 @@
 # What tests/run.sh and tests/provision.sh share: the lists of stages, and the folder of tools.
 
 # The full test run. Those that need no service come first; `check` builds what the others use.
-STAGES=(scripts check deny build package test without_sandbox batch openssl rotation judges shapes openapi timing slow durable disk
+STAGES=(scripts check deny build package test without_sandbox batch openssl rotation judges audit shapes openapi timing slow durable disk
   postgres client browser oidc documents proxy clock fuzz unit container manual)
 # Stages that wait most of their time, for pages and for clocks: those of one lane run beside those of the other. No stage
 # that measures time or load is among them.

@@ -75,8 +75,11 @@ impl AuditKeys {
                 return Ok(keys);
             }
             let sealed = keys.sealed(&sealing, random(&*self.entropy)?);
-            if self.store.replace_audit_key(kept, sealed, None).await? {
-                return Ok(keys);
+            match self.store.replace_audit_key(kept, sealed, None).await {
+                // Nothing is written to the log then; the service must start all the same.
+                Ok(true) | Err(StoreError::Forked { .. }) => return Ok(keys),
+                Ok(false) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -120,22 +120,23 @@ pub(super) fn saved(saved: &SavedCheckpoint) -> Result<Checkpoint, BadCheckpoint
     Checkpoint::of(&saved.note.parse::<SignedNote>()?)
 }
 
-/// Computes the tree of the whole log, and compares it with the newest checkpoint of the head's epoch.
+/// Computes the tree of the whole log, and compares it with the newest checkpoint of the head's epoch. Returns all three.
 ///
 /// # Errors
 /// [`AuditError::Fork`] where it differs; [`AuditError::Forked`] where a fork is on record.
-async fn checked_tree(store: &dyn Store) -> Result<(AuditHead, MerkleTree), AuditError> {
+async fn checked_tree(store: &dyn Store) -> Result<(AuditHead, MerkleTree, Option<SavedCheckpoint>), AuditError> {
     // The checkpoint first: the head is never of an older time.
     let newest = store.checkpoints(1).await?.pop();
     let (head, mut tree) = (store.audit_head().await?, MerkleTree::default());
     if let Some(fork) = head.fork {
         return Err(AuditError::Forked(fork));
     }
-    if let Some(newest) = newest.filter(|newest| newest.epoch == head.epoch) {
-        advance_to(store, &mut tree, &newest, &head).await?;
+    let newest = newest.filter(|newest| newest.epoch == head.epoch);
+    if let Some(newest) = &newest {
+        advance_to(store, &mut tree, newest, &head).await?;
     }
     extend(store, &mut tree, head.size, |_| ()).await?;
-    Ok((head, tree))
+    Ok((head, tree, newest))
 }
 
 /// Extends the tree to the size of a saved checkpoint of the same epoch, and compares it there.
@@ -181,13 +182,16 @@ pub(super) async fn sign(
     Ok(saved)
 }
 
-/// Signs the head of the whole log, which is computed anew and compared with the checkpoint before.
+/// Signs the head of the whole log, which is computed anew and compared with the checkpoint before. Where that one is of the
+/// same head, it is the answer.
 ///
 /// # Errors
 /// [`AuditError::Fork`] where the log is another; that is put on record.
 pub async fn checkpoint(store: &dyn Store, keys: &AuditKeys, at: UnixMillis) -> Result<SavedCheckpoint, AuditError> {
     match checked_tree(store).await {
-        Ok((head, tree)) => sign(store, keys, &head, &tree, at).await,
+        // The one on record may have the signature of the key before, too.
+        Ok((_, tree, Some(newest))) if newest.size == tree.size() => Ok(newest),
+        Ok((head, tree, _)) => sign(store, keys, &head, &tree, at).await,
         Err(AuditError::Fork(description)) => {
             store.report_fork(&description).await?;
             Err(AuditError::Fork(description))

@@ -7,18 +7,21 @@ use tokio_postgres::{Row, Transaction, types::Type};
 
 use super::{
     PostgresStore,
-    database::{Done, Steps},
+    audit_append::record,
+    database::{Done, Param, Steps},
     meta::{LOCK_GENERATION, NEXT_GENERATION},
     rows::{self, RowError},
+    transactions::Locks,
 };
 use crate::{
     clock::UnixMillis,
     domain::{
         api_key::{ApiKeyHash, ApiKeyId, ApiKeyRecord},
-        audit::Actor,
+        audit::{Actor, record_of},
     },
     store::{
         ApiKeys, StoreError,
+        acts::{api_key_created, api_key_revoked},
         app_list::{apps_of, list_of},
     },
 };
@@ -30,10 +33,14 @@ const INSERT: &str = "INSERT INTO countersign.api_keys (id, client, apps, hash, 
      SELECT $1, $2, $3, $4, $5, $6, $7 WHERE $8 > (SELECT count(*) FROM countersign.api_keys \
          WHERE client = $2 AND revoked IS NULL AND (expires IS NULL OR expires > $5)) ON CONFLICT DO NOTHING";
 
+/// Revokes an API key, with its leaf: `$3` is the record. The head of the audit log is locked after the generation, as by every
+/// change of a key.
 const REVOKE: &str = "WITH revoked AS ( \
-         UPDATE countersign.api_keys SET revoked = $2 WHERE id = $1 AND revoked IS NULL RETURNING true) \
-     UPDATE countersign.meta SET value = (value::bigint + 1)::text \
-     WHERE name = 'generation' AND EXISTS (SELECT FROM revoked) RETURNING true";
+         UPDATE countersign.api_keys SET revoked = $2 WHERE id = $1 AND revoked IS NULL RETURNING true), \
+     counted AS ( \
+         UPDATE countersign.meta SET value = (value::bigint + 1)::text \
+         WHERE name = 'generation' AND EXISTS (SELECT FROM revoked) RETURNING true) \
+     SELECT countersign.record_acts($3, true) FROM counted";
 
 const RECORD_USES: &str = "INSERT INTO countersign.api_key_uses AS u (id, last_used) \
      SELECT id, at FROM unnest($1, $2) AS used (id, at) ORDER BY id \
@@ -46,12 +53,23 @@ impl ApiKeys for PostgresStore {
         self.database.name.check(found.iter().map(api_key_of).collect())
     }
 
-    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32, _actor: &Actor) -> Result<bool, StoreError> {
-        self.database.run(&Insertion { key, max_live }).await
+    async fn insert_api_key(&self, key: ApiKeyRecord, max_live: u32, actor: &Actor) -> Result<bool, StoreError> {
+        self.before_act(false).await?;
+        let record = record_of(&api_key_created(&key, actor));
+        self.database.run(&Insertion { key, max_live, record }).await
     }
 
-    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis, _actor: &Actor) -> Result<bool, StoreError> {
-        self.has_written(REVOKE, &[(&id.as_str(), Type::TEXT), (&now.0, Type::INT8)]).await
+    async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis, actor: &Actor) -> Result<bool, StoreError> {
+        self.before_act(true).await?;
+        let (id, records) = (id.clone(), vec![record_of(&api_key_revoked(id, now, actor))]);
+        self.write(move |database| async move {
+            let id = id.as_str();
+            let params: [Param<'_>; 3] = [(&id, Type::TEXT), (&now.0, Type::INT8), (&records, Type::TEXT_ARRAY)];
+            let rows = database.transact(&Locks::of_act(), REVOKE, &[&params]).await?;
+            database.hold_unless_recorded(rows.first(), 0, records.clone())?;
+            Ok(!rows.is_empty())
+        })
+        .await
     }
 
     async fn record_api_key_uses(&self, uses: Vec<(ApiKeyId, UnixMillis)>) -> Result<(), StoreError> {
@@ -69,6 +87,7 @@ impl ApiKeys for PostgresStore {
 struct Insertion {
     key: ApiKeyRecord,
     max_live: u32,
+    record: String,
 }
 
 #[async_trait]
@@ -100,6 +119,7 @@ impl Steps for Insertion {
             return Ok(Done::RollBack(false));
         }
         transaction.execute_typed(NEXT_GENERATION, &[]).await?;
+        record(transaction, self.record.clone(), false).await?;
         Ok(Done::Commit(true))
     }
 }

@@ -42,9 +42,9 @@ const CREATE: &str = concat!(
                  AND e.app IN ('', asked.app) AND e.ended_at >= asked.created) AS revoked, \
              asked.adopted AND EXISTS (SELECT 1 FROM countersign.app_ends e \
                  WHERE e.app IN ('', asked.app) AND e.ended_at >= asked.created) AS app_ended \
-         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) WITH ORDINALITY AS asked \
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $16) WITH ORDINALITY AS asked \
              (id, user_hash, app, counter, created, rotated, idle_expires, expires, given_end, subject, login, issued, \
-              spares_others, adopted, n)), \
+              spares_others, adopted, record, n)), \
      new AS ( \
          SELECT *, CASE WHEN given_end IS NOT NULL OR NOT adopted THEN given_end WHEN revoked THEN 'revoked' \
              WHEN signed_out THEN 'logout' END AS ended FROM asked), \
@@ -69,9 +69,12 @@ const CREATE: &str = concat!(
          WHERE s.ended IS NULL ORDER BY s.id FOR UPDATE OF s), \
      evicted AS ( \
          UPDATE countersign.sessions s SET ended = 'evicted', ended_at = l.created FROM locked l WHERE s.id = l.id \
-         RETURNING l.n, l.live) \
+         RETURNING l.n, l.live), \
+     recorded AS MATERIALIZED ( \
+         SELECT countersign.record_acts(array_agg(record ORDER BY n), true) AS status \
+         FROM new JOIN inserted USING (id), (SELECT count(*) FROM evicted) evicted WHERE record IS NOT NULL) \
      SELECT inserted.id IS NOT NULL, spares_others AND others >= $15, signed_out, opted_out, \
-         (SELECT count(*) FROM evicted e WHERE e.n = new.n AND e.live) \
+         (SELECT count(*) FROM evicted e WHERE e.n = new.n AND e.live), (SELECT status FROM recorded) \
      FROM new LEFT JOIN inserted USING (id) ORDER BY new.n",
 );
 
@@ -84,6 +87,8 @@ pub(super) struct NewSession {
     pub(super) spares_others: bool,
     /// It began before, while the store was out of reach.
     pub(super) adopted: bool,
+    /// Record of its end, if it is put on record with one.
+    pub(super) end: Option<String>,
 }
 
 /// Creations of sessions.
@@ -130,6 +135,9 @@ impl Work for Creations {
         let params: Vec<_> = columns.iter().map(|columns| columns.params(&limit)).collect();
         let params: Vec<&[Param<'_>]> = params.iter().map(|params| &params[..]).collect();
         let rows = self.database.transact(&locks, CREATE, &params).await?;
+        for (new, row) in rounds.iter().flatten().map(|index| &items[*index]).zip(&rows) {
+            self.database.hold_unless_recorded(Some(row), 5, new.end.iter().cloned().collect())?;
+        }
         in_order(&rounds, &rows, items.len())
     }
 }
@@ -197,6 +205,7 @@ struct Columns<'a> {
     issued: Vec<Option<i64>>,
     spares_others: Vec<bool>,
     adopted: Vec<bool>,
+    ends: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -224,10 +233,11 @@ impl<'a> Columns<'a> {
         self.issued.push(new.login.as_ref().map(|login| login.issued.0));
         self.spares_others.push(new.spares_others);
         self.adopted.push(new.adopted);
+        self.ends.push(new.end.as_deref());
         Ok(())
     }
 
-    fn params<'p>(&'p self, limit: &'p i64) -> [Param<'p>; 15] {
+    fn params<'p>(&'p self, limit: &'p i64) -> [Param<'p>; 16] {
         [
             (&self.ids, Type::BYTEA_ARRAY),
             (&self.users, Type::BYTEA_ARRAY),
@@ -244,6 +254,7 @@ impl<'a> Columns<'a> {
             (&self.spares_others, Type::BOOL_ARRAY),
             (&self.adopted, Type::BOOL_ARRAY),
             (limit, Type::INT8),
+            (&self.ends, Type::TEXT_ARRAY),
         ]
     }
 }

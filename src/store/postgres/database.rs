@@ -17,7 +17,7 @@ use super::{
     errors::{StoreName, is_lost, may_be_repeated},
 };
 use crate::{
-    store::{Config, StoreError},
+    store::{Config, StoreError, acts::Held},
     telemetry::{Metrics, Stopwatch, StoreWork},
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Database {
     connector: Connector,
     pub(super) name: StoreName,
     pub(super) metrics: Arc<Metrics>,
+    /// Acts that took effect and that the database could not record.
+    pub(super) held: Held,
     access: Access,
     timeout: Duration,
     /// Statements are prepared once a connection, under a name.
@@ -51,7 +53,16 @@ impl Database {
         let name = StoreName::new(target);
         let connector = Connector::new(config, target).map_err(|why| name.unavailable(why))?;
         let pool = connector.pool(config).map_err(|why| name.unavailable(why))?;
-        Ok(Self { pool, connector, name, metrics, access, timeout: config.timeout, prepared: config.prepared })
+        Ok(Self {
+            pool,
+            connector,
+            name,
+            metrics,
+            held: Held::default(),
+            access,
+            timeout: config.timeout,
+            prepared: config.prepared,
+        })
     }
 
     /// Runs a statement that only reads, and returns its rows.

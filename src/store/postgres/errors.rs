@@ -54,6 +54,11 @@ impl StoreName {
         StoreError::TooNew { store: self.0.to_string(), found, known }
     }
 
+    /// Returns the error for an act that is refused, because of that fork of the audit log.
+    pub(super) fn forked(&self, why: String) -> StoreError {
+        StoreError::Forked { store: self.0.to_string(), why }
+    }
+
     /// Returns the error for an answer that did not come in time.
     pub(super) fn silent(&self, timeout: Duration) -> StoreError {
         self.out_of_reach(format_args!("there was no answer within {timeout:?} (store.timeout)"))
@@ -63,6 +68,7 @@ impl StoreName {
     pub(super) fn refused(&self, why: &RowError) -> StoreError {
         match why {
             RowError::Column(why) if is_outage(why) => self.out_of_reach(explain(why)),
+            RowError::Column(why) if is_forked(why) => self.forked(explain(why)),
             RowError::Column(why) => self.unavailable(explain(why)),
             why => self.unavailable(why),
         }
@@ -229,6 +235,11 @@ pub(super) fn is_outage(why: &tokio_postgres::Error) -> bool {
         Some(refusal) => is_outage_by_code(refusal.code()) && !is_refused_by_pooler(refusal.message()),
         None => why.is_closed() || takes_no_writes(why) || io_error(why).is_some_and(is_outage_by_kind),
     }
+}
+
+/// Returns true where an act was refused because of a fork of the audit log: `append_leaves` says this code.
+pub(super) fn is_forked(why: &tokio_postgres::Error) -> bool {
+    why.code().is_some_and(|code| code.code() == "CSF01")
 }
 
 /// pgbouncer says 08P01 where it has no server, or no connection to one in time.

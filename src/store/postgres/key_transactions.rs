@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use tokio_postgres::{Transaction, types::Type};
 
 use super::{
-    audit_log,
+    audit_append::record,
+    audit_log::is_repetition,
     database::{Done, Param, Steps},
     keys::publication_of,
     meta::{LOCK_GENERATION, NEXT_GENERATION},
@@ -13,11 +14,12 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
+        audit::{AuditEvent, record_of},
         ids::{Kid, RingName},
         key::KeyRecord,
         rotation::Progress,
     },
-    store::{KeyChange, KeyMove, KeyTransaction, PublicationChange},
+    store::{KeyChange, KeyMove, KeyTransaction, PublicationChange, acts::any_stops_something},
 };
 
 /// The transaction, and what it is run on.
@@ -27,20 +29,22 @@ struct Writing<'a> {
 
 #[async_trait]
 impl Steps for KeyTransaction {
-    /// `false` where a record is not as it must be; nothing is written then.
-    type Answer = bool;
+    /// `false` where a record is not as it must be; nothing is written then. With it, records of acts that took effect without
+    /// one.
+    type Answer = (bool, Vec<String>);
 
-    async fn run(&self, transaction: &Transaction<'_>) -> Result<Done<bool>, RowError> {
+    async fn run(&self, transaction: &Transaction<'_>) -> Result<Done<Self::Answer>, RowError> {
         // Such transactions are rare: they follow each other, and so never wait for each other in a circle.
         transaction.query_typed(LOCK_GENERATION, &[]).await?;
         let writing = Writing { transaction };
         if !writing.apply(self).await? {
-            return Ok(Done::RollBack(false));
+            return Ok(Done::RollBack((false, Vec::new())));
         }
+        let unrecorded = writing.record(&self.events).await?;
         if self.insert.is_some() || !self.changes.is_empty() || !self.moves.is_empty() {
             transaction.execute_typed(NEXT_GENERATION, &[]).await?;
         }
-        Ok(Done::Commit(true))
+        Ok(Done::Commit((true, unrecorded)))
     }
 }
 
@@ -74,10 +78,19 @@ impl Writing<'_> {
         if let Some((kid, at)) = &all.destroyed {
             self.record_destruction(kid, *at).await?;
         }
-        for event in &all.events {
-            audit_log::append(self.transaction, event).await?;
-        }
         Ok(true)
+    }
+
+    /// Appends the events that do not repeat the last one about the same key at the same app. Nobody else appends such events
+    /// meanwhile: the transaction has locked the generation.
+    async fn record(&self, events: &[AuditEvent]) -> Result<Vec<String>, RowError> {
+        let (stops, mut unrecorded) = (any_stops_something(events), Vec::new());
+        for event in events {
+            if !is_repetition(self.transaction, event).await? {
+                unrecorded.extend(record(self.transaction, record_of(event), stops).await?);
+            }
+        }
+        Ok(unrecorded)
     }
 
     /// Inserts a key. Returns `false` where its id is on record already.

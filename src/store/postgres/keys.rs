@@ -15,7 +15,7 @@ use crate::{
         key::KeyRecord,
         rotation::{Progress, Publication, Published},
     },
-    store::{KeyLife, KeyTransaction, Keys, RingRecords, StoreError},
+    store::{KeyLife, KeyTransaction, Keys, RingRecords, StoreError, acts::any_stops_something},
 };
 
 /// SELECT of the columns of [`key_of`] and [`life_of`].
@@ -43,7 +43,10 @@ impl Keys for PostgresStore {
     }
 
     async fn transact(&self, transaction: KeyTransaction) -> Result<bool, StoreError> {
-        self.database.run(&transaction).await
+        self.before_act(transaction.events.is_empty() || any_stops_something(&transaction.events)).await?;
+        let (applied, unrecorded) = self.database.run(&transaction).await?;
+        self.database.held.hold(unrecorded);
+        Ok(applied)
     }
 
     async fn ring(&self, ring: &RingName) -> Result<RingRecords, StoreError> {

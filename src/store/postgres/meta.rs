@@ -4,6 +4,7 @@ use tokio_postgres::{GenericClient, types::Type};
 
 use super::rows::RowError;
 
+pub(super) const AUDIT_KEY: &str = "audit_key";
 pub(super) const CHECK: &str = "check";
 pub(super) const CLOCK_ACCEPTANCE: &str = "clock_acceptance";
 pub(super) const CLOCK_FLOOR: &str = "clock_floor";

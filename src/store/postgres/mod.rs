@@ -5,6 +5,7 @@
 //! needs the state of a connection, so that a pool in transaction mode (pgbouncer) may stand between.
 
 mod api_keys;
+mod audit_append;
 mod audit_leaves;
 mod audit_log;
 mod batcher;
@@ -31,6 +32,7 @@ mod purge;
 mod rows;
 mod sealed_keys;
 mod server;
+mod session_ends;
 mod sessions;
 mod target;
 mod transactions;
@@ -46,6 +48,7 @@ use self::{
     batcher::Batcher,
     creations::Creations,
     database::{Access, Database},
+    session_ends::SessionEnds,
     sessions::{Advances, PointReads},
 };
 use super::{Config, StoreError};
@@ -56,6 +59,7 @@ pub(super) struct PostgresStore {
     // Fields are dropped in this order: what waits is done before the connections close.
     creations: Batcher<Creations>,
     advances: Batcher<Advances>,
+    session_ends: Batcher<SessionEnds>,
     reads: Batcher<PointReads>,
     database: Arc<Database>,
     target: Target,
@@ -95,6 +99,7 @@ impl PostgresStore {
         Self {
             creations: Batcher::new(creations, name.clone(), timeout, Arc::clone(metrics)),
             advances: Batcher::new(Advances(Arc::clone(&database)), name.clone(), timeout, Arc::clone(metrics)),
+            session_ends: Batcher::new(SessionEnds(Arc::clone(&database)), name.clone(), timeout, Arc::clone(metrics)),
             reads: Batcher::new(PointReads(Arc::clone(&database)), name.clone(), timeout, Arc::clone(metrics)),
             database,
             target,

@@ -14,12 +14,12 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
-        audit::Actor,
+        audit::{Actor, AuditAction, record_of},
         ids::AppName,
         login_record::{LoginRecord, LogoutRecord},
         session::{Ended, Session},
     },
-    store::{Creation, ProviderLogins, SignedOut, StoreError},
+    store::{Creation, ProviderLogins, SignedOut, StoreError, acts::of_app},
 };
 
 const IS_SIGNED_OUT: &str = "SELECT true FROM countersign.sign_outs \
@@ -38,7 +38,7 @@ const SIGN_OUT: &str = concat!(
          INSERT INTO countersign.sign_outs AS o (app, login, issued_until, remembered_until) \
          SELECT $1, login, issued_until, $3 FROM login \
          ON CONFLICT (app, login) DO UPDATE SET issued_until = greatest(o.issued_until, excluded.issued_until), \
-             remembered_until = greatest(o.remembered_until, excluded.remembered_until)), \
+             remembered_until = greatest(o.remembered_until, excluded.remembered_until) RETURNING true), \
      found AS ( \
          SELECT s.id FROM login l JOIN countersign.sessions s ON s.provider_subject = l.login \
          WHERE s.ended IS NULL AND s.app = $1 AND s.credential_issued <= l.issued_until \
@@ -52,14 +52,19 @@ const SIGN_OUT: &str = concat!(
          UPDATE countersign.sessions s SET ended = $6, ended_at = $7 FROM locked l WHERE s.id = l.id \
          RETURNING s.idle_expires > $7 AND s.expires > $7 AND NOT ",
     app_ended!(),
-    " AS live) \
-     SELECT EXISTS (SELECT 1 FROM token), (SELECT count(*) FROM ended WHERE live)",
+    " AS live), \
+     recorded AS MATERIALIZED ( \
+         SELECT countersign.record_acts($8, true) AS status FROM token, (SELECT count(*) FROM ended) ended, \
+             (SELECT count(*) FROM remembered) remembered) \
+     SELECT EXISTS (SELECT 1 FROM token), (SELECT count(*) FROM ended WHERE live), \
+         coalesce((SELECT status FROM recorded), 0)",
 );
 
 #[async_trait]
 impl ProviderLogins for PostgresStore {
     async fn create_session_of_login(&self, session: Session, login: LoginRecord) -> Result<Creation, StoreError> {
-        self.begin_session(NewSession { session, login: Some(login), spares_others: false, adopted: false }).await
+        self.begin_session(NewSession { session, login: Some(login), spares_others: false, adopted: false, end: None })
+            .await
     }
 
     async fn is_signed_out(&self, app: &AppName, login: LoginRecord) -> Result<bool, StoreError> {
@@ -74,10 +79,12 @@ impl ProviderLogins for PostgresStore {
         app: &AppName,
         logout: LogoutRecord,
         now: UnixMillis,
-        _actor: &Actor,
+        actor: &Actor,
     ) -> Result<SignedOut, StoreError> {
+        self.before_act(true).await?;
+        let record = record_of(&of_app(AuditAction::SignedOut, Some(app), now, actor));
         let app = app.clone();
-        self.write(move |database| async move { sign_out(&database, &app, &logout, now).await }).await
+        self.write(move |database| async move { sign_out(&database, &app, &logout, now, record).await }).await
     }
 }
 
@@ -86,6 +93,7 @@ async fn sign_out(
     app: &AppName,
     logout: &LogoutRecord,
     now: UnixMillis,
+    record: String,
 ) -> Result<SignedOut, Failure> {
     let mut locks = Locks::default();
     for ended in &logout.ended {
@@ -94,7 +102,8 @@ async fn sign_out(
     let (app, id, why) = (app.as_str(), &logout.id.0[..], Ended::Logout.as_str());
     let logins: Vec<&[u8]> = logout.ended.iter().map(|ended| &ended.login.0[..]).collect();
     let until: Vec<i64> = logout.ended.iter().map(|ended| ended.issued_until.0).collect();
-    let params: [Param<'_>; 7] = [
+    let records = vec![record];
+    let params: [Param<'_>; 8] = [
         (&app, Type::TEXT),
         (&id, Type::BYTEA),
         (&logout.remembered_until.0, Type::INT8),
@@ -102,8 +111,10 @@ async fn sign_out(
         (&until, Type::INT8_ARRAY),
         (&why, Type::TEXT),
         (&now.0, Type::INT8),
+        (&records, Type::TEXT_ARRAY),
     ];
     let rows = database.transact(&locks, SIGN_OUT, &[&params]).await?;
     let row = rows.first().ok_or_else(|| Failure::Store("a logout has no answer".to_owned()))?;
+    database.hold_unless_recorded(Some(row), 2, records.clone())?;
     Ok(if rows::get(row, 0)? { SignedOut::Now { ended: rows::unsigned(row, 1)? } } else { SignedOut::Before })
 }

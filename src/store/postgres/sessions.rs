@@ -12,17 +12,21 @@ use super::{
     creations::NewSession,
     database::{Database, Param},
     rows::{self, RowError},
+    session_ends::SessionEnd,
     transactions::Failure,
 };
 use crate::{
     clock::UnixMillis,
     domain::{
-        audit::Actor,
+        audit::{Actor, record_of},
         ids::{SessionId, UserHash},
         login_record::LoginRecord,
         session::{Ended, Session},
     },
-    store::{Advance, Creation, Sessions, StoreError},
+    store::{
+        Advance, Creation, Sessions, StoreError,
+        acts::{end_of_adopted, session_ended},
+    },
     telemetry::StoreWork,
 };
 
@@ -60,21 +64,14 @@ const ADVANCE: &str = concat!(
      FROM locked l WHERE s.id = l.id RETURNING l.n",
 );
 
-/// Ends a session even while its user is opted out: after an opt-in the session must not be live again.
-const END: &str = concat!(
-    "UPDATE countersign.sessions s SET ended = $2, ended_at = $3 WHERE id = $1 AND ended IS NULL AND NOT ",
-    app_ended!(),
-    " RETURNING true",
-);
-
 #[async_trait]
 impl Sessions for PostgresStore {
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError> {
-        self.begin_session(NewSession { session, login: None, spares_others: false, adopted: false }).await
+        self.begin_session(NewSession { session, login: None, spares_others: false, adopted: false, end: None }).await
     }
 
     async fn create_session_within_limit(&self, session: Session) -> Result<Creation, StoreError> {
-        self.begin_session(NewSession { session, login: None, spares_others: true, adopted: false }).await
+        self.begin_session(NewSession { session, login: None, spares_others: true, adopted: false, end: None }).await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
@@ -95,24 +92,19 @@ impl Sessions for PostgresStore {
         &self,
         session: Session,
         login: Option<LoginRecord>,
-        _actor: &Actor,
+        actor: &Actor,
     ) -> Result<(), StoreError> {
-        self.add_session(NewSession { session, login, spares_others: false, adopted: true }).await.map(drop)
+        let end = end_of_adopted(&session, actor).as_ref().map(record_of);
+        if end.is_some() {
+            self.before_act(true).await?;
+        }
+        self.add_session(NewSession { session, login, spares_others: false, adopted: true, end }).await.map(drop)
     }
 
-    async fn end_session(
-        &self,
-        id: SessionId,
-        why: Ended,
-        now: UnixMillis,
-        _actor: &Actor,
-    ) -> Result<bool, StoreError> {
-        self.write(move |database| async move {
-            let (id, why) = (&id.0[..], why.as_str());
-            let params: [Param<'_>; 3] = [(&id, Type::BYTEA), (&why, Type::TEXT), (&now.0, Type::INT8)];
-            Ok(!database.rows(END, &params).await?.is_empty())
-        })
-        .await
+    async fn end_session(&self, id: SessionId, why: Ended, now: UnixMillis, actor: &Actor) -> Result<bool, StoreError> {
+        self.before_act(true).await?;
+        let record = record_of(&session_ended(id, why, now, actor));
+        self.session_ends.run(SessionEnd { id, why, at: now, record }).await
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Error, Row, error::SqlState, types::Type};
 use super::{
     connection::{Connection, NoAnswer, Prepared},
     database::{Database, Param},
-    errors::{StoreName, explain, is_outage},
+    errors::{StoreName, explain, is_forked, is_outage},
     rows::RowError,
 };
 use crate::{
@@ -36,6 +36,9 @@ pub(super) enum Failure {
     /// The database answers, and other statements would fail, too.
     #[error("{0}")]
     Store(String),
+    /// A fork of the audit log is on record, and the act is refused.
+    #[error("{0}")]
+    Forked(String),
     /// The values of this statement are refused; others may be accepted.
     #[error("{0}")]
     Values(String),
@@ -46,6 +49,7 @@ impl Failure {
     pub(super) fn of(self, name: &StoreName) -> StoreError {
         match self {
             Self::OutOfReach(why) => name.out_of_reach(why),
+            Self::Forked(why) => name.forked(why),
             Self::Store(why) | Self::Values(why) => name.unavailable(why),
         }
     }
@@ -66,6 +70,7 @@ impl From<StoreError> for Failure {
         match why {
             StoreError::OutOfReach { why, .. } => Self::OutOfReach(why),
             StoreError::Unavailable { why, .. } => Self::Store(why),
+            StoreError::Forked { why, .. } => Self::Forked(why),
             other => Self::Store(other.to_string()),
         }
     }
@@ -78,6 +83,8 @@ impl From<Error> for Failure {
             Self::Values(shown)
         } else if is_outage(&why) {
             Self::OutOfReach(shown)
+        } else if is_forked(&why) {
+            Self::Forked(shown)
         } else {
             Self::Store(shown)
         }
@@ -93,9 +100,19 @@ fn is_of_values(code: &SqlState) -> bool {
 /// Names to lock until the end of a transaction. They are locked in one order, so that no two transactions wait for
 /// each other.
 #[derive(Default)]
-pub(super) struct Locks(BTreeMap<i64, bool>);
+pub(super) struct Locks {
+    keys: BTreeMap<i64, bool>,
+    /// The transaction is begun also where there is nothing to lock.
+    begins: bool,
+}
 
 impl Locks {
+    /// Nothing to lock, for an act: it waits for the head of the audit log, and must see it as it is then, whatever the
+    /// database's default is.
+    pub(super) fn of_act() -> Self {
+        Self { keys: BTreeMap::new(), begins: true }
+    }
+
     /// Adds a user, whom nobody else may lock meanwhile.
     pub(super) fn user(&mut self, user: &UserHash) {
         self.add(&user.0, true);
@@ -114,7 +131,7 @@ impl Locks {
     /// Locks by the first bytes of a keyed hash. Where two are alike, one waits for the other without need.
     fn add(&mut self, hash: &[u8], alone: bool) {
         let key = hash.iter().take(8).fold(0, |key, byte| key << 8 | i64::from(*byte));
-        *self.0.entry(key).or_default() |= alone;
+        *self.keys.entry(key).or_default() |= alone;
     }
 }
 
@@ -169,7 +186,7 @@ async fn attempt(
     let Some(first) = rounds.first() else { return Ok(Vec::new()) };
     let (client, statement) = (connection.client(), connection.prepare(sql, first).await?);
     match rounds {
-        [only] if locks.0.is_empty() => connection.ask(&statement, only).await,
+        [only] if locks.keys.is_empty() && !locks.begins => connection.ask(&statement, only).await,
         [only] => {
             let (begun, rows, committed) = tokio::join!(
                 biased;
@@ -207,7 +224,10 @@ async fn in_turn(
 }
 
 async fn begin(client: &Client, locks: &Locks) -> Result<(), Error> {
-    let (keys, alone): (Vec<i64>, Vec<bool>) = locks.0.iter().unzip();
+    if locks.keys.is_empty() {
+        return client.batch_execute(BEGIN).await;
+    }
+    let (keys, alone): (Vec<i64>, Vec<bool>) = locks.keys.iter().unzip();
     let params: [Param<'_>; 2] = [(&keys, Type::INT8_ARRAY), (&alone, Type::BOOL_ARRAY)];
     tokio::try_join!(biased; client.batch_execute(BEGIN), client.query_typed(LOCK, &params)).map(drop)
 }

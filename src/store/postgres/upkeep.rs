@@ -9,6 +9,7 @@ use tokio_postgres::{Row, types::Type};
 use super::{
     PostgresStore,
     conditions::{app_ended, opted_out},
+    database::Param,
     meta::{CHECK, CLOCK_ACCEPTANCE, CLOCK_FLOOR, GENERATION, GET, INSTALLATION_ID, PUT_FIRST, SCHEMA, USER_HASH_KEY},
     migrations,
     purge::Purging,
@@ -17,8 +18,11 @@ use super::{
 };
 use crate::{
     clock::{ClockAcceptance, ClockFloor, UnixMillis},
-    domain::ids::{AppName, InstallationId},
-    store::{ClockRecord, Fact, Purged, Schema, StoreError, Upkeep},
+    domain::{
+        audit::record_of,
+        ids::{AppName, InstallationId},
+    },
+    store::{ClockRecord, Fact, Purged, Schema, StoreError, Upkeep, acts::clock_accepted},
 };
 
 const COUNT_LIVE: &str = concat!(
@@ -40,8 +44,10 @@ const RAISE_FLOOR: &str = "INSERT INTO countersign.meta AS m (name, value) \
      ON CONFLICT (name) DO UPDATE SET value = excluded.value \
      WHERE (m.value::jsonb->>'time')::bigint <= (excluded.value::jsonb->>'time')::bigint";
 
-const ACCEPT: &str = "INSERT INTO countersign.meta (name, value) VALUES ($1, $2), ($3, $4) \
-     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+/// Its record is `$1`. Both values are one act.
+const ACCEPT: &str = "WITH done AS (INSERT INTO countersign.meta (name, value) VALUES ($2, $3), ($4, $5) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value RETURNING true) \
+     SELECT countersign.record_acts($1, false) FROM (SELECT count(*) FROM done) done";
 
 const REPLACE: &str = "UPDATE countersign.meta SET value = $3 WHERE name = $1 AND value = $2 RETURNING true";
 
@@ -60,7 +66,11 @@ impl Upkeep for PostgresStore {
     }
 
     async fn adopt_installation_id(&self, id: InstallationId) -> Result<bool, StoreError> {
-        self.has_written(PUT_FIRST, &[(&INSTALLATION_ID, Type::TEXT), (&id.to_string(), Type::TEXT)]).await
+        let id = id.to_string();
+        let adopted = self.has_written(PUT_FIRST, &[(&INSTALLATION_ID, Type::TEXT), (&id, Type::TEXT)]).await?;
+        // Rows of a store of an older version become the first leaves.
+        self.write(|database| async move { database.append(Vec::new()).await }).await?;
+        Ok(adopted)
     }
 
     async fn user_hash_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
@@ -100,14 +110,19 @@ impl Upkeep for PostgresStore {
     }
 
     async fn accept_clock(&self, acceptance: ClockAcceptance) -> Result<(), StoreError> {
+        self.before_act(false).await?;
+        let record = record_of(&clock_accepted(&acceptance));
         let (floor, acceptance) = (self.json(&acceptance.floor)?, self.json(&acceptance)?);
-        let params = [
-            (&CLOCK_FLOOR as _, Type::TEXT),
-            (&floor as _, Type::TEXT),
-            (&CLOCK_ACCEPTANCE as _, Type::TEXT),
-            (&acceptance as _, Type::TEXT),
-        ];
-        self.database.write(ACCEPT, &params).await.map(drop)
+        self.write(move |database| async move {
+            let params: [Param<'_>; 4] = [
+                (&CLOCK_FLOOR, Type::TEXT),
+                (&floor, Type::TEXT),
+                (&CLOCK_ACCEPTANCE, Type::TEXT),
+                (&acceptance, Type::TEXT),
+            ];
+            database.act(ACCEPT, record, &params).await.map(drop)
+        })
+        .await
     }
 
     async fn database_time(&self) -> Result<Option<UnixMillis>, StoreError> {

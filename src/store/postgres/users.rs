@@ -5,6 +5,7 @@ use tokio_postgres::types::Type;
 
 use super::{
     PostgresStore,
+    audit_append::act,
     conditions::{app_ended, opted_out},
     database::Param,
     rows,
@@ -14,11 +15,14 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
-        audit::Actor,
+        audit::{Actor, AuditAction, record_of},
         ids::{AppName, UserHash},
         session::{Ended, Session},
     },
-    store::{StoreError, Users},
+    store::{
+        StoreError, Users,
+        acts::{of_app, of_user},
+    },
 };
 
 /// Ends a user's sessions, of `$2` or of all apps, and counts those that were live at `$4`. Ends expired ones too: where
@@ -28,22 +32,29 @@ use crate::{
 /// end, and one that was before is seen by it.
 const END_ALL: &str = concat!(
     "WITH remembered AS (INSERT INTO countersign.user_ends AS e (user_hash, app, ended_at) VALUES ($1, $2, $4) \
-         ON CONFLICT (user_hash, app) DO UPDATE SET ended_at = greatest(e.ended_at, excluded.ended_at)), \
+         ON CONFLICT (user_hash, app) DO UPDATE SET ended_at = greatest(e.ended_at, excluded.ended_at) RETURNING true), \
      locked AS (SELECT s.id FROM countersign.sessions s \
          WHERE s.user_hash = $1 AND ($2 = '' OR s.app = $2) AND s.ended IS NULL ORDER BY s.id FOR UPDATE), \
      ended AS (UPDATE countersign.sessions s SET ended = $3, ended_at = $4 FROM locked l WHERE s.id = l.id \
          RETURNING s.idle_expires > $4 AND s.expires > $4 AND NOT ",
     app_ended!(),
-    " AS live) SELECT count(*) FROM ended WHERE live",
+    " AS live), \
+     recorded AS MATERIALIZED ( \
+         SELECT countersign.record_acts($5, true) AS status \
+         FROM (SELECT count(*) FROM ended) ended, (SELECT count(*) FROM remembered) remembered) \
+     SELECT (SELECT count(*) FROM ended WHERE live), status FROM recorded",
 );
 
-const OPT_OUT: &str = "INSERT INTO countersign.opt_outs (user_hash, app, since) VALUES ($1, $2, $3) \
-     ON CONFLICT DO NOTHING RETURNING true";
+const OPT_OUT: &str =
+    act!("true", "INSERT INTO countersign.opt_outs (user_hash, app, since) VALUES ($2, $3, $4) ON CONFLICT DO NOTHING");
 
-const OPT_IN: &str = "DELETE FROM countersign.opt_outs WHERE user_hash = $1 AND app = $2 RETURNING true";
+const OPT_IN: &str = act!("false", "DELETE FROM countersign.opt_outs WHERE user_hash = $2 AND app = $3");
 
-const END_APP: &str = "INSERT INTO countersign.app_ends AS e (app, ended_at) VALUES ($1, $2) \
-     ON CONFLICT (app) DO UPDATE SET ended_at = greatest(e.ended_at, excluded.ended_at)";
+const END_APP: &str = act!(
+    "true",
+    "INSERT INTO countersign.app_ends AS e (app, ended_at) VALUES ($2, $3) \
+     ON CONFLICT (app) DO UPDATE SET ended_at = greatest(e.ended_at, excluded.ended_at)"
+);
 
 const IS_OPTED_OUT: &str = "SELECT true FROM countersign.opt_outs WHERE user_hash = $1 AND app IN ('', $2) LIMIT 1";
 
@@ -62,13 +73,15 @@ impl Users for PostgresStore {
         user: UserHash,
         app: Option<&AppName>,
         now: UnixMillis,
-        _actor: &Actor,
+        actor: &Actor,
     ) -> Result<bool, StoreError> {
+        self.before_act(true).await?;
+        let record = record_of(&of_user(AuditAction::OptedOut, user, app, now, actor));
         let app = rows::scope(app).to_owned();
         self.write(move |database| async move {
             let user = &user.0[..];
             let params: [Param<'_>; 3] = [(&user, Type::BYTEA), (&app, Type::TEXT), (&now.0, Type::INT8)];
-            Ok(!database.rows(OPT_OUT, &params).await?.is_empty())
+            database.act(OPT_OUT, record, &params).await
         })
         .await
     }
@@ -77,13 +90,15 @@ impl Users for PostgresStore {
         &self,
         user: UserHash,
         app: Option<&AppName>,
-        _now: UnixMillis,
-        _actor: &Actor,
+        now: UnixMillis,
+        actor: &Actor,
     ) -> Result<bool, StoreError> {
+        self.before_act(false).await?;
+        let record = record_of(&of_user(AuditAction::OptedIn, user, app, now, actor));
         let app = rows::scope(app).to_owned();
         self.write(move |database| async move {
             let user = &user.0[..];
-            Ok(!database.rows(OPT_IN, &[(&user, Type::BYTEA), (&app, Type::TEXT)]).await?.is_empty())
+            database.act(OPT_IN, record, &[(&user, Type::BYTEA), (&app, Type::TEXT)]).await
         })
         .await
     }
@@ -98,16 +113,24 @@ impl Users for PostgresStore {
         user: UserHash,
         app: Option<&AppName>,
         now: UnixMillis,
-        _actor: &Actor,
+        actor: &Actor,
     ) -> Result<u64, StoreError> {
+        self.before_act(true).await?;
+        let records = vec![record_of(&of_user(AuditAction::UserSessionsEnded, user, app, now, actor))];
         let app = rows::scope(app).to_owned();
         self.write(move |database| async move {
             let mut locks = Locks::default();
             locks.user(&user);
             let (user, why) = (&user.0[..], Ended::Revoked.as_str());
-            let params: [Param<'_>; 4] =
-                [(&user, Type::BYTEA), (&app, Type::TEXT), (&why, Type::TEXT), (&now.0, Type::INT8)];
+            let params: [Param<'_>; 5] = [
+                (&user, Type::BYTEA),
+                (&app, Type::TEXT),
+                (&why, Type::TEXT),
+                (&now.0, Type::INT8),
+                (&records, Type::TEXT_ARRAY),
+            ];
             let rows = database.transact(&locks, END_ALL, &[&params]).await?;
+            database.hold_unless_recorded(rows.first(), 1, records.clone())?;
             Ok(rows.first().map_or(Ok(0), |row| rows::unsigned(row, 0))?)
         })
         .await
@@ -117,11 +140,13 @@ impl Users for PostgresStore {
         &self,
         app: Option<&AppName>,
         now: UnixMillis,
-        _actor: &Actor,
+        actor: &Actor,
     ) -> Result<(), StoreError> {
+        self.before_act(true).await?;
+        let record = record_of(&of_app(AuditAction::AppSessionsEnded, app, now, actor));
         let app = rows::scope(app).to_owned();
         self.write(move |database| async move {
-            database.rows(END_APP, &[(&app, Type::TEXT), (&now.0, Type::INT8)]).await.map(drop)
+            database.act(END_APP, record, &[(&app, Type::TEXT), (&now.0, Type::INT8)]).await.map(drop)
         })
         .await
     }

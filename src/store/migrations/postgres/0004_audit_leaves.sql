@@ -58,17 +58,34 @@ CREATE TABLE countersign.audit_checkpoints (
     PRIMARY KEY (epoch, size)
 );
 
--- Appends leaves after those that wait: rows that a program of the version before wrote, then acts without a leaf. Each
--- record is the text of a leaf from its index on. The functions run with the rights of the tables' owner: whoever may act
+-- Inserts leaves after the head, which its caller has locked and writes. Each record is the text of a leaf from its index
+-- on. Nobody but the functions below calls it.
+CREATE FUNCTION countersign.insert_leaves(head countersign.audit_head, records text[]) RETURNS void LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS
+$$ DECLARE
+    beginning text := concat('{"v":1', ',"installation":' ||
+        to_json((SELECT value FROM countersign.meta WHERE name = 'installation_id')),
+        ',"epoch":', head.epoch, ',"index":');
+BEGIN
+    INSERT INTO countersign.audit_leaves
+        SELECT leaf.number, leaf.text, shown.* FROM (
+            SELECT head.size + n - 1 AS number, concat(beginning, head.size + n - 1, record) AS text
+            FROM unnest(records) WITH ORDINALITY AS record (record, n)) leaf,
+        json_to_record(leaf.text::json) AS shown (at bigint, actor text, request_id text, action text, outcome text,
+            ring text, kid text, app text, "user" text, session text, client text, api_key text, why text);
+END $$;
+REVOKE ALL ON FUNCTION countersign.insert_leaves(countersign.audit_head, text[]) FROM PUBLIC;
+
+-- Appends leaves after those that wait: rows that a program of the version before wrote, then acts without a leaf. The
+-- functions run with the rights of the tables' owner: whoever may act
 -- need not be allowed to write the log, and cannot act without it. `search_path` is fixed, so that no name leads elsewhere.
 CREATE FUNCTION countersign.append_leaves(records text[], refused_after_fork boolean) RETURNS void LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$ DECLARE
-    head      countersign.audit_head;
-    beginning text;
-    before    text[];
-    waiting   text[];
-    last      bigint;
+    head    countersign.audit_head;
+    before  text[];
+    waiting text[];
+    last    bigint;
 BEGIN
     SELECT * INTO STRICT head FROM countersign.audit_head FOR UPDATE;
     IF refused_after_fork AND head.fork IS NOT NULL THEN
@@ -81,15 +98,7 @@ BEGIN
     WITH taken AS (DELETE FROM countersign.audit_waiting RETURNING seq, record)
         SELECT array_agg(record ORDER BY seq) INTO waiting FROM taken;
     records := before || waiting || records;
-    beginning := concat('{"v":1', ',"installation":' ||
-        to_json((SELECT value FROM countersign.meta WHERE name = 'installation_id')),
-        ',"epoch":', head.epoch, ',"index":');
-    INSERT INTO countersign.audit_leaves
-        SELECT leaf.number, leaf.text, shown.* FROM (
-            SELECT head.size + n - 1 AS number, concat(beginning, head.size + n - 1, record) AS text
-            FROM unnest(records) WITH ORDINALITY AS record (record, n)) leaf,
-        json_to_record(leaf.text::json) AS shown (at bigint, actor text, request_id text, action text, outcome text,
-            ring text, kid text, app text, "user" text, session text, client text, api_key text, why text);
+    PERFORM countersign.insert_leaves(head, records);
     UPDATE countersign.audit_head
         SET size = size + coalesce(cardinality(records), 0), swept = coalesce(last, swept);
 END $$;
@@ -119,6 +128,23 @@ $$ BEGIN
     EXCEPTION WHEN OTHERS THEN
         RETURN 2;
     END;
+END $$;
+
+-- Begins a new epoch with this record, where the head has that size and epoch; a fork is over then. What waits is appended
+-- later. Returns false where the head is another.
+CREATE FUNCTION countersign.begin_epoch(of_size bigint, of_epoch bigint, record text) RETURNS boolean LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$ DECLARE
+    head countersign.audit_head;
+BEGIN
+    SELECT * INTO STRICT head FROM countersign.audit_head FOR UPDATE;
+    IF head.size <> of_size OR head.epoch <> of_epoch THEN
+        RETURN false;
+    END IF;
+    head.epoch := head.epoch + 1;
+    PERFORM countersign.insert_leaves(head, ARRAY[record]);
+    UPDATE countersign.audit_head SET size = head.size + 1, epoch = head.epoch, epoch_begun_at = head.size, fork = NULL;
+    RETURN true;
 END $$;
 
 -- The rows of `audit_log` so far become the first leaves. A store of an old version may have no id of its installation
