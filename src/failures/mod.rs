@@ -17,4 +17,4 @@ pub use evidence::{
 };
 pub use key_history::{KeyFacts, Stay, StayEnd};
 pub use knowledge::Knowledge;
-pub use signature::JudgedSignature;
+pub use signature::{JudgedSignature, RefusedToken};
