@@ -1,5 +1,6 @@
 //! Failures that apps report: each is diagnosed from what is known here, and counted.
 
 mod counts;
+mod rise;
 
 pub use counts::{Counts, Report};

@@ -16,9 +16,32 @@ use crate::{
     },
 };
 
+/// Time that a row of counts is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CountSpan {
+    Minute,
+    Hour,
+}
+
+impl CountSpan {
+    /// Length in seconds: the value in the store.
+    pub fn seconds(self) -> i64 {
+        match self {
+            Self::Minute => 60,
+            Self::Hour => 3600,
+        }
+    }
+
+    /// Span of this length; `None` where there is none.
+    pub(super) fn of_seconds(seconds: i64) -> Option<Self> {
+        [Self::Minute, Self::Hour].into_iter().find(|span| span.seconds() == seconds)
+    }
+}
+
 /// Counts of one row: reports of one kind in one minute, or in one hour after the roll-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureCount {
+    pub span: CountSpan,
     /// Beginning of the minute or the hour.
     pub since: UnixMillis,
     pub key: FailureKey,
@@ -131,14 +154,10 @@ pub const VERSIONS_KEPT: usize = 50;
 /// Number of starts and reloads that are kept.
 pub(super) const SERVICE_EVENTS_KEPT: i64 = 1000;
 
-/// One minute and one hour: values of the column `span`, in seconds.
-pub(super) const MINUTE: i64 = 60;
-pub(super) const HOUR: i64 = 3600;
-
 /// Beginning of the oldest hour that has minutes of its own.
 pub(super) fn rolled_up_before(now: UnixMillis) -> UnixMillis {
     let oldest = now.minus(MINUTES_KEPT).0;
-    UnixMillis(oldest - oldest.rem_euclid(HOUR * 1000))
+    UnixMillis(oldest - oldest.rem_euclid(CountSpan::Hour.seconds() * 1000))
 }
 
 /// Columns of a sketch.
@@ -159,10 +178,10 @@ macro_rules! merged_sketch {
     };
 }
 
-/// Columns of a count, after `span`.
+/// Columns of a count.
 macro_rules! count_columns {
     () => {
-        concat!("since, app, platform, code, cause, kid, reports, ", sketch_columns!())
+        concat!("span, since, app, platform, code, cause, kid, reports, ", sketch_columns!())
     };
 }
 

@@ -51,8 +51,8 @@ pub use ends::{ENDS_KEPT, End, Ends, EndsPage, EndsPosition, Follower};
 pub use error::StoreError;
 pub use facts::{Fact, Weight};
 pub use failures::{
-    ALERT_REST, FAILURES_KEPT, FailureBatch, FailureCount, Failures, MINUTES_KEPT, ReportedVersion, ServiceEvent,
-    ServiceEventKind, StoredExample, VERSIONS_KEPT,
+    ALERT_REST, CountSpan, FAILURES_KEPT, FailureBatch, FailureCount, Failures, MINUTES_KEPT, ReportedVersion,
+    ServiceEvent, ServiceEventKind, StoredExample, VERSIONS_KEPT,
 };
 pub use postgres::BadUrl;
 use postgres::{PostgresStore, Target};

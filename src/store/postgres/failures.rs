@@ -16,20 +16,20 @@ use crate::{
         session_sketch::{SKETCH_WORDS, SessionSketch},
     },
     store::{
-        ALERT_REST, FAILURES_KEPT, FailureBatch, FailureCount, Failures, ReportedVersion, ServiceEvent, StoreError,
-        StoredExample,
+        ALERT_REST, CountSpan, FAILURES_KEPT, FailureBatch, FailureCount, Failures, ReportedVersion, ServiceEvent,
+        StoreError, StoredExample,
         failures::{
-            HOUR, MINUTE, SERVICE_EVENTS_KEPT, count_columns, keys_of, merged_sketch, rolled_up_before, sketch_columns,
-            stored_keys, stored_sketch, versions_to_forget,
+            SERVICE_EVENTS_KEPT, count_columns, keys_of, merged_sketch, rolled_up_before, sketch_columns, stored_keys,
+            stored_sketch, versions_to_forget,
         },
     },
 };
 
 /// Rows come in the order of their key, so that no two nodes wait for each other.
 const ADD: &str = concat!(
-    "INSERT INTO countersign.failure_counts AS c (span, ",
+    "INSERT INTO countersign.failure_counts AS c (",
     count_columns!(),
-    ") SELECT $1, n.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+    ") SELECT n.* FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
      $20, $21, $22, $23, $24) AS n (",
     count_columns!(),
     ") ORDER BY since, app, platform, code, cause, kid \
@@ -74,7 +74,7 @@ const FORGET_VERSIONS: &str = "DELETE FROM countersign.failure_versions WHERE ve
 
 const ROLL_UP: &str = concat!(
     "WITH minutes AS (DELETE FROM countersign.failure_counts WHERE span = $1 AND since < $2 RETURNING *) \
-     INSERT INTO countersign.failure_counts AS c (span, ",
+     INSERT INTO countersign.failure_counts AS c (",
     count_columns!(),
     ") SELECT $3::bigint, since - since % ($3::bigint * 1000) AS hour, app, platform, code, cause, kid, \
          sum(reports)::bigint, bit_or(w0), bit_or(w1), bit_or(w2), bit_or(w3), bit_or(w4), bit_or(w5), bit_or(w6), \
@@ -182,6 +182,7 @@ impl Steps for Adding {
 impl Adding {
     async fn add_counts(&self, transaction: &Transaction<'_>) -> Result<(), RowError> {
         let counts = &self.batch.counts;
+        let spans: Vec<i64> = counts.iter().map(|count| count.span.seconds()).collect();
         let since: Vec<i64> = counts.iter().map(|count| count.since.0).collect();
         let apps: Vec<&str> = counts.iter().map(|count| count.key.app.as_str()).collect();
         let platforms: Vec<&str> = counts.iter().map(|count| count.key.platform.as_str()).collect();
@@ -191,7 +192,7 @@ impl Adding {
         let reports: Vec<i64> = counts.iter().map(|count| rows::stored(count.reports)).collect::<Result<_, _>>()?;
         let words = columns(counts.iter().map(|count| &count.sessions));
         let mut params: Vec<Param<'_>> = vec![
-            (&MINUTE, Type::INT8),
+            (&spans, Type::INT8_ARRAY),
             (&since, Type::INT8_ARRAY),
             (&apps, Type::TEXT_ARRAY),
             (&platforms, Type::TEXT_ARRAY),
@@ -250,7 +251,11 @@ impl Steps for RollingUp {
     async fn run(&self, transaction: &Transaction<'_>) -> Result<Done<()>, RowError> {
         transaction.query_typed(LOCK_ROLL_UP, &[]).await?;
         let (before, oldest) = (rolled_up_before(self.now).0, self.now.minus(FAILURES_KEPT).0);
-        let params: [Param<'_>; 3] = [(&MINUTE, Type::INT8), (&before, Type::INT8), (&HOUR, Type::INT8)];
+        let params: [Param<'_>; 3] = [
+            (&CountSpan::Minute.seconds(), Type::INT8),
+            (&before, Type::INT8),
+            (&CountSpan::Hour.seconds(), Type::INT8),
+        ];
         transaction.execute_typed(ROLL_UP, &params).await?;
         for forget in FORGET {
             transaction.execute_typed(forget, &[(&oldest, Type::INT8)]).await?;
@@ -289,13 +294,19 @@ fn sketch(row: &Row, column: usize) -> Result<SessionSketch, RowError> {
 
 fn count_of(row: &Row) -> Result<FailureCount, RowError> {
     let key = FailureKey {
-        app: rows::parsed(row, 1)?,
-        platform: Platform::from_store(rows::get(row, 2)?),
-        code: ReportedCode::from_label(rows::get(row, 3)?),
-        cause: Cause::from_store(rows::get(row, 4)?),
-        kid: kid(row, 5)?,
+        app: rows::parsed(row, 2)?,
+        platform: Platform::from_store(rows::get(row, 3)?),
+        code: ReportedCode::from_label(rows::get(row, 4)?),
+        cause: Cause::from_store(rows::get(row, 5)?),
+        kid: kid(row, 6)?,
     };
-    Ok(FailureCount { since: rows::time(row, 0)?, key, reports: rows::unsigned(row, 6)?, sessions: sketch(row, 7)? })
+    Ok(FailureCount {
+        span: CountSpan::of_seconds(rows::get(row, 0)?).ok_or_else(|| rows::damaged(0, "not a span of counts"))?,
+        since: rows::time(row, 1)?,
+        key,
+        reports: rows::unsigned(row, 7)?,
+        sessions: sketch(row, 8)?,
+    })
 }
 
 fn example_of(row: &Row) -> Result<StoredExample, RowError> {

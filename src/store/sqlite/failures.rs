@@ -12,17 +12,17 @@ use crate::{
         session_sketch::{SKETCH_WORDS, SessionSketch},
     },
     store::{
-        ALERT_REST, FAILURES_KEPT, FailureBatch, FailureCount, Failures, ReportedVersion, ServiceEvent, StoreError,
-        StoredExample,
+        ALERT_REST, CountSpan, FAILURES_KEPT, FailureBatch, FailureCount, Failures, ReportedVersion, ServiceEvent,
+        StoreError, StoredExample,
         failures::{
-            HOUR, MINUTE, SERVICE_EVENTS_KEPT, count_columns, keys_of, merged_sketch, rolled_up_before, sketch_columns,
-            stored_keys, stored_sketch, versions_to_forget,
+            SERVICE_EVENTS_KEPT, count_columns, keys_of, merged_sketch, rolled_up_before, sketch_columns, stored_keys,
+            stored_sketch, versions_to_forget,
         },
     },
 };
 
 const ADD: &str = concat!(
-    "INSERT INTO failure_counts AS c (span, ",
+    "INSERT INTO failure_counts AS c (",
     count_columns!(),
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
      ?23, ?24) ON CONFLICT DO UPDATE SET reports = c.reports + excluded.reports, ",
@@ -57,7 +57,7 @@ const VERSIONS: &str = concat!("SELECT version, seen, ", sketch_columns!(), " FR
 
 /// Each minute is merged into its hour, one after the other.
 const ROLL_UP: &str = concat!(
-    "INSERT INTO failure_counts AS c (span, ",
+    "INSERT INTO failure_counts AS c (",
     count_columns!(),
     ") SELECT ?1, since - since % (?1 * 1000), app, platform, code, cause, kid, reports, ",
     sketch_columns!(),
@@ -108,8 +108,8 @@ impl Failures for SqliteStore {
     async fn roll_up_failures(&self, now: UnixMillis) -> Result<(), StoreError> {
         let (before, oldest) = (rolled_up_before(now).0, now.minus(FAILURES_KEPT).0);
         self.write(move |c| {
-            c.prepare_cached(ROLL_UP)?.execute([HOUR, MINUTE, before])?;
-            c.prepare_cached(FORGET_MINUTES)?.execute([MINUTE, before])?;
+            c.prepare_cached(ROLL_UP)?.execute([CountSpan::Hour.seconds(), CountSpan::Minute.seconds(), before])?;
+            c.prepare_cached(FORGET_MINUTES)?.execute([CountSpan::Minute.seconds(), before])?;
             FORGET.iter().try_for_each(|forget| c.prepare_cached(forget)?.execute([oldest]).map(drop))
         })
         .await
@@ -173,10 +173,10 @@ fn add(c: &Connection, now: UnixMillis, batch: &FailureBatch) -> rusqlite::Resul
 }
 
 fn add_count(add: &mut Statement<'_>, count: &FailureCount) -> rusqlite::Result<()> {
-    let FailureCount { since, key, reports, sessions } = count;
+    let FailureCount { span, since, key, reports, sessions } = count;
     let (code, reports, words) = (key.code.label(), rows::stored(*reports)?, stored_sketch(sessions));
     let start: [&dyn ToSql; 8] = [
-        &MINUTE,
+        &span.seconds(),
         &since.0,
         &key.app.as_str(),
         &key.platform.as_str(),
@@ -207,14 +207,21 @@ fn sketch(row: &Row<'_>, column: usize) -> rusqlite::Result<SessionSketch> {
 }
 
 fn count_of(row: &Row<'_>) -> rusqlite::Result<FailureCount> {
+    let seconds: i64 = row.get(0)?;
     let key = FailureKey {
-        app: rows::parsed(row, 1)?,
-        platform: Platform::from_store(row.get_ref(2)?.as_str()?),
-        code: ReportedCode::from_label(row.get_ref(3)?.as_str()?),
-        cause: Cause::from_store(row.get_ref(4)?.as_str()?),
-        kid: kid(row, 5)?,
+        app: rows::parsed(row, 2)?,
+        platform: Platform::from_store(row.get_ref(3)?.as_str()?),
+        code: ReportedCode::from_label(row.get_ref(4)?.as_str()?),
+        cause: Cause::from_store(row.get_ref(5)?.as_str()?),
+        kid: kid(row, 6)?,
     };
-    Ok(FailureCount { since: rows::time(row, 0)?, key, reports: rows::unsigned(row, 6)?, sessions: sketch(row, 7)? })
+    Ok(FailureCount {
+        span: CountSpan::of_seconds(seconds).ok_or_else(|| rows::unknown(0, &seconds.to_string()))?,
+        since: rows::time(row, 1)?,
+        key,
+        reports: rows::unsigned(row, 7)?,
+        sessions: sketch(row, 8)?,
+    })
 }
 
 fn example_of(row: &Row<'_>) -> rusqlite::Result<StoredExample> {

@@ -11,7 +11,9 @@ use countersign::{
         session_sketch::SessionSketch,
         verdict::ErrorCode,
     },
-    store::{FailureBatch, FailureCount, ServiceEvent, ServiceEventKind, Store, StoredExample, VERSIONS_KEPT},
+    store::{
+        CountSpan, FailureBatch, FailureCount, ServiceEvent, ServiceEventKind, Store, StoredExample, VERSIONS_KEPT,
+    },
 };
 
 use super::{Engine, T, app, at_day, at_min};
@@ -37,7 +39,7 @@ fn sketch(hashes: impl IntoIterator<Item = u64>) -> SessionSketch {
 }
 
 fn count(since: UnixMillis, key: FailureKey, reports: u64, sessions: SessionSketch) -> FailureCount {
-    FailureCount { since, key, reports, sessions }
+    FailureCount { span: CountSpan::Minute, since, key, reports, sessions }
 }
 
 async fn add(store: &Arc<dyn Store>, counts: &[FailureCount]) {
@@ -123,7 +125,9 @@ pub(super) async fn minutes_roll_up_into_hours(engine: &dyn Engine) {
     let (one, two) = tokio::join!(store.roll_up_failures(minute(26 * 60)), other.roll_up_failures(minute(26 * 60)));
     one.and(two).unwrap();
     let found = all(&store).await;
-    assert_eq!(found[..2], [count(HOUR, web.clone(), 60, sketch(0..60)), count(HOUR, ios, 2, sketch([1]))]);
+    let of_hour =
+        |key, reports, sessions| FailureCount { span: CountSpan::Hour, ..count(HOUR, key, reports, sessions) };
+    assert_eq!(found[..2], [of_hour(web.clone(), 60, sketch(0..60)), of_hour(ios, 2, sketch([1]))]);
     assert_eq!(found.len(), 12);
     // Counts that waited for the store join the hour that is there.
     add(&store, &[count(minute(4), web.clone(), 5, sketch([500]))]).await;
