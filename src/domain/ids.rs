@@ -209,6 +209,13 @@ impl Kid {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// First bytes of the thumbprint, which tell an installation's keys apart.
+    pub fn thumbprint_start(&self) -> [u8; 8] {
+        // Twelve characters are nine bytes.
+        let digest = self.0.get(..12).and_then(|start| URL_SAFE_NO_PAD.decode(start).ok()).unwrap_or_default();
+        digest.first_chunk().copied().unwrap_or_default()
+    }
 }
 
 impl std::str::FromStr for Kid {
