@@ -4,12 +4,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::AppState;
-use crate::domain::verdict::ErrorCode;
+use crate::domain::{failure::Cause, verdict::ErrorCode};
 
 /// Label of a failure whose code is none of Braze's.
 const OTHER: &str = "other";
-/// Label of a failure that came with a refresh token which is not ours: its code is anybody's claim.
-const UNAUTHENTICATED: &str = "unauthenticated";
 
 /// Report of an authentication failure by its code, where Braze has such a code. Nothing else of it outlives the
 /// parsing, since a client may send anything, and SDKs send the refused token.
@@ -35,13 +33,13 @@ impl ReportedFailure {
     /// Counts and logs the failure, as one of a session of ours.
     pub(super) fn count(&self, state: &AppState) {
         let code = self.0.map_or_else(|| OTHER.to_owned(), ErrorCode::label);
-        state.metrics.failure_reported(&code);
+        state.metrics.failure_reported("", &code, Cause::Unknown.as_str());
         tracing::info!(code, "an app reported an authentication failure");
     }
 
     /// Counts a failure whose refresh token is not ours.
     pub(super) fn count_unauthenticated(state: &AppState) {
-        state.metrics.failure_reported(UNAUTHENTICATED);
+        state.metrics.unauthenticated_failure_reported();
     }
 }
 

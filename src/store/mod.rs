@@ -50,7 +50,7 @@ pub use copy::{CopiedTable, CopyError, Copying, copy};
 pub use ends::{ENDS_KEPT, End, Ends, EndsPage, EndsPosition, Follower};
 pub use error::StoreError;
 pub use facts::{Fact, Weight};
-pub use failures::{FailureCount, Failures};
+pub use failures::{FailureBatch, FailureCount, Failures, StoredExample};
 pub use postgres::BadUrl;
 use postgres::{PostgresStore, Target};
 pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};

@@ -39,8 +39,26 @@ const fn bytes(name: &'static str) -> Column {
 /// Name of the table of single values. Each engine writes them as text in its own way, and has some for itself.
 pub(in crate::store) const META: &str = "meta";
 
-/// Name of the table whose rows are numbered in the order in which they were written.
+/// Name of the table of the audit log's head, which is one row.
+pub(in crate::store) const AUDIT_HEAD: &str = "audit_head";
+
+/// Name of the table of acts that wait for their leaves.
+pub(in crate::store) const AUDIT_WAITING: &str = "audit_waiting";
+
+/// Name of the table to which the version before appends.
 pub(in crate::store) const AUDIT_LOG: &str = "audit_log";
+
+/// Tables whose rows are numbered in the order in which they were written.
+pub(in crate::store) const NUMBERED: [&str; 2] = [AUDIT_LOG, AUDIT_WAITING];
+
+/// Key by which a row of this table replaces one that a new store has; `None` for tables that are empty there.
+pub(in crate::store) fn replaced_by(table: &Table) -> Option<&'static str> {
+    match table.name {
+        META => Some("name"),
+        AUDIT_HEAD => Some("one"),
+        _ => None,
+    }
+}
 
 /// Tables whose changes the triggers of both engines write into the log of ends. What is copied did not end now.
 pub(in crate::store) const LOGGED: [&str; 5] = ["sessions", "opt_outs", "app_ends", "user_ends", "sign_outs"];
@@ -54,7 +72,7 @@ pub(in crate::store) const OF_THE_STORE: [&str; 5] = ["check", "latest_time", "p
 pub(in crate::store) const OF_NODES: [&str; 5] = ["nodes", "leases", "ends", "ends_dates", "followers"];
 
 /// Every other table.
-pub(in crate::store) const TABLES: [Table; 15] = [
+pub(in crate::store) const TABLES: [Table; 19] = [
     Table {
         name: "sessions",
         key: 1,
@@ -133,6 +151,45 @@ pub(in crate::store) const TABLES: [Table; 15] = [
             text("actor"),
             text("why"),
         ],
+    },
+    Table {
+        name: AUDIT_HEAD,
+        key: 1,
+        columns: &[
+            integer("one"),
+            integer("size"),
+            integer("epoch"),
+            integer("epoch_begun_at"),
+            integer("swept"),
+            text("fork"),
+        ],
+    },
+    Table {
+        name: "audit_leaves",
+        key: 1,
+        columns: &[
+            integer("number"),
+            text("text"),
+            integer("at"),
+            text("actor"),
+            text("request_id"),
+            text("action"),
+            text("outcome"),
+            text("ring"),
+            text("kid"),
+            text("app"),
+            text("user_hash"),
+            text("session"),
+            text("client"),
+            text("api_key"),
+            text("why"),
+        ],
+    },
+    Table { name: AUDIT_WAITING, key: 1, columns: &[integer("seq"), text("record")] },
+    Table {
+        name: "audit_checkpoints",
+        key: 2,
+        columns: &[integer("epoch"), integer("size"), integer("at"), text("note"), bytes("subtrees")],
     },
     Table { name: META, key: 1, columns: &[text("name"), text("value")] },
 ];

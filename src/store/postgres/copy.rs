@@ -17,7 +17,7 @@ use crate::{
         Config, StoreError,
         copy::{
             rows::{Row, Value},
-            tables::{AUDIT_LOG, Column, Kind, LOGGED, META, OF_THE_STORE, TABLES, Table},
+            tables::{Column, Kind, LOGGED, META, NUMBERED, OF_THE_STORE, TABLES, Table, replaced_by},
             transfer::{Filling, Snapshot},
         },
     },
@@ -64,7 +64,7 @@ impl Copied {
         if self.owns_tables {
             self.switch_triggers("DISABLE").await?;
         } else {
-            for table in TABLES.iter().filter(|table| table.name != META) {
+            for table in TABLES.iter().filter(|table| replaced_by(table).is_none()) {
                 self.refuse_rows(table).await?;
             }
         }
@@ -121,11 +121,13 @@ impl Filling for Copied {
     }
 
     async fn finish(self: Box<Self>) -> Result<(), StoreError> {
-        // The next entry of the audit log follows the last one.
-        let sequence = format!("pg_get_serial_sequence('countersign.{AUDIT_LOG}', 'seq')");
-        let sql =
-            format!("SELECT setval({sequence}, max(seq)) FROM countersign.{AUDIT_LOG} HAVING max(seq) IS NOT NULL");
-        self.run(&sql).await?;
+        // The next row follows the last one.
+        for table in NUMBERED {
+            let sequence = format!("pg_get_serial_sequence('countersign.{table}', 'seq')");
+            let sql =
+                format!("SELECT setval({sequence}, max(seq)) FROM countersign.{table} HAVING max(seq) IS NOT NULL");
+            self.run(&sql).await?;
+        }
         // The log begins with the first end in the new store.
         if self.owns_tables {
             self.switch_triggers("ENABLE").await?;
@@ -171,9 +173,15 @@ fn insertion(table: &Table) -> String {
         table.name,
         names(table.columns),
         arrays.collect::<Vec<_>>().join(", "),
-        // A new store has some already.
-        if table.name == META { "ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value" } else { "" }
+        on_conflict(table)
     )
+}
+
+/// Returns the part of the statement that replaces a row; a new store has some already.
+fn on_conflict(table: &Table) -> String {
+    let Some(key) = replaced_by(table) else { return String::new() };
+    let replaced = table.columns[table.key..].iter().map(|column| format!("{0} = EXCLUDED.{0}", column.name));
+    format!("ON CONFLICT ({key}) DO UPDATE SET {}", replaced.collect::<Vec<_>>().join(", "))
 }
 
 fn read(table: &Table, row: &Found) -> Result<Row, tokio_postgres::Error> {

@@ -10,7 +10,7 @@ use crate::store::{
     Config, StoreError,
     copy::{
         rows::{Row, Value},
-        tables::{Column, META, OF_THE_STORE, Table},
+        tables::{Column, META, OF_THE_STORE, Table, replaced_by},
         transfer::{Filling, Snapshot},
     },
 };
@@ -150,12 +150,12 @@ fn page(c: &Connection, table: &Table, after: Option<Vec<Value>>) -> rusqlite::R
 
 fn insert(c: &Connection, table: &Table, row: Row) -> rusqlite::Result<()> {
     let sql = format!(
-        "INSERT INTO {} ({}) VALUES ({}) {}",
+        "{} INTO {} ({}) VALUES ({})",
+        // A new store has some already.
+        if replaced_by(table).is_some() { "REPLACE" } else { "INSERT" },
         table.name,
         names(table.columns),
         places(table.columns.len()),
-        // A new store has some already.
-        if table.name == META { "ON CONFLICT (name) DO UPDATE SET value = excluded.value" } else { "" }
     );
     let row = if table.name == META { single_value(row) } else { row };
     c.prepare_cached(&sql)?.execute(params_from_iter(row.into_iter().map(types::Value::from))).map(drop)

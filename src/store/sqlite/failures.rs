@@ -5,12 +5,12 @@ use async_trait::async_trait;
 use super::SqliteStore;
 use crate::{
     clock::UnixMillis,
-    store::{FailureCount, Failures, StoreError},
+    store::{FailureBatch, FailureCount, Failures, StoreError},
 };
 
 #[async_trait]
 impl Failures for SqliteStore {
-    async fn add_failures(&self, _counts: Vec<FailureCount>) -> Result<(), StoreError> {
+    async fn add_failures(&self, _batch: FailureBatch) -> Result<(), StoreError> {
         todo!()
     }
 

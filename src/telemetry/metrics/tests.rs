@@ -10,7 +10,7 @@ const DESCRIPTIONS: &str = "\
 # TYPE countersign_refreshes counter
 # HELP countersign_refusals Requests refused, by problem code.
 # TYPE countersign_refusals counter
-# HELP countersign_reported_failures Failures that apps reported, by Braze's code.
+# HELP countersign_reported_failures Failures that apps reported, by app, Braze's code and cause.
 # TYPE countersign_reported_failures counter
 # HELP countersign_alarms Things an operator should know of.
 # TYPE countersign_alarms counter
@@ -79,7 +79,8 @@ fn with_every_series() -> Arc<Metrics> {
     metrics.minted("web");
     metrics.refreshed("web", "rotate");
     metrics.refused("forbidden");
-    metrics.failure_reported("22");
+    metrics.failure_reported("web", "22", "expired_offline");
+    metrics.unauthenticated_failure_reported();
     for work in [StoreWork::Read, StoreWork::Write, StoreWork::Checkpoint] {
         metrics.store_worked(work, Duration::from_millis(1));
     }
@@ -149,7 +150,8 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         r#"countersign_mints_total{app="web"} 1"#,
         r#"countersign_refreshes_total{app="web",decision="rotate"} 1"#,
         r#"countersign_refusals_total{code="forbidden"} 1"#,
-        r#"countersign_reported_failures_total{code="22"} 1"#,
+        r#"countersign_reported_failures_total{app="",code="unauthenticated",cause="unauthenticated"} 1"#,
+        r#"countersign_reported_failures_total{app="web",code="22",cause="expired_offline"} 1"#,
         "countersign_revocation_staleness_seconds 0",
         r#"countersign_sessions_evicted_total{app="web"} 2"#,
         r#"countersign_sessions_live{app="web"} 3"#,

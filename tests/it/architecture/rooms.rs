@@ -28,7 +28,7 @@ const TABLE: &[Row] = &[
     ("outage", &["store", "domain", "clock", "telemetry"]),
     ("issue", &["keyring", "store", "outage", "identity", "domain", "clock", "secret", "telemetry"]),
     ("audit", &[]),
-    ("failures", &[]),
+    ("failures", &["store", "domain", "clock", "telemetry"]),
     ("rotate", &["custody", "store", "braze", "domain", "clock", "telemetry"]),
     ("node", &["keyring", "custody", "store", "outage", "rotate", "domain", "clock", "telemetry"]),
     ("operate", &["rotate", "issue", "outage", "store", "custody", "braze", "domain", "clock", "secret"]),

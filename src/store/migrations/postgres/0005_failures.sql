@@ -1,0 +1,1 @@
+-- Schema 5: counts of failures that apps report. It only adds; the version before goes on beside it.
