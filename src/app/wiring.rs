@@ -1,6 +1,6 @@
 //! Wiring: connects the modules that serve requests with the node's background work and with key rotation.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -15,13 +15,15 @@ use crate::{
     config::Settings,
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
+        ids::AppName,
         key::KeyRecord,
         policy::AppPolicy,
         sealing::SealingKeys,
     },
+    failures::{AppFacts, Counts, Knowledge, Reports},
     http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
     identity::{ApiKeyAuthenticator, SignIns},
-    node::{self, EndsAgent, Node, NodeAgent, Subscriber},
+    node::{self, EndsAgent, FailuresAgent, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     telemetry::Readiness,
 };
@@ -102,11 +104,17 @@ impl Wiring {
         EndsAgent::new(Arc::clone(&self.node))
     }
 
+    /// Makes an agent that does the background work for reports of apps.
+    pub fn failures_agent(&self) -> FailuresAgent {
+        FailuresAgent::new(Arc::clone(&self.node), Arc::clone(&self.state.reports.knowledge))
+    }
+
     /// Starts the node's background work.
     pub fn start_node(&self) -> Background {
         let mut background = Background::new(Arc::clone(self.services.metrics()));
         background.spawn(BackgroundTask::Node, self.agent().run(self.node_config.subscribe()));
         background.spawn(BackgroundTask::Ends, self.ends_agent().run());
+        background.spawn(BackgroundTask::Failures, self.failures_agent().run());
         background
     }
 
@@ -134,6 +142,7 @@ impl Wiring {
         let waiting = self.settings.load().restart_needed(&new);
         self.state.issuer.reload(new.policies(), SealingKeys::derive(new.sealing()));
         self.state.sign_ins.replace(new.sign_ins());
+        self.state.reports.knowledge.set_apps(&reported_apps(&new));
         self.state.limits.store(Arc::new(Limits::new(new.limits())));
         self.state.jwks.set_max_age(new.jwks_max_age());
         self.state.proxies.replace(new.server().proxies());
@@ -174,9 +183,25 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
         jwks: Jwks::default(),
         readiness: Arc::new(Readiness::default()),
         metrics: Arc::clone(services.metrics()),
+        reports: reports(settings, services),
         request_log: settings.log().requests,
         clock: Arc::clone(services.clock()),
     })
+}
+
+fn reports(settings: &Settings, services: &Services) -> Reports {
+    let counts = Counts::new(Arc::clone(services.metrics()));
+    Reports::new(Arc::new(Knowledge::new(reported_apps(settings))), Arc::new(counts))
+}
+
+/// Returns what the configuration says of each app, for the diagnosis of its failures.
+fn reported_apps(settings: &Settings) -> BTreeMap<AppName, AppFacts> {
+    let rings = settings.rings_to_rotate();
+    let soak = |policy: &AppPolicy| rings.iter().find(|ring| ring.name == policy.ring).map(|ring| ring.config.soak);
+    let policies = settings.policies();
+    let facts =
+        policies.iter().map(|(app, policy)| (app.clone(), AppFacts::new(policy, soak(policy).unwrap_or_default())));
+    facts.collect()
 }
 
 /// Subscriber that copies changed records into the state of the public routes.

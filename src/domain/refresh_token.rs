@@ -82,41 +82,52 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
-/// Key and end of the JWT that was issued with a refresh token.
+/// Key and times of the JWT that was issued with a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IssuedWith {
     /// Beginning of the key's thumbprint: enough to tell an installation's keys apart.
-    key: [u8; 8],
+    key: [u8; 5],
+    /// Lifetime of the JWT in seconds: at most a day ([`LIFETIMES`](super::policy::LIFETIMES)).
+    lifetime: [u8; 3],
     /// `exp` of the JWT, in Unix seconds.
-    expires: u32,
+    expires: [u8; 4],
 }
 
 impl IssuedWith {
-    /// Describes a JWT that this key signed, and that expires then.
-    pub fn new(kid: &Kid, expires: UnixMillis) -> Self {
-        Self { key: kid.thumbprint_start(), expires: u32::try_from(expires.seconds()).unwrap_or_default() }
+    /// Describes a JWT that this key signed; `times` are its issue and its end.
+    pub fn new(kid: &Kid, (issued, expires): (UnixMillis, UnixMillis)) -> Self {
+        let [_, lifetime @ ..] = u32::try_from(expires.seconds() - issued.seconds()).unwrap_or_default().to_be_bytes();
+        let expires = u32::try_from(expires.seconds()).unwrap_or_default().to_be_bytes();
+        Self { key: kid.thumbprint_start(), lifetime, expires }
     }
 
     /// Nonce of the refresh token.
     pub fn nonce(self) -> [u8; NONCE_BYTES] {
         let mut nonce = [0; NONCE_BYTES];
-        nonce[..8].copy_from_slice(&self.key);
-        nonce[8..].copy_from_slice(&self.expires.to_be_bytes());
+        nonce[..5].copy_from_slice(&self.key);
+        nonce[5..8].copy_from_slice(&self.lifetime);
+        nonce[8..].copy_from_slice(&self.expires);
         nonce
     }
 
     fn of_nonce([a, b, c, d, e, f, g, h, expires @ ..]: [u8; NONCE_BYTES]) -> Self {
-        Self { key: [a, b, c, d, e, f, g, h], expires: u32::from_be_bytes(expires) }
+        Self { key: [a, b, c, d, e], lifetime: [f, g, h], expires }
     }
 
-    /// Returns true for the key that signed the JWT. No key did where a version before made the refresh token.
+    /// Returns true for the key that signed the JWT. It is none where a version before made the refresh token.
     pub fn is_of(self, kid: &Kid) -> bool {
         kid.thumbprint_start() == self.key
     }
 
+    /// Time of the issue of the JWT.
+    pub fn issued(self) -> UnixMillis {
+        let [a, b, c] = self.lifetime;
+        self.expires().minus(Duration::from_secs(u32::from_be_bytes([0, a, b, c]).into()))
+    }
+
     /// End of the JWT.
     pub fn expires(self) -> UnixMillis {
-        UnixMillis(i64::from(self.expires) * 1000)
+        UnixMillis(i64::from(u32::from_be_bytes(self.expires)) * 1000)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Failures that apps report: each is diagnosed from what is known here, and counted.
 //!
 //! [`Knowledge`] is the copy of the records that a report is compared with, so that no report asks the store;
-//! [`FailureEvidence`] is one report with these facts, and [`diagnose`] finds its cause. [`Counts`] has the numbers.
+//! [`FailureEvidence`] is one report with these facts, and [`diagnose`] finds its cause. [`Counts`] has the numbers,
+//! and [`Reports`] takes each report through all of them.
 
 mod counts;
 mod diagnose;
@@ -9,6 +10,7 @@ mod evidence;
 mod key_history;
 mod knowledge;
 mod records;
+mod reports;
 mod signature;
 
 pub use counts::{Counts, Report};
@@ -19,4 +21,5 @@ pub use evidence::{
 };
 pub use key_history::{KeyFacts, Stay, StayEnd};
 pub use knowledge::Knowledge;
+pub use reports::{ReportedUser, Reports, UnverifiedReport};
 pub use signature::JudgedSignature;

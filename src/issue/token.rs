@@ -81,6 +81,6 @@ impl Issuer {
             Some(begun) => signer.sign_telling(input, begun).await?,
             None => signer.sign(input).await?,
         };
-        Ok(Signed { token, expires, with: IssuedWith::new(signer.kid(), expires) })
+        Ok(Signed { token, expires, with: IssuedWith::new(signer.kid(), (now, expires)) })
     }
 }

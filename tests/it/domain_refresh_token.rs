@@ -217,13 +217,14 @@ fn a_token_of_the_version_before_opens_and_names_no_key() {
 #[test]
 fn a_token_that_names_a_jwt_differs_from_one_of_the_version_before_in_its_nonce_only() {
     let kid = Kid::from_thumbprint(&[7; 32]);
-    let named = IssuedWith::new(&kid, UnixMillis(1_795_000_900_000));
+    let named = IssuedWith::new(&kid, (UnixMillis(1_795_000_000_500), UnixMillis(1_795_000_900_000)));
     let keys = sealing_keys(&[1]);
     let token = RefreshToken::seal(&contents(), &keys, named.nonce());
     let opened = unseal(token.expose(), &keys).unwrap();
     assert_eq!((*opened).clone(), contents());
     assert_eq!(opened.issued_with(), named);
-    assert_eq!(opened.issued_with().expires(), UnixMillis(1_795_000_900_000));
+    assert_eq!(named.issued(), UnixMillis(1_795_000_000_000));
+    assert_eq!(named.expires(), UnixMillis(1_795_000_900_000));
     assert!(named.is_of(&kid));
     // One bit less in what it names, and it is forged.
     let mut bytes = bytes_of(token.expose());
