@@ -11,13 +11,18 @@ use crate::{
     },
 };
 
+/// Beginning of the header of every token of this service, in base64url: `{"alg":"RS256",`.
+const HEADER: &str = "eyJhbGciOiJSUzI1NiIs";
+
 /// Facts about a refused token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JudgedSignature {
     /// It is a refresh token of this service.
     RefreshToken,
-    /// It cannot be decoded.
-    Unreadable,
+    /// It begins as a token does, and cannot be decoded: a part of it is missing or was changed.
+    Damaged,
+    /// It is no JWT.
+    NoJwt,
     /// It is a JWT.
     Token {
         /// The algorithm is RS256.
@@ -39,7 +44,9 @@ impl JudgedSignature {
         if token.starts_with(crate::domain::refresh_token::PREFIX) {
             return Self::RefreshToken;
         }
-        let Ok(read) = Unverified::read(token) else { return Self::Unreadable };
+        let Ok(read) = Unverified::read(token) else {
+            return if token.contains(HEADER) { Self::Damaged } else { Self::NoJwt };
+        };
         let claim = |name: &str| read.claims.get(name);
         let seconds = claim("exp").and_then(Value::as_i64);
         Self::Token {

@@ -1,8 +1,24 @@
 //! Diagnosis of a report: the most probable cause here, one sentence for this installation, and the fix.
+//!
+//! The code says which rules apply. A token that came with the report and was examined decides before they do; without
+//! it, they go by the token that was issued with the refresh token. Sources: Braze, "Set up SDK authentication" (error
+//! codes and their meaning), and the SDKs' release notes.
 
-use crate::domain::failure::{Cause, Confidence};
+mod conclusion;
+mod expiry;
+mod fixes;
+mod keys;
+mod misuse;
+mod refused_token;
+mod sdk_faults;
+mod users;
 
+use self::conclusion::Conclusion;
 use super::evidence::FailureEvidence;
+use crate::domain::{
+    failure::{Cause, Confidence, ReportedCode},
+    verdict::ErrorCode,
+};
 
 /// Diagnosis of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +40,32 @@ pub struct Fix {
 
 /// Finds the cause of a report.
 pub fn diagnose(evidence: &FailureEvidence<'_>) -> Diagnosis {
-    Diagnosis {
-        cause: Cause::Unknown,
-        confidence: Confidence::Possible,
-        sentence: format!("nothing known here explains the failure of app {}", evidence.app),
-        fix: Fix { text: "inspect a refused token".to_owned(), command: None },
+    let ReportedCode::Braze(code) = evidence.report.code else {
+        let text = format!("app {} reported a code that Braze does not document", evidence.app);
+        return complete(evidence, Conclusion::possible(Cause::Unknown, text));
+    };
+    let conclusion = refused_token::conclude(evidence, code)
+        .or_else(|| sdk_faults::conclude(evidence, code))
+        .unwrap_or_else(|| by_code(evidence, code));
+    complete(evidence, conclusion)
+}
+
+fn by_code(evidence: &FailureEvidence<'_>, code: ErrorCode) -> Conclusion {
+    match code {
+        ErrorCode::DecodingError | ErrorCode::PublicKeyError | ErrorCode::NoMatchingPublicKeys => {
+            keys::conclude(evidence, code)
+        }
+        ErrorCode::SubjectMismatch => users::mismatch(evidence),
+        ErrorCode::PayloadUserIdMismatch => users::mixed(evidence),
+        ErrorCode::Expired => expiry::conclude(evidence),
+        ErrorCode::MissingToken => misuse::missing(evidence),
+        ErrorCode::ExpirationRequired | ErrorCode::InvalidPayload | ErrorCode::IncorrectAlgorithm => {
+            misuse::not_as_issued(evidence, code)
+        }
     }
+}
+
+fn complete(evidence: &FailureEvidence<'_>, conclusion: Conclusion) -> Diagnosis {
+    let Conclusion { cause, confidence, sentence } = conclusion;
+    Diagnosis { cause, confidence, sentence, fix: fixes::fix(cause, evidence) }
 }
