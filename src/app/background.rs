@@ -17,6 +17,8 @@ pub enum BackgroundTask {
     Node,
     /// Following of what ends.
     Ends,
+    /// Records for the reports of apps.
+    Failures,
     /// Rotation of the key rings.
     Rotation,
     /// Listener for apps and backends.

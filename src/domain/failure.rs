@@ -109,8 +109,14 @@ pub enum Cause {
     ClockBehind,
     /// The app set an old token again.
     StaleTokenSet,
-    /// The SDK's flag is off, or no token was given to it.
+    /// No token was given to the SDK when its user was set.
     TokenMissing,
+    /// The SDK has tokens and sends none: its flag is off.
+    SdkFlagOff,
+    /// This version of the SDK has a fault in authentication that a later one mends.
+    SdkTooOld,
+    /// The app gave the SDK something that is no token: its refresh token, or a JWT for another purpose.
+    WrongTokenGiven,
     /// The app switched users, and the event is about the one before.
     UserSwitched,
     /// The user ids differ by case only.
@@ -127,8 +133,10 @@ pub enum Cause {
     TokenTampered,
     /// The token has an algorithm other than RS256.
     WrongAlgorithm,
-    /// The token has no expiry, or its payload is not what this service makes.
+    /// A key of this installation signed it, with a payload that this service does not make.
     PayloadNotOurs,
+    /// Braze refuses a claim that the configuration of the app adds.
+    ClaimRefused,
     /// The public key at Braze is not a key: it was pasted wrongly.
     KeyPastedWrongly,
     /// One request to Braze had events of several users.

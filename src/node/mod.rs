@@ -5,6 +5,7 @@
 
 mod api_key_uses;
 mod clock;
+mod failures;
 mod follow;
 mod heartbeat;
 mod readiness;
@@ -15,6 +16,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+pub use failures::{FailuresAgent, FailuresParts};
 pub use follow::EndsAgent;
 
 use self::{

@@ -49,6 +49,7 @@ mod failures;
 mod files;
 mod generate;
 mod identity;
+mod issued_with;
 mod key_places;
 mod keyring;
 mod limits;
