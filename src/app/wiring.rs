@@ -217,7 +217,7 @@ fn reports(settings: &Settings, services: &Services) -> Reports {
 }
 
 /// Returns what the configuration says of each app, for the diagnosis of its failures.
-fn reported_apps(settings: &Settings) -> BTreeMap<AppName, AppFacts> {
+pub(super) fn reported_apps(settings: &Settings) -> BTreeMap<AppName, AppFacts> {
     let rings = settings.rings_to_rotate();
     let soak = |policy: &AppPolicy| rings.iter().find(|ring| ring.name == policy.ring).map(|ring| ring.config.soak);
     let policies = settings.policies();
