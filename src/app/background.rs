@@ -19,6 +19,8 @@ pub enum BackgroundTask {
     Ends,
     /// Following of the audit log, and its checkpoints.
     Audit,
+    /// Records for the reports of apps.
+    Failures,
     /// Rotation of the key rings.
     Rotation,
     /// Listener for apps and backends.

@@ -1,6 +1,6 @@
 //! Wiring: connects the modules that serve requests with the node's background work and with key rotation.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -15,14 +15,17 @@ use crate::{
     config::Settings,
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
+        ids::AppName,
         key::KeyRecord,
         policy::AppPolicy,
         sealing::SealingKeys,
     },
+    failures::{self, AppFacts, Counts, Knowledge, Reports, Webhook},
     http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
     identity::{ApiKeyAuthenticator, SignIns},
-    node::{self, AuditAgent, AuditStanding, EndsAgent, Node, NodeAgent, Subscriber},
+    node::{self, AuditAgent, AuditStanding, EndsAgent, FailuresAgent, FailuresParts, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
+    store::ServiceEventKind,
     telemetry::Readiness,
 };
 
@@ -34,6 +37,8 @@ pub struct Wiring {
     settings: Arc<ArcSwap<Settings>>,
     node_config: watch::Sender<Arc<node::Config>>,
     scheduler_setup: watch::Sender<Option<Arc<SchedulerSetup>>>,
+    failures_config: watch::Sender<Arc<failures::Config>>,
+    webhook: Arc<Webhook>,
 }
 
 impl Wiring {
@@ -60,8 +65,11 @@ impl Wiring {
         NodeAgent::new(Arc::clone(&node)).start(&config).await?;
         let setup = scheduler_setup(&services, &settings.load());
         let (node_config, _) = watch::channel(Arc::new(config));
+        let failures = settings.load().failures().clone();
+        let webhook = Arc::new(Webhook::new(failures.webhook.clone(), Arc::clone(services.metrics())));
+        let (failures_config, _) = watch::channel(Arc::new(failures));
         let (scheduler_setup, _) = watch::channel(setup);
-        Ok(Self { services, state, node, settings, node_config, scheduler_setup })
+        Ok(Self { services, state, node, settings, node_config, scheduler_setup, failures_config, webhook })
     }
 
     /// Makes the router of every public route.
@@ -108,12 +116,25 @@ impl Wiring {
         AuditAgent::new(Arc::clone(&self.node), Arc::clone(self.services.audit_keys()))
     }
 
+    /// Makes an agent that does the background work for reports of apps.
+    pub fn failures_agent(&self) -> FailuresAgent {
+        let reports = &self.state.reports;
+        let parts = FailuresParts {
+            knowledge: Arc::clone(&reports.knowledge),
+            counts: Arc::clone(&reports.counts),
+            config: self.failures_config.subscribe(),
+            webhook: Arc::clone(&self.webhook),
+        };
+        FailuresAgent::new(Arc::clone(&self.node), parts)
+    }
+
     /// Starts the node's background work.
     pub fn start_node(&self) -> Background {
         let mut background = Background::new(Arc::clone(self.services.metrics()));
         background.spawn(BackgroundTask::Node, self.agent().run(self.node_config.subscribe()));
         background.spawn(BackgroundTask::Ends, self.ends_agent().run());
         background.spawn(BackgroundTask::Audit, self.audit_agent().run());
+        background.spawn(BackgroundTask::Failures, self.failures_agent().run());
         background
     }
 
@@ -127,6 +148,10 @@ impl Wiring {
 
     /// Removes this node from the store, so that no rotation waits for it.
     pub(super) async fn deregister(&self) {
+        let now = self.services.clock().untrusted_now();
+        if let Err(error) = self.state.reports.counts.write_to(&**self.services.store(), now).await {
+            tracing::debug!(%error, "the last counts of failures are lost");
+        }
         self.node.deregister().await;
     }
 
@@ -141,12 +166,18 @@ impl Wiring {
         let waiting = self.settings.load().restart_needed(&new);
         self.state.issuer.reload(new.policies(), SealingKeys::derive(new.sealing()));
         self.state.sign_ins.replace(new.sign_ins());
+        self.state.reports.knowledge.set_apps(&reported_apps(&new));
         self.state.limits.store(Arc::new(Limits::new(new.limits())));
         self.state.jwks.set_max_age(new.jwks_max_age());
         self.state.proxies.replace(new.server().proxies());
         self.node_config.send_replace(Arc::new(new.node()));
+        self.webhook.replace(new.failures().webhook.clone());
+        self.failures_config.send_replace(Arc::new(new.failures().clone()));
         self.scheduler_setup.send_replace(scheduler_setup(&self.services, &new));
         self.settings.store(Arc::new(new));
+        if let Err(error) = self.node.record_service_event(ServiceEventKind::Reloaded).await {
+            tracing::debug!(%error, "the reload is not on record");
+        }
         tracing::info!("configuration and keys reloaded");
         if !waiting.is_empty() {
             tracing::warn!(settings = waiting.join(", "), "these changes take effect at the next start");
@@ -181,9 +212,25 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
         jwks: Jwks::default(),
         readiness: Arc::new(Readiness::default()),
         metrics: Arc::clone(services.metrics()),
+        reports: reports(settings, services),
         request_log: settings.log().requests,
         clock: Arc::clone(services.clock()),
     })
+}
+
+fn reports(settings: &Settings, services: &Services) -> Reports {
+    let counts = Counts::new(Arc::clone(services.metrics()));
+    Reports::new(Arc::new(Knowledge::new(reported_apps(settings))), Arc::new(counts))
+}
+
+/// Returns what the configuration says of each app, for the diagnosis of its failures.
+pub(super) fn reported_apps(settings: &Settings) -> BTreeMap<AppName, AppFacts> {
+    let rings = settings.rings_to_rotate();
+    let soak = |policy: &AppPolicy| rings.iter().find(|ring| ring.name == policy.ring).map(|ring| ring.config.soak);
+    let policies = settings.policies();
+    let facts =
+        policies.iter().map(|(app, policy)| (app.clone(), AppFacts::new(policy, soak(policy).unwrap_or_default())));
+    facts.collect()
 }
 
 /// Subscriber that copies changed records into the state of the public routes.

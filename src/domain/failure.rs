@@ -8,6 +8,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
     ids::{AppName, Kid},
+    key::KeyState,
     verdict::ErrorCode,
 };
 
@@ -50,6 +51,11 @@ impl Platform {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Platform of this name in the store; a later version of this program may know more.
+    pub fn from_store(name: &str) -> Self {
+        name.parse().unwrap_or(Self::Other)
+    }
 }
 
 /// Error code of a report; [`Self::Other`] where it is none of Braze's.
@@ -57,6 +63,21 @@ impl Platform {
 pub enum ReportedCode {
     Braze(ErrorCode),
     Other,
+}
+
+impl ReportedCode {
+    /// Braze's number, or `other`: the name in the store, in metrics and on the command line.
+    pub fn label(self) -> String {
+        match self {
+            Self::Braze(code) => code.label(),
+            Self::Other => "other".to_owned(),
+        }
+    }
+
+    /// Code of this label.
+    pub fn from_label(label: &str) -> Self {
+        label.parse().ok().and_then(ErrorCode::from_number).map_or(Self::Other, Self::Braze)
+    }
 }
 
 /// Why tokens of this installation were refused.
@@ -129,6 +150,11 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Cause of this name in the store; a later version of this program may know more.
+    pub fn from_store(name: &str) -> Self {
+        name.parse().unwrap_or(Self::Unknown)
+    }
 }
 
 /// Confidence in a cause.
@@ -144,6 +170,13 @@ pub enum Confidence {
     Likely,
     /// The facts leave no other.
     High,
+}
+
+impl Confidence {
+    /// Name in the store and on the command line.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// Version of an SDK, as `6.13.0`: up to four numbers.
@@ -186,6 +219,24 @@ impl FromStr for SdkVersion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a version of two to four numbers, like 6.13.0")]
 pub struct BadSdkVersion;
+
+/// Latest report of a cause at an app, as far as it is kept: no id, no hash, no address, and nothing that a client
+/// wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailureExample {
+    /// States of the ring's keys when the failure was reported; of no more than
+    /// [`KEYS_OF_EXAMPLE`](Self::KEYS_OF_EXAMPLE) keys.
+    pub keys: Vec<(Kid, KeyState)>,
+    /// Seconds from the issue of the token to its end, where the refresh token says so.
+    pub issue_to_end: Option<i64>,
+    /// Seconds from the issue of the token to the report.
+    pub issue_to_report: Option<i64>,
+}
+
+impl FailureExample {
+    /// Largest number of keys of an example.
+    pub const KEYS_OF_EXAMPLE: usize = 16;
+}
 
 /// Identity of a row of counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -209,6 +209,13 @@ impl Kid {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// First bytes of the thumbprint, which tell an installation's keys apart.
+    pub fn thumbprint_start(&self) -> [u8; 5] {
+        // Eight characters are six bytes.
+        let start = self.0.get(..8).and_then(|start| URL_SAFE_NO_PAD.decode(start).ok()).unwrap_or_default();
+        start.first_chunk().copied().unwrap_or_default()
+    }
 }
 
 impl std::str::FromStr for Kid {
@@ -246,6 +253,12 @@ impl SessionId {
         id[..6].copy_from_slice(&now.0.to_be_bytes()[2..]);
         id[6..].copy_from_slice(&random);
         Self(id)
+    }
+
+    /// Time at which the session began.
+    pub fn created(self) -> crate::clock::UnixMillis {
+        let [a, b, c, d, e, f, ..] = self.0;
+        crate::clock::UnixMillis(i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
     }
 }
 

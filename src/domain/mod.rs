@@ -11,7 +11,8 @@
 //!   the secrets with which this service asks a provider about one; [`login_record`]: the login it proves, as keyed
 //!   hashes
 //! - [`shell`]: operands of commands that are printed
-//! - [`verdict`]: Braze's answer to a token; [`failure`]: failures that apps report, and their causes
+//! - [`verdict`]: Braze's answer to a token; [`failure`]: failures that apps report, and their causes;
+//!   [`session_sketch`]: the number of sessions that reported them
 
 pub mod api_key;
 pub mod audit;
@@ -32,6 +33,7 @@ pub mod rotation;
 pub mod sealed_key;
 pub mod sealing;
 pub mod session;
+pub mod session_sketch;
 pub mod shell;
 pub mod sign_in;
 pub mod spki;

@@ -2,13 +2,18 @@
 //!
 //! `csr1_` + base64url of `sealing version (4) ‖ nonce (12) ‖ AES-256-GCM-SIV(contents) ‖ tag (16)`. The tag
 //! authenticates it: a mistyped or forged token is refused without a query to the store.
+//!
+//! The nonce says which JWT was issued with it ([`IssuedWith`]). It is authenticated, too, and is not encrypted: the
+//! holder has that JWT. So the contents are those of the version before, and nodes of both versions open the tokens of
+//! each other; a version before makes random nonces, which name no key. Nonces repeat where one key signs twice for
+//! the same second: AES-GCM-SIV stays safe then, as contents differ by session and counter (RFC 8452 §9).
 
 use std::{fmt, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    ids::{AppName, SessionId, UserId},
+    ids::{AppName, Kid, SessionId, UserId},
     login_record::{LoginHash, LoginRecord},
     sealing::{NONCE_BYTES, SealingKeys, TAG_BYTES},
 };
@@ -77,15 +82,74 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
+/// Key and times of the JWT that was issued with a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuedWith {
+    /// Beginning of the key's thumbprint: enough to tell an installation's keys apart.
+    key: [u8; 5],
+    /// Lifetime of the JWT in seconds: at most a day ([`LIFETIMES`](super::policy::LIFETIMES)).
+    lifetime: [u8; 3],
+    /// `exp` of the JWT, in Unix seconds.
+    expires: [u8; 4],
+}
+
+impl IssuedWith {
+    /// Describes a JWT that this key signed; `times` are its issue and its end.
+    pub fn new(kid: &Kid, (issued, expires): (UnixMillis, UnixMillis)) -> Self {
+        let [_, lifetime @ ..] = u32::try_from(expires.seconds() - issued.seconds()).unwrap_or_default().to_be_bytes();
+        let expires = u32::try_from(expires.seconds()).unwrap_or_default().to_be_bytes();
+        Self { key: kid.thumbprint_start(), lifetime, expires }
+    }
+
+    /// Nonce of the refresh token.
+    pub fn nonce(self) -> [u8; NONCE_BYTES] {
+        let mut nonce = [0; NONCE_BYTES];
+        nonce[..5].copy_from_slice(&self.key);
+        nonce[5..8].copy_from_slice(&self.lifetime);
+        nonce[8..].copy_from_slice(&self.expires);
+        nonce
+    }
+
+    fn of_nonce([a, b, c, d, e, f, g, h, expires @ ..]: [u8; NONCE_BYTES]) -> Self {
+        Self { key: [a, b, c, d, e], lifetime: [f, g, h], expires }
+    }
+
+    /// Returns true for the key that signed the JWT. It is none where a version before made the refresh token.
+    pub fn is_of(self, kid: &Kid) -> bool {
+        kid.thumbprint_start() == self.key
+    }
+
+    /// Time of the issue of the JWT.
+    pub fn issued(self) -> UnixMillis {
+        let [a, b, c] = self.lifetime;
+        self.expires().minus(Duration::from_secs(u32::from_be_bytes([0, a, b, c]).into()))
+    }
+
+    /// End of the JWT.
+    pub fn expires(self) -> UnixMillis {
+        UnixMillis(i64::from(u32::from_be_bytes(self.expires)) * 1000)
+    }
+}
+
 /// Contents of a presented refresh token that was authenticated; only [`unseal`] makes one.
 #[derive(Clone, Debug)]
-pub struct Presented(Contents);
+pub struct Presented {
+    contents: Contents,
+    issued_with: IssuedWith,
+}
+
+impl Presented {
+    /// JWT that was issued with it, where one of the installation's keys signed it.
+    pub fn issued_with(&self) -> IssuedWith {
+        self.issued_with
+    }
+}
 
 impl std::ops::Deref for Presented {
     type Target = Contents;
 
     fn deref(&self) -> &Contents {
-        &self.0
+        &self.contents
     }
 }
 
@@ -102,7 +166,8 @@ pub fn unseal(token: &str, keys: &SealingKeys) -> Result<Presented, Forged> {
     let (version, rest) = bytes.split_first_chunk_mut::<4>().ok_or(Forged)?;
     let (nonce, sealed) = rest.split_first_chunk_mut::<NONCE_BYTES>().ok_or(Forged)?;
     let opened = keys.open_refresh_token(u32::from_be_bytes(*version), *nonce, &additional_data(*version), sealed);
-    Contents::decode(opened.ok_or(Forged)?).map(Presented).ok_or(Forged)
+    let contents = Contents::decode(opened.ok_or(Forged)?).ok_or(Forged)?;
+    Ok(Presented { contents, issued_with: IssuedWith::of_nonce(*nonce) })
 }
 
 /// Error for a text that is not a refresh token of this service.

@@ -43,6 +43,7 @@ use utoipa_axum::{
 
 use crate::{
     clock::ClockGuard,
+    failures::Reports,
     identity::{ApiKeyAuthenticator, SignIns},
     issue::Issuer,
     telemetry::{Metrics, Readiness, RequestLog},
@@ -70,6 +71,8 @@ pub struct AppState {
     pub jwks: Jwks,
     pub readiness: Arc<Readiness>,
     pub metrics: Arc<Metrics>,
+    /// Intake of failures that apps report.
+    pub reports: Reports,
     /// Requests that have an access line.
     pub request_log: RequestLog,
     pub clock: Arc<ClockGuard>,

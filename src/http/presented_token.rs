@@ -22,6 +22,9 @@ pub(super) trait RefreshTokenBody: RequestBody {
     /// Returns the refresh token, still sealed.
     fn refresh_token(&self) -> &str;
 
+    /// True for a request for the next token.
+    const REFRESHES: bool = false;
+
     /// Returns the failure that the app reports with it.
     fn failure(&self) -> Option<&ReportedFailure> {
         None
@@ -30,7 +33,7 @@ pub(super) trait RefreshTokenBody: RequestBody {
 
 /// Refresh token that opened, and the body that it came in. Checked in this order: the rate of the address, the body,
 /// the token (a refused one counts as a failure of the address), the rate of the session, the origin by the app's
-/// list. A failure that the app reports is counted by its code only where the token opened.
+/// list. A failure that the app reports is diagnosed only where the token opened.
 pub(super) struct PresentedToken<B> {
     pub(super) presented: Presented,
     pub(super) body: B,
@@ -49,18 +52,18 @@ impl<B: RefreshTokenBody> FromRequest<Arc<AppState>> for PresentedToken<B> {
     }
 }
 
-fn open(
+fn open<B: RefreshTokenBody>(
     state: &AppState,
     address: &Address,
     origin: &Origin,
-    body: &impl RefreshTokenBody,
+    body: &B,
 ) -> Result<Presented, Problem> {
     let limits = state.limits.load();
     let presented = match state.issuer.unseal(body.refresh_token()) {
         Ok(presented) => presented,
         Err(refusal) => {
             if body.failure().is_some() {
-                ReportedFailure::count_unauthenticated(state);
+                state.reports.take_unauthenticated();
             }
             limits.failure(address.0)?;
             return Err(refusal.into());
@@ -70,7 +73,7 @@ fn open(
     record_session(&presented.session);
     limits.session(presented.session)?;
     if let Some(failure) = body.failure() {
-        failure.count(state);
+        state.reports.take(&presented, &failure.0, B::REFRESHES, state.clock.untrusted_now());
     }
     if let Some(policy) = state.issuer.policy(&presented.app) {
         origin.may_use(&policy)?;

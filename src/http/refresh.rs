@@ -37,6 +37,8 @@ pub(super) struct RefreshRequest {
 impl RequestBody for RefreshRequest {}
 
 impl RefreshTokenBody for RefreshRequest {
+    const REFRESHES: bool = true;
+
     fn refresh_token(&self) -> &str {
         &self.refresh_token
     }

@@ -1,20 +1,21 @@
-//! Failure that an app reports, in the form of any of Braze's SDKs: only its code is kept.
+//! Failure that an app reports, in the form of any of Braze's SDKs. All of it is untrusted: what does not fit is left
+//! out, and no shape of it is an error.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
-use super::AppState;
-use crate::domain::verdict::ErrorCode;
+use crate::{
+    domain::{
+        failure::{Platform, ReportedCode},
+        verdict::ErrorCode,
+    },
+    failures::{ReportedUser, UnverifiedReport},
+};
 
-/// Label of a failure whose code is none of Braze's.
-const OTHER: &str = "other";
-/// Label of a failure that came with a refresh token which is not ours: its code is anybody's claim.
-const UNAUTHENTICATED: &str = "unauthenticated";
-
-/// Report of an authentication failure by its code, where Braze has such a code. Nothing else of it outlives the
-/// parsing, since a client may send anything, and SDKs send the refused token.
+/// Report of an authentication failure, reduced to what is compared and counted.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ReportedFailure(Option<ErrorCode>);
+pub(super) struct ReportedFailure(pub(super) UnverifiedReport);
 
 impl<'de> Deserialize<'de> for ReportedFailure {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -23,35 +24,72 @@ impl<'de> Deserialize<'de> for ReportedFailure {
 }
 
 impl ReportedFailure {
-    /// Finds the code of a failure, in whatever shape it comes: by its number, or else by its reason, since Android's
-    /// SDK reports -1 where Braze sent no number.
+    /// Reads a failure by the names of any SDK. The first name of a member that has a value of its type counts.
     fn of(failure: &Value) -> Self {
-        let members = |names: [&'static str; 3]| names.into_iter().filter_map(|name| failure.get(name));
-        let by_number = members(["error_code", "errorCode", "code"]).find_map(number).and_then(ErrorCode::from_number);
-        let by_reason = || members(["reason", "errorReason", "error_reason"]).find_map(reason);
-        Self(by_number.or_else(by_reason))
+        Self(UnverifiedReport {
+            code: code(failure).map_or(ReportedCode::Other, ReportedCode::Braze),
+            platform: find(failure, &["platform"], text).map_or(Platform::Unknown, platform),
+            sdk_version: find(failure, &["sdk_version", "sdkVersion"], text).and_then(|version| version.parse().ok()),
+            user: find(failure, &["user_id", "userId"], user),
+            signature: find(failure, &["signature", "original_signature"], filled).map(secret),
+        })
     }
+}
 
-    /// Counts and logs the failure, as one of a session of ours.
-    pub(super) fn count(&self, state: &AppState) {
-        let code = self.0.map_or_else(|| OTHER.to_owned(), ErrorCode::label);
-        state.metrics.failure_reported(&code);
-        tracing::info!(code, "an app reported an authentication failure");
-    }
+fn find<'a, T>(failure: &'a Value, names: &[&str], read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
+    names.iter().find_map(|name| failure.get(name).and_then(&read))
+}
 
-    /// Counts a failure whose refresh token is not ours.
-    pub(super) fn count_unauthenticated(state: &AppState) {
-        state.metrics.failure_reported(UNAUTHENTICATED);
-    }
+/// Finds the code by its number, or else by its reason, since Android's SDK reports -1 where Braze sent no number.
+fn code(failure: &Value) -> Option<ErrorCode> {
+    let by_number = find(failure, &["error_code", "errorCode", "code"], number).and_then(ErrorCode::from_number);
+    by_number.or_else(|| find(failure, &["reason", "errorReason", "error_reason"], reason))
 }
 
 /// Returns a number that some SDKs send as text.
 fn number(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+    value.as_i64().or_else(|| text(value)?.trim().parse().ok())
 }
 
 fn reason(value: &Value) -> Option<ErrorCode> {
-    ErrorCode::from_reason(value.as_str()?.trim())
+    ErrorCode::from_reason(text(value)?.trim())
+}
+
+fn text(value: &Value) -> Option<&str> {
+    value.as_str()
+}
+
+/// Returns a text that is not empty: SDKs send an empty one where they have none.
+fn filled(value: &Value) -> Option<&str> {
+    text(value).filter(|text| !text.is_empty())
+}
+
+/// Returns a user id, which plugins of some SDKs turn into a number.
+fn user(value: &Value) -> Option<ReportedUser> {
+    match value {
+        Value::Number(number) => Some(ReportedUser::Number(Zeroizing::new(number.to_string()))),
+        _ => filled(value).map(|text| ReportedUser::Text(secret(text))),
+    }
+}
+
+fn secret(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.to_owned())
+}
+
+/// Returns the platform of this name, in any case and with any separators.
+fn platform(name: &str) -> Platform {
+    let letters: String = name.chars().take(32).filter(char::is_ascii_alphanumeric).collect();
+    match letters.to_ascii_lowercase().as_str() {
+        "web" => Platform::Web,
+        "android" => Platform::Android,
+        "ios" | "swift" => Platform::Ios,
+        "flutter" => Platform::Flutter,
+        "reactnative" | "expo" => Platform::ReactNative,
+        "unity" => Platform::Unity,
+        "cordova" => Platform::Cordova,
+        "maui" => Platform::Maui,
+        _ => Platform::Other,
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +101,10 @@ mod tests {
     /// Shape of each SDK, by its own source, and the code that it means.
     #[test]
     fn a_code_is_found_in_every_shape_the_sdks_send() {
-        let found = |failure: Value| ReportedFailure::of(&failure).0.map(ErrorCode::number);
+        let found = |failure: Value| match ReportedFailure::of(&failure).0.code {
+            ReportedCode::Braze(code) => Some(code.number()),
+            ReportedCode::Other => None,
+        };
         for (sdk, failure, code) in [
             ("Web", json!({"errorCode": 21, "reason": "SUBJECT_MISMATCH", "userId": "u", "signature": "x.y.z"}), 21),
             (
@@ -88,6 +129,7 @@ mod tests {
     fn anything_else_is_no_code_and_no_error() {
         for odd in [
             "{}",
+            r#"{"user_id":{},"signature":7,"platform":[],"sdk_version":true}"#,
             "[]",
             "null",
             "22",
@@ -99,7 +141,52 @@ mod tests {
             r#"{"errorCode":true,"reason":["EXPIRED"]}"#,
             r#"{"code":99,"reason":"canary"}"#,
         ] {
-            assert_eq!(serde_json::from_str::<ReportedFailure>(odd).unwrap(), ReportedFailure(None), "{odd}");
+            let ReportedFailure(report) = serde_json::from_str(odd).unwrap();
+            assert_eq!(report, nothing(), "{odd}");
+        }
+    }
+
+    fn nothing() -> UnverifiedReport {
+        UnverifiedReport {
+            code: ReportedCode::Other,
+            platform: Platform::Unknown,
+            sdk_version: None,
+            user: None,
+            signature: None,
+        }
+    }
+
+    #[test]
+    fn user_signature_platform_and_version_are_found_under_the_names_of_every_sdk() {
+        for (failure, user, signature) in [
+            (json!({"userId": "u", "signature": "x.y.z"}), Some("u"), Some("x.y.z")),
+            (json!({"user_id": "u", "original_signature": "x.y.z"}), Some("u"), Some("x.y.z")),
+            (json!({"userId": "", "signature": ""}), None, None),
+            (json!({"userId": null, "user_id": "u", "signature": 5, "original_signature": "s"}), Some("u"), Some("s")),
+            (json!({"userId": {"u": 1}, "signature": ["x.y.z"]}), None, None),
+        ] {
+            let report = ReportedFailure::of(&failure).0;
+            let expected = user.map(|user| ReportedUser::Text(secret(user)));
+            assert!(report.user == expected, "{failure}");
+            assert_eq!(report.signature.as_deref().map(String::as_str), signature, "{failure}");
+        }
+        let number = ReportedFailure::of(&json!({"userId": 7})).0.user;
+        assert!(number == Some(ReportedUser::Number(secret("7"))));
+        for (name, platform) in [
+            (json!("web"), Platform::Web),
+            (json!("iOS"), Platform::Ios),
+            (json!("react-native"), Platform::ReactNative),
+            (json!("React Native"), Platform::ReactNative),
+            (json!("x".repeat(9000)), Platform::Other),
+            (json!(["web"]), Platform::Unknown),
+        ] {
+            assert_eq!(ReportedFailure::of(&json!({ "platform": name })).0.platform, platform, "{name}");
+        }
+        for (version, is_one) in
+            [(json!("6.13.0"), true), (json!("6.13.0-canary"), false), (json!(6.13), false), (json!("6"), false)]
+        {
+            let report = ReportedFailure::of(&json!({ "sdk_version": version })).0;
+            assert_eq!(report.sdk_version.is_some(), is_one, "{version}");
         }
     }
 }

@@ -11,9 +11,9 @@
 use std::time::Duration;
 
 use super::{
-    Issuer, Refusal,
+    IssuedRefreshToken, Issuer, Refusal,
     refresh::{Attempt, Progress},
-    token::Issued,
+    token::{Issued, Signed},
 };
 use crate::{
     clock::UnixMillis,
@@ -45,10 +45,10 @@ impl Issuer {
         why: &StoreError,
     ) -> Result<Issued, Refusal> {
         let now = contents.issued;
-        let issued = self.mint_alone_degraded(app_user, policy, (now, lifetime), why).await?;
+        let signed = self.sign_degraded(app_user, policy, (now, lifetime), why).await?;
         let contents = Contents { unwritten: true, ..contents };
-        let refresh = Some(self.issue_refresh_token(&contents, now, degraded(lifetime))?);
-        Ok(Issued { refresh, ..issued })
+        let refresh = self.issue_refresh_token(&contents, signed.with, (now, degraded(lifetime)))?;
+        Ok(issued_degraded(signed, now, Some(refresh)))
     }
 
     /// Mints without the store and without a session; `times` are now and the policy's lifetime.
@@ -56,13 +56,24 @@ impl Issuer {
         &self,
         app_user: &AppUser,
         policy: &AppPolicy,
-        (now, lifetime): (UnixMillis, Duration),
+        times: (UnixMillis, Duration),
         why: &StoreError,
     ) -> Result<Issued, Refusal> {
+        let signed = self.sign_degraded(app_user, policy, times, why).await?;
+        Ok(issued_degraded(signed, times.0, None))
+    }
+
+    async fn sign_degraded(
+        &self,
+        app_user: &AppUser,
+        policy: &AppPolicy,
+        (now, lifetime): (UnixMillis, Duration),
+        why: &StoreError,
+    ) -> Result<Signed, Refusal> {
         self.admit_user(app_user, now, why)?;
-        let (token, expires) = self.sign(app_user, policy, (now, degraded(lifetime))).await?;
+        let signed = self.sign(app_user, policy, (now, degraded(lifetime))).await?;
         self.parts.metrics.answered_degraded(app_user.app().as_str(), "mint");
-        Ok(Issued { token, now, expires, refresh: None, degraded: true })
+        Ok(signed)
     }
 
     /// Checks without the store that a user may begin a session at `now`.
@@ -112,17 +123,22 @@ impl Issuer {
             Standing::Unsure if !progress.row_is_live => return Err(unknown_standing(why)),
             Standing::Unsure | Standing::Live => {}
         }
-        let lifetime = degraded(attempt.lifetime);
-        let (token, expires) = self.sign(&attempt.app_user, &attempt.policy, (attempt.now, lifetime)).await?;
-        let refresh = self.issue_refresh_token(presented, attempt.now, lifetime)?;
+        let times = (attempt.now, degraded(attempt.lifetime));
+        let signed = self.sign(&attempt.app_user, &attempt.policy, times).await?;
+        let refresh = self.issue_refresh_token(presented, signed.with, times)?;
         self.parts.metrics.answered_degraded(presented.app.as_str(), "refresh");
-        Ok(Issued { token, now: attempt.now, expires, refresh: Some(refresh), degraded: true })
+        Ok(issued_degraded(signed, attempt.now, Some(refresh)))
     }
 
     fn admit_outage(&self, now: UnixMillis, why: &StoreError) -> Result<(), Refusal> {
         let refused = |not_served| Refusal::Unavailable(format!("{not_served} ({why})"));
         self.parts.outage.admit(now).map_err(refused)
     }
+}
+
+fn issued_degraded(signed: Signed, now: UnixMillis, refresh: Option<IssuedRefreshToken>) -> Issued {
+    let Signed { token, expires, .. } = signed;
+    Issued { token, now, expires, refresh, degraded: true }
 }
 
 fn unknown_standing(why: &StoreError) -> Refusal {

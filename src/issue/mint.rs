@@ -63,7 +63,7 @@ impl Issuer {
             Order::SignFirst(_) => self.sign_then_create(app_user, &policy, times, session).await,
             Order::Together => self.sign_and_create(app_user, &policy, times, session, by).await,
         };
-        let (token, expires) = match minted {
+        let Signed { token, expires, with } = match minted {
             Ok(signed) => signed,
             Err(Failure::Outage(why)) => {
                 let contents = if may_be_created { self.another_session(contents, by)? } else { contents };
@@ -71,7 +71,7 @@ impl Issuer {
             }
             Err(Failure::Refused(refusal)) => return Err(refusal),
         };
-        let refresh = Some(self.issue_refresh_token(&contents, now, lifetime)?);
+        let refresh = Some(self.issue_refresh_token(&contents, with, times)?);
         Ok(Issued { token, now, expires, refresh, degraded: false })
     }
 
@@ -179,7 +179,7 @@ impl Issuer {
         {
             return Err(Refusal::SignedOut.into());
         }
-        let (token, expires) = self.sign(app_user, policy, times).await?;
+        let Signed { token, expires, .. } = self.sign(app_user, policy, times).await?;
         Ok(Issued { token, now: times.0, expires, refresh: None, degraded: false })
     }
 

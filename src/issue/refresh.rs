@@ -124,8 +124,8 @@ impl Issuer {
                 self.rotate(attempt, &session, decision, to, &mut progress.signed).await
             }
             Decision::Repeat => {
-                let (token, expires) = self.signed(attempt, &mut progress.signed).await?;
-                let issued = self.issued(attempt, (token, expires), &attempt.newest_contents(&session))?;
+                let signed = self.signed(attempt, &mut progress.signed).await?;
+                let issued = self.issued(attempt, signed, &attempt.newest_contents(&session))?;
                 self.decided(attempt, decision);
                 Ok(Some(issued))
             }
@@ -222,9 +222,10 @@ impl Issuer {
         }
     }
 
-    fn issued(&self, attempt: &Attempt<'_>, (token, expires): Signed, contents: &Contents) -> Result<Issued, Refusal> {
-        let refresh = self.issue_refresh_token(contents, attempt.now, attempt.lifetime)?;
-        Ok(Issued { token, now: attempt.now, expires, refresh: Some(refresh), degraded: false })
+    fn issued(&self, attempt: &Attempt<'_>, signed: Signed, contents: &Contents) -> Result<Issued, Refusal> {
+        let Signed { token, expires, with } = signed;
+        let refresh = Some(self.issue_refresh_token(contents, with, (attempt.now, attempt.lifetime))?);
+        Ok(Issued { token, now: attempt.now, expires, refresh, degraded: false })
     }
 
     /// Counts a decision that was carried out.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Issuer, Refusal};
 use crate::{
     clock::UnixMillis,
-    domain::refresh_token::{self, Contents, Presented, RefreshToken},
+    domain::refresh_token::{self, Contents, IssuedWith, Presented, RefreshToken},
     secret::random,
 };
 
@@ -31,21 +31,17 @@ impl Issuer {
         refresh_token::unseal(token, &self.sealing.load()).map_err(|_| Refusal::InvalidToken)
     }
 
-    /// Seals the refresh token that goes with a token that lives `lifetime` from `now`.
+    /// Seals the refresh token that goes with the token `with`; `times` are now and that token's lifetime.
     pub(super) fn issue_refresh_token(
         &self,
         contents: &Contents,
-        now: UnixMillis,
-        lifetime: Duration,
+        with: IssuedWith,
+        (now, lifetime): (UnixMillis, Duration),
     ) -> Result<IssuedRefreshToken, Refusal> {
         let expires = contents.idle_expires.min(contents.expires);
         let from = self.refresh_from(now, lifetime)?.min(expires);
-        Ok(IssuedRefreshToken { token: self.seal(contents)?, from, expires, session_expires: contents.expires })
-    }
-
-    fn seal(&self, contents: &Contents) -> Result<RefreshToken, Refusal> {
-        let nonce = random(&*self.parts.entropy)?;
-        Ok(RefreshToken::seal(contents, &self.sealing.load(), nonce))
+        let token = RefreshToken::seal(contents, &self.sealing.load(), with.nonce());
+        Ok(IssuedRefreshToken { token, from, expires, session_expires: contents.expires })
     }
 
     /// Returns the time from which a token that lives `lifetime` from `now` should be refreshed: somewhere between

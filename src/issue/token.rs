@@ -11,6 +11,7 @@ use crate::{
         claims::Claims,
         jws::{SignedToken, SigningInput},
         policy::AppPolicy,
+        refresh_token::IssuedWith,
     },
     identity::AppUser,
     secret::random,
@@ -30,11 +31,15 @@ pub struct Issued {
     pub degraded: bool,
 }
 
-/// Signed token and its expiry.
-pub(super) type Signed = (SignedToken, UnixMillis);
+/// Signed token, its expiry, and both as the refresh token that goes with it names them.
+pub(super) struct Signed {
+    pub(super) token: SignedToken,
+    pub(super) expires: UnixMillis,
+    pub(super) with: IssuedWith,
+}
 
 impl Issuer {
-    /// Signs a token for `app_user`; `times` are now and the token's lifetime. Returns it with its expiry.
+    /// Signs a token for `app_user`; `times` are now and the token's lifetime.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`], [`Refusal::Overloaded`].
@@ -76,6 +81,6 @@ impl Issuer {
             Some(begun) => signer.sign_telling(input, begun).await?,
             None => signer.sign(input).await?,
         };
-        Ok((token, expires))
+        Ok(Signed { token, expires, with: IssuedWith::new(signer.kid(), (now, expires)) })
     }
 }

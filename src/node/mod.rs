@@ -6,6 +6,7 @@
 mod api_key_uses;
 mod audit;
 mod clock;
+mod failures;
 mod follow;
 mod heartbeat;
 mod issued_tokens;
@@ -18,6 +19,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 pub use audit::{AuditAgent, AuditStanding};
+pub use failures::{FailuresAgent, FailuresParts};
 pub use follow::EndsAgent;
 
 use self::{

@@ -6,6 +6,7 @@ mod audit;
 mod clients;
 mod clock;
 mod doctor;
+mod failures;
 mod key_moves;
 mod keys;
 mod names;
@@ -34,6 +35,7 @@ pub use audit::{AuditOperationError, AuditOperations, PrintedCheckpoint, verify_
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
 pub use doctor::{Check, Health};
+pub use failures::{FailureOverview, FailureSettings, ReportedFailures, VersionCount};
 pub use key_moves::{MovedKey, RewrappedKey};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
 pub use names::{UnknownApp, UnknownRing, UserError};
@@ -60,6 +62,8 @@ pub struct Operator {
     pub directories: Arc<Directories>,
     /// Rings that apps of the configuration use.
     pub rings: Vec<rotate::Ring>,
+    /// Facts of the configuration that failures are compared with.
+    pub failures: FailureSettings,
     /// Name of the operator in the audit log and in leases.
     pub actor: String,
 }
@@ -133,6 +137,16 @@ impl Operator {
             keys: Arc::clone(&self.audit_keys),
             clock: Arc::clone(&self.clock),
             actor: Actor::named(self.actor.clone()),
+        }
+    }
+
+    /// Returns the operations on failures that apps report.
+    pub fn failures(&self) -> ReportedFailures {
+        ReportedFailures {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            known_apps: self.apps(),
+            settings: self.failures.clone(),
         }
     }
 

@@ -6,9 +6,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign::{
     clock::UnixMillis,
     domain::{
-        ids::{AppName, SessionId, UserId},
+        ids::{AppName, Kid, SessionId, UserId},
         login_record::{LoginHash, LoginRecord},
-        refresh_token::{Contents, Forged, MAX_BYTES, PREFIX, RefreshToken, unseal},
+        refresh_token::{Contents, Forged, IssuedWith, MAX_BYTES, PREFIX, RefreshToken, unseal},
         sealing::{NONCE_BYTES, SealingKeys, SealingSecrets},
     },
     secret::{SystemEntropy, random},
@@ -200,6 +200,39 @@ fn a_shortened_life_stays_shortened() {
     assert_eq!(shortened(Duration::from_millis(1)), seconds(1));
     assert_eq!(shortened(Duration::ZERO), seconds(1));
     assert_eq!(shortened(Duration::MAX), seconds(u32::MAX.into()));
+}
+
+/// Sealed by the version before refresh tokens named a JWT, for nodes of both versions side by side.
+const OF_THE_VERSION_BEFORE: &str = "csr1_AAAAAQUFBQUFBQUFBQUFBX6B_4n0_-m5z6O69Y7m7gdb0HPjXWUlu7gLS-IdTK-\
+Oay5AIindw72hVMUY-CgtY8H3BY1Cs_fwfVvlnfdpmNFe3JVDUbimCyEyl8DRnrJXuwR2";
+
+#[test]
+fn a_token_of_the_version_before_opens_and_names_no_key() {
+    let old = unseal(OF_THE_VERSION_BEFORE, &sealing_keys(&[1])).unwrap();
+    assert_eq!(*old, contents());
+    assert!(!old.issued_with().is_of(&Kid::from_thumbprint(&[7; 32])));
+}
+
+/// The version before takes any nonce, and these contents: it opens the token.
+#[test]
+fn a_token_that_names_a_jwt_differs_from_one_of_the_version_before_in_its_nonce_only() {
+    let kid = Kid::from_thumbprint(&[7; 32]);
+    let named = IssuedWith::new(&kid, (UnixMillis(1_795_000_000_500), UnixMillis(1_795_000_900_000)));
+    let keys = sealing_keys(&[1]);
+    let token = RefreshToken::seal(&contents(), &keys, named.nonce());
+    let opened = unseal(token.expose(), &keys).unwrap();
+    assert_eq!((*opened).clone(), contents());
+    assert_eq!(opened.issued_with(), named);
+    assert_eq!(named.issued(), UnixMillis(1_795_000_000_000));
+    assert_eq!(named.expires(), UnixMillis(1_795_000_900_000));
+    assert!(named.is_of(&kid));
+    // One bit less in what it names, and it is forged.
+    let mut bytes = bytes_of(token.expose());
+    bytes[4] ^= 1;
+    assert_eq!(unseal(&text_of(&bytes), &keys).map(|_| ()), Err(Forged));
+    let before = RefreshToken::seal(&contents(), &keys, [5; NONCE_BYTES]);
+    assert_eq!(before.expose(), OF_THE_VERSION_BEFORE);
+    assert_eq!(before.expose().len(), token.expose().len());
 }
 
 prop_compose! {

@@ -52,6 +52,7 @@ mod failures_matrix;
 mod files;
 mod generate;
 mod identity;
+mod issued_with;
 mod key_places;
 mod keyring;
 mod limits;

@@ -26,8 +26,8 @@ use super::log_writer::dropped_lines;
 
 pub use self::labels::{Alarm, StoreWork};
 use self::labels::{
-    AppLabel, CodeLabel, CostLabels, DecisionLabels, DriftLabels, KeyLabels, KindLabel, OperationLabels, RequestLabels,
-    ResultLabels, RouteLabel, WorkLabel,
+    AppLabel, CodeLabel, CostLabels, DecisionLabels, DriftLabels, FailureLabels, KeyLabels, KindLabel, OperationLabels,
+    OutcomeLabel, RequestLabels, ResultLabels, RouteLabel, WorkLabel,
 };
 
 /// Declares every metric of the service, each in one place: `name: type, help`, where its type has no default
@@ -67,7 +67,8 @@ metrics! {
     sign_outs: Family<ResultLabels, Counter>, "Logout tokens that identity providers sent, by result";
     refreshes: Family<DecisionLabels, Counter>, "Refreshes by decision";
     refusals: Family<CodeLabel, Counter>, "Requests refused, by problem code";
-    reported_failures: Family<CodeLabel, Counter>, "Failures that apps reported, by Braze's code";
+    reported_failures: Family<FailureLabels, Counter>, "Failures that apps reported, by app, Braze's code and cause";
+    webhook_events: Family<OutcomeLabel, Counter>, "Events about failures for the webhook, by result";
     alarms: Family<KindLabel, Counter>, "Things an operator should know of";
     sign: Histogram = times(), Seconds, "One signature";
     sign_queue: Histogram = times(), Seconds, "Waiting for a signature's turn";
@@ -95,6 +96,9 @@ metrics! {
     http_request: Family<RouteLabel, Histogram, fn() -> Histogram> = Family::new_with_constructor(request_times), Seconds,
         "Requests on the public listener, from their headers to their answer, by matched route";
 }
+
+/// Code and cause of a report that no session of ours sent.
+const UNAUTHENTICATED: &str = "unauthenticated";
 
 /// Buckets of 10 µs to about 1.3 s, each twice the one before.
 fn times() -> Histogram {
@@ -189,9 +193,21 @@ impl Metrics {
         self.refusals.get_or_create(&CodeLabel { code: code.into() }).inc();
     }
 
-    /// Counts a failure that an app reported; `code` is one of Braze's numbers, `other` or `unauthenticated`.
-    pub fn failure_reported(&self, code: &str) {
-        self.reported_failures.get_or_create(&CodeLabel { code: code.to_owned().into() }).inc();
+    /// Counts a failure that a session of an app reported; `code` is one of Braze's numbers or `other`, and `cause` comes
+    /// from a closed set.
+    pub fn failure_reported(&self, app: &str, code: &str, cause: &'static str) {
+        let labels = FailureLabels { app: app.to_owned(), code: code.to_owned().into(), cause };
+        self.reported_failures.get_or_create(&labels).inc();
+    }
+
+    /// Counts a failure whose report came with a refresh token that is not ours: it is anybody's claim.
+    pub fn unauthenticated_failure_reported(&self) {
+        self.failure_reported("", UNAUTHENTICATED, UNAUTHENTICATED);
+    }
+
+    /// Counts an event for the webhook; `result` comes from a closed set.
+    pub fn webhook_event(&self, result: &'static str) {
+        self.webhook_events.get_or_create(&OutcomeLabel { result }).inc();
     }
 
     /// Counts an alarm.

@@ -10,8 +10,10 @@ const DESCRIPTIONS: &str = "\
 # TYPE countersign_refreshes counter
 # HELP countersign_refusals Requests refused, by problem code.
 # TYPE countersign_refusals counter
-# HELP countersign_reported_failures Failures that apps reported, by Braze's code.
+# HELP countersign_reported_failures Failures that apps reported, by app, Braze's code and cause.
 # TYPE countersign_reported_failures counter
+# HELP countersign_webhook_events Events about failures for the webhook, by result.
+# TYPE countersign_webhook_events counter
 # HELP countersign_alarms Things an operator should know of.
 # TYPE countersign_alarms counter
 # HELP countersign_sign_seconds One signature.
@@ -79,7 +81,9 @@ fn with_every_series() -> Arc<Metrics> {
     metrics.minted("web");
     metrics.refreshed("web", "rotate");
     metrics.refused("forbidden");
-    metrics.failure_reported("22");
+    metrics.failure_reported("web", "22", "expired_offline");
+    metrics.unauthenticated_failure_reported();
+    metrics.webhook_event("dropped");
     for work in [StoreWork::Read, StoreWork::Write, StoreWork::Checkpoint] {
         metrics.store_worked(work, Duration::from_millis(1));
     }
@@ -149,7 +153,8 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         r#"countersign_mints_total{app="web"} 1"#,
         r#"countersign_refreshes_total{app="web",decision="rotate"} 1"#,
         r#"countersign_refusals_total{code="forbidden"} 1"#,
-        r#"countersign_reported_failures_total{code="22"} 1"#,
+        r#"countersign_reported_failures_total{app="",code="unauthenticated",cause="unauthenticated"} 1"#,
+        r#"countersign_reported_failures_total{app="web",code="22",cause="expired_offline"} 1"#,
         "countersign_revocation_staleness_seconds 0",
         r#"countersign_sessions_evicted_total{app="web"} 2"#,
         r#"countersign_sessions_live{app="web"} 3"#,
@@ -166,6 +171,7 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         "countersign_store_outage_seconds 0",
         "countersign_store_commit_group_count 0",
         "countersign_store_commit_group_sum 0.0",
+        r#"countersign_webhook_events_total{result="dropped"} 1"#,
     ];
     let store = ["checkpoint", "read", "write"].map(|work| {
         let name = "countersign_store_seconds";

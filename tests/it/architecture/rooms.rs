@@ -28,7 +28,7 @@ const TABLE: &[Row] = &[
     ("outage", &["store", "domain", "clock", "telemetry"]),
     ("issue", &["keyring", "store", "outage", "identity", "domain", "clock", "secret", "telemetry"]),
     ("audit", &["store", "domain", "clock", "secret"]),
-    ("failures", &["store", "domain", "clock"]),
+    ("failures", &["store", "domain", "clock", "telemetry"]),
     ("rotate", &["custody", "store", "braze", "domain", "clock", "telemetry"]),
     ("node", &["audit", "keyring", "custody", "store", "outage", "rotate", "domain", "clock", "telemetry"]),
     ("operate", &["audit", "rotate", "issue", "outage", "store", "custody", "braze", "domain", "clock", "secret"]),

@@ -1,0 +1,106 @@
+//! Counts of reported failures: in memory for each minute, until the node's background task writes them to the store.
+
+mod minutes;
+mod repeats;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use self::{minutes::Minutes, repeats::Repeats};
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        failure::{Confidence, FailureExample, FailureKey, SdkVersion},
+        ids::SessionId,
+    },
+    store::{FailureBatch, Failures, StoreError},
+    telemetry::Metrics,
+};
+
+/// Rows that one write takes, but for the rest of a minute.
+const ROWS_OF_WRITE: usize = 1_000;
+
+/// Diagnosed report of one session.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub key: FailureKey,
+    pub session: SessionId,
+    pub confidence: Confidence,
+    pub example: FailureExample,
+    pub sdk_version: Option<SdkVersion>,
+}
+
+/// Counts of one node. What it holds is bounded, whatever is reported and however long the store is away.
+pub struct Counts {
+    metrics: Arc<Metrics>,
+    /// Key of the hash of sessions: made at random at the start, and nowhere but here.
+    hash: RandomState,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    repeats: Repeats,
+    minutes: Minutes,
+}
+
+impl Counts {
+    /// Makes the counts of a new process.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, hash: RandomState::new(), state: Mutex::default() }
+    }
+
+    /// Counts a diagnosed report, unless its session was counted with the same code in the last five minutes. Returns
+    /// whether it was counted.
+    pub fn count(&self, now: UnixMillis, report: Report) -> bool {
+        let session = self.hash.hash_one(report.session.0);
+        let event = self.hash.hash_one((report.session.0, report.key.code));
+        let (app, code, cause) = (report.key.app.clone(), report.key.code, report.key.cause);
+        {
+            let mut state = self.state();
+            if !state.repeats.is_first(now, event) {
+                return false;
+            }
+            state.minutes.add(now, session, report);
+        }
+        self.metrics.failure_reported(app.as_str(), &code.label(), cause.as_str());
+        true
+    }
+
+    /// Writes to the store what waits, in parts; where it does not answer, the rest waits on. `now` is this node's time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn write_to<S: Failures + ?Sized>(&self, store: &S, now: UnixMillis) -> Result<(), StoreError> {
+        // Each part takes its place among other writes.
+        while let Some(batch) = self.take() {
+            if let Err(error) = store.add_failures(now, batch.clone()).await {
+                self.state().minutes.put_back(batch);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of rows that wait for the store.
+    pub fn waiting_rows(&self) -> usize {
+        self.state().minutes.rows()
+    }
+
+    /// Takes a part of what waits; `None` where nothing does.
+    fn take(&self) -> Option<FailureBatch> {
+        let batch = self.state().minutes.take(ROWS_OF_WRITE);
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a report whose refresh token does not open: it is anybody's claim, and is not diagnosed.
+    pub fn count_unauthenticated(&self) {
+        self.metrics.unauthenticated_failure_reported();
+    }
+}
