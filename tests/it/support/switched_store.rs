@@ -23,8 +23,8 @@ use countersign::{
     },
     store::{
         Advance, ApiKeys, AuditHead, AuditLeaf, AuditLog, ClockRecord, Creation, End, Ends, EndsPage, EndsPosition,
-        Fact, FailureCount, Failures, Follower, KeyTransaction, Keys, Nodes, ProviderLogins, Purged, RingRecords,
-        SavedCheckpoint, Schema, SealedKeys, Sessions, SignedOut, Store, StoreError, Upkeep, Users,
+        Fact, FailureBatch, FailureCount, Failures, Follower, KeyTransaction, Keys, Nodes, ProviderLogins, Purged,
+        RingRecords, SavedCheckpoint, Schema, SealedKeys, Sessions, SignedOut, Store, StoreError, Upkeep, Users,
     },
 };
 use tokio::sync::watch;
@@ -261,7 +261,7 @@ switched!(AuditLog {
 });
 
 switched!(Failures {
-    Write add_failures(counts: Vec<FailureCount>) -> ();
+    Write add_failures(batch: FailureBatch) -> ();
     Read failures_since(since: UnixMillis) -> Vec<FailureCount>;
 });
 
