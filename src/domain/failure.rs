@@ -51,6 +51,11 @@ impl Platform {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Platform of this name in the store; a later version of this program may know more.
+    pub fn from_store(name: &str) -> Self {
+        name.parse().unwrap_or(Self::Other)
+    }
 }
 
 /// Error code of a report; [`Self::Other`] where it is none of Braze's.
@@ -145,6 +150,11 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Cause of this name in the store; a later version of this program may know more.
+    pub fn from_store(name: &str) -> Self {
+        name.parse().unwrap_or(Self::Unknown)
+    }
 }
 
 /// Confidence in a cause.
@@ -160,6 +170,13 @@ pub enum Confidence {
     Likely,
     /// The facts leave no other.
     High,
+}
+
+impl Confidence {
+    /// Name in the store and on the command line.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// Version of an SDK, as `6.13.0`: up to four numbers.

@@ -11,6 +11,7 @@ mod key_history;
 mod knowledge;
 mod records;
 mod reports;
+mod rise;
 mod signature;
 
 pub use counts::{Counts, Report};

@@ -50,7 +50,10 @@ pub use copy::{CopiedTable, CopyError, Copying, copy};
 pub use ends::{ENDS_KEPT, End, Ends, EndsPage, EndsPosition, Follower};
 pub use error::StoreError;
 pub use facts::{Fact, Weight};
-pub use failures::{FailureBatch, FailureCount, Failures, StoredExample};
+pub use failures::{
+    ALERT_REST, CountSpan, FAILURES_KEPT, FailureBatch, FailureCount, Failures, MINUTES_KEPT, ReportedVersion,
+    ServiceEvent, ServiceEventKind, StoredExample, VERSIONS_KEPT,
+};
 pub use postgres::BadUrl;
 use postgres::{PostgresStore, Target};
 pub use rotations::{KeyChange, KeyLife, KeyMove, KeyTransaction, Keys, Nodes, PublicationChange, RingRecords};

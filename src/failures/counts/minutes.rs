@@ -13,7 +13,7 @@ use crate::{
         ids::AppName,
         session_sketch::SessionSketch,
     },
-    store::{FailureBatch, FailureCount, StoredExample},
+    store::{CountSpan, FailureBatch, FailureCount, StoredExample},
 };
 
 /// Largest number of rows of one minute.
@@ -67,27 +67,48 @@ impl Minutes {
         }
     }
 
-    /// Takes what waits.
-    pub(super) fn take(&mut self) -> FailureBatch {
-        self.rows = 0;
-        let minutes = mem::take(&mut self.waiting);
-        let counts = minutes.into_iter().flat_map(|(since, rows)| {
-            rows.into_iter().map(move |(key, row)| FailureCount {
+    /// Takes the oldest counts, at most about `limit` rows, and all else that waits.
+    pub(super) fn take(&mut self, limit: usize) -> FailureBatch {
+        let mut counts = Vec::new();
+        while counts.len() < limit
+            && let Some((since, rows)) = self.waiting.pop_first()
+        {
+            self.rows -= rows.len();
+            counts.extend(rows.into_iter().map(|(key, row)| FailureCount {
+                span: CountSpan::Minute,
                 since,
                 key,
                 reports: row.reports,
                 sessions: row.sessions,
-            })
-        });
+            }));
+        }
         FailureBatch {
-            counts: counts.collect(),
+            counts,
             examples: mem::take(&mut self.examples).into_values().collect(),
             versions: mem::take(&mut self.versions).into_iter().collect(),
         }
     }
 
+    /// Puts back what could not be written.
+    pub(super) fn put_back(&mut self, batch: FailureBatch) {
+        for FailureCount { since, key, reports, sessions, .. } in batch.counts {
+            self.row(since, key, |row| {
+                row.reports = row.reports.saturating_add(reports);
+                row.sessions.merge(&sessions);
+            });
+        }
+        self.make_room();
+        for stored in batch.examples {
+            self.examples.entry((stored.key.app.clone(), stored.key.cause)).or_insert(stored);
+        }
+        for (version, sketch) in batch.versions {
+            if self.versions.len() < VERSIONS || self.versions.contains_key(&version) {
+                self.versions.entry(version).or_default().merge(&sketch);
+            }
+        }
+    }
+
     /// Number of rows that wait.
-    #[cfg(test)]
     pub(super) fn rows(&self) -> usize {
         self.rows
     }

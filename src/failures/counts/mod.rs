@@ -5,7 +5,7 @@ mod repeats;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use self::{minutes::Minutes, repeats::Repeats};
@@ -15,8 +15,12 @@ use crate::{
         failure::{Confidence, FailureExample, FailureKey, SdkVersion},
         ids::SessionId,
     },
+    store::{FailureBatch, Failures, StoreError},
     telemetry::Metrics,
 };
+
+/// Rows that one write takes, but for the rest of a minute.
+const ROWS_OF_WRITE: usize = 1_000;
 
 /// Diagnosed report of one session.
 #[derive(Clone, Debug)]
@@ -55,7 +59,7 @@ impl Counts {
         let event = self.hash.hash_one((report.session.0, report.key.code));
         let (app, code, cause) = (report.key.app.clone(), report.key.code, report.key.cause);
         {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state();
             if !state.repeats.is_first(now, event) {
                 return false;
             }
@@ -63,6 +67,36 @@ impl Counts {
         }
         self.metrics.failure_reported(app.as_str(), &code.label(), cause.as_str());
         true
+    }
+
+    /// Writes to the store what waits, in parts; where it does not answer, the rest waits on. `now` is this node's time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn write_to<S: Failures + ?Sized>(&self, store: &S, now: UnixMillis) -> Result<(), StoreError> {
+        // Each part takes its place among other writes.
+        while let Some(batch) = self.take() {
+            if let Err(error) = store.add_failures(now, batch.clone()).await {
+                self.state().minutes.put_back(batch);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of rows that wait for the store.
+    pub fn waiting_rows(&self) -> usize {
+        self.state().minutes.rows()
+    }
+
+    /// Takes a part of what waits; `None` where nothing does.
+    fn take(&self) -> Option<FailureBatch> {
+        let batch = self.state().minutes.take(ROWS_OF_WRITE);
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a report whose refresh token does not open: it is anybody's claim, and is not diagnosed.

@@ -4,6 +4,7 @@
 mod adoption;
 mod api_keys;
 mod ends;
+mod failures;
 mod keys;
 mod model;
 mod nodes;
@@ -243,6 +244,10 @@ conformance! {
         a_transaction_is_whole_or_nothing, progress_is_a_compare_and_set, of_racing_transactions_one_wins,
         publications_are_compare_and_set, a_ring_is_seen_whole, the_audit_log_is_listed_newest_first,
         a_repeated_event_is_logged_once, a_destroyed_key_stays_destroyed;
+    failures:
+        counts_add_up_and_sketches_merge, the_latest_example_stays, the_versions_of_most_sessions_stay,
+        minutes_roll_up_into_hours, old_counts_are_purged, one_node_claims_an_event, starts_and_reloads_are_listed,
+        failures_survive_a_restart_and_a_backup;
     nodes:
         nodes_are_seen_while_they_report, the_end_of_tokens_never_goes_back, a_lease_has_one_holder,
         of_racing_holders_one_wins, a_lease_is_given_back_by_its_holder_only;

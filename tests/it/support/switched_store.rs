@@ -15,6 +15,7 @@ use countersign::{
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
         audit::{Actor, AuditEvent},
+        failure::Cause,
         ids::{AppName, InstallationId, Kid, RingName, SessionId, UserHash},
         key::KeyRecord,
         login_record::{LoginRecord, LogoutRecord},
@@ -24,7 +25,8 @@ use countersign::{
     store::{
         Advance, ApiKeys, AuditHead, AuditLeaf, AuditLog, ClockRecord, Creation, End, Ends, EndsPage, EndsPosition,
         Fact, FailureBatch, FailureCount, Failures, Follower, KeyTransaction, Keys, Nodes, ProviderLogins, Purged,
-        RingRecords, SavedCheckpoint, Schema, SealedKeys, Sessions, SignedOut, Store, StoreError, Upkeep, Users,
+        ReportedVersion, RingRecords, SavedCheckpoint, Schema, SealedKeys, ServiceEvent, Sessions, SignedOut, Store,
+        StoreError, StoredExample, Upkeep, Users,
     },
 };
 use tokio::sync::watch;
@@ -261,8 +263,14 @@ switched!(AuditLog {
 });
 
 switched!(Failures {
-    Write add_failures(batch: FailureBatch) -> ();
+    Write add_failures(now: UnixMillis, batch: FailureBatch) -> ();
     Read failures_since(since: UnixMillis) -> Vec<FailureCount>;
+    Read failure_examples() -> Vec<StoredExample>;
+    Read failure_versions() -> Vec<ReportedVersion>;
+    Write roll_up_failures(now: UnixMillis) -> ();
+    Write claim_failure_alert(app: &AppName, cause: Cause, now: UnixMillis) -> bool;
+    Write record_service_event(event: ServiceEvent) -> ();
+    Read service_events(since: UnixMillis) -> Vec<ServiceEvent>;
 });
 
 switched!(Upkeep {
