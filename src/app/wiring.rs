@@ -106,7 +106,8 @@ impl Wiring {
 
     /// Makes an agent that does the background work for reports of apps.
     pub fn failures_agent(&self) -> FailuresAgent {
-        FailuresAgent::new(Arc::clone(&self.node), Arc::clone(&self.state.reports.knowledge))
+        let reports = &self.state.reports;
+        FailuresAgent::new(Arc::clone(&self.node), Arc::clone(&reports.knowledge), Arc::clone(&reports.counts))
     }
 
     /// Starts the node's background work.
