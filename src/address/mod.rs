@@ -1,6 +1,8 @@
-//! Addresses of clients: the network in which they are counted, and the client's address behind proxies.
+//! Addresses of clients: the network in which they are counted, and the client's address behind proxies. Addresses of
+//! others: the ones that this service may dial ([`outbound`]).
 
 mod forwarded;
+pub mod outbound;
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{InstallationError, installation, process, sealed_keys::StoredKeys};
+use super::{InstallationError, installation, process, sealed_keys::StoredKeys, wiring::reported_apps};
 use crate::{
     braze::{self, BrazeError},
     clock::{Clock, ClockGuard, SystemClock},
@@ -16,7 +16,7 @@ use crate::{
     issue::{self, Issuer},
     keyring::Keyring,
     node::ReloadError,
-    operate::{Operator, Tokens},
+    operate::{FailureSettings, Operator, Tokens},
     outage::Outage,
     rotate::{Observer, Rotator},
     secret::{Entropy, NoEntropy, SystemEntropy, random},
@@ -253,6 +253,10 @@ impl Services {
             entropy: Arc::clone(&self.entropy),
             directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             rings: settings.rings_to_rotate(),
+            failures: FailureSettings {
+                apps: reported_apps(settings),
+                threshold: u64::from(settings.failures().threshold.get()),
+            },
             actor: self.operator_actor().name,
         })
     }

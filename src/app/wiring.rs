@@ -20,11 +20,12 @@ use crate::{
         policy::AppPolicy,
         sealing::SealingKeys,
     },
-    failures::{AppFacts, Counts, Knowledge, Reports},
+    failures::{self, AppFacts, Counts, Knowledge, Reports, Webhook},
     http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
     identity::{ApiKeyAuthenticator, SignIns},
-    node::{self, EndsAgent, FailuresAgent, Node, NodeAgent, Subscriber},
+    node::{self, EndsAgent, FailuresAgent, FailuresParts, Node, NodeAgent, Subscriber},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
+    store::ServiceEventKind,
     telemetry::Readiness,
 };
 
@@ -36,6 +37,8 @@ pub struct Wiring {
     settings: Arc<ArcSwap<Settings>>,
     node_config: watch::Sender<Arc<node::Config>>,
     scheduler_setup: watch::Sender<Option<Arc<SchedulerSetup>>>,
+    failures_config: watch::Sender<Arc<failures::Config>>,
+    webhook: Arc<Webhook>,
 }
 
 impl Wiring {
@@ -61,8 +64,11 @@ impl Wiring {
         NodeAgent::new(Arc::clone(&node)).start(&config).await?;
         let setup = scheduler_setup(&services, &settings.load());
         let (node_config, _) = watch::channel(Arc::new(config));
+        let failures = settings.load().failures().clone();
+        let webhook = Arc::new(Webhook::new(failures.webhook.clone(), Arc::clone(services.metrics())));
+        let (failures_config, _) = watch::channel(Arc::new(failures));
         let (scheduler_setup, _) = watch::channel(setup);
-        Ok(Self { services, state, node, settings, node_config, scheduler_setup })
+        Ok(Self { services, state, node, settings, node_config, scheduler_setup, failures_config, webhook })
     }
 
     /// Makes the router of every public route.
@@ -107,7 +113,13 @@ impl Wiring {
     /// Makes an agent that does the background work for reports of apps.
     pub fn failures_agent(&self) -> FailuresAgent {
         let reports = &self.state.reports;
-        FailuresAgent::new(Arc::clone(&self.node), Arc::clone(&reports.knowledge), Arc::clone(&reports.counts))
+        let parts = FailuresParts {
+            knowledge: Arc::clone(&reports.knowledge),
+            counts: Arc::clone(&reports.counts),
+            config: self.failures_config.subscribe(),
+            webhook: Arc::clone(&self.webhook),
+        };
+        FailuresAgent::new(Arc::clone(&self.node), parts)
     }
 
     /// Starts the node's background work.
@@ -129,6 +141,10 @@ impl Wiring {
 
     /// Removes this node from the store, so that no rotation waits for it.
     pub(super) async fn deregister(&self) {
+        let now = self.services.clock().untrusted_now();
+        if let Err(error) = self.state.reports.counts.write_to(&**self.services.store(), now).await {
+            tracing::debug!(%error, "the last counts of failures are lost");
+        }
         self.node.deregister().await;
     }
 
@@ -148,8 +164,13 @@ impl Wiring {
         self.state.jwks.set_max_age(new.jwks_max_age());
         self.state.proxies.replace(new.server().proxies());
         self.node_config.send_replace(Arc::new(new.node()));
+        self.webhook.replace(new.failures().webhook.clone());
+        self.failures_config.send_replace(Arc::new(new.failures().clone()));
         self.scheduler_setup.send_replace(scheduler_setup(&self.services, &new));
         self.settings.store(Arc::new(new));
+        if let Err(error) = self.node.record_service_event(ServiceEventKind::Reloaded).await {
+            tracing::debug!(%error, "the reload is not on record");
+        }
         tracing::info!("configuration and keys reloaded");
         if !waiting.is_empty() {
             tracing::warn!(settings = waiting.join(", "), "these changes take effect at the next start");
@@ -196,7 +217,7 @@ fn reports(settings: &Settings, services: &Services) -> Reports {
 }
 
 /// Returns what the configuration says of each app, for the diagnosis of its failures.
-fn reported_apps(settings: &Settings) -> BTreeMap<AppName, AppFacts> {
+pub(super) fn reported_apps(settings: &Settings) -> BTreeMap<AppName, AppFacts> {
     let rings = settings.rings_to_rotate();
     let soak = |policy: &AppPolicy| rings.iter().find(|ring| ring.name == policy.ring).map(|ring| ring.config.soak);
     let policies = settings.policies();

@@ -11,6 +11,7 @@ mod db;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod doctor;
+mod failures;
 mod given;
 mod healthcheck;
 mod init;
@@ -94,6 +95,7 @@ enum Command {
     /// Check, show or print a sample of the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Failures(failures::Failures),
     Doctor(doctor::Doctor),
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::SandboxCommand),
@@ -167,6 +169,7 @@ impl Command {
             Self::Token(token) => token.run(context),
             Self::SignIn(sign_in) => sign_in.run(context),
             Self::Config(config) => config.run(context),
+            Self::Failures(failures) => failures.run(context),
             Self::Doctor(_) => doctor::run(context),
             #[cfg(feature = "sandbox")]
             Self::Sandbox(sandbox) => sandbox.run(context),

@@ -37,6 +37,7 @@ use crate::{
         sealing::SealingSecrets,
         sign_in::SignIn,
     },
+    failures,
     files::User,
     http::LimitConfig,
     listener, node, rotate,
@@ -108,6 +109,7 @@ impl Settings {
         store::check_authorities(&sections, &folder, secrets.rule(), &mut notes);
         sections.store.pass_file = environment.pass_file().filter(|_| sections.store.url.is_some());
         secrets.rest_keys(&mut sections.braze, &mut notes);
+        secrets.webhook(&mut sections.failures.webhook, &mut notes);
         let sign_ins = sign_in::check(&mut sections, &mut notes, Some(&mut secrets));
         let user = secrets.rule().user().clone();
         access::check(&sections, file, &folder, &secrets, &mut errors);
@@ -134,6 +136,11 @@ impl Settings {
     /// `[limits]`.
     pub fn limits(&self) -> &LimitConfig {
         &self.sections.limits
+    }
+
+    /// `[failures]`, with the receiver of events, its secrets read.
+    pub fn failures(&self) -> &failures::Config {
+        &self.sections.failures
     }
 
     /// Secrets of `[sealing]`.

@@ -4,14 +4,17 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
 use super::{notes::Notes, sections::Sections};
 use crate::{
     braze,
     domain::sealing::SealingSecrets,
+    failures::{WebhookConfig, WebhookSecrets, check_webhook_url},
     files::{MAX_SECRET_BYTES, Rule, Use, read_given, text},
     secret::Secret,
 };
@@ -22,6 +25,13 @@ const RESTORE_SEALING: &str = "restore it from the backup, without it every user
 const WRITE_PASSPHRASE: &str = "write the passphrase of the key files there, as its first line";
 const WRITE_PASSWORD: &str = "write the password of the database's role there, as its first line";
 const WRITE_REST_KEY: &str = "write the REST API key there, from Braze: Settings > APIs and Identifiers > API Keys";
+
+const WRITE_WEBHOOK_URL: &str = "write the URL of the receiver of events there, as its first line";
+const WRITE_WEBHOOK_SECRET: &str = "write the secret that the receiver knows there, as its first line: whsec_ and base64 of \
+                                    at least 24 bytes, or a text of at least 24 characters";
+
+/// Length of the shortest secret of the receiver of events, in bytes (Standard Webhooks).
+const SHORTEST_WEBHOOK_SECRET: usize = 24;
 
 const HOLDS_SECRET: &str = "holds the secret itself: it must name the file that holds it";
 
@@ -120,6 +130,35 @@ impl<'a> SecretFiles<'a> {
             return None;
         }
         Some(Secret::new(key.to_owned()))
+    }
+
+    /// Reads the URL and the secret of the receiver of events.
+    pub(super) fn webhook(&mut self, webhook: &mut WebhookConfig, notes: &mut Notes<'_>) {
+        let (url_file, secret_file) = match (&webhook.url_file, &webhook.secret_file) {
+            (Some(url), Some(secret)) => (url, secret),
+            (None, None) => return,
+            (Some(_), None) => {
+                return notes.at("failures.webhook", "needs secret_file, too: receivers verify events by that secret");
+            }
+            (None, Some(_)) => return notes.at("failures.webhook", "needs url_file, too: the file that holds the URL"),
+        };
+        let url = self.file(url_file, "failures.webhook.url_file", WRITE_WEBHOOK_URL, notes);
+        let secret = self.file(secret_file, "failures.webhook.secret_file", WRITE_WEBHOOK_SECRET, notes);
+        let (Some(url), Some(secret)) = (url, secret) else { return };
+        let (url, secret) = (url.trim(), secret.trim());
+        if let Err(why) = check_webhook_url(url, webhook.allow_private_addresses) {
+            return notes
+                .at("failures.webhook.url_file", format_args!("holds a URL that must not be requested: {why}"));
+        }
+        let encoded = secret.strip_prefix("whsec_");
+        let key = encoded.map_or_else(|| Ok(secret.as_bytes().to_owned()), |encoded| STANDARD.decode(encoded));
+        match key {
+            Ok(key) if key.len() >= SHORTEST_WEBHOOK_SECRET => {
+                let (url, key) = (Secret::new(url.to_owned()), Secret::new(key));
+                webhook.secrets = Some(Arc::new(WebhookSecrets { url, key }));
+            }
+            _ => notes.at("failures.webhook.secret_file", format_args!("holds no secret: {WRITE_WEBHOOK_SECRET}")),
+        }
     }
 
     /// Reads a file that holds a secret.

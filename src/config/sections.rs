@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::app_section::AppSection;
-use crate::{braze, clock, custody, http, listener, rotate, secret::Secret, store, telemetry::LogConfig};
+use crate::{braze, clock, custody, failures, http, listener, rotate, secret::Secret, store, telemetry::LogConfig};
 
 /// All sections of the configuration.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -18,6 +18,7 @@ pub(super) struct Sections {
     pub(super) custody: custody::Config,
     pub(super) secrets: Secrets,
     pub(super) limits: http::LimitConfig,
+    pub(super) failures: failures::Config,
     pub(super) log: LogConfig,
     pub(super) jwks: http::JwksConfig,
     /// `[braze.<workspace>]`.

@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-pub use failures::FailuresAgent;
+pub use failures::{FailuresAgent, FailuresParts};
 pub use follow::EndsAgent;
 
 use self::{

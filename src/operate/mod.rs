@@ -4,6 +4,7 @@
 mod clients;
 mod clock;
 mod doctor;
+mod failures;
 mod key_moves;
 mod keys;
 mod names;
@@ -29,6 +30,7 @@ use crate::{
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
 pub use doctor::{Check, Health};
+pub use failures::{FailureOverview, FailureSettings, ReportedFailures, VersionCount};
 pub use key_moves::{MovedKey, RewrappedKey};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
 pub use names::{UnknownApp, UnknownRing, UserError};
@@ -53,6 +55,8 @@ pub struct Operator {
     pub directories: Arc<Directories>,
     /// Rings that apps of the configuration use.
     pub rings: Vec<rotate::Ring>,
+    /// Facts of the configuration that failures are compared with.
+    pub failures: FailureSettings,
     /// Name of the operator in the audit log and in leases.
     pub actor: String,
 }
@@ -113,6 +117,16 @@ impl Operator {
     /// Returns the operations on the clock.
     pub fn clocks(&self) -> Clocks {
         Clocks { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.clone() }
+    }
+
+    /// Returns the operations on failures that apps report.
+    pub fn failures(&self) -> ReportedFailures {
+        ReportedFailures {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            known_apps: self.apps(),
+            settings: self.failures.clone(),
+        }
     }
 
     /// Returns the operations on the store itself.

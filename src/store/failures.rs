@@ -10,7 +10,7 @@ use crate::{
     clock::UnixMillis,
     domain::{
         failure::{Cause, Confidence, FailureExample, FailureKey, SdkVersion},
-        ids::{AppName, Kid},
+        ids::Kid,
         key::KeyState,
         session_sketch::{SKETCH_WORDS, SessionSketch},
     },
@@ -132,9 +132,9 @@ pub trait Failures: Send + Sync {
     /// Adds up the minutes of hours that are long over, and deletes what is older than [`FAILURES_KEPT`].
     async fn roll_up_failures(&self, now: UnixMillis) -> Result<(), StoreError>;
 
-    /// Returns true, and records it, where no event about this cause at this app was claimed in the last
-    /// [`ALERT_REST`]: of all nodes, one gets it.
-    async fn claim_failure_alert(&self, app: &AppName, cause: Cause, now: UnixMillis) -> Result<bool, StoreError>;
+    /// Returns true, and records it, where no event about this cause was claimed in the last [`ALERT_REST`]: of all
+    /// nodes, one gets it.
+    async fn claim_failure_alert(&self, cause: Cause, now: UnixMillis) -> Result<bool, StoreError>;
 
     /// Records a start or a reload. Of all of them, the newest thousand stay.
     async fn record_service_event(&self, event: ServiceEvent) -> Result<(), StoreError>;
@@ -147,7 +147,7 @@ pub trait Failures: Send + Sync {
 pub const FAILURES_KEPT: Duration = Duration::from_hours(90 * 24);
 /// Time for which counts are kept by the minute, before they are rolled up.
 pub const MINUTES_KEPT: Duration = Duration::from_hours(25);
-/// Least time between two events about one cause at one app.
+/// Least time between two events about one cause.
 pub const ALERT_REST: Duration = Duration::from_mins(15);
 /// Number of SDK versions that are kept: those that most sessions reported with.
 pub const VERSIONS_KEPT: usize = 50;

@@ -50,6 +50,11 @@ pub fn diagnose(evidence: &FailureEvidence<'_>) -> Diagnosis {
     complete(evidence, conclusion)
 }
 
+/// Returns the remedy of a cause.
+pub(super) fn remedy(cause: Cause, evidence: &FailureEvidence<'_>) -> Fix {
+    fixes::fix(cause, evidence)
+}
+
 fn by_code(evidence: &FailureEvidence<'_>, code: ErrorCode) -> Conclusion {
     match code {
         ErrorCode::DecodingError | ErrorCode::PublicKeyError | ErrorCode::NoMatchingPublicKeys => {

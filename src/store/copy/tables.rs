@@ -261,7 +261,7 @@ pub(in crate::store) const TABLES: [Table; 24] = [
             integer("w15"),
         ],
     },
-    Table { name: "failure_alerts", key: 2, columns: &[text("app"), text("cause"), integer("at")] },
+    Table { name: "failure_alerts", key: 1, columns: &[text("cause"), integer("at")] },
     Table { name: "service_events", key: 3, columns: &[integer("at"), text("node"), text("kind"), text("version")] },
     Table { name: META, key: 1, columns: &[text("name"), text("value")] },
 ];

@@ -12,7 +12,7 @@ use crate::{
     clock::UnixMillis,
     domain::{
         failure::{Cause, FailureExample, FailureKey, Platform, ReportedCode},
-        ids::{AppName, Kid},
+        ids::Kid,
         session_sketch::{SKETCH_WORDS, SessionSketch},
     },
     store::{
@@ -97,8 +97,8 @@ const FORGET: [&str; 5] = [
 /// Of all nodes, one rolls up at a time: "roll" in ASCII.
 const LOCK_ROLL_UP: &str = "SELECT pg_advisory_xact_lock(x'726f6c6c'::int8)";
 
-const CLAIM_ALERT: &str = "INSERT INTO countersign.failure_alerts AS a (app, cause, at) VALUES ($1, $2, $3) \
-     ON CONFLICT (app, cause) DO UPDATE SET at = excluded.at WHERE a.at <= $4 RETURNING true";
+const CLAIM_ALERT: &str = "INSERT INTO countersign.failure_alerts AS a (cause, at) VALUES ($1, $2) \
+     ON CONFLICT (cause) DO UPDATE SET at = excluded.at WHERE a.at <= $3 RETURNING true";
 
 const RECORD_EVENT: &str = "WITH old AS (DELETE FROM countersign.service_events \
          WHERE at < (SELECT at FROM countersign.service_events ORDER BY at DESC LIMIT 1 OFFSET $5)) \
@@ -132,10 +132,9 @@ impl Failures for PostgresStore {
         self.database.run(&RollingUp { now }).await
     }
 
-    async fn claim_failure_alert(&self, app: &AppName, cause: Cause, now: UnixMillis) -> Result<bool, StoreError> {
-        let (app, cause, until) = (app.as_str(), cause.as_str(), now.minus(ALERT_REST).0);
-        let params: [Param<'_>; 4] =
-            [(&app, Type::TEXT), (&cause, Type::TEXT), (&now.0, Type::INT8), (&until, Type::INT8)];
+    async fn claim_failure_alert(&self, cause: Cause, now: UnixMillis) -> Result<bool, StoreError> {
+        let (cause, until) = (cause.as_str(), now.minus(ALERT_REST).0);
+        let params: [Param<'_>; 3] = [(&cause, Type::TEXT), (&now.0, Type::INT8), (&until, Type::INT8)];
         self.has_written(CLAIM_ALERT, &params).await
     }
 

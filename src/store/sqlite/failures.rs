@@ -8,7 +8,7 @@ use crate::{
     clock::UnixMillis,
     domain::{
         failure::{Cause, FailureExample, FailureKey, Platform, ReportedCode, SdkVersion},
-        ids::{AppName, Kid},
+        ids::Kid,
         session_sketch::{SKETCH_WORDS, SessionSketch},
     },
     store::{
@@ -76,8 +76,8 @@ const FORGET: [&str; 5] = [
     "DELETE FROM service_events WHERE at < ?1",
 ];
 
-const CLAIM_ALERT: &str = "INSERT INTO failure_alerts AS a (app, cause, at) VALUES (?1, ?2, ?3) \
-     ON CONFLICT DO UPDATE SET at = excluded.at WHERE a.at <= ?4";
+const CLAIM_ALERT: &str = "INSERT INTO failure_alerts AS a (cause, at) VALUES (?1, ?2) \
+     ON CONFLICT DO UPDATE SET at = excluded.at WHERE a.at <= ?3";
 
 const RECORD_EVENT: &str =
     "INSERT INTO service_events (at, node, kind, version) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
@@ -115,10 +115,9 @@ impl Failures for SqliteStore {
         .await
     }
 
-    async fn claim_failure_alert(&self, app: &AppName, cause: Cause, now: UnixMillis) -> Result<bool, StoreError> {
-        let app = app.clone();
+    async fn claim_failure_alert(&self, cause: Cause, now: UnixMillis) -> Result<bool, StoreError> {
         self.write(move |c| {
-            let values = params![app.as_str(), cause.as_str(), now.0, now.minus(ALERT_REST).0];
+            let values = params![cause.as_str(), now.0, now.minus(ALERT_REST).0];
             Ok(c.prepare_cached(CLAIM_ALERT)?.execute(values)? > 0)
         })
         .await

@@ -27,7 +27,7 @@ use super::log_writer::dropped_lines;
 pub use self::labels::{Alarm, StoreWork};
 use self::labels::{
     AppLabel, CodeLabel, CostLabels, DecisionLabels, DriftLabels, FailureLabels, KeyLabels, KindLabel, OperationLabels,
-    RequestLabels, ResultLabels, RouteLabel, WorkLabel,
+    OutcomeLabel, RequestLabels, ResultLabels, RouteLabel, WorkLabel,
 };
 
 /// Declares every metric of the service, each in one place: `name: type, help`, where its type has no default
@@ -68,6 +68,7 @@ metrics! {
     refreshes: Family<DecisionLabels, Counter>, "Refreshes by decision";
     refusals: Family<CodeLabel, Counter>, "Requests refused, by problem code";
     reported_failures: Family<FailureLabels, Counter>, "Failures that apps reported, by app, Braze's code and cause";
+    webhook_events: Family<OutcomeLabel, Counter>, "Events about failures for the webhook, by result";
     alarms: Family<KindLabel, Counter>, "Things an operator should know of";
     sign: Histogram = times(), Seconds, "One signature";
     sign_queue: Histogram = times(), Seconds, "Waiting for a signature's turn";
@@ -188,6 +189,11 @@ impl Metrics {
     /// Counts a failure whose report came with a refresh token that is not ours: it is anybody's claim.
     pub fn unauthenticated_failure_reported(&self) {
         self.failure_reported("", UNAUTHENTICATED, UNAUTHENTICATED);
+    }
+
+    /// Counts an event for the webhook; `result` comes from a closed set.
+    pub fn webhook_event(&self, result: &'static str) {
+        self.webhook_events.get_or_create(&OutcomeLabel { result }).inc();
     }
 
     /// Counts an alarm.

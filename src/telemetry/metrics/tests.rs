@@ -12,6 +12,8 @@ const DESCRIPTIONS: &str = "\
 # TYPE countersign_refusals counter
 # HELP countersign_reported_failures Failures that apps reported, by app, Braze's code and cause.
 # TYPE countersign_reported_failures counter
+# HELP countersign_webhook_events Events about failures for the webhook, by result.
+# TYPE countersign_webhook_events counter
 # HELP countersign_alarms Things an operator should know of.
 # TYPE countersign_alarms counter
 # HELP countersign_sign_seconds One signature.
@@ -81,6 +83,7 @@ fn with_every_series() -> Arc<Metrics> {
     metrics.refused("forbidden");
     metrics.failure_reported("web", "22", "expired_offline");
     metrics.unauthenticated_failure_reported();
+    metrics.webhook_event("dropped");
     for work in [StoreWork::Read, StoreWork::Write, StoreWork::Checkpoint] {
         metrics.store_worked(work, Duration::from_millis(1));
     }
@@ -168,6 +171,7 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         "countersign_store_outage_seconds 0",
         "countersign_store_commit_group_count 0",
         "countersign_store_commit_group_sum 0.0",
+        r#"countersign_webhook_events_total{result="dropped"} 1"#,
     ];
     let store = ["checkpoint", "read", "write"].map(|work| {
         let name = "countersign_store_seconds";

@@ -152,7 +152,7 @@ pub(super) async fn one_node_claims_an_event(engine: &dyn Engine) {
     let claim = async |now| {
         let claims = (0..10).map(|n| {
             let store = Arc::clone(&stores[n % 2]);
-            tokio::spawn(async move { store.claim_failure_alert(&app("web"), Cause::Unknown, now).await.unwrap() })
+            tokio::spawn(async move { store.claim_failure_alert(Cause::Unknown, now).await.unwrap() })
         });
         let mut won = 0;
         for claim in claims.collect::<Vec<_>>() {
@@ -162,8 +162,7 @@ pub(super) async fn one_node_claims_an_event(engine: &dyn Engine) {
     };
     assert_eq!(claim(T).await, 1);
     assert_eq!(claim(at_min(14)).await, 0);
-    assert!(stores[0].claim_failure_alert(&app("web"), Cause::MixedBatch, at_min(14)).await.unwrap());
-    assert!(stores[0].claim_failure_alert(&app("ios"), Cause::Unknown, at_min(14)).await.unwrap());
+    assert!(stores[0].claim_failure_alert(Cause::MixedBatch, at_min(14)).await.unwrap());
     assert_eq!(claim(at_min(15)).await, 1);
 }
 

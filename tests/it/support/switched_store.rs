@@ -268,7 +268,7 @@ switched!(Failures {
     Read failure_examples() -> Vec<StoredExample>;
     Read failure_versions() -> Vec<ReportedVersion>;
     Write roll_up_failures(now: UnixMillis) -> ();
-    Write claim_failure_alert(app: &AppName, cause: Cause, now: UnixMillis) -> bool;
+    Write claim_failure_alert(cause: Cause, now: UnixMillis) -> bool;
     Write record_service_event(event: ServiceEvent) -> ();
     Read service_events(since: UnixMillis) -> Vec<ServiceEvent>;
 });

@@ -13,10 +13,11 @@ use self::{fault::FaultLog, shares::Shares};
 use super::{
     CredentialRefusal, NotSignedIn,
     answers::{Accepted, Answers, Outcome, unavailable},
-    outbound::{Destination, JsonAnswer, Outbound, OutboundError},
+    outbound::{JsonAnswer, Outbound, OutboundError},
     strict_json,
 };
 use crate::{
+    address::outbound::Destination,
     clock::{ClockGuard, UnixMillis},
     domain::ids::AppName,
     identity::AppUser,

@@ -7,11 +7,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    super::outbound::{Destination, ForbiddenUrl, Outbound, OutboundError, TIME_LIMIT},
+    super::outbound::{Outbound, OutboundError, TIME_LIMIT},
     decision::KeySet,
     keys::{UnusableKey, UsableKey},
 };
-use crate::domain::sign_in::{KeySource, OidcRules};
+use crate::{
+    address::outbound::{Destination, ForbiddenUrl},
+    domain::sign_in::{KeySource, OidcRules},
+};
 
 /// Number of keys in the longest set that is accepted.
 const MAX_KEYS: usize = 100;

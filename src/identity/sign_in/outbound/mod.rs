@@ -4,9 +4,6 @@
 //! and proxies of the environment are not used: a proxy would resolve the name, so the address that is dialled could not
 //! be checked. No compression is asked for or undone.
 
-mod address;
-mod destination;
-mod resolver;
 #[cfg(test)]
 mod tests;
 
@@ -23,10 +20,9 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use address::Reach;
-use resolver::{CheckedResolver, ForbiddenAddress, Lookup, NameNotFound, SystemLookup};
-
-pub(super) use destination::{Destination, ForbiddenUrl};
+use crate::address::outbound::{
+    CheckedResolver, Destination, ForbiddenAddress, ForbiddenUrl, Lookup, NameNotFound, Reach, SystemLookup,
+};
 
 /// Time limit of a request, from the lookup of the name to the last byte.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(3);

@@ -70,12 +70,10 @@ CREATE TABLE countersign.failure_versions (
     w15 BIGINT NOT NULL
 );
 
--- Time of the last event about a cause at an app.
+-- Time of the last event about each cause.
 CREATE TABLE countersign.failure_alerts (
-    app   TEXT NOT NULL,
-    cause TEXT NOT NULL,
-    at    BIGINT NOT NULL,
-    PRIMARY KEY (app, cause)
+    cause TEXT NOT NULL PRIMARY KEY,
+    at    BIGINT NOT NULL
 );
 
 -- Starts and reloads of the service, with its version.

@@ -70,12 +70,10 @@ CREATE TABLE failure_versions (
     w15 INTEGER NOT NULL
 ) STRICT;
 
--- Time of the last event about a cause at an app.
+-- Time of the last event about each cause.
 CREATE TABLE failure_alerts (
-    app   TEXT NOT NULL,
-    cause TEXT NOT NULL,
-    at    INTEGER NOT NULL,
-    PRIMARY KEY (app, cause)
+    cause TEXT NOT NULL PRIMARY KEY,
+    at    INTEGER NOT NULL
 ) STRICT;
 
 -- Starts and reloads of the service, with its version.

@@ -2,24 +2,28 @@
 
 use reqwest::Url;
 
-use super::address::{Reach, is_loopback, literal};
+use super::reach::{Reach, is_loopback, literal};
 
 /// URL that may be requested, with the addresses that it may lead to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in super::super) struct Destination {
+pub struct Destination {
     url: Url,
     reach: Reach,
 }
 
 /// Reason why a URL must not be requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in super::super) enum ForbiddenUrl {
+pub enum ForbiddenUrl {
+    /// It cannot be parsed, or has no host.
     #[error("it is no URL")]
     Malformed,
+    /// It has another scheme.
     #[error("it must begin with https:// (http:// is for loopback hosts only)")]
     NotHttps,
+    /// It has credentials in it.
     #[error("it has a user name or a password")]
     Userinfo,
+    /// Its host is an address that must not be dialled.
     #[error("its host is an address that must not be dialled (a private one needs allow_private_addresses = true)")]
     Address,
 }
@@ -29,7 +33,7 @@ impl Destination {
     ///
     /// # Errors
     /// [`ForbiddenUrl`].
-    pub(in super::super) fn configured(url: &str, allow_private_addresses: bool) -> Result<Self, ForbiddenUrl> {
+    pub fn configured(url: &str, allow_private_addresses: bool) -> Result<Self, ForbiddenUrl> {
         let url = Url::parse(url).map_err(|_| ForbiddenUrl::Malformed)?;
         let reach = if url.host_str().is_some_and(is_loopback) {
             Reach::Loopback
@@ -46,7 +50,7 @@ impl Destination {
     ///
     /// # Errors
     /// [`ForbiddenUrl`].
-    pub(in super::super) fn discovered(&self, url: &str) -> Result<Self, ForbiddenUrl> {
+    pub fn discovered(&self, url: &str) -> Result<Self, ForbiddenUrl> {
         let url = Url::parse(url).map_err(|_| ForbiddenUrl::Malformed)?;
         let to_loopback = url.host_str().is_some_and(is_loopback);
         let reach = if self.reach == Reach::Loopback && !to_loopback { Reach::Public } else { self.reach };
@@ -71,11 +75,12 @@ impl Destination {
     }
 
     /// Returns the URL.
-    pub(in super::super) fn url(&self) -> &Url {
+    pub fn url(&self) -> &Url {
         &self.url
     }
 
-    pub(super) fn reach(&self) -> Reach {
+    /// Returns the addresses that it may lead to.
+    pub fn reach(&self) -> Reach {
         self.reach
     }
 }

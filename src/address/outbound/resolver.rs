@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 
-use super::address::Reach;
+use super::reach::Reach;
 
 /// Lookups that may run at once: a lookup holds a thread until the system's resolver gives up, longer than any request.
 const LOOKUPS: usize = 16;
@@ -21,20 +21,27 @@ const LOOKUPS_OF_HOST: usize = 2;
 
 /// Source of the addresses of a name.
 #[async_trait]
-pub(super) trait Lookup: Send + Sync {
+pub trait Lookup: Send + Sync {
     /// Returns the addresses of a host; their port has no meaning.
     async fn lookup(&self, host: &str) -> io::Result<Vec<SocketAddr>>;
 }
 
 /// Resolver of the operating system.
-pub(super) struct SystemLookup {
+pub struct SystemLookup {
     permits: Arc<Semaphore>,
     /// By host. Hosts come from the configuration and from documents of configured issuers.
     hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
+impl Default for SystemLookup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SystemLookup {
-    pub(super) fn new() -> Self {
+    /// Makes a resolver that has looked nothing up yet.
+    pub fn new() -> Self {
         Self { permits: Arc::new(Semaphore::new(LOOKUPS)), hosts: Mutex::default() }
     }
 
@@ -63,17 +70,24 @@ impl Lookup for SystemLookup {
 /// All addresses of a name are such that they must not be dialled.
 #[derive(Debug, thiserror::Error)]
 #[error("the host has no address that may be dialled")]
-pub(super) struct ForbiddenAddress;
+pub struct ForbiddenAddress;
 
 /// The operating system knows no address of a name.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct NameNotFound(pub(super) String);
+pub struct NameNotFound(pub String);
 
 /// Resolver that leaves out addresses that must not be dialled.
-pub(super) struct CheckedResolver {
-    pub(super) lookup: Arc<dyn Lookup>,
-    pub(super) reach: Reach,
+pub struct CheckedResolver {
+    pub lookup: Arc<dyn Lookup>,
+    pub reach: Reach,
+}
+
+impl CheckedResolver {
+    /// Resolves names by the operating system.
+    pub fn system(reach: Reach) -> Self {
+        Self { lookup: Arc::new(SystemLookup::new()), reach }
+    }
 }
 
 impl Resolve for CheckedResolver {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses that a URL may lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in super::super) enum Reach {
+pub enum Reach {
     /// Public addresses.
     Public,
     /// Public and private addresses (RFC 1918, RFC 6598, RFC 4193).
@@ -25,7 +25,7 @@ enum Kind {
 
 impl Reach {
     /// Returns true where an address may be dialled.
-    pub(super) fn allows(self, address: IpAddr) -> bool {
+    pub fn allows(self, address: IpAddr) -> bool {
         match kind(address) {
             Kind::Public => self != Self::Loopback,
             Kind::Private => self == Self::Private,
