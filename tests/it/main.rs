@@ -46,6 +46,7 @@ mod domain_verdict;
 mod exchange;
 mod exchange_cors;
 mod failures;
+mod failures_matrix;
 mod files;
 mod generate;
 mod identity;
