@@ -17,7 +17,7 @@ use crate::{
     keyring::Keyring,
     node::ReloadError,
     operate::{Operator, Tokens},
-    outage::Outage,
+    outage::{Outage, process_name},
     rotate::{Observer, Rotator},
     secret::{Entropy, NoEntropy, SystemEntropy, random},
     store::{self, Store, StoreError, UserHashError},
@@ -205,7 +205,7 @@ impl Services {
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
         let Ambient { clock: wall_clock, entropy } = ambient;
-        let node = process::node_name(random::<2>(&*entropy)?);
+        let node = process_name(random::<2>(&*entropy)?);
         let (keyring, user_hash, clock) = (Arc::new(Keyring::new()), Arc::new(user_hash), Arc::new(clock));
         Ok(Self { store, custody, keyring, user_hash, metrics, wall_clock, clock, outage, entropy, node })
     }

@@ -51,6 +51,7 @@ mod generate;
 mod identity;
 mod key_places;
 mod keyring;
+mod killed_node;
 mod limits;
 mod links;
 mod listener;
