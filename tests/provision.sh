@@ -72,6 +72,7 @@ needs_manual() { rust; apt mandoc:mandoc; }
 needs_package() { rust; }
 
 needs_long_postgres() { needs_postgres; }
+needs_long_rotation() { rust; }
 needs_long_outage() { rust; }
 needs_load() {
   needs_postgres; node; apt taskset:util-linux go:golang-go golang-github-golang-jwt-jwt-dev

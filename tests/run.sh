@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The full test run: builds the program once, starts real services, runs all stages, stops the services, and prints a
 # summary. It installs nothing: tests/provision.sh does. A missing requirement is a failure, never a silent skip.
-# Stages run one after the other, except those of the two lanes in tests/stages.sh, which wait most of their time.
+# Stages run one after the other, except those of the lanes in tests/stages.sh.
 #
 #   tests/run.sh            all stages of the full run (tests/stages.sh lists them)
 #   tests/run.sh judges     only the named stages, each of which builds what it needs
@@ -51,7 +51,7 @@ in_turn() {
   done
 }
 
-# The same beside another lane: the output of a stage is printed whole when it ends.
+# The same beside other lanes: the output of a stage is printed whole when it ends.
 lane() {
   local name
   for name in "$@"; do
@@ -64,16 +64,18 @@ lane() {
   done
 }
 
-# Runs two lanes beside each other, each given as a list in one word.
+# Runs lanes beside each other, each given as a list in one word. They use a copy of the program: a lane that builds it with
+# other features puts those programs into its place.
 beside() {
-  say "$1, beside $2"
-  # shellcheck disable=SC2086
-  lane $1 &
-  local first=$! second
-  # shellcheck disable=SC2086
-  lane $2 &
-  second=$!
-  wait "$first" "$second"
+  local list running=()
+  build_binary && cp "$(binary)" "$RUN/countersign" && BINARY=$RUN/countersign
+  for list in "$@"; do
+    say "beside others: $list"
+    # shellcheck disable=SC2086
+    lane $list &
+    running+=($!)
+  done
+  wait "${running[@]}"
 }
 
 # Prints those of the listed stages that are among the given ones.
@@ -85,18 +87,22 @@ listed_among() {
   echo "${found[*]}"
 }
 
-# Runs the listed stages in their order. Where stages of both lanes are listed, all of them run when the first one's turn comes.
+# Runs the listed stages in their order. Where stages of several lanes are listed, all of them run when the first one's turn
+# comes.
 run_listed() {
-  local name pages clocks
-  pages=$(listed_among "${LANE_OF_PAGES[@]}")
-  clocks=$(listed_among "${LANE_OF_CLOCKS[@]}")
-  if [ -z "$pages" ] || [ -z "$clocks" ]; then
+  local name of_lane list lanes=()
+  for of_lane in "${LANES[@]}"; do
+    # shellcheck disable=SC2086
+    list=$(listed_among $of_lane)
+    [ -z "$list" ] || lanes+=("$list")
+  done
+  if [ ${#lanes[@]} -lt 2 ]; then
     in_turn "${LISTED[@]}"
     return
   fi
   for name in "${LISTED[@]}"; do
-    case " $pages $clocks " in
-      *" $name "*) [ -e "$RUN/printing" ] || beside "$pages" "$clocks" ;;
+    case " ${lanes[*]} " in
+      *" $name "*) [ -e "$RUN/printing" ] || beside "${lanes[@]}" ;;
       *) in_turn "$name" ;;
     esac
   done
@@ -163,7 +169,7 @@ start_service() {
   : >"$WORK/ready.json"
   "$(binary)" serve --dev --json --listen 127.0.0.1:0 --ops-listen 127.0.0.1:0 >"$WORK/ready.json" 2>"$WORK/service.log" &
   SERVICE=$!
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     [ -s "$WORK/ready.json" ] && return
     sleep 0.1
   done
@@ -367,7 +373,7 @@ stage_documents() {
   files "$TOOLS/demo/done"
   "$(binary)" demo --json --listen 127.0.0.1:0 --modules "$TOOLS/demo/node_modules" >"$WORK/demo.json" &
   local kotlin demo=$!
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     if [ -s "$WORK/demo.json" ]; then break; fi
     sleep 0.1
   done
@@ -405,7 +411,7 @@ stage_slow() {
   local mode
   for mode in "-H" "-B -f application/json"; do
     # shellcheck disable=SC2086
-    timeout 120 slowhttptest $mode -c 100 -r 100 -i 2 -l 40 -s 4096 -x 8 -p 3 -t POST -u "$(ready url)/v1/token/refresh" |
+    timeout 120 slowhttptest $mode -c 100 -r 100 -i 2 -l 40 -s 4096 -x 8 -p 15 -t POST -u "$(ready url)/v1/token/refresh" |
       sed 's/\x1b\[[0-9;]*m//g' >"$WORK/slow.txt"
     grep -E 'service available|Exit status' "$WORK/slow.txt" | sort | uniq -c
     if grep -q 'service available: *NO' "$WORK/slow.txt"; then return 1; fi
@@ -419,7 +425,7 @@ stage_proxy() {
   tools nginx python3
   build_binary
   mkdir -m 700 "$WORK/proxy"
-  timeout 180 python3 tests/judges/proxy.py "$(binary)" "$WORK/proxy"
+  timeout 600 python3 tests/judges/proxy.py "$(binary)" "$WORK/proxy"
 }
 
 # R65 in part: with a full disk logins and refreshes are answered without writes, and the service recovers without a restart.
@@ -487,6 +493,9 @@ stage_long_postgres() {
     cargo test --locked --test it -- --ignored --nocapture --test-threads 1 postgres_crash postgres_outage postgres_whoever \
     postgres_no_token
 }
+
+# kill -9 at every boundary of a rotation, in as many rounds as a release is held to.
+stage_long_rotation() { ROTATION_ROUNDS=20 cargo test --locked --test it rotate_kill; }
 
 # Outages in 10,000 simulated worlds; `cargo test` has 300. A world that fails is named, and OUTAGE_SEED runs it alone.
 stage_long_outage() {
@@ -559,10 +568,10 @@ stage_manual() {
   mandoc -Tlint -W error "$WORK/countersign.1"
 }
 
-# R60: kill -9 at every boundary of a rotation, 20 rounds. R61, R62: rotations and a compromise under load, two processes.
+# R60: kill -9 at every boundary of a rotation, 5 rounds. R61, R62: rotations and a compromise under load, two processes.
 # ROTATION_LOAD=full runs 500 requests a second and three rotations (docs/performance.md).
 stage_rotation() {
-  ROTATION_ROUNDS=20 cargo test --locked --test it rotate_kill
+  ROTATION_ROUNDS=5 cargo test --locked --test it rotate_kill
   cargo test --locked --test it -- --ignored --nocapture rotate_load --skip postgres
 }
 

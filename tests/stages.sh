@@ -2,14 +2,13 @@
 # What tests/run.sh and tests/provision.sh share: the lists of stages, and the folder of tools.
 
 # The full test run. Those that need no service come first; `check` builds what the others use.
-STAGES=(scripts check deny build package test without_sandbox batch openssl rotation judges audit shapes openapi timing slow durable disk
-  postgres client browser oidc documents proxy clock fuzz unit container manual)
-# Stages that wait most of their time, for pages and for clocks: those of one lane run beside those of the other. No stage
-# that measures time or load is among them.
-LANE_OF_PAGES=(client browser oidc)
-LANE_OF_CLOCKS=(documents proxy clock)
+STAGES=(scripts check deny build package test openssl rotation judges audit shapes openapi timing slow durable disk postgres client
+  browser documents proxy clock oidc without_sandbox batch fuzz unit container manual)
+# Stages of one lane run beside those of the others: two lanes wait most of their time, for pages and for clocks, and one
+# builds meanwhile. No stage that measures time or load is among them, and only the last one runs cargo.
+LANES=("client browser" "documents proxy clock oidc" "without_sandbox batch fuzz")
 # Minutes to hours, each for its own reason (docs/testing.md).
-NIGHTLY=(load long_postgres long_outage ifma long_fuzz mutants)
+NIGHTLY=(load long_postgres long_rotation long_outage ifma long_fuzz mutants)
 
 TOOLS=${CARGO_TARGET_DIR:-$PWD/target}/tools
 

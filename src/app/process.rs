@@ -1,4 +1,4 @@
-//! The process: its names, and limits that keep its memory private and its connections open.
+//! The process: its operator, and limits that keep its memory private and its connections open.
 
 use rustix::{
     mm::{MlockAllFlags, mlockall},
@@ -37,13 +37,6 @@ pub(super) fn operator_name(process: &str) -> String {
     format!("operator (uid {uid}, process {process})")
 }
 
-/// Name of this process among those of all machines: host name, process id and two random bytes, because two containers
-/// may have the same host name and process id.
-pub(super) fn node_name(random: [u8; 2]) -> String {
-    let machine = rustix::system::uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_graphic(), "?");
-    format!("{machine}-{}-{}", std::process::id(), hex::encode(random))
-}
-
 fn lock_memory() {
     // Below "unlimited" a lock would make some later allocation fail, which is worse than swap.
     if getrlimit(Resource::Memlock).current.is_some() {
@@ -59,11 +52,12 @@ fn lock_memory() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outage::process_name;
 
     #[test]
     fn commands_with_one_process_id_have_different_names() {
-        let [one, other] = [[1, 2], [1, 3]].map(|random| operator_name(&node_name(random)));
+        let [one, other] = [[1, 2], [1, 3]].map(|random| operator_name(&process_name(random)));
         assert_ne!(one, other);
-        assert!(one.contains(&format!("-{}-0102)", std::process::id())), "{one}");
+        assert!(one.contains(&format!("-{}-", std::process::id())) && one.ends_with("-0102)"), "{one}");
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     keyring::Keyring,
     node::ReloadError,
     operate::{FailureSettings, Operator, Tokens},
-    outage::Outage,
+    outage::{Outage, process_name},
     rotate::{Observer, Rotator},
     secret::{Entropy, NoEntropy, SystemEntropy, random},
     store::{self, Store, StoreError, UserHashError},
@@ -215,7 +215,7 @@ impl Services {
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
         let Ambient { clock: wall_clock, entropy } = ambient;
-        let node = process::node_name(random::<2>(&*entropy)?);
+        let node = process_name(random::<2>(&*entropy)?);
         let (keyring, clock) = (Arc::new(Keyring::new()), Arc::new(clock));
         let (user_hash, audit_keys) = (Arc::new(user_hash), Arc::new(audit_keys));
         Ok(Self { store, custody, keyring, user_hash, audit_keys, metrics, wall_clock, clock, outage, entropy, node })

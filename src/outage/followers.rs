@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::process::has_ended;
 use crate::{
     clock::{MAX_STEP, UnixMillis},
     store::{ENDS_KEPT, EndsPosition, Follower, Store, StoreError},
@@ -83,9 +84,10 @@ impl Pending {
     }
 }
 
-/// The clocks of two nodes may differ by [`MAX_STEP`].
+/// The clocks of two nodes may differ by [`MAX_STEP`]. A node that was killed serves no more, and could not take back its
+/// report.
 fn may_serve(node: &Follower, now: UnixMillis) -> bool {
-    node.serves_until.is_some_and(|until| until.plus(MAX_STEP) > now)
+    node.serves_until.is_some_and(|until| until.plus(MAX_STEP) > now) && !has_ended(&node.node)
 }
 
 /// Last reports of the other nodes, which this node reads every second.

@@ -2,13 +2,14 @@
 //!
 //! `breaker` notices that the store is out of reach, so that a slow store costs one time-out and not one a request.
 //! `ended` has what had ended when the store was last seen, `owed` what this node ended and could not write, and
-//! `followers` which other nodes may not know of an end yet. [`Outage`] joins them for `issue`; `node` keeps them up to
+//! `followers` which other nodes may not know of an end yet, `process` which of them have ended. [`Outage`] joins them for `issue`; `node` keeps them up to
 //! date.
 
 mod breaker;
 mod ended;
 mod followers;
 mod owed;
+mod process;
 
 use std::{
     sync::{
@@ -34,6 +35,7 @@ pub use ended::{Coverage, EndedSessions, IdRange, LogRead, Slice, SliceKeys, Sli
 pub use followers::{FRESH, LONGEST_WAIT, Pending};
 use followers::{Followers, Reports};
 pub use owed::{OwedEnd, OwedEnds};
+pub use process::process_name;
 
 /// Longest life of a token that is issued without the store.
 pub const DEGRADED_LIFETIME: Duration = Duration::from_mins(15);

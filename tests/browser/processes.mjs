@@ -48,7 +48,13 @@ export class Service {
 
   async up() {
     const args = ['serve', '--json', '--listen', this.address, '--ops-listen', '127.0.0.1:0'];
-    const { child, ready } = await start(args, { cwd: this.folder, env: this.env });
+    // While the service was down, a connection of another process may have got its port.
+    const again = (error) => {
+      if (!/in use/.test(error.message)) throw error;
+      return new Promise((over) => setTimeout(over, 1000)).then(up);
+    };
+    const up = () => start(args, { cwd: this.folder, env: this.env }).catch(again);
+    const { child, ready } = await up();
     Object.assign(this, { child, url: ready.url, address: new URL(ready.url).host });
   }
 
@@ -58,8 +64,8 @@ export class Service {
   }
 
   /**
-   * Runs a CLI command beside the service. Its exit code may be 3: work remains; or 5: a process that was killed, of which
-   * nobody knows that it is gone, could go on without the store.
+   * Runs a CLI command beside the service. Its exit code may be 3: work remains; or 5: the service did not say within 3 s
+   * that it knows of an end.
    */
   async run(...args) {
     const done = promisify(execFile)(binary, [...args, '--json'], { cwd: this.folder, env: this.env });

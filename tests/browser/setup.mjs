@@ -39,21 +39,25 @@ export function launch() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 }
 
+const RETRIES = 2;
+
 let users = 0;
 
 /**
- * Runs a test with a browser context of its own. A failure saves a trace and screenshots, is logged, and is retried once
+ * Runs a test with a browser context of its own. A failure saves a trace and screenshots, is logged, and is retried twice
  * as another user, because browsers exceed their time limits on busy machines.
  */
 export function scenario(setup, name, work) {
   test(name, async (t) => {
-    try {
-      await once(setup(), name, work);
-    } catch (error) {
-      t.diagnostic(`tried once more: ${error.message}`);
-      console.error(`${name}: failed, and is tried once more:`, error);
-      await once(setup(), name, work);
+    for (const _ of Array(RETRIES)) {
+      try {
+        return await once(setup(), name, work);
+      } catch (error) {
+        t.diagnostic(`tried once more: ${error.message}`);
+        console.error(`${name}: failed, and is tried once more:`, error);
+      }
     }
+    await once(setup(), name, work);
   });
 }
 
@@ -155,8 +159,8 @@ export async function started(page) {
   await page.waitForFunction(() => window.app?.started);
 }
 
-/** Repeats a check until it passes, for 20 s by default. */
-export async function eventually(check, limit = 20_000) {
+/** Repeats a check until it passes, for a minute by default. */
+export async function eventually(check, limit = 60_000) {
   const end = Date.now() + limit;
   for (;;) {
     try {

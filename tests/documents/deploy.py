@@ -46,7 +46,7 @@ def running(script, api_key, **options):
     """Runs a service, which must answer with a token, and end in order."""
     service = subprocess.Popen(["bash", "-c", script], **options)
     try:
-        for _ in range(100):
+        for _ in range(600):
             with contextlib.suppress(OSError):
                 urllib.request.urlopen("http://127.0.0.1:9090/readyz").close()
                 break
@@ -58,7 +58,7 @@ def running(script, api_key, **options):
         yield
     finally:
         service.terminate()
-        code = service.wait(timeout=30)
+        code = service.wait(timeout=120)
     assert code == 0, f"the service ended with {code}"
 
 

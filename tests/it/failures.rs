@@ -1,13 +1,13 @@
 //! Reports of failures that no refresh cures (R42): always taken, counted by a closed set of codes, and no oracle.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use http::{Request, header};
 use serde_json::{Value, json};
 
 use super::support::{
-    Answer,
+    Answer, in_less_than_a_second,
     switched_store::Reach,
     test_service::{CONFIG, TestService, post, raw_post},
 };
@@ -177,18 +177,29 @@ async fn what_is_no_report_is_refused() {
 async fn guessing_is_slowed_and_a_session_that_reports_too_often_is_told() {
     let limits = "enabled = true\nfailures_per_address = { per_second = 1, burst = 3 }\n\
                   per_session = { per_second = 1, burst = 2 }";
-    let service = TestService::with(&CONFIG.replace("enabled = false", limits)).await;
-    let token = service.session("u-1").await;
-    let mut statuses = Vec::new();
-    for _ in 0..5 {
-        statuses.push(report(&service, "junk", json!({})).await.status);
-    }
+    let (service, statuses) = in_less_than_a_second(async || {
+        let service = TestService::with(&CONFIG.replace("enabled = false", limits)).await;
+        let (begun, mut statuses) = (Instant::now(), Vec::new());
+        for _ in 0..5 {
+            statuses.push(report(&service, "junk", json!({})).await.status);
+        }
+        (begun, (service, statuses))
+    })
+    .await;
     assert_eq!(statuses, [204, 204, 204, 429, 429]);
     assert_eq!(counted(&service, "unauthenticated"), 5.0);
-    for code in [25, 28] {
-        assert_taken(&report(&service, &token, json!({"errorCode": code})).await);
-    }
-    let refused = report(&service, &token, json!({"errorCode": 25})).await.problem(429, "rate_limited");
+    let (service, [first, second, third]) = in_less_than_a_second(async || {
+        let service = TestService::with(&CONFIG.replace("enabled = false", limits)).await;
+        let token = service.session("u-1").await;
+        let begun = Instant::now();
+        let report = async |code| report(&service, &token, json!({"errorCode": code})).await;
+        let answers = [report(25).await, report(28).await, report(25).await];
+        (begun, (service, answers))
+    })
+    .await;
+    assert_taken(&first);
+    assert_taken(&second);
+    let refused = third.problem(429, "rate_limited");
     assert_eq!(refused.header("ratelimit"), r#""session";r=0;t=1"#);
     assert_eq!(counted(&service, "25") + counted(&service, "28"), 2.0);
 }

@@ -1,8 +1,10 @@
 //! Rate limits: exact waits for those who ask too often, and nothing that an honest burst would meet.
 
+use std::time::Instant;
+
 use serde_json::json;
 
-use super::support::test_service::TestService;
+use super::support::{in_less_than_a_second, test_service::TestService};
 
 /// Limits at their defaults; a long wait for the signatures of a slow machine.
 const APP: &str = "[custody]\nmax_wait = \"60s\"\n[apps.web]\n";
@@ -10,11 +12,17 @@ const APP: &str = "[custody]\nmax_wait = \"60s\"\n[apps.web]\n";
 #[tokio::test]
 async fn a_session_that_asks_too_often_is_told_when_to_come_back() {
     let service = TestService::with(&format!("{APP}[limits]\nper_session = {{ per_second = 1, burst = 3 }}\n")).await;
-    let token = service.session("u-1").await;
-    for _ in 0..3 {
-        service.refresh(&token).await.ok();
+    let [answers @ .., one_more] = in_less_than_a_second(async || {
+        let token = service.session("u-1").await;
+        let begun = Instant::now();
+        let refresh = async || service.refresh(&token).await;
+        (begun, [refresh().await, refresh().await, refresh().await, refresh().await])
+    })
+    .await;
+    for answer in answers {
+        answer.ok();
     }
-    let problem = service.refresh(&token).await.problem(429, "rate_limited");
+    let problem = one_more.problem(429, "rate_limited");
     let wait = problem.json()["retry"].as_u64().unwrap();
     assert!((1..=1000).contains(&wait), "{wait}");
     assert_eq!(problem.header("retry-after"), "1");
@@ -25,26 +33,43 @@ async fn a_session_that_asks_too_often_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn clients_and_addresses_have_their_own_limits() {
-    let service = TestService::with(&format!("{APP}[limits]\nper_client = {{ per_second = 1, burst = 2 }}\n")).await;
-    service.login("u-1").await;
-    service.login("u-2").await;
-    service.generate(&json!({ "app": "web", "user_id": "u-3" })).await.problem(429, "rate_limited");
+    let [first, second, third] = in_less_than_a_second(async || {
+        let limits = format!("{APP}[limits]\nper_client = {{ per_second = 1, burst = 2 }}\n");
+        let service = TestService::with(&limits).await;
+        let begun = Instant::now();
+        let login = async |user: &str| service.generate(&json!({ "app": "web", "user_id": user })).await;
+        (begun, [login("u-1").await, login("u-2").await, login("u-3").await])
+    })
+    .await;
+    first.ok();
+    second.ok();
+    third.problem(429, "rate_limited");
 
-    let service = TestService::with(&format!("{APP}[limits]\nper_address = {{ per_second = 1, burst = 2 }}\n")).await;
-    service.refresh("junk").await.problem(401, "invalid_token");
-    service.refresh("junk").await.problem(401, "invalid_token");
-    service.refresh("junk").await.problem(429, "rate_limited");
+    let [first, second, third] = in_less_than_a_second(async || {
+        let limits = format!("{APP}[limits]\nper_address = {{ per_second = 1, burst = 2 }}\n");
+        let service = TestService::with(&limits).await;
+        let begun = Instant::now();
+        (begun, [service.refresh("junk").await, service.refresh("junk").await, service.refresh("junk").await])
+    })
+    .await;
+    first.problem(401, "invalid_token");
+    second.problem(401, "invalid_token");
+    third.problem(429, "rate_limited");
 }
 
 #[tokio::test]
 async fn guessing_is_slowed_and_good_credentials_from_there_still_pass() {
-    let service =
-        TestService::with(&format!("{APP}[limits]\nfailures_per_address = {{ per_second = 1, burst = 5 }}\n")).await;
-    let token = service.session("u-1").await;
-    let mut statuses = Vec::new();
-    for _ in 0..10 {
-        statuses.push(service.refresh("junk").await.status);
-    }
+    let (service, token, statuses) = in_less_than_a_second(async || {
+        let limits = format!("{APP}[limits]\nfailures_per_address = {{ per_second = 1, burst = 5 }}\n");
+        let service = TestService::with(&limits).await;
+        let token = service.session("u-1").await;
+        let (begun, mut statuses) = (Instant::now(), Vec::new());
+        for _ in 0..10 {
+            statuses.push(service.refresh("junk").await.status);
+        }
+        (begun, (service, token, statuses))
+    })
+    .await;
     assert_eq!(statuses, [401, 401, 401, 401, 401, 429, 429, 429, 429, 429]);
     service.refresh(&token).await.ok();
     service.login("u-1").await;

@@ -55,6 +55,7 @@ mod identity;
 mod issued_with;
 mod key_places;
 mod keyring;
+mod killed_node;
 mod limits;
 mod links;
 mod listener;

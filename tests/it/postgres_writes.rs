@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{
     cluster::Cluster,
+    measured,
     postgres::{Server, Work},
     service::Service,
 };
@@ -73,6 +74,10 @@ fn show(what: &str, calls: usize, work: &Work, took: Duration, cpu: Duration) ->
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
 async fn many_refreshes_share_a_flush_and_a_statement() {
+    measured(count_the_work).await;
+}
+
+async fn count_the_work() -> Result<(), String> {
     let server = Server::start();
     server.sql("postgres", "CREATE DATABASE store");
     let cluster = Arc::new(Cluster::on(&server.url("store"), "").await);
@@ -91,8 +96,9 @@ async fn many_refreshes_share_a_flush_and_a_statement() {
     let work = server.work("store");
     let each = show("refreshes", CLIENTS * SESSIONS * TURNS, &work, took, server.cpu().saturating_sub(before));
     println!("{} of {} updates touched no index", work.hot_updates, work.updates);
-    assert!(each.iter().all(|count| *count <= 0.2), "{each:?}");
     assert!(work.updates >= 1000.0 && work.hot_updates / work.updates >= 0.95, "{work:?}");
+    // Refreshes that come one after another, because the clients get no processor, share nothing.
+    if each.iter().all(|count| *count <= 0.2) { Ok(()) } else { Err(format!("flushes and statements each: {each:?}")) }
 }
 
 /// Begins to count the server's work anew; its CPU time until now.

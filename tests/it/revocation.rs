@@ -43,7 +43,7 @@ impl Fixture {
             if life.div_ceil(60) == n {
                 return;
             }
-            assert!(round < 200, "the configuration is not in force");
+            assert!(round < 3000, "the configuration is not in force");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

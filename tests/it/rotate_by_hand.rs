@@ -110,7 +110,7 @@ async fn the_drift_of_a_ring_that_is_no_longer_compared_ends() {
     let service = Service::of(&folder.path().join("countersign.toml"));
     let metrics = async || String::from_utf8(service.get(&format!("{}/metrics", service.ops_url)).await.body).unwrap();
     let until = async |is_there: bool| {
-        for _ in 0..100 {
+        for _ in 0..600 {
             if metrics().await.contains("countersign_braze_drift{ring=\"main\"") == is_there {
                 return;
             }

@@ -5,10 +5,13 @@ use std::{path::Path, time::Duration};
 use countersign::sandbox::REST_API_KEY;
 use serde_json::{Value, json};
 
-use crate::support::{
-    domain::THEIRS,
-    rotation::{install, local_braze},
-    service::{Service, run, run_json},
+use crate::{
+    cli::eventually,
+    support::{
+        domain::THEIRS,
+        rotation::{install, local_braze},
+        service::{Service, run, run_json},
+    },
 };
 
 /// A folder with a service of two apps, whose local Braze runs beside it.
@@ -105,7 +108,7 @@ async fn what_is_wrong_at_braze_is_seen_from_everywhere() {
     assert!(code == 3 && out.contains("none of ours"), "{out}");
     let metric = "countersign_braze_drift{ring=\"main\",kind=\"unknown\"} 1";
     let mut seen = String::new();
-    for _ in 0..100 {
+    for _ in 0..600 {
         seen = String::from_utf8(service.get(&format!("{}/metrics", service.ops_url)).await.body).unwrap();
         if seen.contains(metric) {
             break;
@@ -140,16 +143,15 @@ async fn a_compromise_is_one_command_and_nodes_follow() {
         let (_, keys) = asked(&["keys", "list"], path).await;
         keys.as_array().unwrap().iter().filter(|key| key["state"] == state).count()
     };
-    for _ in 0..100 {
-        if has("published").await == 1 && service.generate(&api_key, "u-1").await.status == 200 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    // The node has said that it could sign with the one that stands by.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    eventually(async || has("published").await == 1 && service.generate(&api_key, "u-1").await.status == 200).await;
     let bad = run_json(&["keys", "public"], path);
-    let (code, _, err) = command(&["keys", "compromise", bad["kid"].as_str().unwrap()], path).await;
+    let (mut code, mut err) = (0, String::new());
+    // At first the node has not said yet that it could sign with the one that stands by.
+    eventually(async || {
+        (code, _, err) = command(&["keys", "compromise", bad["kid"].as_str().unwrap()], path).await;
+        err.contains("takes over in the same moment")
+    })
+    .await;
     assert!(
         code == 2 && err.contains("takes over in the same moment") && err.contains("need one refresh each"),
         "{err}"
@@ -168,7 +170,7 @@ async fn a_compromise_is_one_command_and_nodes_follow() {
         if jsonwebtoken::decode::<Value>(&token, &key, &rules).is_ok() {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "a node went on with it (R62)");
+        assert!(begun.elapsed() < Duration::from_mins(1), "a node went on with it (R62)");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let file = path.join(format!("keys/{}.pem", bad["kid"].as_str().unwrap()));

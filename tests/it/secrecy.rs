@@ -152,7 +152,7 @@ async fn without_the_store(service: &Service, folder: &Path, key: &str, user: &s
 
 /// Asks until the answer has this status: a node relies on what it knows, and on its store again, after a moment.
 async fn once(status: u16, ask: impl AsyncFn() -> Answer) -> Answer {
-    for _ in 0..200 {
+    for _ in 0..1200 {
         let answer = ask().await;
         if answer.status == status {
             return answer;

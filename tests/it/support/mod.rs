@@ -18,6 +18,8 @@ pub mod switched_store;
 pub mod terminal;
 pub mod test_service;
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 /// An answer, read whole.
@@ -68,6 +70,30 @@ impl Answer {
             assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
         }
         self
+    }
+}
+
+/// Returns what an attempt saw that took less than a second since the time it gives: a limit of one a second let no further
+/// request pass meanwhile. A machine that has other work may need several attempts.
+pub async fn in_less_than_a_second<T>(mut attempt: impl AsyncFnMut() -> (Instant, T)) -> T {
+    for _ in 0..30 {
+        let (begun, seen) = attempt().await;
+        if begun.elapsed() < Duration::from_secs(1) {
+            return seen;
+        }
+    }
+    panic!("each attempt took longer than a second");
+}
+
+/// Repeats a test that also measures, where a measurement was worse than it should be: other work of the machine makes some
+/// worse, and a fault of the product makes all of them worse.
+pub async fn measured(mut test: impl AsyncFnMut() -> Result<(), String>) {
+    for attempt in 1.. {
+        match test().await {
+            Ok(()) => return,
+            Err(measured) if attempt < 4 => println!("attempt {attempt}: {measured}; again"),
+            Err(measured) => panic!("{measured}, at the last of {attempt} attempts"),
+        }
     }
 }
 
