@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod architecture;
+mod audit_kill;
 #[cfg(debug_assertions)]
 mod background;
 #[cfg(feature = "crypto-mb")]

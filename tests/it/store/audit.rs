@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use countersign::{
-    clock::{BootId, ClockAcceptance, ClockFloor},
+    clock::{BootId, ClockAcceptance, ClockFloor, Reading},
     domain::{
         audit::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget, Leaf},
         key::KeyState,
@@ -47,7 +47,8 @@ fn event(action: AuditAction, target: AuditTarget, why: &str, at: u64) -> AuditE
 }
 
 fn acceptance() -> ClockAcceptance {
-    let floor = ClockFloor { time: at_min(6), wall: at_min(6), boot_ms: 0, boot_id: BootId(Some("one".to_owned())) };
+    let reading = Reading { wall: at_min(6), boot: std::time::Duration::from_mins(6) };
+    let floor = ClockFloor::at_wall(reading, BootId(Some("one".to_owned())));
     ClockAcceptance { floor, before: Some(at_min(9)), actor: "bob".to_owned() }
 }
 
@@ -345,13 +346,13 @@ pub(super) async fn nobody_changes_a_leaf(engine: &dyn Engine) {
 
 pub(super) async fn after_a_fork_only_stops_are_done(engine: &dyn Engine) {
     let (store, by) = (engine.open(), operator());
-    store.opt_out(user(1), None, T, &by).await.unwrap();
+    store.opt_out(user(5), None, T, &by).await.unwrap();
     keep(&store, &session(1, T)).await;
     store.report_fork("checkpoint 7 is larger than the log").await.unwrap();
     store.report_fork("a later one").await.unwrap();
     let intent = AuditEvent { outcome: AuditOutcome::Intended, ..event(AuditAction::Publishing, of_app(None), "", 1) };
     let refused = [
-        store.opt_in(user(1), None, at_min(1), &by).await.map(drop),
+        store.opt_in(user(5), None, at_min(1), &by).await.map(drop),
         store.insert_api_key(api_keys::record(1, "shop", T), 2, &by).await.map(drop),
         store.transact(new_key(1, AuditAction::Created)).await.map(drop),
         store.accept_clock(acceptance()).await,
@@ -373,7 +374,7 @@ pub(super) async fn after_a_fork_only_stops_are_done(engine: &dyn Engine) {
     let head = store.audit_head().await.unwrap();
     assert!(store.begin_epoch(head, event(AuditAction::EpochBegun, of_app(None), "looked at", 3)).await.unwrap());
     assert_eq!(store.audit_head().await.unwrap().fork, None);
-    assert!(store.opt_in(user(1), None, at_min(4), &by).await.unwrap());
+    assert!(store.opt_in(user(5), None, at_min(4), &by).await.unwrap());
 }
 
 pub(super) async fn an_epoch_begins_at_the_head_that_was_seen(engine: &dyn Engine) {
