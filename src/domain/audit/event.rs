@@ -174,7 +174,7 @@ pub struct AuditTarget {
     pub api_key: Option<ApiKeyId>,
 }
 
-/// AuditEvent, as the audit log records it.
+/// Act, as the audit log records it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditEvent {
     pub at: UnixMillis,

@@ -8,7 +8,13 @@ use std::{borrow::Cow, fmt::Write, str::FromStr};
 use serde::Deserialize;
 
 use super::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget};
-use crate::{clock::UnixMillis, domain::ids::InstallationId};
+use crate::{
+    clock::UnixMillis,
+    domain::{
+        api_key::ApiKeyId,
+        ids::{AppName, ClientName, InstallationId, Kid, RingName},
+    },
+};
 
 /// Version of the format.
 const VERSION: u32 = 1;
@@ -60,7 +66,7 @@ pub fn text_of(installation: Option<&str>, epoch: u32, index: u64, record: &str)
 /// App and user are its first fields, so that a store can put them before the rest, which it has from elsewhere.
 pub fn record_of(event: &AuditEvent) -> String {
     let (target, mut record) = (&event.target, String::with_capacity(256));
-    push(&mut record, "app", target.app.as_ref().map(|app| app.as_str()));
+    push(&mut record, "app", target.app.as_ref().map(AppName::as_str));
     push(&mut record, "user", target.user.map(|user| user.to_string()).as_deref());
     // Writing to a string does not fail.
     let _ = write!(record, ",\"at\":{}", event.at.0);
@@ -68,11 +74,11 @@ pub fn record_of(event: &AuditEvent) -> String {
     push(&mut record, "request_id", event.actor.request_id.as_deref());
     push(&mut record, "action", Some(event.action.as_str()));
     push(&mut record, "outcome", Some(event.outcome.as_str()));
-    push(&mut record, "ring", target.ring.as_ref().map(|ring| ring.as_str()));
-    push(&mut record, "kid", target.kid.as_ref().map(|kid| kid.as_str()));
+    push(&mut record, "ring", target.ring.as_ref().map(RingName::as_str));
+    push(&mut record, "kid", target.kid.as_ref().map(Kid::as_str));
     push(&mut record, "session", target.session.map(|session| session.to_string()).as_deref());
-    push(&mut record, "client", target.client.as_ref().map(|client| client.as_str()));
-    push(&mut record, "api_key", target.api_key.as_ref().map(|key| key.as_str()));
+    push(&mut record, "client", target.client.as_ref().map(ClientName::as_str));
+    push(&mut record, "api_key", target.api_key.as_ref().map(ApiKeyId::as_str));
     push(&mut record, "why", Some(&event.why));
     record.push('}');
     record
