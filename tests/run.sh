@@ -572,6 +572,7 @@ stage_load() {
   node_modules tests/load/peers/node
   files "$TOOLS/load/venv/bin/python"
   cargo bench --locked --bench ended_sessions
+  cargo bench --locked --bench audit_verify
   CI=true LOAD_PYTHON="$TOOLS/load/venv/bin/python" LOAD_SECONDS=2 LOAD_SESSIONS=100000 cargo bench --locked --bench load
 }
 

@@ -340,7 +340,7 @@ impl Services {
     }
 }
 
-/// Makes the keeper of the keys that sign checkpoints.
+/// Returns access to the keys that sign checkpoints.
 fn audit_keys(settings: &Settings, store: &Arc<dyn Store>, ambient: &Ambient) -> AuditKeys {
     AuditKeys::new(Arc::clone(store), SealingKeys::derive(settings.sealing()), Arc::clone(&ambient.entropy))
 }

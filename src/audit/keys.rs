@@ -37,7 +37,7 @@ pub enum AuditKeyError {
     Missing,
 }
 
-/// Keeper of the keys.
+/// Sealed keys of a store, with the sealing keys in force.
 pub struct AuditKeys {
     store: Arc<dyn Store>,
     sealing: ArcSwap<SealingKeys>,
@@ -45,7 +45,7 @@ pub struct AuditKeys {
 }
 
 impl AuditKeys {
-    /// Keeper of the keys in this store.
+    /// Keys in this store.
     pub fn new(store: Arc<dyn Store>, sealing: SealingKeys, entropy: Arc<dyn Entropy>) -> Self {
         Self { store, sealing: ArcSwap::from_pointee(sealing), entropy }
     }
@@ -162,8 +162,8 @@ impl KeyChange {
     fn sign(origin: Origin, keys: &CheckpointKeys, why: &str) -> String {
         let name = origin.to_string();
         let publics: Vec<String> = keys.all().map(|key| VerifierKey::new(&*name, key.public()).to_string()).collect();
-        let lines: String = publics.iter().rev().map(|key| format!("{key}\n")).collect();
-        let note = SignedNote::sign(format!("{CHANGE}\n{lines}"), &name, keys.all());
+        let lines: Vec<&str> = std::iter::once(CHANGE).chain(publics.iter().rev().map(String::as_str)).collect();
+        let note = SignedNote::sign(lines.join("\n") + "\n", &name, keys.all());
         serde_json::json!({ "why": why, "note": note.to_string() }).to_string()
     }
 

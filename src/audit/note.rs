@@ -47,7 +47,7 @@ impl VerifierKey {
         let id = key_id(&self.name, &self.public);
         let key = UnparsedPublicKey::new(&ED25519, &self.public);
         let ours = note.signatures.iter().filter(|signature| signature.name == self.name && signature.key_id == id);
-        ours.into_iter().any(|signature| key.verify(note.text.as_bytes(), &signature.signature).is_ok())
+        ours.into_iter().any(|signature| key.verify(note.text.as_bytes(), &signature.bytes).is_ok())
     }
 }
 
@@ -95,7 +95,7 @@ fn key_id(name: &str, public: &[u8; 32]) -> [u8; 4] {
 struct Signature {
     name: String,
     key_id: [u8; 4],
-    signature: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 /// Note with its signatures, which nobody has verified yet.
@@ -118,7 +118,7 @@ impl SignedNote {
         let signature = |key: &CheckpointKey| Signature {
             name: name.to_owned(),
             key_id: key_id(name, &key.public()),
-            signature: key.sign(text.as_bytes()),
+            bytes: key.sign(text.as_bytes()),
         };
         let signatures = keys.into_iter().map(signature).collect();
         Self { text, signatures }
@@ -138,8 +138,8 @@ impl SignedNote {
 impl fmt::Display for SignedNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        for Signature { name, key_id, signature } in &self.signatures {
-            writeln!(f, "\u{2014} {name} {}", STANDARD.encode([&key_id[..], signature].concat()))?;
+        for Signature { name, key_id, bytes } in &self.signatures {
+            writeln!(f, "\u{2014} {name} {}", STANDARD.encode([&key_id[..], bytes].concat()))?;
         }
         Ok(())
     }
@@ -166,9 +166,9 @@ impl FromStr for SignedNote {
 fn signature(line: &str) -> Option<Signature> {
     let (name, encoded) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
     let bytes = STANDARD.decode(encoded).ok()?;
-    let (key_id, signature) = bytes.split_first_chunk::<4>()?;
-    let complete = is_name(name) && !signature.is_empty();
-    complete.then(|| Signature { name: name.to_owned(), key_id: *key_id, signature: signature.to_vec() })
+    let (key_id, bytes) = bytes.split_first_chunk::<4>()?;
+    let complete = is_name(name) && !bytes.is_empty();
+    complete.then(|| Signature { name: name.to_owned(), key_id: *key_id, bytes: bytes.to_vec() })
 }
 
 #[cfg(test)]

@@ -34,8 +34,9 @@ impl AuditStanding {
 
     /// Replaces the fault; returns true where it is a new one.
     fn replace(&self, fault: Option<String>) -> bool {
-        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), fault.clone());
-        fault.is_some() && before.is_none()
+        let is_fault = fault.is_some();
+        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), fault);
+        is_fault && before.is_none()
     }
 }
 

@@ -65,8 +65,8 @@ pub enum StoreError {
     /// The audit log is not the one that a checkpoint describes: nothing is begun before somebody has looked at it.
     #[error(
         "the audit log of the store {store} was changed: {why}. Until that is settled, only acts that stop something are \
-         carried out: look at `countersign audit verify`, then restore a backup, or go on with this log by `countersign db \
-         restored`"
+         carried out: look at `countersign audit verify`, then restore a backup, or go on with this log by `countersign audit \
+         checkpoint --new-epoch --why TEXT`"
     )]
     Forked {
         /// The store's path or URL.

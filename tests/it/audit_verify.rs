@@ -34,7 +34,7 @@ fn keys() -> CheckpointKeys {
 /// The event of a random number.
 fn event(random: u32) -> AuditEvent {
     let actions = [AuditAction::OptedOut, AuditAction::Activated, AuditAction::ApiKeyCreated, AuditAction::Refused];
-    let user = (random % 2 == 0).then_some(UserHash([random.to_be_bytes()[3]; 32]));
+    let user = random.is_multiple_of(2).then_some(UserHash([random.to_be_bytes()[3]; 32]));
     AuditEvent {
         at: UnixMillis(1_795_000_000_000 + i64::from(random)),
         actor: Actor::named(format!("operator {}", random % 5)),
@@ -73,8 +73,12 @@ impl Log {
 
     fn verified(&self, kept: &[&str]) -> VerifiedLog {
         let mut verification = Verification::new(Some(installation()));
-        self.checkpoints.iter().for_each(|note| verification.compare_with("the store", note));
-        kept.iter().for_each(|note| verification.compare_with("kept.txt", note));
+        for note in &self.checkpoints {
+            verification.compare_with("the store", note);
+        }
+        for note in kept {
+            verification.compare_with("kept.txt", note);
+        }
         for (index, text, event) in &self.rows {
             verification.take(*index, text, Some(event));
         }

@@ -17,6 +17,7 @@ use crate::{
 
 /// Documents with `console` blocks, and the first words of commands that this file does not run: who does.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("countersign audit", "audit.rs, stage audit"),
     ("countersign clock accept", "db_restore.rs, stage clock"),
     ("countersign keys move", "key_places.rs"),
     ("countersign keys rewrap", "key_places.rs"),
