@@ -86,6 +86,10 @@ impl AuditAgent {
             tracing::error!(why = fault, "the audit log is at fault");
             self.node.metrics.alarm(Alarm::Audit);
         }
+        if head.waiting > 0 && !is_fork {
+            // What waits is appended before anything else: here, also where no other act comes.
+            self.node.store.append_events(Vec::new()).await?;
+        }
         if is_fork || !self.follower.is_due(&head, newest.as_ref(), now) {
             return Ok(());
         }
