@@ -11,6 +11,7 @@
 mod architecture;
 mod audit;
 mod audit_verify;
+mod audit_kill;
 #[cfg(debug_assertions)]
 mod background;
 #[cfg(feature = "crypto-mb")]
