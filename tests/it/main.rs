@@ -10,8 +10,8 @@
 
 mod architecture;
 mod audit;
-mod audit_verify;
 mod audit_kill;
+mod audit_verify;
 #[cfg(debug_assertions)]
 mod background;
 #[cfg(feature = "crypto-mb")]
