@@ -13,8 +13,8 @@ pub struct AuditLeaf {
     pub index: u64,
     /// The exact text that the tree is built on: one JSON object with version, installation id, epoch and index.
     pub text: String,
-    /// The act as the columns of the same row show it.
-    pub shown: AuditEvent,
+    /// The act as the columns of the same row show it; `None` where they hold none: somebody changed them.
+    pub shown: Option<AuditEvent>,
 }
 
 /// Head of the audit log: one row, which every append locks.
@@ -45,11 +45,19 @@ pub struct SavedCheckpoint {
     pub subtrees: Vec<u8>,
 }
 
-/// Operations on the audit log. The operations of the other traits that change something append their own leaves.
+/// Operations on the audit log. The operations of the other traits that change something append their own leaves, each in
+/// the transaction of the change: an act whose leaf cannot be appended is not done. One that stops something
+/// ([`AuditAction::stops_something`]) is done all the same: its record waits in the store or, where not even that can be
+/// written, in the memory and the log of this process.
+///
+/// While a fork is on record, acts that stop nothing fail with [`StoreError::Forked`].
+///
+/// [`AuditAction::stops_something`]: crate::domain::audit::AuditAction::stops_something
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     /// Appends acts that change nothing in the store: intents and outcomes of acts outside it, batches of tokens. All of
-    /// them are one transaction. Acts that wait, and rows that a node of the version before wrote, are appended first.
+    /// them are one transaction. Acts that wait, and rows that a node of the version before wrote, are appended first, also
+    /// where no event is given. A fork refuses intents only: what was done already is recorded.
     async fn append_events(&self, events: Vec<AuditEvent>) -> Result<(), StoreError>;
 
     /// Returns the head.
@@ -76,8 +84,8 @@ pub trait AuditLog: Send + Sync {
     /// Returns the newest checkpoints, newest first.
     async fn checkpoints(&self, limit: u32) -> Result<Vec<SavedCheckpoint>, StoreError>;
 
-    /// Begins a new epoch, whose first leaf is this event; it describes the old head. A fork on record is over then.
-    /// Returns the head after it. Not done where the head is another than `from` by now (`false`).
+    /// Begins a new epoch, whose first leaf is this event; it describes the old head. A fork on record is over then. What
+    /// waits is appended later. Returns `false`, and does nothing, where size or epoch are not those of `from` any more.
     async fn begin_epoch(&self, from: AuditHead, event: AuditEvent) -> Result<bool, StoreError>;
 
     /// Puts a fork on record. The first one stays.

@@ -64,7 +64,8 @@ pub struct KeyTransaction {
     pub progress: Option<(RingName, Progress)>,
     /// A key whose private half was destroyed, and the time of that; the first time stays on record.
     pub destroyed: Option<(Kid, UnixMillis)>,
-    /// Events for the audit log. An event with the same action as the last one about the same key at the same app is
+    /// Events for the audit log. An event with the same action and outcome as the last one about the same key at the same app
+    /// is
     /// left out, because a step was tried again; a refusal is always written.
     pub events: Vec<AuditEvent>,
 }
@@ -102,7 +103,7 @@ pub trait Keys: Send + Sync {
     /// Returns all records of a ring.
     async fn ring(&self, ring: &RingName) -> Result<RingRecords, StoreError>;
 
-    /// Returns the newest events of the audit log, newest first: of one ring, or of all (`None`).
+    /// Returns the newest events about key rings in the audit log, newest first: of one ring, or of all (`None`).
     async fn audit_log(&self, ring: Option<&RingName>, limit: u32) -> Result<Vec<AuditEvent>, StoreError>;
 }
 

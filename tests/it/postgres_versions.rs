@@ -4,7 +4,7 @@ use std::{os::unix::net::UnixListener as Bound, path::Path};
 
 use countersign::{
     app::Layout,
-    domain::{ids::InstallationId, session::Ended},
+    domain::{audit::AuditAction, ids::InstallationId, session::Ended},
     store::{self, Config, End, EndsPosition},
     telemetry::Metrics,
 };
@@ -122,12 +122,18 @@ async fn the_version_before_goes_on_beside_the_new_one() {
     assert!(err.contains("run a newer countersign"), "{err}");
 }
 
-/// Takes away all that schema 3 added.
+/// Takes away all that schema 3 and later ones added.
 const TO_SCHEMA_2: &str = "
-    DROP TABLE countersign.ends, countersign.ends_dates, countersign.user_ends, countersign.followers CASCADE;
+    DO $$ DECLARE later record; BEGIN
+        FOR later IN SELECT tablename AS name FROM pg_tables WHERE schemaname = 'countersign' AND tablename NOT IN
+            ('sessions', 'opt_outs', 'app_ends', 'sign_outs', 'logout_tokens', 'keys', 'key_lives', 'publications',
+             'rotations', 'nodes', 'leases', 'api_keys', 'api_key_uses', 'audit_log', 'meta', 'sealed_keys')
+        LOOP EXECUTE format('DROP TABLE countersign.%I CASCADE', later.name); END LOOP;
+        FOR later IN SELECT p.oid::regprocedure AS name FROM pg_proc p
+            WHERE pronamespace = 'countersign'::regnamespace AND proname <> 'audit_log_is_append_only'
+        LOOP EXECUTE format('DROP FUNCTION %s CASCADE', later.name); END LOOP;
+    END $$;
     DROP INDEX countersign.sessions_ended;
-    DROP FUNCTION countersign.log_session_end, countersign.log_user_end, countersign.log_app_end,
-        countersign.log_login_end, countersign.log_opt_out, countersign.log_opt_in, countersign.timeline CASCADE;
     UPDATE countersign.meta SET value = '2' WHERE name = 'schema'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,13 +152,22 @@ async fn a_store_of_schema_2_gets_the_log_of_ends() {
         WHERE nspname = 'countersign'";
     let all = database.sql(count);
     database.sql(TO_SCHEMA_2);
+    database.sql(
+        "INSERT INTO countersign.audit_log (at, ring, kid, app, action, actor, why) VALUES
+            (1, 'main', NULL, 'web', 'begun', 'an \"operator\"', E'line\\nline \\x1f'), (2, 'main', NULL, NULL, 'aborted', 'x', '')",
+    );
     // The index may have been made beforehand, while nodes went on.
     database.sql(
         "CREATE INDEX CONCURRENTLY sessions_ended ON countersign.sessions (id) INCLUDE (expires) WHERE ended IS NOT NULL",
     );
 
     let store = store::open(&config, Metrics::new()).await.unwrap();
-    assert_eq!((store.schema().await.unwrap().found, database.sql(count)), (3, all));
+    let schema = store.schema().await.unwrap();
+    assert_eq!((schema.found, database.sql(count)), (schema.known, all));
+    let leaves = crate::store::audit::leaves(&store).await;
+    let told: Vec<_> =
+        leaves.iter().map(|leaf| (leaf.event.action, &*leaf.event.actor.name, &*leaf.event.why)).collect();
+    assert_eq!(told, [(AuditAction::Begun, "an \"operator\"", "line\nline \u{1f}"), (AuditAction::Aborted, "x", "")]);
     let first = session(0, T.minus(std::time::Duration::from_hours(1))).id;
     assert_eq!(store.ended_sessions(first, T, 10).await.unwrap(), [(before.id, before.expires)]);
     assert_eq!(store.ends_since(EndsPosition::default(), 0, 10).await.unwrap().ends, []);

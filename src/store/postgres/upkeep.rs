@@ -66,11 +66,7 @@ impl Upkeep for PostgresStore {
     }
 
     async fn adopt_installation_id(&self, id: InstallationId) -> Result<bool, StoreError> {
-        let id = id.to_string();
-        let adopted = self.has_written(PUT_FIRST, &[(&INSTALLATION_ID, Type::TEXT), (&id, Type::TEXT)]).await?;
-        // Rows of a store of an older version become the first leaves.
-        self.write(|database| async move { database.append(Vec::new()).await }).await?;
-        Ok(adopted)
+        self.has_written(PUT_FIRST, &[(&INSTALLATION_ID, Type::TEXT), (&id.to_string(), Type::TEXT)]).await
     }
 
     async fn user_hash_key(&self) -> Result<Option<Vec<u8>>, StoreError> {

@@ -140,9 +140,3 @@ impl<'c> Log<'c> {
         self.connection.prepare_cached(sql)?.execute(values).map(drop)
     }
 }
-
-/// Turns the rows of a store of an older version into the first leaves, if its installation has an id.
-pub(super) fn sweep_old_version(c: &Connection) -> rusqlite::Result<()> {
-    let id: Option<String> = meta::get(c, meta::INSTALLATION_ID)?;
-    if id.is_some() { append(c, &[]) } else { Ok(()) }
-}

@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, audit_append::sweep_old_version, clock_floor, connect, ends, errors::StoreName, file::NewCopy, meta,
-    migrations, provider_logins, purge::sweep, rows,
+    SqliteStore, clock_floor, connect, ends, errors::StoreName, file::NewCopy, meta, migrations, provider_logins,
+    purge::sweep, rows,
 };
 use crate::{
     clock::{ClockAcceptance, ClockFloor, UnixMillis},
@@ -41,12 +41,7 @@ impl Upkeep for SqliteStore {
     }
 
     async fn adopt_installation_id(&self, id: InstallationId) -> Result<bool, StoreError> {
-        self.write(move |c| {
-            let adopted = meta::adopt_installation_id(c, &id)?;
-            sweep_old_version(c)?;
-            Ok(adopted)
-        })
-        .await
+        self.write(move |c| meta::adopt_installation_id(c, &id)).await
     }
 
     async fn user_hash_key(&self) -> Result<Option<Vec<u8>>, StoreError> {

@@ -8,7 +8,7 @@ use countersign::{
 use super::{Engine, T, app, at_min};
 use crate::support::domain::actor;
 
-fn record(n: u8, client: &str, created: UnixMillis) -> ApiKeyRecord {
+pub(super) fn record(n: u8, client: &str, created: UnixMillis) -> ApiKeyRecord {
     let key = ApiKey::new([n; 8], [n; 32]);
     ApiKeyRecord {
         hash: key.hash(),

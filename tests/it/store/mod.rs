@@ -3,6 +3,7 @@
 
 mod adoption;
 mod api_keys;
+pub(crate) mod audit;
 mod ends;
 mod keys;
 mod model;
@@ -48,6 +49,8 @@ pub(crate) trait Engine: Send + Sync {
     async fn back_up(&self, store: &Arc<dyn Store>);
     /// Opens the last backup as a store.
     fn open_backup(&self) -> Arc<dyn Store>;
+    /// Runs SQL beside the store: of SQLite, or of PostgreSQL.
+    fn sql(&self, sqlite: &str, postgres: &str) -> Result<(), String>;
     /// Word of the refusal to make a backup in place of an existing file.
     fn no_backup_because(&self) -> &'static str;
 }
@@ -116,6 +119,12 @@ impl Engine for Sqlite {
 
     fn open_backup(&self) -> Arc<dyn Store> {
         open_file(&self.backup_path()).unwrap()
+    }
+
+    fn sql(&self, sqlite: &str, _: &str) -> Result<(), String> {
+        let connection = rusqlite::Connection::open(self.path()).unwrap();
+        connection.busy_timeout(Duration::from_mins(1)).unwrap();
+        connection.execute_batch(sqlite).map_err(|why| why.to_string())
     }
 
     fn no_backup_because(&self) -> &'static str {
@@ -250,6 +259,12 @@ conformance! {
         api_keys_are_listed_oldest_first, a_client_has_no_more_live_keys_than_allowed, dead_keys_do_not_count,
         a_known_id_is_not_replaced, a_revoked_key_stays_revoked, every_change_is_a_new_generation,
         the_last_use_never_goes_back;
+    audit:
+        each_act_leaves_its_leaf, what_changes_nothing_leaves_no_leaf, an_act_without_its_leaf_is_not_done,
+        a_stop_without_its_leaf_is_done_and_waits, a_stop_that_cannot_even_wait_is_held,
+        rows_of_the_version_before_become_leaves, nobody_changes_a_leaf, after_a_fork_only_stops_are_done,
+        an_epoch_begins_at_the_head_that_was_seen, the_audit_key_is_replaced_by_compare_and_set,
+        checkpoints_are_kept_once, of_a_thousand_concurrent_acts_each_has_one_leaf, the_log_survives_a_restart_and_a_backup;
     upkeep:
         the_user_hash_key_is_replaced_by_compare_and_set, of_racing_first_keys_one_wins,
         the_dead_are_kept_while_their_tokens_can_open, no_way_to_die_makes_it_earlier, a_purge_goes_round_in_pieces,

@@ -72,6 +72,10 @@ impl Engine for Postgres {
         self.open_database(self.backup.lock().unwrap().as_ref().unwrap()).unwrap()
     }
 
+    fn sql(&self, _: &str, postgres: &str) -> Result<(), String> {
+        tokio::task::block_in_place(|| self.database.try_sql(postgres))
+    }
+
     fn no_backup_because(&self) -> &'static str {
         "pg_dump"
     }

@@ -17,11 +17,11 @@ use crate::support::domain::actor;
 const EVER: UnixMillis = UnixMillis(i64::MAX);
 
 /// Login of subject `subject` with a credential that was issued at `issued`.
-fn login(subject: u8, session: u8, issued: UnixMillis) -> LoginRecord {
+pub(super) fn login(subject: u8, session: u8, issued: UnixMillis) -> LoginRecord {
     LoginRecord { subject: LoginHash([subject; 16]), session: LoginHash([100 + session; 16]), issued }
 }
 
-fn of_subject(subject: u8, issued_until: UnixMillis) -> EndedLogin {
+pub(super) fn of_subject(subject: u8, issued_until: UnixMillis) -> EndedLogin {
     EndedLogin { login: LoginHash([subject; 16]), issued_until }
 }
 
@@ -30,7 +30,7 @@ fn of_session(session: u8, issued_until: UnixMillis) -> EndedLogin {
 }
 
 /// Logout with the id `id` that is remembered for an hour.
-fn logout(id: u8, ended: &[EndedLogin]) -> LogoutRecord {
+pub(super) fn logout(id: u8, ended: &[EndedLogin]) -> LogoutRecord {
     LogoutRecord { id: LoginHash([id; 16]), ended: ended.to_vec(), remembered_until: at_min(60) }
 }
 

@@ -15,7 +15,7 @@ use super::{
     keys::{change, key},
 };
 
-fn event(key: &KeyRecord, action: AuditAction, n: u64) -> AuditEvent {
+pub(super) fn event(key: &KeyRecord, action: AuditAction, n: u64) -> AuditEvent {
     AuditEvent {
         at: at_min(n),
         actor: Actor::named("operator"),

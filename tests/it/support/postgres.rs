@@ -331,6 +331,15 @@ impl Database {
         self.server.sql(&self.name, sql)
     }
 
+    /// Runs SQL; what PostgreSQL says where it refuses it.
+    pub fn try_sql(&self, sql: &str) -> Result<(), String> {
+        let mut command = self.server.client("psql");
+        command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.name, "-c", sql]);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(said) }
+    }
+
     /// Copies this database to another by PostgreSQL's own tools.
     pub fn dump_and_restore(&self) -> Self {
         let dump = succeed(self.server.client("pg_dump").arg(&self.name));
