@@ -20,7 +20,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign::{
-    audit::{Checkpoint, MerkleTree, Origin, Verification},
+    audit::{Checkpoint, Displayed, MerkleTree, Origin, Verification},
     clock::UnixMillis,
     domain::{
         audit::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget, Leaf},
@@ -58,7 +58,7 @@ fn main() {
             verification.compare_with("the store", note);
         }
         for (index, (text, event)) in (0..).zip(&rows) {
-            verification.take(index, text, Some(event));
+            verification.take(index, text, Displayed::Event(event));
         }
         let head = AuditHead { size: records, epoch: 1, epoch_begun_at: 0, waiting: 0, fork: None };
         let verified = verification.finish(Some(&head), &[keys.current.public()]);

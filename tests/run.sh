@@ -310,14 +310,15 @@ stage_audit() {
   files /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog
   build_binary
   GO111MODULE=off GOFLAGS='' GOPATH=/usr/share/gocode go build -o "$WORK/judge" tests/judges/audit/main.go
+  local command old new
+  command=$(realpath "$(binary)")
   mkdir -m 700 "$WORK/installation"
   cd "$WORK/installation"
-  local command old new
-  command=$(binary)
-  "$command" init >"$WORK/init.txt"
+  "$command" init >"$WORK/init.txt" 2>&1
+  local name
   for name in one two three; do
-    "$command" clients create "$name" --app web >>"$WORK/init.txt"
-    "$command" users opt-out "u-$name" --yes >>"$WORK/init.txt"
+    "$command" clients create "$name" --app web >>"$WORK/init.txt" 2>&1
+    "$command" users opt-out "u-$name" >>"$WORK/init.txt"
   done
   old=$("$command" audit key)
   "$command" audit checkpoint >"$WORK/first"

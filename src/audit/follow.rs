@@ -71,10 +71,11 @@ impl LogFollower {
         Ok((head, newest))
     }
 
-    /// Compares the head with the one that this process saw last. After a restore, which begins an epoch, it begins anew.
+    /// Compares the head with the one that this process saw last. After a restore or a fork an epoch begins, and with it
+    /// what this process has seen: the log before may be another one.
     fn compare_heads(&mut self, head: &AuditHead) -> Result<(), AuditError> {
         let Some(epoch) = self.epoch else { return Ok(()) };
-        if head.epoch > epoch && head.epoch_begun_at < self.tree.size() {
+        if head.epoch > epoch {
             *self = Self::default();
             return Ok(());
         }
@@ -127,16 +128,19 @@ fn tree_of(newest: &SavedCheckpoint) -> Option<MerkleTree> {
 
 /// Returns true for the record of a change of a key's state, or of the log's own key or epoch.
 fn concerns_keys(leaf: &AuditLeaf) -> bool {
-    matches!(
-        leaf.shown.action,
-        AuditAction::Created
-            | AuditAction::Published
-            | AuditAction::Activated
-            | AuditAction::Retired
-            | AuditAction::Withdrawn
-            | AuditAction::Destroyed
-            | AuditAction::Compromised
-            | AuditAction::EpochBegun
-            | AuditAction::AuditKeyChanged
-    )
+    let concerns = |action: AuditAction| {
+        matches!(
+            action,
+            AuditAction::Created
+                | AuditAction::Published
+                | AuditAction::Activated
+                | AuditAction::Retired
+                | AuditAction::Withdrawn
+                | AuditAction::Destroyed
+                | AuditAction::Compromised
+                | AuditAction::EpochBegun
+                | AuditAction::AuditKeyChanged
+        )
+    };
+    leaf.shown.as_ref().is_some_and(|event| concerns(event.action))
 }

@@ -21,4 +21,4 @@ pub use log::{AuditError, begin_epoch, checkpoint, origin};
 pub use note::{BadNote, BadVerifierKey, SignedNote, VerifierKey};
 pub use stored::{MAX_CHECKPOINTS, export, verify, verify_lines};
 pub use tree::{MerkleTree, TreeHash};
-pub use verify::{Verification, VerifiedLog};
+pub use verify::{Displayed, Verification, VerifiedLog};

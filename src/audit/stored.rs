@@ -6,7 +6,7 @@ use super::{
     keys::AuditKeys,
     log::{AuditError, PAGE},
     note::VerifierKey,
-    verify::{Verification, VerifiedLog},
+    verify::{Displayed, Verification, VerifiedLog},
 };
 use crate::store::Store;
 
@@ -51,7 +51,8 @@ pub async fn verify(
 async fn read_page(store: &dyn Store, verification: &mut Verification) -> Result<bool, AuditError> {
     let leaves = store.audit_leaves(verification.next_index(), PAGE).await?;
     for leaf in &leaves {
-        verification.take(leaf.index, &leaf.text, Some(&leaf.shown));
+        let shown = leaf.shown.as_ref().map_or(Displayed::Unreadable, Displayed::Event);
+        verification.take(leaf.index, &leaf.text, shown);
     }
     Ok(!leaves.is_empty())
 }
@@ -89,7 +90,7 @@ pub fn verify_lines(
         verification.compare_with(place, note);
     }
     for (index, line) in (0..).zip(lines.lines()) {
-        verification.take(index, &line?, None);
+        verification.take(index, &line?, Displayed::Nothing);
     }
     let anchors: Vec<_> = anchors.iter().map(VerifierKey::public).collect();
     Ok(verification.finish(None, &anchors))

@@ -26,6 +26,17 @@ struct Mark {
     root: Option<TreeHash>,
 }
 
+/// Act that the columns of a leaf display.
+#[derive(Clone, Copy, Debug)]
+pub enum Displayed<'a> {
+    /// The columns hold this act.
+    Event(&'a AuditEvent),
+    /// The columns hold no act.
+    Unreadable,
+    /// There are no columns: the leaf is of an export.
+    Nothing,
+}
+
 /// Verification of a log, which gets its leaves one by one, in their order.
 pub struct Verification {
     installation: Option<InstallationId>,
@@ -98,8 +109,8 @@ impl Verification {
         self.expected
     }
 
-    /// Takes the next leaf. `shown` is the act as the displayed columns have it, where there are columns.
-    pub fn take(&mut self, index: u64, text: &str, shown: Option<&AuditEvent>) {
+    /// Takes the next leaf.
+    pub fn take(&mut self, index: u64, text: &str, shown: Displayed<'_>) {
         self.note_roots();
         if index != self.expected {
             // A leaf that comes back is one that was there before: the index is the key of its row.
@@ -115,15 +126,15 @@ impl Verification {
 
     /// Returns true for the text that the columns make at this place of the log: there is nothing to explain then. It
     /// takes less time than to parse the text.
-    fn is_as_expected(&self, index: u64, text: &str, shown: Option<&AuditEvent>) -> bool {
-        let Some(event) = shown else { return false };
+    fn is_as_expected(&self, index: u64, text: &str, shown: Displayed<'_>) -> bool {
+        let Displayed::Event(event) = shown else { return false };
         let (Some(installation), Some((epoch, _))) = (&self.name, self.epochs.last()) else { return false };
         let is_special = matches!(event.action, AuditAction::EpochBegun | AuditAction::AuditKeyChanged);
         !is_special && text_of(Some(installation), *epoch, index, &record_of(event)) == text
     }
 
     /// Parses a leaf, and compares it with its place and with its columns.
-    fn look_at(&mut self, index: u64, text: &str, shown: Option<&AuditEvent>) {
+    fn look_at(&mut self, index: u64, text: &str, shown: Displayed<'_>) {
         let leaf = match Leaf::parse(text) {
             Ok(leaf) => leaf,
             Err(why) => return self.findings.add(LogFinding::Unreadable { index, why: why.to_string() }),
@@ -145,7 +156,11 @@ impl Verification {
                 None => self.findings.add(LogFinding::KeyRecord { index }),
             }
         }
-        let columns = shown.map(|shown| differing(&leaf.event, shown)).unwrap_or_default();
+        let columns = match shown {
+            Displayed::Event(shown) => differing(&leaf.event, shown),
+            Displayed::Unreadable => vec!["of the act"],
+            Displayed::Nothing => Vec::new(),
+        };
         if !columns.is_empty() {
             self.findings.add(LogFinding::Columns { index, columns });
         }

@@ -28,13 +28,14 @@ pub(super) fn status_text(status: &RingStatus) -> String {
     let events = status.audit_log.iter().map(|event| {
         let kid = event.target.kid.as_ref().map_or_else(String::new, ToString::to_string);
         let app = event.target.app.as_ref().map_or_else(String::new, ToString::to_string);
-        [event.at.to_string(), event.action.as_str().to_owned(), kid, app, event.actor.name.clone(), event.why.clone()]
+        let (action, outcome) = (event.action.as_str().to_owned(), event.outcome.as_str().to_owned());
+        [event.at.to_string(), action, outcome, kid, app, event.actor.name.clone(), event.why.clone()]
     });
     format!(
         "{}\n{}\n\n{}\n\nAudit log, newest first:\n{}",
         status.headline(),
         table(&["KID", "STATE", "SINCE", "TOKENS UNTIL"], keys),
         status.next_as_text(),
-        table(&["AT", "ACTION", "KID", "APP", "ACTOR", "WHY"], events),
+        table(&["AT", "ACTION", "OUTCOME", "KID", "APP", "ACTOR", "WHY"], events),
     )
 }

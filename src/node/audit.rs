@@ -45,12 +45,14 @@ pub struct AuditAgent {
     node: Arc<Node>,
     keys: Arc<AuditKeys>,
     follower: LogFollower,
+    /// The fork that this node found is on record.
+    reported: bool,
 }
 
 impl AuditAgent {
     /// Makes an agent that has read nothing yet.
     pub fn new(node: Arc<Node>, keys: Arc<AuditKeys>) -> Self {
-        Self { node, keys, follower: LogFollower::default() }
+        Self { node, keys, follower: LogFollower::default(), reported: false }
     }
 
     /// Follows the log. It never returns.
@@ -70,10 +72,12 @@ impl AuditAgent {
             return;
         }
         match self.follow(now).await {
-            Ok(()) => {}
+            Ok(()) => self.reported = false,
             Err(AuditError::Fork(description)) => self.report_fork(&description).await,
             // The node reports a store that does not answer.
-            Err(error @ AuditError::Store(_)) => tracing::debug!(%error, "the audit log is read later"),
+            Err(AuditError::Store(error)) if error.is_outage() => {
+                tracing::debug!(%error, "the audit log is read later");
+            }
             Err(error) => tracing::warn!(%error, "the head of the audit log is not signed"),
         }
     }
@@ -85,6 +89,10 @@ impl AuditAgent {
         if self.node.audit.replace(fault.clone()) {
             tracing::error!(why = fault, "the audit log is at fault");
             self.node.metrics.alarm(Alarm::Audit);
+        }
+        if head.waiting > 0 && !is_fork {
+            // What waits is appended before anything else: here, also where no other act comes.
+            self.node.store.append_events(Vec::new()).await?;
         }
         if is_fork || !self.follower.is_due(&head, newest.as_ref(), now) {
             return Ok(());
@@ -99,9 +107,12 @@ impl AuditAgent {
         Ok(())
     }
 
-    async fn report_fork(&self, description: &str) {
-        if let Err(error) = self.node.store.report_fork(description).await {
-            tracing::warn!(%error, "a fork of the audit log is not on record yet");
+    async fn report_fork(&mut self, description: &str) {
+        if !self.reported {
+            match self.node.store.report_fork(description).await {
+                Ok(()) => self.reported = true,
+                Err(error) => tracing::warn!(%error, "a fork of the audit log is not on record yet"),
+            }
         }
         if self.node.audit.replace(Some(fork(description))) {
             tracing::error!(

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::{
     audit::{self, AuditError, AuditKeys, VerifiedLog, VerifierKey},
     clock::{ClockGuard, ClockStopped, UnixMillis},
-    domain::audit::{Actor, AuditEvent},
-    store::{SavedCheckpoint, Store, StoreError},
+    domain::audit::{Actor, AuditEvent, Leaf},
+    store::{AuditLeaf, SavedCheckpoint, Store, StoreError},
 };
 
 /// Operators' operations on the audit log.
@@ -57,7 +57,11 @@ impl AuditOperations {
             None => self.store.audit_head().await?.size.saturating_sub(limit.into()),
         };
         let leaves = self.store.audit_leaves(from, limit).await?;
-        Ok(leaves.into_iter().map(|leaf| (leaf.index, leaf.shown)).collect())
+        let event = |leaf: AuditLeaf| {
+            let recorded = || Leaf::parse(&leaf.text).ok().map(|leaf| leaf.event);
+            Some((leaf.index, leaf.shown.or_else(recorded)?))
+        };
+        Ok(leaves.into_iter().filter_map(event).collect())
     }
 
     /// Verifies the log; see [`audit::verify`].

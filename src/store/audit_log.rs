@@ -13,8 +13,8 @@ pub struct AuditLeaf {
     pub index: u64,
     /// The exact text that the tree is built on: one JSON object with version, installation id, epoch and index.
     pub text: String,
-    /// The act as the columns of the same row show it.
-    pub shown: AuditEvent,
+    /// The act as the columns of the same row show it; `None` where they hold none: somebody changed them.
+    pub shown: Option<AuditEvent>,
 }
 
 /// Head of the audit log: one row, which every append locks.

@@ -105,6 +105,10 @@ fn changes_of_the_store_are_found_and_named() {
           audit_leaves)",
             "the columns action show something else",
         ),
+        (
+            "UPDATE audit_leaves SET action = 'vanished' WHERE number = 1",
+            "record 1: the columns of the act show something",
+        ),
         ("DELETE FROM audit_leaves WHERE number = 1", "record 1 is missing"),
         ("DELETE FROM audit_leaves WHERE number = (SELECT max(number) FROM audit_leaves)", "the head of the log says"),
         (
@@ -254,15 +258,22 @@ async fn a_node_signs_at_each_change_of_a_key_and_notices_a_shorter_log() {
         UPDATE audit_head SET size = size - 1",
     );
     let ready = format!("{}/readyz", service.ops_url);
-    eventually(async || {
+    let has_fork = async || {
         let conditions = service.get(&ready).await.json()["conditions"].clone();
         conditions.as_array().unwrap().iter().any(|condition| condition["name"] == "audit" && condition["ok"] == false)
-    })
-    .await;
+    };
+    eventually(has_fork).await;
+    eventually(async || run(&["clients", "create", "backend", "--app", "web"], &path).0 == 1).await;
     let answer = service.get(&ready).await;
     assert_eq!(answer.status, 200, "the node goes on serving");
     let metrics = service.get(&format!("{}/metrics", service.ops_url)).await;
     assert!(String::from_utf8(metrics.body).unwrap().contains("countersign_alarms_total{kind=\"audit\"} 1"));
+    run_json(&["audit", "checkpoint", "--new-epoch", "--why", "looked into"], &path);
+    run_json(&["keys", "generate"], &path);
+    eventually(async || !has_fork().await).await;
+    let of_epoch = "SELECT count(*) FROM audit_checkpoints WHERE epoch = 2";
+    let signed = || Connection::open(path.join("countersign.db")).unwrap().query_row(of_epoch, [], |row| row.get(0));
+    eventually(async || signed().is_ok_and(|count: i64| count >= 2)).await;
     let (_, _, log) = service.stop();
     assert!(log.contains("checkpoint of the audit log") && log.contains("\\n\u{2014} countersign/"), "{log}");
 }

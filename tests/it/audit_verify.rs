@@ -2,7 +2,7 @@
 //! everything anew, is found by a checkpoint that was kept elsewhere, and by nothing else.
 
 use countersign::{
-    audit::{Checkpoint, MerkleTree, Origin, Verification, VerifiedLog},
+    audit::{Checkpoint, Displayed, MerkleTree, Origin, Verification, VerifiedLog},
     clock::UnixMillis,
     domain::{
         audit::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget, Leaf},
@@ -80,7 +80,7 @@ impl Log {
             verification.compare_with("kept.txt", note);
         }
         for (index, text, event) in &self.rows {
-            verification.take(*index, text, Some(event));
+            verification.take(*index, text, Displayed::Event(event));
         }
         verification.finish(Some(&self.head), &[keys().current.public()])
     }

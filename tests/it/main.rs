@@ -10,8 +10,10 @@
 
 mod architecture;
 mod audit;
-mod audit_verify;
+mod audit_acts;
+mod audit_stops;
 mod audit_kill;
+mod audit_verify;
 #[cfg(debug_assertions)]
 mod background;
 #[cfg(feature = "crypto-mb")]

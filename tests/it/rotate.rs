@@ -6,9 +6,13 @@ use std::{collections::BTreeMap, time::Duration};
 use countersign::{
     clock::Clock,
     domain::{
-        audit::AuditAction::{
-            self, Activated, Created, Destroyed, MadePrimary, Published, Publishing, Retired, Withdrawn,
+        audit::{
+            AuditAction::{
+                self, Activated, Created, Destroyed, MadePrimary, Published, Publishing, Retired, Withdrawn,
+            },
+            AuditOutcome::{self, Done, Intended},
         },
+        ids::Kid,
         key::KeyState,
         rotation::NodeReport,
     },
@@ -54,21 +58,21 @@ async fn a_rotation_goes_all_the_way_and_is_in_the_audit_log() {
 
     setup.settle().await;
     setup.check_rotated_from(&old).await;
-    let actions: Vec<AuditAction> = setup
-        .audit_log()
-        .await
-        .iter()
-        .filter(|event| event.target.kid.as_ref() == Some(&new.kid))
-        .map(|event| event.action)
-        .collect();
-    assert_eq!(
-        actions,
-        [Created, Publishing, Published, Publishing, Published, Published, Activated, MadePrimary, MadePrimary]
-    );
     let audit_log = setup.audit_log().await;
-    let of_old: Vec<AuditAction> =
-        audit_log.iter().filter(|event| event.target.kid.as_ref() == Some(&old)).map(|event| event.action).collect();
-    assert_eq!(of_old[of_old.len() - 4..], [Retired, Withdrawn, Withdrawn, Destroyed]);
+    let acts_on = |kid: &Kid| -> Vec<(AuditAction, AuditOutcome)> {
+        let events = audit_log.iter().filter(|event| event.target.kid.as_ref() == Some(kid));
+        events.map(|event| (event.action, event.outcome)).collect()
+    };
+    let around = |action| [(action, Intended), (action, Done)];
+    let [asked, done] = around(Publishing);
+    let published = (Published, Done);
+    let expected = [(Created, Done), asked, done, published, asked, done, published, published, (Activated, Done)];
+    assert_eq!(acts_on(&new.kid), [&expected[..], &around(MadePrimary), &around(MadePrimary)].concat());
+    let ends = [&[(Retired, Done)][..], &around(Withdrawn), &around(Withdrawn), &around(Destroyed)].concat();
+    let of_old = acts_on(&old);
+    assert_eq!(of_old[of_old.len() - ends.len()..], ends);
+    let made = audit_log.iter().filter(|event| event.action == Created).map(|event| event.outcome);
+    assert_eq!(made.collect::<Vec<_>>()[2..], [Intended, Done], "a key that is about to be made has no id");
     assert!(audit_log.iter().all(|event| !event.actor.name.is_empty() && !event.why.is_empty()));
 }
 

@@ -45,7 +45,7 @@ async fn every_flow() -> Flows {
     let path = folder.path();
     let trace = |command: &mut Command| {
         command.env("COUNTERSIGN_LOG__LEVEL", "trace").env("COUNTERSIGN_LOG__FORMAT", "json");
-        command.env("COUNTERSIGN_STORE__TIMEOUT", "1s");
+        command.env("COUNTERSIGN_STORE__TIMEOUT", "1s").env("COUNTERSIGN_AUDIT__TOKENS", "true");
     };
     run_json(&["init"], path);
     let provider = TestProvider::start(&published()).await;
@@ -206,6 +206,13 @@ async fn no_secret_is_written_down() {
         for (output, text) in [("logs", &flows.logs), ("metrics", &flows.metrics), ("answers", &flows.answers)] {
             assert!(!text.contains(secret.as_str()), "{secret} is in the {output}: {text}");
         }
+    }
+    let records = run_json(&["audit", "list", "--limit", "1000"], flows.folder.path()).to_string();
+    for action in ["api_key_created", "session_ended", "tokens_issued"] {
+        assert!(records.contains(action), "no {action} in {records}");
+    }
+    for secret in &flows.secrets {
+        assert!(!records.contains(secret), "{secret} is in the audit log: {records}");
     }
     run_json(&["db", "backup", "--to", "backup.db"], flows.folder.path());
     let files: Vec<_> = contents(flows.folder.path()).into_iter().filter(|(path, _)| path.contains(".db")).collect();

@@ -96,6 +96,24 @@ async fn a_logout_at_the_provider_ends_the_session_and_its_credentials() {
     assert_eq!(test.sign_outs("accepted"), 1.0);
 }
 
+/// The provider may repeat a logout token: that changes nothing, and is not recorded again.
+#[tokio::test]
+async fn a_logout_is_recorded_once_with_its_provider_and_its_request() {
+    let test = SignOut::new().await;
+    test.begin("u-1", Some("s-1")).await;
+    let store = test.service.services.store();
+    let begin = store.audit_head().await.unwrap().size;
+    for _ in 0..2 {
+        test.told(json!({ "sid": "s-1" })).await.ok();
+    }
+    let leaves = store.audit_leaves(begin, 10).await.unwrap();
+    assert_eq!(leaves.len(), 1, "{leaves:?}");
+    let event = &leaves[0].shown;
+    assert_eq!((event.action.as_str(), event.outcome.as_str()), ("signed_out", "done"));
+    assert_eq!(event.actor.name, format!("identity provider {}", test.provider.issuer));
+    assert!(event.actor.request_id.is_some() && event.target.app.is_some(), "{event:?}");
+}
+
 /// R39: who has a copy of a dead credential takes nothing from its user.
 #[tokio::test]
 async fn a_dead_credential_uses_up_no_quota_of_its_user() {

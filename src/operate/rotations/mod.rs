@@ -34,7 +34,7 @@ pub use sources::{KeySource, RecordedKey};
 /// Maximal number of reconciliations of a ring with [`Patience::Short`].
 const SHORT_ROUNDS: u32 = 12;
 /// Lines of the audit log that a status shows.
-const STATUS_EVENTS: u32 = 10;
+const STATUS_EVENTS: u32 = 16;
 /// Lines of the audit log in which the source of a record is looked for; a rotation of an app has some ten.
 const SOURCE_EVENTS: u32 = 1000;
 

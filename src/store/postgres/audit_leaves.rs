@@ -143,7 +143,7 @@ fn head_of(row: &Row) -> Result<AuditHead, RowError> {
 }
 
 fn leaf_of(row: &Row) -> Result<AuditLeaf, RowError> {
-    Ok(AuditLeaf { index: rows::unsigned(row, 13)?, text: rows::get(row, 14)?, shown: event_of(row)? })
+    Ok(AuditLeaf { index: rows::unsigned(row, 13)?, text: rows::get(row, 14)?, shown: event_of(row).ok() })
 }
 
 fn checkpoint_of(row: &Row) -> Result<SavedCheckpoint, RowError> {

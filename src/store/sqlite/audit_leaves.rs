@@ -131,7 +131,7 @@ impl SqliteStore {
 }
 
 fn leaf_of(row: &Row<'_>) -> rusqlite::Result<AuditLeaf> {
-    Ok(AuditLeaf { index: rows::unsigned(row, 13)?, text: row.get(14)?, shown: event_of(row)? })
+    Ok(AuditLeaf { index: rows::unsigned(row, 13)?, text: row.get(14)?, shown: event_of(row).ok() })
 }
 
 fn checkpoint_of(row: &Row<'_>) -> rusqlite::Result<SavedCheckpoint> {

@@ -28,7 +28,7 @@ pub(crate) async fn leaves(store: &Arc<dyn Store>) -> Vec<Leaf> {
     let leaves = found.into_iter().zip(0..).map(|(found, index)| {
         let leaf = Leaf::parse(&found.text).unwrap_or_else(|why| panic!("{why}: {}", found.text));
         assert_eq!((leaf.index, found.index), (index, index));
-        assert_eq!((&leaf.event, leaf.text()), (&found.shown, found.text));
+        assert_eq!((Some(&leaf.event), leaf.text()), (found.shown.as_ref(), found.text));
         leaf
     });
     leaves.collect()

@@ -55,7 +55,8 @@ func main() {
 		changed[i][len(changed[i])/2] ^= 1
 		mustFail("changed record", changed, notes)
 		mustFail("deleted record", append(append([][]byte{}, leaves[:i]...), leaves[i+1:]...), notes)
-		mustFail("added record", append(append([][]byte{}, leaves[:i]...), leaves[max(i-1, 0):]...), notes)
+		added := append(append([][]byte{}, leaves[:i]...), leaves[(i+1)%len(leaves)])
+		mustFail("added record", append(added, leaves[i:]...), notes)
 		if i > 0 {
 			swapped := append([][]byte{}, leaves...)
 			swapped[i-1], swapped[i] = swapped[i], swapped[i-1]
@@ -73,13 +74,6 @@ func main() {
 		}
 	}
 	fmt.Printf("%d records, %d checkpoints; %d changed logs and checkpoints refused\n", len(leaves), len(notes), mutants)
-}
-
-func max(a, b int) int {
-	if a > b {
-		return a
-	}
-	return b
 }
 
 // Compares each checkpoint with the log, and with the checkpoint before it.
