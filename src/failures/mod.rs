@@ -12,9 +12,8 @@ mod signature;
 
 pub use diagnose::{Diagnosis, Fix, diagnose};
 pub use evidence::{
-    AppFacts, FailureEvidence, KnownInstallation, ReportFacts, ReportedSignature, SessionFacts, TokenFacts,
-    UserRelation,
+    AppFacts, FailureEvidence, JudgedSignature, KnownInstallation, RefusedToken, ReportFacts, ReportedSignature,
+    SessionFacts, TokenFacts, UserRelation,
 };
 pub use key_history::{KeyFacts, Stay, StayEnd};
 pub use knowledge::Knowledge;
-pub use signature::{JudgedSignature, RefusedToken};
