@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{key_history::KeyFacts, signature::JudgedSignature};
+use super::key_history::KeyFacts;
 use crate::{
     clock::UnixMillis,
     domain::{
@@ -92,6 +92,37 @@ pub enum ReportedSignature {
     Judged(JudgedSignature),
 }
 
+/// Facts about a refused token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JudgedSignature {
+    /// It is a refresh token of this service.
+    RefreshToken,
+    /// It begins as a token does, and cannot be decoded: a part of it is missing or was changed.
+    Damaged,
+    /// It is no JWT.
+    NoJwt,
+    /// It is a JWT.
+    Token(RefusedToken),
+}
+
+/// Facts about a refused JWT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedToken {
+    /// The algorithm is RS256.
+    pub rs256: bool,
+    /// Key of this installation that signed it.
+    pub signed_by: Option<Kid>,
+    pub expires: Option<UnixMillis>,
+    /// Relation of its subject to the session's user id. [`UserRelation::Absent`]: it has none, or not as text.
+    pub user: UserRelation,
+    /// It has the claims of a token of this service, and no other.
+    pub shape_is_ours: bool,
+    /// It has a random id in the form that this service makes.
+    pub has_our_id: bool,
+    /// It has claims that no token for Braze has, or another audience.
+    pub for_another_purpose: bool,
+}
+
 /// Facts about the token issued with the presented refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFacts {
@@ -144,6 +175,34 @@ impl AppFacts {
             claims: policy.claims,
             by_hand: policy.workspace.is_none() || policy.braze_app_id.is_none(),
             soak,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::UserIdRules;
+
+    #[test]
+    fn two_user_ids_are_compared_by_how_they_differ() {
+        use UserRelation::{Absent, Case, Different, Numeric, Same, Whitespace};
+        for (session, other, relation) in [
+            ("u-1", None, Absent),
+            ("u-1", Some(""), Absent),
+            ("u-1", Some("u-1"), Same),
+            ("ÅSA", Some("åsa"), Case),
+            ("u-1", Some(" u-1"), Whitespace),
+            ("a b", Some("A  B"), Whitespace),
+            ("007", Some("7"), Numeric),
+            ("12345", Some("12345.0"), Numeric),
+            ("0", Some("000"), Numeric),
+            ("7", Some("8"), Different),
+            ("u-1", Some("1"), Different),
+            ("u-1", Some("null"), Different),
+        ] {
+            let session = UserId::parse(session, UserIdRules::default()).unwrap();
+            assert_eq!(UserRelation::of(other, &session), relation, "{session:?} {other:?}");
         }
     }
 }

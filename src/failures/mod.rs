@@ -26,12 +26,11 @@ pub use counts::{Counts, Report};
 pub use diagnose::{Diagnosis, Fix, diagnose};
 pub use events::{EVENT_WINDOW, FailureEvent, events};
 pub use evidence::{
-    AppFacts, FailureEvidence, KnownInstallation, ReportFacts, ReportedSignature, SessionFacts, TokenFacts,
-    UserRelation,
+    AppFacts, FailureEvidence, JudgedSignature, KnownInstallation, RefusedToken, ReportFacts, ReportedSignature,
+    SessionFacts, TokenFacts, UserRelation,
 };
 pub use key_history::{KeyFacts, Stay, StayEnd};
 pub use knowledge::Knowledge;
 pub use overview::{FailureRow, OverviewFacts, ShownExample, overview};
 pub use reports::{ReportedUser, Reports, UnverifiedReport};
-pub use signature::{JudgedSignature, RefusedToken};
 pub use webhook::{Webhook, check_webhook_url};

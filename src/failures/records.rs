@@ -94,7 +94,8 @@ impl KnownInstallation {
             }
             for (app, publication) in on_record {
                 match (publication.shown, publication.asked) {
-                    (Some(shown), _) if !key.is_at(app) => key.arrives(app, shown),
+                    // After a deletion the publication stays on record until Braze's next list.
+                    (Some(shown), _) if !key.left_after(app, shown) => key.arrives(app, shown),
                     (None, Some(asked)) => drop(key.asked.insert(app.clone(), asked)),
                     _ => {}
                 }
@@ -109,6 +110,10 @@ impl KeyFacts {
         if !self.is_at(app) {
             self.stays.entry(app.clone()).or_default().push(Stay { since, end: StayEnd::Open });
         }
+    }
+
+    fn left_after(&self, app: &AppName, shown: UnixMillis) -> bool {
+        self.last_stay(app).is_some_and(|stay| matches!(stay.end, StayEnd::At(end) if shown <= end))
     }
 
     fn leaves(&mut self, app: &AppName, end: StayEnd) {

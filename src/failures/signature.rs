@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::evidence::{KnownInstallation, UserRelation};
+use super::evidence::{JudgedSignature, KnownInstallation, RefusedToken, UserRelation};
 use crate::{
     clock::UnixMillis,
     domain::{
@@ -14,37 +14,6 @@ use crate::{
 
 /// Beginning of the header of every token of this service, in base64url: `{"alg":"RS256",`.
 const HEADER: &str = "eyJhbGciOiJSUzI1NiIs";
-
-/// Facts about a refused token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JudgedSignature {
-    /// It is a refresh token of this service.
-    RefreshToken,
-    /// It begins as a token does, and cannot be decoded: a part of it is missing or was changed.
-    Damaged,
-    /// It is no JWT.
-    NoJwt,
-    /// It is a JWT.
-    Token(RefusedToken),
-}
-
-/// Facts about a refused JWT.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedToken {
-    /// The algorithm is RS256.
-    pub rs256: bool,
-    /// Key of this installation that signed it.
-    pub signed_by: Option<Kid>,
-    pub expires: Option<UnixMillis>,
-    /// Relation of its subject to the session's user id. [`UserRelation::Absent`]: it has none, or not as text.
-    pub user: UserRelation,
-    /// It has the claims of a token of this service, and no other.
-    pub shape_is_ours: bool,
-    /// It has a random id in the form that this service makes.
-    pub has_our_id: bool,
-    /// It has claims that no token for Braze has, or another audience.
-    pub for_another_purpose: bool,
-}
 
 impl JudgedSignature {
     /// Examines a token that was refused to a session of `user`. It verifies one signature for each key known.

@@ -51,6 +51,8 @@ mod domain_verdict;
 mod exchange;
 mod exchange_cors;
 mod failures;
+#[cfg(feature = "sandbox")]
+mod failures_knowledge;
 mod failures_matrix;
 mod files;
 mod generate;

@@ -8,10 +8,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{failure::Cause, ids::Kid, verdict::ErrorCode},
-    failures::{
-        evidence::{FailureEvidence, ReportedSignature, UserRelation},
-        signature::{JudgedSignature, RefusedToken},
-    },
+    failures::evidence::{FailureEvidence, JudgedSignature, RefusedToken, ReportedSignature, UserRelation},
 };
 
 pub(super) fn conclude(evidence: &FailureEvidence<'_>, code: ErrorCode) -> Option<Conclusion> {

@@ -29,7 +29,7 @@ fn faults() -> impl Iterator<Item = &'static Fault> {
 }
 
 fn case(fault: &Fault, seed: u64) -> Case {
-    Case { name: format!("{} (seed {seed})", fault.name), cause: fault.cause, observed: fault.world(seed).observe() }
+    Case { name: format!("{} (seed {seed})", fault.name), cause: fault.cause, observed: fault.model(seed).observe() }
 }
 
 /// Fixed cases, then those that the seed draws.

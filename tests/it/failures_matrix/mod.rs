@@ -3,12 +3,12 @@
 mod cases;
 mod faults;
 mod key_faults;
+mod model;
 mod observed;
 mod properties;
 mod random;
 mod time_faults;
 mod token_faults;
-mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -109,7 +109,7 @@ fn every_code_has_three_causes_or_more() {
     }
 }
 
-/// What makes the cases must not know the rules that are judged.
+/// The files that make the cases must not know the rules that are judged.
 #[test]
 fn the_cases_are_made_without_the_rules() {
     for source in [
@@ -120,7 +120,7 @@ fn the_cases_are_made_without_the_rules() {
         include_str!("random.rs"),
         include_str!("time_faults.rs"),
         include_str!("token_faults.rs"),
-        include_str!("world.rs"),
+        include_str!("model.rs"),
     ] {
         for name in ["diagnos", "Confidence", "Conclusion"] {
             assert!(!source.to_lowercase().contains(&name.to_lowercase()), "{name}: {}", &source[..80]);

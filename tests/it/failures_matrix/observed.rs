@@ -15,7 +15,7 @@ use countersign::{
     store::{KeyLife, RingRecords},
 };
 
-use super::world::{Key, MINUTE, World};
+use super::model::{Key, MINUTE, Model};
 use crate::support::domain::user;
 
 /// Report of the device, with what the service knows then.
@@ -42,7 +42,7 @@ impl Observed {
     }
 }
 
-impl World {
+impl Model {
     /// The fault that Braze answers with; `None`: the request is accepted.
     fn answer(&self) -> Option<ErrorCode> {
         let rows: Vec<Option<&str>> = self.device.rows.iter().map(Option::as_deref).collect();

@@ -42,7 +42,7 @@ pub struct Key {
     pub record: KeyRecord,
 }
 
-/// What a device does and has.
+/// Device, with its SDK and its report.
 pub struct Device {
     pub platform: Platform,
     pub sdk_version: Option<String>,
@@ -62,7 +62,7 @@ pub struct Device {
 }
 
 /// The model.
-pub struct World {
+pub struct Model {
     pub random: Random,
     pub now: UnixMillis,
     pub app: AppName,
@@ -96,7 +96,7 @@ fn policy(ring: &str, workspace: Option<&str>) -> AppPolicy {
     }
 }
 
-impl World {
+impl Model {
     /// Apps `web` and `ios`, whose keys Braze lists, and `kiosk` by hand, on ring `main`; and `web-test` on ring
     /// `staging`. Ring `main` has signed with the first key for long, ring `staging` with the third.
     pub fn new(seed: u64, app: &str) -> Self {
@@ -119,7 +119,7 @@ impl World {
             with_refresh: true,
         };
         let offset = random.percent(70).then(|| i64::try_from(random.within(0..4_000)).unwrap() - 2_000);
-        let mut world = Self {
+        let mut model = Self {
             random,
             now,
             app: app.parse().unwrap(),
@@ -137,9 +137,9 @@ impl World {
             session: SessionFacts { created: now, refreshes: 0, numeric_user: false },
             token: None,
         };
-        world.begin("main", 0, 40 * DAY);
-        world.begin("staging", 2, 40 * DAY);
-        world
+        model.begin("main", 0, 40 * DAY);
+        model.begin("staging", 2, 40 * DAY);
+        model
     }
 
     /// Makes a key, publishes it for every app of its ring and activates it.
