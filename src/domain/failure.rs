@@ -109,9 +109,9 @@ pub enum Cause {
     ClockBehind,
     /// The app set an old token again.
     StaleTokenSet,
-    /// No token was given to the SDK when its user was set.
+    /// The SDK sends no token: none was given to it, or its flag is off.
     TokenMissing,
-    /// The SDK has tokens and sends none: its flag is off.
+    /// The app refreshes and the SDK still sends no token: its flag is off.
     SdkFlagOff,
     /// This version of the SDK has a fault in authentication that a later one mends.
     SdkTooOld,

@@ -33,5 +33,5 @@ pub use key_history::{KeyFacts, Stay, StayEnd};
 pub use knowledge::Knowledge;
 pub use overview::{FailureRow, OverviewFacts, ShownExample, overview};
 pub use reports::{ReportedUser, Reports, UnverifiedReport};
-pub use signature::JudgedSignature;
+pub use signature::{JudgedSignature, RefusedToken};
 pub use webhook::{Webhook, check_webhook_url};

@@ -6,6 +6,7 @@ use super::evidence::{KnownInstallation, UserRelation};
 use crate::{
     clock::UnixMillis,
     domain::{
+        claims::AUDIENCE,
         ids::{Kid, UserId},
         verdict::{Against, ErrorCode, Unverified, examine},
     },
@@ -24,17 +25,25 @@ pub enum JudgedSignature {
     /// It is no JWT.
     NoJwt,
     /// It is a JWT.
-    Token {
-        /// The algorithm is RS256.
-        rs256: bool,
-        /// Key of this installation that signed it.
-        signed_by: Option<Kid>,
-        expires: Option<UnixMillis>,
-        /// Relation of its subject to the session's user id. [`UserRelation::Absent`]: it has none, or not as text.
-        user: UserRelation,
-        /// It has the members of a token of this service, and no other.
-        shape_is_ours: bool,
-    },
+    Token(RefusedToken),
+}
+
+/// Facts about a refused JWT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedToken {
+    /// The algorithm is RS256.
+    pub rs256: bool,
+    /// Key of this installation that signed it.
+    pub signed_by: Option<Kid>,
+    pub expires: Option<UnixMillis>,
+    /// Relation of its subject to the session's user id. [`UserRelation::Absent`]: it has none, or not as text.
+    pub user: UserRelation,
+    /// It has the claims of a token of this service, and no other.
+    pub shape_is_ours: bool,
+    /// It has a random id in the form that this service makes.
+    pub has_our_id: bool,
+    /// It has claims that no token for Braze has, or another audience.
+    pub for_another_purpose: bool,
 }
 
 impl JudgedSignature {
@@ -49,13 +58,15 @@ impl JudgedSignature {
         };
         let claim = |name: &str| read.claims.get(name);
         let seconds = claim("exp").and_then(Value::as_i64);
-        Self::Token {
+        Self::Token(RefusedToken {
             rs256: read.header.get("alg").and_then(Value::as_str) == Some("RS256"),
             signed_by: signer(token, installation),
             expires: seconds.map(|seconds| UnixMillis(seconds.saturating_mul(1000))),
             user: UserRelation::of(claim("sub").and_then(Value::as_str), user),
-            shape_is_ours: shape_is_ours(&read),
-        }
+            shape_is_ours: shape_is_ours(&read.claims),
+            has_our_id: claim("jti").and_then(Value::as_str).is_some_and(is_our_id),
+            for_another_purpose: is_for_another_purpose(&read.claims),
+        })
     }
 }
 
@@ -70,12 +81,29 @@ fn signer(token: &str, installation: &KnownInstallation) -> Option<Kid> {
     installation.keys.iter().find(|(_, key)| verifies(&key.public_key)).map(|(kid, _)| kid.clone())
 }
 
+/// Names of the claims that this service makes.
+const CLAIMS: [&str; 6] = ["sub", "exp", "iat", "jti", "aud", "iss"];
+
+/// Length of a token's random id: 16 bytes in base64url.
+const ID_CHARACTERS: usize = 22;
+
 /// Returns true where the claims are some that this service makes.
-fn shape_is_ours(token: &Unverified) -> bool {
-    let Value::Object(claims) = &token.claims else { return false };
-    let is_known = |name: &String| ["sub", "exp", "iat", "jti", "aud", "iss"].contains(&name.as_str());
+fn shape_is_ours(claims: &Value) -> bool {
+    let Value::Object(claims) = claims else { return false };
     let is_text = |name: &str| claims.get(name).is_none_or(Value::is_string);
     let texts = ["sub", "jti", "aud", "iss"].into_iter().all(is_text);
     let required = claims.contains_key("sub") && claims.get("exp").is_some_and(Value::is_i64);
-    claims.keys().all(is_known) && texts && required
+    claims.keys().all(|name| CLAIMS.contains(&name.as_str())) && texts && required
+}
+
+fn is_our_id(id: &str) -> bool {
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    id.len() == ID_CHARACTERS && id.bytes().all(is_base64url)
+}
+
+/// Returns true for an ID token, a session of the app's own backend and the like.
+fn is_for_another_purpose(claims: &Value) -> bool {
+    let Value::Object(claims) = claims else { return false };
+    let has_other_audience = claims.get("aud").is_some_and(|aud| aud.as_str() != Some(AUDIENCE));
+    has_other_audience || claims.keys().any(|name| !CLAIMS.contains(&name.as_str()) && name != "nbf")
 }

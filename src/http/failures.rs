@@ -1,4 +1,4 @@
-//! `POST /v1/failures`: the app reports a failure that no refresh cures.
+//! `POST /v1/failures`: the app reports a failure for which it sends no refresh.
 
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -9,18 +9,18 @@ use super::{
     openapi_refusals::BodyRefusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::{Problem, ProblemCode},
-    reported_failure::ReportedFailure,
+    reported_failure::{ReportedFailure, failure_schema},
 };
 
 /// Body of a report.
 #[derive(Deserialize, ToSchema)]
-#[schema(example = json!({ "refresh_token": "csr1_…", "failure": { "error_code": 25 } }))]
+#[schema(example = json!({ "refresh_token": "csr1_…", "failure": { "error_code": 25, "platform": "web", "sdk_version": "6.13.0" } }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct FailureRequest {
     /// Any refresh token of the session.
     refresh_token: String,
     /// The report of the SDK's callback, in the SDK's own form. It is counted, and never trusted.
-    #[schema(value_type = serde_json::Value)]
+    #[schema(schema_with = failure_schema)]
     failure: ReportedFailure,
 }
 
@@ -36,7 +36,7 @@ impl RefreshTokenBody for FailureRequest {
     }
 }
 
-/// Takes the report of a failure that no refresh cures. 204 whatever the refresh token is worth, so that nobody learns
+/// Takes the report of a failure that no refresh cures (codes 25 and 28), or for which none is sent now. 204 whatever the refresh token is worth, so that nobody learns
 /// it here.
 #[utoipa::path(
     post, path = "/v1/failures", tag = "failures", request_body = FailureRequest,

@@ -13,7 +13,7 @@ use super::{
     openapi_refusals::Refusals,
     presented_token::{PresentedToken, RefreshTokenBody},
     problem::Problem,
-    reported_failure::ReportedFailure,
+    reported_failure::{ReportedFailure, failure_schema},
     response::TokenAnswer,
 };
 use crate::issue::Issued;
@@ -29,7 +29,7 @@ pub(super) struct RefreshRequest {
     #[schema(example = "u-1")]
     user_id: Option<String>,
     /// The report of the SDK's callback, in the SDK's own form. It is counted, and never trusted.
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[schema(schema_with = failure_schema, required = false)]
     failure: Option<ReportedFailure>,
 }
 

@@ -1,11 +1,14 @@
 //! Reports of failures that no refresh cures (R42): always taken, counted by a closed set of codes, and no oracle.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{Request, header};
 use serde_json::{Value, json};
 
 use super::support::{
     Answer,
+    switched_store::Reach,
     test_service::{CONFIG, TestService, post, raw_post},
 };
 
@@ -15,8 +18,21 @@ async fn report(service: &TestService, refresh_token: &str, failure: Value) -> A
     service.post(PATH, &json!({ "refresh_token": refresh_token, "failure": failure })).await
 }
 
-fn counted(service: &TestService, code: &str) -> f64 {
-    service.metric(&format!(r#"countersign_reported_failures_total{{code="{code}"}}"#))
+/// Counts the reports of `web` with this code, or of nobody known, of any cause.
+pub(super) fn counted(service: &TestService, code: &str) -> f64 {
+    counted_by(service, |labels| labels.contains(&format!(r#"code="{code}""#)))
+}
+
+/// Counts the reports with this cause.
+fn caused(service: &TestService, cause: &str) -> f64 {
+    counted_by(service, |labels| labels.contains(&format!(r#"cause="{cause}""#)))
+}
+
+fn counted_by(service: &TestService, fits: impl Fn(&str) -> bool) -> f64 {
+    let text = service.services.metrics().encode();
+    let series = text.lines().filter_map(|line| line.strip_prefix("countersign_reported_failures_total{"));
+    let fitting = series.filter_map(|series| series.split_once("} ")).filter(|(labels, _)| fits(labels));
+    fitting.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
 }
 
 /// Checks that an answer tells nothing but that the report was taken.
@@ -40,9 +56,77 @@ async fn a_report_is_counted_by_its_code_in_the_shape_of_any_sdk() {
         assert_eq!(counted(&service, code), 1.0, "{code}");
     }
     for odd in [json!(null), json!([]), json!("25"), json!(25), json!({}), json!({"error_code": 11, "deep": [[[]]]})] {
+        let token = service.session("u-2").await;
         assert_taken(&report(&service, &token, odd).await);
     }
     assert_eq!(counted(&service, "other"), 7.0);
+}
+
+#[tokio::test]
+async fn a_session_counts_once_per_code_in_five_minutes() {
+    let service = TestService::new().await;
+    let token = service.session("u-1").await;
+    for _ in 0..50 {
+        assert_taken(&report(&service, &token, json!({"errorCode": 25})).await);
+    }
+    assert_eq!(counted(&service, "25"), 1.0);
+    report(&service, &token, json!({"errorCode": 28})).await;
+    service.clock.forward(Duration::from_mins(6));
+    report(&service, &token, json!({"errorCode": 25})).await;
+    assert_eq!((counted(&service, "25"), counted(&service, "28")), (2.0, 1.0));
+}
+
+/// The relation of the report's user id to the session's is all that is used of it.
+#[tokio::test]
+async fn a_user_id_is_compared_with_that_of_the_session() {
+    let service = TestService::new().await;
+    service.tick().await;
+    for (session, reported, cause) in [
+        ("Anna", json!("anna"), "user_id_case"),
+        ("anna b", json!("annab"), "user_id_whitespace"),
+        ("7", json!("007"), "user_id_numeric"),
+        ("8", json!(8), "user_id_numeric"),
+    ] {
+        let token = service.session(session).await;
+        let before = caused(&service, cause);
+        assert_taken(&report(&service, &token, json!({"errorCode": 21, "userId": reported})).await);
+        assert_eq!(caused(&service, cause), before + 1.0, "{session} {reported}");
+    }
+}
+
+/// A refused token that comes with a report is verified, with the keys of this installation: 20 in a second, and the
+/// others are not.
+#[tokio::test]
+async fn twenty_refused_tokens_in_a_second_are_examined() {
+    let service = TestService::new().await;
+    service.tick().await;
+    let other = TestService::new().await;
+    other.clock.forward(Duration::from_secs(7));
+    let foreign = other.login("u-1").await.text("token");
+    let judged = async |times: u32| {
+        let before = caused(&service, "not_our_token");
+        for _ in 0..times {
+            let token = service.session("u-1").await;
+            report(&service, &token, json!({"errorCode": 27, "signature": foreign})).await;
+        }
+        caused(&service, "not_our_token") - before
+    };
+    assert_eq!(judged(25).await, 20.0);
+    assert_eq!(judged(5).await, 0.0);
+    service.clock.forward(Duration::from_secs(1));
+    assert_eq!(judged(5).await, 5.0);
+    assert_eq!(counted(&service, "27"), 35.0);
+}
+
+#[tokio::test]
+async fn a_report_is_taken_while_the_store_is_away() {
+    let service = TestService::new().await;
+    service.tick().await;
+    let token = service.session("u-1").await;
+    service.switch.set(Reach::OutOfReach);
+    service.tick().await;
+    assert_taken(&report(&service, &token, json!({"errorCode": 21, "userId": "U-1"})).await);
+    assert_eq!(caused(&service, "user_id_case"), 1.0);
 }
 
 #[tokio::test]
@@ -101,12 +185,12 @@ async fn guessing_is_slowed_and_a_session_that_reports_too_often_is_told() {
     }
     assert_eq!(statuses, [204, 204, 204, 429, 429]);
     assert_eq!(counted(&service, "unauthenticated"), 5.0);
-    for _ in 0..2 {
-        assert_taken(&report(&service, &token, json!({"errorCode": 25})).await);
+    for code in [25, 28] {
+        assert_taken(&report(&service, &token, json!({"errorCode": code})).await);
     }
     let refused = report(&service, &token, json!({"errorCode": 25})).await.problem(429, "rate_limited");
     assert_eq!(refused.header("ratelimit"), r#""session";r=0;t=1"#);
-    assert_eq!(counted(&service, "25"), 2.0);
+    assert_eq!(counted(&service, "25") + counted(&service, "28"), 2.0);
 }
 
 #[tokio::test]
@@ -140,5 +224,5 @@ async fn ten_thousand_inventions_make_no_new_series() {
         report(&service, &format!("junk{n}"), failure).await;
     }
     assert_eq!(series(), before);
-    assert_eq!((counted(&service, "other"), counted(&service, "unauthenticated")), (5_001.0, 5_001.0));
+    assert_eq!((counted(&service, "other"), counted(&service, "unauthenticated")), (1.0, 5_001.0));
 }

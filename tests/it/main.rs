@@ -49,6 +49,7 @@ mod failure_counts;
 mod failure_webhook;
 mod failures;
 mod failures_cli;
+mod failures_matrix;
 mod files;
 mod generate;
 mod identity;

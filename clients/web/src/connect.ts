@@ -4,7 +4,7 @@
 import type { Environment } from "./environment.js";
 import type { Identity, Saved } from "./identity.js";
 import type { BrazeSdk, SdkFailure } from "./sdk.js";
-import { ask, isLater, LONGEST_WAIT, reported, type Answer } from "./service.js";
+import { ask, isLater, LONGEST_WAIT, type Answer } from "./service.js";
 
 /**
  * Gives the session that the user already has with the app, e.g. an OpenID Connect ID token; nothing where nobody is
@@ -18,6 +18,8 @@ interface CommonOptions {
   app: string;
   /** Where the server is, e.g. `https://auth.example.com`. */
   endpoint: string;
+  /** Version of the Braze SDK in the app, e.g. `6.13.0`: the SDK exports none. It goes into reports of failures. */
+  sdkVersion?: string;
   /**
    * The session is over for good; `code` is the server's. Not called for opted-out users, whom a login does not help,
    * nor where a fresh credential was accepted.
@@ -144,7 +146,9 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     const session = load();
     if (!user || session?.user === user) return session;
   };
-  const sleep = (span: number) => new Promise<void>((over) => env.setTimeout(over, span));
+  /** `wakes`: `wake` ends it early. */
+  const sleep = (span: number, wakes?: boolean) =>
+    new Promise<void>((over) => env.setTimeout(wakes ? (wake = over) : over, span));
   /** What is left of a span. It is over, too, where its begin lies as far ahead: the device's clock has been set back. */
   const left = (span: number, since: number) => span - Math.abs(env.Date.now() - since);
   const dueIn = (session: Saved) => (spent.has(session.token) ? 0 : left(session.refresh_in! * 1e3, session.at));
@@ -158,6 +162,16 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
   };
   const post = (path: string, body: object, signal?: AbortSignal, init?: RequestInit) =>
     ask(env, base + path, body, signal, init);
+
+  /** A failure as the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
+  const reported = (heard?: SdkFailure) =>
+    heard && {
+      reason: heard.reason,
+      error_code: heard.errorCode,
+      user_id: heard.userId,
+      platform: "web",
+      sdk_version: options.sdkVersion,
+    };
 
   const begin = (next?: string): void => {
     turn++;
@@ -271,11 +285,14 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     const credential = options.credential!;
     const given = credential === "cookie" ? credential : await credential(refused);
     if (given && given !== refused) {
-      const init: RequestInit =
+      answer = await post(
+        "token/exchange",
+        { app: options.app },
+        signal,
         credential === "cookie"
           ? { credentials: "include" }
-          : { headers: { "Content-Type": "application/json", Authorization: "Bearer " + given } };
-      answer = await post("token/exchange", { app: options.app }, signal, init);
+          : { headers: { "Content-Type": "application/json", Authorization: "Bearer " + given } },
+      );
       if (answer.code === "unauthorized" && !refused) return exchange(answer, signal, given);
     }
     return answer;
@@ -346,7 +363,7 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
       // As a refresh that is put off; but without a session there is nothing that a timer could refresh.
       while (here === turn && !mine() && answer.wait! > 0) {
         rest(answer.wait);
-        await new Promise<void>((over) => env.setTimeout((wake = over), pause));
+        await sleep(pause, true);
         if (here === turn) answer = await attempt(true);
       }
       if (here !== turn) return false;

@@ -1,6 +1,5 @@
 import type { Environment } from "./environment.js";
 import type { Identity } from "./identity.js";
-import type { SdkFailure } from "./sdk.js";
 
 /** An answer of the server: an identity, a problem document, or neither, where something else answered or nothing did. */
 export interface Answer extends Partial<Identity> {
@@ -40,8 +39,8 @@ export async function ask(
       ...init,
     });
     const answer: Answer = { ...(await response.json().catch(() => 0)) };
-    const retryAfter = +response.headers.get("Retry-After")! * 1e3;
-    answer.wait = Math.min(Math.max(+(answer.retry as number) || 0, retryAfter || 0), LONGEST_WAIT);
+    const retryAfter = +response.headers.get("Retry-After")! * 1e3 || 0;
+    answer.wait = Math.min(Math.max(+(answer.retry as number) || 0, retryAfter), LONGEST_WAIT);
     // Other refusals say nothing of the session: a path that is not there, a method, a request cut short on its way.
     if (![401, 403, 409].includes(response.status)) answer.retry = 0;
     return answer;
@@ -49,10 +48,6 @@ export async function ask(
     return {};
   }
 }
-
-/** A failure as the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
-export const reported = (failure: SdkFailure | undefined) =>
-  failure && { error_code: failure.errorCode, reason: failure.reason, user_id: failure.userId, platform: "web" };
 
 /** Whether it is worth asking again: the server says so, or it was not the server that answered. */
 export const isLater = (answer: Answer) => typeof answer.retry !== "string";

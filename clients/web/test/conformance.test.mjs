@@ -13,7 +13,7 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".json")).
     assert.ok(why, "a scenario says why");
     const simulation = new Simulation({ random: given.random, locks: given.locks, storage: given.storage, deviceClock: given.device_clock });
     if (given.saved) simulation.saveEarlier(given.saved.user_id, given.saved.session, given.saved.age, given.saved);
-    const options = { ...(given.endpoint && { endpoint: given.endpoint }), credential: given.credential };
+    const options = { ...(given.endpoint && { endpoint: given.endpoint }), credential: given.credential, ...(given.sdk_version && { sdkVersion: given.sdk_version }) };
     const pages = Array.from({ length: given.tabs ?? 1 }, (_, tab) => simulation.page(tab + 1, options));
     for (const [at, step] of steps.entries()) {
       await trigger(simulation, pages, step.in);

@@ -258,7 +258,7 @@ test("web: the calls that both READMEs show", async () => {
       assert.equal("login" in page.options, mode === "login");
     });
     assert.deepEqual(page.calls, [...first, ["login", "u-1"], ["logout"]]);
-    const known = ["app", "endpoint", "login", "credential", "onReloginNeeded"];
+    const known = ["app", "endpoint", "sdkVersion", "login", "credential", "onReloginNeeded"];
     assert.deepEqual(Object.keys(page.options).filter((name) => !known.includes(name)), []);
   }
 });

@@ -21,6 +21,9 @@ use crate::{
 /// Braze's advice for the time between calls that depend on each other; how long a new key takes is not documented.
 const PROPAGATION: Duration = Duration::from_mins(5);
 
+/// Time within which this node has certainly read the records of a new key.
+const RENEWED: Duration = Duration::from_mins(1);
+
 /// Question about one token and the key that signed it.
 struct Question<'a> {
     evidence: &'a FailureEvidence<'a>,
@@ -80,7 +83,10 @@ fn of_key(
             evidence.app,
             short(kid)
         );
-        return Conclusion::high(Cause::OtherEnvironment, text);
+        // A key that was just made is read within seconds.
+        let is_new = issued.is_some_and(|issued| evidence.now.since(issued) < RENEWED);
+        let confidence = if is_new { Confidence::Likely } else { Confidence::High };
+        return Conclusion::high(Cause::OtherEnvironment, text).at_most(confidence);
     };
     let question = Question { evidence, code, kid, key, app, issued, expires, proven };
     if key.state == KeyState::Compromised {

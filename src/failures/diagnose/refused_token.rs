@@ -10,7 +10,7 @@ use crate::{
     domain::{failure::Cause, ids::Kid, verdict::ErrorCode},
     failures::{
         evidence::{FailureEvidence, ReportedSignature, UserRelation},
-        signature::JudgedSignature,
+        signature::{JudgedSignature, RefusedToken},
     },
 };
 
@@ -34,21 +34,23 @@ pub(super) fn conclude(evidence: &FailureEvidence<'_>, code: ErrorCode) -> Optio
             let text = format!("the SDK of app {app} sent a damaged token: a part of it is missing or was changed");
             Some(Conclusion::high(Cause::TokenTampered, text))
         }
-        JudgedSignature::Token { rs256: false, expires, user, .. } => Some(other_algorithm(evidence, *expires, *user)),
-        JudgedSignature::Token { signed_by: None, expires, shape_is_ours, .. } => {
-            Some(not_signed_here(evidence, *expires, *shape_is_ours))
-        }
-        JudgedSignature::Token { signed_by: Some(kid), expires, user, shape_is_ours, .. } => {
-            signed_here(evidence, code, kid, &Signed { expires: *expires, user: *user, shape_is_ours: *shape_is_ours })
-        }
+        JudgedSignature::Token(token) => of_token(evidence, code, token),
     }
 }
 
-/// Facts about a token that a key of ours signed.
-struct Signed {
-    expires: Option<UnixMillis>,
-    user: UserRelation,
-    shape_is_ours: bool,
+fn of_token(evidence: &FailureEvidence<'_>, code: ErrorCode, token: &RefusedToken) -> Option<Conclusion> {
+    match &token.signed_by {
+        _ if !token.rs256 => Some(other_algorithm(evidence, token)),
+        None if is_by_unknown_key(evidence) => None,
+        None => Some(not_signed_here(evidence, token)),
+        Some(kid) => signed_here(evidence, code, kid, token),
+    }
+}
+
+/// The issued token's own key is not on record here, so that its signature cannot be judged.
+fn is_by_unknown_key(evidence: &FailureEvidence<'_>) -> bool {
+    let keys = &evidence.installation.keys;
+    keys.is_empty() || evidence.token.as_ref().is_some_and(|token| !keys.contains_key(&token.kid))
 }
 
 /// Returns true where a token ends when the one does that was issued with the refresh token.
@@ -56,42 +58,71 @@ fn is_the_issued(evidence: &FailureEvidence<'_>, expires: Option<UnixMillis>) ->
     evidence.token.as_ref().is_some_and(|token| expires.map(UnixMillis::seconds) == Some(token.expires.seconds()))
 }
 
-fn other_algorithm(evidence: &FailureEvidence<'_>, expires: Option<UnixMillis>, user: UserRelation) -> Conclusion {
+fn other_algorithm(evidence: &FailureEvidence<'_>, token: &RefusedToken) -> Conclusion {
     let app = evidence.app;
-    if is_the_issued(evidence, expires) && user == UserRelation::Same {
+    if is_the_issued(evidence, token.expires) {
         let text = format!("the token of app {app} has the claims issued here and another algorithm in its header");
         return Conclusion::high(Cause::TokenTampered, text);
+    }
+    if token.for_another_purpose {
+        return another_purpose(evidence);
     }
     let text = format!("app {app} gave the SDK a JWT that is not RS256; every token issued here is");
     Conclusion::high(Cause::WrongAlgorithm, text)
 }
 
-fn not_signed_here(evidence: &FailureEvidence<'_>, expires: Option<UnixMillis>, shape_is_ours: bool) -> Conclusion {
+fn another_purpose(evidence: &FailureEvidence<'_>) -> Conclusion {
+    let text = format!("app {} gave the SDK a JWT for another purpose, like the one of its own login", evidence.app);
+    Conclusion::high(Cause::WrongTokenGiven, text)
+}
+
+fn not_signed_here(evidence: &FailureEvidence<'_>, token: &RefusedToken) -> Conclusion {
     let app = evidence.app;
-    if is_the_issued(evidence, expires) {
+    if is_the_issued(evidence, token.expires) {
         let text = format!("the token of app {app} ends when the issued one does, and its signature does not fit");
         return Conclusion::high(Cause::TokenTampered, text);
     }
+    // Every token issued here has an end: somebody removed it.
+    if token.has_our_id && !token.shape_is_ours && !token.for_another_purpose {
+        let text =
+            format!("the token of app {app} has an id as issued here and other claims, and its signature does not fit");
+        return Conclusion::likely(Cause::TokenTampered, text);
+    }
+    if token.for_another_purpose {
+        return another_purpose(evidence);
+    }
     let text = format!("app {app} gave the SDK a JWT that no key of this installation signed");
-    if shape_is_ours {
-        // It may also be one of ours whose end was changed.
+    // It may also be one of ours whose end was changed.
+    let has_id = evidence.installation.apps.get(app).is_some_and(|app| app.claims.jti);
+    if token.has_our_id || !has_id {
         Conclusion::likely(Cause::NotOurToken, text)
     } else {
         Conclusion::high(Cause::NotOurToken, text)
     }
 }
 
-fn signed_here(evidence: &FailureEvidence<'_>, code: ErrorCode, kid: &Kid, signed: &Signed) -> Option<Conclusion> {
+fn signed_here(evidence: &FailureEvidence<'_>, code: ErrorCode, kid: &Kid, token: &RefusedToken) -> Option<Conclusion> {
     match code {
         ErrorCode::DecodingError | ErrorCode::NoMatchingPublicKeys => {
-            Some(keys::of_refused_token(evidence, code, kid, signed.expires))
+            Some(keys::of_refused_token(evidence, code, kid, token.expires))
         }
-        ErrorCode::ExpirationRequired if signed.expires.is_none() => Some(payload_not_ours(evidence, kid)),
-        ErrorCode::InvalidPayload if !signed.shape_is_ours => Some(payload_not_ours(evidence, kid)),
-        ErrorCode::SubjectMismatch => wrong_subject(evidence, kid, signed.user),
-        ErrorCode::Expired => expired(evidence, signed.expires?),
+        ErrorCode::ExpirationRequired | ErrorCode::InvalidPayload if !token.shape_is_ours => {
+            Some(payload_not_ours(evidence, kid))
+        }
+        ErrorCode::InvalidPayload if adds_claims(evidence) => None,
+        ErrorCode::ExpirationRequired | ErrorCode::InvalidPayload | ErrorCode::IncorrectAlgorithm => {
+            let text = format!("the token of app {} is as it was issued, and Braze refuses it", evidence.app);
+            Some(Conclusion::possible(Cause::Unknown, text))
+        }
+        ErrorCode::SubjectMismatch => wrong_subject(evidence, kid, token.user),
+        ErrorCode::Expired => expired(evidence, token.expires?),
         _ => None,
     }
+}
+
+/// The app's configuration adds a claim that Braze may refuse.
+fn adds_claims(evidence: &FailureEvidence<'_>) -> bool {
+    evidence.installation.apps.get(evidence.app).is_some_and(|app| app.claims.aud || app.claims.iss)
 }
 
 fn payload_not_ours(evidence: &FailureEvidence<'_>, kid: &Kid) -> Conclusion {
@@ -105,10 +136,15 @@ fn wrong_subject(evidence: &FailureEvidence<'_>, kid: &Kid, user: UserRelation) 
     match user {
         UserRelation::Absent => Some(payload_not_ours(evidence, kid)),
         UserRelation::Same => None,
-        _ => {
-            let text = format!("app {app} gave the SDK the token of another user than the session's");
-            Some(Conclusion::high(Cause::UserSwitched, text))
+        _ if evidence.report.user == UserRelation::Same => {
+            let text = format!("the SDK of app {app} has the session's user and was given the token of another one");
+            Some(Conclusion::high(Cause::StaleTokenSet, text))
         }
+        UserRelation::Different => {
+            let text = format!("the SDK of app {app} was given the token of another user than the session's");
+            Some(Conclusion::likely(Cause::UserSwitched, text))
+        }
+        _ => None,
     }
 }
 

@@ -110,7 +110,7 @@ pub(crate) static OURS: LazyLock<RsaKey> = LazyLock::new(RsaKey::generate);
 pub(crate) static THEIRS: LazyLock<RsaKey> = LazyLock::new(RsaKey::generate);
 
 impl RsaKey {
-    fn generate() -> Self {
+    pub(crate) fn generate() -> Self {
         Self(KeyPair::generate(KeySize::Rsa2048).unwrap())
     }
 

@@ -197,6 +197,7 @@ impl TestService {
     pub async fn tick(&self) {
         self.agent.lock().await.tick(&self.settings.node()).await;
         self.look().await;
+        self.wiring.failures_agent().tick().await;
     }
 
     /// Looks at what has ended, and tells the other nodes; the first time it reads all.

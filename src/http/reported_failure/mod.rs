@@ -1,6 +1,8 @@
 //! Failure that an app reports, in the form of any of Braze's SDKs. All of it is untrusted: what does not fit is left
 //! out, and no shape of it is an error.
 
+mod schema;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -12,6 +14,8 @@ use crate::{
     },
     failures::{ReportedUser, UnverifiedReport},
 };
+
+pub(super) use schema::failure as failure_schema;
 
 /// Report of an authentication failure, reduced to what is compared and counted.
 #[derive(Debug, PartialEq, Eq)]
