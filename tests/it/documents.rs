@@ -19,6 +19,7 @@ use crate::{
 const ELSEWHERE: &[(&str, &str)] = &[
     ("countersign audit", "audit.rs, stage audit"),
     ("countersign clock accept", "db_restore.rs, stage clock"),
+    ("countersign failures", "failures_cli.rs"),
     ("countersign keys move", "key_places.rs"),
     ("countersign keys rewrap", "key_places.rs"),
     ("countersign sign-in test", "sign_in_cli.rs"),

@@ -11,8 +11,8 @@
 mod architecture;
 mod audit;
 mod audit_acts;
-mod audit_stops;
 mod audit_kill;
+mod audit_stops;
 mod audit_verify;
 #[cfg(debug_assertions)]
 mod background;
@@ -50,7 +50,10 @@ mod domain_session_theft;
 mod domain_verdict;
 mod exchange;
 mod exchange_cors;
+mod failure_counts;
+mod failure_webhook;
 mod failures;
+mod failures_cli;
 #[cfg(feature = "sandbox")]
 mod failures_knowledge;
 mod failures_matrix;

@@ -61,6 +61,7 @@ const USE_THE_STORE: &[&[&str]] = &[
     &["audit", "checkpoint"],
     &["audit", "key"],
     &["doctor"],
+    &["failures"],
     &["db", "migrate"],
     &["db", "backup", "--to", "backup.db"],
     &["db", "restored"],
