@@ -122,6 +122,11 @@ impl Wiring {
         FailuresAgent::new(Arc::clone(&self.node), parts)
     }
 
+    /// Queue of events about failures.
+    pub fn webhook(&self) -> &Webhook {
+        &self.webhook
+    }
+
     /// Starts the node's background work.
     pub fn start_node(&self) -> Background {
         let mut background = Background::new(Arc::clone(self.services.metrics()));

@@ -18,6 +18,7 @@ use crate::{
 /// Documents with `console` blocks, and the first words of commands that this file does not run: who does.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("countersign clock accept", "db_restore.rs, stage clock"),
+    ("countersign failures", "failures_cli.rs"),
     ("countersign keys move", "key_places.rs"),
     ("countersign keys rewrap", "key_places.rs"),
     ("countersign sign-in test", "sign_in_cli.rs"),

@@ -56,6 +56,7 @@ const USE_THE_STORE: &[&[&str]] = &[
     &["token", "inspect", "x.y.z", "--app", "web"],
     &["clock", "accept"],
     &["doctor"],
+    &["failures"],
     &["db", "migrate"],
     &["db", "backup", "--to", "backup.db"],
     &["db", "restored"],
