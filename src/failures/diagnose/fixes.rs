@@ -2,8 +2,8 @@
 
 use super::{Fix, keys};
 use crate::{
-    domain::{failure::Cause, shell},
-    failures::evidence::FailureEvidence,
+    domain::{failure::Cause, key::KeyState, shell},
+    failures::{evidence::FailureEvidence, key_history::KeyFacts},
 };
 
 pub(super) fn fix(cause: Cause, evidence: &FailureEvidence<'_>) -> Fix {
@@ -14,9 +14,20 @@ fn is_by_hand(evidence: &FailureEvidence<'_>) -> bool {
     evidence.installation.apps.get(evidence.app).is_some_and(|app| app.by_hand)
 }
 
+/// The key before, which Braze still has at the app, may sign again at once.
+fn may_roll_back(cause: Cause, evidence: &FailureEvidence<'_>) -> bool {
+    let of_new_key = matches!(cause, Cause::KeyNotPublished | Cause::KeyAtAnotherApp | Cause::KeyNotPropagated);
+    let Some(app) = evidence.installation.apps.get(evidence.app) else { return false };
+    let is_held = |key: &KeyFacts| key.ring == app.ring && key.state == KeyState::Retiring && key.is_at(evidence.app);
+    of_new_key && evidence.installation.keys.values().any(is_held)
+}
+
 fn text(cause: Cause, evidence: &FailureEvidence<'_>) -> String {
     let app = evidence.app;
     let text = match cause {
+        _ if may_roll_back(cause, evidence) => {
+            "switch back to the key before, which the app still has; rotate again when Braze has the new one"
+        }
         Cause::KeyNotPublished | Cause::KeyAtAnotherApp | Cause::KeyWithdrawnTooEarly if is_by_hand(evidence) => {
             "add this public key to the app in the Braze dashboard, then confirm it with `countersign keys confirm`"
         }
@@ -65,6 +76,7 @@ fn command(cause: Cause, evidence: &FailureEvidence<'_>) -> Option<String> {
     let ring = evidence.installation.apps.get(evidence.app).map(|app| &app.ring);
     let of_ring = |words: &str| Some(format!("countersign {words} --ring {}", shell::quoted(ring?.as_str())));
     match cause {
+        _ if may_roll_back(cause, evidence) => of_ring("rotate rollback"),
         Cause::KeyNotPublished | Cause::KeyAtAnotherApp | Cause::KeyWithdrawnTooEarly if is_by_hand(evidence) => {
             public_key(evidence)
         }

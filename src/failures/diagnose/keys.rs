@@ -242,6 +242,13 @@ impl Question<'_> {
             );
             return Conclusion::possible(Cause::WrongTokenGiven, text);
         }
+        if self.worked_before() {
+            let text = format!(
+                "{}; app {app} had it since {since}, and its tokens were good until now: somebody has deleted it at Braze",
+                self.signer()
+            );
+            return Conclusion::likely(Cause::KeyWithdrawnTooEarly, text);
+        }
         let (who, cause) = if self.app.by_hand {
             ("an operator confirmed that app", Cause::KeyAtAnotherApp)
         } else {
@@ -252,6 +259,21 @@ impl Question<'_> {
             self.signer()
         );
         if self.proven && !self.app.by_hand { Conclusion::high(cause, text) } else { Conclusion::likely(cause, text) }
+    }
+
+    /// The session used tokens of this key for a while. One that is refused from its login on is refreshed at once, again
+    /// and again.
+    fn worked_before(&self) -> bool {
+        let session = self.evidence.session;
+        let Some(token) = &self.evidence.token else { return false };
+        let Ok(refreshes) = u32::try_from(session.refreshes) else { return false };
+        if refreshes == 0 {
+            return self.evidence.now.since(token.issued) > IN_FLIGHT;
+        }
+        let mean = token.issued.since(session.created) / refreshes;
+        let signed_the_one_before =
+            self.key.entered(KeyState::Active).is_some_and(|since| since <= token.issued.minus(mean));
+        mean >= IN_FLIGHT && signed_the_one_before
     }
 
     fn not_a_key(&self, since: UnixMillis) -> Conclusion {

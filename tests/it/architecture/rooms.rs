@@ -30,12 +30,12 @@ const TABLE: &[Row] = &[
     ("audit", &[]),
     ("failures", &["store", "domain", "clock", "telemetry"]),
     ("rotate", &["custody", "store", "braze", "domain", "clock", "telemetry"]),
-    ("node", &["keyring", "custody", "store", "outage", "rotate", "domain", "clock", "telemetry"]),
+    ("node", &["keyring", "custody", "store", "outage", "rotate", "failures", "domain", "clock", "telemetry"]),
     ("operate", &["rotate", "issue", "outage", "store", "custody", "braze", "domain", "clock", "secret"]),
     // A stand-in for Braze: it knows nothing of the service that it is there to test.
     ("sandbox", &["domain", "clock"]),
     ("demo", &["app", "operate", "config", "sandbox", "domain", "clock"]),
-    ("http", &["issue", "identity", "domain", "clock", "secret", "telemetry", "address"]),
+    ("http", &["issue", "failures", "identity", "domain", "clock", "secret", "telemetry", "address"]),
     ("ops", &["telemetry"]),
     (
         "config",
@@ -60,6 +60,7 @@ const TABLE: &[Row] = &[
         &[
             "config",
             "http",
+            "failures",
             "ops",
             "listener",
             "node",

@@ -14,6 +14,7 @@ pub const FAULTS: &[Fault] = &[
     fault("activated while Braze was asked", Cause::KeyNotPublished, LISTED, asked_only),
     fault("deleted while its tokens were valid", Cause::KeyWithdrawnTooEarly, ANY, withdrawn_early),
     fault("deleted in the dashboard", Cause::KeyWithdrawnTooEarly, LISTED, deleted_by_hand),
+    fault("deleted in the dashboard, and not yet seen", Cause::KeyWithdrawnTooEarly, ANY, deleted_unseen),
     fault("published for one app of two", Cause::KeyAtAnotherApp, LISTED, at_other_app),
     fault("confirmed, and pasted at another app", Cause::KeyAtAnotherApp, BY_HAND, pasted_at_other_app),
     fault("used before Braze uses it everywhere", Cause::KeyNotPropagated, LISTED, not_propagated),
@@ -62,19 +63,33 @@ fn age(world: &mut World) -> Duration {
     Duration::from_secs(world.random.within(5..1500))
 }
 
+/// The device logged in minutes ago, and refreshes since then because Braze refuses each token.
+fn refused_since_login(world: &mut World, kid: &Kid) {
+    let (age, refreshes) = (world.random.within(1..40), world.random.within(0..12));
+    let age = Duration::from_secs(age);
+    world.holds(kid, age, age + Duration::from_secs(22) * u32::try_from(refreshes).unwrap(), refreshes);
+}
+
+/// The device logged in since the fault, or has its first token since then.
+fn meets(world: &mut World, kid: &Kid) {
+    if world.random.percent(50) {
+        return refused_since_login(world, kid);
+    }
+    let age = age(world);
+    world.lives(kid, age);
+}
+
 fn never_published(world: &mut World) {
     let kid = world.create("main", 1, HOUR);
     world.activate(&kid, 50 * MINUTE);
-    let age = age(world);
-    world.lives(&kid, age);
+    meets(world, &kid);
 }
 
 fn asked_only(world: &mut World) {
     let kid = world.create("main", 1, HOUR);
     world.ask(&app(world), &kid, 55 * MINUTE);
     world.activate(&kid, 50 * MINUTE);
-    let age = age(world);
-    world.lives(&kid, age);
+    meets(world, &kid);
 }
 
 /// Rotates to the second key so long ago.
@@ -100,13 +115,20 @@ fn deleted_by_hand(world: &mut World) {
     world.lives(&kid, age);
 }
 
+/// The publication stays on record until Braze is asked again.
+fn deleted_unseen(world: &mut World) {
+    let kid = first(world);
+    world.take(&app(world), &kid);
+    let age = age(world);
+    world.lives(&kid, age);
+}
+
 fn at_other_app(world: &mut World) {
     let other = if world.app.as_str() == "web" { "ios" } else { "web" };
     let kid = world.create("main", 1, 5 * HOUR);
     world.publish(other, &kid, 4 * HOUR);
     world.activate(&kid, 3 * HOUR);
-    let age = age(world);
-    world.lives(&kid, age);
+    refused_since_login(world, &kid);
 }
 
 fn pasted_at_other_app(world: &mut World) {
@@ -116,8 +138,7 @@ fn pasted_at_other_app(world: &mut World) {
     }
     world.record_publication("kiosk", &kid, 4 * HOUR);
     world.activate(&kid, 3 * HOUR);
-    let age = age(world);
-    world.lives(&kid, age);
+    refused_since_login(world, &kid);
 }
 
 fn not_propagated(world: &mut World) {
@@ -147,8 +168,8 @@ fn moved_ring(world: &mut World) {
 fn other_build(world: &mut World) {
     "elsewhere".clone_into(&mut world.device.braze_app);
     world.braze.insert("elsewhere".to_owned(), vec![PAIRS[FOREIGN].public_pem()]);
-    let (kid, age) = (first(world), age(world));
-    world.lives(&kid, age);
+    let kid = first(world);
+    refused_since_login(world, &kid);
 }
 
 fn other_installation(world: &mut World) {
@@ -190,6 +211,5 @@ fn pasted_wrongly(world: &mut World) {
     world.record_publication("kiosk", &kid, 4 * HOUR);
     only_no_key(world);
     world.activate(&kid, 3 * HOUR);
-    let age = age(world);
-    world.lives(&kid, age);
+    refused_since_login(world, &kid);
 }

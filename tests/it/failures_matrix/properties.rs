@@ -282,3 +282,15 @@ fn every_command_of_a_fix_is_one_of_this_program() {
     }
     assert!(forms.len() >= 8, "{forms:?}");
 }
+
+/// The document has one row for each cause, and no other.
+#[test]
+fn every_cause_is_documented() {
+    let document = include_str!("../../../docs/failures.md");
+    let table = document.split("| cause | codes |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let mut listed: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let mut causes: Vec<&str> = Cause::VARIANTS.iter().map(|cause| cause.as_str()).collect();
+    causes.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, causes);
+}
