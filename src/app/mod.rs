@@ -10,6 +10,7 @@ mod listeners;
 mod loopback;
 mod process;
 mod provider_checks;
+mod reported_apps;
 mod restore;
 mod sealed_keys;
 mod serve;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{InstallationError, installation, process, sealed_keys::StoredKeys, wiring::reported_apps};
+use super::{InstallationError, installation, process, reported_apps::reported_apps, sealed_keys::StoredKeys};
 use crate::{
     braze::{self, BrazeError},
     clock::{Clock, ClockGuard, SystemClock},

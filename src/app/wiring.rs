@@ -1,6 +1,6 @@
 //! Wiring: connects the modules that serve requests with the node's background work and with key rotation.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -9,18 +9,18 @@ use tokio::sync::watch;
 use super::{
     OpenError, Services,
     background::{Background, BackgroundTask},
+    reported_apps::reported_apps,
 };
 use crate::{
     clock::UnixMillis,
     config::Settings,
     domain::{
         api_key::{ApiKeyId, ApiKeyRecord},
-        ids::AppName,
         key::KeyRecord,
         policy::AppPolicy,
         sealing::SealingKeys,
     },
-    failures::{self, AppFacts, Counts, Knowledge, Reports, Webhook},
+    failures::{self, Counts, Knowledge, Reports, Webhook},
     http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
     identity::{ApiKeyAuthenticator, SignIns},
     node::{self, EndsAgent, FailuresAgent, FailuresParts, Node, NodeAgent, Subscriber},
@@ -219,16 +219,6 @@ fn app_state(settings: &Settings, services: &Services) -> Arc<AppState> {
 fn reports(settings: &Settings, services: &Services) -> Reports {
     let counts = Counts::new(Arc::clone(services.metrics()));
     Reports::new(Arc::new(Knowledge::new(reported_apps(settings))), Arc::new(counts))
-}
-
-/// Returns what the configuration says of each app, for the diagnosis of its failures.
-pub(super) fn reported_apps(settings: &Settings) -> BTreeMap<AppName, AppFacts> {
-    let rings = settings.rings_to_rotate();
-    let soak = |policy: &AppPolicy| rings.iter().find(|ring| ring.name == policy.ring).map(|ring| ring.config.soak);
-    let policies = settings.policies();
-    let facts =
-        policies.iter().map(|(app, policy)| (app.clone(), AppFacts::new(policy, soak(policy).unwrap_or_default())));
-    facts.collect()
 }
 
 /// Subscriber that copies changed records into the state of the public routes.

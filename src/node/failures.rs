@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::Node;
 use crate::{
     clock::UnixMillis,
+    domain::ids::AppName,
     failures::{Config, Counts, EVENT_WINDOW, FailureEvent, Knowledge, Webhook, events},
     outage::Operation,
     secret::{self, SystemEntropy},
@@ -129,7 +130,7 @@ impl FailuresAgent {
             Ok(id) => event.id = format!("msg_{}", hex::encode(id)),
             Err(error) => return tracing::error!(%error, "an event about failures has no id"),
         }
-        let apps: Vec<&str> = event.apps.iter().map(|app| app.as_str()).collect();
+        let apps: Vec<&str> = event.apps.iter().map(AppName::as_str).collect();
         tracing::warn!(
             event = event.id,
             cause = event.cause.as_str(),

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::{
-        failure::{Cause, FailureExample, FailureKey, Platform, ReportedCode},
+        failure::{Cause, FailureExample, FailureKey, Platform, ReportedCode, SdkVersion},
         ids::Kid,
         session_sketch::{SKETCH_WORDS, SessionSketch},
     },
@@ -214,7 +214,7 @@ impl Adding {
         transaction.execute_typed(ADD_VERSIONS, &params).await?;
         let all = transaction.query_typed(VERSIONS, &[]).await?;
         let forgotten = versions_to_forget(all.iter().map(version_of).collect::<Result<_, _>>()?);
-        let forgotten: Vec<&str> = forgotten.iter().map(|version| version.as_str()).collect();
+        let forgotten: Vec<&str> = forgotten.iter().map(SdkVersion::as_str).collect();
         transaction.execute_typed(FORGET_VERSIONS, &[(&forgotten, Type::TEXT_ARRAY)]).await?;
         Ok(())
     }

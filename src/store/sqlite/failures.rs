@@ -102,7 +102,7 @@ impl Failures for SqliteStore {
     }
 
     async fn failure_versions(&self) -> Result<Vec<ReportedVersion>, StoreError> {
-        self.read_long(|c| versions(c)).await
+        self.read_long(versions).await
     }
 
     async fn roll_up_failures(&self, now: UnixMillis) -> Result<(), StoreError> {
