@@ -14,7 +14,7 @@ use super::{
 
 /// Body of a report.
 #[derive(Deserialize, ToSchema)]
-#[schema(example = json!({ "refresh_token": "csr1_…", "failure": { "error_code": 25, "platform": "web", "sdk_version": "6.13.0" } }))]
+#[schema(example = json!({ "refresh_token": "csr1_…", "failure": { "error_code": 25 } }))]
 #[serde(deny_unknown_fields)]
 pub(super) struct FailureRequest {
     /// Any refresh token of the session.

@@ -18,6 +18,8 @@ pub struct Switches {
     pub decoding_error_for_no_match: bool,
     /// Seconds for which an expired token is still accepted.
     pub leeway_s: u32,
+    /// Seconds by which the clock that tokens are checked by is ahead of the machine's.
+    pub clock_ahead_s: u32,
     /// Time in Unix seconds: tokens whose `exp` is not later have expired. Tests use it instead of waiting.
     pub expire_until: Option<i64>,
     /// The HTTP status of a rejection. The web SDK reads the body of a 2xx only.
@@ -63,6 +65,7 @@ impl Default for Switches {
             send_reason: true,
             decoding_error_for_no_match: false,
             leeway_s: 0,
+            clock_ahead_s: 0,
             expire_until: None,
             rejection_status: 200,
             outage: None,
@@ -117,7 +120,8 @@ impl Switches {
 
     /// Returns the time that a token's `exp` must exceed.
     pub(super) fn time_of_check(&self, now: UnixMillis) -> UnixMillis {
-        let now = now.minus(Duration::from_secs(self.leeway_s.into()));
+        let ahead = now.plus(Duration::from_secs(self.clock_ahead_s.into()));
+        let now = ahead.minus(Duration::from_secs(self.leeway_s.into()));
         self.expire_until.map_or(now, |end| now.max(UnixMillis(end.saturating_mul(1000))))
     }
 }

@@ -16,15 +16,16 @@ const FAILURES = process.env.TEST_FAILURES ?? fileURLToPath(new URL('failures/',
 
 /**
  * Starts everything for the tests of one file. With `rotating` the service manages Braze's keys itself, with a stand-by key;
- * with `signIn` it takes credentials of the local OpenID provider, and the site's cookie.
+ * with `signIn` it takes credentials of the local OpenID provider, and the site's cookie. `configuration` is added to the
+ * service's; without `published` Braze lacks its key.
  */
-export async function open({ rotating = false, signIn = false } = {}) {
+export async function open({ rotating = false, signIn = false, configuration = '', published = true } = {}) {
   const site = await PageServer.create();
   const sandbox = await Sandbox.create();
   const settings = rotating ? sandbox.keyManagement() : {};
-  const service = await Service.create(site.url, settings, signIn ? sandbox.signIn(site.url) : '');
+  const service = await Service.create(site.url, settings, signIn ? sandbox.signIn(site.url) : configuration);
   site.connect(service, sandbox);
-  const keys = rotating ? [] : [service.publicKey, ownPublicKey];
+  const keys = rotating ? [] : [...(published ? [service.publicKey] : []), ownPublicKey];
   for (const key of keys) await sandbox.call('POST', 'apps/web/keys', { public_key: key });
   const browser = await launch();
   const close = async () => {

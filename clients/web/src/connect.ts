@@ -285,14 +285,9 @@ export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environ
     const credential = options.credential!;
     const given = credential === "cookie" ? credential : await credential(refused);
     if (given && given !== refused) {
-      answer = await post(
-        "token/exchange",
-        { app: options.app },
-        signal,
-        credential === "cookie"
-          ? { credentials: "include" }
-          : { headers: { "Content-Type": "application/json", Authorization: "Bearer " + given } },
-      );
+      answer = await post("token/exchange", { app: options.app }, signal, credential === "cookie"
+        ? { credentials: "include" }
+        : { headers: { "Content-Type": "application/json", Authorization: "Bearer " + given } });
       if (answer.code === "unauthorized" && !refused) return exchange(answer, signal, given);
     }
     return answer;

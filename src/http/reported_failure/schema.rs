@@ -1,18 +1,13 @@
 //! Schema of a failure in the OpenAPI document: the members that are read, under the names of every SDK.
 
-use serde_json::json;
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{
-        RefOr, Schema,
-        schema::{AnyOfBuilder, ObjectBuilder, SchemaType},
-    },
+    openapi::{RefOr, Schema, schema::SchemaType},
 };
 
-/// Members of a failure that are read. Each may be absent, null or of another type; the first name that has a value
-/// counts. Others are not read.
+/// The report of the SDK's callback, in the SDK's own form: any JSON value. It is never trusted. These members are read, of
+/// which each may be absent, null or of another type; others are not.
 #[derive(ToSchema)]
-#[schema(example = json!({ "error_code": 25, "reason": "PUBLIC_KEY_ERROR", "user_id": "u-1", "platform": "web", "sdk_version": "6.13.0" }))]
 #[expect(dead_code, reason = "only its schema is used")]
 struct SdkFailure {
     /// Braze's number, or text that holds it; -1 where Braze sent none (Android). Also `errorCode`, `code`.
@@ -35,19 +30,12 @@ struct SdkFailure {
     sdk_version: (),
 }
 
-/// Schema of a failure: any JSON, with the members that are read.
+/// Schema of a failure: any JSON value, with the members that are read where it is an object.
 pub(in crate::http) fn failure() -> RefOr<Schema> {
-    let anything = ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some("Any other shape: counted"));
-    let schema = AnyOfBuilder::new()
-        .item(SdkFailure::schema())
-        .item(anything)
-        .description(Some(
-            "Report of the SDK's callback, in the SDK's own form. It is never trusted, and no shape is refused.",
-        ))
-        .examples([
-            json!({ "error_code": 25, "platform": "web" }),
-            json!({ "errorCode": -1, "errorReason": "EXPIRED" }),
-        ])
-        .build();
-    RefOr::T(schema.into())
+    let mut schema = SdkFailure::schema();
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        object.schema_type = SchemaType::AnyValue;
+        object.required.clear();
+    }
+    schema
 }
