@@ -54,6 +54,19 @@ async fn silence(node: &TestService) {
     node.run(SILENT).await;
 }
 
+/// Revokes until that is done, while the nodes look. A machine that stands still for 3 s makes one revocation pending, and not
+/// all of them.
+async fn revoke_while_they_look(nodes: [&TestService; 2], link: &str) {
+    for _ in 0..20 {
+        let answer = while_they_look(nodes, nodes[1].revoke(link)).await.ok().json();
+        if answer == json!({ "status": "success" }) {
+            return;
+        }
+        assert_eq!(answer["status"], "pending", "{answer}");
+    }
+    panic!("no revocation is done");
+}
+
 #[track_caller]
 fn assert_done(answer: Answer) {
     assert_eq!(answer.ok().json(), json!({ "status": "success" }));
@@ -91,7 +104,7 @@ async fn a_revocation_is_pending_until_the_other_node_knows_it() {
     other.switch.set(Reach::Reachable);
     other.run(2).await;
     // It looks again: the next revocation is done, and holds on both.
-    assert_done(while_they_look([&other, &one], one.revoke(&second)).await);
+    revoke_while_they_look([&other, &one], &second).await;
     for node in [&one, &other] {
         node.switch.set(Reach::OutOfReach);
         node.refresh(&second).await.problem(401, "invalid_token");
@@ -188,9 +201,9 @@ async fn the_age_of_what_is_known_is_exported() {
     assert_eq!(service.metric("countersign_revocation_staleness_seconds"), 0.0);
 }
 
-/// Opts users out at that time, or in; as many at once as the store's queue has room for.
+/// Opts users out at that time, or in; no more at once than a slow machine does within the time of a request.
 async fn opt_all(store: &Arc<dyn Store>, users: &[UserHash], out: Option<UnixMillis>) {
-    for users in users.chunks(4000) {
+    for users in users.chunks(500) {
         let mut changes = JoinSet::new();
         for user in users {
             let (store, user) = (Arc::clone(store), *user);
@@ -266,10 +279,18 @@ async fn a_command_ends_with_0_once_every_node_knows() {
     let service = TestService::new().await;
     service.session("u-1").await;
     let node = node_of_now(&service, 0).await;
-    let folder = service.folder().to_owned();
-    let command = tokio::task::spawn_blocking(move || run(&["users", "revoke", "u-1"], &folder));
-    let (code, out, err) = while_they_look([&node, &node], command).await.unwrap();
-    assert_eq!((code, out.as_str()), (0, "1 live sessions ended.\n"), "{err}");
+    for attempt in 0..20 {
+        let folder = service.folder().to_owned();
+        let command = tokio::task::spawn_blocking(move || run(&["users", "revoke", "u-1"], &folder));
+        let (code, out, err) = while_they_look([&node, &node], command).await.unwrap();
+        let ended = u8::from(attempt == 0);
+        assert!(out.starts_with(&format!("{ended} live sessions ended.\n")), "{out}{err}");
+        if code == 0 {
+            return assert_eq!(out.lines().count(), 1, "{out}");
+        }
+        assert_eq!(code, 5, "the machine stood still for 3 s: {out}{err}");
+    }
+    panic!("no command ends with 0");
 }
 
 /// A store that took over may have lost writes, and count anew: what ended there has numbers that were followed already.

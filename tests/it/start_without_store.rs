@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    cli::init,
+    cli::{eventually, init},
     support::{
         service::{run, run_json},
         starting_service::StartingService,
@@ -110,10 +110,15 @@ async fn it_serves_on_the_same_sockets_once_there_is_the_store() {
     let notices = service.wait_for(|service| Some(service.notices()).filter(|said| said.contains("READY=1"))).await;
     assert!(notices.contains("STATUS=serving"), "{notices}");
     // A connection that the waiting servers still had may be told once more to try again, and to close.
-    let answer = service.generate(&installation.api_key, "u-1").await;
-    if answer.status != 200 {
-        assert_eq!(answer.problem(503, "unavailable").header("connection"), "close");
-    }
+    eventually(async || {
+        let answer = service.generate(&installation.api_key, "u-1").await;
+        let is_served = answer.status == 200;
+        if !is_served {
+            assert_eq!(answer.problem(503, "unavailable").header("connection"), "close");
+        }
+        is_served
+    })
+    .await;
     service.generate(&installation.api_key, "u-1").await.ok();
     service.get(&format!("{}/readyz", service.ops_url)).await.ok();
     // Counts go on from before: what was raised stays raised.
