@@ -11,8 +11,8 @@
 mod architecture;
 mod audit;
 mod audit_acts;
-mod audit_stops;
 mod audit_kill;
+mod audit_stops;
 mod audit_verify;
 #[cfg(debug_assertions)]
 mod background;
