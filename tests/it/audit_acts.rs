@@ -125,7 +125,7 @@ async fn send(service: &TestService, path: &str, body: &Value, id: &str) -> Answ
 /// Events from this index on.
 async fn events(service: &TestService, from: u64) -> Vec<Value> {
     let leaves = service.services.store().audit_leaves(from, 1000).await.unwrap();
-    leaves.iter().map(|leaf| serde_json::to_value(&leaf.shown).unwrap()).collect()
+    leaves.iter().map(|leaf| serde_json::to_value(leaf.shown.as_ref().unwrap()).unwrap()).collect()
 }
 
 async fn size(service: &TestService) -> u64 {

@@ -113,7 +113,7 @@ async fn a_compromise_stops_a_key_without_its_record_and_is_recorded_first() {
     assert!(!setup.held("web").await.iter().any(|(key, _)| *key == bad.public_key));
     assert_eq!(store.audit_head().await.unwrap().waiting, 0);
     let leaves = store.audit_leaves(size, 1000).await.unwrap();
-    let actions: Vec<&str> = leaves.iter().map(|leaf| leaf.shown.action.as_str()).collect();
+    let actions: Vec<&str> = leaves.iter().map(|leaf| leaf.shown.as_ref().unwrap().action.as_str()).collect();
     let compromised = actions.iter().position(|action| *action == "compromised").unwrap();
     assert!(actions[..compromised].iter().all(|action| *action == "published"), "before any other act: {actions:?}");
 }

@@ -108,7 +108,7 @@ async fn a_logout_is_recorded_once_with_its_provider_and_its_request() {
     }
     let leaves = store.audit_leaves(begin, 10).await.unwrap();
     assert_eq!(leaves.len(), 1, "{leaves:?}");
-    let event = &leaves[0].shown;
+    let event = leaves[0].shown.as_ref().unwrap();
     assert_eq!((event.action.as_str(), event.outcome.as_str()), ("signed_out", "done"));
     assert_eq!(event.actor.name, format!("identity provider {}", test.provider.issuer));
     assert!(event.actor.request_id.is_some() && event.target.app.is_some(), "{event:?}");
