@@ -51,17 +51,27 @@ impl MerkleTree {
     }
 }
 
+/// Hash of a node, in one call: a context would cost as much as the hash.
 fn node(left: &TreeHash, right: &TreeHash) -> TreeHash {
-    hash(&[&[1], left, right])
+    let mut bytes = [1; 1 + 2 * SHA256_OUTPUT_LEN];
+    bytes[1..=SHA256_OUTPUT_LEN].copy_from_slice(left);
+    bytes[1 + SHA256_OUTPUT_LEN..].copy_from_slice(right);
+    hash(&[&bytes])
 }
 
 fn hash(parts: &[&[u8]]) -> TreeHash {
-    let mut context = digest::Context::new(&SHA256);
-    for part in parts {
-        context.update(part);
-    }
+    let digest = match parts {
+        [bytes] => digest::digest(&SHA256, bytes),
+        parts => {
+            let mut context = digest::Context::new(&SHA256);
+            for part in parts {
+                context.update(part);
+            }
+            context.finish()
+        }
+    };
     let mut hash = TreeHash::default();
-    hash.copy_from_slice(context.finish().as_ref());
+    hash.copy_from_slice(digest.as_ref());
     hash
 }
 
