@@ -498,9 +498,11 @@ stage_long_postgres() {
 # kill -9 at every boundary of a rotation, in as many rounds as a release is held to.
 stage_long_rotation() { ROTATION_ROUNDS=20 cargo test --locked --test it rotate_kill; }
 
-# Outages in 10,000 simulated worlds; `cargo test` has 300. A world that fails is named, and OUTAGE_SEED runs it alone.
+# Outages in 10,000 simulated worlds; `cargo test` has 300. A world that fails is named, and OUTAGE_SEED runs it alone. Ten
+# million reports through the counting function; `cargo test` has 100,000.
 stage_long_outage() {
   OUTAGE_SEEDS="${OUTAGE_SEEDS:-10000}" cargo test --locked --test it -- --nocapture outage_simulation::in_no_world
+  FAILURE_REPORTS=10000000 cargo test --locked --test it -- --nocapture failure_counts::rows_series_and_memory_are_bounded
 }
 
 # The web client: types, conformance scenarios, size, packaging.

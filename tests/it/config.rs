@@ -31,7 +31,7 @@ fn uncommented() -> String {
 }
 
 /// The settings whose sample value is an example, because their default is none.
-const EXAMPLES: [&str; 11] = [
+const EXAMPLES: [&str; 13] = [
     "url = \"postgres",
     "password_file",
     "ca_file",
@@ -43,6 +43,8 @@ const EXAMPLES: [&str; 11] = [
     "rest_url",
     "api_key_file",
     "every",
+    "url_file",
+    "secret_file = \"webhook",
 ];
 
 #[test]
