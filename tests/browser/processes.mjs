@@ -120,6 +120,16 @@ export class Sandbox {
     return result;
   }
 
+  /** Makes a key of the app primary, as a person does in Braze's dashboard. */
+  async makePrimary(keyId) {
+    const answer = await fetch(`${this.url}/app_group/sdk_authentication/primary`, {
+      method: 'PUT',
+      headers: { authorization: `Bearer ${this.restApiKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ app_id: this.app.app_id, key_id: keyId }),
+    });
+    if (!answer.ok) throw new Error(`primary: ${answer.status} ${await answer.text()}`);
+  }
+
   /** Calls the local OpenID provider: `id-token`, `logout`, `rotate`. */
   async provider(path, body = {}) {
     const answer = await fetch(`${this.url}/oidc/${path}`, { method: 'POST', body: JSON.stringify(body) });
