@@ -51,7 +51,7 @@ static MACHINE: LazyLock<Option<String>> = LazyLock::new(|| {
     let BootId(boot) = SystemClock.boot_id();
     let namespace = |name: &str| fs::read_link(format!("/proc/self/ns/{name}")).ok();
     // A kernel without namespaces of time has one time.
-    let known = format!("{:?} {:?} {:?}", boot?, namespace("pid")?, namespace("time"));
+    let known = format!("{:?}", (boot?, namespace("pid")?, namespace("time")));
     Some(hex::encode(&digest(&SHA256, known.as_bytes()).as_ref()[..MACHINE_BYTES]))
 });
 
