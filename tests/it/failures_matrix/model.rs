@@ -56,8 +56,8 @@ pub struct Device {
     pub sends: Option<String>,
     /// The report has the refused token, and the service examines it.
     pub judged: bool,
-    /// User id in the report, where it is another than the SDK's.
-    pub reported_user: Option<Option<String>>,
+    /// The report has no user id.
+    pub loses_user_id: bool,
     pub with_refresh: bool,
 }
 
@@ -115,7 +115,7 @@ impl Model {
             rows: Vec::new(),
             sends: None,
             judged: random.percent(30),
-            reported_user: None,
+            loses_user_id: false,
             with_refresh: true,
         };
         let offset = random.percent(70).then(|| i64::try_from(random.within(0..4_000)).unwrap() - 2_000);
@@ -243,7 +243,9 @@ impl Model {
         let ring = self.key(kid).record.ring.clone();
         let active = |key: &Key| key.record.ring == ring && key.record.state == KeyState::Active;
         let before: Vec<Kid> = self.keys.iter().filter(|key| active(key)).map(|key| key.kid.clone()).collect();
-        before.iter().for_each(|kid| self.enter(kid, KeyState::Retiring, at));
+        for kid in &before {
+            self.enter(kid, KeyState::Retiring, at);
+        }
         self.log(kid, None, AuditAction::Activated, at);
         self.enter(kid, KeyState::Active, at);
     }

@@ -61,7 +61,7 @@ impl Model {
         };
         let findings: Vec<Finding> = examine(self.device.sends.as_deref().unwrap_or_default(), &against);
         let mut codes = findings.iter().filter_map(|finding| finding.code);
-        let code = if self.last_fault_first { codes.last() } else { codes.next() }?;
+        let code = if self.last_fault_first { codes.next_back() } else { codes.next() }?;
         let is_twenty = self.twenty && code == ErrorCode::NoMatchingPublicKeys;
         Some(if is_twenty { ErrorCode::DecodingError } else { code })
     }
@@ -92,7 +92,7 @@ impl Model {
         let code = self.answer().expect("Braze refuses the request");
         let installation = self.installation();
         let session_user = user(&self.user);
-        let reported = self.device.reported_user.clone().unwrap_or(Some(self.device.sdk_user.clone()));
+        let reported = Some(self.device.sdk_user.as_str()).filter(|_| !self.device.loses_user_id);
         let signature = match &self.device.sends {
             Some(token) if self.device.judged => {
                 ReportedSignature::Judged(JudgedSignature::of(token, &session_user, &installation))
@@ -103,7 +103,7 @@ impl Model {
             code: ReportedCode::Braze(code),
             platform: self.device.platform,
             sdk_version: self.device.sdk_version.as_ref().map(|version| version.parse().unwrap()),
-            user: UserRelation::of(reported.as_deref(), &session_user),
+            user: UserRelation::of(reported, &session_user),
             signature,
             with_refresh: self.device.with_refresh,
         };

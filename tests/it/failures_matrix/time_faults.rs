@@ -78,7 +78,7 @@ pub const FAULTS: &[Fault] = &[
         "007".clone_into(&mut model.user);
         user(model, "7");
         model.device.platform = Platform::Flutter;
-        model.device.reported_user = Some(Some(String::new()));
+        model.device.loses_user_id = true;
     }),
     fault("21: another id since the login", Cause::UserIdDiffers, ANY, |model| {
         let (age, refreshes) = (model.random.within(1..60), model.random.within(0..9));
