@@ -257,8 +257,9 @@ impl SessionId {
 
     /// Time at which the session began.
     pub fn created(self) -> crate::clock::UnixMillis {
-        let [a, b, c, d, e, f, ..] = self.0;
-        crate::clock::UnixMillis(i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+        let mut time = [0; 8];
+        time[2..].copy_from_slice(&self.0[..6]);
+        crate::clock::UnixMillis(i64::from_be_bytes(time))
     }
 }
 

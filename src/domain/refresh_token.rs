@@ -110,8 +110,12 @@ impl IssuedWith {
         nonce
     }
 
-    fn of_nonce([a, b, c, d, e, f, g, h, expires @ ..]: [u8; NONCE_BYTES]) -> Self {
-        Self { key: [a, b, c, d, e], lifetime: [f, g, h], expires }
+    fn of_nonce(nonce: [u8; NONCE_BYTES]) -> Self {
+        let (mut key, mut lifetime, mut expires) = ([0; 5], [0; 3], [0; 4]);
+        key.copy_from_slice(&nonce[..5]);
+        lifetime.copy_from_slice(&nonce[5..8]);
+        expires.copy_from_slice(&nonce[8..]);
+        Self { key, lifetime, expires }
     }
 
     /// Returns true for the key that signed the JWT. It is none where a version before made the refresh token.

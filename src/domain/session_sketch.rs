@@ -57,7 +57,7 @@ mod tests {
         sketch
     }
 
-    /// Numbers that are as good as random (SplitMix64).
+    /// Numbers that are as good as random (`SplitMix64`).
     fn hashes(seed: u64, number: u64) -> impl Iterator<Item = u64> {
         (1..=number).map(move |i| {
             let x = seed.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));

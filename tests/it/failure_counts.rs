@@ -127,7 +127,7 @@ async fn counts_wait_for_an_hour_and_none_is_lost() {
     assert!(counts.waiting_rows() <= MOST_ROWS, "{}", counts.waiting_rows());
     assert_eq!(counted, 300 * 12, "once in five minutes");
     switch.set(Reach::Reachable);
-    counts.write_to(&switched, T.plus(Duration::from_mins(60))).await.unwrap();
+    counts.write_to(&switched, T.plus(Duration::from_hours(1))).await.unwrap();
     assert_eq!(counts.waiting_rows(), 0);
     let rows = switched.failures_since(UnixMillis(0)).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.reports).sum::<u64>(), counted);

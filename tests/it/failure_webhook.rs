@@ -25,26 +25,26 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::support::test_service::{CONFIG, TestService};
 
 /// Longest wait for what happens soon.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const SECRET: &str = "a secret of the receiver, long enough";
 
 type Received = (HeaderMap, Bytes);
 
 #[derive(Clone)]
 struct Receiver {
-    received: UnboundedSender<Received>,
+    sender: UnboundedSender<Received>,
     answer: StatusCode,
 }
 
 async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> Response {
-    let _ = receiver.received.send((headers, body));
+    let _ = receiver.sender.send((headers, body));
     (receiver.answer, [(LOCATION, "/elsewhere")]).into_response()
 }
 
 /// A receiver on a loopback port; its URL, and what it gets.
 async fn receiver(answer: StatusCode) -> (String, UnboundedReceiver<Received>) {
-    let (received, receives) = unbounded_channel();
-    let state = Receiver { received, answer };
+    let (sender, receives) = unbounded_channel();
+    let state = Receiver { sender, answer };
     let routes = Router::new().route("/hook", post(receive)).route("/elsewhere", post(receive)).with_state(state);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -94,11 +94,11 @@ fn verify((headers, body): &Received) -> Value {
 
 #[tokio::test]
 async fn an_event_is_signed_and_has_names_and_numbers_only() {
-    let (url, mut receives) = receiver(StatusCode::NO_CONTENT).await;
+    let (url, mut incoming) = receiver(StatusCode::NO_CONTENT).await;
     let webhook = Webhook::new(config(&url, true), Metrics::new());
     webhook.offer(event(1));
     let received = tokio::select! {
-        received = tokio::time::timeout(PATIENCE, receives.recv()) => received.unwrap().unwrap(),
+        received = tokio::time::timeout(PATIENCE, incoming.recv()) => received.unwrap().unwrap(),
         () = webhook.run() => unreachable!(),
     };
     let body = verify(&received);
@@ -115,7 +115,7 @@ async fn an_event_is_signed_and_has_names_and_numbers_only() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed_and_what_is_not_delivered_is_counted() {
-    let (url, mut receives) = receiver(StatusCode::TEMPORARY_REDIRECT).await;
+    let (url, mut incoming) = receiver(StatusCode::TEMPORARY_REDIRECT).await;
     let metrics = Metrics::new();
     let webhook = Arc::new(Webhook::new(config(&url, true), Arc::clone(&metrics)));
     let running = tokio::spawn({
@@ -124,12 +124,12 @@ async fn a_redirect_is_not_followed_and_what_is_not_delivered_is_counted() {
     });
     webhook.offer(event(1));
     reaches(&metrics, "dropped", 1).await;
-    assert!(receives.recv().await.is_some() && receives.try_recv().is_err(), "one request, and none elsewhere");
+    assert!(incoming.recv().await.is_some() && incoming.try_recv().is_err(), "one request, and none elsewhere");
     // Without permission, this machine is not asked at all.
     webhook.replace(config(&url, false));
     webhook.offer(event(2));
     reaches(&metrics, "dropped", 2).await;
-    assert!(receives.try_recv().is_err());
+    assert!(incoming.try_recv().is_err());
     running.abort();
 }
 
@@ -191,7 +191,7 @@ fn a_url_that_must_not_be_requested_is_refused_at_the_start() {
 /// Eight sessions of a threshold of five: one event of two nodes, in a quarter of an hour.
 #[tokio::test]
 async fn the_node_with_the_lease_sends_one_event_for_a_cause() {
-    let (url, mut receives) = receiver(StatusCode::OK).await;
+    let (url, mut incoming) = receiver(StatusCode::OK).await;
     let more = "\n[failures]\nthreshold = 5\n\n[failures.webhook]\nallow_private_addresses = true\n";
     let service = TestService::with(&format!("{CONFIG}{more}")).await;
     let other = service.beside(Arc::clone(&service.clock)).await;
@@ -208,13 +208,13 @@ async fn the_node_with_the_lease_sends_one_event_for_a_cause() {
     idle.tick().await;
     agent.tick().await;
     let (sends, idles) = (tokio::spawn(agent.run()), tokio::spawn(idle.run()));
-    let body = verify(&tokio::time::timeout(PATIENCE, receives.recv()).await.unwrap().unwrap());
+    let body = verify(&tokio::time::timeout(PATIENCE, incoming.recv()).await.unwrap().unwrap());
     assert_eq!(body["data"]["cause"], "mixed_batch");
     let sessions = body["data"]["sessions"].as_u64().unwrap();
     // Two of eight may have one place in a sketch.
     assert!((5..=8).contains(&sessions) && body["data"]["threshold"] == 5, "{body}");
     reaches(service.services.metrics(), "delivered", 1).await;
-    assert!(receives.try_recv().is_err());
+    assert!(incoming.try_recv().is_err());
     assert!(!other.services.metrics().encode().contains("webhook_events_total{"));
     sends.abort();
     idles.abort();
