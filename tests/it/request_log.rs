@@ -198,7 +198,7 @@ async fn what_the_listener_refuses_unread_has_a_line_with_the_id_of_its_answer()
 #[tokio::test]
 async fn a_filter_of_one_target_still_shows_the_request() {
     let installed = Installed::with(|command| {
-        command.env("COUNTERSIGN_LOG__LEVEL", "error,countersign::http=info");
+        command.env("COUNTERSIGN_LOG__LEVEL", "error,countersign::failures=info");
     });
     let token = installed.service.generate(&installed.api_key, "u-1").await.ok().text("refresh_token");
     let body = json!({ "refresh_token": token, "failure": { "error_code": 22 } });

@@ -128,6 +128,7 @@ fn every_metric_is_described_as_dashboards_know_it() {
 fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
     let version = format!("countersign_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
     let mut expected = vec![
+        r#"countersign_alarms_total{kind="audit"} 0"#,
         r#"countersign_alarms_total{kind="clock"} 0"#,
         r#"countersign_alarms_total{kind="drift"} 0"#,
         r#"countersign_alarms_total{kind="key"} 0"#,
