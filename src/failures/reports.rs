@@ -80,8 +80,23 @@ impl Reports {
     }
 
     /// Diagnoses and counts a report of the session that presented a refresh token. `with_refresh`: the report came with
-    /// a request to refresh.
+    /// a request to refresh. A report that repeats one of the last five minutes is neither diagnosed nor examined: it
+    /// costs next to nothing, and leaves the examinations of the second to others.
     pub fn take(&self, presented: &Presented, report: &UnverifiedReport, with_refresh: bool, now: UnixMillis) {
+        let diagnosed = || self.diagnosed(presented, report, with_refresh, now);
+        if let Some(cause) = self.counts.count_first(now, presented.session, report.code, diagnosed) {
+            let (code, cause) = (report.code.label(), cause.as_str());
+            tracing::info!(%code, cause, "an app reported an authentication failure");
+        }
+    }
+
+    fn diagnosed(
+        &self,
+        presented: &Presented,
+        report: &UnverifiedReport,
+        with_refresh: bool,
+        now: UnixMillis,
+    ) -> Report {
         let installation = self.knowledge.load();
         let evidence = FailureEvidence {
             app: &presented.app,
@@ -103,25 +118,18 @@ impl Reports {
             now,
         };
         let diagnosis = diagnose(&evidence);
-        let (code, cause) = (report.code.label(), diagnosis.cause.as_str());
-        let counted = self.counts.count(
-            now,
-            Report {
-                key: FailureKey {
-                    app: presented.app.clone(),
-                    platform: report.platform,
-                    code: report.code,
-                    cause: diagnosis.cause,
-                    kid: evidence.token.as_ref().map(|token| token.kid.clone()),
-                },
-                session: presented.session,
-                confidence: diagnosis.confidence,
-                example: example(&evidence),
-                sdk_version: report.sdk_version.clone(),
+        Report {
+            key: FailureKey {
+                app: presented.app.clone(),
+                platform: report.platform,
+                code: report.code,
+                cause: diagnosis.cause,
+                kid: evidence.token.as_ref().map(|token| token.kid.clone()),
             },
-        );
-        if counted {
-            tracing::info!(%code, cause, "an app reported an authentication failure");
+            session: presented.session,
+            confidence: diagnosis.confidence,
+            example: example(&evidence),
+            sdk_version: report.sdk_version.clone(),
         }
     }
 

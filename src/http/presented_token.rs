@@ -73,7 +73,7 @@ fn open<B: RefreshTokenBody>(
     record_session(&presented.session);
     limits.session(presented.session)?;
     if let Some(failure) = body.failure() {
-        state.reports.take(&presented, &failure.0, B::REFRESHES, state.clock.untrusted_now());
+        state.reports.take(&presented, &failure.read(), B::REFRESHES, state.clock.untrusted_now());
     }
     if let Some(policy) = state.issuer.policy(&presented.app) {
         origin.may_use(&policy)?;

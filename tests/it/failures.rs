@@ -118,6 +118,26 @@ async fn twenty_refused_tokens_in_a_second_are_examined() {
     assert_eq!(counted(&service, "27"), 35.0);
 }
 
+/// A session that repeats its report takes no examination from others.
+#[tokio::test]
+async fn a_repeated_report_is_not_examined() {
+    let service = TestService::new().await;
+    service.tick().await;
+    let other = TestService::new().await;
+    other.clock.forward(Duration::from_secs(7));
+    let foreign = other.login("u-1").await.text("token");
+    let failure = json!({"errorCode": 27, "signature": foreign});
+    let noisy = service.session("u-1").await;
+    for _ in 0..25 {
+        assert_taken(&report(&service, &noisy, failure.clone()).await);
+    }
+    for _ in 0..19 {
+        let token = service.session("u-1").await;
+        assert_taken(&report(&service, &token, failure.clone()).await);
+    }
+    assert_eq!((caused(&service, "not_our_token"), counted(&service, "27")), (20.0, 20.0));
+}
+
 #[tokio::test]
 async fn a_report_is_taken_while_the_store_is_away() {
     let service = TestService::new().await;

@@ -118,7 +118,7 @@ async fn rows(service: &Service, is_quiet: bool) -> Vec<Row<'_>> {
 }
 
 /// Returns a refresh token of which one character was changed: it decodes, and its seal is wrong.
-async fn forged_refresh_token(target: &Target) -> String {
+pub async fn forged_refresh_token(target: &Target) -> String {
     let mut client = Client::connect(target).await.unwrap();
     assert_eq!(client.call(&Call::Mint).await.unwrap(), 200, "{}", client.answer());
     let (_, body) = client.answer().split_once("\r\n\r\n").unwrap();

@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{credentials::Credentials, stored::Stored};
+use super::{credentials::Credentials, reports::Reporters, stored::Stored};
 
 /// Address, API key and app that requests are sent with.
 #[derive(Clone, Debug)]
@@ -45,6 +45,10 @@ pub enum Call {
     ForgedRefresh(Arc<str>),
     /// A login with an API key that is not on record.
     UnknownKey,
+    /// The next report of a failure.
+    Report(Arc<Reporters>),
+    /// This report of a failure. Where this status is 429, those within the quota go before it.
+    Reported(Arc<str>, u16),
 }
 
 impl Call {
@@ -52,6 +56,8 @@ impl Call {
     pub fn expected(&self) -> u16 {
         match self {
             Self::ForgedRefresh(_) | Self::UnknownKey => 401,
+            Self::Report(_) => 204,
+            Self::Reported(_, expected) => *expected,
             _ => 200,
         }
     }
@@ -104,6 +110,13 @@ impl Client {
             Call::KeySet => self.get("/.well-known/jwks.json").await,
             Call::ForgedRefresh(token) => self.present(token).await,
             Call::UnknownKey => self.mint_with_unknown_key().await,
+            Call::Report(reporters) => self.post("/v1/failures", "", &reporters.next()).await,
+            Call::Reported(body, expected) => loop {
+                let status = self.post("/v1/failures", "", body).await?;
+                if status == *expected || *expected != 429 {
+                    return Ok(status);
+                }
+            },
         }
     }
 
@@ -198,5 +211,8 @@ fn complete(bytes: &[u8]) -> Option<u16> {
         let (name, value) = line.split_at_checked(LENGTH.len())?;
         name.eq_ignore_ascii_case(LENGTH).then(|| value.trim().parse::<usize>().ok())?
     });
-    (bytes.len() >= head_end + length?).then(|| head.get(9..12)?.parse().ok())?
+    let status = head.get(9..12)?.parse().ok()?;
+    // An answer of 204 has neither a body nor its length.
+    let length = if status == 204 { 0 } else { length? };
+    (bytes.len() >= head_end + length).then_some(status)
 }

@@ -45,6 +45,10 @@ const fn ratio(name: &'static str, with_batch: Bound, without: Bound) -> Goal {
     Goal { name, unit: "", digits: 2, with_batch, without }
 }
 
+const fn thousandths(name: &'static str, bound: f64) -> Goal {
+    Goal { name, unit: "", digits: 3, with_batch: Bound::AtMost(bound), without: Bound::AtMost(bound) }
+}
+
 const fn below(name: &'static str, unit: &'static str, bound: f64) -> Goal {
     Goal { name, unit, digits: 0, with_batch: Bound::Below(bound), without: Bound::Below(bound) }
 }
@@ -83,7 +87,16 @@ pub static BARE_JWKS: Goal = ratio("JWKS: CPU ÷ a bare route's", AtMost(1.5), A
 pub static BARE_REFRESH: Goal = ratio("refused refresh: CPU ÷ a bare route's", AtMost(2.0), AtMost(2.0));
 pub static BARE_MINT: Goal = ratio("refused mint: CPU ÷ a bare route's", AtMost(2.0), AtMost(2.0));
 
-const GOALS: [&Goal; 27] = [
+pub static REPORT: Goal = thousandths("report, diagnosed: CPU ÷ raw", 0.15);
+pub static REPORT_REPEATED: Goal = thousandths("report, repeated: CPU ÷ raw", 0.15);
+pub static REPORT_JUNK: Goal = thousandths("report, forged token: CPU ÷ raw", 0.15);
+pub static REPORT_AT_FAULT: Goal = thousandths("report, faulty members: CPU ÷ raw", 0.15);
+pub static REPORT_MINTS: Goal = thousandths("mints lost to a report ÷ raw", 0.15);
+pub static REPORT_OVER: Goal = thousandths("report over its session's quota: CPU ÷ raw", 0.05);
+pub static REPORT_OVER_JUNK: Goal = thousandths("report over the failures' quota: CPU ÷ raw", 0.05);
+pub static REPORT_OVER_MINTS: Goal = thousandths("mints lost to a report over quota ÷ raw", 0.05);
+
+const GOALS: [&Goal; 35] = [
     &MINT,
     &PEER,
     &REFRESH,
@@ -111,6 +124,14 @@ const GOALS: [&Goal; 27] = [
     &OVERHEAD_MINT,
     &OVERHEAD_BARE,
     &OVERHEAD_REFRESH,
+    &REPORT,
+    &REPORT_REPEATED,
+    &REPORT_JUNK,
+    &REPORT_AT_FAULT,
+    &REPORT_MINTS,
+    &REPORT_OVER,
+    &REPORT_OVER_JUNK,
+    &REPORT_OVER_MINTS,
 ];
 
 /// Measurements of the figures that have targets.

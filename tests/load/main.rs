@@ -42,6 +42,7 @@ mod peers;
 mod postgres;
 mod process;
 mod raw;
+mod reports;
 #[path = "../it/support/postgres.rs"]
 #[allow(dead_code, clippy::panic, reason = "part of it is for other tests, which fail by panicking")]
 mod server;
@@ -93,6 +94,7 @@ async fn run() -> ExitCode {
             Part::Grid => grid::run().await,
             Part::Exchange => exchange::run().await,
             Part::Bare => bare::run(&mut figures).await,
+            Part::Reports => reports::run(&mut figures).await,
         }
     }
     figures.print();

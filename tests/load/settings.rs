@@ -28,9 +28,11 @@ pub enum Part {
     Exchange,
     /// Answers without a signature beside a route of axum with nothing around it.
     Bare,
+    /// Reports of failures, alone and beside mints.
+    Reports,
 }
 
-const PARTS: [(&str, Part); 10] = [
+const PARTS: [(&str, Part); 11] = [
     ("engines", Part::Engines),
     ("summary", Part::Summary),
     ("overhead", Part::Overhead),
@@ -41,6 +43,7 @@ const PARTS: [(&str, Part); 10] = [
     ("grid", Part::Grid),
     ("exchange", Part::Exchange),
     ("bare", Part::Bare),
+    ("reports", Part::Reports),
 ];
 
 /// Returns the parts that `LOAD_PARTS` names, or all.
@@ -54,7 +57,7 @@ pub fn parts() -> Vec<Part> {
 }
 
 /// Returns the duration of all rounds of one figure: `LOAD_SECONDS`.
-fn seconds() -> Duration {
+pub fn seconds() -> Duration {
     Duration::from_secs_f64(number("LOAD_SECONDS").unwrap_or(10.0))
 }
 

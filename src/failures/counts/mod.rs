@@ -12,7 +12,7 @@ use self::{minutes::Minutes, repeats::Repeats};
 use crate::{
     clock::UnixMillis,
     domain::{
-        failure::{Confidence, FailureExample, FailureKey, SdkVersion},
+        failure::{Cause, Confidence, FailureExample, FailureKey, ReportedCode, SdkVersion},
         ids::SessionId,
     },
     store::{FailureBatch, Failures, StoreError},
@@ -55,18 +55,28 @@ impl Counts {
     /// Counts a diagnosed report, unless its session was counted with the same code in the last five minutes. Returns
     /// whether it was counted.
     pub fn count(&self, now: UnixMillis, report: Report) -> bool {
-        let session = self.hash.hash_one(report.session.0);
-        let event = self.hash.hash_one((report.session.0, report.key.code));
-        let (app, code, cause) = (report.key.app.clone(), report.key.code, report.key.cause);
-        {
-            let mut state = self.state();
-            if !state.repeats.is_first(now, event) {
-                return false;
-            }
-            state.minutes.add(now, session, report);
+        self.count_first(now, report.session, report.key.code, || report).is_some()
+    }
+
+    /// Counts the report that `diagnose` makes of this session and code, unless they were counted in the last five
+    /// minutes: then nothing is made. Returns the cause that was counted.
+    pub(super) fn count_first(
+        &self,
+        now: UnixMillis,
+        session: SessionId,
+        code: ReportedCode,
+        diagnose: impl FnOnce() -> Report,
+    ) -> Option<Cause> {
+        let event = self.hash.hash_one((session.0, code));
+        if !self.state().repeats.is_first(now, event) {
+            return None;
         }
+        // Not under the lock: a diagnosis takes longer than the count.
+        let report = diagnose();
+        let (app, cause) = (report.key.app.clone(), report.key.cause);
+        self.state().minutes.add(now, self.hash.hash_one(session.0), report);
         self.metrics.failure_reported(app.as_str(), &code.label(), cause.as_str());
-        true
+        Some(cause)
     }
 
     /// Writes to the store what waits, in parts; where it does not answer, the rest waits on. `now` is this node's time.

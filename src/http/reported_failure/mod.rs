@@ -3,8 +3,8 @@
 
 mod schema;
 
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -17,26 +17,28 @@ use crate::{
 
 pub(super) use schema::failure as failure_schema;
 
-/// Report of an authentication failure, reduced to what is compared and counted.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct ReportedFailure(pub(super) UnverifiedReport);
+/// Report of an authentication failure, as its JSON text. It is read only where it counts: who is over a quota, or
+/// presents no refresh token of ours, is not worth the work.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct ReportedFailure(Box<RawValue>);
 
-impl<'de> Deserialize<'de> for ReportedFailure {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(|failure| Self::of(&failure))
+impl ReportedFailure {
+    /// Reads the report, and reduces it to what is compared and counted.
+    pub(super) fn read(&self) -> UnverifiedReport {
+        // JSON that has no value here, such as a number beyond all limits, reports nothing.
+        report_of(&serde_json::from_str(self.0.get()).unwrap_or_default())
     }
 }
 
-impl ReportedFailure {
-    /// Reads a failure by the names of any SDK. The first name of a member that has a value of its type counts.
-    fn of(failure: &Value) -> Self {
-        Self(UnverifiedReport {
-            code: code(failure).map_or(ReportedCode::Other, ReportedCode::Braze),
-            platform: find(failure, &["platform"], text).map_or(Platform::Unknown, platform),
-            sdk_version: find(failure, &["sdk_version", "sdkVersion"], text).and_then(|version| version.parse().ok()),
-            user: find(failure, &["user_id", "userId"], user),
-            signature: find(failure, &["signature", "original_signature"], filled).map(secret),
-        })
+/// Reads a failure by the names of any SDK. The first name of a member that has a value of its type counts.
+fn report_of(failure: &Value) -> UnverifiedReport {
+    UnverifiedReport {
+        code: code(failure).map_or(ReportedCode::Other, ReportedCode::Braze),
+        platform: find(failure, &["platform"], text).map_or(Platform::Unknown, platform),
+        sdk_version: find(failure, &["sdk_version", "sdkVersion"], text).and_then(|version| version.parse().ok()),
+        user: find(failure, &["user_id", "userId"], user),
+        signature: find(failure, &["signature", "original_signature"], filled).map(secret),
     }
 }
 
@@ -105,7 +107,7 @@ mod tests {
     /// Shape of each SDK, by its own source, and the code that it means.
     #[test]
     fn a_code_is_found_in_every_shape_the_sdks_send() {
-        let found = |failure: Value| match ReportedFailure::of(&failure).0.code {
+        let found = |failure: Value| match report_of(&failure).code {
             ReportedCode::Braze(code) => Some(code.number()),
             ReportedCode::Other => None,
         };
@@ -144,9 +146,11 @@ mod tests {
             r#"{"error_code":22.5}"#,
             r#"{"errorCode":true,"reason":["EXPIRED"]}"#,
             r#"{"code":99,"reason":"canary"}"#,
+            r#"{"code":22,"time":1e999}"#,
+            r#"{"code":22,"reason":"\ud800"}"#,
         ] {
-            let ReportedFailure(report) = serde_json::from_str(odd).unwrap();
-            assert_eq!(report, nothing(), "{odd}");
+            let failure: ReportedFailure = serde_json::from_str(odd).unwrap();
+            assert_eq!(failure.read(), nothing(), "{odd}");
         }
     }
 
@@ -169,12 +173,12 @@ mod tests {
             (json!({"userId": null, "user_id": "u", "signature": 5, "original_signature": "s"}), Some("u"), Some("s")),
             (json!({"userId": {"u": 1}, "signature": ["x.y.z"]}), None, None),
         ] {
-            let report = ReportedFailure::of(&failure).0;
+            let report = report_of(&failure);
             let expected = user.map(|user| ReportedUser::Text(secret(user)));
             assert!(report.user == expected, "{failure}");
             assert_eq!(report.signature.as_deref().map(String::as_str), signature, "{failure}");
         }
-        let number = ReportedFailure::of(&json!({"userId": 7})).0.user;
+        let number = report_of(&json!({"userId": 7})).user;
         assert!(number == Some(ReportedUser::Number(secret("7"))));
         for (name, platform) in [
             (json!("web"), Platform::Web),
@@ -184,12 +188,12 @@ mod tests {
             (json!("x".repeat(9000)), Platform::Other),
             (json!(["web"]), Platform::Unknown),
         ] {
-            assert_eq!(ReportedFailure::of(&json!({ "platform": name })).0.platform, platform, "{name}");
+            assert_eq!(report_of(&json!({ "platform": name })).platform, platform, "{name}");
         }
         for (version, is_one) in
             [(json!("6.13.0"), true), (json!("6.13.0-canary"), false), (json!(6.13), false), (json!("6"), false)]
         {
-            let report = ReportedFailure::of(&json!({ "sdk_version": version })).0;
+            let report = report_of(&json!({ "sdk_version": version }));
             assert_eq!(report.sdk_version.is_some(), is_one, "{version}");
         }
     }
