@@ -82,6 +82,10 @@ impl Reports {
     /// Diagnoses and counts a report of the session that presented a refresh token. `with_refresh`: the report came with
     /// a request to refresh.
     pub fn take(&self, presented: &Presented, report: &UnverifiedReport, with_refresh: bool, now: UnixMillis) {
+        // Else one session could use up the signatures that are examined in a second.
+        if self.counts.rests(now, presented.session, report.code) {
+            return;
+        }
         let installation = self.knowledge.load();
         let evidence = FailureEvidence {
             app: &presented.app,
@@ -115,6 +119,7 @@ impl Reports {
                     kid: evidence.token.as_ref().map(|token| token.kid.clone()),
                 },
                 session: presented.session,
+                user: presented.user.clone(),
                 confidence: diagnosis.confidence,
                 example: example(&evidence),
                 sdk_version: report.sdk_version.clone(),

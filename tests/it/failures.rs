@@ -118,6 +118,24 @@ async fn twenty_refused_tokens_in_a_second_are_examined() {
     assert_eq!(counted(&service, "27"), 35.0);
 }
 
+/// Else one session could use up what may be examined for all of them.
+#[tokio::test]
+async fn a_session_that_rests_has_no_token_examined() {
+    let service = TestService::new().await;
+    service.tick().await;
+    let (noisy, other) = (service.session("u-1").await, service.session("u-2").await);
+    let failure = json!({"errorCode": 27, "signature": "x.y.z"});
+    for _ in 0..25 {
+        assert_taken(&report(&service, &noisy, failure.clone()).await);
+    }
+    let foreign = TestService::new().await;
+    foreign.clock.forward(Duration::from_secs(7));
+    let foreign = foreign.login("u-1").await.text("token");
+    assert_taken(&report(&service, &other, json!({"errorCode": 27, "signature": foreign})).await);
+    assert_eq!(caused(&service, "not_our_token"), 1.0);
+    assert_eq!(counted(&service, "27"), 2.0);
+}
+
 #[tokio::test]
 async fn a_report_is_taken_while_the_store_is_away() {
     let service = TestService::new().await;

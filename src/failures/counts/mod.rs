@@ -12,8 +12,8 @@ use self::{minutes::Minutes, repeats::Repeats};
 use crate::{
     clock::UnixMillis,
     domain::{
-        failure::{Confidence, FailureExample, FailureKey, SdkVersion},
-        ids::SessionId,
+        failure::{Confidence, FailureExample, FailureKey, ReportedCode, SdkVersion},
+        ids::{SessionId, UserId},
     },
     store::{FailureBatch, Failures, StoreError},
     telemetry::Metrics,
@@ -22,11 +22,15 @@ use crate::{
 /// Rows that one write takes, but for the rest of a minute.
 const ROWS_OF_WRITE: usize = 1_000;
 
+/// Largest number of sessions that one user counts for: whoever logs in often is no incident of many.
+const SESSIONS_OF_USER: u64 = 4;
+
 /// Diagnosed report of one session.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub key: FailureKey,
     pub session: SessionId,
+    pub user: UserId,
     pub confidence: Confidence,
     pub example: FailureExample,
     pub sdk_version: Option<SdkVersion>,
@@ -55,8 +59,9 @@ impl Counts {
     /// Counts a diagnosed report, unless its session was counted with the same code in the last five minutes. Returns
     /// whether it was counted.
     pub fn count(&self, now: UnixMillis, report: Report) -> bool {
-        let session = self.hash.hash_one(report.session.0);
-        let event = self.hash.hash_one((report.session.0, report.key.code));
+        let session = self.hash.hash_one(report.session.0) % SESSIONS_OF_USER;
+        let session = self.hash.hash_one((report.user.as_str(), session));
+        let event = self.event(report.session, report.key.code);
         let (app, code, cause) = (report.key.app.clone(), report.key.code, report.key.cause);
         {
             let mut state = self.state();
@@ -67,6 +72,15 @@ impl Counts {
         }
         self.metrics.failure_reported(app.as_str(), &code.label(), cause.as_str());
         true
+    }
+
+    /// Returns true where a report of this session with this code would not be counted now.
+    pub fn rests(&self, now: UnixMillis, session: SessionId, code: ReportedCode) -> bool {
+        self.state().repeats.rests(now, self.event(session, code))
+    }
+
+    fn event(&self, session: SessionId, code: ReportedCode) -> u64 {
+        self.hash.hash_one((session.0, code))
     }
 
     /// Writes to the store what waits, in parts; where it does not answer, the rest waits on. `now` is this node's time.
