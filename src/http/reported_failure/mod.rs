@@ -4,7 +4,7 @@
 mod schema;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -23,7 +23,9 @@ pub(super) struct ReportedFailure(pub(super) UnverifiedReport);
 
 impl<'de> Deserialize<'de> for ReportedFailure {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(|failure| Self::of(&failure))
+        // JSON that has no value here, such as half of a surrogate pair or a number beyond all, is no error of its request.
+        let failure = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self::of(&serde_json::from_str(failure.get()).unwrap_or_default()))
     }
 }
 
@@ -144,6 +146,8 @@ mod tests {
             r#"{"error_code":22.5}"#,
             r#"{"errorCode":true,"reason":["EXPIRED"]}"#,
             r#"{"code":99,"reason":"canary"}"#,
+            r#"{"reason":"\ud83d"}"#,
+            r#"{"user_id":1e999}"#,
         ] {
             let ReportedFailure(report) = serde_json::from_str(odd).unwrap();
             assert_eq!(report, nothing(), "{odd}");
