@@ -1,6 +1,6 @@
 //! The audit log in PostgreSQL: rights on its functions, and its head while somebody else holds it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use countersign::{
     domain::{
@@ -112,4 +112,31 @@ async fn a_stop_in_postgres_takes_effect_while_another_node_holds_the_head() {
     assert!(store.opt_in(user(9), None, T, &actor()).await.unwrap());
     let head = store.audit_head().await.unwrap();
     assert_eq!((head.size, head.waiting), (4, 0));
+}
+
+/// A request whose client went away is dropped in the middle of what it does.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run.sh postgres"]
+async fn what_is_held_is_appended_to_postgres_once_where_a_caller_gives_up() {
+    let database = Server::shared().database();
+    let (store, _) = create(&database).await;
+    database.sql(
+        "CREATE FUNCTION countersign.refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'refused for a test'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON countersign.audit_leaves EXECUTE FUNCTION countersign.refuse();
+         CREATE TRIGGER refuse BEFORE INSERT ON countersign.audit_waiting EXECUTE FUNCTION countersign.refuse()",
+    );
+    assert!(store.opt_out(user(1), None, T, &actor()).await.unwrap());
+    assert_eq!(store.audit_head().await.unwrap().waiting, 1);
+    database.sql("DROP TRIGGER refuse ON countersign.audit_leaves; DROP TRIGGER refuse ON countersign.audit_waiting");
+    let holder = client(&database, "postgres").await;
+    holder.batch_execute("BEGIN; SELECT FROM countersign.audit_head FOR UPDATE").await.unwrap();
+    let given_up = tokio::time::timeout(Duration::from_millis(300), store.append_events(Vec::new())).await;
+    assert!(given_up.is_err());
+    // Another stop does not stand in line.
+    assert!(store.opt_out(user(2), None, T, &actor()).await.unwrap());
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    store.append_events(Vec::new()).await.unwrap();
+    let head = store.audit_head().await.unwrap();
+    assert_eq!((head.size, head.waiting), (2, 0));
 }
