@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{
     context::{Context, EXIT_WARNINGS, UsageError},
-    output::table,
+    output::{on_one_line, table},
 };
 use crate::{
     audit::{VerifiedLog, VerifierKey},
@@ -126,8 +126,7 @@ fn row(index: u64, event: &AuditEvent) -> [String; 7] {
         event.action.as_str().to_owned(),
         event.outcome.as_str().to_owned(),
         parts.collect::<Vec<_>>().join(", "),
-        // One line a record.
-        event.why.replace(char::is_control, " "),
+        event.why.clone(),
     ]
 }
 
@@ -230,7 +229,7 @@ fn read(file: &Path) -> anyhow::Result<(String, String)> {
 
 fn text(verified: &VerifiedLog) -> String {
     let VerifiedLog { records, epoch, checkpoints, findings, .. } = verified;
-    let mut lines: Vec<String> = findings.first.iter().map(|finding| format!("{finding}.")).collect();
+    let mut lines: Vec<String> = findings.first.iter().map(|finding| on_one_line(&format!("{finding}."))).collect();
     let hidden = findings.count.saturating_sub(findings.first.len() as u64);
     if hidden > 0 {
         lines.push(format!("{hidden} more findings."));

@@ -74,7 +74,13 @@ pub(super) fn to_stdout(text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Formats a table with these columns.
+/// Replaces control characters by spaces: what somebody wrote, or wrote into the store, must not look like another line, or
+/// move the cursor.
+pub(super) fn on_one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+/// Formats a table with these columns. Each row is one line.
 pub(super) fn table<R>(columns: &[&str], rows: impl IntoIterator<Item = R>) -> String
 where
     R: IntoIterator<Item = String>,
@@ -82,7 +88,7 @@ where
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(columns.iter().copied());
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.into_iter().map(|cell| on_one_line(&cell)));
     }
     table.trim_fmt()
 }

@@ -127,6 +127,7 @@ impl Reports {
                 kid: evidence.token.as_ref().map(|token| token.kid.clone()),
             },
             session: presented.session,
+            user: presented.user.clone(),
             confidence: diagnosis.confidence,
             example: example(&evidence),
             sdk_version: report.sdk_version.clone(),

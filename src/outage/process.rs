@@ -1,7 +1,7 @@
 //! Names of processes, from which another process of the same machine sees that one has ended.
 //!
 //! A name is `HOST-PID-MACHINE-BEGUN-RANDOM`. `MACHINE` stands for the boot and the namespace of process ids: where it is
-//! equal, the process id means the same. `BEGUN` is the time since boot at which the process began, so that its id, given
+//! equal, and `HOST`, too (copies of a virtual machine have one boot), the process id means the same. `BEGUN` is the time since boot at which the process began, so that its id, given
 //! to another process later, is not taken for it.
 
 use std::{fs, process, sync::LazyLock};
@@ -21,12 +21,15 @@ const MACHINE_BYTES: usize = 8;
 /// Returns the name of this process among those of all machines. The random bytes tell processes apart whose machines are
 /// not known, as two containers may have the same host name and process id.
 pub fn process_name(random: [u8; 2]) -> String {
-    let host = uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_graphic(), "?");
-    let (id, random) = (process::id(), hex::encode(random));
+    let (host, id, random) = (host(), process::id(), hex::encode(random));
     match (&*MACHINE, stat("self").map(|stat| stat.begun)) {
         (Some(machine), Some(begun)) => format!("{host}-{id}-{machine}-{begun:x}-{random}"),
         _ => format!("{host}-{id}-{random}"),
     }
+}
+
+fn host() -> String {
+    uname().nodename().to_string_lossy().replace(|c: char| !c.is_ascii_graphic(), "?")
 }
 
 /// Returns true where this is the name of a process of this machine that has ended. Where that is not certain, e.g. for a
@@ -34,7 +37,7 @@ pub fn process_name(random: [u8; 2]) -> String {
 pub(super) fn has_ended(name: &str) -> bool {
     let mut parts = name.rsplitn(5, '-').skip(1);
     let (Some(begun), Some(machine), Some(id)) = (parts.next(), parts.next(), parts.next()) else { return false };
-    if MACHINE.as_deref() != Some(machine) {
+    if MACHINE.as_deref() != Some(machine) || parts.next() != Some(&host()) {
         return false;
     }
     let (Ok(begun), Some(pid)) = (u64::from_str_radix(begun, 16), id.parse().ok().and_then(Pid::from_raw)) else {
@@ -80,7 +83,7 @@ mod tests {
 
     /// The name that a process with this id and begin would have here.
     fn name(id: u32, begun: u64) -> String {
-        format!("some-host-{id}-{}-{begun:x}-0102", MACHINE.as_deref().unwrap())
+        format!("{}-{id}-{}-{begun:x}-0102", host(), MACHINE.as_deref().unwrap())
     }
 
     #[test]
@@ -114,9 +117,14 @@ mod tests {
 
     #[test]
     fn what_is_not_known_to_have_ended_has_not() {
+        let over = name(process::id(), stat("self").unwrap().begun + 1);
+        assert!(has_ended(&over));
+        // A copy of this virtual machine, with the memory of its kernel.
+        let copy = format!("copy-{over}");
         let elsewhere = name(1, 1).replace(MACHINE.as_deref().unwrap(), "0123456789abcdef");
         for name in [
             &elsewhere,
+            &copy,
             "host-1-0102",
             "node a",
             "",

@@ -4,7 +4,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync;
 
-use super::StoreError;
 use crate::{
     clock::{ClockAcceptance, UnixMillis},
     domain::{
@@ -121,10 +120,15 @@ impl Held {
         self.records().len() as u64
     }
 
-    /// Appends the records, if there are any.
-    pub(super) async fn flush<F>(&self, append: impl FnOnce(Vec<String>) -> F) -> Result<(), StoreError>
+    /// True while a task appends the records.
+    pub(super) fn is_busy(&self) -> bool {
+        self.turn.try_lock().is_err()
+    }
+
+    /// Appends the records, if there are any. Whoever gives it up after `append` has begun may have them appended twice.
+    pub(super) async fn flush<F, E>(&self, append: impl FnOnce(Vec<String>) -> F) -> Result<(), E>
     where
-        F: Future<Output = Result<(), StoreError>>,
+        F: Future<Output = Result<(), E>>,
     {
         if self.count() == 0 {
             return Ok(());

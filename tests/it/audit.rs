@@ -277,3 +277,23 @@ async fn a_node_signs_at_each_change_of_a_key_and_notices_a_shorter_log() {
     let (_, _, log) = service.stop();
     assert!(log.contains("checkpoint of the audit log") && log.contains("\\n\u{2014} countersign/"), "{log}");
 }
+
+/// Whoever may write the store must not write on the auditor's terminal.
+#[test]
+fn what_was_written_into_the_store_moves_no_cursor() {
+    let (_folder, path) = installation();
+    tamper(
+        &path,
+        r#"UPDATE audit_leaves SET actor = 'bob' || char(27) || '[2K' || char(10) || 'carol' WHERE number = 0;
+        UPDATE audit_leaves SET text = '{"v":1,"\u001b[2K\nThe log is whole":1}' WHERE number = 1;
+        UPDATE audit_head SET fork = 'none' || char(27) || '[2K' || char(13) || 'really'"#,
+    );
+    let (code, listed, _) = run(&["audit", "list"], &path);
+    assert!(code == 0 && listed.contains("carol"), "{listed}");
+    let (code, said) = verify(&path, &[]);
+    assert!(code == 1 && said.contains("really"), "{said}");
+    for text in [listed, said] {
+        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+        assert!(text.lines().all(|line| !line.starts_with("The log is whole") && !line.starts_with("carol")), "{text}");
+    }
+}

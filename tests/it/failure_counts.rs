@@ -6,7 +6,7 @@ use countersign::{
     clock::UnixMillis,
     domain::{
         failure::{Cause, Confidence, FailureExample, FailureKey, Platform, ReportedCode, SdkVersion},
-        ids::{Kid, SessionId},
+        ids::{Kid, SessionId, UserId, UserIdRules},
         session_sketch::SessionSketch,
         verdict::ErrorCode,
     },
@@ -40,6 +40,7 @@ fn report(n: u64, platform: Platform, cause: Cause, kid: Option<u64>) -> Report 
     Report {
         key: FailureKey { app: app("web"), platform, code, cause, kid },
         session: session(n),
+        user: UserId::parse(&format!("u-{n}"), UserIdRules::default()).unwrap(),
         confidence: Confidence::Likely,
         example: FailureExample { keys: Vec::new(), issue_to_end: Some(3600), issue_to_report: Some(7200) },
         sdk_version: format!("{}.{}", n % 10_000, n % 1_000_000).parse::<SdkVersion>().ok(),
@@ -170,4 +171,19 @@ async fn one_noisy_session_crosses_no_threshold() {
     let found = store.failures_since(now.minus(EVENT_WINDOW)).await.unwrap();
     assert_eq!(events(&found, now, 1).iter().map(|event| event.sessions).collect::<Vec<_>>(), [1]);
     assert_eq!(events(&found, now, 2), []);
+}
+
+/// A user may log in as often as the limits of logins let them, 50 sessions at a time.
+#[tokio::test]
+async fn one_user_with_many_sessions_crosses_no_threshold() {
+    let (_folder, store) = new_store();
+    let counts = Counts::new(Metrics::new());
+    let one = report(0, Platform::Web, Cause::NotOurToken, None);
+    for n in 0..500 {
+        assert!(counts.count(T, Report { session: session(n), ..one.clone() }));
+    }
+    counts.write_to(&*store, T).await.unwrap();
+    let found = store.failures_since(UnixMillis(0)).await.unwrap();
+    assert_eq!(found[0].reports, 500);
+    assert_eq!(events(&found, T, 5), []);
 }

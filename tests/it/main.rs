@@ -75,6 +75,7 @@ mod operator_faults;
 mod outage;
 mod outage_simulation;
 mod overlap;
+mod postgres_audit;
 mod postgres_connect;
 mod postgres_crash;
 mod postgres_ends;

@@ -13,7 +13,7 @@ use crate::{
     clock::UnixMillis,
     domain::{
         failure::{Cause, Confidence, FailureExample, FailureKey, ReportedCode, SdkVersion},
-        ids::SessionId,
+        ids::{SessionId, UserId},
     },
     store::{FailureBatch, Failures, StoreError},
     telemetry::Metrics,
@@ -22,11 +22,15 @@ use crate::{
 /// Rows that one write takes, but for the rest of a minute.
 const ROWS_OF_WRITE: usize = 1_000;
 
+/// Largest number of sessions that one user counts for: whoever logs in often is no incident of many.
+const SESSIONS_OF_USER: u64 = 4;
+
 /// Diagnosed report of one session.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub key: FailureKey,
     pub session: SessionId,
+    pub user: UserId,
     pub confidence: Confidence,
     pub example: FailureExample,
     pub sdk_version: Option<SdkVersion>,
@@ -74,7 +78,9 @@ impl Counts {
         // Not under the lock: a diagnosis takes longer than the count.
         let report = diagnose();
         let (app, cause) = (report.key.app.clone(), report.key.cause);
-        self.state().minutes.add(now, self.hash.hash_one(session.0), report);
+        let session = self.hash.hash_one(session.0) % SESSIONS_OF_USER;
+        let session = self.hash.hash_one((report.user.as_str(), session));
+        self.state().minutes.add(now, session, report);
         self.metrics.failure_reported(app.as_str(), &code.label(), cause.as_str());
         Some(cause)
     }

@@ -20,11 +20,16 @@ pub(super) struct Repeats {
 }
 
 impl Repeats {
-    /// Returns true where this hash was not counted in the last five minutes, and counts it.
-    pub(super) fn is_first(&mut self, now: UnixMillis, hash: u64) -> bool {
+    /// Returns true where this hash was counted in the last five minutes.
+    fn rests(&self, now: UnixMillis, hash: u64) -> bool {
         let counted = self.young.get(&hash).or_else(|| self.old.get(&hash));
         // A clock that went back makes no time since: the session rests on.
-        if counted.is_some_and(|&counted| now.since(counted) < REST) {
+        counted.is_some_and(|&counted| now.since(counted) < REST)
+    }
+
+    /// Returns true where this hash was not counted in the last five minutes, and counts it.
+    pub(super) fn is_first(&mut self, now: UnixMillis, hash: u64) -> bool {
+        if self.rests(now, hash) {
             return false;
         }
         if self.young.len() >= MOST || self.began.is_none_or(|began| now.since(began) >= REST || now < began) {

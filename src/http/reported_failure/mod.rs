@@ -148,6 +148,8 @@ mod tests {
             r#"{"code":99,"reason":"canary"}"#,
             r#"{"code":22,"time":1e999}"#,
             r#"{"code":22,"reason":"\ud800"}"#,
+            r#"{"reason":"\ud83d"}"#,
+            r#"{"user_id":1e999}"#,
         ] {
             let failure: ReportedFailure = serde_json::from_str(odd).unwrap();
             assert_eq!(failure.read(), nothing(), "{odd}");

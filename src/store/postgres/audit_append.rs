@@ -1,6 +1,8 @@
 //! Appends to the audit log, in the transaction of the change that they record. Functions of the database do it
 //! (`0004_audit_leaves.sql`), so that a statement changes and records in one round trip.
 
+use std::sync::Arc;
+
 use tokio_postgres::{Row, Transaction, types::Type};
 
 use super::{
@@ -94,8 +96,14 @@ impl Database {
 impl PostgresStore {
     /// Appends the acts that this process holds. Refuses an act that stops nothing where that fails.
     pub(super) async fn before_act(&self, stops: bool) -> Result<(), StoreError> {
-        let append = |records| self.write(move |database| async move { database.append(records).await });
-        let flushed = self.database.held.flush(append).await;
+        let held = &self.database.held;
+        // What stops something does not stand in line for a database that does not answer.
+        if held.count() == 0 || (stops && held.is_busy()) {
+            return Ok(());
+        }
+        // All of it goes on where the caller gives up: else it would be appended again.
+        let flush = async |database: Arc<Database>| database.held.flush(|records| database.append(records)).await;
+        let flushed = self.write(flush).await;
         if stops { Ok(()) } else { flushed }
     }
 }

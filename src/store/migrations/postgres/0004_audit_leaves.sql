@@ -76,9 +76,20 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION countersign.insert_leaves(countersign.audit_head, text[]) FROM PUBLIC;
 
--- Appends leaves after those that wait: rows that a program of the version before wrote, then acts without a leaf. The
--- functions run with the rights of the tables' owner: whoever may act
--- need not be allowed to write the log, and cannot act without it. `search_path` is fixed, so that no name leads elsewhere.
+-- Refuses roles that log in and may not act, such as one that only reads: the functions below run with the rights of the
+-- tables' owner, and every role may call them.
+CREATE FUNCTION countersign.must_be_of_service() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$ BEGIN
+    IF NOT has_table_privilege(session_user, 'countersign.audit_head', 'UPDATE') THEN
+        RAISE insufficient_privilege USING MESSAGE = 'permission denied for the audit log';
+    END IF;
+END $$;
+REVOKE ALL ON FUNCTION countersign.must_be_of_service() FROM PUBLIC;
+
+-- Appends leaves after those that wait: rows that a program of the version before wrote, then acts without a leaf. Those rows
+-- become visible in the order of `seq`, since their writers lock the generation first: none comes after `swept` that is
+-- before it. The functions run with the rights of the tables' owner: whoever may act need not be allowed to write the log,
+-- and cannot act without it. `search_path` is fixed, so that no name leads elsewhere.
 CREATE FUNCTION countersign.append_leaves(records text[], refused_after_fork boolean) RETURNS void LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$ DECLARE
@@ -87,6 +98,7 @@ $$ DECLARE
     waiting text[];
     last    bigint;
 BEGIN
+    PERFORM countersign.must_be_of_service();
     SELECT * INTO STRICT head FROM countersign.audit_head FOR UPDATE;
     IF refused_after_fork AND head.fork IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'CSF01', MESSAGE = head.fork;
@@ -103,6 +115,15 @@ BEGIN
         SET size = size + coalesce(cardinality(records), 0), swept = coalesce(last, swept);
 END $$;
 
+-- Appends leaves of acts that stop something. They do not wait for long for another transaction that has the head, such as
+-- that of a node which stands still.
+CREATE FUNCTION countersign.append_stops(records text[]) RETURNS void LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS
+$$ BEGIN
+    PERFORM countersign.append_leaves(records, false);
+END $$;
+REVOKE ALL ON FUNCTION countersign.append_stops(text[]) FROM PUBLIC;
+
 -- Records acts in the transaction in which they take effect. Returns 0. An act that stops something takes effect also
 -- where its leaf cannot be appended: the record waits then (1), or, where not even that can be written, is on none (2).
 CREATE FUNCTION countersign.record_acts(records text[], stops boolean) RETURNS integer LANGUAGE plpgsql
@@ -111,12 +132,14 @@ $$ BEGIN
     IF coalesce(cardinality(records), 0) = 0 THEN
         RETURN 0;
     END IF;
+    -- Outside the blocks below, which go on after any error.
+    PERFORM countersign.must_be_of_service();
     IF NOT stops THEN
         PERFORM countersign.append_leaves(records, true);
         RETURN 0;
     END IF;
     BEGIN
-        PERFORM countersign.append_leaves(records, false);
+        PERFORM countersign.append_stops(records);
         RETURN 0;
     EXCEPTION WHEN OTHERS THEN
         RAISE WARNING 'a leaf of the audit log was not appended: %', SQLERRM;
@@ -137,6 +160,7 @@ CREATE FUNCTION countersign.begin_epoch(of_size bigint, of_epoch bigint, record 
 $$ DECLARE
     head countersign.audit_head;
 BEGIN
+    PERFORM countersign.must_be_of_service();
     SELECT * INTO STRICT head FROM countersign.audit_head FOR UPDATE;
     IF head.size <> of_size OR head.epoch <> of_epoch THEN
         RETURN false;
