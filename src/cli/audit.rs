@@ -17,7 +17,7 @@ use super::{
     output::{on_one_line, table},
 };
 use crate::{
-    audit::{VerifiedLog, VerifierKey},
+    audit::{Checkpoint, SignedNote, VerifiedLog, VerifierKey},
     domain::audit::AuditEvent,
     operate::{PrintedCheckpoint, verify_export},
 };
@@ -61,7 +61,7 @@ pub(super) struct Verify {
     /// Key that verifies checkpoints, as `countersign audit key` printed it; the default is the one in the store
     #[arg(long = "key", value_name = "KEY")]
     keys: Vec<VerifierKey>,
-    /// Verify an export instead of the store; it needs no configuration, and --key
+    /// Verify an export instead of the store, and FILE.checkpoint where it is there; it needs no configuration, and --key
     #[arg(long, value_name = "FILE", requires = "keys")]
     file: Option<PathBuf>,
 }
@@ -196,7 +196,13 @@ const MAX_CHECKPOINT: u64 = 64 << 10;
 
 impl Verify {
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let given = self.checkpoints.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
+        let beside = self
+            .file
+            .as_deref()
+            .map(checkpoint_beside)
+            .filter(|beside| beside.exists() && !self.checkpoints.contains(beside));
+        let files = beside.iter().chain(&self.checkpoints);
+        let given = files.map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
         let verified = match &self.file {
             Some(file) => {
                 let lines = fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
@@ -224,7 +230,13 @@ fn read(file: &Path) -> anyhow::Result<(String, String)> {
     }
     // What was pasted may have lost its last newline, and may have gained a carriage return.
     let text = text.replace("\r\n", "\n");
-    Ok((name, format!("{}\n", text.trim_end())))
+    let text = format!("{}\n", text.trim_end());
+    // A file given by mistake says nothing about the log.
+    let note = text.parse::<SignedNote>().ok().and_then(|note| Checkpoint::of(&note).ok());
+    if note.is_none() {
+        return Err(UsageError::new(format!("{name} is no checkpoint of countersign")).into());
+    }
+    Ok((name, text))
 }
 
 fn text(verified: &VerifiedLog) -> String {
@@ -235,6 +247,14 @@ fn text(verified: &VerifiedLog) -> String {
         lines.push(format!("{hidden} more findings."));
     }
     let standing = if verified.is_wrong() { "The log was changed" } else { "The log is whole" };
-    lines.push(format!("{standing}: {records} records, epoch {epoch}; it agrees with {checkpoints} checkpoints."));
+    let compared = match checkpoints {
+        0 => {
+            "no checkpoint was compared with it, so that nothing shows whether its last records are missing".to_owned()
+        }
+        1 => "it agrees with 1 checkpoint".to_owned(),
+        more => format!("it agrees with {more} checkpoints"),
+    };
+    let compared = if verified.is_wrong() && *checkpoints == 0 { "it agrees with no checkpoint" } else { &compared };
+    lines.push(format!("{standing}: {records} records, epoch {epoch}; {compared}."));
     lines.join("\n")
 }

@@ -11,7 +11,7 @@ use crate::{
     operate::{Check, Health},
 };
 
-/// Check configuration, identity providers, keys, store and clock, and say what to do
+/// Check configuration, identity providers, keys, store, audit log and clock, and say what to do
 ///
 /// Changes only one row of the store, to check that it can be written; migrates a store of an older version. Exit code 0: all well; 3: warnings; 1:
 /// something is wrong.

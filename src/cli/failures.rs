@@ -12,14 +12,17 @@ use crate::{
     operate::FailureOverview,
 };
 
+/// Time for which reports are kept.
+const KEPT: Duration = Duration::from_hours(90 * 24);
+
 /// Why do Braze's SDKs refuse tokens here, since when, and what to do
 ///
 /// Apps report failures by POST /v1/failures and beside a refresh. Each is compared with the keys, their history and the
 /// clock; the rows are causes, those that began to rise last first. Times are in UTC.
 #[derive(Args)]
 pub(super) struct Failures {
-    /// Reports of this long, at most 90 days
-    #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = crate::clock::parse_duration)]
+    /// Reports of this long, at most 90 days; they are counted by the minute
+    #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = span)]
     since: Duration,
     /// Reports of this app only [default: all apps]
     #[arg(long)]
@@ -30,14 +33,24 @@ impl Failures {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let found = context
             .with_reader(async |operator, _| Ok(operator.failures().overview(self.since, self.app.as_ref()).await?))?;
-        context.output.answer(&found, text(&found))?;
+        context.output.answer(&found, text(&found, self.app.as_ref()))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn text(found: &FailureOverview) -> String {
+/// Reads a span for which reports are kept.
+fn span(text: &str) -> Result<Duration, String> {
+    let span = crate::clock::parse_duration(text).map_err(|why| why.to_string())?;
+    if span > KEPT { Err("reports are kept for 90 days: at most \"90d\"".to_owned()) } else { Ok(span) }
+}
+
+fn text(found: &FailureOverview, app: Option<&AppName>) -> String {
     if found.failures.is_empty() {
-        return format!("No app has reported a failure since {}.", shown(found.since));
+        let since = shown(found.since);
+        return match app {
+            Some(app) => format!("App {app} has reported no failure since {since}."),
+            None => format!("No app has reported a failure since {since}."),
+        };
     }
     let mut text = String::new();
     for row in &found.failures {
@@ -54,6 +67,7 @@ fn text(found: &FailureOverview) -> String {
 fn describe(row: &FailureRow, text: &mut String) {
     let platforms: Vec<&str> = row.platforms.iter().map(|platform| platform.as_str()).collect();
     let codes: Vec<&str> = row.codes.iter().map(String::as_str).collect();
+    let sessions = counted(row.sessions, "session");
     let or_more = if row.sessions_or_more { " or more" } else { "" };
     let since = match row.since {
         Some(since) => format!("rises since {}", shown(since)),
@@ -61,7 +75,7 @@ fn describe(row: &FailureRow, text: &mut String) {
     };
     let lines = [
         format!("{} · app {} · code {} · {}", row.cause.as_str(), row.app, codes.join(", "), platforms.join(", ")),
-        format!("  {}{or_more} sessions, {} reports, {since}, last {}", row.sessions, row.reports, shown(row.last)),
+        format!("  {sessions}{or_more}, {}, {since}, last {}", counted(row.reports, "report"), shown(row.last)),
         format!("  {} ({})", row.sentence, row.confidence.as_str()),
         format!("  Fix: {}", row.fix),
     ];
@@ -89,6 +103,11 @@ fn of_example(example: &ShownExample) -> String {
         let _ = write!(text, ", keys: {}", keys.join(", "));
     }
     text
+}
+
+/// Number of things of a kind.
+fn counted(number: u64, of: &str) -> String {
+    if number == 1 { format!("1 {of}") } else { format!("{number} {of}s") }
 }
 
 /// Time to the second.

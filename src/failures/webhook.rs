@@ -57,7 +57,10 @@ fn destination(url: &str, allow_private_addresses: bool) -> Result<Destination, 
 /// # Errors
 /// Text that says why it must not be requested. It has no part of the URL, which may be a secret.
 pub fn check_webhook_url(url: &str, allow_private_addresses: bool) -> Result<(), String> {
-    destination(url, allow_private_addresses).map(drop).map_err(|why| why.to_string())
+    destination(url, allow_private_addresses).map(drop).map_err(|why| match why {
+        NotDelivered::Url(why) => why.to_string(),
+        why => why.to_string(),
+    })
 }
 
 impl Webhook {

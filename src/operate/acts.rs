@@ -38,17 +38,17 @@ impl Acts {
 
     /// Records the outcome of an act outside the store. Where this fails, the intent is the last record of the act.
     pub(super) async fn end(&self, event: AuditEvent, outcome: AuditOutcome, because: &str) {
-        self.note(event.ended(outcome, because)).await;
+        self.note(event.ended(self.clock.untrusted_now(), outcome, because)).await;
     }
 
     /// Records that an act changed nothing.
     pub(super) async fn unchanged(&self, action: AuditAction, target: AuditTarget, why: &str) {
-        self.note(self.event(action, target, why).ended(AuditOutcome::Unchanged, "")).await;
+        self.note(AuditEvent { outcome: AuditOutcome::Unchanged, ..self.event(action, target, why) }).await;
     }
 
     /// Records that an act was refused.
     pub(super) async fn refused(&self, action: AuditAction, target: AuditTarget, why: &(impl Display + Sync)) {
-        self.note(self.event(action, target, &why.to_string()).ended(AuditOutcome::Refused, "")).await;
+        self.note(AuditEvent { outcome: AuditOutcome::Refused, ..self.event(action, target, &why.to_string()) }).await;
     }
 
     /// Appends what no act waits for.

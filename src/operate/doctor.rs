@@ -1,4 +1,4 @@
-//! Checks of an installation: keys, Braze, store and clock, each with what to do.
+//! Checks of an installation: keys, Braze, store, audit log and clock, each with what to do.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::{
         missing_key,
     },
     rotate::{self, Drift},
-    store::{Fact, Weight},
+    store::{AuditHead, Fact, Weight},
 };
 
 /// Result of a check; the worst one is the greatest.
@@ -51,7 +51,7 @@ impl From<Fact> for Check {
 }
 
 impl Operator {
-    /// Checks keys, Braze, store and clock. Changes only one row of the store, to check that it can be written.
+    /// Checks keys, Braze, store, audit log and clock. Changes only one row of the store, to check that it can be written.
     ///
     /// # Errors
     /// The store cannot be asked for the keys, or a ring for its apps.
@@ -61,6 +61,7 @@ impl Operator {
         checks.extend(self.check_braze().await?);
         checks.extend(self.check_store().await);
         checks.extend(self.check_database().await);
+        checks.push(self.check_audit_log().await);
         checks.push(self.check_installation().await?);
         checks.extend(self.check_clock().await);
         Ok(checks)
@@ -171,6 +172,22 @@ impl Operator {
             Err(error) => Check::new("schema", Health::Wrong, error.to_string()),
         };
         [written, schema]
+    }
+
+    /// Checks what the head of the audit log says; `audit verify` reads the log.
+    async fn check_audit_log(&self) -> Check {
+        const VERIFY: &str = "run `countersign audit verify`";
+        let (health, text) = match self.store.audit_head().await {
+            Ok(AuditHead { fork: Some(fork), .. }) => (Health::Wrong, format!("a fork is on record: {fork}: {VERIFY}")),
+            Ok(AuditHead { waiting: 1.., .. }) => {
+                (Health::Warning, format!("acts took effect and wait for their records: {VERIFY}"))
+            }
+            Ok(head) => {
+                (Health::Ok, format!("its head has no fork on record, size {}, epoch {}", head.size, head.epoch))
+            }
+            Err(error) => (Health::Wrong, error.to_string()),
+        };
+        Check::new("audit log", health, text)
     }
 
     /// Checks that another store in the place of this one would be noticed.

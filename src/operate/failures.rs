@@ -12,6 +12,9 @@ use crate::{
     store::{Store, StoreError},
 };
 
+/// Milliseconds of a minute.
+const MINUTE: i64 = 60_000;
+
 /// Newest acts that a rise is compared with.
 const ACTS: u32 = 1000;
 
@@ -57,7 +60,8 @@ impl ReportedFailures {
     pub async fn overview(&self, span: Duration, app: Option<&AppName>) -> Result<FailureOverview, UserError> {
         self.known_apps.check_known(app).await?;
         let now = self.clock.untrusted_now();
-        let since = now.minus(span);
+        // Counts are of whole minutes.
+        let since = UnixMillis(now.minus(span).0.div_euclid(MINUTE) * MINUTE);
         let mut counts = self.store.failures_since(since).await?;
         counts.retain(|count| app.is_none_or(|app| count.key.app == *app));
         let facts = OverviewFacts {

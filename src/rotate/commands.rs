@@ -9,7 +9,7 @@ use super::{
     rotator::Rotator,
 };
 use crate::domain::{
-    audit::{AuditAction, AuditOutcome},
+    audit::{AuditAction, AuditEvent, AuditOutcome},
     ids::{AppName, Kid},
     key::{KeyRecord, KeyState},
     spki::{Fingerprint, Spki},
@@ -64,7 +64,7 @@ impl Rotator {
         let changed = self.transact(ring, command.kid(), why, transition).await?;
         if !changed && let Some(action) = command.action() {
             let event = self.event(&ring.name, command.kid(), None, action, why);
-            self.note(event.ended(AuditOutcome::Unchanged, "")).await;
+            self.note(AuditEvent { outcome: AuditOutcome::Unchanged, ..event }).await;
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Rotator {
 
     async fn record_refusal(&self, ring: &Ring, kid: Option<&Kid>, app: Option<&AppName>, why: &str) {
         let event = self.event(&ring.name, kid, app, AuditAction::Refused, why);
-        self.note(event.ended(AuditOutcome::Refused, "")).await;
+        self.note(AuditEvent { outcome: AuditOutcome::Refused, ..event }).await;
     }
 }
 

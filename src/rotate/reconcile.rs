@@ -53,6 +53,31 @@ impl Rotator {
         reconciled
     }
 
+    /// Puts on record what Braze's lists show, and does nothing else: diagnoses of failures go by the records, also where
+    /// no rotation is in progress. Where another process reconciles the ring, that one records it.
+    ///
+    /// # Errors
+    /// Store and clock.
+    pub(super) async fn note_lists(&self, ring: &Ring) -> Result<(), RotateError> {
+        match self.lease(&ring.name).await {
+            Ok(()) => {}
+            Err(RotateError::Busy(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let noted = self.note_lists_leased(ring).await;
+        self.store.release(&lease_name(&ring.name), &self.actor).await?;
+        noted
+    }
+
+    async fn note_lists_leased(&self, ring: &Ring) -> Result<(), RotateError> {
+        // A list that was read before the lease may be older than the records.
+        let observed = self.observe(ring).await?;
+        if let Next::Do { step: step @ Step::Note { .. }, reason } = plan::next(&observed.snapshot) {
+            self.do_step(ring, &observed, &step, &reason).await?;
+        }
+        Ok(())
+    }
+
     async fn reconcile_steps(&self, ring: &Ring) -> Result<Next, RotateError> {
         let mut failed = Unasked::new();
         let mut requested = Vec::new();
@@ -187,7 +212,7 @@ impl Rotator {
         let description = format!("countersign {kid} ring {}", ring.name);
         let created = directory.create(app_id, &key.record.public_key, &description).await;
         (self.observer)(step, reason, StepPhase::Effected);
-        let event = outcome_at_braze(intent, &created);
+        let event = self.outcome_at_braze(intent, &created);
         let (to, outcome) = match created {
             Ok(id) => (Some(Publication { braze_id: Some(id), ..asked.clone() }), StepOutcome::Done),
             Err(error) if error.is_ambiguous() => {
@@ -230,7 +255,7 @@ impl Rotator {
             _ => directory.delete(app_id, id).await,
         };
         (self.observer)(step, reason, StepPhase::Effected);
-        self.record(outcome_at_braze(intent, &done)).await?;
+        self.record(self.outcome_at_braze(intent, &done)).await?;
         if let Err(error) = done {
             return Ok(StepOutcome::Failed(app.clone(), error));
         }
@@ -261,21 +286,22 @@ impl Rotator {
         }
         (self.observer)(step, reason, StepPhase::Effected);
         let destroyed = Some((kid.clone(), self.clock.untrusted_now()));
-        let events = vec![intent.ended(AuditOutcome::Done, "")];
+        let events = vec![intent.ended(self.clock.untrusted_now(), AuditOutcome::Done, "")];
         Ok(step_outcome(self.store.transact(KeyTransaction { destroyed, events, ..KeyTransaction::default() }).await?))
     }
 
     fn directory_of<'a>(&'a self, ring: &'a Ring, app: &AppName) -> Option<(&'a dyn KeyDirectory, &'a str)> {
         self.directory(ring.apps.iter().find(|known| known.app == *app)?)
     }
-}
 
-/// Returns the record of an answer of Braze. An unclear one may have taken effect.
-fn outcome_at_braze<T>(intent: AuditEvent, answer: &Result<T, BrazeError>) -> AuditEvent {
-    match answer {
-        Ok(_) => intent.ended(AuditOutcome::Done, ""),
-        Err(error) if error.is_ambiguous() => intent.ended(AuditOutcome::Unknown, &error.to_string()),
-        Err(error) => intent.ended(AuditOutcome::Failed, &error.to_string()),
+    /// Returns the record of an answer of Braze. An unclear one may have taken effect.
+    fn outcome_at_braze<T>(&self, intent: AuditEvent, answer: &Result<T, BrazeError>) -> AuditEvent {
+        let now = self.clock.untrusted_now();
+        match answer {
+            Ok(_) => intent.ended(now, AuditOutcome::Done, ""),
+            Err(error) if error.is_ambiguous() => intent.ended(now, AuditOutcome::Unknown, &error.to_string()),
+            Err(error) => intent.ended(now, AuditOutcome::Failed, &error.to_string()),
+        }
     }
 }
 

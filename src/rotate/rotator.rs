@@ -80,7 +80,8 @@ impl Rotator {
 
     /// Records that an act outside the store failed. Where that fails too, the intent is the last record of it.
     pub(super) async fn record_failure(&self, event: AuditEvent, error: &(impl std::fmt::Display + Sync)) {
-        self.note(event.ended(AuditOutcome::Failed, &error.to_string())).await;
+        let now = self.clock.untrusted_now();
+        self.note(event.ended(now, AuditOutcome::Failed, &error.to_string())).await;
     }
 
     /// Records what no act waits for.

@@ -11,6 +11,7 @@ use super::{
     config::Ring,
     drift::{Drift, drift},
     error::RotateError,
+    plan::{self, Next, Step},
     rotator::Rotator,
     schedule::{RingSchedule, TICK},
 };
@@ -100,9 +101,11 @@ impl RotationScheduler {
         Ok(())
     }
 
-    /// Compares Braze's lists with the records, and reports the drift; changes nothing.
+    /// Compares Braze's lists with the records, reports the drift, and puts on record what the lists show; changes nothing
+    /// at Braze.
     async fn compare(&self, rotator: &Rotator, ring: &Ring, last_drift: &mut LastDrift) -> Result<(), RotateError> {
-        let found = drift(&rotator.observe(ring).await?.snapshot);
+        let observed = rotator.observe(ring).await?.snapshot;
+        let found = drift(&observed);
         let before = last_drift.insert(ring.name.clone(), found.clone()).unwrap_or_default();
         for new in found.iter().filter(|drift| !before.contains(drift)) {
             tracing::error!(ring = %ring.name, drift = new.kind(), "{new}");
@@ -111,7 +114,10 @@ impl RotationScheduler {
         let count = |kind: &str| found.iter().filter(|drift| drift.kind() == kind).count();
         self.metrics.drift(ring.name.as_str(), Drift::KINDS.iter().map(|kind| (*kind, count(kind))));
         self.advise(last_drift);
-        Ok(())
+        match plan::next(&observed) {
+            Next::Do { step: Step::Note { .. }, .. } => rotator.note_lists(ring).await,
+            _ => Ok(()),
+        }
     }
 
     /// Removes the drift of rings that are dropped, or have no list any more: they are never compared again.

@@ -85,6 +85,8 @@ fn a_new_installation_has_a_log_a_key_and_checkpoints() {
     for (index, line) in lines.lines().enumerate() {
         assert_eq!(serde_json::from_str::<Value>(line).unwrap()["index"], index, "{line}");
     }
+    let (code, said) = verify(&path, &["--file", "log", "--key", &key]);
+    assert!(code == 0 && said.contains("agrees with 1 checkpoint."), "the one beside the export: {said}");
     let offline = ["--file", "log", "--key", &key, "--checkpoint", "kept.txt", "--checkpoint", "log.checkpoint"];
     let (code, said) = verify(&path, &offline);
     assert!(code == 0 && said.contains("agrees with 2 checkpoints"), "{said}");
@@ -94,6 +96,8 @@ fn a_new_installation_has_a_log_a_key_and_checkpoints() {
     assert_eq!(verify(&path, &["--file", "log"]).0, 2, "an export has no key of its own");
     let (code, said) = verify(&path, &["--checkpoint", "nowhere.txt"]);
     assert!(code == 2 && said.contains("nowhere.txt cannot be read"), "{said}");
+    let (code, said) = verify(&path, &["--checkpoint", "log"]);
+    assert!(code == 2 && said.contains("log is no checkpoint of countersign") && !said.contains("changed"), "{said}");
 }
 
 #[test]
@@ -159,6 +163,8 @@ fn a_fork_refuses_operators_acts_until_a_new_epoch() {
     let (code, _, err) = run(&["clients", "create", "backend", "--app", "web"], &path);
     assert!(code == 1 && err.contains("was changed") && err.contains("audit checkpoint --new-epoch"), "{err}");
     run_json(&["users", "opt-out", "u-9"], &path);
+    let (_, doctor, _) = run(&["doctor"], &path);
+    assert!(doctor.contains("WRONG    audit log: a fork is on record"), "{doctor}");
     let (code, _, err) = run(&["audit", "checkpoint"], &path);
     assert!(code == 1 && err.contains("--new-epoch"), "{err}");
     let exported = run_json(&["audit", "export", "--to", "evidence"], &path);

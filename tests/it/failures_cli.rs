@@ -20,6 +20,10 @@ async fn reports_become_rows_with_cause_beginning_and_remedy() {
     assert_eq!(code, 0, "{err}");
     assert!(out.starts_with("No app has reported a failure since 20") && out.ends_with("Z.\n"), "{out}");
     assert_eq!(run_json(&["failures"], path)["failures"], json!([]));
+    let (_, out, _) = run(&["failures", "--app", "web", "--since", "90d"], path);
+    assert!(out.starts_with("App web has reported no failure since 20"), "{out}");
+    let (code, _, err) = run(&["failures", "--since", "91d"], path);
+    assert!(code == 2 && err.contains("at most \"90d\""), "{err}");
 
     let config = path.join("countersign.toml");
     let text = std::fs::read_to_string(&config).unwrap();

@@ -11,8 +11,8 @@ use countersign::{
         verdict::ErrorCode,
     },
     failures::{
-        AppFacts, Diagnosis, FailureEvidence, Knowledge, ReportFacts, ReportedSignature, SessionFacts, StayEnd,
-        TokenFacts, UserRelation, diagnose,
+        AppFacts, Diagnosis, FailureEvidence, Knowledge, KnownInstallation, ReportFacts, ReportedSignature,
+        SessionFacts, StayEnd, TokenFacts, UserRelation, diagnose,
     },
 };
 use serde_json::{Value, json};
@@ -116,6 +116,40 @@ async fn a_key_that_somebody_deletes_has_vanished_from_that_app_only() {
     let seen = diagnosis(&knowledge, &kid, now.minus(5 * MINUTE), now);
     assert_eq!((seen.cause, seen.confidence), (Cause::KeyWithdrawnTooEarly, Confidence::High), "{seen:?}");
     assert_eq!(seen.fix.command.as_deref(), Some("countersign braze keys apply --ring main"));
+}
+
+/// The report is explained after Braze was repaired, too.
+#[tokio::test]
+async fn a_key_that_braze_got_after_the_report_is_named_with_the_time() {
+    let setup = RotationSetup::new().await;
+    setup.settle().await;
+    let kid = setup.active().await.kid;
+    let knowledge = knowledge(&setup);
+    renew(&setup, &knowledge).await;
+    let since = knowledge.load().keys[&kid].last_stay(&app("ios")).unwrap().since;
+    let before = diagnosis(&knowledge, &kid, since.minus(2 * MINUTE), since.minus(MINUTE));
+    assert_eq!((before.cause, before.confidence), (Cause::KeyNotPublished, Confidence::High), "{before:?}");
+    let start = &kid.as_str()[..8];
+    assert!(before.sentence.contains(start) && before.sentence.contains("app ios has it since"), "{before:?}");
+    assert!(before.fix.text.starts_with("nothing more"), "{before:?}");
+    assert_eq!(before.fix.command.as_deref(), Some("countersign braze keys diff --ring main"));
+}
+
+/// Braze is not asked for such an app, and the key may be there.
+#[tokio::test]
+async fn a_key_that_nobody_confirmed_is_no_certain_cause() {
+    let setup = RotationSetup::new().await;
+    let kid = setup.active().await.kid;
+    let listed = knowledge(&setup);
+    renew(&setup, &listed).await;
+    let mut known = KnownInstallation::clone(&listed.load());
+    known.keys.get_mut(&kid).unwrap().stays.clear();
+    known.keys.get_mut(&kid).unwrap().asked.clear();
+    known.apps.get_mut(&app("ios")).unwrap().by_hand = true;
+    let now = setup.clock.now();
+    let found = diagnosis(&Knowledge::of(known), &kid, now.minus(MINUTE), now);
+    assert_eq!((found.cause, found.confidence), (Cause::KeyNotPublished, Confidence::Likely), "{found:?}");
+    assert!(found.sentence.contains("nobody has confirmed that app ios has it"), "{found:?}");
 }
 
 #[tokio::test]

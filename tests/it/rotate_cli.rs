@@ -132,6 +132,26 @@ async fn what_is_wrong_at_braze_is_seen_from_everywhere() {
     assert_eq!(command(&["rotate", "run", "--yes"], path).await.0, 4);
 }
 
+/// Diagnoses of failures go by the records, and nobody rotates.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_service_puts_on_record_what_brazes_lists_show() {
+    let (folder, _, serving) = place("check_every = \"1s\"").await;
+    let path = folder.path();
+    let store = rusqlite::Connection::open(path.join("countersign.db")).unwrap();
+    store.execute_batch("DELETE FROM publications").unwrap();
+    drop(store);
+    let is_noted = async || !command(&["rotate", "status"], path).await.1.contains("put on record: app");
+    assert!(!is_noted().await, "the list of app web shows a key that the records do not have there");
+    let service = Service::of(&path.join("countersign.toml"));
+    eventually(is_noted).await;
+    let records = run_json(&["audit", "list", "--limit", "2"], path);
+    let is_published = |record: &Value| record["event"]["action"] == "published";
+    assert!(records.as_array().unwrap().iter().all(is_published), "{records}");
+    assert_eq!(asked(&["rotate", "status"], path).await.1[0]["goal"], "idle");
+    service.stop();
+    serving.abort();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_compromise_is_one_command_and_nodes_follow() {
     let (folder, _, serving) = place("soak = \"0s\"\nstandby = true").await;

@@ -195,15 +195,15 @@ impl AuditEvent {
         Self { outcome: AuditOutcome::Intended, ..self }
     }
 
-    /// The same act with another outcome; `because` is added to its reason.
+    /// The same act with another outcome, known at `at`; `because` is added to its reason.
     #[must_use]
-    pub fn ended(self, outcome: AuditOutcome, because: &str) -> Self {
+    pub fn ended(self, at: UnixMillis, outcome: AuditOutcome, because: &str) -> Self {
         let why = match (self.why.is_empty(), because.is_empty()) {
             (_, true) => self.why,
             (true, false) => because.to_owned(),
             (false, false) => format!("{}: {because}", self.why),
         };
-        Self { outcome, why, ..self }
+        Self { at, outcome, why, ..self }
     }
 }
 

@@ -22,9 +22,19 @@ fn may_roll_back(cause: Cause, evidence: &FailureEvidence<'_>) -> bool {
     of_new_key && evidence.installation.keys.values().any(is_held)
 }
 
+/// The app got the key after the report that is explained.
+fn is_added_since(cause: Cause, evidence: &FailureEvidence<'_>) -> bool {
+    let key = keys::subject(evidence).and_then(|kid| evidence.installation.keys.get(kid));
+    let stay = key.and_then(|key| key.last_stay(evidence.app));
+    matches!(cause, Cause::KeyNotPublished) && stay.is_some_and(|stay| stay.is_open() && stay.since > evidence.now)
+}
+
 fn text(cause: Cause, evidence: &FailureEvidence<'_>) -> String {
     let app = evidence.app;
     let text = match cause {
+        _ if is_added_since(cause, evidence) => {
+            "nothing more: Braze has the key now; if new reports come after five minutes, compare Braze's list"
+        }
         _ if may_roll_back(cause, evidence) => {
             "switch back to the key before, which the app still has; rotate again when Braze has the new one"
         }
@@ -76,6 +86,7 @@ fn command(cause: Cause, evidence: &FailureEvidence<'_>) -> Option<String> {
     let ring = evidence.installation.apps.get(evidence.app).map(|app| &app.ring);
     let of_ring = |words: &str| Some(format!("countersign {words} --ring {}", shell::quoted(ring?.as_str())));
     match cause {
+        _ if is_added_since(cause, evidence) => of_ring("braze keys diff"),
         _ if may_roll_back(cause, evidence) => of_ring("rotate rollback"),
         Cause::KeyNotPublished | Cause::KeyAtAnotherApp | Cause::KeyWithdrawnTooEarly if is_by_hand(evidence) => {
             public_key(evidence)

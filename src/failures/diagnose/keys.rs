@@ -93,6 +93,7 @@ fn of_key(
         return question.compromised();
     }
     match key.last_stay(evidence.app) {
+        Some(stay) if stay.since > evidence.now => question.added_since(stay.since),
         Some(stay) if stay.is_open() => question.listed(stay.since),
         Some(stay) => question.withdrawn(stay),
         None => question.never_there(),
@@ -174,6 +175,12 @@ impl Question<'_> {
         }
     }
 
+    /// The app got the key after the report: it was repaired meanwhile.
+    fn added_since(&self, since: UnixMillis) -> Conclusion {
+        let (app, signer, since) = (self.evidence.app, self.signer(), self.at(since));
+        Conclusion::high(Cause::KeyNotPublished, format!("{signer}; app {app} has it since {since} only"))
+    }
+
     /// The app never had the key, as far as is known.
     fn never_there(&self) -> Conclusion {
         let (app, signer) = (self.evidence.app, self.signer());
@@ -195,6 +202,11 @@ impl Question<'_> {
         if let Some(other) = self.key.stays.keys().find(|other| self.key.is_at(other)) {
             let text = format!("{signer}; app {other} lists it, app {app} {}", lists(&listed));
             return Conclusion::high(Cause::KeyAtAnotherApp, text);
+        }
+        if self.app.by_hand {
+            // Braze was not asked, and an operator may have added the key without confirming it.
+            let text = format!("{signer}; nobody has confirmed that app {app} has it");
+            return Conclusion::likely(Cause::KeyNotPublished, text);
         }
         let text = format!("{signer}; no app lists it, and app {app} {}", lists(&listed));
         Conclusion::high(Cause::KeyNotPublished, text)
