@@ -1,6 +1,6 @@
 //! Histories of keys, from the records and the audit log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     evidence::{AppFacts, KnownInstallation},
@@ -48,7 +48,27 @@ impl KnownInstallation {
         for ring in rings {
             known.compare(ring);
         }
+        known.forget_assumptions(events);
         known
+    }
+
+    /// Forgets where a key was only taken to be, if another app is proven to have it: the rotation takes every app without
+    /// a workspace to hold the key that signs, until an operator confirms it.
+    fn forget_assumptions(&mut self, events: &[AuditEvent]) {
+        let mut assumed: BTreeSet<(&Kid, &AppName)> = BTreeSet::new();
+        for event in events.iter().filter(|event| event.action == AuditAction::Published) {
+            let (Some(kid), Some(app)) = (&event.target.kid, &event.target.app) else { continue };
+            match event.outcome {
+                AuditOutcome::Unknown => drop(assumed.insert((kid, app))),
+                AuditOutcome::Done => drop(assumed.remove(&(kid, app))),
+                _ => {}
+            }
+        }
+        for (kid, key) in &mut self.keys {
+            if key.stays.keys().any(|app| !assumed.contains(&(kid, app))) {
+                key.stays.retain(|app, _| !assumed.contains(&(kid, app)));
+            }
+        }
     }
 
     fn apply(&mut self, event: &AuditEvent) {

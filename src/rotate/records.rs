@@ -8,7 +8,10 @@ use super::{
     rotator::Rotator,
 };
 use crate::{
-    domain::{audit::AuditAction, rotation::Progress},
+    domain::{
+        audit::{AuditAction, AuditEvent, AuditOutcome},
+        rotation::Progress,
+    },
     store::{KeyChange, KeyTransaction, PublicationChange},
 };
 
@@ -62,7 +65,13 @@ impl Rotator {
             };
             let (ring, why) = (&observed.snapshot.ring, observation.to_string());
             let event = action.map(|action| self.event(ring, Some(kid), Some(app), action, &why));
-            transaction.events.extend(event);
+            // Nothing proves what is only taken to be so.
+            let outcome = if matches!(observation, Observation::Assumed { .. }) {
+                AuditOutcome::Unknown
+            } else {
+                AuditOutcome::Done
+            };
+            transaction.events.extend(event.map(|event| AuditEvent { outcome, ..event }));
             let from = observed.publication(app, kid).cloned();
             transaction.publications.push(PublicationChange { app: app.clone(), kid: kid.clone(), from, to });
         }
