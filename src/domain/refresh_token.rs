@@ -6,7 +6,8 @@
 //! The nonce says which JWT was issued with it ([`IssuedWith`]). It is authenticated, too, and is not encrypted: the
 //! holder has that JWT. So the contents are those of the version before, and nodes of both versions open the tokens of
 //! each other; a version before makes random nonces, which name no key. Nonces repeat where one key signs twice for
-//! the same second: AES-GCM-SIV stays safe then, as contents differ by session and counter (RFC 8452 §9).
+//! the same second. AES-GCM-SIV tells then only which tokens have equal contents (RFC 8452 §9), and only those of one
+//! session and counter have: an answer that is repeated in the same second has the same refresh token.
 
 use std::{fmt, time::Duration};
 
