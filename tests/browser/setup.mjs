@@ -16,13 +16,13 @@ const FAILURES = process.env.TEST_FAILURES ?? fileURLToPath(new URL('failures/',
 
 /**
  * Starts everything for the tests of one file. With `rotating` the service manages Braze's keys itself, with a stand-by key;
- * with `signIn` it takes credentials of the local OpenID provider, and the site's cookie. `configuration` is added to the
- * service's; without `published` Braze lacks its key.
+ * with `signIn` it takes credentials of the local OpenID provider, and the site's cookie. `configuration` and
+ * `environment` are added to the service's; without `published` Braze lacks its key.
  */
-export async function open({ rotating = false, signIn = false, configuration = '', published = true } = {}) {
+export async function open({ rotating = false, signIn = false, configuration = '', environment = {}, published = true } = {}) {
   const site = await PageServer.create();
   const sandbox = await Sandbox.create();
-  const settings = rotating ? sandbox.keyManagement() : {};
+  const settings = { ...(rotating ? sandbox.keyManagement() : {}), ...environment };
   const service = await Service.create(site.url, settings, signIn ? sandbox.signIn(site.url) : configuration);
   site.connect(service, sandbox);
   const keys = rotating ? [] : [...(published ? [service.publicKey] : []), ownPublicKey];
