@@ -61,7 +61,7 @@ pub(super) struct Verify {
     /// Key that verifies checkpoints, as `countersign audit key` printed it; the default is the one in the store
     #[arg(long = "key", value_name = "KEY")]
     keys: Vec<VerifierKey>,
-    /// Verify an export instead of the store, and FILE.checkpoint where it is there; it needs no configuration, and --key
+    /// Verify an export instead of the store, with FILE.checkpoint if it is there; it needs no configuration, and --key
     #[arg(long, value_name = "FILE", requires = "keys")]
     file: Option<PathBuf>,
 }

@@ -51,7 +51,8 @@ impl From<Fact> for Check {
 }
 
 impl Operator {
-    /// Checks keys, Braze, store, audit log and clock. Changes only one row of the store, to check that it can be written.
+    /// Checks keys, Braze, store, audit log and clock. Changes only one row of the store, to check that it can be
+    /// written.
     ///
     /// # Errors
     /// The store cannot be asked for the keys, or a ring for its apps.

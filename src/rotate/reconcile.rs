@@ -53,8 +53,8 @@ impl Rotator {
         reconciled
     }
 
-    /// Puts on record what Braze's lists show, and does nothing else: diagnoses of failures go by the records, also where
-    /// no rotation is in progress. Where another process reconciles the ring, that one records it.
+    /// Puts on record what Braze's lists show, and does nothing else: diagnoses of failures go by the records, also
+    /// where no rotation is in progress. Where another process reconciles the ring, that one records it.
     ///
     /// # Errors
     /// Store and clock.

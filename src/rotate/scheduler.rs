@@ -101,8 +101,8 @@ impl RotationScheduler {
         Ok(())
     }
 
-    /// Compares Braze's lists with the records, reports the drift, and puts on record what the lists show; changes nothing
-    /// at Braze.
+    /// Compares Braze's lists with the records, reports the drift, and puts on record what the lists show; changes
+    /// nothing at Braze.
     async fn compare(&self, rotator: &Rotator, ring: &Ring, last_drift: &mut LastDrift) -> Result<(), RotateError> {
         let observed = rotator.observe(ring).await?.snapshot;
         let found = drift(&observed);
