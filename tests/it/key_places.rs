@@ -152,6 +152,7 @@ async fn keys_move_both_ways_under_running_nodes() {
     mints(&serve(path), &api_key, &record).await;
 }
 
+/// Acts that were done: each has a record of its intent, too.
 fn audit(folder: &Path) -> Vec<String> {
     let store = rusqlite::Connection::open(folder.join("countersign.db")).unwrap();
     let mut query = store.prepare("SELECT action FROM audit_leaves WHERE outcome = 'done'").unwrap();
