@@ -21,7 +21,7 @@ use countersign::{
     clock::UnixMillis,
     domain::{
         failure::{Cause, Confidence, FailureExample, FailureKey, Platform, ReportedCode, SdkVersion},
-        ids::{Kid, SessionId},
+        ids::{Kid, SessionId, UserId, UserIdRules},
         verdict::ErrorCode,
     },
     failures::{Counts, Report},
@@ -81,6 +81,7 @@ fn report(n: u64) -> Report {
             kid: Some(Kid::from_thumbprint(&digest)),
         },
         session: SessionId::new(NOW, random),
+        user: UserId::parse(&format!("u-{n}"), UserIdRules::default()).unwrap(),
         confidence: Confidence::Likely,
         example: FailureExample { keys: Vec::new(), issue_to_end: Some(3600), issue_to_report: Some(7200) },
         sdk_version: format!("{}.{}", n % 10_000, n % 1_000_000).parse::<SdkVersion>().ok(),

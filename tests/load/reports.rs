@@ -79,7 +79,7 @@ pub async fn run(figures: &mut Figures) {
     let open = Service::start(Installation::new(), PATIENT);
     let limited = Service::start_with(Installation::new(), PATIENT, &QUOTAS, None);
     let mut rows = rows(&open, &limited).await;
-    let mut raws = Vec::new();
+    let mut signatures = Vec::new();
     for _ in 0..ROUNDS {
         for row in &mut rows {
             let before = raw::signature();
@@ -90,18 +90,22 @@ pub async fn run(figures: &mut Figures) {
             row.micros.push(alone.cpu_per_answer() * 1e6);
             row.ratios.push(alone.cpu_per_answer() / raw);
             row.lost.push((1.0 - beside.goodput() / mints.goodput()) / (reports.goodput() * raw));
-            raws.push(raw);
+            signatures.push(raw);
         }
     }
     println!("reports of failures, closed loop, {CLIENTS} connections, {ROUNDS} rounds in turn, medians");
     println!(
         "raw signature {:.0} µs; lost: share of the mints ÷ reports a second, in raw signatures",
-        median(&mut raws) * 1e6
+        median(&mut signatures) * 1e6
     );
     println!("{:<28} {:>11} {:>6} {:>16} {:>6}", "", "CPU/report", "÷ raw", "", "lost");
     for Row { name, goal, beside, micros, ratios, lost, .. } in &mut rows {
-        ratios.iter().for_each(|ratio| figures.note(goal, *ratio));
-        lost.iter().for_each(|lost| figures.note(beside, *lost));
+        for ratio in ratios.iter() {
+            figures.note(goal, *ratio);
+        }
+        for lost in lost.iter() {
+            figures.note(beside, *lost);
+        }
         let (cost, range) = (median(micros), spread(ratios, 3));
         println!(
             "{name:<28} {cost:>8.1} µs {:>6.3} {range:>16} {:>6.3} {}",
