@@ -1,7 +1,7 @@
 //! Failures that apps report: each is diagnosed from what is known here, and counted.
 //!
 //! [`Knowledge`] is the copy of the records that a report is compared with, so that no report asks the store;
-//! [`FailureEvidence`] is one report with these facts, and [`diagnose`] finds its cause. [`Counts`] has the numbers,
+//! [`FailureEvidence`] is one report with these facts, and [`diagnose()`] finds its cause. [`Counts`] has the numbers,
 //! and [`Reports`] takes each report through all of them.
 
 mod changes;

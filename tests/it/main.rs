@@ -12,6 +12,7 @@ mod architecture;
 mod audit;
 mod audit_acts;
 mod audit_kill;
+#[cfg(feature = "sandbox")]
 mod audit_stops;
 mod audit_verify;
 #[cfg(debug_assertions)]
