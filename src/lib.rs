@@ -5,9 +5,10 @@
 //! active signer of the app's key ring, [`custody`] signs, [`store`] keeps the session, and [`outage`] has what is
 //! needed to answer while the store is out of reach. [`rotate`] replaces keys, and calls Braze through [`braze`].
 //! [`node`] is the background work of one process, [`operate`] the operations of operators, [`ops`] the second
-//! listener. [`audit`] keeps the audit log as a tree, and [`failures`] diagnoses and counts what apps report. [`domain`] has the pure rules that all of them share. [`app`] opens the modules and connects them,
-//! [`config`] reads the configuration, [`cli`] is the command line. Every module may use [`telemetry`], [`clock`],
-//! [`secret`] and [`address`]. [`files`] has the rule for owners and modes of files.
+//! listener. [`audit`] keeps the audit log as a tree, and [`failures`] diagnoses and counts what apps report.
+//! [`domain`] has the pure rules that all of them share. [`app`] opens the modules and connects them, [`config`] reads
+//! the configuration, [`cli`] is the command line. Every module may use [`telemetry`], [`clock`], [`secret`] and
+//! [`address`]. [`files`] has the rule for owners and modes of files.
 //!
 //! The feature `sandbox` (on by default) adds a local Braze and a demo. The container image is built without it: a
 //! binary that signs for real users contains no simulation of Braze.

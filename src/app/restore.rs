@@ -52,8 +52,8 @@ pub enum RestoredError {
 
 impl Services {
     /// Restores a backup in place of a lost store, and ends every session in it: some of them may have been ended after
-    /// the backup was made. The audit log begins a new epoch. Where this fails or is killed, no store is left: a second try begins anew, and no session
-    /// came back.
+    /// the backup was made. The audit log begins a new epoch. Where this fails or is killed, no store is left: a second
+    /// try begins anew, and no session came back.
     ///
     /// # Errors
     /// [`OpenError`] where a store still exists, the backup cannot be copied or is no store, or the sealing secrets or

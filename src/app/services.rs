@@ -221,8 +221,8 @@ impl Services {
         Ok(Self { store, custody, keyring, user_hash, audit_keys, metrics, wall_clock, clock, outage, entropy, node })
     }
 
-    /// Checks that new sealing secrets open the user-hash key, the keys in the store and those of the audit log, and seals them again with their
-    /// newest version.
+    /// Checks that new sealing secrets open the user-hash key, the keys in the store and those of the audit log, and
+    /// seals them again with their newest version.
     pub(super) async fn reseal(&self, settings: &Settings) -> Result<(), OpenError> {
         let sealing = SealingKeys::derive(settings.sealing());
         store::open_user_hash_key(&*self.store, &sealing, &*self.entropy).await?;

@@ -96,7 +96,8 @@ impl LogFollower {
         is_late || self.key_change.is_some_and(|index| index >= newest.size)
     }
 
-    /// Signs and saves a checkpoint of the log. The first one, and one a day, is preceded by a computation of the whole log.
+    /// Signs and saves a checkpoint of the log. The first one, and one a day, is preceded by a computation of the whole
+    /// log.
     ///
     /// # Errors
     /// [`AuditError::Fork`] where an old record was changed.

@@ -182,8 +182,8 @@ pub(super) async fn sign(
     Ok(saved)
 }
 
-/// Signs the head of the whole log, which is computed anew and compared with the checkpoint before. Where that one is of the
-/// same head, it is the answer.
+/// Signs the head of the whole log, which is computed anew and compared with the checkpoint before. Where that one is
+/// of the same head, it is the answer.
 ///
 /// # Errors
 /// [`AuditError::Fork`] where the log is another; that is put on record.

@@ -13,8 +13,8 @@ use crate::store::Store;
 /// Newest saved checkpoints that a verification compares the log with; each covers all records before it.
 pub const MAX_CHECKPOINTS: u32 = 10_000;
 
-/// Verifies the log in a store: its records and columns, its head, its checkpoints, and checkpoints that were kept elsewhere,
-/// each with the name of its place. `anchors` are trusted keys in place of the one in the store.
+/// Verifies the log in a store: its records and columns, its head, its checkpoints, and checkpoints that were kept
+/// elsewhere, each with the name of its place. `anchors` are trusted keys in place of the one in the store.
 ///
 /// # Errors
 /// [`AuditError`] where the store does not answer, or has no key and none is given.

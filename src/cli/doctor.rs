@@ -13,8 +13,8 @@ use crate::{
 
 /// Check configuration, identity providers, keys, store, audit log and clock, and say what to do
 ///
-/// Changes only one row of the store, to check that it can be written; migrates a store of an older version. Exit code 0: all well; 3: warnings; 1:
-/// something is wrong.
+/// Changes only one row of the store, to check that it can be written; migrates a store of an older version. Exit code
+/// 0: all well; 3: warnings; 1: something is wrong.
 #[derive(Args)]
 pub(super) struct Doctor {}
 

@@ -272,8 +272,8 @@ mod tests {
         std::str::from_utf8(app).ok()?.parse().ok()
     }
 
-    /// Else a version before would take the session for one that was purged, and log its user out; this way it does not know
-    /// the token, and neither does it misread one.
+    /// Else a version before would take the session for one that was purged, and log its user out; this way it does not
+    /// know the token, and neither does it misread one.
     #[test]
     fn a_version_before_refuses_the_token_of_an_unwritten_session() {
         let hash = LoginHash([7; 16]);

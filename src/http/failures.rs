@@ -36,8 +36,8 @@ impl RefreshTokenBody for FailureRequest {
     }
 }
 
-/// Takes the report of a failure that no refresh cures (codes 25 and 28), or for which none is sent now. 204 whatever the refresh token is worth, so that nobody learns
-/// it here.
+/// Takes the report of a failure that no refresh cures (codes 25 and 28), or for which none is sent now. 204 whatever
+/// the refresh token is worth, so that nobody learns it here.
 #[utoipa::path(
     post, path = "/v1/failures", tag = "failures", request_body = FailureRequest,
     responses((status = 204, description = "Taken"), BodyRefusals),

@@ -85,8 +85,8 @@ impl AuditOperations {
         self.checkpoint().await
     }
 
-    /// Gives the text of every leaf to `write`. Returns their number, and the newest checkpoint: a new one, where the log is
-    /// as it was signed before.
+    /// Gives the text of every leaf to `write`. Returns their number, and the newest checkpoint: a new one, where the
+    /// log is as it was signed before.
     pub async fn export(
         &self,
         write: impl FnMut(&str) -> Result<(), AuditOperationError>,

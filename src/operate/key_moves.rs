@@ -253,8 +253,8 @@ impl KeyCeremony {
         Ok(missing.filter(|(_, names)| !names.is_empty()).collect())
     }
 
-    /// Encrypts every key that custody holds as it would be encrypted now. A key that cannot be is as it was, and the others
-    /// do not wait for it.
+    /// Encrypts every key that custody holds as it would be encrypted now. A key that cannot be is as it was, and the
+    /// others do not wait for it.
     ///
     /// # Errors
     /// Another command moves or encrypts keys, or the store does not answer.

@@ -1,8 +1,8 @@
 //! Names of processes, from which another process of the same machine sees that one has ended.
 //!
-//! A name is `HOST-PID-MACHINE-BEGUN-RANDOM`. `MACHINE` stands for the boot and the namespace of process ids: where it is
-//! equal, and `HOST`, too (copies of a virtual machine have one boot), the process id means the same. `BEGUN` is the time since boot at which the process began, so that its id, given
-//! to another process later, is not taken for it.
+//! A name is `HOST-PID-MACHINE-BEGUN-RANDOM`. `MACHINE` stands for the boot and the namespace of process ids: where it
+//! is equal, and `HOST`, too (copies of a virtual machine have one boot), the process id means the same. `BEGUN` is the
+//! time since boot at which the process began, so that its id, given to another process later, is not taken for it.
 
 use std::{fs, process, sync::LazyLock};
 

@@ -163,7 +163,8 @@ impl Rotator {
         self.transact(ring, Some(kid), "every app of the ring is confirmed to hold it", transition).await.map(drop)
     }
 
-    /// Computes a transition from the records and saves it. Returns `false` where there is nothing to change. Where the records change meanwhile, it tries again.
+    /// Computes a transition from the records and saves it. Returns `false` where there is nothing to change. Where the
+    /// records change meanwhile, it tries again.
     async fn transact(
         &self,
         ring: &Ring,

@@ -147,8 +147,8 @@ impl Rotator {
         Ok(outcome)
     }
 
-    /// Makes a key and records it, after its intent. A crash between the two leaves a private half that no record names and that
-    /// nothing uses.
+    /// Makes a key and records it, after its intent. A crash between the two leaves a private half that no record names
+    /// and that nothing uses.
     async fn generate(&self, observed: &Observed, step: &Step, reason: &str) -> Result<StepOutcome, RotateError> {
         let now = self.clock.trusted_now()?;
         let snapshot = &observed.snapshot;

@@ -64,9 +64,8 @@ pub struct KeyTransaction {
     pub progress: Option<(RingName, Progress)>,
     /// A key whose private half was destroyed, and the time of that; the first time stays on record.
     pub destroyed: Option<(Kid, UnixMillis)>,
-    /// Events for the audit log. An event with the same action and outcome as the last one about the same key at the same app
-    /// is
-    /// left out, because a step was tried again; a refusal is always written.
+    /// Events for the audit log. An event with the same action and outcome as the last one about the same key at the
+    /// same app is left out, because a step was tried again; a refusal is always written.
     pub events: Vec<AuditEvent>,
 }
 

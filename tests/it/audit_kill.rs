@@ -1,4 +1,5 @@
-//! Two processes append to one audit log, and one of them is killed: no gap is left, and each acknowledged act is there once.
+//! Two processes append to one audit log, and one of them is killed: no gap is left, and each acknowledged act is there
+//! once.
 
 use std::{
     fs,

@@ -48,7 +48,8 @@ async fn look(store: &Arc<dyn Store>, from: EndsPosition) -> EndsPage {
     look
 }
 
-/// A look that passes by all that is committed: others on this server, such as its own upkeep, may keep it back for a moment.
+/// A look that passes by all that is committed: others on this server, such as its own upkeep, may keep it back for a
+/// moment.
 async fn settled(store: &Arc<dyn Store>, from: EndsPosition) -> EndsPage {
     let asked = store.ends_position().await.unwrap();
     loop {

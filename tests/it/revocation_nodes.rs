@@ -54,8 +54,8 @@ async fn silence(node: &TestService) {
     node.run(SILENT).await;
 }
 
-/// Revokes until that is done, while the nodes look. A machine that stands still for 3 s makes one revocation pending, and not
-/// all of them.
+/// Revokes until that is done, while the nodes look. A machine that stands still for 3 s makes one revocation pending,
+/// and not all of them.
 async fn revoke_while_they_look(nodes: [&TestService; 2], link: &str) {
     for _ in 0..20 {
         let answer = while_they_look(nodes, nodes[1].revoke(link)).await.ok().json();

@@ -33,8 +33,8 @@ const INSERT: &str = "INSERT INTO countersign.api_keys (id, client, apps, hash, 
      SELECT $1, $2, $3, $4, $5, $6, $7 WHERE $8 > (SELECT count(*) FROM countersign.api_keys \
          WHERE client = $2 AND revoked IS NULL AND (expires IS NULL OR expires > $5)) ON CONFLICT DO NOTHING";
 
-/// Revokes an API key, with its leaf: `$3` is the record. The head of the audit log is locked after the generation, as by every
-/// change of a key.
+/// Revokes an API key, with its leaf: `$3` is the record. The head of the audit log is locked after the generation, as
+/// by every change of a key.
 const REVOKE: &str = "WITH revoked AS ( \
          UPDATE countersign.api_keys SET revoked = $2 WHERE id = $1 AND revoked IS NULL RETURNING true), \
      counted AS ( \

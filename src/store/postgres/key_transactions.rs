@@ -81,8 +81,8 @@ impl Writing<'_> {
         Ok(true)
     }
 
-    /// Appends the events that do not repeat the last one about the same key at the same app. Nobody else appends such events
-    /// meanwhile: the transaction has locked the generation.
+    /// Appends the events that do not repeat the last one about the same key at the same app. Nobody else appends such
+    /// events meanwhile: the transaction has locked the generation.
     async fn record(&self, events: &[AuditEvent]) -> Result<Vec<String>, RowError> {
         let (stops, mut unrecorded) = (any_stops_something(events), Vec::new());
         for event in events {

@@ -110,7 +110,8 @@ impl SqliteStore {
         Ok(answer)
     }
 
-    /// Appends the acts that this process holds. Refuses an act that stops nothing where that fails, or a fork is on record.
+    /// Appends the acts that this process holds. Refuses an act that stops nothing where that fails, or a fork is on
+    /// record.
     pub(super) async fn before_act(&self, stops: bool) -> Result<(), StoreError> {
         let flushed = self.held.flush(|records| self.append_records(records)).await;
         if stops {

@@ -14,8 +14,8 @@ use crate::{
     store::{KeyChange, KeyMove, KeyTransaction, PublicationChange, acts::any_stops_something},
 };
 
-/// Applies a transaction. Returns `false`, and changes nothing, where the store is not as the transaction says it
-/// must be. It runs in a savepoint, because the writer commits it together with other writes. Returns with it the records of
+/// Applies a transaction. Returns `false`, and changes nothing, where the store is not as the transaction says it must
+/// be. It runs in a savepoint, because the writer commits it together with other writes. Returns with it the records of
 /// acts that took effect without one.
 pub(super) fn apply(c: &mut Connection, transaction: &KeyTransaction) -> rusqlite::Result<(bool, Vec<String>)> {
     let mut savepoint = c.savepoint()?;

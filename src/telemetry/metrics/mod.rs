@@ -1,4 +1,5 @@
-//! Metrics in OpenMetrics and in Prometheus' text format. Labels come from closed sets only: nothing that a client sends makes a new series.
+//! Metrics in OpenMetrics and in Prometheus' text format. Labels come from closed sets only: nothing that a client
+//! sends makes a new series.
 
 mod labels;
 #[cfg(target_os = "linux")]

@@ -1,5 +1,5 @@
-//! The database is out of reach while two nodes are used: it crashes, hangs, is replaced by a standby that lags, or only one
-//! node cannot reach it. No honest client notices.
+//! The database is out of reach while two nodes are used: it crashes, hangs, is replaced by a standby that lags, or
+//! only one node cannot reach it. No honest client notices.
 //!
 //! `POSTGRES_OUTAGE_SECONDS=60` is what a release is held to.
 
