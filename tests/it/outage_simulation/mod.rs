@@ -117,8 +117,8 @@ async fn pass_time(world: &mut Simulation, kind: usize) {
     }
 }
 
-/// Runs a world to its end.
-fn run(seed: u64, mutant: Mutant) -> Counts {
+/// Runs a world to its end: its counts and its history.
+fn run(seed: u64, mutant: Mutant) -> (Counts, Vec<String>) {
     // The waits of a revocation pass at once.
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -126,13 +126,13 @@ fn run(seed: u64, mutant: Mutant) -> Counts {
         for _ in 0..STEPS {
             happen(&mut world).await;
         }
-        world.counts
+        (world.counts, world.history)
     })
 }
 
 /// Runs worlds on two threads; their counts together.
 fn run_all(seeds: std::ops::Range<u64>) -> Counts {
-    let half = |odd: u64| seeds.clone().filter(move |seed| seed % 2 == odd).map(|seed| run(seed, Mutant::None));
+    let half = |odd: u64| seeds.clone().filter(move |seed| seed % 2 == odd).map(|seed| run(seed, Mutant::None).0);
     let halves = std::thread::scope(|scope| {
         let odd = scope.spawn(|| half(1).collect::<Vec<_>>());
         [half(0).collect(), odd.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))].concat()
@@ -152,7 +152,7 @@ fn run_all(seeds: std::ops::Range<u64>) -> Counts {
 fn in_no_world_an_honest_device_loses_or_an_end_is_lost() {
     let asked = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
     if let Some(seed) = asked("OUTAGE_SEED") {
-        println!("world {seed}: {:?}", run(seed, Mutant::None));
+        println!("world {seed}: {:?}", run(seed, Mutant::None).0);
         return;
     }
     let seeds = asked("OUTAGE_SEEDS").unwrap_or(SEEDS);
@@ -163,6 +163,15 @@ fn in_no_world_an_honest_device_loses_or_an_end_is_lost() {
     assert!(happened.iter().all(|times| *times >= seeds), "too little happened: {counts:?}");
     // A filter errs once in 65,536 times.
     assert!(counts.unanswered * 10_000 <= counts.valid, "valid refreshes were not answered: {counts:?}");
+}
+
+#[test]
+fn a_seed_gives_the_same_world_each_time() {
+    for seed in 0..5 {
+        let (first, second) = (run(seed, Mutant::None).1, run(seed, Mutant::None).1);
+        let differs = first.iter().zip(&second).find(|(first, second)| first != second);
+        assert!(differs.is_none() && first.len() == second.len(), "world {seed}: {differs:?}");
+    }
 }
 
 /// Number of the first world in which a rule finds the mutant, and what it says.

@@ -185,7 +185,7 @@ impl SimNode {
         clock: Arc<TestClock>,
         entropy: Arc<Random>,
     ) -> Option<Self> {
-        let switch = Switch::before(store);
+        let switch = Switch::without_time(store);
         switch.set(reach);
         let store: Arc<dyn Store> = Arc::new(SwitchedStore(Arc::clone(&switch)));
         let guard = Arc::new(ClockGuard::new(Arc::clone(&clock) as Arc<dyn Clock>, clock::Config::default().patience));

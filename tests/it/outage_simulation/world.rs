@@ -171,6 +171,8 @@ impl Simulation {
 
     pub fn note(&mut self, happening: &str) {
         let now = self.now.since(START);
+        // The same world has another folder each time.
+        let happening = happening.replace(&*self.config.path.to_string_lossy(), "PATH");
         self.history.push(format!("{:>10.1} s  {happening}", now.as_secs_f64()));
     }
 

@@ -63,14 +63,38 @@ pub struct Switch {
     /// New sessions whose writes are on their way.
     late: Mutex<Vec<Session>>,
     store: RwLock<Arc<dyn Store>>,
+    holds_time: bool,
 }
 
 impl Switch {
     /// Puts a switch before a store.
     pub fn before(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self::new(store, false))
+    }
+
+    /// Puts a switch before a store whose calls take no time on a paused clock. The store has threads of its own: a
+    /// runtime that waits for them passes for idle, and a paused clock would run to the next time-out meanwhile.
+    pub fn without_time(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self::new(store, true))
+    }
+
+    fn new(store: Arc<dyn Store>, holds_time: bool) -> Self {
         let (state, _) = watch::channel((Reach::Reachable, 0));
         let (calls, waiting, late) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
-        Arc::new(Self { state, calls, waiting, late, store: RwLock::new(store) })
+        Self { state, calls, waiting, late, store: RwLock::new(store), holds_time }
+    }
+
+    async fn ask<T>(&self, call: impl Future<Output = T>) -> T {
+        if !self.holds_time {
+            return call.await;
+        }
+        // A paused clock stands while a blocking task runs.
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let held = tokio::task::spawn_blocking(move || is_done.recv().is_err());
+        let answer = call.await;
+        drop(done);
+        held.await.unwrap();
+        answer
     }
 
     pub fn set(&self, reach: Reach) {
@@ -170,7 +194,7 @@ macro_rules! switched {
             $(async fn $name(&self $(, $argument: $type)*) -> Result<$answer, StoreError> {
                 self.0.admit(Kind::$kind).await?;
                 let store = self.0.store();
-                self.0.answer(Kind::$kind, store.$name($($argument),*).await)
+                self.0.answer(Kind::$kind, self.0.ask(store.$name($($argument),*)).await)
             })*
             $($own)*
         }
@@ -190,7 +214,8 @@ async fn create_session_within_limit(&self, session: Session) -> Result<Creation
         self.0.late.lock().unwrap().push(session.clone());
     }
     self.0.admit(Kind::Write).await?;
-    let created = self.0.store().create_session_within_limit(session).await;
+    let store = self.0.store();
+    let created = self.0.ask(store.create_session_within_limit(session)).await;
     self.0.answer(Kind::Write, created)
 });
 
