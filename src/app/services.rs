@@ -17,7 +17,7 @@ use crate::{
     issue::{self, Issuer},
     keyring::Keyring,
     node::ReloadError,
-    operate::{FailureSettings, Operator, Tokens},
+    operate::{Configuration, FailureSettings, Operator, Tokens},
     outage::{Outage, process_name},
     rotate::{Observer, Rotator},
     secret::{Entropy, NoEntropy, SystemEntropy, random},
@@ -269,6 +269,12 @@ impl Services {
             failures: FailureSettings {
                 apps: reported_apps(settings),
                 threshold: u64::from(settings.failures().threshold.get()),
+            },
+            configuration: Configuration {
+                json: settings.to_json(),
+                toml: settings.dump(false),
+                toml_with_origins: settings.dump(true),
+                warnings: settings.warnings(),
             },
             actor: self.operator_actor().name,
         })

@@ -117,7 +117,7 @@ pub enum BadUserId {
 #[derive(Debug, thiserror::Error)]
 #[error("{name:?} is not a name: use 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit")]
 pub struct BadName {
-    name: String,
+    pub(super) name: String,
 }
 
 /// Declares a name that operators choose: every kind has the same rules and a type of its own.
@@ -164,6 +164,7 @@ macro_rules! name {
         }
     };
 }
+pub(super) use name;
 
 name! {
     /// Name of a Braze app in the configuration, `[apps.<name>]`.
@@ -186,7 +187,7 @@ impl Default for RingName {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     let starts_well = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     starts_well

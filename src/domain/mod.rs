@@ -6,7 +6,7 @@
 //! - [`key`], [`rotation`]: states of a signing key, and records of its replacement
 //! - [`spki`], [`jwk`]: public keys as bytes and as a JWK Set
 //! - [`audit`]: acts that the audit log records; [`checkpoint_key`]: the keys that sign its checkpoints
-//! - [`api_key`]: a backend's credential
+//! - [`api_key`]: a backend's credential; [`operator`]: an operator's, and sessions of the console
 //! - [`sign_in`]: rules for the credential of a session that the app already has; [`client_authentication`]:
 //!   the secrets with which this service asks a provider about one; [`login_record`]: the login it proves, as keyed
 //!   hashes
@@ -26,6 +26,7 @@ pub mod jws;
 pub mod key;
 pub mod login_record;
 pub mod missing_key;
+pub mod operator;
 pub mod policy;
 pub mod refresh_token;
 pub mod requester;

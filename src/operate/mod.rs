@@ -6,10 +6,14 @@ mod audit;
 mod clients;
 mod clock;
 mod doctor;
+mod error;
 mod failures;
 mod key_moves;
 mod keys;
+mod local;
 mod names;
+mod operations;
+mod operators;
 mod rotations;
 mod store;
 mod tokens;
@@ -35,10 +39,16 @@ pub use audit::{AuditOperationError, AuditOperations, PrintedCheckpoint, verify_
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
 pub use doctor::{Check, Health};
+pub use error::{OperationError, OperationErrorKind};
 pub use failures::{FailureOverview, FailureSettings, ReportedFailures, VersionCount};
 pub use key_moves::{MovedKey, RewrappedKey};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
 pub use names::{UnknownApp, UnknownRing, UserError};
+pub use operations::{
+    About, AuditRecord, Configuration, ConfirmedKey, CreatedClient, CreatedOperator, DashboardChange, EndedSessions,
+    KeySelection, Operations, OptedOut, RotationAct, SessionsOf,
+};
+pub use operators::OperatorRecords;
 pub use rotations::{
     BrazeDiff, BrazeKey, BrazeKeys, CompromiseForecast, Confirmed, Consequences, KeySource, Outcome, Patience,
     RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
@@ -48,6 +58,7 @@ pub use tokens::Tokens;
 pub use users::{PendingNode, Users};
 
 /// Dependencies of the operators' operations. `app` provides them.
+#[derive(Clone)]
 pub struct Operator {
     pub store: Arc<dyn Store>,
     pub custodian: Arc<dyn Custodian>,
@@ -64,6 +75,8 @@ pub struct Operator {
     pub rings: Vec<rotate::Ring>,
     /// Facts of the configuration that failures are compared with.
     pub failures: FailureSettings,
+    /// Configuration in force.
+    pub configuration: Configuration,
     /// Name of the operator in the audit log and in leases.
     pub actor: String,
 }
@@ -121,6 +134,16 @@ impl Operator {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             apps: self.apps(),
+            acts: self.acts(),
+        }
+    }
+
+    /// Returns the operations on operators.
+    pub fn operators(&self) -> OperatorRecords {
+        OperatorRecords {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
             acts: self.acts(),
         }
     }

@@ -104,6 +104,14 @@ pub enum AuditAction {
     AuditKeyChanged,
     /// Tokens were minted or refreshed (`audit.tokens`).
     TokensIssued,
+    /// An operator was put on record.
+    OperatorCreated,
+    /// An operator was revoked.
+    OperatorRevoked,
+    /// An operator logged in to the console.
+    OperatorLoggedIn,
+    /// A credential of an operator was refused.
+    OperatorRefused,
 }
 
 impl AuditAction {
@@ -125,6 +133,7 @@ impl AuditAction {
                 | Self::SignedOut
                 | Self::OptedOut
                 | Self::ApiKeyRevoked
+                | Self::OperatorRevoked
         )
     }
 }
@@ -217,7 +226,7 @@ mod tests {
         let actions = "created publishing published activated made_primary retired withdrawn destroyed compromised \
             refused begun repairing aborted rolled_back moved rewrapped erased session_ended reuse_detected user_sessions_ended \
             app_sessions_ended signed_out opted_out opted_in api_key_created api_key_revoked clock_accepted \
-            epoch_begun audit_key_changed tokens_issued";
+            epoch_begun audit_key_changed tokens_issued operator_created operator_revoked operator_logged_in operator_refused";
         let names: Vec<&str> = actions.split_whitespace().collect();
         assert_eq!(AuditAction::VARIANTS.iter().map(|action| action.as_str()).collect::<Vec<_>>(), names);
         for (action, name) in AuditAction::VARIANTS.iter().zip(names) {

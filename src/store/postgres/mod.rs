@@ -4,6 +4,7 @@
 //! them, and [`migrations`] makes and migrates the tables. Everything stands in the schema `countersign`. No statement
 //! needs the state of a connection, so that a pool in transaction mode (pgbouncer) may stand between.
 
+mod activity;
 mod api_keys;
 mod audit_append;
 mod audit_leaves;
@@ -26,6 +27,7 @@ mod keys;
 mod meta;
 mod migrations;
 mod nodes;
+mod operators;
 mod passfile;
 mod provider_logins;
 mod purge;

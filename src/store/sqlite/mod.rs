@@ -24,6 +24,7 @@ macro_rules! app_ended {
     };
 }
 
+mod activity;
 mod api_keys;
 mod audit_append;
 mod audit_leaves;
@@ -43,6 +44,7 @@ mod keys;
 mod meta;
 mod migrations;
 mod nodes;
+mod operators;
 mod provider_logins;
 mod purge;
 mod readers;

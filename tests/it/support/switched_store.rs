@@ -19,14 +19,16 @@ use countersign::{
         ids::{AppName, InstallationId, Kid, RingName, SessionId, UserHash},
         key::KeyRecord,
         login_record::{LoginRecord, LogoutRecord},
+        operator::{ConsoleSession, OperatorName, OperatorRecord, SecretHash},
         rotation::NodeReport,
         session::{Ended, Session},
     },
     store::{
-        Advance, ApiKeys, AuditHead, AuditLeaf, AuditLog, ClockRecord, Creation, End, Ends, EndsPage, EndsPosition,
-        Fact, FailureBatch, FailureCount, Failures, Follower, KeyTransaction, Keys, Nodes, ProviderLogins, Purged,
-        ReportedVersion, RingRecords, SavedCheckpoint, Schema, SealedKeys, ServiceEvent, Sessions, SignedOut, Store,
-        StoreError, StoredExample, Upkeep, Users,
+        Activity, ActivityCount, Advance, ApiKeys, AuditHead, AuditLeaf, AuditLog, ClockRecord, Creation,
+        CreationRequest, CreationState, End, Ends, EndsPage, EndsPosition, Fact, FailureBatch, FailureCount, Failures,
+        Follower, KeyTransaction, Keys, Nodes, Operators, ProviderLogins, Purged, ReportedVersion, RingRecords,
+        SavedCheckpoint, Schema, SealedKeys, ServiceEvent, Sessions, SignedOut, Store, StoreError, StoredExample,
+        Upkeep, Users,
     },
 };
 use tokio::sync::watch;
@@ -223,6 +225,23 @@ switched!(ProviderLogins {
     Write create_session_of_login(session: Session, login: LoginRecord) -> Creation;
     Read is_signed_out(app: &AppName, login: LoginRecord) -> bool;
     Write sign_out(app: &AppName, logout: LogoutRecord, now: UnixMillis, actor: &Actor) -> SignedOut;
+});
+
+switched!(Operators {
+    Read operators() -> Vec<OperatorRecord>;
+    Write insert_operator(operator: OperatorRecord, actor: &Actor) -> bool;
+    Write revoke_operator(name: &OperatorName, now: UnixMillis, actor: &Actor) -> bool;
+    Write begin_console_session(session: ConsoleSession, expired: UnixMillis, actor: &Actor) -> ();
+    Read console_session(hash: SecretHash) -> Option<ConsoleSession>;
+    Write use_console_session(hash: SecretHash, now: UnixMillis) -> ();
+    Write end_console_session(hash: SecretHash) -> ();
+    Write begin_creation(request: CreationRequest, forgotten: UnixMillis) -> CreationState;
+    Write end_creation(actor: &str, key: &str, id: Option<&str>) -> ();
+});
+
+switched!(Activity {
+    Write add_activity(counts: Vec<ActivityCount>) -> ();
+    Read activity_since(minute: UnixMillis) -> Vec<ActivityCount>;
 });
 
 switched!(Users {
