@@ -44,6 +44,7 @@ mod domain_api_key;
 mod domain_claims_jws;
 mod domain_ids;
 mod domain_key;
+mod domain_operator;
 mod domain_refresh_token;
 mod domain_session;
 mod domain_session_races;
