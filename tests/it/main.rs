@@ -8,6 +8,7 @@
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod activity;
 mod architecture;
 mod audit;
 mod audit_acts;
