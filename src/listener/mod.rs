@@ -1,6 +1,6 @@
-//! HTTP/1.1 over TCP, for the public and the ops listener alike: sockets, limits, timeouts, drain.
+//! HTTP/1.1 over TCP and unix sockets, for the public and the ops listener alike: sockets, limits, timeouts, drain.
 //!
-//! A connection passes: [`bind`] or [`inherited`] → `accept` (takes a permit, or refuses the connection) →
+//! A connection passes: [`bind`], [`bind_unix`] or [`inherited`] → `accept` (takes a permit, or refuses the connection) →
 //! `connection` (hyper runs the protocol, `watchdog` its time) → `service` → the router.
 //!
 //! # Reasons for a listener of our own
@@ -47,9 +47,12 @@ mod progress;
 mod refusal;
 mod service;
 mod socket;
+mod socket_error;
+mod socket_file;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod unix_socket;
 mod unread;
 mod watchdog;
 mod wire;
@@ -60,10 +63,12 @@ use axum::Router;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use accept::serve;
-pub use peer::SocketPeer;
+pub use accept::{serve, serve_unix};
+pub use peer::{LocalAddress, SocketPeer};
 pub use refusal::RawRefusal;
 pub use socket::{ListenError, Listener, bind, inherited};
+pub use socket_error::{SocketError, SocketFault};
+pub use unix_socket::{UnixListener, bind_unix};
 
 use crate::{
     address::{ForwardedHeader, TrustedProxies},
@@ -178,7 +183,8 @@ impl Default for Timeouts {
 /// Router of a listener, with its deadline, its refusals and its metrics.
 #[derive(Clone)]
 pub struct Service {
-    /// Router of the requests. It gets the peer's address as `axum::extract::ConnectInfo<SocketAddr>`.
+    /// Router of the requests. Over TCP they have the peer's address as `axum::extract::ConnectInfo<SocketAddr>`, and
+    /// [`LocalAddress`]; over a unix socket they have [`SocketPeer`].
     pub router: Router,
     /// Longest time that the router takes for a request. The listener closes the connection [`BACKSTOP`] later.
     pub deadline: Duration,
