@@ -10,7 +10,7 @@ use crate::{
     config::Settings,
     http::{self, RequestObserver},
     listener::{self, ListenError, Listener},
-    ops,
+    ops::{self, AllowedHosts},
     telemetry::{Metrics, Readiness, RequestLog},
 };
 
@@ -63,6 +63,7 @@ pub(super) struct ServerParts {
     pub(super) log: RequestLog,
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) ops_hosts: Arc<AllowedHosts>,
 }
 
 impl ServerParts {
@@ -73,6 +74,7 @@ impl ServerParts {
             log: wiring.state().request_log,
             metrics: Arc::clone(wiring.services().metrics()),
             readiness: Arc::clone(&wiring.state().readiness),
+            ops_hosts: Arc::clone(wiring.ops_hosts()),
         }
     }
 
@@ -98,8 +100,7 @@ impl ServerParts {
         stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let health = http::health_routes(Arc::clone(&self.readiness));
-        let nothing = || async { http::Problem::not_found("this listener has /metrics, /healthz and /readyz") };
-        let routes = ops::router(Arc::clone(&self.metrics)).merge(health).fallback(nothing);
+        let routes = ops::router(Arc::clone(&self.metrics), Arc::clone(&self.ops_hosts)).merge(health);
         let observer = RequestObserver { metrics: None, log: self.log };
         let routes = http::middleware::wrap(routes, observer.clone());
         listener::serve(listener, self.config.clone(), service(routes, observer), stop)

@@ -71,7 +71,7 @@ pub use socket_error::{SocketError, SocketFault};
 pub use unix_socket::{UnixListener, bind_unix};
 
 use crate::{
-    address::{ForwardedHeader, TrustedProxies},
+    address::{AllowedHost, ForwardedHeader, TrustedProxies},
     clock::human_duration,
     telemetry::Metrics,
 };
@@ -93,6 +93,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address for metrics and health.
     pub ops_listen: SocketAddr,
+    /// Names by which the ops listener may be called, beside its addresses.
+    pub ops_hosts: Vec<AllowedHost>,
     /// Allows plain HTTP beyond loopback, because TLS is terminated in front of this service.
     pub allow_plaintext: bool,
     /// Proxies whose [`forwarded_header`](Self::forwarded_header) the routes trust.
@@ -130,6 +132,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            ops_hosts: Vec::new(),
             allow_plaintext: false,
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
