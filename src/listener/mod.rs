@@ -57,7 +57,7 @@ mod unread;
 mod watchdog;
 mod wire;
 
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use ipnet::IpNet;
@@ -93,6 +93,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address for metrics and health.
     pub ops_listen: SocketAddr,
+    /// Unix socket on which the ops listener's routes are served too.
+    pub ops_socket: Option<PathBuf>,
     /// Names by which the ops listener may be called, beside its addresses.
     pub ops_hosts: Vec<AllowedHost>,
     /// Allows plain HTTP beyond loopback, because TLS is terminated in front of this service.
@@ -132,6 +134,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            ops_socket: None,
             ops_hosts: Vec::new(),
             allow_plaintext: false,
             trusted_proxies: Vec::new(),

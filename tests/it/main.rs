@@ -74,6 +74,7 @@ mod middleware;
 mod openapi;
 mod operator_faults;
 mod ops_hosts;
+mod ops_socket;
 mod outage;
 mod outage_simulation;
 mod overlap;

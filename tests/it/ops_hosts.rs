@@ -160,6 +160,8 @@ fn wrong_values_are_named_with_a_right_one() {
         ("ops_hosts = [\"*.example.com\"]", "server.ops_hosts: \"*.example.com\" is no host"),
         ("ops_hosts = \"a\"", "server.ops_hosts: \"a\" is no list: write [\"a\"]"),
         ("ops_hosts = [9090]", "server.ops_hosts: 9090 is no host"),
+        ("ops_socket = \"ops.sock\"", "server.ops_socket: must be an absolute path in a folder of its own"),
+        ("ops_socket = 5", "server.ops_socket: 5 has no quotes"),
     ] {
         fs::write(&config, text.replace("\n[server]\n", &format!("\n[server]\n{line}\n"))).unwrap();
         let (code, out, err) = run(&["config", "check"], folder.path());
