@@ -27,6 +27,7 @@ use crate::{
         self, ActivityRecorder, AuditAgent, AuditStanding, EndsAgent, FailuresAgent, FailuresParts, Node, NodeAgent,
         Subscriber,
     },
+    ops::AllowedHosts,
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     store::ServiceEventKind,
     telemetry::Readiness,
@@ -42,6 +43,7 @@ pub struct Wiring {
     scheduler_setup: watch::Sender<Option<Arc<SchedulerSetup>>>,
     failures_config: watch::Sender<Arc<failures::Config>>,
     webhook: Arc<Webhook>,
+    ops_hosts: Arc<AllowedHosts>,
 }
 
 impl Wiring {
@@ -73,7 +75,8 @@ impl Wiring {
         let webhook = Arc::new(Webhook::new(failures.webhook.clone(), Arc::clone(services.metrics())));
         let (failures_config, _) = watch::channel(Arc::new(failures));
         let (scheduler_setup, _) = watch::channel(setup);
-        Ok(Self { services, state, node, settings, node_config, scheduler_setup, failures_config, webhook })
+        let ops_hosts = Arc::new(AllowedHosts::new(settings.load().server().ops_hosts.clone()));
+        Ok(Self { services, state, node, settings, node_config, scheduler_setup, failures_config, webhook, ops_hosts })
     }
 
     /// Makes the router of every public route.
@@ -89,6 +92,11 @@ impl Wiring {
     /// Services that were wired.
     pub fn services(&self) -> &Arc<Services> {
         &self.services
+    }
+
+    /// Names by which the ops listener may be called.
+    pub(super) fn ops_hosts(&self) -> &Arc<AllowedHosts> {
+        &self.ops_hosts
     }
 
     /// Settings in force.
@@ -179,6 +187,7 @@ impl Wiring {
         self.state.limits.store(Arc::new(Limits::new(new.limits())));
         self.state.jwks.set_max_age(new.jwks_max_age());
         self.state.proxies.replace(new.server().proxies());
+        self.ops_hosts.replace(new.server().ops_hosts.clone());
         self.node_config.send_replace(Arc::new(new.node()));
         self.webhook.replace(new.failures().webhook.clone());
         self.failures_config.send_replace(Arc::new(new.failures().clone()));

@@ -1,5 +1,6 @@
 //! Routes of the second listener, for operators' machines: metrics. Its address must not be public.
 
+mod allowed_hosts;
 mod exposition;
 
 use std::sync::Arc;
@@ -7,20 +8,26 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::{HeaderMap, HeaderValue, header},
+    middleware,
     response::IntoResponse,
     routing::get,
 };
 
-use self::exposition::Exposition;
-use crate::telemetry::Metrics;
+pub use self::allowed_hosts::AllowedHosts;
 
-/// Returns every route of the ops listener except health, which `app` adds.
-pub fn router(metrics: Arc<Metrics>) -> Router {
+use self::{allowed_hosts::check_host, exposition::Exposition};
+use crate::{http::Problem, telemetry::Metrics};
+
+/// Returns every route of the ops listener except health, which `app` adds: load balancers and supervisors ask for it by
+/// whatever name they have. All others answer only to the names of this listener.
+pub fn router(metrics: Arc<Metrics>, hosts: Arc<AllowedHosts>) -> Router {
     let scrape = move |headers: HeaderMap| async move {
         let exposition = Exposition::asked_for(&headers);
         let own =
             [(header::CONTENT_TYPE, exposition.content_type()), (header::VARY, HeaderValue::from_static("accept"))];
         (own, exposition.encode(&metrics)).into_response()
     };
-    Router::new().route("/metrics", get(scrape))
+    let nothing = || async { Problem::not_found("this listener has /metrics, /healthz and /readyz") };
+    let routes = Router::new().route("/metrics", get(scrape)).fallback(nothing);
+    routes.layer(middleware::from_fn_with_state(hosts, check_host))
 }

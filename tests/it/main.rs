@@ -75,6 +75,8 @@ mod messages;
 mod middleware;
 mod openapi;
 mod operator_faults;
+mod ops_hosts;
+mod ops_socket;
 mod outage;
 mod outage_simulation;
 mod overlap;

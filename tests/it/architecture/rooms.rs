@@ -54,10 +54,11 @@ const TABLE: &[Row] = &[
     ("sandbox", &["domain", "clock"]),
     ("demo", &["app", "operate", "config", "sandbox", "domain", "clock"]),
     ("http", &["issue", "failures", "identity", "domain", "clock", "secret", "telemetry", "address"]),
-    ("ops", &["telemetry"]),
+    ("ops", &["address", "http", "listener", "telemetry"]),
     (
         "config",
         &[
+            "address",
             "audit",
             "clock",
             "listener",
