@@ -52,7 +52,7 @@ pub use operations::{
 pub use operators::OperatorRecords;
 pub use rotations::{
     BrazeDiff, BrazeKey, BrazeKeys, Comparison, CompromiseForecast, Confirmed, Consequences, KeySource, KeyStatus,
-    NodeStatus, Outcome, Patience, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
+    NodeStatus, Outcome, Patience, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport, WaitReason,
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;

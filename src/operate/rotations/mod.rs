@@ -29,7 +29,7 @@ use crate::{
 
 pub use braze_keys::{BrazeDiff, BrazeKey, BrazeKeys, Comparison};
 pub use compromise::{CompromiseForecast, Consequences};
-pub use report::{KeyStatus, NodeStatus, Outcome, RingOutcome, RingPlan, RingStatus, StepReport};
+pub use report::{KeyStatus, NodeStatus, Outcome, RingOutcome, RingPlan, RingStatus, StepReport, WaitReason};
 pub use sources::{KeySource, RecordedKey};
 
 /// Maximal number of reconciliations of a ring with [`Patience::Short`].

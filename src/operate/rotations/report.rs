@@ -152,6 +152,9 @@ pub struct KeyStatus {
     pub since: UnixMillis,
     /// Latest end of a token that a node may have signed with it.
     pub tokens_until: Option<UnixMillis>,
+    /// Time from which no token of a retiring key can be alive, margin included: then it may be deleted at Braze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe_to_delete: Option<UnixMillis>,
     /// The private half is destroyed.
     pub destroyed: bool,
 }
@@ -164,6 +167,17 @@ impl KeyStatus {
     }
 }
 
+/// Reason why a rotation waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitReason {
+    /// Text of the blocker.
+    pub what: String,
+    /// Time at which it ends by itself.
+    pub until: Option<UnixMillis>,
+    /// It is a fault, which somebody must mend.
+    pub is_fault: bool,
+}
+
 /// Live node in the status of a ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
@@ -174,19 +188,21 @@ pub struct NodeStatus {
 
 impl RingStatus {
     pub(super) fn new(snapshot: Snapshot, audit_log: Vec<AuditEvent>) -> Self {
-        let key = |key: plan::KeySnapshot| KeyStatus {
-            kid: key.record.kid,
+        let key = |key: &plan::KeySnapshot| KeyStatus {
+            kid: key.record.kid.clone(),
             state: key.record.state,
             since: key.record.changed,
             tokens_until: key.tokens_until,
+            safe_to_delete: (key.record.state == KeyState::Retiring).then(|| plan::tokens_expired(&snapshot, key)),
             destroyed: key.destroyed,
         };
+        let keys = snapshot.keys.iter().map(key).collect();
         let node = |node: plan::NodeSnapshot| NodeStatus { node: node.node, loaded: node.loaded };
         Self {
             next: plan::next(&snapshot),
             ring: snapshot.ring,
             goal: snapshot.goal,
-            keys: snapshot.keys.into_iter().map(key).collect(),
+            keys,
             nodes: snapshot.nodes.into_iter().map(node).collect(),
             audit_log,
         }
@@ -200,6 +216,32 @@ impl RingStatus {
     /// First line of the status: name, goal and nodes of the ring.
     pub fn headline(&self) -> String {
         format!("Ring {} ({}), {} live nodes", self.ring, self.goal.as_str(), self.nodes.len())
+    }
+
+    /// Next step and its reason; `None` where there is none now.
+    pub fn next_step(&self) -> Option<(String, String)> {
+        match &self.next {
+            Next::Do { step, reason } => Some((step.to_string(), reason.clone())),
+            Next::Wait { .. } | Next::Idle { .. } => None,
+        }
+    }
+
+    /// Reasons why the rotation waits.
+    pub fn waits(&self) -> Vec<WaitReason> {
+        let reason = |blocker: &Blocker| WaitReason {
+            what: blocker.to_string(),
+            until: blocker.until(),
+            is_fault: blocker.is_fault(),
+        };
+        match &self.next {
+            Next::Wait { blockers, .. } => blockers.iter().map(reason).collect(),
+            Next::Do { .. } | Next::Idle { .. } => Vec::new(),
+        }
+    }
+
+    /// Time at which the next rotation is due by policy.
+    pub fn due(&self) -> Option<UnixMillis> {
+        if let Next::Idle { due } = self.next { due } else { None }
     }
 
     /// Returns the next step, or the blockers, as text.

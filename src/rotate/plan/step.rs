@@ -124,6 +124,24 @@ impl Blocker {
             _ => None,
         }
     }
+
+    /// Returns true for a fault that somebody must mend; other blockers end by themselves or are an operator's task.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Silent { .. }
+            | Self::Full { .. }
+            | Self::Primary { .. }
+            | Self::Missing { .. }
+            | Self::Unlisted { .. } => true,
+            Self::Soak { .. }
+            | Self::Settling { .. }
+            | Self::Tokens { .. }
+            | Self::Nodes { .. }
+            | Self::Paste { .. }
+            | Self::Remove { .. }
+            | Self::NoSuccessor { .. } => false,
+        }
+    }
 }
 
 /// Result of the plan.
