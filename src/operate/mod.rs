@@ -5,6 +5,7 @@ mod acts;
 mod audit;
 mod clients;
 mod clock;
+mod console_sessions;
 mod doctor;
 mod error;
 mod failures;
@@ -38,6 +39,7 @@ use crate::{
 pub use audit::{AuditOperationError, AuditOperations, PrintedCheckpoint, verify_export};
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
+pub use console_sessions::{CONSOLE_IDLE, CONSOLE_LIFETIME, ConsoleSessions};
 pub use doctor::{Check, Health};
 pub use error::{OperationError, OperationErrorKind};
 pub use failures::{FailureOverview, FailureSettings, ReportedFailures, VersionCount};
@@ -145,6 +147,15 @@ impl Operator {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             acts: self.acts(),
+        }
+    }
+
+    /// Returns the operations on sessions of the console.
+    pub fn console_sessions(&self) -> ConsoleSessions {
+        ConsoleSessions {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
         }
     }
 
