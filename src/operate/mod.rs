@@ -18,6 +18,7 @@ mod rotations;
 mod store;
 mod tokens;
 mod users;
+mod views;
 
 use std::sync::{
     Arc,
@@ -48,17 +49,18 @@ pub use key_moves::{MovedKey, RewrappedKey};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
 pub use names::{UnknownApp, UnknownRing, UserError};
 pub use operations::{
-    About, AuditRecord, Configuration, ConfirmedKey, CreatedClient, CreatedOperator, DashboardChange, EndedSessions,
-    KeySelection, Operations, OptedOut, RotationAct, SessionsOf,
+    About, AuditRecord, Configuration, ConfirmedKey, DashboardChange, EndedSessions, KeySelection, Operations,
+    OptedOut, ReplacedAuditKey, RotationAct, SessionsOf,
 };
 pub use operators::OperatorRecords;
 pub use rotations::{
-    BrazeDiff, BrazeKey, BrazeKeys, CompromiseForecast, Confirmed, Consequences, KeySource, Outcome, Patience,
-    RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
+    BrazeDiff, BrazeKey, BrazeKeys, Comparison, CompromiseForecast, Confirmed, Consequences, KeySource, KeyStatus,
+    NodeStatus, Outcome, Patience, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;
 pub use users::{PendingNode, Users};
+pub use views::{ClientApiKey, CreatedClient, CreatedOperator, OperatorEntry, UserSession};
 
 /// Dependencies of the operators' operations. `app` provides them.
 #[derive(Clone)]
