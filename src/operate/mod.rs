@@ -3,8 +3,10 @@
 
 mod acts;
 mod audit;
+mod authentication;
 mod clients;
 mod clock;
+mod creations;
 mod doctor;
 mod error;
 mod failures;
@@ -19,6 +21,7 @@ mod store;
 mod tokens;
 mod users;
 mod views;
+pub mod wire;
 
 use std::sync::{
     Arc,
@@ -40,8 +43,10 @@ use crate::{
 };
 
 pub use audit::{AuditOperationError, AuditOperations, PrintedCheckpoint, verify_export};
+pub use authentication::Authentication;
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
+pub use creations::{RepeatableRequest, Repetition};
 pub use doctor::{Check, Health};
 pub use error::{OperationError, OperationErrorKind};
 pub use failures::{FailureOverview, FailureSettings, ReportedFailures, VersionCount};
