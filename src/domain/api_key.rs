@@ -4,20 +4,23 @@ use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Serialize;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::ids::{AppName, ClientName};
+use super::{
+    as_text::as_text,
+    ids::{AppName, ClientName},
+};
 use crate::{clock::UnixMillis, secret::Secret};
 
 /// Prefix of every API key, so that scanners for leaked secrets find it.
 pub const PREFIX: &str = "csk1_";
 
 /// Public part of an API key: 16 hexadecimal digits in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiKeyId(Box<str>);
+
+as_text!(ApiKeyId);
 
 impl ApiKeyId {
     /// Returns the id in a presented credential, even if the rest of it is malformed.

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::OperationError;
 use crate::{
-    clock::{ClockGuard, UnixMillis},
+    clock::ClockGuard,
     domain::{
-        audit::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget},
-        operator::{ConsoleSecret, ConsoleSession, OperatorRecord, OperatorToken},
+        audit::Actor,
+        operator::{ConsoleSecret, ConsoleSession, OperatorRecord},
     },
     secret::{Entropy, random},
     store::Store,
@@ -28,57 +28,18 @@ pub struct ConsoleSessions {
 }
 
 impl ConsoleSessions {
-    /// Returns true where an operator is on record whose token is accepted now.
-    ///
-    /// # Errors
-    /// [`OperationError`] where the store does not answer.
-    pub async fn has_live_operator(&self) -> Result<bool, OperationError> {
-        let now = self.clock.untrusted_now();
-        Ok(self.store.operators().await?.iter().any(|operator| operator.is_live(now)))
-    }
-
-    /// Begins a session. Returns its secret and the operator; `None` where the token is not accepted.
+    /// Begins a session of an operator whose token was accepted. Returns its secret.
     ///
     /// # Errors
     /// [`OperationError`] where the store does not answer, or the clock is not trusted.
-    pub async fn begin(
-        &self,
-        presented: &str,
-        request_id: &str,
-    ) -> Result<Option<(ConsoleSecret, OperatorRecord)>, OperationError> {
+    pub async fn begin(&self, operator: &OperatorRecord, request_id: &str) -> Result<ConsoleSecret, OperationError> {
         let now = self.clock.trusted_now()?;
-        let Some(operator) = self.operator_of(presented, now).await? else {
-            self.refused(request_id).await;
-            return Ok(None);
-        };
         let secret = ConsoleSecret::new(random(&*self.entropy)?);
         let session = ConsoleSession { hash: secret.hash(), token: operator.token.clone(), created: now, used: now };
         let actor = Actor::of_request(format!("operator {}", operator.name), request_id);
         self.store.begin_console_session(session, now.minus(CONSOLE_LIFETIME), &actor).await?;
         tracing::info!(operator = %operator.name, "an operator logged in to the console");
-        Ok(Some((secret, operator)))
-    }
-
-    async fn operator_of(&self, presented: &str, now: UnixMillis) -> Result<Option<OperatorRecord>, OperationError> {
-        let Ok(token) = OperatorToken::parse(presented) else { return Ok(None) };
-        let operators = self.store.operators().await?;
-        let found = operators.into_iter().find(|operator| operator.token == token.id);
-        Ok(found.filter(|operator| operator.hash.matches(&token.hash()) && operator.is_live(now)))
-    }
-
-    /// Records a refused login.
-    async fn refused(&self, request_id: &str) {
-        let event = AuditEvent {
-            at: self.clock.untrusted_now(),
-            actor: Actor::of_request("unknown", request_id),
-            action: AuditAction::OperatorRefused,
-            target: AuditTarget::default(),
-            outcome: AuditOutcome::Refused,
-            why: "the console was given a token that is not accepted".to_owned(),
-        };
-        if let Err(why) = self.store.append_events(vec![event]).await {
-            tracing::warn!(%why, "the audit log does not have a refused login");
-        }
+        Ok(secret)
     }
 
     /// Finds the operator of a session that is neither over nor idle for too long, and records its use.

@@ -1,11 +1,14 @@
 //! Checks of every request to the console: TLS or loopback, session, our own origin, the form's token, the role.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     body::{Body, to_bytes},
-    extract::Request,
-    http::{HeaderValue, Method, StatusCode, header, request::Parts},
+    extract::{ConnectInfo, FromRequestParts, Request},
+    http::{Extensions, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -65,7 +68,7 @@ pub(super) async fn headers(mut response: Response) -> Response {
 
 /// Answers 404 while there is no live operator.
 pub(super) async fn open_for_operators(state: Arc<ConsoleState>, request: Request, next: Next) -> Response {
-    match state.operator.console_sessions().has_live_operator().await {
+    match state.operator().has_operators().await {
         Ok(false) => StatusCode::NOT_FOUND.into_response(),
         // Without the store, pages that were kept may be shown; the guard decides.
         Ok(true) | Err(_) => next.run(request).await,
@@ -88,7 +91,7 @@ impl Guard {
         };
         let form = Fields::parse(&body);
         if self.rights == RouteRights::Nobody {
-            return self.without_session(way, &parts.method, &form).await;
+            return self.without_session(way, &parts, &form).await;
         }
         let Some(secret) = way.cookie(&parts.headers).and_then(ConsoleSecret::parse) else {
             return no_session(&parts.method);
@@ -100,9 +103,10 @@ impl Guard {
         }
     }
 
-    async fn without_session(&self, way: Protection, method: &Method, form: &Fields) -> Response {
-        if method == Method::POST {
-            return login::begin(&self.state, way, form.text("token"), &request_id().await).await;
+    async fn without_session(&self, way: Protection, parts: &Parts, form: &Fields) -> Response {
+        if parts.method == Method::POST {
+            let login = login::Login { state: &self.state, way, request_id: request_id().await };
+            return login.begin(form.text("token"), address(&parts.extensions)).await;
         }
         login::form(StatusCode::OK, None)
     }
@@ -113,18 +117,17 @@ impl Guard {
         parts: &Parts,
         form: Fields,
     ) -> Result<Option<Visit>, OperationError> {
-        let operator = &self.state.operator;
-        let Some(record) = operator.console_sessions().operator(secret).await? else { return Ok(None) };
+        let Some(record) = self.state.operator().console_sessions().operator(secret).await? else { return Ok(None) };
         let actor = Actor::of_request(format!("operator {}", record.name), request_id().await);
         let reader = Reader { name: record.name, role: record.role, csrf: csrf_token(secret) };
         Ok(Some(Visit {
             console: Arc::clone(&self.state),
-            operations: self.state.operations_of(actor),
+            operations: self.state.operations_of(actor, record.role),
             reader,
             section: self.section,
             query: Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()),
             form,
-            now: operator.clock.untrusted_now(),
+            now: self.state.now(),
         }))
     }
 
@@ -156,17 +159,13 @@ impl Guard {
     /// Answers while the store is out of reach: with a page that this session has seen lately.
     fn unreachable(&self, secret: &ConsoleSecret, parts: &Parts, error: &OperationError) -> Response {
         let kept = if parts.method == Method::GET {
-            self.state.kept.find(&Key::of(secret, &parts.uri), self.now())
+            self.state.kept.find(&Key::of(secret, &parts.uri), self.state.now())
         } else {
             None
         };
         let is_outage = error.kind == OperationErrorKind::Unavailable;
         let status = if is_outage { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
         kept.unwrap_or_else(|| stranger_notice(status, "Out of reach", error.message.clone()))
-    }
-
-    fn now(&self) -> crate::clock::UnixMillis {
-        self.state.operator.clock.untrusted_now()
     }
 }
 
@@ -189,12 +188,15 @@ fn no_session(method: &Method) -> Response {
     see_other("/console/login")
 }
 
+/// Address of the other end.
+fn address(extensions: &Extensions) -> IpAddr {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip().to_canonical())
+}
+
 /// Id of the request that is being answered.
 async fn request_id() -> String {
-    use axum::extract::FromRequestParts;
     let (mut parts, ()) = axum::http::Request::new(()).into_parts();
-    match RequestId::from_request_parts(&mut parts, &()).await {
-        Ok(id) => id.as_str().to_owned(),
-        Err(never) => match never {},
-    }
+    let Ok(id) = RequestId::from_request_parts(&mut parts, &()).await;
+    id.as_str().to_owned()
 }

@@ -1,6 +1,6 @@
 //! Login by operator token, and logout.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -13,7 +13,10 @@ use super::{
     transport::Protection,
     visit::{see_other, stranger_notice},
 };
-use crate::{domain::operator::ConsoleSecret, operate::OperationErrorKind};
+use crate::{
+    domain::operator::ConsoleSecret,
+    operate::{Authentication, OperationErrorKind, Operator},
+};
 
 /// Page that asks for a token.
 #[derive(askama::Template)]
@@ -31,28 +34,55 @@ pub(super) fn form(status: StatusCode, error: Option<&'static str>) -> Response 
     render_as(status, &LoginPage { page, error })
 }
 
-/// Begins a session.
-pub(super) async fn begin(state: &Arc<ConsoleState>, way: Protection, token: &str, request_id: &str) -> Response {
-    match state.operator.console_sessions().begin(token.trim(), request_id).await {
-        Ok(Some((secret, _))) => with_cookie(see_other("/console"), &way.set_cookie(&secret.reveal())),
-        Ok(None) => form(
-            StatusCode::UNAUTHORIZED,
-            Some(
-                "This token is not accepted: it is mistyped, revoked or expired. `countersign operators list` shows which are live.",
-            ),
-        ),
-        Err(error) => {
-            let is_outage = error.kind == OperationErrorKind::Unavailable;
-            let status = if is_outage { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
-            stranger_notice(status, "Not logged in", error.message)
+/// Attempt to log in.
+pub(super) struct Login<'a> {
+    pub(super) state: &'a ConsoleState,
+    pub(super) way: Protection,
+    pub(super) request_id: String,
+}
+
+impl Login<'_> {
+    /// Begins a session, where the token is the one of a live operator.
+    pub(super) async fn begin(&self, token: &str, address: IpAddr) -> Response {
+        let operator = self.state.operator();
+        let authenticated = match operator.authenticate(Some(token.trim())).await {
+            Ok(Authentication::Accepted(record)) => {
+                operator.console_sessions().begin(&record, &self.request_id).await.map(Some)
+            }
+            Ok(_) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match authenticated {
+            Ok(Some(secret)) => with_cookie(see_other("/console"), &self.way.set_cookie(&secret.reveal())),
+            Ok(None) => self.refused((*operator).clone(), address).await,
+            Err(error) => {
+                let is_outage = error.kind == OperationErrorKind::Unavailable;
+                let status =
+                    if is_outage { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
+                stranger_notice(status, "Not logged in", error.message)
+            }
         }
     }
+
+    async fn refused(&self, operator: Operator, address: IpAddr) -> Response {
+        self.state.refused.record(operator, address, &self.request_id).await;
+        if self.state.limits.failure(address).is_err() {
+            return form(
+                StatusCode::TOO_MANY_REQUESTS,
+                Some("Too many refused tokens from this address: wait a minute."),
+            );
+        }
+        form(StatusCode::UNAUTHORIZED, Some(REFUSED))
+    }
 }
+
+const REFUSED: &str = "This token is not accepted: it is mistyped, revoked or expired. `countersign operators list` shows \
+     which are live.";
 
 /// Ends the session of the cookie.
 pub(super) async fn end(state: &Arc<ConsoleState>, way: Protection, headers: &HeaderMap) -> Response {
     if let Some(secret) = way.cookie(headers).and_then(ConsoleSecret::parse)
-        && let Err(error) = state.operator.console_sessions().end(&secret).await
+        && let Err(error) = state.operator().console_sessions().end(&secret).await
     {
         return stranger_notice(StatusCode::SERVICE_UNAVAILABLE, "Not logged out", error.message);
     }

@@ -15,15 +15,19 @@ mod visit;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     http::request::Parts,
     middleware::{from_fn, map_response},
 };
 
+use super::admin::refused::RefusedCredentials;
 use crate::{
     address::TrustedProxies,
-    domain::audit::Actor,
+    clock::UnixMillis,
+    domain::{audit::Actor, operator::Role},
+    http::{LimitConfig, Limits},
     operate::{Operations, Operator},
 };
 
@@ -32,27 +36,39 @@ pub use routes::{ConsoleRoute, ROUTES};
 
 /// State of the console.
 pub struct ConsoleState {
-    /// Operations, from which each request has a copy in its operator's name.
-    pub operator: Operator,
+    /// Operations by the settings in force, from which each request has a copy in its operator's name.
+    operator: Arc<ArcSwap<Operator>>,
     /// Proxies that may say that a request came over TLS.
-    pub proxies: TrustedProxies,
+    proxies: TrustedProxies,
     /// TLS ends in front of the listener (`server.allow_plaintext`).
-    pub allow_plaintext: bool,
+    allow_plaintext: bool,
+    /// Limit of refused logins of one address.
+    limits: Limits,
+    refused: Arc<RefusedCredentials>,
     kept: kept::KeptPages,
 }
 
 impl ConsoleState {
     /// Makes the state.
-    pub fn new(operator: Operator, proxies: TrustedProxies, allow_plaintext: bool) -> Self {
-        Self { operator, proxies, allow_plaintext, kept: kept::KeptPages::default() }
+    pub fn new(operator: Arc<ArcSwap<Operator>>, proxies: TrustedProxies, allow_plaintext: bool) -> Self {
+        let (limits, refused) = (Limits::new(&LimitConfig::default()), Arc::default());
+        Self { operator, proxies, allow_plaintext, limits, refused, kept: kept::KeptPages::default() }
+    }
+
+    fn operator(&self) -> Arc<Operator> {
+        self.operator.load_full()
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.operator.load().clock.untrusted_now()
     }
 
     fn protection(&self, parts: &Parts) -> transport::Protection {
         transport::Protection::of(&parts.extensions, &parts.headers, &self.proxies, self.allow_plaintext)
     }
 
-    fn operations_of(&self, actor: Actor) -> Arc<dyn Operations> {
-        Arc::new(Operator { actor: actor.name, ..self.operator.clone() })
+    fn operations_of(&self, actor: Actor, role: Role) -> Arc<dyn Operations> {
+        Arc::new(self.operator.load().acting(actor, role))
     }
 }
 
