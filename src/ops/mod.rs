@@ -1,5 +1,8 @@
-//! Routes of the second listener, for operators' machines: metrics. Its address must not be public.
+//! Routes of the second listener, for operators' machines: metrics, the operators' API, and the console. Its address must
+//! not be public.
 
+pub mod admin;
+pub mod console;
 mod exposition;
 
 use std::sync::Arc;
