@@ -62,7 +62,8 @@ pub use operations::{
 pub use operators::OperatorRecords;
 pub use rotations::{
     BrazeDiff, BrazeKey, BrazeKeys, Comparison, CompromiseForecast, Confirmed, Consequences, KeySource, KeyStatus,
-    NodeStatus, Outcome, Patience, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport, WaitReason,
+    NodeStatus, Outcome, Patience, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
+    WaitReason,
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;

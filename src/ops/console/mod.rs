@@ -2,14 +2,22 @@
 //! [`Operations`](crate::operate::Operations) and renders a template.
 
 mod assets;
+mod failure_charts;
+mod failures;
 mod form;
 mod guard;
 mod html;
 mod kept;
+mod key_history;
+mod keys;
 mod login;
 mod overview;
 mod page;
+mod rotation;
+mod rotation_steps;
 mod routes;
+mod shown;
+mod svg;
 mod transport;
 mod visit;
 

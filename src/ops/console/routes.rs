@@ -3,8 +3,9 @@
 use axum::routing::{MethodRouter, get, post};
 
 use super::{
+    failures,
     guard::{LOGOUT, RouteRights},
-    overview,
+    keys, overview, rotation,
     visit::{Visit, answer},
 };
 
@@ -44,6 +45,24 @@ pub const ROUTES: &[ConsoleRoute] = &[
     form("/console/login", "/console/login", RouteRights::Nobody, || post(guarded)),
     form(LOGOUT, "/console", RouteRights::Reading, || post(guarded)),
     page("/console", || get(|visit: Visit| answer(visit, overview::show))),
+    page("/console/keys", || get(|visit: Visit| answer(visit, keys::show))),
+    form("/console/keys/generate", "/console/keys", RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, keys::generate))
+    }),
+    page("/console/rotation", || get(|visit: Visit| answer(visit, rotation::show))),
+    form("/console/rotation/run", "/console/rotation", RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, rotation::run))
+    }),
+    form("/console/rotation/abort", "/console/rotation", RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, rotation::abort))
+    }),
+    form("/console/rotation/roll-back", "/console/rotation", RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, rotation::roll_back))
+    }),
+    form("/console/rotation/compromise", "/console/rotation", RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, rotation::compromise))
+    }),
+    page("/console/failures", || get(|visit: Visit| answer(visit, failures::show))),
 ];
 
 /// Handler of the routes that the guard itself answers.

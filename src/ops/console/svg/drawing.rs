@@ -125,7 +125,7 @@ pub(super) fn number(value: f64) -> String {
 
 /// Escapes a text for the content and the attributes of HTML and SVG. Control characters, which XML does not have,
 /// become replacement characters.
-pub(in crate::ops::console) fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

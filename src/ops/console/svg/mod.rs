@@ -6,7 +6,6 @@ mod stacked_bars;
 mod time_axis;
 mod timeline;
 
-pub(super) use drawing::escaped;
 pub(super) use stacked_bars::{ChartMarker, Onset, Palette, Series, StackedBars};
 pub(super) use time_axis::{clock_time, day_and_time};
 pub(super) use timeline::{KeyLane, LaneSlot, LaneSpan, Timeline};
