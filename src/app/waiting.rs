@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::Router;
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 
 use super::{
@@ -66,7 +67,7 @@ impl WaitingServers {
         let (stop, stopped) = watch::channel(false);
         let routes = http::starting_router(Arc::clone(&readiness), parts.public_observer());
         let public = parts.serve_public(sockets.public, routes, stopped.clone());
-        let tasks = [tokio::spawn(public), tokio::spawn(parts.serve_ops(sockets.ops, stopped))];
+        let tasks = [tokio::spawn(public), tokio::spawn(parts.serve_ops(sockets.ops, Router::new(), stopped))];
         tracing::error!(
             public = %addresses.public, ops = %addresses.ops, %why,
             "the service cannot start without the store: it tries again each second, and refuses requests with 503"

@@ -27,7 +27,8 @@ use crate::{
         self, ActivityRecorder, AuditAgent, AuditStanding, EndsAgent, FailuresAgent, FailuresParts, Node, NodeAgent,
         Subscriber,
     },
-    ops::AllowedHosts,
+    operate::Operator,
+    ops::{self, AllowedHosts, admin::AdminState, console::ConsoleState},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     store::ServiceEventKind,
     telemetry::Readiness,
@@ -44,6 +45,7 @@ pub struct Wiring {
     failures_config: watch::Sender<Arc<failures::Config>>,
     webhook: Arc<Webhook>,
     ops_hosts: Arc<AllowedHosts>,
+    operator: Arc<ArcSwap<Operator>>,
 }
 
 impl Wiring {
@@ -69,6 +71,7 @@ impl Wiring {
         });
         let config = settings.load().node();
         NodeAgent::new(Arc::clone(&node)).start(&config).await?;
+        let operator = Arc::new(ArcSwap::from_pointee(services.operator(&settings.load())?));
         let setup = scheduler_setup(&services, &settings.load());
         let (node_config, _) = watch::channel(Arc::new(config));
         let failures = settings.load().failures().clone();
@@ -76,12 +79,36 @@ impl Wiring {
         let (failures_config, _) = watch::channel(Arc::new(failures));
         let (scheduler_setup, _) = watch::channel(setup);
         let ops_hosts = Arc::new(AllowedHosts::new(settings.load().server().ops_hosts.clone()));
-        Ok(Self { services, state, node, settings, node_config, scheduler_setup, failures_config, webhook, ops_hosts })
+        Ok(Self {
+            services,
+            state,
+            node,
+            settings,
+            node_config,
+            scheduler_setup,
+            failures_config,
+            webhook,
+            ops_hosts,
+            operator,
+        })
     }
 
     /// Makes the router of every public route.
     pub fn routes(&self) -> Router {
         http::router(&self.state)
+    }
+
+    /// Makes the routes of operators for the ops listener; `takes_tokens`: operators' tokens may come over it.
+    pub fn ops_routes(&self, takes_tokens: bool) -> Router {
+        let admin = Arc::new(AdminState::new(Arc::clone(&self.operator), takes_tokens));
+        let server = self.settings.load().server().clone();
+        let console = ConsoleState::new(Arc::clone(&self.operator), server.proxies(), server.allow_plaintext);
+        ops::admin::router(&admin).merge(ops::console::router(console))
+    }
+
+    /// Operations of operators on this service, by the settings in force.
+    pub fn operator(&self) -> &Arc<ArcSwap<Operator>> {
+        &self.operator
     }
 
     /// State of the public routes.
@@ -192,6 +219,10 @@ impl Wiring {
         self.webhook.replace(new.failures().webhook.clone());
         self.failures_config.send_replace(Arc::new(new.failures().clone()));
         self.scheduler_setup.send_replace(scheduler_setup(&self.services, &new));
+        match self.services.operator(&new) {
+            Ok(operator) => self.operator.store(Arc::new(operator)),
+            Err(why) => tracing::error!(%why, "the operators' API has the old configuration until the next reload"),
+        }
         self.settings.store(Arc::new(new));
         if let Err(error) = self.node.record_service_event(ServiceEventKind::Reloaded).await {
             tracing::debug!(%error, "the reload is not on record");

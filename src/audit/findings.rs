@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use super::checkpoint::Checkpoint;
@@ -136,22 +136,32 @@ impl fmt::Display for LogFinding {
     }
 }
 
-impl Serialize for LogFinding {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Shown<'a> {
-            kind: &'a str,
-            warning: bool,
-            says: String,
-        }
-        Shown { kind: self.kind(), warning: self.is_warning(), says: self.to_string() }.serialize(serializer)
+/// Finding as it is reported: its kind, and the sentence that says what it means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedFinding {
+    /// Name of the kind.
+    pub kind: String,
+    /// The log is whole all the same.
+    pub warning: bool,
+    pub says: String,
+}
+
+impl From<&LogFinding> for ReportedFinding {
+    fn from(finding: &LogFinding) -> Self {
+        Self { kind: finding.kind().to_owned(), warning: finding.is_warning(), says: finding.to_string() }
+    }
+}
+
+impl fmt::Display for ReportedFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.says)
     }
 }
 
 /// Findings: the first of them, and the number of all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFindings {
-    pub first: Vec<LogFinding>,
+    pub first: Vec<ReportedFinding>,
     pub count: u64,
     /// Number of those that are no warnings.
     pub wrong: u64,
@@ -159,11 +169,11 @@ pub struct LogFindings {
 
 impl LogFindings {
     /// Adds a finding.
-    pub(super) fn add(&mut self, finding: LogFinding) {
+    pub(super) fn add(&mut self, finding: &LogFinding) {
         self.count += 1;
         self.wrong += u64::from(!finding.is_warning());
         if self.first.len() < MAX_FINDINGS {
-            self.first.push(finding);
+            self.first.push(finding.into());
         }
     }
 }

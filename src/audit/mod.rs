@@ -14,7 +14,7 @@ mod verify;
 
 pub use checkpoint::{BadCheckpoint, Checkpoint, Origin};
 pub use config::Config;
-pub use findings::{LogFinding, LogFindings, NamedCheckpoint};
+pub use findings::{LogFinding, LogFindings, NamedCheckpoint, ReportedFinding};
 pub use follow::LogFollower;
 pub use keys::{AuditKeyError, AuditKeys};
 pub use log::{AuditError, begin_epoch, checkpoint, origin};

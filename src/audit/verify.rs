@@ -1,6 +1,6 @@
 //! Verification: the tree is computed from the stored bytes, and compared with everything that says something about them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     checkpoint::Checkpoint,
@@ -55,7 +55,7 @@ pub struct Verification {
 }
 
 /// Outcome of a verification.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifiedLog {
     /// Number of records.
     pub records: u64,
@@ -96,7 +96,7 @@ impl Verification {
         let note: Option<SignedNote> = note.parse().ok();
         let read = note.and_then(|note| Some((Checkpoint::of(&note).ok()?, note)));
         let Some((checkpoint, note)) = read else {
-            self.findings.add(LogFinding::NoCheckpoint { place: place.to_owned() });
+            self.findings.add(&LogFinding::NoCheckpoint { place: place.to_owned() });
             return;
         };
         let named = NamedCheckpoint { place: place.to_owned(), checkpoint };
@@ -115,7 +115,7 @@ impl Verification {
         if index != self.expected {
             // A leaf that comes back is one that was there before: the index is the key of its row.
             let last = index.saturating_sub(1).max(self.expected);
-            self.findings.add(LogFinding::Missing { first: self.expected, last });
+            self.findings.add(&LogFinding::Missing { first: self.expected, last });
         }
         self.expected = index.saturating_add(1);
         if !self.is_as_expected(index, text, shown) {
@@ -137,23 +137,23 @@ impl Verification {
     fn look_at(&mut self, index: u64, text: &str, shown: Displayed<'_>) {
         let leaf = match Leaf::parse(text) {
             Ok(leaf) => leaf,
-            Err(why) => return self.findings.add(LogFinding::Unreadable { index, why: why.to_string() }),
+            Err(why) => return self.findings.add(&LogFinding::Unreadable { index, why: why.to_string() }),
         };
         if leaf.index != index {
-            self.findings.add(LogFinding::Misplaced { index, says: leaf.index });
+            self.findings.add(&LogFinding::Misplaced { index, says: leaf.index });
         }
         // A store of an old version had no id before its first append.
         if let Some(says) = leaf.installation
             && says != *self.installation.get_or_insert(says)
         {
-            self.findings.add(LogFinding::ForeignRecord { index, says: says.to_string() });
+            self.findings.add(&LogFinding::ForeignRecord { index, says: says.to_string() });
         }
         self.name = self.installation.map(|installation| installation.to_string());
         self.check_epoch(index, &leaf);
         if leaf.event.action == AuditAction::AuditKeyChanged {
             match KeyChange::of(&leaf.event.why) {
                 Some(change) => self.changes.push(change),
-                None => self.findings.add(LogFinding::KeyRecord { index }),
+                None => self.findings.add(&LogFinding::KeyRecord { index }),
             }
         }
         let columns = match shown {
@@ -162,7 +162,7 @@ impl Verification {
             Displayed::Nothing => Vec::new(),
         };
         if !columns.is_empty() {
-            self.findings.add(LogFinding::Columns { index, columns });
+            self.findings.add(&LogFinding::Columns { index, columns });
         }
     }
 
@@ -172,7 +172,7 @@ impl Verification {
             let record: Option<EpochRecord> = serde_json::from_str(&leaf.event.why).ok();
             let is_whole = record.is_some_and(|record| record.describes(index, &self.tree.root()));
             if !is_whole || last.is_some_and(|(before, _)| leaf.epoch <= before) {
-                self.findings.add(LogFinding::EpochRecord { index });
+                self.findings.add(&LogFinding::EpochRecord { index });
             }
             self.epochs.push((leaf.epoch, index));
             return;
@@ -180,7 +180,7 @@ impl Verification {
         match last {
             None => self.epochs.push((leaf.epoch, index)),
             Some((expected, _)) if expected != leaf.epoch => {
-                self.findings.add(LogFinding::WrongEpoch { index, says: leaf.epoch, expected });
+                self.findings.add(&LogFinding::WrongEpoch { index, says: leaf.epoch, expected });
             }
             Some(_) => {}
         }
@@ -209,7 +209,7 @@ impl Verification {
         for mark in std::mem::take(&mut self.marks) {
             match self.judge(mark, epoch, &keys) {
                 None => agreed += 1,
-                Some(finding) => self.findings.add(finding),
+                Some(finding) => self.findings.add(&finding),
             }
         }
         let root = hex::encode(self.tree.root());
@@ -225,13 +225,13 @@ impl Verification {
             ("that the epoch began at record", head.epoch_begun_at, begun),
         ];
         for (what, says, found) in found.into_iter().filter(|(_, says, found)| says != found) {
-            self.findings.add(LogFinding::Head { what, says, found });
+            self.findings.add(&LogFinding::Head { what, says, found });
         }
         if let Some(description) = head.fork.clone() {
-            self.findings.add(LogFinding::Fork { description });
+            self.findings.add(&LogFinding::Fork { description });
         }
         if head.waiting > 0 {
-            self.findings.add(LogFinding::Waiting { acts: head.waiting });
+            self.findings.add(&LogFinding::Waiting { acts: head.waiting });
         }
     }
 

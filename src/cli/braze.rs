@@ -10,7 +10,7 @@ use super::{
     rotate::{RingFilter, exit_code, rotations},
 };
 use crate::{
-    domain::ids::Kid,
+    domain::{ids::Kid, key::KeyState},
     operate::{BrazeKey, RingOutcome},
 };
 
@@ -64,9 +64,9 @@ fn row(key: &BrazeKey) -> [String; 8] {
     [
         key.app.to_string(),
         text(key.id.as_deref()),
-        key.is.to_owned(),
+        key.is.as_str().to_owned(),
         text(key.kid.as_ref().map(Kid::as_str)),
-        text(key.state),
+        text(key.state.map(KeyState::as_str)),
         time_or_dash(key.since),
         primary.to_owned(),
         key.description.clone(),
@@ -78,7 +78,7 @@ fn diff(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
         let rotations = rotations(context, &operator);
         Ok(rotations.braze_diff(&rotations.rings(filter.ring.as_ref())?).await?)
     })?;
-    context.output.answer(&diff, &diff)?;
+    context.output.answer(&diff.entries(), &diff)?;
     Ok(match () {
         () if diff.is_silent() => ExitCode::from(EXIT_NOT_READY),
         () if diff.drift.is_empty() => ExitCode::SUCCESS,

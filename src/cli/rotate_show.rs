@@ -24,7 +24,10 @@ pub(super) fn plan_text(ring_plan: &RingPlan, program: &str) -> String {
 }
 
 pub(super) fn status_text(status: &RingStatus) -> String {
-    let keys = status.keys().map(|key| [key.kid, key.state, key.since.to_string(), time_or_dash(key.tokens_until)]);
+    let keys = status
+        .keys
+        .iter()
+        .map(|key| [key.kid.to_string(), key.state_as_text(), key.since.to_string(), time_or_dash(key.tokens_until)]);
     let events = status.audit_log.iter().map(|event| {
         let kid = event.target.kid.as_ref().map_or_else(String::new, ToString::to_string);
         let app = event.target.app.as_ref().map_or_else(String::new, ToString::to_string);

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{
+    as_text::as_text,
     credential::{self, SecretBits},
     ids::{AppName, ClientName},
 };
@@ -15,9 +15,10 @@ use crate::clock::UnixMillis;
 pub const PREFIX: &str = "csk1_";
 
 /// Public part of an API key: 16 hexadecimal digits in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiKeyId(Box<str>);
+
+as_text!(ApiKeyId);
 
 impl ApiKeyId {
     /// Returns the id in a presented credential, even if the rest of it is malformed.

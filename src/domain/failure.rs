@@ -3,10 +3,11 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
+    as_text::as_text,
     ids::{AppName, Kid},
     key::KeyState,
     verdict::ErrorCode,
@@ -24,6 +25,7 @@ use super::{
     Ord,
     Hash,
     Serialize,
+    Deserialize,
     EnumString,
     IntoStaticStr,
     VariantArray,
@@ -59,7 +61,8 @@ impl Platform {
 }
 
 /// Error code of a report; [`Self::Other`] where it is none of Braze's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub enum ReportedCode {
     Braze(ErrorCode),
     Other,
@@ -80,9 +83,33 @@ impl ReportedCode {
     }
 }
 
+impl From<ReportedCode> for String {
+    fn from(code: ReportedCode) -> Self {
+        code.label()
+    }
+}
+
+impl From<String> for ReportedCode {
+    fn from(label: String) -> Self {
+        Self::from_label(&label)
+    }
+}
+
 /// Why tokens of this installation were refused.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, EnumString, IntoStaticStr, VariantArray,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -159,7 +186,19 @@ impl Cause {
 
 /// Confidence in a cause.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, EnumString, IntoStaticStr, VariantArray,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -180,9 +219,10 @@ impl Confidence {
 }
 
 /// Version of an SDK, as `6.13.0`: up to four numbers.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SdkVersion(Box<str>);
+
+as_text!(SdkVersion);
 
 impl SdkVersion {
     /// Version as text.
@@ -239,7 +279,7 @@ impl FailureExample {
 }
 
 /// Identity of a row of counts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FailureKey {
     pub app: AppName,
     pub platform: Platform,

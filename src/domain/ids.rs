@@ -3,7 +3,9 @@
 use std::{fmt, num::NonZeroUsize};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::as_text::as_text;
 
 /// Braze's limit for a user id, in bytes (Web SDK, `changeUser`).
 pub const BRAZE_MAX_USER_ID_BYTES: usize = 997;
@@ -196,8 +198,7 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 /// Id of a key: its RFC 7638 thumbprint (SHA-256, base64url, 43 characters).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kid(std::sync::Arc<str>);
 
 impl Kid {
@@ -267,12 +268,6 @@ impl SessionId {
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl Serialize for SessionId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
@@ -353,11 +348,7 @@ impl std::str::FromStr for UserHash {
 #[error("not the hash of a user id, which is 64 hexadecimal digits")]
 pub struct BadUserHash;
 
-impl Serialize for UserHash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+as_text!(Kid, SessionId, InstallationId, UserHash);
 
 #[cfg(test)]
 mod tests {

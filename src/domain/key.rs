@@ -10,7 +10,19 @@ use crate::clock::UnixMillis;
 
 /// Lifecycle state of a key.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, EnumString, IntoStaticStr, VariantArray,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", parse_err_ty = UnknownKeyState, parse_err_fn = UnknownKeyState::new)]
@@ -58,7 +70,7 @@ impl UnknownKeyState {
 }
 
 /// Record of a key in the store. It holds nothing secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
     pub kid: Kid,
     pub ring: RingName,
@@ -112,7 +124,7 @@ impl CustodyKind {
 }
 
 /// Location of a private half.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyLocation {
     /// Name of the custody.
     pub custody: String,

@@ -15,6 +15,7 @@
 //!   [`session_sketch`]: the number of sessions that reported them
 
 pub mod api_key;
+mod as_text;
 pub mod audit;
 pub mod checkpoint_key;
 pub mod claims;

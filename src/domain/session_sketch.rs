@@ -1,6 +1,10 @@
 //! Number of distinct sessions, kept without their ids: linear counting (Whang, Vander-Zanden, Taylor: A linear-time
 //! probabilistic counting algorithm for database applications, 1990).
 
+use std::{fmt, str::FromStr};
+
+use super::as_text::as_text;
+
 /// Words of a sketch.
 pub const SKETCH_WORDS: usize = 16;
 /// Bits of a sketch.
@@ -13,6 +17,33 @@ const BITS: u32 = 1024;
 /// saw therefore counts as two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionSketch(pub [u64; SKETCH_WORDS]);
+
+as_text!(SessionSketch);
+
+impl fmt::Display for SessionSketch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|word| write!(f, "{word:016x}"))
+    }
+}
+
+impl FromStr for SessionSketch {
+    type Err = BadSketch;
+
+    fn from_str(text: &str) -> Result<Self, BadSketch> {
+        let mut bytes = [0; SKETCH_WORDS * 8];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| BadSketch)?;
+        let mut sketch = Self::default();
+        for (word, bytes) in sketch.0.iter_mut().zip(bytes.as_chunks().0) {
+            *word = u64::from_be_bytes(*bytes);
+        }
+        Ok(sketch)
+    }
+}
+
+/// Error for a text that is not a sketch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a sketch, which is 256 hexadecimal digits")]
+pub struct BadSketch;
 
 impl SessionSketch {
     /// Largest number that a sketch estimates: all bits but one are set. A full one stands for at least as many.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::UnixMillis,
@@ -21,7 +21,7 @@ const AFTER: Duration = Duration::from_mins(1);
 const SHOWN: usize = 5;
 
 /// Change of the service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub at: UnixMillis,
     /// Description, with names of this installation.

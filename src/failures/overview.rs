@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     KnownInstallation,
@@ -36,7 +36,7 @@ pub struct OverviewFacts {
 }
 
 /// Cause of failures at an app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureRow {
     pub cause: Cause,
     pub app: AppName,
@@ -66,7 +66,7 @@ pub struct FailureRow {
 }
 
 /// Latest report of a cause at an app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownExample {
     pub at: UnixMillis,
     pub platform: Platform,

@@ -68,7 +68,7 @@ fn answer(ready: bool, body: impl Serialize) -> Response {
 
 /// Marker of a response that keeps its own body, although its status is an error.
 #[derive(Clone, Copy)]
-pub(super) struct OwnBody;
+pub struct OwnBody;
 
 impl axum::response::IntoResponseParts for OwnBody {
     type Error = std::convert::Infallible;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     audit::{self, AuditError, AuditKeys, VerifiedLog, VerifierKey},
@@ -34,7 +34,7 @@ pub enum AuditOperationError {
 }
 
 /// Checkpoint that is on record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrintedCheckpoint {
     pub epoch: u32,
     pub size: u64,

@@ -1,6 +1,6 @@
 //! Checks of an installation: keys, Braze, store, audit log and clock, each with what to do.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Operator, rotations::KeySource};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Result of a check; the worst one is the greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     Ok,
@@ -23,7 +23,7 @@ pub enum Health {
 }
 
 /// Check with its result.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Check {
     /// Subject of the check, e.g. `store` or `key <kid> (active)`.
     pub what: String,

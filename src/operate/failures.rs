@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::names::{KnownApps, UserError};
 use crate::{
@@ -35,7 +35,7 @@ pub struct ReportedFailures {
 }
 
 /// Failures of a time.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FailureOverview {
     pub since: UnixMillis,
     pub until: UnixMillis,
@@ -46,7 +46,7 @@ pub struct FailureOverview {
 }
 
 /// Sessions that reported with a version of an SDK.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VersionCount {
     pub version: SdkVersion,
     pub sessions: u64,

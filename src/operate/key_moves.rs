@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::keys::{CeremonyError, KeyCeremony, SHORTEST_PREFIX};
 use crate::{
@@ -30,7 +30,7 @@ const LEASE_TIME: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Key that was moved, or whose move was finished.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MovedKey {
     pub kid: Kid,
     pub ring: RingName,
@@ -41,7 +41,7 @@ pub struct MovedKey {
 }
 
 /// Key that a new passphrase, or a new sealing secret, now encrypts.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RewrappedKey {
     pub kid: Kid,
     pub ring: RingName,

@@ -5,24 +5,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    BrazeDiff, BrazeKeys, Check, CompromiseForecast, Consequences, FailureOverview, MovedKey, OperationError, Operator,
-    Patience, PrintedCheckpoint, RingOutcome, RingPlan, RingStatus, Rotations, Users,
+    BrazeDiff, BrazeKeys, Check, ClientApiKey, CompromiseForecast, Consequences, CreatedClient, CreatedOperator,
+    FailureOverview, MovedKey, OperationError, Operator, OperatorEntry, Patience, PrintedCheckpoint, RingOutcome,
+    RingPlan, RingStatus, Rotations, UserSession, Users,
     error::OperationErrorKind,
     operations::{
-        About, AuditRecord, Configuration, ConfirmedKey, CreatedClient, CreatedOperator, DashboardChange,
-        EndedSessions, KeySelection, Operations, OptedOut, RotationAct, SessionsOf,
+        About, AuditRecord, Configuration, ConfirmedKey, DashboardChange, EndedSessions, KeySelection, Operations,
+        OptedOut, ReplacedAuditKey, RotationAct, SessionsOf,
     },
 };
 use crate::{
     audit::{VerifiedLog, VerifierKey},
     clock::UnixMillis,
     domain::{
-        api_key::{ApiKeyId, ApiKeyRecord},
+        api_key::ApiKeyId,
         ids::{AppName, ClientName, RingName, UserId},
         key::{CustodyKind, KeyLocation, KeyRecord},
-        operator::{OperatorName, OperatorRecord, Role},
+        operator::{OperatorName, Role},
         rotation::NodeReport,
-        session::Session,
     },
     rotate,
     store::{ActivityCount, FailureCount, Schema},
@@ -48,8 +48,8 @@ impl Operations for Operator {
         Ok(About {
             installation: self.store.installation_id().await?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            actor: self.actor.clone(),
-            role: Role::Operator,
+            actor: self.actor.name.clone(),
+            role: self.role,
             now: self.clock.untrusted_now(),
         })
     }
@@ -158,8 +158,8 @@ impl Operations for Operator {
         Ok(rotations.braze_diff(&rotations.rings(ring)?).await?)
     }
 
-    async fn clients(&self) -> Result<Vec<ApiKeyRecord>, OperationError> {
-        Ok(Operator::clients(self).list().await?)
+    async fn clients(&self) -> Result<Vec<ClientApiKey>, OperationError> {
+        Ok(Operator::clients(self).list().await?.into_iter().map(Into::into).collect())
     }
 
     async fn create_client(
@@ -169,7 +169,7 @@ impl Operations for Operator {
         lifetime: Option<Duration>,
     ) -> Result<CreatedClient, OperationError> {
         let (key, record) = Operator::clients(self).create(client, apps, lifetime).await?;
-        Ok(CreatedClient { record, api_key: key.reveal() })
+        Ok(CreatedClient { client: record.into(), api_key: key.reveal() })
     }
 
     async fn revoke_client(&self, id: &ApiKeyId) -> Result<Option<ClientName>, OperationError> {
@@ -203,8 +203,8 @@ impl Operations for Operator {
         Ok(self.users().live_sessions(app).await?)
     }
 
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<Session>, OperationError> {
-        Ok(self.users().sessions(user).await?)
+    async fn user_sessions(&self, user: &UserId) -> Result<Vec<UserSession>, OperationError> {
+        Ok(self.users().sessions(user).await?.into_iter().map(Into::into).collect())
     }
 
     async fn failures(&self, span: Duration, app: Option<&AppName>) -> Result<FailureOverview, OperationError> {
@@ -250,9 +250,9 @@ impl Operations for Operator {
         Ok(self.audit().key().await?.to_string())
     }
 
-    async fn replace_audit_key(&self, why: &str) -> Result<(String, PrintedCheckpoint), OperationError> {
+    async fn replace_audit_key(&self, why: &str) -> Result<ReplacedAuditKey, OperationError> {
         let (key, checkpoint) = self.audit().replace_key(why).await?;
-        Ok((key.to_string(), checkpoint))
+        Ok(ReplacedAuditKey { key: key.to_string(), checkpoint })
     }
 
     async fn checks(&self) -> Result<Vec<Check>, OperationError> {
@@ -272,8 +272,8 @@ impl Operations for Operator {
         Ok(self.configuration.clone())
     }
 
-    async fn operators(&self) -> Result<Vec<OperatorRecord>, OperationError> {
-        Ok(Operator::operators(self).list().await?)
+    async fn operators(&self) -> Result<Vec<OperatorEntry>, OperationError> {
+        Ok(Operator::operators(self).list().await?.into_iter().map(Into::into).collect())
     }
 
     async fn create_operator(
@@ -283,7 +283,7 @@ impl Operations for Operator {
         lifetime: Option<Duration>,
     ) -> Result<CreatedOperator, OperationError> {
         let (token, record) = Operator::operators(self).create(name, role, lifetime).await?;
-        Ok(CreatedOperator { record, token: token.reveal() })
+        Ok(CreatedOperator { operator: record.into(), operator_token: token.reveal() })
     }
 
     async fn revoke_operator(&self, name: &OperatorName) -> Result<(), OperationError> {

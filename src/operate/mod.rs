@@ -3,8 +3,11 @@
 
 mod acts;
 mod audit;
+mod authentication;
 mod clients;
 mod clock;
+mod console_sessions;
+mod creations;
 mod doctor;
 mod error;
 mod failures;
@@ -18,8 +21,13 @@ mod rotations;
 mod store;
 mod tokens;
 mod users;
+mod views;
+pub mod wire;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use acts::Acts;
 use names::KnownApps;
@@ -29,15 +37,18 @@ use crate::{
     braze::Directories,
     clock::ClockGuard,
     custody::{Custodian, KeyPlaces},
-    domain::{audit::Actor, sealing::UserHashKey},
+    domain::{audit::Actor, operator::Role, sealing::UserHashKey},
     rotate::{self, Rotator},
     secret::Entropy,
     store::Store,
 };
 
 pub use audit::{AuditOperationError, AuditOperations, PrintedCheckpoint, verify_export};
+pub use authentication::Authentication;
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
+pub use console_sessions::{CONSOLE_IDLE, CONSOLE_LIFETIME, ConsoleSessions};
+pub use creations::{RepeatableRequest, Repetition};
 pub use doctor::{Check, Health};
 pub use error::{OperationError, OperationErrorKind};
 pub use failures::{FailureOverview, FailureSettings, ReportedFailures, VersionCount};
@@ -45,17 +56,19 @@ pub use key_moves::{MovedKey, RewrappedKey};
 pub use keys::{Activated, CeremonyError, KeyCeremony};
 pub use names::{UnknownApp, UnknownRing, UserError};
 pub use operations::{
-    About, AuditRecord, Configuration, ConfirmedKey, CreatedClient, CreatedOperator, DashboardChange, EndedSessions,
-    KeySelection, Operations, OptedOut, RotationAct, SessionsOf,
+    About, AuditRecord, Configuration, ConfirmedKey, DashboardChange, EndedSessions, KeySelection, Operations,
+    OptedOut, ReplacedAuditKey, RotationAct, SessionsOf,
 };
 pub use operators::OperatorRecords;
 pub use rotations::{
-    BrazeDiff, BrazeKey, BrazeKeys, CompromiseForecast, Confirmed, Consequences, KeySource, Outcome, Patience,
-    RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
+    BrazeDiff, BrazeKey, BrazeKeys, Comparison, CompromiseForecast, Confirmed, Consequences, KeySource, KeyStatus,
+    NodeStatus, Outcome, Patience, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
+    WaitReason,
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;
 pub use users::{PendingNode, Users};
+pub use views::{ClientApiKey, CreatedClient, CreatedOperator, OperatorEntry, UserSession};
 
 /// Dependencies of the operators' operations. `app` provides them.
 #[derive(Clone)]
@@ -77,11 +90,23 @@ pub struct Operator {
     pub failures: FailureSettings,
     /// Configuration in force.
     pub configuration: Configuration,
-    /// Name of the operator in the audit log and in leases.
-    pub actor: String,
+    /// Operator as the audit log names him.
+    pub actor: Actor,
+    /// Rights of the operator.
+    pub role: Role,
+    /// Name in leases; no two operators have the same one at a time.
+    pub lease_name: String,
 }
 
 impl Operator {
+    /// Returns the same operations for another operator, who acts in one request.
+    #[must_use]
+    pub fn acting(&self, actor: Actor, role: Role) -> Self {
+        static REQUESTS: AtomicU64 = AtomicU64::new(0);
+        let request = REQUESTS.fetch_add(1, Ordering::Relaxed);
+        Self { actor, role, lease_name: format!("{}, request {request}", self.lease_name), ..self.clone() }
+    }
+
     /// Returns the operations on keys: generate, import, list, find.
     pub fn keys(&self) -> KeyCeremony {
         KeyCeremony {
@@ -95,7 +120,7 @@ impl Operator {
     }
 
     fn acts(&self) -> Acts {
-        Acts { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: Actor::named(self.actor.clone()) }
+        Acts { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.clone() }
     }
 
     fn apps(&self) -> KnownApps {
@@ -111,6 +136,7 @@ impl Operator {
             directories: Arc::clone(&self.directories),
             clock: Arc::clone(&self.clock),
             actor: self.actor.clone(),
+            lease_name: self.lease_name.clone(),
             observer: steps.observer(on_step),
         };
         Rotations::new(rotator, self.rings.clone(), steps)
@@ -148,9 +174,18 @@ impl Operator {
         }
     }
 
+    /// Returns the operations on sessions of the console.
+    pub fn console_sessions(&self) -> ConsoleSessions {
+        ConsoleSessions {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        }
+    }
+
     /// Returns the operations on the clock.
     pub fn clocks(&self) -> Clocks {
-        Clocks { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.clone() }
+        Clocks { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.name.clone() }
     }
 
     /// Returns the operations on the audit log.
@@ -159,7 +194,7 @@ impl Operator {
             store: Arc::clone(&self.store),
             keys: Arc::clone(&self.audit_keys),
             clock: Arc::clone(&self.clock),
-            actor: Actor::named(self.actor.clone()),
+            actor: self.actor.clone(),
         }
     }
 

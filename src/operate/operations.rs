@@ -5,23 +5,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::{
-    BrazeDiff, BrazeKeys, Check, CompromiseForecast, Consequences, FailureOverview, MovedKey, OperationError,
-    PendingNode, PrintedCheckpoint, RingOutcome, RingPlan, RingStatus,
+    BrazeDiff, BrazeKeys, Check, ClientApiKey, CompromiseForecast, Consequences, CreatedClient, CreatedOperator,
+    FailureOverview, MovedKey, OperationError, OperatorEntry, PendingNode, PrintedCheckpoint, RingOutcome, RingPlan,
+    RingStatus, UserSession,
 };
 use crate::{
     audit::VerifiedLog,
     clock::UnixMillis,
     domain::{
-        api_key::{ApiKeyId, ApiKeyRecord},
+        api_key::ApiKeyId,
         audit::AuditEvent,
         ids::{AppName, ClientName, InstallationId, RingName, SessionId, UserId},
         key::{CustodyKind, KeyLocation, KeyRecord},
-        operator::{OperatorName, OperatorRecord, Role},
+        operator::{OperatorName, Role},
         rotation::NodeReport,
-        session::Session,
         spki::Fingerprint,
     },
     store::{ActivityCount, FailureCount, Schema},
@@ -85,7 +84,7 @@ pub trait Operations: Send + Sync {
     // API keys.
 
     /// Every API key on record, without its secret.
-    async fn clients(&self) -> Result<Vec<ApiKeyRecord>, OperationError>;
+    async fn clients(&self) -> Result<Vec<ClientApiKey>, OperationError>;
     /// Makes an API key; it is shown only in this answer.
     async fn create_client(
         &self,
@@ -107,7 +106,7 @@ pub trait Operations: Send + Sync {
     /// Number of live sessions of one app, or of all.
     async fn live_sessions(&self, app: Option<&AppName>) -> Result<u64, OperationError>;
     /// Sessions of a user, newest first.
-    async fn user_sessions(&self, user: &UserId) -> Result<Vec<Session>, OperationError>;
+    async fn user_sessions(&self, user: &UserId) -> Result<Vec<UserSession>, OperationError>;
 
     // Failures and activity.
 
@@ -131,7 +130,7 @@ pub trait Operations: Send + Sync {
     /// Key that verifies checkpoints.
     async fn audit_key(&self) -> Result<String, OperationError>;
     /// Replaces the key that signs checkpoints.
-    async fn replace_audit_key(&self, why: &str) -> Result<(String, PrintedCheckpoint), OperationError>;
+    async fn replace_audit_key(&self, why: &str) -> Result<ReplacedAuditKey, OperationError>;
 
     // Installation.
 
@@ -146,8 +145,8 @@ pub trait Operations: Send + Sync {
 
     // Operators: here and on the socket of the service only.
 
-    /// Every operator on record, oldest first, without the hashes being shown to anybody.
-    async fn operators(&self) -> Result<Vec<OperatorRecord>, OperationError>;
+    /// Every operator on record, oldest first.
+    async fn operators(&self) -> Result<Vec<OperatorEntry>, OperationError>;
     /// Puts an operator on record; the token is shown only in this answer.
     async fn create_operator(
         &self,
@@ -160,7 +159,7 @@ pub trait Operations: Send + Sync {
 }
 
 /// Installation, and operator that asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     pub installation: Option<InstallationId>,
     /// Version of the program that answers.
@@ -181,7 +180,7 @@ pub enum DashboardChange {
 }
 
 /// Key whose publication or deletion was confirmed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfirmedKey {
     pub key: KeyRecord,
     pub apps: Vec<AppName>,
@@ -212,18 +211,12 @@ pub enum RotationAct {
     Repair,
 }
 
-/// API key that was made.
-pub struct CreatedClient {
-    pub record: ApiKeyRecord,
-    /// Whole key.
-    pub api_key: Zeroizing<String>,
-}
-
-/// Operator who was put on record.
-pub struct CreatedOperator {
-    pub record: OperatorRecord,
-    /// Whole token.
-    pub token: Zeroizing<String>,
+/// Key that signs checkpoints from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedAuditKey {
+    pub key: String,
+    /// Checkpoint with the signatures of this key and the one before.
+    pub checkpoint: PrintedCheckpoint,
 }
 
 /// Sessions to end.
@@ -238,25 +231,27 @@ pub enum SessionsOf {
 }
 
 /// Outcome of the end of sessions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedSessions {
     /// Number of those that were live; `None`: every session up to now.
     pub ended: Option<u64>,
     /// Nodes that may not know it yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<PendingNode>,
 }
 
 /// Outcome of an opt-out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OptedOut {
     /// False: the user was opted out already.
     pub changed: bool,
     /// Nodes that may not know it yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<PendingNode>,
 }
 
 /// Record of the audit log with its index.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
     pub index: u64,
     pub event: AuditEvent,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{UserError, acts::Acts, names::KnownApps};
 use crate::{
@@ -27,7 +27,7 @@ pub struct Users {
 }
 
 /// Node that may not know yet what has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingNode {
     pub node: String,
     /// Time of its last complete look at what has ended.

@@ -1,6 +1,9 @@
-//! Routes of the second listener, for operators' machines: metrics. Its address must not be public.
+//! Routes of the second listener, for operators' machines: metrics, the operators' API, and the console. Its address must
+//! not be public.
 
+pub mod admin;
 mod allowed_hosts;
+pub mod console;
 mod exposition;
 
 use std::sync::Arc;
@@ -20,14 +23,17 @@ use crate::{http::Problem, telemetry::Metrics};
 
 /// Returns every route of the ops listener except health, which `app` adds: load balancers and supervisors ask for it by
 /// whatever name they have. All others answer only to the names of this listener.
-pub fn router(metrics: Arc<Metrics>, hosts: Arc<AllowedHosts>) -> Router {
+///
+/// `operators` are the routes of the operators' API and the console.
+pub fn router(metrics: Arc<Metrics>, operators: Router, hosts: Arc<AllowedHosts>) -> Router {
     let scrape = move |headers: HeaderMap| async move {
         let exposition = Exposition::asked_for(&headers);
         let own =
             [(header::CONTENT_TYPE, exposition.content_type()), (header::VARY, HeaderValue::from_static("accept"))];
         (own, exposition.encode(&metrics)).into_response()
     };
-    let nothing = || async { Problem::not_found("this listener has /metrics, /healthz and /readyz") };
-    let routes = Router::new().route("/metrics", get(scrape)).fallback(nothing);
+    let nothing =
+        || async { Problem::not_found("this listener has /metrics, /healthz, /readyz, /admin/v1/ and /console") };
+    let routes = Router::new().route("/metrics", get(scrape)).merge(operators).fallback(nothing);
     routes.layer(middleware::from_fn_with_state(hosts, check_host))
 }

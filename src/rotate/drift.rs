@@ -1,6 +1,6 @@
 //! Drift: differences between the keys that Braze lists and the keys that it should list.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::VariantNames;
 
 use super::plan::{AppSnapshot, Entry, Listing, SLOTS, Snapshot};
@@ -12,7 +12,7 @@ use crate::domain::{
 
 /// Difference between the keys of an app at Braze and the keys that it should hold. Its kind in metrics and JSON is the
 /// variant's name in snake case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, strum::IntoStaticStr, VariantNames)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, VariantNames)]
 #[serde(tag = "drift", rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Drift {

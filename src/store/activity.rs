@@ -1,12 +1,13 @@
 //! The part of the store's interface that counts answers by the minute.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::{clock::UnixMillis, domain::ids::AppName};
 
 /// Answers of one app in one minute.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivityCount {
     /// Beginning of the minute.
     pub minute: UnixMillis,

@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, time::Duration};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
 use super::StoreError;
@@ -17,7 +18,8 @@ use crate::{
 };
 
 /// Time that a row of counts is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CountSpan {
     Minute,
     Hour,
@@ -39,11 +41,12 @@ impl CountSpan {
 }
 
 /// Counts of one row: reports of one kind in one minute, or in one hour after the roll-up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureCount {
     pub span: CountSpan,
     /// Beginning of the minute or the hour.
     pub since: UnixMillis,
+    #[serde(flatten)]
     pub key: FailureKey,
     pub reports: u64,
     /// Sketch of the distinct sessions that reported.

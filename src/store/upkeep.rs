@@ -88,7 +88,7 @@ pub struct ClockRecord {
 }
 
 /// Schema versions: of the store, and of this build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Schema {
     /// The version of the store's tables.
     pub found: u32,

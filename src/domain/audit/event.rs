@@ -1,6 +1,6 @@
 //! Acts that the audit log records: who did what to what, and how it ended.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Party that asked for an act.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// Name of an operator at a command line, of a node with its timer, of an API client, an app or a provider.
     #[serde(rename = "actor")]
@@ -40,7 +40,7 @@ impl Actor {
 }
 
 /// Action of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr, VariantArray)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum AuditAction {
@@ -139,7 +139,9 @@ impl AuditAction {
 }
 
 /// Outcome of an act.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr, VariantArray)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum AuditOutcome {
@@ -166,7 +168,7 @@ impl AuditOutcome {
 }
 
 /// Target of an act: the parts that it has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditTarget {
     pub ring: Option<RingName>,
     pub kid: Option<Kid>,
@@ -184,7 +186,7 @@ pub struct AuditTarget {
 }
 
 /// Act, as the audit log records it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEvent {
     pub at: UnixMillis,
     #[serde(flatten)]

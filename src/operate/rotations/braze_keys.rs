@@ -1,20 +1,46 @@
 //! Keys that Braze lists for the apps of a ring, compared with our records.
 
-use serde::{Serialize, Serializer, ser::SerializeSeq};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use strum::IntoStaticStr;
 
 use super::sources::KeySource;
 use crate::{
     clock::UnixMillis,
-    domain::ids::{AppName, Kid, RingName},
+    domain::{
+        ids::{AppName, Kid, RingName},
+        key::KeyState,
+    },
     rotate::{
         Drift, Observed, drift,
         plan::{AppSnapshot, Listing, Snapshot},
     },
 };
 
+/// Result of the comparison of a key at Braze with our records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Comparison {
+    /// Braze lists it, and it is ours.
+    Matching,
+    /// Braze does not list it, and should.
+    Missing,
+    /// Braze lists it, and it is not ours.
+    Unknown,
+    /// It is on record; Braze is not asked.
+    Recorded,
+}
+
+impl Comparison {
+    /// Name of the result.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// Key at an app of Braze, or one that should be there.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrazeKey {
     pub ring: RingName,
     pub app: AppName,
@@ -22,10 +48,9 @@ pub struct BrazeKey {
     pub id: Option<String>,
     /// Our id of the key; `None`: it is not ours.
     pub kid: Option<Kid>,
-    /// `matching`, `missing`, `unknown`, or `recorded` where Braze is not asked.
-    pub is: &'static str,
+    pub is: Comparison,
     /// State of the key on record.
-    pub state: Option<&'static str>,
+    pub state: Option<KeyState>,
     pub primary: bool,
     pub description: String,
     /// Time since which the key is on record at the app; `None` where it is not.
@@ -33,7 +58,7 @@ pub struct BrazeKey {
 }
 
 /// Keys of rings at Braze, and the apps for which Braze does not answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrazeKeys {
     pub keys: Vec<BrazeKey>,
     /// Source of what is known about each app.
@@ -51,30 +76,14 @@ impl BrazeKeys {
     }
 }
 
-/// Differences between what Braze holds and what it should hold. As JSON it is the list of the differences, with an
-/// entry `not_compared` for each app that Braze was not asked about.
-#[derive(Clone, Debug, Default)]
+/// Differences between what Braze holds and what it should hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrazeDiff {
     pub drift: Vec<Drift>,
     /// Source of what is known about each app.
     pub sources: Vec<KeySource>,
     /// Rings whose rotation is in progress: what it is going to change is no difference.
     pub rotating: Vec<RingName>,
-}
-
-impl Serialize for BrazeDiff {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut entries = serializer.serialize_seq(None)?;
-        for drift in &self.drift {
-            entries.serialize_element(drift)?;
-        }
-        for source in &self.sources {
-            if let KeySource::Recorded { app, keys } = source {
-                entries.serialize_element(&json!({ "drift": "not_compared", "app": app, "keys": keys }))?;
-            }
-        }
-        entries.end()
-    }
 }
 
 impl std::fmt::Display for BrazeDiff {
@@ -99,6 +108,15 @@ impl std::fmt::Display for BrazeDiff {
 }
 
 impl BrazeDiff {
+    /// List of the differences, with an entry `not_compared` for each app that Braze was not asked about.
+    pub fn entries(&self) -> Vec<Value> {
+        let not_compared = self.sources.iter().filter_map(|source| match source {
+            KeySource::Recorded { app, keys } => Some(json!({ "drift": "not_compared", "app": app, "keys": keys })),
+            KeySource::Listed { .. } | KeySource::Silent { .. } => None,
+        });
+        self.drift.iter().map(|drift| json!(drift)).chain(not_compared).collect()
+    }
+
     /// Returns true where Braze gives no list for an app.
     pub fn is_silent(&self) -> bool {
         self.drift.iter().any(Drift::is_silent)
@@ -108,10 +126,12 @@ impl BrazeDiff {
 fn keys_of_app(observed: &Observed, app: &AppSnapshot, drift: &[Drift]) -> Vec<BrazeKey> {
     if app.listing == Listing::Attested {
         let attested = app.publications.iter().filter(|(_, known)| known.shown.is_some());
-        return attested.map(|(kid, _)| unlisted(&observed.snapshot, app, kid, "recorded")).collect();
+        return attested.map(|(kid, _)| unlisted(&observed.snapshot, app, kid, Comparison::Recorded)).collect();
     }
     let missing = drift.iter().filter_map(|drift| match drift {
-        Drift::Missing { app: at, kid } if *at == app.app => Some(unlisted(&observed.snapshot, app, kid, "missing")),
+        Drift::Missing { app: at, kid } if *at == app.app => {
+            Some(unlisted(&observed.snapshot, app, kid, Comparison::Missing))
+        }
         _ => None,
     });
     listed(observed, app).chain(missing).collect()
@@ -125,17 +145,22 @@ fn listed<'a>(observed: &'a Observed, app: &'a AppSnapshot) -> impl Iterator<Ite
             id: Some(entry.id.clone()),
             primary: entry.primary,
             description: description.map(|listed| listed.description.clone()).unwrap_or_default(),
-            ..key(&observed.snapshot, app, entry.kid.clone(), if entry.kid.is_some() { "matching" } else { "unknown" })
+            ..key(
+                &observed.snapshot,
+                app,
+                entry.kid.clone(),
+                if entry.kid.is_some() { Comparison::Matching } else { Comparison::Unknown },
+            )
         }
     })
 }
 
-fn unlisted(snapshot: &Snapshot, app: &AppSnapshot, kid: &Kid, is: &'static str) -> BrazeKey {
+fn unlisted(snapshot: &Snapshot, app: &AppSnapshot, kid: &Kid, is: Comparison) -> BrazeKey {
     key(snapshot, app, Some(kid.clone()), is)
 }
 
-fn key(snapshot: &Snapshot, app: &AppSnapshot, kid: Option<Kid>, is: &'static str) -> BrazeKey {
-    let state = kid.as_ref().and_then(|kid| snapshot.key(kid)).map(|key| key.record.state.as_str());
+fn key(snapshot: &Snapshot, app: &AppSnapshot, kid: Option<Kid>, is: Comparison) -> BrazeKey {
+    let state = kid.as_ref().and_then(|kid| snapshot.key(kid)).map(|key| key.record.state);
     let since = kid.as_ref().and_then(|kid| app.publications.get(kid)).and_then(|known| known.shown);
     let (ring, app) = (snapshot.ring.clone(), app.app.clone());
     BrazeKey { ring, app, id: None, kid, is, state, primary: false, description: String::new(), since }

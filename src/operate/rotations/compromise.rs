@@ -1,5 +1,7 @@
 //! Compromise of a key: its forecast, and its consequences.
 
+use serde::{Deserialize, Serialize};
+
 use super::{RingError, Rotations};
 use crate::{
     clock::UnixMillis,
@@ -14,7 +16,7 @@ use crate::{
 };
 
 /// Forecast of a compromise; nothing is changed.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompromiseForecast {
     /// The key signs for its ring.
     pub signs: bool,
@@ -29,7 +31,7 @@ pub struct CompromiseForecast {
 }
 
 /// Consequences of a compromise, as they are on record right after it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consequences {
     /// Latest end of a token that the key may have signed; `None` where no token of it is alive.
     pub tokens_until: Option<UnixMillis>,

@@ -3,6 +3,7 @@
 
 mod braze_keys;
 mod compromise;
+mod next_step;
 mod report;
 mod sources;
 
@@ -21,14 +22,14 @@ use crate::{
     },
     rotate::{
         Observer, Ring, RotateError, Rotator, StepPhase, drift,
-        plan::{self, Blocker, Next, Snapshot},
+        plan::{self, Next, Snapshot},
     },
     store::StoreError,
 };
 
-pub use braze_keys::{BrazeDiff, BrazeKey, BrazeKeys};
+pub use braze_keys::{BrazeDiff, BrazeKey, BrazeKeys, Comparison};
 pub use compromise::{CompromiseForecast, Consequences};
-pub use report::{Outcome, RingOutcome, RingPlan, RingStatus, StepReport};
+pub use report::{KeyStatus, NodeStatus, Outcome, RingOutcome, RingPlan, RingStatus, StepReport, WaitReason};
 pub use sources::{KeySource, RecordedKey};
 
 /// Maximal number of reconciliations of a ring with [`Patience::Short`].
@@ -247,21 +248,13 @@ impl Rotations {
         }
     }
 
-    /// Time until it is worth reconciling again; `None` where there is nothing to wait for.
+    /// Time until it is worth reconciling again; `None` where the patience ends.
     fn pause(&self, next: &Next, patience: Patience) -> Option<Duration> {
-        const SHORTEST: Duration = Duration::from_millis(500);
-        match next {
-            Next::Idle { .. } => None,
-            Next::Do { .. } => Some(SHORTEST),
-            Next::Wait { blockers, until } => {
-                let quick = blockers.iter().any(|blocker| matches!(blocker, Blocker::Nodes { .. }));
-                if patience == Patience::Short && !quick {
-                    return None;
-                }
-                let span =
-                    until.map_or(Duration::from_secs(5), |until| until.since(self.rotator.clock.untrusted_now()));
-                Some(span.clamp(SHORTEST, Duration::from_secs(if quick { 1 } else { 30 })))
-            }
+        if let (Patience::Short, Next::Wait { blockers, .. }) = (patience, next)
+            && !report::waits_for_nodes(blockers)
+        {
+            return None;
         }
+        report::pause(next, self.rotator.clock.untrusted_now())
     }
 }

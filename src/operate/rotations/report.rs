@@ -1,19 +1,26 @@
-//! Reports on rotations, as JSON for programs and as text for people.
+//! Reports on rotations, as JSON for programs and as text for people. The text is made of what the JSON holds, so that
+//! a report that another process made reads the same.
 
-use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use std::{collections::BTreeSet, time::Duration};
 
-use super::sources::KeySource;
+use serde::{Deserialize, Serialize};
+
+use super::{next_step, sources::KeySource};
 use crate::{
     clock::UnixMillis,
-    domain::{audit::AuditEvent, ids::RingName},
+    domain::{
+        audit::AuditEvent,
+        ids::{Kid, RingName},
+        key::KeyState,
+        rotation::Goal,
+    },
     rotate::plan::{self, Blocker, Forecast, Next, Snapshot, Step},
 };
 
 /// Step that was done.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
-    done: Step,
+    pub done: Step,
     /// Text of the step.
     pub what: String,
     /// Reason of the step.
@@ -27,7 +34,7 @@ impl StepReport {
 }
 
 /// Forecast of a rotation.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingPlan {
     pub ring: RingName,
     pub plan: Forecast,
@@ -70,140 +77,175 @@ impl Outcome {
 }
 
 /// Result of an operation that reconciled a ring.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingOutcome {
-    ring: RingName,
-    next: Next,
-    steps: Vec<StepReport>,
+    pub ring: RingName,
+    /// Steps that were done.
+    pub steps: Vec<StepReport>,
+    /// Next step, or the blockers.
+    #[serde(flatten, with = "next_step")]
+    pub next: Next,
 }
 
 impl RingOutcome {
     pub(super) fn new(ring: RingName, next: Next, steps: Vec<StepReport>) -> Self {
-        Self { ring, next, steps }
+        Self { ring, steps, next }
     }
 
     /// State of the ring.
     pub fn outcome(&self) -> Outcome {
         Outcome::of(&self.next)
     }
+
+    /// Time from `now` until it is worth reconciling again; `None` where there is nothing to wait for.
+    pub fn pause(&self, now: UnixMillis) -> Option<Duration> {
+        pause(&self.next, now)
+    }
 }
 
-impl Serialize for RingOutcome {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut value = next_as_json(&self.next);
-        value["ring"] = json!(self.ring);
-        value["steps"] = json!(self.steps);
-        value.serialize(serializer)
+/// Time until it is worth reconciling again; `None` where there is nothing to wait for.
+pub(super) fn pause(next: &Next, now: UnixMillis) -> Option<Duration> {
+    const SHORTEST: Duration = Duration::from_millis(500);
+    match next {
+        Next::Idle { .. } => None,
+        Next::Do { .. } => Some(SHORTEST),
+        Next::Wait { blockers, until } => {
+            let longest = Duration::from_secs(if waits_for_nodes(blockers) { 1 } else { 30 });
+            let span = until.map_or(Duration::from_secs(5), |until| until.since(now));
+            Some(span.clamp(SHORTEST, longest))
+        }
     }
+}
+
+/// Returns true where nodes have yet to load a key, which takes seconds.
+pub(super) fn waits_for_nodes(blockers: &[Blocker]) -> bool {
+    blockers.iter().any(|blocker| matches!(blocker, Blocker::Nodes { .. }))
 }
 
 impl std::fmt::Display for RingOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&next_as_text(&self.ring, &self.next))
+        f.write_str(&next_step::as_text(&self.ring, &self.next))
     }
 }
 
 /// Status of a ring.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingStatus {
-    snapshot: Snapshot,
-    next: Next,
+    pub ring: RingName,
+    pub goal: Goal,
+    pub keys: Vec<KeyStatus>,
+    /// Live nodes.
+    pub nodes: Vec<NodeStatus>,
+    /// Next step, or the blockers.
+    #[serde(flatten, with = "next_step")]
+    pub next: Next,
     /// Newest lines of its audit log, newest first.
     pub audit_log: Vec<AuditEvent>,
 }
 
 /// Key of a ring in a status.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyStatus {
-    pub kid: String,
-    /// State of the key, and `destroyed` where its private half is.
-    pub state: String,
+    pub kid: Kid,
+    pub state: KeyState,
     /// Time at which it entered that state.
     pub since: UnixMillis,
     /// Latest end of a token that a node may have signed with it.
     pub tokens_until: Option<UnixMillis>,
+    /// Time from which no token of a retiring key can be alive, margin included: then it may be deleted at Braze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe_to_delete: Option<UnixMillis>,
+    /// The private half is destroyed.
+    pub destroyed: bool,
+}
+
+impl KeyStatus {
+    /// State of the key, and `destroyed` where its private half is.
+    pub fn state_as_text(&self) -> String {
+        let state = self.state.as_str();
+        if self.destroyed { format!("{state}, destroyed") } else { state.to_owned() }
+    }
+}
+
+/// Reason why a rotation waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitReason {
+    /// Text of the blocker.
+    pub what: String,
+    /// Time at which it ends by itself.
+    pub until: Option<UnixMillis>,
+    /// It is a fault, which somebody must mend.
+    pub is_fault: bool,
+}
+
+/// Live node in the status of a ring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub node: String,
+    /// Keys that the node could sign with at once.
+    pub loaded: BTreeSet<Kid>,
 }
 
 impl RingStatus {
     pub(super) fn new(snapshot: Snapshot, audit_log: Vec<AuditEvent>) -> Self {
-        Self { next: plan::next(&snapshot), snapshot, audit_log }
+        let key = |key: &plan::KeySnapshot| KeyStatus {
+            kid: key.record.kid.clone(),
+            state: key.record.state,
+            since: key.record.changed,
+            tokens_until: key.tokens_until,
+            safe_to_delete: (key.record.state == KeyState::Retiring).then(|| plan::tokens_expired(&snapshot, key)),
+            destroyed: key.destroyed,
+        };
+        let keys = snapshot.keys.iter().map(key).collect();
+        let node = |node: plan::NodeSnapshot| NodeStatus { node: node.node, loaded: node.loaded };
+        Self {
+            next: plan::next(&snapshot),
+            ring: snapshot.ring,
+            goal: snapshot.goal,
+            keys,
+            nodes: snapshot.nodes.into_iter().map(node).collect(),
+            audit_log,
+        }
     }
 
     /// State of the ring; [`Outcome::Done`] where no rotation is in progress.
     pub fn outcome(&self) -> Outcome {
-        if self.snapshot.goal == crate::domain::rotation::Goal::Idle { Outcome::Done } else { Outcome::of(&self.next) }
+        if self.goal == Goal::Idle { Outcome::Done } else { Outcome::of(&self.next) }
     }
 
     /// First line of the status: name, goal and nodes of the ring.
     pub fn headline(&self) -> String {
-        let Snapshot { ring, goal, nodes, .. } = &self.snapshot;
-        format!("Ring {ring} ({}), {} live nodes", goal.as_str(), nodes.len())
+        format!("Ring {} ({}), {} live nodes", self.ring, self.goal.as_str(), self.nodes.len())
     }
 
-    /// Keys of the ring.
-    pub fn keys(&self) -> impl Iterator<Item = KeyStatus> + '_ {
-        self.snapshot.keys.iter().map(|key| {
-            let state = key.record.state.as_str();
-            KeyStatus {
-                kid: key.record.kid.to_string(),
-                state: if key.destroyed { format!("{state}, destroyed") } else { state.to_owned() },
-                since: key.record.changed,
-                tokens_until: key.tokens_until,
-            }
-        })
+    /// Next step and its reason; `None` where there is none now.
+    pub fn next_step(&self) -> Option<(String, String)> {
+        match &self.next {
+            Next::Do { step, reason } => Some((step.to_string(), reason.clone())),
+            Next::Wait { .. } | Next::Idle { .. } => None,
+        }
+    }
+
+    /// Reasons why the rotation waits.
+    pub fn waits(&self) -> Vec<WaitReason> {
+        let reason = |blocker: &Blocker| WaitReason {
+            what: blocker.to_string(),
+            until: blocker.until(),
+            is_fault: blocker.is_fault(),
+        };
+        match &self.next {
+            Next::Wait { blockers, .. } => blockers.iter().map(reason).collect(),
+            Next::Do { .. } | Next::Idle { .. } => Vec::new(),
+        }
+    }
+
+    /// Time at which the next rotation is due by policy.
+    pub fn due(&self) -> Option<UnixMillis> {
+        if let Next::Idle { due } = self.next { due } else { None }
     }
 
     /// Returns the next step, or the blockers, as text.
     pub fn next_as_text(&self) -> String {
-        next_as_text(&self.snapshot.ring, &self.next)
-    }
-}
-
-impl Serialize for RingStatus {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Snapshot { ring, goal, keys, nodes, .. } = &self.snapshot;
-        let mut value = next_as_json(&self.next);
-        value["ring"] = json!(ring);
-        value["goal"] = json!(goal);
-        value["keys"] = keys.iter().map(key_as_json).collect();
-        value["nodes"] = nodes.iter().map(|node| json!({ "node": node.node, "loaded": node.loaded })).collect();
-        value["audit_log"] = json!(self.audit_log);
-        value.serialize(serializer)
-    }
-}
-
-fn key_as_json(key: &plan::KeySnapshot) -> Value {
-    json!({
-        "kid": key.record.kid, "state": key.record.state, "since": key.record.changed,
-        "tokens_until": key.tokens_until, "destroyed": key.destroyed,
-    })
-}
-
-fn next_as_json(next: &Next) -> Value {
-    match next {
-        Next::Idle { due } => json!({ "done": true, "waiting": [], "due": due }),
-        Next::Do { step, reason } => json!({ "done": false, "next": step, "why": reason, "waiting": [] }),
-        Next::Wait { blockers, until } => {
-            let texts: Vec<String> = blockers.iter().map(ToString::to_string).collect();
-            json!({ "done": false, "waiting": blockers, "texts": texts, "until": until })
-        }
-    }
-}
-
-fn next_as_text(ring: &RingName, next: &Next) -> String {
-    match next {
-        Next::Idle { due: None } => "Idle: nothing is left to do.".to_owned(),
-        Next::Idle { due: Some(due) } => format!("Idle. The next rotation is due at {due}."),
-        Next::Do { step, .. } => format!("Next: {step}."),
-        Next::Wait { blockers, until } => {
-            let mut lines = vec!["Waiting:".to_owned()];
-            lines.extend(blockers.iter().map(|blocker| format!("  {blocker}")));
-            lines.extend(until.map(|until| {
-                format!(
-                    "A running service goes on by itself; or run `countersign rotate run --ring {ring}` again from {until}."
-                )
-            }));
-            lines.join("\n")
-        }
+        next_step::as_text(&self.ring, &self.next)
     }
 }

@@ -1,19 +1,20 @@
 //! Sources of what is known about the keys of apps at Braze: Braze's present list, or our records of what operators
 //! attested.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::UnixMillis,
     domain::{
         audit::{AuditAction, AuditEvent},
         ids::{AppName, Kid},
+        key::KeyState,
     },
     rotate::plan::{AppSnapshot, Listing, Snapshot},
 };
 
 /// Source of what is known about the keys of one app at Braze.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum KeySource {
     /// Braze's list.
@@ -29,11 +30,11 @@ pub enum KeySource {
 }
 
 /// Key that is on record at an app that Braze is not asked about.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedKey {
     pub kid: Kid,
     /// State of the key on record.
-    pub state: &'static str,
+    pub state: KeyState,
     /// Time since which it is on record there.
     pub since: UnixMillis,
     /// Name of the operator or the process that recorded or attested it last; `None`: the audit log has no entry.
@@ -64,7 +65,7 @@ fn recorded(snapshot: &Snapshot, app: &AppSnapshot, events: &[AuditEvent]) -> Ve
         let event = events.iter().filter(of_key).find(|event| event.action == AuditAction::Published);
         Some(RecordedKey {
             kid: kid.clone(),
-            state: snapshot.key(kid)?.record.state.as_str(),
+            state: snapshot.key(kid)?.record.state,
             since: known.shown?,
             by: event.map(|event| event.actor.name.clone()),
             at: event.map(|event| event.at),
@@ -93,7 +94,7 @@ impl std::fmt::Display for KeySource {
 
 impl std::fmt::Display for RecordedKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "key {} ({}) since {}: {}", self.kid, self.state, self.since, self.why)?;
+        write!(f, "key {} ({}) since {}: {}", self.kid, self.state.as_str(), self.since, self.why)?;
         match (&self.by, self.at) {
             (Some(by), Some(at)) => write!(f, " (by {by} at {at})"),
             _ => Ok(()),

@@ -21,7 +21,7 @@ mod step;
 mod transition;
 
 pub use command::{CommandRefused, OperatorCommand};
-pub use rules::{due, next};
+pub use rules::{due, next, tokens_expired};
 pub use simulate::{Forecast, Planned, forecast, record, simulate};
 pub use snapshot::{AppSnapshot, Entry, KeySnapshot, Listing, NodeSnapshot, SLOTS, Snapshot};
 pub use step::{Blocker, Next, Observation, Step};

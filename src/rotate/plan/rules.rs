@@ -213,7 +213,7 @@ fn retire(snapshot: &Snapshot) -> RuleOutcome {
 }
 
 /// Returns the time at which the last token of a retiring key has expired, margin included.
-fn tokens_expired(snapshot: &Snapshot, key: &KeySnapshot) -> UnixMillis {
+pub fn tokens_expired(snapshot: &Snapshot, key: &KeySnapshot) -> UnixMillis {
     let by_record = key.record.changed.plus(snapshot.policy.longest_life);
     key.tokens_until.map_or(by_record, |until| until.max(by_record)).plus(snapshot.policy.margin)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     display::name_new_keys,
@@ -26,21 +26,21 @@ const LONGEST: usize = 400;
 const REACTION_TIME: Duration = Duration::from_secs(2);
 
 /// Line of a forecast.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
     /// Earliest time of the step, or of the wait.
     pub at: UnixMillis,
     /// Text of the step, or of the blocker.
     pub what: String,
     /// Reason of the step; empty for a wait.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
     /// The line is a wait.
     pub waits: bool,
 }
 
 /// Steps and waits to come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forecast {
     pub lines: Vec<Planned>,
     /// Time at which the next rotation is due by policy, after the last line.

@@ -1,6 +1,6 @@
 //! Results of the plan: a step, the blockers that are waited for, or nothing to do.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::UnixMillis,
@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Step of a rotation. Each can be done again after a crash, and then changes nothing more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
     /// Record the differences between Braze's lists and the records.
@@ -46,7 +46,7 @@ pub enum Step {
 }
 
 /// Difference between an app's list and its record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "observation", rename_all = "snake_case")]
 pub enum Observation {
     /// The app lists the key.
@@ -80,7 +80,7 @@ impl Observation {
 }
 
 /// Reason why nothing can be done now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "blocker", rename_all = "snake_case")]
 pub enum Blocker {
     /// The time that Braze advises between publishing and signing has not passed.
@@ -122,6 +122,24 @@ impl Blocker {
         match self {
             Self::Soak { until, .. } | Self::Settling { until, .. } | Self::Tokens { until, .. } => Some(*until),
             _ => None,
+        }
+    }
+
+    /// Returns true for a fault that somebody must mend; other blockers end by themselves or are an operator's task.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Silent { .. }
+            | Self::Full { .. }
+            | Self::Primary { .. }
+            | Self::Missing { .. }
+            | Self::Unlisted { .. } => true,
+            Self::Soak { .. }
+            | Self::Settling { .. }
+            | Self::Tokens { .. }
+            | Self::Nodes { .. }
+            | Self::Paste { .. }
+            | Self::Remove { .. }
+            | Self::NoSuccessor { .. } => false,
         }
     }
 }

@@ -1,0 +1,73 @@
+//! Sessions of the console: begun with an operator token, found by the secret in a cookie, ended with the operator.
+
+use std::{sync::Arc, time::Duration};
+
+use super::OperationError;
+use crate::{
+    clock::ClockGuard,
+    domain::{
+        audit::Actor,
+        operator::{ConsoleSecret, ConsoleSession, OperatorRecord},
+    },
+    secret::{Entropy, random},
+    store::Store,
+};
+
+/// Longest time between two uses of a session.
+pub const CONSOLE_IDLE: Duration = Duration::from_secs(30 * 60);
+/// Longest life of a session.
+pub const CONSOLE_LIFETIME: Duration = Duration::from_secs(8 * 60 * 60);
+/// Uses within this time of the last recorded one are not recorded.
+const USE_RECORDED: Duration = Duration::from_secs(60);
+
+/// Operations on sessions of the console.
+pub struct ConsoleSessions {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<ClockGuard>,
+    pub(super) entropy: Arc<dyn Entropy>,
+}
+
+impl ConsoleSessions {
+    /// Begins a session of an operator whose token was accepted. Returns its secret.
+    ///
+    /// # Errors
+    /// [`OperationError`] where the store does not answer, or the clock is not trusted.
+    pub async fn begin(&self, operator: &OperatorRecord, request_id: &str) -> Result<ConsoleSecret, OperationError> {
+        let now = self.clock.trusted_now()?;
+        let secret = ConsoleSecret::new(random(&*self.entropy)?);
+        let session = ConsoleSession { hash: secret.hash(), token: operator.token.clone(), created: now, used: now };
+        let actor = Actor::of_request(format!("operator {}", operator.name), request_id);
+        self.store.begin_console_session(session, now.minus(CONSOLE_LIFETIME), &actor).await?;
+        tracing::info!(operator = %operator.name, "an operator logged in to the console");
+        Ok(secret)
+    }
+
+    /// Finds the operator of a session that is neither over nor idle for too long, and records its use.
+    ///
+    /// A clock that is not trusted ends no reading: an operator is needed then. A session from the future is refused.
+    ///
+    /// # Errors
+    /// [`OperationError`] where the store does not answer.
+    pub async fn operator(&self, secret: &ConsoleSecret) -> Result<Option<OperatorRecord>, OperationError> {
+        let now = self.clock.untrusted_now();
+        let Some(session) = self.store.console_session(secret.hash()).await? else { return Ok(None) };
+        let is_over = now < session.created
+            || now.since(session.created) >= CONSOLE_LIFETIME
+            || now.since(session.used) >= CONSOLE_IDLE;
+        let operators = self.store.operators().await?;
+        let found = operators.into_iter().find(|operator| operator.token == session.token);
+        let Some(operator) = found.filter(|operator| !is_over && operator.is_live(now)) else { return Ok(None) };
+        if now.since(session.used) >= USE_RECORDED {
+            self.store.use_console_session(secret.hash(), now).await?;
+        }
+        Ok(Some(operator))
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// [`OperationError`] where the store does not answer.
+    pub async fn end(&self, secret: &ConsoleSecret) -> Result<(), OperationError> {
+        Ok(self.store.end_console_session(secret.hash()).await?)
+    }
+}

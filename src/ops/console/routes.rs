@@ -1,0 +1,69 @@
+//! Every route of the console, with the rights that it needs. The router and the tests are made from this table.
+
+use axum::routing::{MethodRouter, get, post};
+
+use super::{
+    failures,
+    guard::{LOGOUT, RouteRights},
+    keys, overview, rotation,
+    visit::{Visit, answer},
+};
+
+/// Route of the console.
+pub struct ConsoleRoute {
+    /// True for a POST, false for a GET.
+    pub is_form: bool,
+    pub path: &'static str,
+    /// Section of the navigation that it belongs to.
+    pub section: &'static str,
+    pub rights: RouteRights,
+    pub(super) serve: fn() -> MethodRouter,
+}
+
+const fn page(path: &'static str, serve: fn() -> MethodRouter) -> ConsoleRoute {
+    ConsoleRoute { is_form: false, path, section: path, rights: RouteRights::Reading, serve }
+}
+
+const fn form(
+    path: &'static str,
+    section: &'static str,
+    rights: RouteRights,
+    serve: fn() -> MethodRouter,
+) -> ConsoleRoute {
+    ConsoleRoute { is_form: true, path, section, rights, serve }
+}
+
+/// Routes of the console.
+pub const ROUTES: &[ConsoleRoute] = &[
+    ConsoleRoute {
+        is_form: false,
+        path: "/console/login",
+        section: "/console/login",
+        rights: RouteRights::Nobody,
+        serve: || get(guarded),
+    },
+    form("/console/login", "/console/login", RouteRights::Nobody, || post(guarded)),
+    form(LOGOUT, "/console", RouteRights::Reading, || post(guarded)),
+    page("/console", || get(|visit: Visit| answer(visit, overview::show))),
+    page("/console/keys", || get(|visit: Visit| answer(visit, keys::show))),
+    form("/console/keys/generate", "/console/keys", RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, keys::generate))
+    }),
+    page("/console/rotation", || get(|visit: Visit| answer(visit, rotation::show))),
+    form("/console/rotation/run", "/console/rotation", RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, rotation::run))
+    }),
+    form("/console/rotation/abort", "/console/rotation", RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, rotation::abort))
+    }),
+    form("/console/rotation/roll-back", "/console/rotation", RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, rotation::roll_back))
+    }),
+    form("/console/rotation/compromise", "/console/rotation", RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, rotation::compromise))
+    }),
+    page("/console/failures", || get(|visit: Visit| answer(visit, failures::show))),
+];
+
+/// Handler of the routes that the guard itself answers.
+async fn guarded() {}
