@@ -16,7 +16,7 @@ use rustix::{
     process::geteuid,
 };
 use tokio::net::{UnixSocket, UnixStream};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     SocketPeer,
@@ -56,6 +56,7 @@ fn try_bind(path: &Path) -> Result<UnixListener, SocketFault> {
     }
     let folder = SocketFolder::open(path)?;
     let (unix, inode) = bind_in(&folder, path)?;
+    info!(path = %path.display(), "listening on the unix socket");
     Ok(UnixListener { unix, file: Arc::new(SocketFile::new(folder, path, inode)) })
 }
 

@@ -443,6 +443,8 @@ fn what_needs_a_restart_is_named() {
     let old = settings("[apps.web]\n");
     assert!(old.restart_needed(&settings("[apps.web]\nlifetime = \"5m\"\n")).is_empty());
     assert_eq!(old.restart_needed(&settings("[server]\nlisten = \"127.0.0.1:1\"\n[apps.web]\n")), ["server.listen"]);
+    assert_eq!(old.restart_needed(&settings("[server]\nops_socket = \"/a/b\"\n[apps.web]\n")), ["server.ops_socket"]);
+    assert!(old.restart_needed(&settings("[server]\nops_hosts = [\"a\"]\n[apps.web]\n")).is_empty());
 }
 
 proptest! {
