@@ -103,7 +103,8 @@ impl ServerParts {
         stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let health = http::health_routes(Arc::clone(&self.readiness));
-        let nothing = || async { http::Problem::not_found("this listener has /metrics, /healthz, /readyz and /admin/v1/") };
+        let nothing =
+            || async { http::Problem::not_found("this listener has /metrics, /healthz, /readyz and /admin/v1/") };
         let routes = routes.merge(health).fallback(nothing);
         let observer = RequestObserver { metrics: None, log: self.log };
         let routes = http::middleware::wrap(routes, observer.clone());

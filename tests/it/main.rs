@@ -73,6 +73,7 @@ mod messages;
 mod middleware;
 mod openapi;
 mod operator_faults;
+mod operators_api;
 mod outage;
 mod outage_simulation;
 mod overlap;

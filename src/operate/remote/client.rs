@@ -101,8 +101,9 @@ impl RemoteOperations {
         let request = match &self.token {
             Some(token) => {
                 let bearer = Zeroizing::new(format!("Bearer {}", token.expose().trim()));
-                let mut value: http::HeaderValue =
-                    bearer.parse().map_err(|_| failed("the operator token has characters that no token has".to_owned()))?;
+                let mut value: http::HeaderValue = bearer
+                    .parse()
+                    .map_err(|_| failed("the operator token has characters that no token has".to_owned()))?;
                 value.set_sensitive(true);
                 request.header(header::AUTHORIZATION, value)
             }
@@ -122,9 +123,10 @@ impl RemoteOperations {
     fn refused(&self, status: StatusCode, body: &[u8]) -> OperationError {
         match serde_json::from_slice::<ProblemAnswer>(body) {
             Ok(problem) => OperationError::new(kind(&problem.code, status), problem.detail),
-            Err(_) if status.is_redirection() => {
-                failed(format!("{} redirects elsewhere, and no redirect is followed: give the address itself", self.endpoint))
-            }
+            Err(_) if status.is_redirection() => failed(format!(
+                "{} redirects elsewhere, and no redirect is followed: give the address itself",
+                self.endpoint
+            )),
             Err(_) => failed(format!("{} answers {status}, and not as the operators' API does", self.endpoint)),
         }
     }

@@ -216,8 +216,7 @@ impl Operations for RemoteOperations {
 
     async fn verify_audit(&self, given: &[(String, String)], keys: &[String]) -> Result<VerifiedLog, OperationError> {
         let kept = |(place, note): &(String, String)| KeptCheckpoint { place: place.clone(), note: note.clone() };
-        let body =
-            VerifyAudit { checkpoints: Some(given.iter().map(kept).collect()), keys: Some(keys.to_vec()) };
+        let body = VerifyAudit { checkpoints: Some(given.iter().map(kept).collect()), keys: Some(keys.to_vec()) };
         self.post(&["audit", "verify"], &body).await
     }
 

@@ -83,9 +83,9 @@ fn operation(route: &AdminRoute) -> Value {
 
 fn parameters(route: &AdminRoute) -> Vec<Value> {
     let names = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = names.map(|name| {
-        json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } })
-    });
+    let in_path = names.map(
+        |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }),
+    );
     let in_query = route.query.iter().map(|QueryMember { name, description, range, required }| {
         let schema = match range {
             Some((least, most)) => json!({ "type": "integer", "minimum": least, "maximum": most }),

@@ -58,7 +58,8 @@ impl RefusedCredentials {
             tokio::time::sleep(INTERVAL).await;
             let others = refused.counts.lock().await.end(&begun);
             if others > 0 {
-                append(&operator, None, format!("{others} more credentials from {from} were refused in a minute")).await;
+                append(&operator, None, format!("{others} more credentials from {from} were refused in a minute"))
+                    .await;
             }
         });
     }

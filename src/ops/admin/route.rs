@@ -125,7 +125,10 @@ impl Call {
     }
 
     /// Member of the query string.
-    pub(super) fn member<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, Problem> {
+    pub(super) fn member<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, Problem> {
         self.query.get(name).map(|text| parsed(name, text)).transpose()
     }
 

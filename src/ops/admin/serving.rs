@@ -62,11 +62,7 @@ pub(super) async fn serve(
 }
 
 /// Authenticates the operator, and checks that he may use the route.
-async fn permitted(
-    route: &AdminRoute,
-    state: &Arc<AdminState>,
-    parts: &mut Parts,
-) -> Result<Operator, Problem> {
+async fn permitted(route: &AdminRoute, state: &Arc<AdminState>, parts: &mut Parts) -> Result<Operator, Problem> {
     let on_socket = parts.extensions.get::<SocketPeer>().is_some();
     let operator = authenticated(state, parts).await?;
     if route.on_socket_only && !on_socket {
@@ -136,8 +132,7 @@ async fn path(parts: &mut Parts) -> Result<HashMap<String, String>, Problem> {
 /// Members of the query string: exactly those that the route has, each once.
 async fn query(route: &AdminRoute, parts: &mut Parts) -> Result<HashMap<String, String>, Problem> {
     let malformed = |_| Problem::client(StatusCode::BAD_REQUEST, "the query string is malformed");
-    let Query(pairs): Query<Vec<(String, String)>> =
-        Query::from_request_parts(parts, &()).await.map_err(malformed)?;
+    let Query(pairs): Query<Vec<(String, String)>> = Query::from_request_parts(parts, &()).await.map_err(malformed)?;
     let mut members = HashMap::new();
     for (name, value) in pairs {
         let Some(member) = route.query.iter().find(|member| member.name == name) else {
@@ -176,7 +171,10 @@ impl Act {
             Ok(Err(_)) => Err(Problem::panicked()),
             Err(_) => Err(AdminCode::Unavailable.problem(
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("it takes longer than {} s, and goes on: look at its outcome before you ask again", PATIENCE.as_secs()),
+                format!(
+                    "it takes longer than {} s, and goes on: look at its outcome before you ask again",
+                    PATIENCE.as_secs()
+                ),
             )),
         }
     }

@@ -1,6 +1,5 @@
 //! Routes of the audit log.
 
-
 use super::super::route::{AdminRoute, Answer, Call, Fault, Form, QueryMember, changes, reads, schema};
 use crate::operate::wire::{ListPart, Reason, SignAudit, VerifyAudit};
 
@@ -14,8 +13,12 @@ const FIRST: QueryMember = QueryMember {
     range: Some((0, i64::MAX as u64)),
     required: false,
 };
-const NUMBER: QueryMember =
-    QueryMember { name: "limit", description: "Most records of the answer; 100 by default.", range: Some((1, 1000)), required: false };
+const NUMBER: QueryMember = QueryMember {
+    name: "limit",
+    description: "Most records of the answer; 100 by default.",
+    range: Some((1, 1000)),
+    required: false,
+};
 
 pub(super) const ROUTES: &[AdminRoute] = &[
     AdminRoute {
@@ -28,7 +31,11 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         query: &[FIRST, NUMBER],
         answer: Form::Part,
         handler: |call| Box::pin(leaves(call)),
-        ..reads("/audit/leaves", "audit_leaves", "Exact text of records, as the tree has it; from the first record where `from` is absent")
+        ..reads(
+            "/audit/leaves",
+            "audit_leaves",
+            "Exact text of records, as the tree has it; from the first record where `from` is absent",
+        )
     },
     AdminRoute {
         method: "POST",
@@ -39,7 +46,11 @@ pub(super) const ROUTES: &[AdminRoute] = &[
     AdminRoute {
         body: Some(schema::<SignAudit>),
         handler: |call| Box::pin(checkpoint(call)),
-        ..changes("/audit/checkpoint", "audit_checkpoint", "Signs the head of the log; begins a new epoch first, where a reason is given")
+        ..changes(
+            "/audit/checkpoint",
+            "audit_checkpoint",
+            "Signs the head of the log; begins a new epoch first, where a reason is given",
+        )
     },
     AdminRoute {
         answer: Form::Text,
@@ -49,7 +60,11 @@ pub(super) const ROUTES: &[AdminRoute] = &[
     AdminRoute {
         body: Some(schema::<Reason>),
         handler: |call| Box::pin(replace_key(call)),
-        ..changes("/audit/key", "replace_audit_key", "Replaces the key that signs checkpoints; answers with the new key and a checkpoint")
+        ..changes(
+            "/audit/key",
+            "replace_audit_key",
+            "Replaces the key that signs checkpoints; answers with the new key and a checkpoint",
+        )
     },
 ];
 

@@ -22,8 +22,7 @@ pub const ROUTES: &[&[AdminRoute]] = &[
 ];
 
 /// App to which a list is restricted.
-const APP: QueryMember =
-    QueryMember { name: "app", description: "App; absent: all.", range: None, required: false };
+const APP: QueryMember = QueryMember { name: "app", description: "App; absent: all.", range: None, required: false };
 
 /// Ring to which a list is restricted.
 const RING: QueryMember =

@@ -1,6 +1,5 @@
 //! Routes of users, their sessions and the failures that apps report. User ids travel in bodies: a path would be in logs.
 
-
 use super::{
     super::route::{AdminRoute, Answer, Call, Fault, Form, changes, contradiction, parsed, reads, schema, user},
     APP, SPAN,
@@ -78,7 +77,11 @@ async fn end_sessions(call: Call) -> Result<Answer, Fault> {
             SessionsOf::Session(parsed("session", &id)?)
         }
         EndSessions { user_id: None, session: None, everyone: Some(true), app } => SessionsOf::Everyone { app },
-        _ => return Err(contradiction("give exactly one of user_id, session and everyone; an app beside the first or the last")),
+        _ => {
+            return Err(contradiction(
+                "give exactly one of user_id, session and everyone; an app beside the first or the last",
+            ));
+        }
     };
     Answer::of(&call.operations.end_sessions(whose).await?)
 }
