@@ -14,6 +14,7 @@ mod local;
 mod names;
 mod operations;
 mod operators;
+mod remote;
 mod rotations;
 mod store;
 mod tokens;
@@ -50,6 +51,7 @@ pub use operations::{
     OptedOut, ReplacedAuditKey, RotationAct, SessionsOf,
 };
 pub use operators::OperatorRecords;
+pub use remote::{BadEndpoint, Endpoint};
 pub use rotations::{
     BrazeDiff, BrazeKey, BrazeKeys, Comparison, CompromiseForecast, Confirmed, Consequences, KeySource, KeyStatus,
     NodeStatus, Outcome, Patience, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
