@@ -39,6 +39,7 @@ impl ConfigCommand {
 }
 
 fn check(context: &Context) -> anyhow::Result<ExitCode> {
+    context.stay_here("it checks the file of this machine; `config dump` asks a service for its own")?;
     let settings = context.read_settings(&[])?;
     let warnings = settings.warnings();
     let mut text = "The configuration is good.".to_owned();

@@ -9,22 +9,25 @@ use crate::{
     domain::operator::OperatorToken,
     files::{MAX_SECRET_BYTES, Rule, Use, read_given, text},
     operate::{Endpoint, Operations},
+    secret::Secret,
 };
 
 /// Reads an operator's token. The file must be ours, and nobody else may read it: a token that others can read is no
 /// credential.
-pub(super) fn token(file: &Path) -> anyhow::Result<OperatorToken> {
+pub(super) fn token(file: &Path) -> anyhow::Result<Secret<String>> {
     let shown = || file.display().to_string();
     let (bytes, breaches) =
         read_given(file, MAX_SECRET_BYTES, &Rule::of_process(false), Use::Secret).with_context(shown)?;
     if let Some(breach) = breaches.0.first() {
         bail!("{breach}");
     }
-    OperatorToken::parse(text(bytes.expose()).with_context(shown)?.trim_end()).with_context(shown)
+    let token = text(bytes.expose()).with_context(shown)?.trim_end();
+    OperatorToken::parse(token).with_context(shown)?;
+    Ok(Secret::new(token.to_owned()))
 }
 
 /// Connects to a service.
-pub(super) fn connect(endpoint: &Endpoint, _token: Option<OperatorToken>) -> anyhow::Result<Box<dyn Operations>> {
+pub(super) fn connect(endpoint: &Endpoint, _token: Option<Secret<String>>) -> anyhow::Result<Box<dyn Operations>> {
     bail!("{endpoint} cannot be asked by this version")
 }
 
