@@ -10,7 +10,6 @@ use crate::{
     config::Settings,
     http::{self, RequestObserver},
     listener::{self, ListenError, Listener},
-    ops,
     telemetry::{Metrics, Readiness, RequestLog},
 };
 
@@ -91,15 +90,21 @@ impl ServerParts {
         listener::serve(listener, self.config.clone(), service(routes, self.public_observer()), stop)
     }
 
-    /// Serves metrics and health.
+    /// Returns true where operators' tokens may come over this listener: nobody can read along.
+    pub(super) fn takes_tokens(&self, listener: &Listener) -> bool {
+        listener.local_addr().ip().is_loopback() || self.config.allow_plaintext
+    }
+
+    /// Serves these routes, and health.
     pub(super) fn serve_ops(
         &self,
         listener: Listener,
+        routes: Router,
         stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let health = http::health_routes(Arc::clone(&self.readiness));
-        let nothing = || async { http::Problem::not_found("this listener has /metrics, /healthz and /readyz") };
-        let routes = ops::router(Arc::clone(&self.metrics)).merge(health).fallback(nothing);
+        let nothing = || async { http::Problem::not_found("this listener has /metrics, /healthz, /readyz and /admin/v1/") };
+        let routes = routes.merge(health).fallback(nothing);
         let observer = RequestObserver { metrics: None, log: self.log };
         let routes = http::middleware::wrap(routes, observer.clone());
         listener::serve(listener, self.config.clone(), service(routes, observer), stop)

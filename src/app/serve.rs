@@ -99,7 +99,8 @@ async fn run(
     let mut background = wiring.start();
     let public = parts.serve_public(listeners.public, wiring.routes(), stopped);
     background.spawn(BackgroundTask::PublicListener, public);
-    background.spawn(BackgroundTask::OpsListener, parts.serve_ops(listeners.ops, ops_stopped));
+    let ops = wiring.ops_routes(parts.takes_tokens(&listeners.ops));
+    background.spawn(BackgroundTask::OpsListener, parts.serve_ops(listeners.ops, ops, ops_stopped));
     ready(running);
     notify(&[Notice::Ready, Notice::Status("serving")]);
 

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         audit::Actor,
         ids::InstallationId,
+        operator::Role,
         sealing::{SealingKeys, UserHashKey},
     },
     issue::{self, Issuer},
@@ -231,17 +232,18 @@ impl Services {
         Ok(())
     }
 
-    /// Makes a rotator of the rings; `actor` is its name in the audit log and in leases.
+    /// Makes a rotator of the rings; `name` is its name in the audit log and in leases.
     ///
     /// # Errors
     /// [`OpenError::Braze`].
-    pub fn rotator(&self, settings: &Settings, actor: String, observer: Observer) -> Result<Rotator, OpenError> {
+    pub fn rotator(&self, settings: &Settings, name: String, observer: Observer) -> Result<Rotator, OpenError> {
         Ok(Rotator {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custody.custodian),
             directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
             clock: Arc::clone(&self.clock),
-            actor,
+            actor: Actor::named(name.clone()),
+            lease_name: name,
             observer,
         })
     }
@@ -276,7 +278,9 @@ impl Services {
                 toml_with_origins: settings.dump(true),
                 warnings: settings.warnings(),
             },
-            actor: self.operator_actor().name,
+            role: Role::Operator,
+            lease_name: self.operator_actor().name,
+            actor: self.operator_actor(),
         })
     }
 

@@ -24,6 +24,8 @@ use crate::{
     http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
     identity::{ApiKeyAuthenticator, SignIns},
     node::{self, AuditAgent, AuditStanding, EndsAgent, FailuresAgent, FailuresParts, Node, NodeAgent, Subscriber},
+    operate::Operator,
+    ops::{self, admin::AdminState},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     store::ServiceEventKind,
     telemetry::Readiness,
@@ -39,6 +41,7 @@ pub struct Wiring {
     scheduler_setup: watch::Sender<Option<Arc<SchedulerSetup>>>,
     failures_config: watch::Sender<Arc<failures::Config>>,
     webhook: Arc<Webhook>,
+    operator: Arc<ArcSwap<Operator>>,
 }
 
 impl Wiring {
@@ -63,18 +66,30 @@ impl Wiring {
         });
         let config = settings.load().node();
         NodeAgent::new(Arc::clone(&node)).start(&config).await?;
+        let operator = Arc::new(ArcSwap::from_pointee(services.operator(&settings.load())?));
         let setup = scheduler_setup(&services, &settings.load());
         let (node_config, _) = watch::channel(Arc::new(config));
         let failures = settings.load().failures().clone();
         let webhook = Arc::new(Webhook::new(failures.webhook.clone(), Arc::clone(services.metrics())));
         let (failures_config, _) = watch::channel(Arc::new(failures));
         let (scheduler_setup, _) = watch::channel(setup);
-        Ok(Self { services, state, node, settings, node_config, scheduler_setup, failures_config, webhook })
+        Ok(Self { services, state, node, settings, node_config, scheduler_setup, failures_config, webhook, operator })
     }
 
     /// Makes the router of every public route.
     pub fn routes(&self) -> Router {
         http::router(&self.state)
+    }
+
+    /// Makes the router of the ops listener; `takes_tokens`: operators' tokens may come over it.
+    pub fn ops_routes(&self, takes_tokens: bool) -> Router {
+        let admin = Arc::new(AdminState::new(Arc::clone(&self.operator), takes_tokens));
+        ops::router(Arc::clone(self.services.metrics())).merge(ops::admin::router(&admin))
+    }
+
+    /// Operations of operators on this service, by the settings in force.
+    pub fn operator(&self) -> &Arc<ArcSwap<Operator>> {
+        &self.operator
     }
 
     /// State of the public routes.
@@ -179,6 +194,10 @@ impl Wiring {
         self.webhook.replace(new.failures().webhook.clone());
         self.failures_config.send_replace(Arc::new(new.failures().clone()));
         self.scheduler_setup.send_replace(scheduler_setup(&self.services, &new));
+        match self.services.operator(&new) {
+            Ok(operator) => self.operator.store(Arc::new(operator)),
+            Err(why) => tracing::error!(%why, "the operators' API has the old configuration until the next reload"),
+        }
         self.settings.store(Arc::new(new));
         if let Err(error) = self.node.record_service_event(ServiceEventKind::Reloaded).await {
             tracing::debug!(%error, "the reload is not on record");

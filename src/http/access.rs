@@ -9,7 +9,7 @@ use axum::{
 };
 use tracing::Span;
 
-use super::{problem::ProblemCode, traceparent::trace_id};
+use super::{problem::CodeName, traceparent::trace_id};
 use crate::telemetry::{Alarm, Metrics, RequestLog, Stopwatch, request_span};
 
 /// Routes whose successes have an access line too.
@@ -96,13 +96,13 @@ impl RequestRecord {
 
     /// Ends the record with the request's answer.
     pub(super) fn end(mut self, answer: &Response) {
-        self.close(answer.status().as_u16(), answer.extensions().get::<ProblemCode>().copied());
+        self.close(answer.status().as_u16(), answer.extensions().get::<CodeName>().copied());
     }
 
-    fn close(&mut self, status: u16, code: Option<ProblemCode>) {
+    fn close(&mut self, status: u16, code: Option<CodeName>) {
         self.ended = true;
         let took = self.watch.elapsed();
-        let code = code.map(ProblemCode::as_str);
+        let code = code.map(|name| name.code);
         let route = label(self.route.as_ref());
         if let Some(metrics) = &self.observer.metrics {
             metrics.request(route, self.method, status, took);

@@ -24,7 +24,7 @@ const MAX_DEPTH: usize = 32;
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// JSON body of exactly this form: no duplicate, unknown or mistyped members, and nothing after it.
-pub(super) struct Strict<T>(pub(super) T);
+pub struct Strict<T>(pub T);
 
 impl<T: RequestBody, S: Sync> FromRequest<S> for Strict<T> {
     type Rejection = Problem;
@@ -32,6 +32,27 @@ impl<T: RequestBody, S: Sync> FromRequest<S> for Strict<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         // The type is required, so that a browser always sends a preflight first (OWASP ASVS 3.5.2).
         decode(&of_type(request, "application/json").await?).map(Self)
+    }
+}
+
+/// Text of a JSON body that has arrived, for a handler that needs its bytes as well as what they say.
+pub struct RequestText(pub Bytes);
+
+impl RequestText {
+    /// Reads exactly this form, as [`Strict`] does.
+    ///
+    /// # Errors
+    /// [`Problem`] that names every member at fault.
+    pub fn decode<T: RequestBody>(&self) -> Result<T, Problem> {
+        decode(&self.0)
+    }
+}
+
+impl<S: Sync> FromRequest<S> for RequestText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        of_type(request, "application/json").await.map(Self)
     }
 }
 

@@ -25,7 +25,7 @@ const MAX_FAULTS: usize = 16;
 const MAX_REPEATED: usize = 64;
 
 /// Body of a request: a JSON object, with a schema for each member.
-pub(super) trait RequestBody: DeserializeOwned + ToSchema {
+pub trait RequestBody: DeserializeOwned + ToSchema {
     /// Returns the fault of a text member, by a rule that no schema expresses.
     fn fault_of_text(_member: &str, _text: &str) -> Option<String> {
         None
@@ -189,6 +189,8 @@ fn must_be(rule: &Object, example: Option<&Value>) -> String {
     text += match () {
         () if is(&Type::String) => "a string",
         () if is(&Type::Integer) => "a whole number",
+        () if is(&Type::Boolean) => "true or false",
+        () if is(&Type::Array) => "an array",
         () => "a JSON value",
     };
     for (word, limit) in [("at least", whole(rule.minimum.as_ref())), ("at most", whole(rule.maximum.as_ref()))] {

@@ -75,7 +75,7 @@ impl FromRequestParts<Arc<AppState>> for Authenticated {
 }
 
 /// Returns the bearer credential (RFC 6750 §2.1), if there is exactly one.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (only, None) = (values.next()?, values.next()) else { return None };
     let (scheme, credential) = only.to_str().ok()?.split_once(' ')?;

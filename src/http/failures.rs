@@ -46,7 +46,7 @@ pub(super) async fn report(token: Result<PresentedToken<FailureRequest>, Problem
     match token {
         Ok(_) => {}
         // The refresh token is not ours, or the page's origin is not in the list of its app.
-        Err(problem) if matches!(problem.code, ProblemCode::InvalidToken | ProblemCode::Forbidden) => {}
+        Err(problem) if problem.is(ProblemCode::InvalidToken) || problem.is(ProblemCode::Forbidden) => {}
         Err(problem) => return Err(problem),
     }
     Ok(StatusCode::NO_CONTENT)

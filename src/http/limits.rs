@@ -114,7 +114,7 @@ impl Limits {
 
     /// Counts one refused credential from this address. Beyond the limit the refusal is 429, whatever its cause was;
     /// a good credential from the same address still passes, so that nobody can lock out their neighbours.
-    pub(super) fn failure(&self, address: IpAddr) -> Result<(), Problem> {
+    pub fn failure(&self, address: IpAddr) -> Result<(), Problem> {
         self.0.as_ref().map_or(Ok(()), |limiters| limiters.failure.check(&client_network(address)))
     }
 

@@ -50,12 +50,16 @@ use crate::{
 };
 
 pub use access::RequestObserver;
+pub use body::{RequestText, Strict};
+pub use body_faults::RequestBody;
+pub use caller::bearer;
 pub use health::routes as health_routes;
 pub use jwks::{Jwks, JwksConfig};
 pub use limits::{LimitConfig, Limits, Quota};
-pub use problem::{Problem, ProblemCode};
+pub use problem::{CodeName, Problem, ProblemCode};
 pub use proxies::Proxies;
 pub use refused_credentials::{RefusedKeys, RefusedSignIns};
+pub use request_id::RequestId;
 pub use responding::REQUEST_DEADLINE;
 pub use starting::starting_router;
 

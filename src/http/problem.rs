@@ -80,6 +80,21 @@ impl ProblemCode {
     }
 }
 
+/// Code of a problem with its title: of the public set, or of the set of another listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeName {
+    /// Stable code.
+    pub code: &'static str,
+    /// Summary, the same for every problem with the code.
+    pub title: &'static str,
+}
+
+impl From<ProblemCode> for CodeName {
+    fn from(code: ProblemCode) -> Self {
+        Self { code: code.as_str(), title: code.title() }
+    }
+}
+
 /// Largest number of headers that the program itself adds to a problem.
 const MOST_HEADERS: usize = 12;
 
@@ -126,11 +141,12 @@ impl FieldError {
 /// Error, before [`super::middleware`] adds the request id and encodes the document.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    pub code: ProblemCode,
+    pub code: CodeName,
     status: StatusCode,
     detail: Cow<'static, str>,
     retry: Retry,
     errors: Vec<FieldError>,
+    made: Option<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -156,7 +172,8 @@ pub(super) struct ProblemDocument<'a> {
     /// Description of this occurrence, and what to do.
     detail: &'a str,
     /// The stable code.
-    code: ProblemCode,
+    #[schema(value_type = ProblemCode)]
+    code: &'static str,
     /// `"never"`, `"after_login"`, or milliseconds.
     #[schema(value_type = RetrySchema)]
     retry: Retry,
@@ -165,6 +182,10 @@ pub(super) struct ProblemDocument<'a> {
     /// The members at fault, where there are any.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
+    /// Id of what an earlier request made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    id: Option<&'a str>,
 }
 
 /// Schema of `retry` in the OpenAPI document.
@@ -182,7 +203,36 @@ pub(super) enum RetrySchema {
 impl Problem {
     pub(super) fn new(code: ProblemCode, retry: Retry, detail: impl Into<Cow<'static, str>>) -> Self {
         let status = code.status();
-        Self { code, status, detail: detail.into(), retry, errors: Vec::new(), headers: Vec::new() }
+        Self {
+            code: code.into(),
+            status,
+            detail: detail.into(),
+            retry,
+            errors: Vec::new(),
+            made: None,
+            headers: Vec::new(),
+        }
+    }
+
+    /// Makes a problem with a code of another set than the public one; `after` is the time after which the same request
+    /// may succeed.
+    pub fn of_code(code: CodeName, status: StatusCode, after: Option<Duration>, detail: impl Into<String>) -> Self {
+        let problem = match after {
+            Some(after) => Self::later(ProblemCode::Unavailable, after, ""),
+            None => Self::new(ProblemCode::ClientError, Retry::Never, ""),
+        };
+        Self { code, status, detail: Cow::Owned(detail.into()), ..problem }
+    }
+
+    /// Adds the id of what an earlier request made.
+    #[must_use]
+    pub fn with_made(self, id: String) -> Self {
+        Self { made: Some(id), ..self }
+    }
+
+    /// Returns true where the problem has this code.
+    pub(super) fn is(&self, code: ProblemCode) -> bool {
+        self.code == code.into()
     }
 
     /// Makes the problem of a request that cannot succeed as it is; for each 4xx status that has no code of its own. One
@@ -284,7 +334,9 @@ impl Problem {
             .with(header::RETRY_AFTER, HeaderValue::from(at_least_a_second(wait)))
     }
 
-    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    /// Adds a header to the response.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -297,14 +349,15 @@ impl Problem {
     /// Returns the bytes of the document.
     pub(super) fn document(&self, request_id: &str) -> Vec<u8> {
         let document = ProblemDocument {
-            r#type: format!("urn:countersign:problem:{}", self.code.as_str()),
-            title: self.code.title(),
+            r#type: format!("urn:countersign:problem:{}", self.code.code),
+            title: self.code.title,
             status: self.status.as_u16(),
             detail: &self.detail,
-            code: self.code,
+            code: self.code.code,
             retry: self.retry,
             request_id,
             errors: &self.errors,
+            id: self.made.as_deref(),
         };
         let mut bytes = Vec::with_capacity(512);
         if serde_json::to_writer(&mut bytes, &document).is_err() {

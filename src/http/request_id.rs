@@ -33,7 +33,7 @@ pub(super) fn polled<T>(id: &HeaderValue, poll: impl FnOnce() -> T) -> T {
 }
 
 /// Id of the request, for handlers whose acts are recorded.
-pub(super) struct RequestId(HeaderValue);
+pub struct RequestId(HeaderValue);
 
 impl RequestId {
     /// Returns the request as one of an app or of a provider.
@@ -46,7 +46,8 @@ impl RequestId {
         Requester::of_client(self.as_str(), client)
     }
 
-    fn as_str(&self) -> &str {
+    /// Id as text.
+    pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 }

@@ -46,7 +46,7 @@ pub(super) async fn revoke(
 ) -> Result<Json<RevokeAnswer>, Problem> {
     let revocation = match token {
         Ok(PresentedToken { presented, .. }) => state.issuer.revoke(&presented, id.requester()).await?,
-        Err(problem) if problem.code == ProblemCode::InvalidToken => Revocation::Done,
+        Err(problem) if problem.is(ProblemCode::InvalidToken) => Revocation::Done,
         Err(problem) => return Err(problem),
     };
     Ok(Json(revocation.into()))

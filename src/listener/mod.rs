@@ -42,6 +42,7 @@ mod accept;
 mod connection;
 mod head;
 mod limiter;
+mod peer;
 mod progress;
 mod refusal;
 mod service;
@@ -60,6 +61,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use accept::serve;
+pub use peer::SocketPeer;
 pub use refusal::RawRefusal;
 pub use socket::{ListenError, Listener, bind, inherited};
 

@@ -48,8 +48,8 @@ impl Operations for Operator {
         Ok(About {
             installation: self.store.installation_id().await?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            actor: self.actor.clone(),
-            role: Role::Operator,
+            actor: self.actor.name.clone(),
+            role: self.role,
             now: self.clock.untrusted_now(),
         })
     }

@@ -3,8 +3,10 @@
 
 mod acts;
 mod audit;
+mod authentication;
 mod clients;
 mod clock;
+mod creations;
 mod doctor;
 mod error;
 mod failures;
@@ -20,8 +22,12 @@ mod store;
 mod tokens;
 mod users;
 mod views;
+pub mod wire;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use acts::Acts;
 use names::KnownApps;
@@ -31,15 +37,17 @@ use crate::{
     braze::Directories,
     clock::ClockGuard,
     custody::{Custodian, KeyPlaces},
-    domain::{audit::Actor, sealing::UserHashKey},
+    domain::{audit::Actor, operator::Role, sealing::UserHashKey},
     rotate::{self, Rotator},
     secret::Entropy,
     store::Store,
 };
 
 pub use audit::{AuditOperationError, AuditOperations, PrintedCheckpoint, verify_export};
+pub use authentication::Authentication;
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
+pub use creations::{RepeatableRequest, Repetition};
 pub use doctor::{Check, Health};
 pub use error::{OperationError, OperationErrorKind};
 pub use failures::{FailureOverview, FailureSettings, ReportedFailures, VersionCount};
@@ -81,11 +89,23 @@ pub struct Operator {
     pub failures: FailureSettings,
     /// Configuration in force.
     pub configuration: Configuration,
-    /// Name of the operator in the audit log and in leases.
-    pub actor: String,
+    /// Operator as the audit log names him.
+    pub actor: Actor,
+    /// Rights of the operator.
+    pub role: Role,
+    /// Name in leases; no two operators have the same one at a time.
+    pub lease_name: String,
 }
 
 impl Operator {
+    /// Returns the same operations for another operator, who acts in one request.
+    #[must_use]
+    pub fn acting(&self, actor: Actor, role: Role) -> Self {
+        static REQUESTS: AtomicU64 = AtomicU64::new(0);
+        let request = REQUESTS.fetch_add(1, Ordering::Relaxed);
+        Self { actor, role, lease_name: format!("{}, request {request}", self.lease_name), ..self.clone() }
+    }
+
     /// Returns the operations on keys: generate, import, list, find.
     pub fn keys(&self) -> KeyCeremony {
         KeyCeremony {
@@ -99,7 +119,7 @@ impl Operator {
     }
 
     fn acts(&self) -> Acts {
-        Acts { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: Actor::named(self.actor.clone()) }
+        Acts { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.clone() }
     }
 
     fn apps(&self) -> KnownApps {
@@ -115,6 +135,7 @@ impl Operator {
             directories: Arc::clone(&self.directories),
             clock: Arc::clone(&self.clock),
             actor: self.actor.clone(),
+            lease_name: self.lease_name.clone(),
             observer: steps.observer(on_step),
         };
         Rotations::new(rotator, self.rings.clone(), steps)
@@ -154,7 +175,7 @@ impl Operator {
 
     /// Returns the operations on the clock.
     pub fn clocks(&self) -> Clocks {
-        Clocks { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.clone() }
+        Clocks { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.name.clone() }
     }
 
     /// Returns the operations on the audit log.
@@ -163,7 +184,7 @@ impl Operator {
             store: Arc::clone(&self.store),
             keys: Arc::clone(&self.audit_keys),
             clock: Arc::clone(&self.clock),
-            actor: Actor::named(self.actor.clone()),
+            actor: self.actor.clone(),
         }
     }
 

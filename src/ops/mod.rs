@@ -1,5 +1,6 @@
-//! Routes of the second listener, for operators' machines: metrics. Its address must not be public.
+//! Routes of the second listener, for operators' machines: metrics, and the operators' API. Its address must not be public.
 
+pub mod admin;
 mod exposition;
 
 use std::sync::Arc;

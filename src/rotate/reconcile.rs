@@ -49,7 +49,7 @@ impl Rotator {
     pub async fn reconcile(&self, ring: &Ring) -> Result<Next, RotateError> {
         self.lease(&ring.name).await?;
         let reconciled = self.reconcile_steps(ring).await;
-        self.store.release(&lease_name(&ring.name), &self.actor).await?;
+        self.store.release(&lease_name(&ring.name), &self.lease_name).await?;
         reconciled
     }
 
@@ -65,7 +65,7 @@ impl Rotator {
             Err(error) => return Err(error),
         }
         let noted = self.note_lists_leased(ring).await;
-        self.store.release(&lease_name(&ring.name), &self.actor).await?;
+        self.store.release(&lease_name(&ring.name), &self.lease_name).await?;
         noted
     }
 
@@ -114,7 +114,7 @@ impl Rotator {
     }
 
     async fn lease(&self, ring: &RingName) -> Result<(), RotateError> {
-        let taken = self.store.lease(&lease_name(ring), &self.actor, self.clock.trusted_now()?, LEASE).await?;
+        let taken = self.store.lease(&lease_name(ring), &self.lease_name, self.clock.trusted_now()?, LEASE).await?;
         if taken { Ok(()) } else { Err(RotateError::Busy(ring.clone())) }
     }
 

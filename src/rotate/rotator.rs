@@ -37,8 +37,10 @@ pub struct Rotator {
     /// Key directories of Braze's workspaces.
     pub directories: Arc<Directories>,
     pub clock: Arc<ClockGuard>,
-    /// Name of this process in the audit log and in leases; no two processes have the same name at a time.
-    pub actor: String,
+    /// Actor of the acts in the audit log.
+    pub actor: Actor,
+    /// Name in leases; no two rotators have the same one at a time.
+    pub lease_name: String,
     pub observer: Observer,
 }
 
@@ -54,7 +56,7 @@ impl Rotator {
         AuditEvent {
             // A record decides nothing, and a key is stopped also where the clock is.
             at: self.clock.untrusted_now(),
-            actor: Actor::named(self.actor.clone()),
+            actor: self.actor.clone(),
             action,
             target: AuditTarget {
                 ring: Some(ring.clone()),

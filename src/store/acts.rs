@@ -10,6 +10,7 @@ use crate::{
         api_key::{ApiKeyId, ApiKeyRecord},
         audit::{Actor, AuditAction, AuditEvent, AuditOutcome, AuditTarget, record_of},
         ids::{AppName, SessionId, UserHash},
+        operator::{ConsoleSession, OperatorName, OperatorRecord},
         session::{Ended, Session},
     },
 };
@@ -59,6 +60,25 @@ pub(super) fn api_key_created(key: &ApiKeyRecord, actor: &Actor) -> AuditEvent {
 pub(super) fn api_key_revoked(id: &ApiKeyId, at: UnixMillis, actor: &Actor) -> AuditEvent {
     let target = AuditTarget { api_key: Some(id.clone()), ..AuditTarget::default() };
     done(AuditAction::ApiKeyRevoked, target, "", at, actor)
+}
+
+/// Returns the event of a new operator. The log has no column for operators: their names stand in the reason.
+pub(super) fn operator_created(operator: &OperatorRecord, actor: &Actor) -> AuditEvent {
+    let OperatorRecord { name, role, token, created, .. } = operator;
+    let why = format!("operator {name}, role {}, token {token}", role.as_str());
+    done(AuditAction::OperatorCreated, AuditTarget::default(), &why, *created, actor)
+}
+
+/// Returns the event of the revocation of an operator.
+pub(super) fn operator_revoked(name: &OperatorName, at: UnixMillis, actor: &Actor) -> AuditEvent {
+    let why = format!("operator {name}");
+    done(AuditAction::OperatorRevoked, AuditTarget::default(), &why, at, actor)
+}
+
+/// Returns the event of a login to the console.
+pub(super) fn operator_logged_in(name: &OperatorName, session: &ConsoleSession, actor: &Actor) -> AuditEvent {
+    let why = format!("operator {name}, token {}", session.token);
+    done(AuditAction::OperatorLoggedIn, AuditTarget::default(), &why, session.created, actor)
 }
 
 /// Returns the event of the acceptance of a clock.

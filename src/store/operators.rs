@@ -36,6 +36,17 @@ pub enum CreationState {
     OtherRequest,
 }
 
+impl CreationState {
+    /// State of a creation on record: of the same request, or of another; with the id of what it made.
+    pub(super) fn found(is_same: bool, made: Option<String>) -> Self {
+        match made {
+            _ if !is_same => Self::OtherRequest,
+            Some(id) => Self::Done { id },
+            None => Self::Begun,
+        }
+    }
+}
+
 /// Operations on operators. A record holds the hash of a secret, never the secret.
 #[async_trait]
 pub trait Operators: Send + Sync {
@@ -45,20 +56,21 @@ pub trait Operators: Send + Sync {
     /// Puts an operator on record. Returns `false` where a live one has that name at the time of its creation.
     async fn insert_operator(&self, operator: OperatorRecord, actor: &Actor) -> Result<bool, StoreError>;
 
-    /// Revokes the live operator of this name for good, and ends the sessions of the console that the token began.
-    /// Returns `false` where there is none.
+    /// Revokes the operator of this name for good, and ends the sessions of the console that the token began. One that
+    /// has expired is revoked, too: the clock may be wrong. Returns `false` where none is left to be revoked.
     async fn revoke_operator(&self, name: &OperatorName, now: UnixMillis, actor: &Actor) -> Result<bool, StoreError>;
 
     /// Puts a session of the console on record, with the event that an operator logged in; deletes expired sessions,
-    /// which were created before `expired`.
+    /// which were created at or before `expired`. Returns `false`, and writes nothing, where the token's operator is
+    /// revoked or not on record.
     async fn begin_console_session(
         &self,
         session: ConsoleSession,
         expired: UnixMillis,
         actor: &Actor,
-    ) -> Result<(), StoreError>;
+    ) -> Result<bool, StoreError>;
 
-    /// Returns the session of the console with this hash.
+    /// Returns the session of the console with this hash, unless its operator is revoked.
     async fn console_session(&self, hash: SecretHash) -> Result<Option<ConsoleSession>, StoreError>;
 
     /// Records the time at which a session of the console was used last.

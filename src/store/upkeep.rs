@@ -32,8 +32,9 @@ pub trait Upkeep: Send + Sync {
 
     /// Examines the next `limit` sessions, from the first again after the last, and deletes those whose absolute expiry
     /// was at least 7 days before `now`: a session that ended earlier stays on record while its tokens can open. Deletes
-    /// ended logins and ends of users, too, that need not be remembered any more, and rows of the log of ends that are
-    /// older than [`super::ENDS_KEPT`].
+    /// ended logins and ends of users, too, that need not be remembered any more, rows of the log of ends that are
+    /// older than [`super::ENDS_KEPT`], sessions of the console and creations of a day ago, and counts of answers of 8 days
+    /// ago.
     async fn purge(&self, now: UnixMillis, limit: u32) -> Result<Purged, StoreError>;
 
     /// Returns the number of sessions that are live at `now`, for each app that has any.

@@ -72,7 +72,7 @@ pub(in crate::store) const OF_THE_STORE: [&str; 5] = ["check", "latest_time", "p
 pub(in crate::store) const OF_NODES: [&str; 5] = ["nodes", "leases", "ends", "ends_dates", "followers"];
 
 /// Every other table.
-pub(in crate::store) const TABLES: [Table; 24] = [
+pub(in crate::store) const TABLES: [Table; 28] = [
     Table {
         name: "sessions",
         key: 1,
@@ -263,5 +263,33 @@ pub(in crate::store) const TABLES: [Table; 24] = [
     },
     Table { name: "failure_alerts", key: 1, columns: &[text("cause"), integer("at")] },
     Table { name: "service_events", key: 3, columns: &[integer("at"), text("node"), text("kind"), text("version")] },
+    Table {
+        name: "operators",
+        key: 1,
+        columns: &[
+            text("token"),
+            text("name"),
+            text("role"),
+            bytes("hash"),
+            integer("created"),
+            integer("expires"),
+            integer("revoked"),
+        ],
+    },
+    Table {
+        name: "console_sessions",
+        key: 1,
+        columns: &[bytes("hash"), text("token"), integer("created"), integer("used")],
+    },
+    Table {
+        name: "creations",
+        key: 2,
+        columns: &[text("actor"), text("key"), bytes("request"), integer("at"), text("made")],
+    },
+    Table {
+        name: "activity",
+        key: 2,
+        columns: &[integer("minute"), text("app"), integer("mints"), integer("refreshes"), integer("refused")],
+    },
     Table { name: META, key: 1, columns: &[text("name"), text("value")] },
 ];

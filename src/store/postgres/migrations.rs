@@ -23,12 +23,13 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration { version: 1, readable_from: 1, sql: include_str!("../migrations/postgres/0001_start.sql") },
     Migration { version: 2, readable_from: 1, sql: include_str!("../migrations/postgres/0002_sealed_keys.sql") },
     Migration { version: 3, readable_from: 1, sql: include_str!("../migrations/postgres/0003_ends.sql") },
     Migration { version: 4, readable_from: 1, sql: include_str!("../migrations/postgres/0004_audit_leaves.sql") },
     Migration { version: 5, readable_from: 1, sql: include_str!("../migrations/postgres/0005_failures.sql") },
+    Migration { version: 6, readable_from: 1, sql: include_str!("../migrations/postgres/0006_operators.sql") },
 ];
 
 /// Newest schema version that this build knows.

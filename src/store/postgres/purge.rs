@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use tokio_postgres::{Row, Transaction, types::Type};
 
 use super::{
+    activity,
     database::{Done, Steps},
     meta::{self, PURGED_TO},
+    operators,
     rows::{self, RowError},
 };
 use crate::{
@@ -105,6 +107,8 @@ impl Purging {
         }
         let oldest = self.now.minus(USER_ENDS).0;
         transaction.execute_typed(FORGET_USER_ENDS, &[(&oldest, Type::INT8), (&limit, Type::INT8)]).await?;
+        operators::forget(transaction, self.now, limit).await?;
+        activity::forget(transaction, self.now, limit).await?;
         self.forget_log(transaction, limit).await
     }
 

@@ -19,7 +19,7 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration { version: 1, readable_from: 1, sql: include_str!("../migrations/sqlite/0001_start.sql") },
     Migration { version: 2, readable_from: 1, sql: include_str!("../migrations/sqlite/0002_rotation.sql") },
     Migration { version: 3, readable_from: 3, sql: include_str!("../migrations/sqlite/0003_audit_log.sql") },
@@ -30,6 +30,7 @@ const MIGRATIONS: [Migration; 10] = [
     Migration { version: 8, readable_from: 4, sql: include_str!("../migrations/sqlite/0008_ends.sql") },
     Migration { version: 9, readable_from: 4, sql: include_str!("../migrations/sqlite/0009_audit_leaves.sql") },
     Migration { version: 10, readable_from: 4, sql: include_str!("../migrations/sqlite/0010_failures.sql") },
+    Migration { version: 11, readable_from: 4, sql: include_str!("../migrations/sqlite/0011_operators.sql") },
 ];
 
 /// Newest schema version that this build knows.

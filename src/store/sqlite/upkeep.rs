@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, clock_floor, connect, ends, errors::StoreName, file::NewCopy, meta, migrations, provider_logins,
-    purge::sweep, rows,
+    SqliteStore, activity, clock_floor, connect, ends, errors::StoreName, file::NewCopy, meta, migrations, operators,
+    provider_logins, purge::sweep, rows,
 };
 use crate::{
     clock::{ClockAcceptance, ClockFloor, UnixMillis},
@@ -58,6 +58,8 @@ impl Upkeep for SqliteStore {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             provider_logins::forget(c, now, limit)?;
             ends::forget(c, now, limit)?;
+            operators::forget(c, now, limit)?;
+            activity::forget(c, now, limit)?;
             sweep(c, &mut state, now, limit)
         })
         .await

@@ -231,7 +231,7 @@ switched!(Operators {
     Read operators() -> Vec<OperatorRecord>;
     Write insert_operator(operator: OperatorRecord, actor: &Actor) -> bool;
     Write revoke_operator(name: &OperatorName, now: UnixMillis, actor: &Actor) -> bool;
-    Write begin_console_session(session: ConsoleSession, expired: UnixMillis, actor: &Actor) -> ();
+    Write begin_console_session(session: ConsoleSession, expired: UnixMillis, actor: &Actor) -> bool;
     Read console_session(hash: SecretHash) -> Option<ConsoleSession>;
     Write use_console_session(hash: SecretHash, now: UnixMillis) -> ();
     Write end_console_session(hash: SecretHash) -> ();

@@ -1,0 +1,67 @@
+//! Operators' API, `/admin/v1/`: every operation of the trait `Operations` as a route.
+//!
+//! A request passes `serving` (authentication, permission, body, repetition), one handler of `routes` (parse, one call,
+//! encode), and `codes`, where an error gets its status. `document` describes all of it.
+
+mod codes;
+mod document;
+mod refused;
+mod route;
+mod routes;
+mod serving;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::{
+    Json, Router,
+    extract::Request,
+    routing::{MethodFilter, get, on},
+};
+
+use self::refused::RefusedCredentials;
+use crate::{
+    http::{LimitConfig, Limits, Problem},
+    operate::{Operator, wire},
+};
+
+pub use codes::AdminCode;
+pub use route::{AdminRoute, Form, QueryMember};
+pub use routes::ROUTES;
+
+/// State that the routes share.
+pub struct AdminState {
+    /// Operations on the service, by the settings in force.
+    operator: Arc<ArcSwap<Operator>>,
+    /// True where tokens are taken: the connection is on loopback, or encrypted in front.
+    takes_tokens: bool,
+    limits: Limits,
+    refused: Arc<RefusedCredentials>,
+}
+
+impl AdminState {
+    /// Makes the state of a listener.
+    pub fn new(operator: Arc<ArcSwap<Operator>>, takes_tokens: bool) -> Self {
+        // Refused credentials are limited whatever `[limits]` says: nothing on this listener is load.
+        let limits = Limits::new(&LimitConfig::default());
+        Self { operator, takes_tokens, limits, refused: Arc::default() }
+    }
+}
+
+/// Returns the routes of the API.
+pub fn router(state: &Arc<AdminState>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES.iter().copied().flatten() {
+        let state = Arc::clone(state);
+        let handler = move |request: Request| serving::serve(route, Arc::clone(&state), request);
+        let method = if route.method == "POST" { MethodFilter::POST } else { MethodFilter::GET };
+        router = router.route(&format!("{}{}", wire::BASE, route.path), on(method, handler));
+    }
+    let state = Arc::clone(state);
+    let document = move |request: Request| async move {
+        let (mut parts, _) = request.into_parts();
+        serving::authenticated(&state, &mut parts).await?;
+        Ok::<_, Problem>(Json(document::document()))
+    };
+    router.route(&format!("{}/openapi.json", wire::BASE), get(document))
+}

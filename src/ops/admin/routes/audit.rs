@@ -1,0 +1,101 @@
+//! Routes of the audit log.
+
+
+use super::super::route::{AdminRoute, Answer, Call, Fault, Form, QueryMember, changes, reads, schema};
+use crate::operate::wire::{ListPart, Reason, SignAudit, VerifyAudit};
+
+/// Records of an answer by default.
+const LIMIT: u32 = 100;
+
+/// Most records of an answer.
+const FIRST: QueryMember = QueryMember {
+    name: "from",
+    description: "Index of the first record; absent: the last ones.",
+    range: Some((0, i64::MAX as u64)),
+    required: false,
+};
+const NUMBER: QueryMember =
+    QueryMember { name: "limit", description: "Most records of the answer; 100 by default.", range: Some((1, 1000)), required: false };
+
+pub(super) const ROUTES: &[AdminRoute] = &[
+    AdminRoute {
+        query: &[FIRST, NUMBER],
+        answer: Form::Part,
+        handler: |call| Box::pin(records(call)),
+        ..reads("/audit/records", "audit_records", "Records with their indexes, oldest first")
+    },
+    AdminRoute {
+        query: &[FIRST, NUMBER],
+        answer: Form::Part,
+        handler: |call| Box::pin(leaves(call)),
+        ..reads("/audit/leaves", "audit_leaves", "Exact text of records, as the tree has it; from the first record where `from` is absent")
+    },
+    AdminRoute {
+        method: "POST",
+        body: Some(schema::<VerifyAudit>),
+        handler: |call| Box::pin(verify(call)),
+        ..reads("/audit/verify", "verify_audit", "Verifies the log, with checkpoints that were kept elsewhere")
+    },
+    AdminRoute {
+        body: Some(schema::<SignAudit>),
+        handler: |call| Box::pin(checkpoint(call)),
+        ..changes("/audit/checkpoint", "audit_checkpoint", "Signs the head of the log; begins a new epoch first, where a reason is given")
+    },
+    AdminRoute {
+        answer: Form::Text,
+        handler: |call| Box::pin(key(call)),
+        ..reads("/audit/key", "audit_key", "Key that verifies checkpoints")
+    },
+    AdminRoute {
+        body: Some(schema::<Reason>),
+        handler: |call| Box::pin(replace_key(call)),
+        ..changes("/audit/key", "replace_audit_key", "Replaces the key that signs checkpoints; answers with the new key and a checkpoint")
+    },
+];
+
+impl Call {
+    fn limit(&self) -> Result<u32, Fault> {
+        Ok(self.member("limit")?.unwrap_or(LIMIT))
+    }
+}
+
+/// Part of a list that ends with the record of this index.
+fn part<T>(items: Vec<T>, last: Option<u64>, limit: u32) -> ListPart<T> {
+    let is_full = items.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    ListPart { items, next: last.filter(|_| is_full).map(|last| last + 1) }
+}
+
+async fn records(call: Call) -> Result<Answer, Fault> {
+    let limit = call.limit()?;
+    let records = call.operations.audit_records(call.member("from")?, limit).await?;
+    let last = records.last().map(|record| record.index);
+    Answer::of(&part(records, last, limit))
+}
+
+async fn leaves(call: Call) -> Result<Answer, Fault> {
+    let (from, limit) = (call.member("from")?.unwrap_or(0), call.limit()?);
+    let leaves = call.operations.audit_leaves(from, limit).await?;
+    let last = (from + leaves.len() as u64).checked_sub(1);
+    Answer::of(&part(leaves, last, limit))
+}
+
+async fn verify(call: Call) -> Result<Answer, Fault> {
+    let VerifyAudit { checkpoints, keys } = call.body()?;
+    let kept: Vec<(String, String)> =
+        checkpoints.unwrap_or_default().into_iter().map(|kept| (kept.place, kept.note)).collect();
+    Answer::of(&call.operations.verify_audit(&kept, &keys.unwrap_or_default()).await?)
+}
+
+async fn checkpoint(call: Call) -> Result<Answer, Fault> {
+    let SignAudit { new_epoch } = call.body()?;
+    Answer::of(&call.operations.audit_checkpoint(new_epoch.as_deref()).await?)
+}
+
+async fn key(call: Call) -> Result<Answer, Fault> {
+    Answer::of(&call.operations.audit_key().await?)
+}
+
+async fn replace_key(call: Call) -> Result<Answer, Fault> {
+    let Reason { why } = call.body()?;
+    Answer::of(&call.operations.replace_audit_key(&why).await?)
+}
