@@ -94,6 +94,7 @@ mod postgres_writes;
 mod proxies;
 mod readiness;
 mod refresh;
+mod remote_commands;
 mod request_log;
 mod revocation;
 mod revocation_nodes;

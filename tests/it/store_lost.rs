@@ -19,7 +19,7 @@ use crate::{
 const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
 
 /// Every command that uses the store, as an operator might give it.
-const USE_THE_STORE: &[&[&str]] = &[
+pub(crate) const USE_THE_STORE: &[&[&str]] = &[
     SERVE,
     &["keys", "generate"],
     &["keys", "import", "key.pem"],
