@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     output::Output,
-    remote::{self, checked},
+    remote,
     target::{Target, TargetFlags},
 };
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
     files::{User, replaced_user},
     operate::{Operations, Operator},
 };
+
+pub(super) use super::usage::UsageError;
 
 /// Exit code of an invalid configuration (`EX_CONFIG` of sysexits.h).
 pub(super) const EXIT_CONFIG: u8 = 78;
@@ -32,17 +34,6 @@ pub(super) const EXIT_PENDING: u8 = 5;
 
 /// Default paths of the configuration file.
 const DEFAULT_FILES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];
-
-/// Error in the use of a command; the exit code is that of a mistyped option.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct UsageError(String);
-
-impl UsageError {
-    pub(super) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-}
 
 /// Access that an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +95,16 @@ impl Context {
         Ok(())
     }
 
+    /// Checks that no flag names a service, for a command that needs a private key or its passphrase.
+    ///
+    /// # Errors
+    /// [`UsageError`] with the reason.
+    pub(super) fn keep_private(&self) -> Result<(), UsageError> {
+        let why =
+            "private keys and their passphrases neither enter nor leave over the network; run it where the keys are";
+        self.stay_here(why)
+    }
+
     /// Runs `work` with the operators' operations: on the configured store and keys, or on those of a service that is
     /// asked.
     pub(super) fn with_operations<T>(
@@ -122,7 +123,7 @@ impl Context {
                 let token = target.token_file.as_deref().map(remote::token).transpose()?;
                 block_on(async {
                     let operations = remote::connect(&target.endpoint, token)?;
-                    checked(&*operations, &target).await?;
+                    remote::checked(&*operations, &target).await?;
                     work(&*operations).await
                 })
             }

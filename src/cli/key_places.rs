@@ -7,7 +7,6 @@ use clap::{Args, ValueEnum};
 use super::{
     context::{Access, Context, EXIT_WARNINGS},
     given,
-    keys::PRIVATE,
     output::table,
 };
 use crate::{
@@ -83,7 +82,7 @@ impl Move {
 
 /// Encrypts every key again, with the configured passphrase or the newest sealing secret.
 pub(super) fn rewrap(context: &Context, old: Option<&Path>) -> anyhow::Result<ExitCode> {
-    context.stay_here(PRIVATE)?;
+    context.keep_private()?;
     let old = old.map(|file| given::passphrase(context, file)).transpose()?;
     let keys = context.with_operator(async |operator, _| Ok(operator.keys().rewrap(old.as_ref()).await?))?;
     let rows = keys.iter().map(|key| {

@@ -21,10 +21,6 @@ use crate::{
     operate::{ConfirmedKey, DashboardChange},
 };
 
-/// Reason why a command that needs a private key or its passphrase asks no other machine.
-pub(super) const PRIVATE: &str =
-    "private keys and their passphrases neither enter nor leave over the network; run it where the keys are";
-
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
     /// Generate a key; it signs nothing before a rotation has published it
@@ -141,7 +137,7 @@ fn import(
     ring: RingName,
     passphrase: Option<&std::path::Path>,
 ) -> anyhow::Result<()> {
-    context.stay_here(PRIVATE)?;
+    context.keep_private()?;
     let pem = given::secret(context, file)?;
     let passphrase = passphrase.map(|file| given::passphrase(context, file)).transpose()?;
     let key = context

@@ -33,6 +33,7 @@ mod sign_in;
 mod target;
 mod token;
 mod token_text;
+mod usage;
 mod user_argument;
 mod users;
 

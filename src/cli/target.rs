@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::context::UsageError;
+use super::usage::UsageError;
 use crate::{
     domain::{
         ids::InstallationId,

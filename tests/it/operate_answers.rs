@@ -78,14 +78,14 @@ fn answers_about_rotations_are_read_again_with_their_texts() {
     let blockers = json!([{ "blocker": "tokens", "kid": KID, "until": 60_000 }]);
     let wait = json!({
         "ring": "main", "steps": [], "done": false, "waiting": blockers,
-        "texts": ["tokens of key AQEBAQEB are alive until 1970-01-01T00:01:00.000Z"], "until": 60_000,
+        "texts": ["tokens of key AQEBAQEB are alive until 1970-01-01T00:01:00Z"], "until": 60_000,
     });
     let text = read_again::<RingOutcome>(&wait).to_string();
     assert!(text.starts_with("Waiting:\n  tokens of key AQEBAQEB") && text.contains("again from 1970"), "{text}");
 
     let status = json!({
         "ring": "main", "goal": "rotating", "done": false, "waiting": blockers, "until": 60_000,
-        "texts": ["tokens of key AQEBAQEB are alive until 1970-01-01T00:01:00.000Z"],
+        "texts": ["tokens of key AQEBAQEB are alive until 1970-01-01T00:01:00Z"],
         "keys": [{ "kid": KID, "state": "retired", "since": 7, "tokens_until": null, "destroyed": true }],
         "nodes": [{ "node": "n-1", "loaded": [KID] }], "audit_log": [event()],
     });
