@@ -113,8 +113,13 @@ impl Context {
         work: impl AsyncFnOnce(&dyn Operations) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         match self.target()? {
-            Target::Local if access == Access::Read => self.with_reader(async |operator, _| work(&operator).await),
-            Target::Local => self.with_operator(async |operator, _| work(&operator).await),
+            Target::Local => {
+                let checked = async |operator: Operator, _| {
+                    remote::checked(&operator, self.flags.installation(), "this machine's store").await?;
+                    work(&operator).await
+                };
+                if access == Access::Read { self.with_reader(checked) } else { self.with_operator(checked) }
+            }
             Target::Remote(target) => {
                 self.output.target(&target.endpoint);
                 if access == Access::Destroy {
@@ -123,7 +128,8 @@ impl Context {
                 let token = target.token_file.as_deref().map(remote::token).transpose()?;
                 block_on(async {
                     let operations = remote::connect(&target.endpoint, token)?;
-                    remote::checked(&*operations, &target).await?;
+                    let place = target.endpoint.to_string();
+                    remote::checked(&*operations, target.installation, &place).await?;
                     work(&*operations).await
                 })
             }

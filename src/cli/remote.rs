@@ -4,9 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use super::target::RemoteTarget;
 use crate::{
-    domain::operator::OperatorToken,
+    domain::{ids::InstallationId, operator::OperatorToken},
     files::{MAX_SECRET_BYTES, Rule, Use, read_given, text},
     operate::{Endpoint, Operations, RemoteOperations},
     secret::Secret,
@@ -31,14 +30,16 @@ pub(super) fn connect(endpoint: &Endpoint, token: Option<Secret<String>>) -> any
     Ok(Box::new(RemoteOperations::connect(endpoint.clone(), token)?))
 }
 
-/// Checks that the installation that was named answers.
-pub(super) async fn checked(operations: &dyn Operations, target: &RemoteTarget) -> anyhow::Result<()> {
-    let Some(expected) = target.installation else { return Ok(()) };
+/// Checks that the installation that was named answers; `place` says where.
+pub(super) async fn checked(
+    operations: &dyn Operations,
+    expected: Option<InstallationId>,
+    place: &str,
+) -> anyhow::Result<()> {
+    let Some(expected) = expected else { return Ok(()) };
     match operations.about().await?.installation {
         Some(answers) if answers == expected => Ok(()),
-        Some(answers) => {
-            bail!("installation {answers} answers at {}, not {expected}: nothing was done", target.endpoint)
-        }
-        None => bail!("the service at {} does not say which installation it is: nothing was done", target.endpoint),
+        Some(answers) => bail!("{place} is of installation {answers}, not of {expected}: nothing was done"),
+        None => bail!("{place} does not say of which installation it is: nothing was done"),
     }
 }

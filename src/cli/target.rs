@@ -81,6 +81,11 @@ impl TargetFlags {
         self.url.is_some()
     }
 
+    /// Installation that must answer.
+    pub(super) fn installation(&self) -> Option<InstallationId> {
+        self.installation
+    }
+
     /// Flags as they were given, for commands that are printed.
     pub(super) fn as_given(&self) -> String {
         let url = self.url.iter().map(|url| format!(" --url {}", quoted(&url.to_string())));
