@@ -6,14 +6,20 @@ use std::{
     process::ExitCode,
 };
 
-use super::output::Output;
+use super::{
+    output::Output,
+    remote,
+    target::{Target, TargetFlags},
+};
 use crate::{
     app::{Ambient, DevError, Services},
     config::{ConfigErrors, Environment, Settings},
     domain::shell::quoted_path,
     files::{User, replaced_user},
-    operate::Operator,
+    operate::{Operations, Operator},
 };
+
+pub(super) use super::usage::UsageError;
 
 /// Exit code of an invalid configuration (`EX_CONFIG` of sysexits.h).
 pub(super) const EXIT_CONFIG: u8 = 78;
@@ -29,29 +35,30 @@ pub(super) const EXIT_PENDING: u8 = 5;
 /// Default paths of the configuration file.
 const DEFAULT_FILES: [&str; 2] = ["countersign.toml", "/etc/countersign/countersign.toml"];
 
-/// Error in the use of a command; the exit code is that of a mistyped option.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct UsageError(String);
-
-impl UsageError {
-    pub(super) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
+/// Access that an operation needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It only reads.
+    Read,
+    /// It changes something.
+    Change,
+    /// It changes what cannot be undone, or what tokens depend on.
+    Destroy,
 }
 
 /// Settings, environment and output of a command.
 pub(super) struct Context {
     file: Option<PathBuf>,
+    flags: TargetFlags,
     /// Environment as it was at start.
     pub(super) environment: Environment,
     pub(super) output: Output,
 }
 
 impl Context {
-    pub(super) fn new(file: Option<PathBuf>, json: bool, environment: Environment) -> Self {
+    pub(super) fn new(file: Option<PathBuf>, flags: TargetFlags, json: bool, environment: Environment) -> Self {
         let file = file.or_else(|| environment.config_file());
-        Self { file, environment, output: Output { json } }
+        Self { file, flags, environment, output: Output { json } }
     }
 
     /// Returns the configuration file: the one that was named, or the first default path that exists.
@@ -60,11 +67,72 @@ impl Context {
         self.file.clone().or_else(default)
     }
 
-    /// Returns the beginning of commands that are printed: the program, with the configuration file that was named.
+    /// Returns the beginning of commands that are printed: the program, with the configuration file or the service that
+    /// was named.
     pub(super) fn program(&self) -> String {
         match &self.file {
-            Some(file) => format!("countersign -c {}", quoted_path(file)),
-            None => "countersign".to_owned(),
+            Some(file) => format!("countersign -c {}{}", quoted_path(file), self.flags.as_given()),
+            None => format!("countersign{}", self.flags.as_given()),
+        }
+    }
+
+    /// Chooses the target of a command.
+    ///
+    /// # Errors
+    /// Those of [`TargetFlags::target`].
+    pub(super) fn target(&self) -> Result<Target, UsageError> {
+        self.flags.target(self.environment.url(), self.environment.token_file())
+    }
+
+    /// Checks that no flag names a service, for a command that works on this machine only.
+    ///
+    /// # Errors
+    /// [`UsageError`] with the reason.
+    pub(super) fn stay_here(&self, why: &str) -> Result<(), UsageError> {
+        if self.flags.names_service() {
+            return Err(UsageError::new(format!("this command does not take --url: {why}")));
+        }
+        Ok(())
+    }
+
+    /// Checks that no flag names a service, for a command that needs a private key or its passphrase.
+    ///
+    /// # Errors
+    /// [`UsageError`] with the reason.
+    pub(super) fn keep_private(&self) -> Result<(), UsageError> {
+        let why =
+            "private keys and their passphrases neither enter nor leave over the network; run it where the keys are";
+        self.stay_here(why)
+    }
+
+    /// Runs `work` with the operators' operations: on the configured store and keys, or on those of a service that is
+    /// asked.
+    pub(super) fn with_operations<T>(
+        &self,
+        access: Access,
+        work: impl AsyncFnOnce(&dyn Operations) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        match self.target()? {
+            Target::Local => {
+                let checked = async |operator: Operator, _| {
+                    remote::checked(&operator, self.flags.installation(), "this machine's store").await?;
+                    work(&operator).await
+                };
+                if access == Access::Read { self.with_reader(checked) } else { self.with_operator(checked) }
+            }
+            Target::Remote(target) => {
+                self.output.target(&target.endpoint);
+                if access == Access::Destroy {
+                    target.check_destructive()?;
+                }
+                let token = target.token_file.as_deref().map(remote::token).transpose()?;
+                block_on(async {
+                    let operations = remote::connect(&target.endpoint, token)?;
+                    let place = target.endpoint.to_string();
+                    remote::checked(&*operations, target.installation, &place).await?;
+                    work(&*operations).await
+                })
+            }
         }
     }
 

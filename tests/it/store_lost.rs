@@ -19,7 +19,7 @@ use crate::{
 const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
 
 /// Every command that uses the store, as an operator might give it.
-const USE_THE_STORE: &[&[&str]] = &[
+pub(crate) const USE_THE_STORE: &[&[&str]] = &[
     SERVE,
     &["keys", "generate"],
     &["keys", "import", "key.pem"],
@@ -48,6 +48,9 @@ const USE_THE_STORE: &[&[&str]] = &[
     &["clients", "create", "backend", "--app", "web"],
     &["clients", "list"],
     &["clients", "revoke", "0123456789abcdef"],
+    &["operators", "create", "ana", "--role", "viewer"],
+    &["operators", "list"],
+    &["operators", "revoke", "ana"],
     &["users", "opt-out", "u-1"],
     &["users", "opt-in", "u-1"],
     &["users", "revoke", "u-1"],

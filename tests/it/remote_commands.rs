@@ -1,0 +1,254 @@
+//! Each command gives the same on this machine's store and through the operators' API: the same JSON, the same exit code,
+//! the same rows. Two copies of one installation are asked, one each way.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{eventually, init},
+    store_lost::USE_THE_STORE,
+    support::service::{Service, run, run_json},
+};
+
+/// Commands in their order. `{key}` is the first key, `{new}` the newest one, `{fingerprint}` its fingerprint, `{client}` the
+/// newest API key.
+const COMMANDS: &[&[&str]] = &[
+    &["keys", "list"],
+    &["keys", "show", "{key}"],
+    &["keys", "public"],
+    &["keys", "public", "--ring", "nope"],
+    &["keys", "generate"],
+    &["keys", "generate", "--ring", "nope"],
+    &["rotate", "plan"],
+    &["rotate", "status"],
+    &["braze", "keys", "list"],
+    &["braze", "keys", "diff"],
+    &["braze", "keys", "apply"],
+    &["rotate", "run", "--yes"],
+    &["keys", "confirm", "{new}", "--fingerprint", "{fingerprint}"],
+    &["keys", "confirm", "{new}", "--fingerprint", "{wrong}"],
+    &["rotate", "abort"],
+    &["rotate", "rollback"],
+    &["keys", "confirm", "{new}", "--deleted"],
+    &["keys", "erase", "abcdefgh"],
+    &["keys", "compromise", "short"],
+    &["keys", "compromise", "{new}", "--yes", "--why", "test"],
+    &["keys", "move", "--to", "store", "--wait", "0"],
+    &["clients", "create", "backend", "--app", "web", "--expires", "90d"],
+    &["clients", "create", "backend", "--app", "nope"],
+    &["clients", "list"],
+    &["clients", "revoke", "{client}"],
+    &["clients", "revoke", "{client}"],
+    &["users", "sessions", "u-1"],
+    &["users", "opt-out", "u-1"],
+    &["users", "opt-out", "u-1", "--app", "nope"],
+    &["users", "opt-in", "u-1"],
+    &["users", "opt-in", "u-1"],
+    &["users", "revoke", "u-1"],
+    &["users", "revoke", "--session", "00000000000000000000000000000000"],
+    &["users", "revoke", "--everyone", "--yes"],
+    &["failures"],
+    &["failures", "--app", "nope"],
+    &["audit", "verify"],
+    &["audit", "checkpoint"],
+    &["audit", "key"],
+    &["audit", "key", "--replace", "--why", "test"],
+    &["audit", "list", "--limit", "3"],
+    &["audit", "export", "--to", "{folder}/log"],
+    &["doctor"],
+];
+
+/// Commands that use the store and are no business of another machine; `tests/it/operators_cli.rs` and the socket's tests
+/// have those of operators.
+const HERE: &[&str] = &["serve", "keys import", "keys rewrap", "token", "clock", "db", "operators"];
+
+#[test]
+fn every_command_of_the_store_is_compared() {
+    let missed: Vec<&&[&str]> = USE_THE_STORE
+        .iter()
+        .filter(|command| !HERE.iter().any(|here| command.join(" ").starts_with(here)))
+        .filter(|command| {
+            let words = command.iter().take_while(|word| !word.starts_with('-')).count();
+            let verb = if command[0] == "braze" { 3 } else { words.min(2) };
+            !COMMANDS.iter().any(|known| known.get(..verb) == command.get(..verb))
+        })
+        .collect();
+    assert!(missed.is_empty(), "not compared: {missed:?}");
+}
+
+/// One of the two copies.
+struct Copy {
+    folder: PathBuf,
+    service: Service,
+    /// Flags that ask the service; none: the store is asked.
+    target: Vec<String>,
+}
+
+impl Copy {
+    fn of(original: &Path, folder: &Path) -> Self {
+        let copied = std::process::Command::new("cp").arg("-a").arg(original.join(".")).arg(folder).status().unwrap();
+        assert!(copied.success());
+        let service = Service::of(&folder.join("countersign.toml"));
+        Self { folder: folder.to_owned(), service, target: Vec::new() }
+    }
+
+    /// The same by the store, whatever the target.
+    fn stored(&self, arguments: &[&str]) -> Value {
+        run_json(arguments, &self.folder)
+    }
+
+    fn fill(&self, argument: &str) -> String {
+        let newest = |list: Value| list.as_array().unwrap().last().cloned().unwrap_or_default();
+        let key = |key: Value| key["kid"].as_str().unwrap().to_owned();
+        match argument {
+            "{key}" => key(self.stored(&["keys", "list"])[0].clone()),
+            "{new}" => key(newest(self.stored(&["keys", "list"]))),
+            "{fingerprint}" => {
+                let shown = self.stored(&["keys", "show", &self.fill("{new}")]);
+                shown["fingerprint"].as_str().unwrap().to_owned()
+            }
+            "{wrong}" => "ab".repeat(32),
+            "{client}" => newest(self.stored(&["clients", "list"]))["id"].as_str().unwrap().to_owned(),
+            other => other.replace("{folder}", self.folder.to_str().unwrap()),
+        }
+    }
+
+    /// Exit code and answer of a command, or its error, without what differs between any two runs.
+    fn asked(&self, command: &[&str]) -> (i32, Value) {
+        let filled: Vec<String> = command.iter().map(|argument| self.fill(argument)).collect();
+        let arguments: Vec<&str> = filled.iter().chain(&self.target).map(String::as_str).chain(["--json"]).collect();
+        let (code, out, err) = run(&arguments, &self.folder);
+        let said = if out.is_empty() { err.lines().last().unwrap_or_default() } else { out.lines().next().unwrap() };
+        let answer = serde_json::from_str(said).unwrap_or_else(|_| panic!("{arguments:?}: {out}{err}"));
+        (code, self.comparable(answer))
+    }
+
+    fn names(&self) -> Vec<(String, String)> {
+        let mut names = vec![(self.folder.display().to_string(), "FOLDER".to_owned())];
+        for (number, key) in self.stored(&["keys", "list"]).as_array().unwrap().iter().enumerate() {
+            let kid = key["kid"].as_str().unwrap();
+            names.push((kid.to_owned(), format!("key {number}")));
+            names.push((kid[..8].to_owned(), format!("k{number}")));
+        }
+        let rings = self.stored_status();
+        let nodes = rings[0]["nodes"].as_array().unwrap().iter();
+        names.extend(nodes.map(|node| (node["node"].as_str().unwrap().to_owned(), "NODE".to_owned())));
+        names
+    }
+
+    /// The status, whose exit code tells of a rotation in progress.
+    fn stored_status(&self) -> Value {
+        let (_, out, err) = run(&["rotate", "status", "--json"], &self.folder);
+        serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"))
+    }
+
+    fn comparable(&self, answer: Value) -> Value {
+        comparable(answer, &self.names())
+    }
+
+    /// Number of rows of each table that commands change, and the acts on record.
+    fn rows(&self) -> (Vec<(&'static str, i64)>, Value) {
+        const TABLES: [&str; 9] = [
+            "keys",
+            "sealed_keys",
+            "publications",
+            "rotations",
+            "api_keys",
+            "opt_outs",
+            "sessions",
+            "user_ends",
+            "app_ends",
+        ];
+        let store = Connection::open(self.folder.join("countersign.db")).unwrap();
+        let count = |table| {
+            let rows = store.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+            (table, rows.unwrap())
+        };
+        let acts = self.stored(&["audit", "list", "--limit", "1000"]);
+        // Whatever a service does by itself, it does in its time.
+        let asked = |act: &&Value| act["event"]["actor"].as_str().unwrap().starts_with("operator");
+        let acts: Vec<Value> = acts.as_array().unwrap().iter().filter(asked).map(|act| act["event"].clone()).collect();
+        (TABLES.map(count).to_vec(), self.comparable(json!(acts)))
+    }
+}
+
+/// Members that differ between any two runs. The service signs checkpoints when it finds the time.
+const RANDOM: &[&str] = &["actor", "request_id", "by", "index", "public_key", "checkpoints"];
+
+/// Replaces what differs between any two runs: times, random ids, signatures, names of nodes and operators.
+fn comparable(answer: Value, names: &[(String, String)]) -> Value {
+    match answer {
+        Value::Object(members) => members
+            .into_iter()
+            .filter(|(name, _)| !RANDOM.contains(&name.as_str()))
+            .map(|(name, value)| (text(&name, names), comparable(value, names)))
+            .collect(),
+        Value::Array(elements) => elements.into_iter().map(|element| comparable(element, names)).collect(),
+        Value::String(string) => json!(text(&string, names)),
+        Value::Number(number) if number.as_i64().is_some_and(|number| number > 1_000_000_000) => json!("TIME"),
+        other => other,
+    }
+}
+
+fn text(string: &str, names: &[(String, String)]) -> String {
+    let named = names.iter().fold(string.to_owned(), |string, (from, to)| string.replace(from, to));
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || "_+/=-".contains(c);
+    let mut shown = String::new();
+    let mut word = String::new();
+    for c in named.chars().chain(['\n']) {
+        if is_of_word(c) {
+            word.push(c);
+            continue;
+        }
+        let is_random = word.len() >= 16 && word.bytes().any(|b| b.is_ascii_digit());
+        let digits = |c: char| if c.is_ascii_digit() { '0' } else { c };
+        let kept: String = if is_random { "RANDOM".to_owned() } else { word.chars().map(digits).collect() };
+        shown.push_str(&kept);
+        shown.push(c);
+        word.clear();
+    }
+    shown.trim_end().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_command_is_the_same_here_and_from_afar() {
+    let (original, _) = init(&[]);
+    let path = original.path();
+    let config = path.join("countersign.toml");
+    // The services leave the rotation to the commands.
+    let quiet = "\n[rings.main.rotation]\ncheck_every = \"1h\"\nsoak = \"1h\"\n";
+    fs::write(&config, fs::read_to_string(&config).unwrap() + quiet).unwrap();
+    let api_key = run_json(&["clients", "create", "first", "--app", "web"], path)["api_key"].clone();
+    let service = Service::of(&config);
+    service.generate(api_key.as_str().unwrap(), "u-1").await;
+    service.stop();
+    let token = run_json(&["operators", "create", "ana", "--role", "operator"], path)["operator_token"].clone();
+    let file = path.join("token");
+    fs::write(&file, token.as_str().unwrap()).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let here = Copy::of(path, folders[0].path());
+    let mut afar = Copy::of(path, folders[1].path());
+    afar.target = ["--url", &afar.service.ops_url, "--token-file", &afar.folder.join("token").display().to_string()]
+        .map(str::to_owned)
+        .to_vec();
+    for copy in [&here, &afar] {
+        eventually(async || copy.stored_status()[0]["nodes"].as_array().is_some_and(|nodes| nodes.len() == 1)).await;
+    }
+    let compared = COMMANDS.iter().map(|command| (command, here.asked(command), afar.asked(command)));
+    let different: Vec<String> = compared
+        .filter(|(_, here, afar)| here != afar)
+        .map(|(command, here, afar)| format!("{command:?}\n here {here:?}\n afar {afar:?}"))
+        .collect();
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    assert_eq!(here.rows(), afar.rows());
+    let exported = |copy: &Copy| fs::read_to_string(copy.folder.join("log")).unwrap().lines().count();
+    assert!(exported(&here) > 20 && exported(&here) == exported(&afar));
+}
