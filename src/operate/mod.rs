@@ -62,7 +62,7 @@ pub use operators::OperatorRecords;
 pub use remote::{BadEndpoint, Endpoint, RemoteOperations};
 pub use rotations::{
     BrazeDiff, BrazeKey, BrazeKeys, Comparison, CompromiseForecast, Confirmed, Consequences, KeySource, KeyStatus,
-    NodeStatus, Outcome, Patience, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
+    NodeStatus, Outcome, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;
