@@ -1,11 +1,13 @@
 //! Addresses of clients: the network in which they are counted, and the client's address behind proxies. Addresses of
-//! others: the ones that this service may dial ([`outbound`]).
+//! others: the ones that this service may dial ([`outbound`]). Names by which a listener may be called.
 
+mod allowed_host;
 mod forwarded;
 pub mod outbound;
 
 use std::net::{IpAddr, Ipv6Addr};
 
+pub use allowed_host::{AllowedHost, NamedHost, NotHost};
 pub use forwarded::{ForwardedHeader, TrustedProxies};
 
 /// Bits of an IPv6 address that name the network; the other half names the interface (RFC 4291 §2.5.1).

@@ -9,14 +9,21 @@ use super::Wiring;
 use crate::{
     config::Settings,
     http::{self, RequestObserver},
-    listener::{self, ListenError, Listener},
+    listener::{self, ListenError, Listener, UnixListener},
+    ops::AllowedHosts,
     telemetry::{Metrics, Readiness, RequestLog},
 };
 
 /// Sockets to serve on: inherited ones (systemd, `LISTEN_FDS`), or bound to the addresses in the settings.
 pub struct Listeners {
     pub(super) public: Listener,
-    pub(super) ops: Listener,
+    pub(super) ops: OpsListeners,
+}
+
+/// Sockets of the ops routes.
+pub(super) struct OpsListeners {
+    tcp: Listener,
+    unix: Option<UnixListener>,
 }
 
 /// Addresses of a running service.
@@ -27,31 +34,29 @@ pub struct Running {
 }
 
 impl Listeners {
-    /// Uses the inherited sockets (first the public one, then ops), or binds the addresses in the settings.
+    /// Uses the inherited sockets (first the public one, then ops), or binds the addresses in the settings. The unix
+    /// socket is never inherited.
     ///
     /// # Errors
     /// [`ListenError`].
     pub fn open(settings: &Settings) -> Result<Self, ListenError> {
+        let server = settings.server();
         let mut inherited = listener::inherited()?.into_iter();
-        let public = match inherited.next() {
-            Some(listener) => listener,
-            None => listener::bind(settings.server().listen)?,
-        };
-        let ops = match inherited.next() {
-            Some(listener) => listener,
-            None => listener::bind(settings.server().ops_listen)?,
-        };
-        Ok(Self { public, ops })
+        let public = inherited.next().map_or_else(|| listener::bind(server.listen), Ok)?;
+        let tcp = inherited.next().map_or_else(|| listener::bind(server.ops_listen), Ok)?;
+        let unix = server.ops_socket.as_deref().map(listener::bind_unix).transpose()?;
+        Ok(Self { public, ops: OpsListeners { tcp, unix } })
     }
 
     /// Returns the addresses.
     pub(super) fn addresses(&self) -> Running {
-        Running { public: self.public.local_addr(), ops: self.ops.local_addr() }
+        Running { public: self.public.local_addr(), ops: self.ops.tcp.local_addr() }
     }
 
     /// Returns the same sockets once more, for servers that end while the sockets go on.
     pub(super) fn again(&self) -> Result<Self, ListenError> {
-        Ok(Self { public: self.public.again()?, ops: self.ops.again()? })
+        let unix = self.ops.unix.as_ref().map(UnixListener::again).transpose()?;
+        Ok(Self { public: self.public.again()?, ops: OpsListeners { tcp: self.ops.tcp.again()?, unix } })
     }
 }
 
@@ -62,6 +67,7 @@ pub(super) struct ServerParts {
     pub(super) log: RequestLog,
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) ops_hosts: Arc<AllowedHosts>,
 }
 
 impl ServerParts {
@@ -72,6 +78,7 @@ impl ServerParts {
             log: wiring.state().request_log,
             metrics: Arc::clone(wiring.services().metrics()),
             readiness: Arc::clone(&wiring.state().readiness),
+            ops_hosts: Arc::clone(wiring.ops_hosts()),
         }
     }
 
@@ -90,25 +97,24 @@ impl ServerParts {
         listener::serve(listener, self.config.clone(), service(routes, self.public_observer()), stop)
     }
 
-    /// Returns true where operators' tokens may come over this listener: nobody can read along.
-    pub(super) fn takes_tokens(&self, listener: &Listener) -> bool {
-        listener.local_addr().ip().is_loopback() || self.config.allow_plaintext
-    }
-
-    /// Serves these routes, and health.
+    /// Serves these routes and health, on the address and the unix socket alike.
     pub(super) fn serve_ops(
         &self,
-        listener: Listener,
+        listeners: OpsListeners,
         routes: Router,
         stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let health = http::health_routes(Arc::clone(&self.readiness));
-        let nothing =
-            || async { http::Problem::not_found("this listener has /metrics, /healthz, /readyz and /admin/v1/") };
-        let routes = routes.merge(health).fallback(nothing);
+        let routes = routes.merge(http::health_routes(Arc::clone(&self.readiness)));
         let observer = RequestObserver { metrics: None, log: self.log };
-        let routes = http::middleware::wrap(routes, observer.clone());
-        listener::serve(listener, self.config.clone(), service(routes, observer), stop)
+        let service = service(http::middleware::wrap(routes, observer.clone()), observer);
+        let tcp = listener::serve(listeners.tcp, self.config.clone(), service.clone(), stop.clone());
+        let unix = listeners.unix.map(|unix| listener::serve_unix(unix, self.config.clone(), service, stop));
+        async move {
+            match unix {
+                Some(unix) => drop(tokio::join!(tcp, unix)),
+                None => tcp.await,
+            }
+        }
     }
 }
 

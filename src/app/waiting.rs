@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::Router;
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 
 use super::{
@@ -14,7 +15,7 @@ use crate::{
     config::{ConfigErrors, Settings},
     http,
     listener::ListenError,
-    ops,
+    ops::{self, AllowedHosts},
     telemetry::{Alarm, Condition, Metrics, Readiness, Stopwatch},
 };
 
@@ -39,6 +40,7 @@ pub(super) async fn open(
 pub(super) struct WaitingServers {
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
+    ops_hosts: Arc<AllowedHosts>,
     /// Time since the first attempt.
     waited: Stopwatch,
     stop: watch::Sender<bool>,
@@ -60,20 +62,25 @@ impl WaitingServers {
             log: settings.log().requests,
             metrics: Arc::clone(&metrics),
             readiness: Arc::clone(&readiness),
+            ops_hosts: Arc::new(AllowedHosts::new(settings.server().ops_hosts.clone())),
         };
         let (stop, stopped) = watch::channel(false);
         let routes = http::starting_router(Arc::clone(&readiness), parts.public_observer());
         let public = parts.serve_public(sockets.public, routes, stopped.clone());
         let tasks = [
             tokio::spawn(public),
-            tokio::spawn(parts.serve_ops(sockets.ops, ops::router(Arc::clone(&metrics)), stopped)),
+            tokio::spawn(parts.serve_ops(
+                sockets.ops,
+                ops::router(Arc::clone(&metrics), Arc::clone(&parts.ops_hosts), Router::new()),
+                stopped,
+            )),
         ];
         tracing::error!(
             public = %addresses.public, ops = %addresses.ops, %why,
             "the service cannot start without the store: it tries again each second, and refuses requests with 503"
         );
         metrics.alarm(Alarm::Store);
-        let servers = Self { readiness, metrics, waited: Stopwatch::start(), stop, tasks };
+        let servers = Self { readiness, metrics, ops_hosts: parts.ops_hosts, waited: Stopwatch::start(), stop, tasks };
         servers.report(why);
         Ok(servers)
     }
@@ -97,7 +104,10 @@ impl WaitingServers {
             tokio::select! {
                 () = signals.stop.received() => return Ok(None),
                 _ = signals.hangup.recv() => match reload() {
-                    Ok(new) => settings = Arc::new(new),
+                    Ok(new) => {
+                        self.ops_hosts.replace(new.server().ops_hosts.clone());
+                        settings = Arc::new(new);
+                    }
                     Err(errors) => {
                         tracing::error!(why = %errors, "reload refused: the old configuration stays in use");
                         self.metrics.alarm(Alarm::Reload);

@@ -25,7 +25,7 @@ use crate::{
     identity::{ApiKeyAuthenticator, SignIns},
     node::{self, AuditAgent, AuditStanding, EndsAgent, FailuresAgent, FailuresParts, Node, NodeAgent, Subscriber},
     operate::Operator,
-    ops::{self, admin::AdminState},
+    ops::{self, AllowedHosts, admin::AdminState},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
     store::ServiceEventKind,
     telemetry::Readiness,
@@ -42,6 +42,7 @@ pub struct Wiring {
     failures_config: watch::Sender<Arc<failures::Config>>,
     webhook: Arc<Webhook>,
     operator: Arc<ArcSwap<Operator>>,
+    ops_hosts: Arc<AllowedHosts>,
 }
 
 impl Wiring {
@@ -73,7 +74,19 @@ impl Wiring {
         let webhook = Arc::new(Webhook::new(failures.webhook.clone(), Arc::clone(services.metrics())));
         let (failures_config, _) = watch::channel(Arc::new(failures));
         let (scheduler_setup, _) = watch::channel(setup);
-        Ok(Self { services, state, node, settings, node_config, scheduler_setup, failures_config, webhook, operator })
+        let ops_hosts = Arc::new(AllowedHosts::new(settings.load().server().ops_hosts.clone()));
+        Ok(Self {
+            services,
+            state,
+            node,
+            settings,
+            node_config,
+            scheduler_setup,
+            failures_config,
+            webhook,
+            operator,
+            ops_hosts,
+        })
     }
 
     /// Makes the router of every public route.
@@ -81,10 +94,11 @@ impl Wiring {
         http::router(&self.state)
     }
 
-    /// Makes the router of the ops listener; `takes_tokens`: operators' tokens may come over it.
-    pub fn ops_routes(&self, takes_tokens: bool) -> Router {
-        let admin = Arc::new(AdminState::new(Arc::clone(&self.operator), takes_tokens));
-        ops::router(Arc::clone(self.services.metrics())).merge(ops::admin::router(&admin))
+    /// Makes the router of the ops listener, without health.
+    pub fn ops_routes(&self) -> Router {
+        let allow_plaintext = self.settings().server().allow_plaintext;
+        let admin = Arc::new(AdminState::new(Arc::clone(&self.operator), allow_plaintext));
+        ops::router(Arc::clone(self.services.metrics()), Arc::clone(&self.ops_hosts), ops::admin::router(&admin))
     }
 
     /// Operations of operators on this service, by the settings in force.
@@ -100,6 +114,11 @@ impl Wiring {
     /// Services that were wired.
     pub fn services(&self) -> &Arc<Services> {
         &self.services
+    }
+
+    /// Names by which the ops listener may be called.
+    pub(super) fn ops_hosts(&self) -> &Arc<AllowedHosts> {
+        &self.ops_hosts
     }
 
     /// Settings in force.
@@ -190,6 +209,7 @@ impl Wiring {
         self.state.limits.store(Arc::new(Limits::new(new.limits())));
         self.state.jwks.set_max_age(new.jwks_max_age());
         self.state.proxies.replace(new.server().proxies());
+        self.ops_hosts.replace(new.server().ops_hosts.clone());
         self.node_config.send_replace(Arc::new(new.node()));
         self.webhook.replace(new.failures().webhook.clone());
         self.failures_config.send_replace(Arc::new(new.failures().clone()));

@@ -52,6 +52,9 @@ fn server(sections: &Sections, notes: &mut Notes<'_>) {
     if server.listen == server.ops_listen && server.listen.port() != 0 {
         notes.at("server.ops_listen", "is the same as listen: operators' routes need an address of their own");
     }
+    if server.ops_socket.as_deref().is_some_and(|path| !path.is_absolute()) {
+        notes.at("server.ops_socket", "must be an absolute path in a folder of its own: \"/run/countersign/ops.sock\"");
+    }
     if server.keep_alive < MIN_KEEP_ALIVE {
         notes.at("server.keep_alive", "must be at least \"1s\", and above the proxy's own time: \"75s\" suits most");
     }

@@ -10,7 +10,7 @@ use super::{
     samples::{Sample, samples},
     sign_in_section::{AUTHENTICATIONS, METHODS, SIGN_IN_KINDS, SIGN_IN_PRESETS, TOKEN_USES},
 };
-use crate::{clock::parse_duration, domain::ids::RingName};
+use crate::{address::AllowedHost, clock::parse_duration, domain::ids::RingName};
 
 /// Sections whose values may be secrets, and their settings that never are.
 const SECRET_SECTIONS: [&str; 3] = ["sealing", "custody", "braze"];
@@ -31,6 +31,7 @@ enum Kind {
     Address,
     Networks,
     Origins,
+    Hosts,
     Rate,
     RingName,
     Texts,
@@ -40,6 +41,7 @@ enum Kind {
 
 /// Kinds that the value in the sample does not show.
 const KINDS: &[(&str, Kind)] = &[
+    ("server.ops_hosts", Kind::Hosts),
     ("server.trusted_proxies", Kind::Networks),
     ("server.forwarded_header", Kind::OneOf(&["x-forwarded-for", "forwarded"])),
     ("store.outage", Kind::OneOf(&["serve", "refuse"])),
@@ -67,6 +69,7 @@ const KINDS: &[(&str, Kind)] = &[
 /// Examples that the sample does not have: it has an empty list.
 const NETWORK: &str = "\"10.0.0.0/8\"";
 const ORIGIN: &str = "\"https://www.example.com\"";
+const HOST: &str = "\"countersign.internal:9090\"";
 
 /// Errors of a wrong value, and what is left of it.
 pub(super) struct ValueErrors {
@@ -103,6 +106,7 @@ pub(super) fn mistake(general: &str, value: &Value) -> ValueErrors {
     let found = match (kind, value) {
         (Kind::Networks, Value::Array(list)) => elements(list, bad_network),
         (Kind::Origins, Value::Array(list)) => elements(list, bad_origin),
+        (Kind::Hosts, Value::Array(list)) => elements(list, bad_host),
         _ => ValueErrors { texts: error(kind, value, sample.as_ref()).into_iter().collect(), rest: None },
     };
     if let Some(form) = form_hint(general, value) {
@@ -166,6 +170,7 @@ fn example(kind: Kind, sample: &Sample) -> String {
     match kind {
         Kind::Networks => format!("[{NETWORK}]"),
         Kind::Origins => format!("[{ORIGIN}]"),
+        Kind::Hosts => format!("[{HOST}]"),
         _ => sample.text.to_owned(),
     }
 }
@@ -186,6 +191,11 @@ fn bad_network(element: &Value) -> Option<String> {
 fn bad_origin(element: &Value) -> Option<String> {
     let text = || format!("{} is no origin: write scheme://host[:port], like {ORIGIN}", shown(element));
     (!element.is_str()).then(text)
+}
+
+fn bad_host(element: &Value) -> Option<String> {
+    let right = element.as_str().is_some_and(|text| text.parse::<AllowedHost>().is_ok());
+    (!right).then(|| format!("{} is no host: write a name, or name:port, like {HOST}", shown(element)))
 }
 
 fn error(kind: Kind, value: &Value, sample: Option<&Sample>) -> Option<String> {
@@ -215,7 +225,9 @@ fn error(kind: Kind, value: &Value, sample: Option<&Sample>) -> Option<String> {
         }
         (Kind::Span, Value::String(text)) => parse_duration(text).err()?.to_string(),
         (Kind::RingName, Value::String(text)) => text.parse::<RingName>().err()?.to_string(),
-        (Kind::Networks | Kind::Origins, Value::String(text)) => format!("{found} is no list: write [\"{text}\"]"),
+        (Kind::Networks | Kind::Origins | Kind::Hosts, Value::String(text)) => {
+            format!("{found} is no list: write [\"{text}\"]")
+        }
         (Kind::Switch, _) => format!("{found} is neither true nor false: write it without quotes, like {example}"),
         (Kind::OneOf(known), _) => one_of(&found, value, known),
         _ => format!("{found} is not {}: write it like {example}", described(kind)),
@@ -238,6 +250,7 @@ fn described(kind: Kind) -> String {
         Kind::Address => "an IP address with a port".to_owned(),
         Kind::Networks => "a list of addresses and networks".to_owned(),
         Kind::Origins => "a list of origins".to_owned(),
+        Kind::Hosts => "a list of hosts".to_owned(),
         Kind::Rate => "a pair of whole numbers of 1 or more".to_owned(),
         Kind::RingName => "the name of a key ring, in quotes".to_owned(),
         Kind::Texts => "text in quotes, or a list of texts".to_owned(),

@@ -268,6 +268,7 @@ impl Settings {
         let differs = [
             ("server.listen", old.server.listen != new.server.listen),
             ("server.ops_listen", old.server.ops_listen != new.server.ops_listen),
+            ("server.ops_socket", old.server.ops_socket != new.server.ops_socket),
             ("server.max_connections", old.server.max_connections != new.server.max_connections),
             (
                 "server.max_connections_per_address",

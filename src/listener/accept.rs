@@ -1,16 +1,9 @@
 //! Accepts connections until told to stop, then waits for those that are open.
 
-use std::{
-    io::{self, Write as _},
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use tokio::{
-    net::TcpStream,
     sync::watch,
     task::{JoinError, JoinSet},
     time::{sleep, timeout},
@@ -18,10 +11,12 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Config, Listener, Service,
+    Config, Listener, Service, UnixListener,
     connection::{Protocol, stopped},
     limiter::ConnectionLimiter,
+    peer::Peer,
     socket::BACKLOG,
+    transport::Accept,
 };
 
 /// Time between attempts where the system has no descriptor or memory for another connection. Both become available
@@ -38,7 +33,16 @@ struct Server {
 /// Serves until `shutdown` becomes true (or its sender is gone), then drains: no new connection, no new request on an
 /// old one, the requests in flight end; connections that are still open at the deadline are closed.
 pub async fn serve(listener: Listener, config: Config, service: Service, shutdown: watch::Receiver<bool>) {
-    let address = listener.local_addr();
+    run(listener, config, service, shutdown).await;
+}
+
+/// Serves as [`serve`] does, on a unix socket.
+pub async fn serve_unix(listener: UnixListener, config: Config, service: Service, shutdown: watch::Receiver<bool>) {
+    run(listener, config, service, shutdown).await;
+}
+
+async fn run(listener: impl Accept, config: Config, service: Service, shutdown: watch::Receiver<bool>) {
+    let address = listener.name();
     let limiter = ConnectionLimiter::new(
         config.max_connections.get(),
         config.max_connections_per_address.get(),
@@ -55,7 +59,7 @@ pub async fn serve(listener: Listener, config: Config, service: Service, shutdow
 }
 
 impl Server {
-    async fn accept(self: &Arc<Self>, listener: &Listener, connections: &mut JoinSet<()>) {
+    async fn accept<A: Accept>(self: &Arc<Self>, listener: &A, connections: &mut JoinSet<()>) {
         let mut stop = pin!(stopped(self.shutdown.clone()));
         let mut failing = false;
         loop {
@@ -63,10 +67,10 @@ impl Server {
                 biased;
                 () = &mut stop => return,
                 Some(ended) = connections.join_next() => report(ended),
-                accepted = listener.tcp.accept() => match accepted {
+                accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => {
                         failing = false;
-                        self.admit(stream, peer, connections);
+                        self.admit::<A>(stream, peer, connections);
                     }
                     Err(error) if ended_by_client(&error) => debug!(%error, "a connection ended in the queue"),
                     Err(error) => {
@@ -78,24 +82,20 @@ impl Server {
         }
     }
 
-    /// Admits the connections that the kernel has accepted already: they would be reset with the socket. The kernel
-    /// is asked directly, because the runtime may not know of them yet.
-    fn admit_waiting(self: &Arc<Self>, listener: Listener, connections: &mut JoinSet<()>) -> io::Result<()> {
-        let listener = listener.tcp.into_std()?;
+    /// Admits the connections that the kernel has accepted already: they would be reset with the socket.
+    fn admit_waiting<A: Accept>(self: &Arc<Self>, listener: A, connections: &mut JoinSet<()>) -> io::Result<()> {
+        let mut accept = listener.into_waiting()?;
         for _ in 0..BACKLOG {
-            let (stream, peer) = listener.accept()?;
-            stream.set_nonblocking(true)?;
-            self.admit(TcpStream::from_std(stream)?, peer, connections);
+            let (stream, peer) = accept()?;
+            self.admit::<A>(stream, peer, connections);
         }
         Ok(())
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, connections: &mut JoinSet<()>) {
-        let Some(permit) = self.limiter.acquire(peer.ip()) else {
-            return self.reject(stream, peer);
+    fn admit<A: Accept>(self: &Arc<Self>, stream: A::Stream, peer: Peer, connections: &mut JoinSet<()>) {
+        let Some(permit) = self.limiter.acquire(peer.address()) else {
+            return self.reject::<A>(stream, &peer);
         };
-        // Answers are written whole, so Nagle's algorithm would only delay them.
-        let _ = stream.set_nodelay(true);
         let server = Arc::clone(self);
         connections.spawn(async move {
             server.protocol.run(stream, peer, server.shutdown.clone()).await;
@@ -104,10 +104,9 @@ impl Server {
     }
 
     /// Answers 503 and closes. Bytes that the socket does not take at once are dropped.
-    fn reject(&self, stream: TcpStream, peer: SocketAddr) {
+    fn reject<A: Accept>(&self, stream: A::Stream, peer: &Peer) {
         debug!(%peer, "refused: too many connections");
-        let answer = self.protocol.refusal(StatusCode::SERVICE_UNAVAILABLE);
-        let _ = stream.into_std().and_then(|mut stream| stream.write(&answer));
+        let _ = A::write_and_close(stream, &self.protocol.refusal(StatusCode::SERVICE_UNAVAILABLE));
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     future::poll_fn,
     io,
-    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -22,6 +21,7 @@ use tracing::debug;
 
 use super::{
     BACKSTOP, Config, MAX_HEAD, MAX_HEADERS, RawRefusal, Service,
+    peer::Peer,
     progress::{Phase, PhaseLimits, Progress},
     refusal,
     service::ConnectionService,
@@ -96,7 +96,7 @@ impl Protocol {
     }
 
     /// Serves a connection until it ends. Once `shutdown` is true it ends after the request in flight.
-    pub(super) async fn run(&self, io: impl Transport, peer: SocketAddr, shutdown: watch::Receiver<bool>) {
+    pub(super) async fn run(&self, io: impl Transport, peer: Peer, shutdown: watch::Receiver<bool>) {
         let progress = Progress::start();
         let mut wire = Wire::new(io, Arc::clone(&progress));
         let ending = loop {
@@ -118,7 +118,7 @@ impl Protocol {
         }
     }
 
-    fn service(&self, peer: SocketAddr, progress: &Arc<Progress>) -> ConnectionService {
+    fn service(&self, peer: Peer, progress: &Arc<Progress>) -> ConnectionService {
         ConnectionService {
             router: self.router.clone(),
             raw_refusal: Arc::clone(&self.raw_refusal),

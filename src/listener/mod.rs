@@ -1,6 +1,6 @@
-//! HTTP/1.1 over TCP, for the public and the ops listener alike: sockets, limits, timeouts, drain.
+//! HTTP/1.1 over TCP and unix sockets, for the public and the ops listener alike: sockets, limits, timeouts, drain.
 //!
-//! A connection passes: [`bind`] or [`inherited`] → `accept` (takes a permit, or refuses the connection) →
+//! A connection passes: [`bind`], [`bind_unix`] or [`inherited`] → `accept` (takes a permit, or refuses the connection) →
 //! `connection` (hyper runs the protocol, `watchdog` its time) → `service` → the router.
 //!
 //! # Reasons for a listener of our own
@@ -47,26 +47,31 @@ mod progress;
 mod refusal;
 mod service;
 mod socket;
+mod socket_error;
+mod socket_file;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod unix_socket;
 mod unread;
 mod watchdog;
 mod wire;
 
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use accept::serve;
-pub use peer::SocketPeer;
+pub use accept::{serve, serve_unix};
+pub use peer::{LocalAddress, SocketPeer};
 pub use refusal::RawRefusal;
 pub use socket::{ListenError, Listener, bind, inherited};
+pub use socket_error::{SocketError, SocketFault};
+pub use unix_socket::{UnixListener, bind_unix};
 
 use crate::{
-    address::{ForwardedHeader, TrustedProxies},
+    address::{AllowedHost, ForwardedHeader, TrustedProxies},
     clock::human_duration,
     telemetry::Metrics,
 };
@@ -88,6 +93,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address for metrics and health.
     pub ops_listen: SocketAddr,
+    /// Unix socket on which the ops listener's routes are served too.
+    pub ops_socket: Option<PathBuf>,
+    /// Names by which the ops listener may be called, beside its addresses.
+    pub ops_hosts: Vec<AllowedHost>,
     /// Allows plain HTTP beyond loopback, because TLS is terminated in front of this service.
     pub allow_plaintext: bool,
     /// Proxies whose [`forwarded_header`](Self::forwarded_header) the routes trust.
@@ -125,6 +134,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             ops_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            ops_socket: None,
+            ops_hosts: Vec::new(),
             allow_plaintext: false,
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
@@ -178,7 +189,8 @@ impl Default for Timeouts {
 /// Router of a listener, with its deadline, its refusals and its metrics.
 #[derive(Clone)]
 pub struct Service {
-    /// Router of the requests. It gets the peer's address as `axum::extract::ConnectInfo<SocketAddr>`.
+    /// Router of the requests. Over TCP they have the peer's address as `axum::extract::ConnectInfo<SocketAddr>`, and
+    /// [`LocalAddress`]; over a unix socket they have [`SocketPeer`].
     pub router: Router,
     /// Longest time that the router takes for a request. The listener closes the connection [`BACKSTOP`] later.
     pub deadline: Duration,

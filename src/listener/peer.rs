@@ -1,8 +1,60 @@
 //! Other end of a connection.
 
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+use axum::{extract::ConnectInfo, http::Extensions};
+
 /// Process at the other end of a unix socket. Each request that comes over one has it as an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketPeer {
     /// Its user: that of this process, or root.
     pub uid: u32,
+}
+
+/// Address of this machine at which a TCP connection arrived. Each request that comes over TCP has it as an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAddress(pub SocketAddr);
+
+/// Other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Peer {
+    /// Client, and the address that it has reached.
+    Tcp { client: SocketAddr, local: SocketAddr },
+    /// Process of this machine.
+    Socket(SocketPeer),
+}
+
+impl Peer {
+    /// Returns the address that stands for the client where connections are counted. All processes are one client.
+    pub(super) fn address(&self) -> IpAddr {
+        match self {
+            Self::Tcp { client, .. } => client.ip(),
+            Self::Socket(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    /// Tells the routes of it.
+    pub(super) fn extend(&self, extensions: &mut Extensions) {
+        match self {
+            Self::Tcp { client, local } => {
+                extensions.insert(ConnectInfo(*client));
+                extensions.insert(LocalAddress(*local));
+            }
+            Self::Socket(peer) => {
+                extensions.insert(*peer);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { client, .. } => client.fmt(f),
+            Self::Socket(peer) => write!(f, "uid {}", peer.uid),
+        }
+    }
 }

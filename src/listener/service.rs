@@ -3,7 +3,6 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -12,7 +11,6 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::ConnectInfo,
     http::{
         HeaderValue, Request, Response, StatusCode,
         header::{CONNECTION, EXPECT},
@@ -24,6 +22,7 @@ use tower::Service as _;
 
 use super::{
     RawRefusal, head,
+    peer::Peer,
     progress::Progress,
     unread::{Drained, Draining, Leftover, TrackedBody, take},
 };
@@ -32,7 +31,7 @@ use super::{
 pub(super) struct ConnectionService {
     pub(super) router: Router,
     pub(super) raw_refusal: RawRefusal,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) progress: Arc<Progress>,
     pub(super) leftover: Leftover,
 }
@@ -44,7 +43,7 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
 
     fn call(&self, mut request: Request<Incoming>) -> Answering {
         self.progress.called();
-        request.extensions_mut().insert(ConnectInfo(self.peer));
+        self.peer.extend(request.extensions_mut());
         let expects_continue = request.headers().contains_key(EXPECT);
         let step = if let Some(status) = head::fault(&request) {
             Step::Refused(self.refuse(status))

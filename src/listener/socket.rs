@@ -1,13 +1,19 @@
 //! Listening sockets: bound here, or inherited from the process that started this one.
 
 use std::{
-    io,
+    io::{self, Write as _},
     net::{SocketAddr, TcpListener as StdTcpListener},
     os::fd::AsFd,
 };
 
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use super::{
+    peer::Peer,
+    socket_error::SocketError,
+    transport::{Accept, Accepted},
+};
 
 /// Number of connections that the kernel may keep waiting to be accepted (it lowers this to its own limit).
 pub(super) const BACKLOG: u32 = 1024;
@@ -15,7 +21,7 @@ pub(super) const BACKLOG: u32 = 1024;
 /// Listening socket.
 #[derive(Debug)]
 pub struct Listener {
-    pub(super) tcp: TcpListener,
+    tcp: TcpListener,
     address: SocketAddr,
 }
 
@@ -39,6 +45,40 @@ impl Listener {
         let again = self.tcp.as_fd().try_clone_to_owned().map(StdTcpListener::from).and_then(adopt);
         again.map_err(|source| ListenError::Other { address: self.address, source })
     }
+}
+
+impl Accept for Listener {
+    type Stream = TcpStream;
+
+    fn name(&self) -> String {
+        self.address.to_string()
+    }
+
+    async fn accept(&self) -> Accepted<TcpStream> {
+        let (stream, client) = self.tcp.accept().await?;
+        accepted(stream, client, self.address)
+    }
+
+    fn into_waiting(self) -> io::Result<impl FnMut() -> Accepted<TcpStream>> {
+        let (listener, address) = (self.tcp.into_std()?, self.address);
+        Ok(move || {
+            let (stream, client) = listener.accept()?;
+            stream.set_nonblocking(true)?;
+            accepted(TcpStream::from_std(stream)?, client, address)
+        })
+    }
+
+    fn write_and_close(stream: TcpStream, bytes: &[u8]) -> io::Result<()> {
+        stream.into_std()?.write(bytes).map(drop)
+    }
+}
+
+/// Completes a connection to a listener with this address.
+fn accepted(stream: TcpStream, client: SocketAddr, listener: SocketAddr) -> Accepted<TcpStream> {
+    // Answers are written whole, so Nagle's algorithm would only delay them.
+    let _ = stream.set_nodelay(true);
+    let local = if listener.ip().is_unspecified() { stream.local_addr()? } else { listener };
+    Ok((stream, Peer::Tcp { client, local }))
 }
 
 /// Failure to listen. The message tells what to do.
@@ -69,6 +109,9 @@ pub enum ListenError {
         index: usize,
         source: io::Error,
     },
+    /// A unix socket cannot be had.
+    #[error(transparent)]
+    Unix(#[from] SocketError),
 }
 
 /// Listens on this address. Call it within the runtime.

@@ -31,7 +31,8 @@ fn uncommented() -> String {
 }
 
 /// The settings whose sample value is an example, because their default is none.
-const EXAMPLES: [&str; 13] = [
+const EXAMPLES: [&str; 14] = [
+    "ops_socket",
     "url = \"postgres",
     "password_file",
     "ca_file",

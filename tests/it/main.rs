@@ -76,6 +76,8 @@ mod operate_answers;
 mod operator_faults;
 mod operators_api;
 mod operators_cli;
+mod ops_hosts;
+mod ops_socket;
 mod outage;
 mod outage_simulation;
 mod overlap;

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Config, Service, connection::Protocol, transport::Transport};
+use super::{Config, Service, connection::Protocol, peer::Peer, transport::Transport};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const LONG: usize = 1024 * 1024;
@@ -56,7 +56,8 @@ fn connect_with(change: impl FnOnce(&mut Config)) -> Client {
 fn connect_over(config: &Config, io: DuplexStream, theirs: impl Transport + Send + 'static) -> Client {
     let (stop, stopping) = watch::channel(false);
     let protocol = Protocol::new(config, service());
-    let peer = SocketAddr::from(([192, 0, 2, 1], 1000));
+    let client = SocketAddr::from(([192, 0, 2, 1], 1000));
+    let peer = Peer::Tcp { client, local: client };
     let server = tokio::spawn(async move { protocol.run(theirs, peer, stopping).await });
     Client { io, server, stop, start: Instant::now() }
 }

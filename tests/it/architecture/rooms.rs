@@ -58,6 +58,7 @@ const TABLE: &[Row] = &[
     (
         "config",
         &[
+            "address",
             "audit",
             "clock",
             "listener",

@@ -2,9 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use countersign::{
     domain::operator::Role,
+    listener::{LocalAddress, SocketPeer},
     operate::{OperationError, OperationErrorKind, Operations, RemoteOperations, SessionsOf},
     secret::Secret,
 };
@@ -17,6 +18,7 @@ use super::Api;
 async fn serve(routes: Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let routes = routes.layer(Extension(LocalAddress(address)));
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     address
 }
@@ -133,12 +135,14 @@ async fn no_redirect_is_followed_and_an_absent_service_is_named() {
 #[tokio::test]
 async fn a_unix_socket_is_asked_as_a_url_is() {
     let api = Api::new().await;
-    let token = api.operator("ada", Role::Operator).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ops.sock");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
-    let routes = api.routes.clone();
+    let routes = api.routes.clone().layer(Extension(SocketPeer { uid: 7 }));
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-    let there = client(&format!("unix:{}", path.display()), Some(&token));
-    assert_eq!(there.about().await.unwrap().actor, "operator ada");
+    let there = client(&format!("unix:{}", path.display()), None);
+    assert_eq!(there.about().await.unwrap().actor, "uid 7 through the socket");
+    let made = there.create_operator("ada".parse().unwrap(), Role::Viewer, None).await.ok().unwrap();
+    assert_eq!(there.operators().await.unwrap(), [made.operator]);
+    there.revoke_operator(&"ada".parse().unwrap()).await.unwrap();
 }
