@@ -38,7 +38,9 @@ async fn each_role_on_each_route() {
             let needs = "needs the role operator";
             assert!(route.on_socket_only || answer.text("detail").contains(needs), "{name}");
         } else {
-            assert_eq!(answer.status, 200, "{name}: {}", String::from_utf8_lossy(&answer.body));
+            // No key has the id in these requests.
+            let expected = if route.path.starts_with("/keys/{id}") { 404 } else { 200 };
+            assert_eq!(answer.status, expected, "{name}: {}", String::from_utf8_lossy(&answer.body));
         }
         assert!(!route.changes || route.role == Role::Operator, "{name}: a viewer must not change anything");
     }

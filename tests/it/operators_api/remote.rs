@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{Extension, Router};
 use countersign::{
-    domain::operator::Role,
+    domain::{
+        ids::{UserId, UserIdRules},
+        operator::Role,
+    },
     listener::{LocalAddress, SocketPeer},
     operate::{OperationError, OperationErrorKind, Operations, RemoteOperations, SessionsOf},
     secret::Secret,
@@ -46,7 +49,7 @@ async fn every_reading_operation_answers_the_same() {
         api.service.login(user).await;
     }
     let (ring, app) = ("main".parse().unwrap(), "web".parse().unwrap());
-    let user = countersign::domain::ids::UserId::parse("user-1", Default::default()).unwrap();
+    let user = UserId::parse("user-1", UserIdRules::default()).unwrap();
     let span = Duration::from_hours(1);
     let kid = here.keys().await.unwrap()[0].kid.to_string();
     macro_rules! same {
@@ -107,7 +110,7 @@ async fn acts_are_done_there() {
     let short = there.generate_key("main".parse().unwrap(), 1024).await.unwrap_err();
     assert_eq!(short.kind, OperationErrorKind::Invalid, "{short}");
     api.service.login("user-1").await;
-    let user = countersign::domain::ids::UserId::parse("user-1", Default::default()).unwrap();
+    let user = UserId::parse("user-1", UserIdRules::default()).unwrap();
     assert!(there.opt_out(&user, None).await.unwrap().changed);
     assert!(there.opt_in(&user, None).await.unwrap());
     let ended = there.end_sessions(SessionsOf::User { user, app: None }).await.unwrap();
