@@ -10,7 +10,7 @@ use crate::{
     config::Settings,
     http::{self, RequestObserver},
     listener::{self, ListenError, Listener, UnixListener},
-    ops::{self, AllowedHosts},
+    ops::AllowedHosts,
     telemetry::{Metrics, Readiness, RequestLog},
 };
 
@@ -97,20 +97,14 @@ impl ServerParts {
         listener::serve(listener, self.config.clone(), service(routes, self.public_observer()), stop)
     }
 
-    /// Returns true where operators' tokens may come over these sockets: nobody can read along.
-    pub(super) fn takes_tokens(&self, listeners: &OpsListeners) -> bool {
-        listeners.tcp.local_addr().ip().is_loopback() || self.config.allow_plaintext
-    }
-
-    /// Serves metrics, these routes of operators, and health, on the address and the unix socket alike.
+    /// Serves these routes and health, on the address and the unix socket alike.
     pub(super) fn serve_ops(
         &self,
         listeners: OpsListeners,
-        operators: Router,
+        routes: Router,
         stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let health = http::health_routes(Arc::clone(&self.readiness));
-        let routes = ops::router(Arc::clone(&self.metrics), operators, Arc::clone(&self.ops_hosts)).merge(health);
+        let routes = routes.merge(http::health_routes(Arc::clone(&self.readiness)));
         let observer = RequestObserver { metrics: None, log: self.log };
         let service = service(http::middleware::wrap(routes, observer.clone()), observer);
         let tcp = listener::serve(listeners.tcp, self.config.clone(), service.clone(), stop.clone());

@@ -99,8 +99,8 @@ async fn run(
     let mut background = wiring.start();
     let public = parts.serve_public(listeners.public, wiring.routes(), stopped);
     background.spawn(BackgroundTask::PublicListener, public);
-    let ops = wiring.ops_routes(parts.takes_tokens(&listeners.ops));
-    background.spawn(BackgroundTask::OpsListener, parts.serve_ops(listeners.ops, ops, ops_stopped));
+    let ops = parts.serve_ops(listeners.ops, wiring.ops_routes(), ops_stopped);
+    background.spawn(BackgroundTask::OpsListener, ops);
     ready(running);
     notify(&[Notice::Ready, Notice::Status("serving")]);
 

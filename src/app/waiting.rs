@@ -15,7 +15,7 @@ use crate::{
     config::{ConfigErrors, Settings},
     http,
     listener::ListenError,
-    ops::AllowedHosts,
+    ops::{self, AllowedHosts},
     telemetry::{Alarm, Condition, Metrics, Readiness, Stopwatch},
 };
 
@@ -67,7 +67,14 @@ impl WaitingServers {
         let (stop, stopped) = watch::channel(false);
         let routes = http::starting_router(Arc::clone(&readiness), parts.public_observer());
         let public = parts.serve_public(sockets.public, routes, stopped.clone());
-        let tasks = [tokio::spawn(public), tokio::spawn(parts.serve_ops(sockets.ops, Router::new(), stopped))];
+        let tasks = [
+            tokio::spawn(public),
+            tokio::spawn(parts.serve_ops(
+                sockets.ops,
+                ops::router(Arc::clone(&metrics), Arc::clone(&parts.ops_hosts), Router::new()),
+                stopped,
+            )),
+        ];
         tracing::error!(
             public = %addresses.public, ops = %addresses.ops, %why,
             "the service cannot start without the store: it tries again each second, and refuses requests with 503"

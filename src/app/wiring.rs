@@ -98,12 +98,13 @@ impl Wiring {
         http::router(&self.state)
     }
 
-    /// Makes the routes of operators for the ops listener; `takes_tokens`: operators' tokens may come over it.
-    pub fn ops_routes(&self, takes_tokens: bool) -> Router {
-        let admin = Arc::new(AdminState::new(Arc::clone(&self.operator), takes_tokens));
-        let server = self.settings.load().server().clone();
+    /// Makes the router of the ops listener, without health.
+    pub fn ops_routes(&self) -> Router {
+        let server = self.settings().server().clone();
+        let admin = Arc::new(AdminState::new(Arc::clone(&self.operator), server.allow_plaintext));
         let console = ConsoleState::new(Arc::clone(&self.operator), server.proxies(), server.allow_plaintext);
-        ops::admin::router(&admin).merge(ops::console::router(console))
+        let operators = ops::admin::router(&admin).merge(ops::console::router(console));
+        ops::router(Arc::clone(self.services.metrics()), Arc::clone(&self.ops_hosts), operators)
     }
 
     /// Operations of operators on this service, by the settings in force.

@@ -9,7 +9,7 @@ use axum::{
 };
 use tracing::Span;
 
-use super::{problem::CodeName, traceparent::trace_id};
+use super::{problem_code::CodeName, traceparent::trace_id};
 use crate::telemetry::{Alarm, Metrics, RequestLog, Stopwatch, request_span};
 
 /// Routes whose successes have an access line too.

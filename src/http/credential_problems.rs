@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, header};
 
-use super::problem::{Problem, ProblemCode, Retry};
+use super::{
+    problem::{Problem, Retry},
+    problem_code::ProblemCode,
+};
 use crate::identity::{NotScoped, NotSignedIn, Unauthenticated};
 
 impl Problem {

@@ -8,7 +8,8 @@ use super::{
     body_faults::RequestBody,
     openapi_refusals::BodyRefusals,
     presented_token::{PresentedToken, RefreshTokenBody},
-    problem::{Problem, ProblemCode},
+    problem::Problem,
+    problem_code::ProblemCode,
     reported_failure::{ReportedFailure, failure_schema},
 };
 

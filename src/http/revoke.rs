@@ -11,7 +11,8 @@ use super::{
     body_faults::RequestBody,
     openapi_refusals::Refusals,
     presented_token::{PresentedToken, RefreshTokenBody},
-    problem::{Problem, ProblemCode},
+    problem::Problem,
+    problem_code::ProblemCode,
     request_id::RequestId,
     revocation::RevokeAnswer,
 };

@@ -46,7 +46,8 @@ impl Operator {
         Ok(self.store.operators().await?.iter().any(|record| record.is_live(now)))
     }
 
-    /// Records that credentials of operators were refused. `why` names the address and their number, never a credential.
+    /// Records that credentials of operators were refused. `why` names the address and their number, never a
+    /// credential.
     pub async fn record_refused_credentials(&self, request_id: Option<&str>, why: String) -> Result<(), StoreError> {
         let name = "unknown operator";
         let actor = match request_id {

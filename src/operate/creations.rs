@@ -45,8 +45,8 @@ impl RepeatableRequest<'_> {
 }
 
 impl Operator {
-    /// Begins a creation of this operator. Returns the earlier request with this key, where there is one: nothing must be
-    /// created then.
+    /// Begins a creation of this operator. Returns the earlier request with this key, where there is one: nothing must
+    /// be created then.
     pub async fn begin_creation(&self, request: RepeatableRequest<'_>) -> Result<Option<Repetition>, OperationError> {
         let now = self.clock.trusted_now()?;
         let creation = CreationRequest {
@@ -63,8 +63,8 @@ impl Operator {
         })
     }
 
-    /// Records the outcome of a creation: the id of what it made, or its error. Where it may have been made all the same,
-    /// the creation stays begun.
+    /// Records the outcome of a creation: the id of what it made, or its error. Where it may have been made all the
+    /// same, the creation stays begun.
     pub async fn end_creation(&self, key: &str, outcome: Result<&str, OperationErrorKind>) {
         let id = match outcome {
             Ok(id) => Some(id),

@@ -32,7 +32,7 @@ pub struct GenerateKey {
 
 /// Confirmation that a key was added or deleted in the Braze dashboard.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({ "added": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "app": "web" }))]
+#[schema(example = json!({ "app": "web" }))]
 #[serde(deny_unknown_fields)]
 pub struct ConfirmKey {
     /// SHA-256 of the public key that was added there; absent: the key was deleted there.
@@ -55,7 +55,7 @@ pub struct Reason {
 
 /// Private keys to move.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({ "ring": "main", "to": "store" }))]
+#[schema(example = json!({ "ring": "main", "to": "store", "wait": 1000 }))]
 #[serde(deny_unknown_fields)]
 pub struct MoveKeys {
     /// Ids, or beginnings of them; absent: every key that is held.

@@ -21,11 +21,10 @@ pub use self::allowed_hosts::AllowedHosts;
 use self::{allowed_hosts::check_host, exposition::Exposition};
 use crate::{http::Problem, telemetry::Metrics};
 
-/// Returns every route of the ops listener except health, which `app` adds: load balancers and supervisors ask for it by
-/// whatever name they have. All others answer only to the names of this listener.
-///
-/// `operators` are the routes of the operators' API and the console.
-pub fn router(metrics: Arc<Metrics>, operators: Router, hosts: Arc<AllowedHosts>) -> Router {
+/// Returns every route of the ops listener, with those of `operators` (the operators' API and the console), except health,
+/// which `app` adds: load balancers and supervisors ask for it by whatever name they have. All others answer only to the
+/// names of this listener.
+pub fn router(metrics: Arc<Metrics>, hosts: Arc<AllowedHosts>, operators: Router) -> Router {
     let scrape = move |headers: HeaderMap| async move {
         let exposition = Exposition::asked_for(&headers);
         let own =

@@ -36,8 +36,8 @@ struct ProblemAnswer {
 }
 
 impl RemoteOperations {
-    /// Makes a client of the service at this address; nothing is sent yet. No redirect is followed, so that the token goes to
-    /// this address only.
+    /// Makes a client of the service at this address; nothing is sent yet. No redirect is followed, so that the
+    /// token goes to this address only.
     ///
     /// # Errors
     /// [`OperationErrorKind::Failed`] where TLS cannot be set up.

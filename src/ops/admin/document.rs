@@ -37,8 +37,8 @@ pub(super) fn document() -> Value {
         "info": {
             "title": "Countersign, operators' API",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What operators do, over the ops listener or its socket. It is off until an operator exists. \
-                Answers are the JSON that the command line prints with `--json`. Errors are RFC 9457 problem documents \
+            "description": "What operators do, over the ops listener or its socket. It is off until an operator \
+                exists. Answers are the JSON that the command line prints with `--json`. Errors are RFC 9457 problem documents \
                 with a stable `code`. No private key is in any request or answer.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },

@@ -33,18 +33,18 @@ pub use routes::ROUTES;
 pub struct AdminState {
     /// Operations on the service, by the settings in force.
     operator: Arc<ArcSwap<Operator>>,
-    /// True where tokens are taken: the connection is on loopback, or encrypted in front.
-    takes_tokens: bool,
+    /// True where tokens may come in plain text from other machines: TLS is terminated in front.
+    allow_plaintext: bool,
     limits: Limits,
     refused: Arc<RefusedCredentials>,
 }
 
 impl AdminState {
     /// Makes the state of a listener.
-    pub fn new(operator: Arc<ArcSwap<Operator>>, takes_tokens: bool) -> Self {
+    pub fn new(operator: Arc<ArcSwap<Operator>>, allow_plaintext: bool) -> Self {
         // Refused credentials are limited whatever `[limits]` says: nothing on this listener is load.
         let limits = Limits::new(&LimitConfig::default());
-        Self { operator, takes_tokens, limits, refused: Arc::default() }
+        Self { operator, allow_plaintext, limits, refused: Arc::default() }
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     domain::{audit::Actor, operator::Role},
     http::{Problem, RequestId, RequestText, bearer},
-    listener::SocketPeer,
+    listener::{LocalAddress, SocketPeer},
     operate::{Authentication, Operator, RepeatableRequest, wire},
 };
 
@@ -82,14 +82,17 @@ pub(super) async fn authenticated(state: &Arc<AdminState>, parts: &mut Parts) ->
         let actor = Actor::of_request(format!("uid {uid} through the socket"), id.as_str());
         return Ok(operator.acting(actor, Role::Operator));
     }
-    let presented = if state.takes_tokens { bearer(&parts.headers) } else { None };
+    let is_loopback =
+        parts.extensions.get::<LocalAddress>().is_some_and(|local| local.0.ip().to_canonical().is_loopback());
+    let takes_tokens = state.allow_plaintext || is_loopback;
+    let presented = if takes_tokens { bearer(&parts.headers) } else { None };
     match operator.authenticate(presented).await.map_err(codes::of_error)? {
         Authentication::NobodyOnRecord => Err(codes::is_off()),
         Authentication::Accepted(record) => {
             let actor = Actor::of_request(format!("operator {}", record.name), id.as_str());
             Ok(operator.acting(actor, record.role))
         }
-        Authentication::Refused if !state.takes_tokens => Err(codes::plaintext()),
+        Authentication::Refused if !takes_tokens => Err(codes::plaintext()),
         Authentication::Refused => {
             let address = address(parts);
             if bearer(&parts.headers).is_some() {

@@ -10,7 +10,7 @@ use axum::{Router, body::Body};
 use countersign::{
     domain::operator::Role,
     http::{RequestObserver, middleware},
-    listener::SocketPeer,
+    listener::{LocalAddress, SocketPeer},
     ops::admin::{AdminRoute, ROUTES},
     telemetry::RequestLog,
 };
@@ -29,12 +29,12 @@ struct Api {
 
 impl Api {
     async fn new() -> Self {
-        Self::of(TestService::new().await, true)
+        Self::of(TestService::new().await)
     }
 
-    fn of(service: TestService, takes_tokens: bool) -> Self {
+    fn of(service: TestService) -> Self {
         let observer = RequestObserver { metrics: None, log: RequestLog::None };
-        let routes = middleware::wrap(service.wiring.ops_routes(takes_tokens), observer);
+        let routes = middleware::wrap(service.wiring.ops_routes(), observer);
         Self { service, routes }
     }
 
@@ -73,7 +73,9 @@ impl Api {
 
 /// A request for a path of the API.
 fn request(method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Request<Body> {
-    let mut request = Request::builder().method(method).uri(format!("/admin/v1{path}"));
+    let loopback = LocalAddress(([127, 0, 0, 1], 9090).into());
+    let uri = format!("/admin/v1{path}");
+    let mut request = Request::builder().method(method).uri(uri).header(header::HOST, "localhost").extension(loopback);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }

@@ -2,9 +2,13 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use countersign::{
-    domain::operator::Role,
+    domain::{
+        ids::{UserId, UserIdRules},
+        operator::Role,
+    },
+    listener::{LocalAddress, SocketPeer},
     operate::{OperationError, OperationErrorKind, Operations, RemoteOperations, SessionsOf},
     secret::Secret,
 };
@@ -17,6 +21,7 @@ use super::Api;
 async fn serve(routes: Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let routes = routes.layer(Extension(LocalAddress(address)));
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     address
 }
@@ -44,7 +49,7 @@ async fn every_reading_operation_answers_the_same() {
         api.service.login(user).await;
     }
     let (ring, app) = ("main".parse().unwrap(), "web".parse().unwrap());
-    let user = countersign::domain::ids::UserId::parse("user-1", Default::default()).unwrap();
+    let user = UserId::parse("user-1", UserIdRules::default()).unwrap();
     let span = Duration::from_hours(1);
     let kid = here.keys().await.unwrap()[0].kid.to_string();
     macro_rules! same {
@@ -105,7 +110,7 @@ async fn acts_are_done_there() {
     let short = there.generate_key("main".parse().unwrap(), 1024).await.unwrap_err();
     assert_eq!(short.kind, OperationErrorKind::Invalid, "{short}");
     api.service.login("user-1").await;
-    let user = countersign::domain::ids::UserId::parse("user-1", Default::default()).unwrap();
+    let user = UserId::parse("user-1", UserIdRules::default()).unwrap();
     assert!(there.opt_out(&user, None).await.unwrap().changed);
     assert!(there.opt_in(&user, None).await.unwrap());
     let ended = there.end_sessions(SessionsOf::User { user, app: None }).await.unwrap();
@@ -133,12 +138,14 @@ async fn no_redirect_is_followed_and_an_absent_service_is_named() {
 #[tokio::test]
 async fn a_unix_socket_is_asked_as_a_url_is() {
     let api = Api::new().await;
-    let token = api.operator("ada", Role::Operator).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ops.sock");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
-    let routes = api.routes.clone();
+    let routes = api.routes.clone().layer(Extension(SocketPeer { uid: 7 }));
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-    let there = client(&format!("unix:{}", path.display()), Some(&token));
-    assert_eq!(there.about().await.unwrap().actor, "operator ada");
+    let there = client(&format!("unix:{}", path.display()), None);
+    assert_eq!(there.about().await.unwrap().actor, "uid 7 through the socket");
+    let made = there.create_operator("ada".parse().unwrap(), Role::Viewer, None).await.ok().unwrap();
+    assert_eq!(there.operators().await.unwrap(), [made.operator]);
+    there.revoke_operator(&"ada".parse().unwrap()).await.unwrap();
 }

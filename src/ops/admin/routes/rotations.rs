@@ -32,7 +32,7 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         ..changes(
             "/rings/{ring}/rotation",
             "rotate",
-            "Begins, continues, aborts or rolls back a rotation, or repairs keys at Braze; `dry_run` answers with the plan",
+            "Begins, continues, aborts or rolls back a rotation, or repairs keys; `dry_run` answers with the plan",
         )
     },
     AdminRoute {

@@ -1,4 +1,5 @@
-//! Routes of users, their sessions and the failures that apps report. User ids travel in bodies: a path would be in logs.
+//! Routes of users, their sessions and the failures that apps report. User ids travel in bodies: a path would be in
+//! logs.
 
 use super::{
     super::route::{AdminRoute, Answer, Call, Fault, Form, changes, contradiction, parsed, reads, schema, user},
