@@ -85,10 +85,14 @@ impl Wiring {
     pub fn ops_routes(&self, takes_tokens: bool) -> Router {
         let admin = Arc::new(AdminState::new(Arc::clone(&self.operator), takes_tokens));
         let server = self.settings.load().server().clone();
-        let console = ConsoleState::new(Arc::clone(&self.operator), server.proxies(), server.allow_plaintext);
-        ops::router(Arc::clone(self.services.metrics()))
-            .merge(ops::admin::router(&admin))
-            .merge(ops::console::router(console))
+        let metrics = self.services.metrics();
+        let console = ConsoleState::new(
+            Arc::clone(&self.operator),
+            server.proxies(),
+            server.allow_plaintext,
+            Arc::clone(metrics),
+        );
+        ops::router(Arc::clone(metrics)).merge(ops::admin::router(&admin)).merge(ops::console::router(console))
     }
 
     /// Operations of operators on this service, by the settings in force.
