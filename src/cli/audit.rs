@@ -13,13 +13,14 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    context::{Context, EXIT_WARNINGS, UsageError},
+    context::{Access, Context, EXIT_WARNINGS, UsageError},
     output::{on_one_line, table},
+    target::Target,
 };
 use crate::{
     audit::{Checkpoint, SignedNote, VerifiedLog, VerifierKey},
     domain::audit::AuditEvent,
-    operate::{PrintedCheckpoint, verify_export},
+    operate::{OperationErrorKind, Operations, PrintedCheckpoint, verify_export},
 };
 
 #[derive(Subcommand)]
@@ -100,11 +101,10 @@ impl AuditCommand {
 }
 
 fn list(context: &Context, from: Option<u64>, limit: u32) -> anyhow::Result<()> {
-    let records = context.with_reader(async |operator, _| Ok(operator.audit().list(from, limit).await?))?;
-    let rows = records.iter().map(|(index, event)| row(*index, event));
+    let records = context.with_operations(Access::Read, async |ops| Ok(ops.audit_records(from, limit).await?))?;
+    let rows = records.iter().map(|record| row(record.index, &record.event));
     let text = table(&["INDEX", "TIME", "ACTOR", "ACTION", "OUTCOME", "TARGET", "WHY"], rows);
-    let entries: Vec<_> = records.iter().map(|(index, event)| json!({ "index": index, "event": event })).collect();
-    context.output.answer(&entries, text)
+    context.output.answer(&serde_json::to_value(&records)?, text)
 }
 
 fn row(index: u64, event: &AuditEvent) -> [String; 7] {
@@ -132,12 +132,15 @@ fn row(index: u64, event: &AuditEvent) -> [String; 7] {
 
 fn export(context: &Context, to: &Path) -> anyhow::Result<()> {
     let beside = checkpoint_beside(to);
-    let (records, newest) = context.with_operator(async |operator, _| {
-        let mut file = new_file(to)?;
-        let (records, newest) = operator.audit().export(|leaf| Ok(writeln!(file, "{leaf}")?)).await?;
-        file.flush()?;
-        Ok((records, newest))
-    })?;
+    let (records, newest) = match context.target()? {
+        Target::Local => context.with_operator(async |operator, _| {
+            let mut file = new_file(to)?;
+            let (records, newest) = operator.audit().export(|leaf| Ok(writeln!(file, "{leaf}")?)).await?;
+            file.flush()?;
+            Ok((records, newest))
+        })?,
+        Target::Remote(_) => context.with_operations(Access::Change, async |ops| export_remote(ops, to).await)?,
+    };
     if let Some(newest) = &newest {
         let mut file = new_file(&beside)?;
         file.write_all(newest.note.as_bytes())?;
@@ -155,6 +158,29 @@ fn export(context: &Context, to: &Path) -> anyhow::Result<()> {
     context.output.answer(&json!({ "records": records, "file": to, "checkpoint_size": size }), text)
 }
 
+/// Writes the records of a service that is asked; returns their number, and a new checkpoint. There is none where the log
+/// is another one than was signed: it is exported all the same, as evidence.
+async fn export_remote(ops: &dyn Operations, to: &Path) -> anyhow::Result<(u64, Option<PrintedCheckpoint>)> {
+    let newest = match ops.audit_checkpoint(None).await {
+        Ok(newest) => Some(newest),
+        Err(error) if error.kind == OperationErrorKind::Conflict => None,
+        Err(error) => return Err(error.into()),
+    };
+    let (mut file, mut records) = (new_file(to)?, 0);
+    loop {
+        let leaves = ops.audit_leaves(records, EXPORTED_AT_ONCE).await?;
+        for leaf in &leaves {
+            writeln!(file, "{leaf}")?;
+        }
+        records += leaves.len() as u64;
+        if leaves.len() < EXPORTED_AT_ONCE as usize {
+            break;
+        }
+    }
+    file.flush()?;
+    Ok((records, newest))
+}
+
 /// Makes a file that only its owner may read.
 fn new_file(path: &Path) -> anyhow::Result<BufWriter<fs::File>> {
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -168,28 +194,27 @@ fn checkpoint_beside(file: &Path) -> PathBuf {
 }
 
 fn checkpoint(context: &Context, options: CheckpointOptions) -> anyhow::Result<()> {
-    let printed: PrintedCheckpoint = context.with_operator(async |operator, _| {
-        let audit = operator.audit();
-        Ok(match options.why {
-            Some(why) if options.new_epoch => audit.begin_epoch(&why).await?,
-            _ => audit.checkpoint().await?,
-        })
-    })?;
+    let why = options.why.filter(|_| options.new_epoch);
+    let printed =
+        context.with_operations(Access::Change, async |ops| Ok(ops.audit_checkpoint(why.as_deref()).await?))?;
     context.output.answer(&printed, &printed.note)
 }
 
 fn key(context: &Context, options: KeyOptions) -> anyhow::Result<()> {
     let Some(why) = options.why.filter(|_| options.replace) else {
-        let key = context.with_reader(async |operator, _| Ok(operator.audit().key().await?))?;
-        return context.output.answer(&json!({ "key": key.to_string() }), key);
+        let key = context.with_operations(Access::Read, async |ops| Ok(ops.audit_key().await?))?;
+        return context.output.answer(&json!({ "key": key }), key);
     };
-    let (key, saved) = context.with_operator(async |operator, _| Ok(operator.audit().replace_key(&why).await?))?;
+    let replaced = context.with_operations(Access::Destroy, async |ops| Ok(ops.replace_audit_key(&why).await?))?;
     context.output.remark(format_args!(
         "This key signs from now on. The checkpoint with the signatures of both:\n{}",
-        saved.note
+        replaced.checkpoint.note
     ));
-    context.output.answer(&json!({ "key": key.to_string(), "checkpoint": saved }), key)
+    context.output.answer(&serde_json::to_value(&replaced)?, &replaced.key)
 }
+
+/// Number of records that are asked for at once.
+const EXPORTED_AT_ONCE: u32 = 1000;
 
 /// Longest checkpoint that is read from a file, in bytes.
 const MAX_CHECKPOINT: u64 = 64 << 10;
@@ -208,7 +233,10 @@ impl Verify {
                 let lines = fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
                 verify_export(BufReader::new(lines), &given, &self.keys)?
             }
-            None => context.with_reader(async |operator, _| Ok(operator.audit().verify(&given, &self.keys).await?))?,
+            None => {
+                let keys: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
+                context.with_operations(Access::Read, async |ops| Ok(ops.verify_audit(&given, &keys).await?))?
+            }
         };
         context.output.answer(&verified, text(&verified))?;
         Ok(match (verified.is_wrong(), verified.findings.count) {

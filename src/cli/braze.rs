@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{
-    context::{Context, EXIT_NOT_READY, EXIT_WARNINGS},
+    context::{Access, Context, EXIT_NOT_READY, EXIT_WARNINGS},
     output::{table, time_or_dash},
-    rotate::{RingFilter, exit_code, rotations},
+    rotate::{RingFilter, exit_code, rotate},
 };
 use crate::{
     domain::{ids::Kid, key::KeyState},
-    operate::{BrazeKey, RingOutcome},
+    operate::{BrazeKey, RingOutcome, RotationAct},
 };
 
 #[derive(Subcommand)]
@@ -46,10 +46,8 @@ impl Braze {
 }
 
 fn list(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let found = context.with_reader(async |operator, _| {
-        let rotations = rotations(context, &operator);
-        Ok(rotations.braze_keys(&rotations.rings(filter.ring.as_ref())?).await?)
-    })?;
+    let ring = filter.ring.as_ref();
+    let found = context.with_operations(Access::Read, async |ops| Ok(ops.braze_keys(ring).await?))?;
     let header = ["APP", "BRAZE'S ID", "IS", "KID", "STATE", "SINCE", "", "DESCRIPTION"];
     context.output.answer(&found.keys, table(&header, found.keys.iter().map(row)))?;
     for source in &found.sources {
@@ -74,10 +72,8 @@ fn row(key: &BrazeKey) -> [String; 8] {
 }
 
 fn diff(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let diff = context.with_reader(async |operator, _| {
-        let rotations = rotations(context, &operator);
-        Ok(rotations.braze_diff(&rotations.rings(filter.ring.as_ref())?).await?)
-    })?;
+    let ring = filter.ring.as_ref();
+    let diff = context.with_operations(Access::Read, async |ops| Ok(ops.braze_diff(ring).await?))?;
     context.output.answer(&diff.entries(), &diff)?;
     Ok(match () {
         () if diff.is_silent() => ExitCode::from(EXIT_NOT_READY),
@@ -87,12 +83,11 @@ fn diff(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
 }
 
 fn apply(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let outcomes = context.with_operator(async |operator, _| {
-        let rotations = rotations(context, &operator);
+    let outcomes = context.with_operations(Access::Destroy, async |ops| {
         let mut outcomes: Vec<RingOutcome> = Vec::new();
-        for ring in rotations.rings(filter.ring.as_ref())? {
-            outcomes.push(rotations.repair(&ring).await?);
-            for app in rotations.apps_by_hand(&ring)? {
+        for ring in ops.rings(filter.ring.as_ref()).await? {
+            outcomes.push(rotate(context, ops, &ring, RotationAct::Repair).await?);
+            for app in ops.apps_by_hand(&ring).await? {
                 context.output.remark(format_args!(
                     "App {app} has no workspace, so nothing was changed for it at Braze: change its keys in the dashboard, and attest that with `countersign keys confirm`."
                 ));
@@ -101,7 +96,7 @@ fn apply(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
         Ok(outcomes)
     })?;
     for outcome in &outcomes {
-        context.output.answer(outcome, outcome)?;
+        context.output.answer(&serde_json::to_value(outcome)?, outcome)?;
     }
     Ok(exit_code(outcomes.iter().map(RingOutcome::outcome).max()))
 }

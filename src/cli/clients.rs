@@ -4,14 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::{
-    context::Context,
+    context::{Access, Context},
     output::{table, time_or_dash},
 };
 use crate::domain::{
-    api_key::{ApiKeyId, ApiKeyRecord},
+    api_key::ApiKeyId,
     ids::{AppName, ClientName},
 };
 
@@ -44,36 +43,6 @@ pub(super) enum ClientsCommand {
     },
 }
 
-/// An API key as JSON.
-#[derive(Serialize)]
-struct ClientEntry<'a> {
-    id: &'a ApiKeyId,
-    client: &'a ClientName,
-    apps: &'a [AppName],
-    created: i64,
-    expires: Option<i64>,
-    revoked: Option<i64>,
-    /// To the minute.
-    last_used: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    api_key: Option<&'a str>,
-}
-
-impl<'a> ClientEntry<'a> {
-    fn of(record: &'a ApiKeyRecord, api_key: Option<&'a str>) -> Self {
-        Self {
-            id: &record.id,
-            client: &record.client,
-            apps: &record.apps,
-            created: record.created.0,
-            expires: record.expires.map(|time| time.0),
-            revoked: record.revoked.map(|time| time.0),
-            last_used: record.last_used.map(|time| time.0),
-            api_key,
-        }
-    }
-}
-
 impl ClientsCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
@@ -91,11 +60,10 @@ fn create(
     apps: Vec<AppName>,
     expires: Option<std::time::Duration>,
 ) -> anyhow::Result<()> {
-    let (key, record) =
-        context.with_operator(async |operator, _| Ok(operator.clients().create(client, apps, expires).await?))?;
-    let shown = key.reveal();
-    context.output.answer(&ClientEntry::of(&record, Some(&shown)), &*shown).with_context(|| {
-        let (program, id) = (context.program(), &record.id);
+    let created =
+        context.with_operations(Access::Change, async |ops| Ok(ops.create_client(client, apps, expires).await?))?;
+    context.output.answer(&created, &*created.api_key).with_context(|| {
+        let (program, id) = (context.program(), &created.client.id);
         format!("nobody has seen the new API key {id}: `{program} clients revoke {id}` revokes it")
     })?;
     context.output.remark(
@@ -106,8 +74,7 @@ fn create(
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    let records = context.with_reader(async |operator, _| Ok(operator.clients().list().await?))?;
-    let entries: Vec<ClientEntry<'_>> = records.iter().map(|record| ClientEntry::of(record, None)).collect();
+    let records = context.with_operations(Access::Read, async |ops| Ok(ops.clients().await?))?;
     let rows = records.iter().map(|record| {
         let apps: Vec<&str> = record.apps.iter().map(AppName::as_str).collect();
         [
@@ -121,11 +88,11 @@ fn list(context: &Context) -> anyhow::Result<()> {
         ]
     });
     let header = ["ID", "CLIENT", "APPS", "CREATED", "EXPIRES", "REVOKED", "LAST USED"];
-    context.output.answer(&entries, table(&header, rows))
+    context.output.answer(&records, table(&header, rows))
 }
 
 fn revoke(context: &Context, id: &ApiKeyId) -> anyhow::Result<()> {
-    let locked_out = context.with_operator(async |operator, _| Ok(operator.clients().revoke(id).await?))?;
+    let locked_out = context.with_operations(Access::Destroy, async |ops| Ok(ops.revoke_client(id).await?))?;
     let text = format!("API key {id} is revoked; running servers refuse it within 2 s.");
     context.output.answer(&serde_json::json!({ "revoked": id }), text)?;
     if let Some(client) = locked_out {

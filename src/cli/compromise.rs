@@ -7,12 +7,12 @@ use clap::Args;
 
 use super::{
     confirmation::Confirmation,
-    context::Context,
-    rotate::{finish, rotations},
+    context::{Access, Context},
+    rotate::{finish, rotate},
 };
 use crate::{
     domain::{ids::AppName, key::KeyRecord},
-    operate::{CompromiseForecast, Consequences},
+    operate::{CompromiseForecast, Consequences, RotationAct},
 };
 
 /// Declare a key compromised: stop it at once, because somebody else may have it
@@ -34,15 +34,15 @@ pub(super) struct Compromise {
 
 impl Compromise {
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
-        let outcome = context.with_operator(async |operator, _| {
-            let key = operator.keys().find_for_good(&self.kid).await?;
-            let rotations = rotations(context, &operator);
-            if let Some(forecast) = rotations.forecast_compromise(&key).await? {
+        let outcome = context.with_operations(Access::Destroy, async |ops| {
+            let forecast = ops.forecast_compromise(&self.kid).await?;
+            let key = ops.key(&self.kid).await?;
+            if let Some(forecast) = forecast {
                 self.confirmation.require(context.output, forecast_text(&forecast, &key))?;
             }
-            let consequences = rotations.compromise(&key, &self.why).await?;
+            let consequences = ops.compromise(key.kid.as_str(), &self.why).await?;
             context.output.remark(consequences_text(&consequences, &key));
-            let followed = rotations.follow_up(&key.ring).await;
+            let followed = rotate(context, ops, &key.ring, RotationAct::FollowUp).await;
             followed.with_context(|| {
                 let (program, ring) = (context.program(), &key.ring);
                 format!("the key is stopped; the rest was interrupted, `{program} rotate run --ring {ring}` goes on")

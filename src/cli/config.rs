@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::context::{Context, EXIT_WARNINGS};
+use super::{
+    context::{Access, Context, EXIT_WARNINGS},
+    target::Target,
+};
 use crate::config::SAMPLE;
 
 #[derive(Subcommand)]
@@ -36,6 +39,7 @@ impl ConfigCommand {
 }
 
 fn check(context: &Context) -> anyhow::Result<ExitCode> {
+    context.stay_here("it checks the file of this machine; `config dump` asks a service for its own")?;
     let settings = context.read_settings(&[])?;
     let warnings = settings.warnings();
     let mut text = "The configuration is good.".to_owned();
@@ -48,6 +52,11 @@ fn check(context: &Context) -> anyhow::Result<ExitCode> {
 }
 
 fn dump(context: &Context, show_origin: bool) -> anyhow::Result<()> {
-    let settings = context.read_settings(&[])?;
-    context.output.answer(&settings.to_json(), settings.dump(show_origin))
+    let Target::Remote(_) = context.target()? else {
+        let settings = context.read_settings(&[])?;
+        return context.output.answer(&settings.to_json(), settings.dump(show_origin));
+    };
+    let configuration = context.with_operations(Access::Read, async |ops| Ok(ops.configuration().await?))?;
+    let text = if show_origin { &configuration.toml_with_origins } else { &configuration.toml };
+    context.output.answer(&configuration.json, text)
 }

@@ -6,13 +6,17 @@ use std::{
     process::ExitCode,
 };
 
-use super::output::Output;
+use super::{
+    output::Output,
+    remote::{self, checked},
+    target::{Target, TargetFlags},
+};
 use crate::{
     app::{Ambient, DevError, Services},
     config::{ConfigErrors, Environment, Settings},
     domain::shell::quoted_path,
     files::{User, replaced_user},
-    operate::Operator,
+    operate::{Operations, Operator},
 };
 
 /// Exit code of an invalid configuration (`EX_CONFIG` of sysexits.h).
@@ -40,18 +44,30 @@ impl UsageError {
     }
 }
 
+/// Access that an operation needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It only reads.
+    Read,
+    /// It changes something.
+    Change,
+    /// It changes what cannot be undone, or what tokens depend on.
+    Destroy,
+}
+
 /// Settings, environment and output of a command.
 pub(super) struct Context {
     file: Option<PathBuf>,
+    flags: TargetFlags,
     /// Environment as it was at start.
     pub(super) environment: Environment,
     pub(super) output: Output,
 }
 
 impl Context {
-    pub(super) fn new(file: Option<PathBuf>, json: bool, environment: Environment) -> Self {
+    pub(super) fn new(file: Option<PathBuf>, flags: TargetFlags, json: bool, environment: Environment) -> Self {
         let file = file.or_else(|| environment.config_file());
-        Self { file, environment, output: Output { json } }
+        Self { file, flags, environment, output: Output { json } }
     }
 
     /// Returns the configuration file: the one that was named, or the first default path that exists.
@@ -60,11 +76,56 @@ impl Context {
         self.file.clone().or_else(default)
     }
 
-    /// Returns the beginning of commands that are printed: the program, with the configuration file that was named.
+    /// Returns the beginning of commands that are printed: the program, with the configuration file or the service that
+    /// was named.
     pub(super) fn program(&self) -> String {
         match &self.file {
-            Some(file) => format!("countersign -c {}", quoted_path(file)),
-            None => "countersign".to_owned(),
+            Some(file) => format!("countersign -c {}{}", quoted_path(file), self.flags.as_given()),
+            None => format!("countersign{}", self.flags.as_given()),
+        }
+    }
+
+    /// Chooses the target of a command.
+    ///
+    /// # Errors
+    /// Those of [`TargetFlags::target`].
+    pub(super) fn target(&self) -> Result<Target, UsageError> {
+        self.flags.target(self.environment.url(), self.environment.token_file())
+    }
+
+    /// Checks that no flag names a service, for a command that works on this machine only.
+    ///
+    /// # Errors
+    /// [`UsageError`] with the reason.
+    pub(super) fn stay_here(&self, why: &str) -> Result<(), UsageError> {
+        if self.flags.names_service() {
+            return Err(UsageError::new(format!("this command does not take --url: {why}")));
+        }
+        Ok(())
+    }
+
+    /// Runs `work` with the operators' operations: on the configured store and keys, or on those of a service that is
+    /// asked.
+    pub(super) fn with_operations<T>(
+        &self,
+        access: Access,
+        work: impl AsyncFnOnce(&dyn Operations) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        match self.target()? {
+            Target::Local if access == Access::Read => self.with_reader(async |operator, _| work(&operator).await),
+            Target::Local => self.with_operator(async |operator, _| work(&operator).await),
+            Target::Remote(target) => {
+                self.output.target(&target.endpoint);
+                if access == Access::Destroy {
+                    target.check_destructive()?;
+                }
+                let token = target.token_file.as_deref().map(remote::token).transpose()?;
+                block_on(async {
+                    let operations = remote::connect(&target.endpoint, token)?;
+                    checked(&*operations, &target).await?;
+                    work(&*operations).await
+                })
+            }
         }
     }
 

@@ -4,11 +4,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::context::{Context, EXIT_WARNINGS, block_on};
+use super::{
+    context::{Access, Context, EXIT_WARNINGS, block_on},
+    target::Target,
+};
 use crate::{
     app::{Ambient, Services, check_providers},
     config::Settings,
-    operate::{Check, Health},
+    operate::{Check, Health, Operations},
 };
 
 /// Check configuration, identity providers, keys, store, audit log and clock, and say what to do
@@ -19,8 +22,13 @@ use crate::{
 pub(super) struct Doctor {}
 
 pub(super) fn run(context: &Context) -> anyhow::Result<ExitCode> {
-    let settings = context.settings(&[])?;
-    let checks = block_on(checks(&settings))?;
+    let checks = match context.target()? {
+        Target::Local => {
+            let settings = context.settings(&[])?;
+            block_on(checks(&settings))?
+        }
+        Target::Remote(_) => context.with_operations(Access::Change, async |ops| checks_of(ops).await)?,
+    };
     let worst = checks.iter().map(|check| check.health).max().unwrap_or(Health::Ok);
     let lines: Vec<String> = checks.iter().map(line).collect();
     context.output.answer(&serde_json::json!({ "health": worst, "findings": checks }), lines.join("\n"))?;
@@ -40,18 +48,28 @@ fn line(check: &Check) -> String {
     format!("{mark} {}: {}", check.what, check.text)
 }
 
+/// Checks of a service that is asked.
+async fn checks_of(ops: &dyn Operations) -> anyhow::Result<Vec<Check>> {
+    let mut checks = configuration(ops.configuration().await?.warnings);
+    checks.extend(ops.checks().await?);
+    Ok(checks)
+}
+
 async fn checks(settings: &Settings) -> anyhow::Result<Vec<Check>> {
-    let mut checks = configuration(settings);
+    let mut checks = configuration(settings.warnings());
     checks.extend(check_providers(settings, &Ambient::system()).await);
     match Services::open_for_command(settings, Ambient::system()).await {
-        Ok(services) => checks.extend(services.operator(settings)?.checks().await?),
+        Ok(services) => checks.extend(checks_here(&services.operator(settings)?).await?),
         Err(error) => checks.push(Check::new("service", Health::Wrong, error.to_string())),
     }
     Ok(checks)
 }
 
-fn configuration(settings: &Settings) -> Vec<Check> {
-    let warnings = settings.warnings();
+async fn checks_here(ops: &dyn Operations) -> anyhow::Result<Vec<Check>> {
+    Ok(ops.checks().await?)
+}
+
+fn configuration(warnings: Vec<String>) -> Vec<Check> {
     if warnings.is_empty() {
         return vec![Check::new("configuration", Health::Ok, "no mistakes")];
     }

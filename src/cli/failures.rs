@@ -4,7 +4,7 @@ use std::{fmt::Write, process::ExitCode, time::Duration};
 
 use clap::Args;
 
-use super::context::Context;
+use super::context::{Access, Context};
 use crate::{
     clock::UnixMillis,
     domain::ids::AppName,
@@ -32,7 +32,7 @@ pub(super) struct Failures {
 impl Failures {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let found = context
-            .with_reader(async |operator, _| Ok(operator.failures().overview(self.since, self.app.as_ref()).await?))?;
+            .with_operations(Access::Read, async |ops| Ok(ops.failures(self.since, self.app.as_ref()).await?))?;
         context.output.answer(&found, text(&found, self.app.as_ref()))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -5,11 +5,15 @@ use std::{path::Path, process::ExitCode, time::Duration};
 use clap::{Args, ValueEnum};
 
 use super::{
-    context::{Context, EXIT_WARNINGS},
+    context::{Access, Context, EXIT_WARNINGS},
     given,
+    keys::PRIVATE,
     output::table,
 };
-use crate::domain::{ids::RingName, key::CustodyKind};
+use crate::{
+    domain::{ids::RingName, key::CustodyKind},
+    operate::KeySelection,
+};
 
 /// Move private keys to the store or to files
 ///
@@ -53,17 +57,9 @@ impl From<CustodyArg> for CustodyKind {
 impl Move {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let patience = Duration::from_secs(self.wait.into());
-        let moved = context.with_operator(async |operator, _| {
-            let ceremony = operator.keys();
-            let mut keys = Vec::new();
-            for kid in &self.kids {
-                keys.push(ceremony.find(kid).await?);
-            }
-            if self.kids.is_empty() {
-                keys = ceremony.held(self.ring.as_ref()).await?;
-            }
-            Ok(ceremony.move_keys(&keys, self.to.into(), patience).await?)
-        })?;
+        let keys = if self.kids.is_empty() { KeySelection::Held(self.ring) } else { KeySelection::Ids(self.kids) };
+        let moved = context
+            .with_operations(Access::Destroy, async |ops| Ok(ops.move_keys(keys, self.to.into(), patience).await?))?;
         let rows = moved.iter().map(|key| {
             let state = if key.waiting_for.is_empty() { "moved" } else { "two copies" };
             [key.kid.to_string(), key.ring.to_string(), key.custody.as_str().to_owned(), state.to_owned()]
@@ -87,6 +83,7 @@ impl Move {
 
 /// Encrypts every key again, with the configured passphrase or the newest sealing secret.
 pub(super) fn rewrap(context: &Context, old: Option<&Path>) -> anyhow::Result<ExitCode> {
+    context.stay_here(PRIVATE)?;
     let old = old.map(|file| given::passphrase(context, file)).transpose()?;
     let keys = context.with_operator(async |operator, _| Ok(operator.keys().rewrap(old.as_ref()).await?))?;
     let rows = keys.iter().map(|key| {
@@ -107,7 +104,7 @@ pub(super) fn rewrap(context: &Context, old: Option<&Path>) -> anyhow::Result<Ex
 }
 
 pub(super) fn erase(context: &Context, kid: &str) -> anyhow::Result<()> {
-    let erased = context.with_operator(async |operator, _| Ok(operator.keys().erase_orphan(kid).await?))?;
+    let erased = context.with_operations(Access::Destroy, async |ops| Ok(ops.erase_key(kid).await?))?;
     let value = erased.iter().map(|from| serde_json::json!({ "custody": from.custody, "locator": from.locator }));
     let lines = erased.iter().map(|from| format!("{} is erased from custody {}.", from.locator, from.custody));
     context.output.answer(&value.collect::<serde_json::Value>(), lines.collect::<Vec<_>>().join("\n"))

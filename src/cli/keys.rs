@@ -7,17 +7,23 @@ use clap::Subcommand;
 
 use super::{
     compromise::{Compromise, names},
-    context::Context,
+    context::{Access, Context},
     given,
     key_places::{Move, erase, rewrap},
     output::table,
-    rotate::rotations,
 };
-use crate::domain::{
-    ids::{AppName, RingName},
-    key::{KeyRecord, KeyState},
-    spki::{Fingerprint, Spki},
+use crate::{
+    domain::{
+        ids::{AppName, RingName},
+        key::{KeyRecord, KeyState},
+        spki::{Fingerprint, Spki},
+    },
+    operate::{ConfirmedKey, DashboardChange},
 };
+
+/// Reason why a command that needs a private key or its passphrase asks no other machine.
+pub(super) const PRIVATE: &str =
+    "private keys and their passphrases neither enter nor leave over the network; run it where the keys are";
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
@@ -125,7 +131,7 @@ impl KeysCommand {
 }
 
 fn generate(context: &Context, ring: RingName, bits: u32) -> anyhow::Result<()> {
-    let key = context.with_operator(async |operator, _| Ok(operator.keys().generate(ring, bits).await?))?;
+    let key = context.with_operations(Access::Change, async |ops| Ok(ops.generate_key(ring, bits).await?))?;
     print_new_key(context, &key)
 }
 
@@ -135,6 +141,7 @@ fn import(
     ring: RingName,
     passphrase: Option<&std::path::Path>,
 ) -> anyhow::Result<()> {
+    context.stay_here(PRIVATE)?;
     let pem = given::secret(context, file)?;
     let passphrase = passphrase.map(|file| given::passphrase(context, file)).transpose()?;
     let key = context
@@ -156,7 +163,7 @@ fn print_new_key(context: &Context, key: &KeyRecord) -> anyhow::Result<()> {
 }
 
 fn list(context: &Context) -> anyhow::Result<()> {
-    let keys = context.with_reader(async |operator, _| Ok(operator.keys().list().await?))?;
+    let keys = context.with_operations(Access::Read, async |ops| Ok(ops.keys().await?))?;
     let rows = keys.iter().map(|key| {
         [
             key.kid.to_string(),
@@ -170,7 +177,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
 }
 
 fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
-    let key = context.with_reader(async |operator, _| Ok(operator.keys().find(kid).await?))?;
+    let key = context.with_operations(Access::Read, async |ops| Ok(ops.key(kid).await?))?;
     let fingerprint = Spki::from_pem(&key.public_key).with_context(|| format!("key {}", key.kid))?.fingerprint();
     let text = format!(
         "kid      {}\nSHA-256  {fingerprint}\nring     {}\nstate    {}, since {}\nbits     {}\ncustody  {} ({})\ncreated  {}\n\n{}\n\
@@ -193,15 +200,14 @@ fn show(context: &Context, kid: &str) -> anyhow::Result<()> {
 }
 
 fn public(context: &Context, kid: Option<&str>, ring: &RingName) -> anyhow::Result<()> {
-    let key = context.with_reader(async |operator, _| {
-        let ceremony = operator.keys();
+    let key = context.with_operations(Access::Read, async |ops| {
         if let Some(kid) = kid {
-            return Ok(ceremony.find(kid).await?);
+            return Ok(ops.key(kid).await?);
         }
-        let mut keys = ceremony.list().await?;
+        let mut keys = ops.keys().await?;
         keys.retain(|key| key.ring == *ring && key.state == KeyState::Active);
         if keys.is_empty() {
-            rotations(context, &operator).rings(Some(ring))?;
+            ops.rings(Some(ring)).await?;
         }
         keys.pop().with_context(|| format!("ring {ring} has no active key (`countersign keys list`)"))
     })?;
@@ -216,11 +222,9 @@ fn given_fingerprint(fingerprint: Option<Fingerprint>, copy: Option<PathBuf>) ->
 }
 
 fn confirm(context: &Context, kid: &str, fingerprint: Fingerprint, app: Option<&AppName>) -> anyhow::Result<()> {
-    let (key, apps) = context.with_operator(async |operator, _| {
-        let key = operator.keys().find(kid).await?;
-        let apps = rotations(context, &operator).confirm(&key, fingerprint, app).await?;
-        Ok((operator.keys().find(kid).await?, apps))
-    })?;
+    let added = DashboardChange::Added(fingerprint);
+    let ConfirmedKey { key, apps } =
+        context.with_operations(Access::Change, async |ops| Ok(ops.confirm_key(kid, added, app).await?))?;
     let value = serde_json::json!({ "key": key, "apps": apps });
     context.output.answer(&value, format!("Key {} is confirmed for {}.", key.kid, names(&apps)))?;
     if key.state == KeyState::Published {
@@ -231,11 +235,9 @@ fn confirm(context: &Context, kid: &str, fingerprint: Fingerprint, app: Option<&
 }
 
 fn confirm_deleted(context: &Context, kid: &str, app: Option<&AppName>) -> anyhow::Result<()> {
-    let (key, apps) = context.with_operator(async |operator, _| {
-        let key = operator.keys().find_for_good(kid).await?;
-        let apps = rotations(context, &operator).confirm_deleted(&key, app).await?;
-        Ok((key, apps))
-    })?;
+    let deleted = DashboardChange::Deleted;
+    let ConfirmedKey { key, apps } =
+        context.with_operations(Access::Change, async |ops| Ok(ops.confirm_key(kid, deleted, app).await?))?;
     let text = format!("Key {} is on record as deleted at Braze for {}.", key.kid, names(&apps));
     context.output.answer(&serde_json::json!({ "key": key, "apps": apps }), text)
 }

@@ -20,14 +20,17 @@ mod key_places;
 mod keys;
 mod local_provider;
 mod meta;
+mod operators;
 mod output;
 mod pending;
+mod remote;
 mod rotate;
 mod rotate_show;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
 mod sign_in;
+mod target;
 mod token;
 mod token_text;
 mod user_argument;
@@ -61,6 +64,8 @@ struct Cli {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    target: target::TargetFlags,
     #[command(subcommand)]
     command: Command,
 }
@@ -81,6 +86,9 @@ enum Command {
     /// Make, list and revoke API keys of backends
     #[command(subcommand)]
     Clients(clients::ClientsCommand),
+    /// Make, list and revoke operators of the operators' API and the console
+    #[command(subcommand)]
+    Operators(operators::OperatorsCommand),
     /// Accept a clock that is not trusted
     #[command(subcommand)]
     Clock(clock::ClockCommand),
@@ -122,8 +130,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
         Ok(cli) => cli,
         Err(help) => return usage(&help, json),
     };
-    let context = Context::new(cli.config, cli.json, environment);
-    match cli.command.run(&context) {
+    let context = Context::new(cli.config, cli.target, cli.json, environment);
+    let here = cli.command.here().map_or(Ok(()), |why| context.stay_here(why));
+    match here.map_err(Into::into).and_then(|()| cli.command.run(&context)) {
         Ok(code) => code,
         Err(error) => context.report_error(&error),
     }
@@ -160,6 +169,22 @@ fn sentence(help: &clap::Error) -> String {
 }
 
 impl Command {
+    /// Reason why the command works on this machine only; `None` where it, or one of its commands, may ask a service.
+    fn here(&self) -> Option<&'static str> {
+        match self {
+            Self::Serve(_) | Self::Init(_) => Some("it begins a service on this machine"),
+            Self::Db(_) => Some("it works on the store itself, on the machine that reaches it"),
+            Self::Clock(_) => Some("a clock is accepted on the machine that has it"),
+            Self::Token(_) => Some("it signs with the keys, or reads a token, on this machine"),
+            Self::SignIn(_) => Some("it tries the configuration of this machine"),
+            Self::Healthcheck(_) => Some("give the URL of the readiness check as its argument"),
+            #[cfg(feature = "sandbox")]
+            Self::Sandbox(_) | Self::Demo(_) => Some("it begins a server on this machine"),
+            Self::Completions(_) | Self::Man(_) | Self::Version(_) => Some("it is about the program here"),
+            _ => None,
+        }
+    }
+
     fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::Serve(serve) => serve.run(context),
@@ -168,6 +193,7 @@ impl Command {
             Self::Rotate(rotate) => rotate.run(context),
             Self::Braze(braze) => braze.run(context),
             Self::Clients(clients) => clients.run(context),
+            Self::Operators(operators) => operators.run(context),
             Self::Clock(clock) => clock.run(context),
             Self::Audit(audit) => audit.run(context),
             Self::Users(users) => users.run(context),

@@ -17,6 +17,8 @@ use anyhow::Context as _;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
+use crate::operate::Endpoint;
+
 /// Longest wait until an error is printed. A service that ends must end, even if nobody reads its stderr.
 const STDERR_WAIT: Duration = Duration::from_secs(1);
 
@@ -42,6 +44,16 @@ impl Output {
             // A closed stderr is no error.
             let _ = writeln!(io::stderr(), "{text}");
         }
+    }
+
+    /// Prints the service that is asked, before it is.
+    pub(super) fn target(self, endpoint: &Endpoint) {
+        let text = if self.json {
+            serde_json::json!({ "asks": endpoint.to_string() }).to_string()
+        } else {
+            format!("Asking {endpoint}")
+        };
+        let _ = writeln!(io::stderr(), "{text}");
     }
 
     /// Prints an error with its causes.

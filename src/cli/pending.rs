@@ -2,27 +2,26 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use serde_json::Value;
+use serde::Serialize;
 
 use super::{context::EXIT_PENDING, output::Output};
-use crate::operate::{PendingNode, Users};
+use crate::operate::PendingNode;
 
-/// Answers a command that ended something: with `value`, `text`, and the nodes that may not know it.
+/// Answers a command that ended something: with `value`, `text`, and the nodes that may not know
+/// it.
 pub(super) fn answer(
     output: Output,
-    mut value: Value,
+    value: &impl Serialize,
     text: &str,
     pending: &[PendingNode],
 ) -> anyhow::Result<ExitCode> {
     if pending.is_empty() {
-        output.answer(&value, text)?;
+        output.answer(value, text)?;
         return Ok(ExitCode::SUCCESS);
     }
-    value["pending"] = serde_json::to_value(pending)?;
     let nodes: String = pending.iter().map(as_line).collect();
     output.answer(
-        &value,
+        value,
         format_args!(
             "{text}\nIt is on record. These nodes did not say that they know it; where they are cut off from the store, they \
              may go on to give out tokens. Stop them where you cannot wait:\n{}",
@@ -30,11 +29,6 @@ pub(super) fn answer(
         ),
     )?;
     Ok(ExitCode::from(EXIT_PENDING))
-}
-
-/// Waits for the nodes, after something was ended.
-pub(super) async fn nodes(users: &Users) -> anyhow::Result<Vec<PendingNode>> {
-    users.pending().await.context("it is on record, and it is not known which nodes know it")
 }
 
 fn as_line(node: &PendingNode) -> String {

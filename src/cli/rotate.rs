@@ -6,12 +6,12 @@ use clap::{Args, Subcommand};
 
 use super::{
     confirmation::Confirmation,
-    context::{Context, EXIT_NOT_READY, EXIT_WARNINGS},
+    context::{Access, Context, EXIT_NOT_READY, EXIT_WARNINGS},
     rotate_show::{plan_text, status_text},
 };
 use crate::{
     domain::ids::RingName,
-    operate::{Operator, Outcome, Patience, RingOutcome, RingPlan, RingStatus, Rotations},
+    operate::{Operations, Outcome, RingOutcome, RingPlan, RingStatus, RotationAct},
 };
 
 #[derive(Subcommand)]
@@ -68,18 +68,42 @@ impl Rotate {
     }
 }
 
-/// Makes the operations on rotations; they print each step that is done.
-pub(super) fn rotations(context: &Context, operator: &Operator) -> Rotations {
-    let output = context.output;
-    operator.rotations(move |step| output.remark(format_args!("{}\n    {}", step.what, step.why)))
+/// Acts on the rotation of a ring, and prints each step that was done.
+pub(super) async fn rotate(
+    context: &Context,
+    ops: &dyn Operations,
+    ring: &RingName,
+    act: RotationAct,
+) -> anyhow::Result<RingOutcome> {
+    let outcome = ops.rotate(ring, act).await?;
+    for step in &outcome.steps {
+        context.output.remark(format_args!("{}\n    {}", step.what, step.why));
+    }
+    Ok(outcome)
+}
+
+/// Goes on with a rotation until nothing is left to do; returns the last outcome with every step.
+async fn follow(
+    context: &Context,
+    ops: &dyn Operations,
+    ring: &RingName,
+    mut outcome: RingOutcome,
+) -> anyhow::Result<RingOutcome> {
+    // The clock of whoever answers says how long it takes.
+    while let Some(pause) = outcome.pause(ops.about().await?.now) {
+        tokio::time::sleep(pause).await;
+        let next = rotate(context, ops, ring, RotationAct::FollowUp).await?;
+        let steps = outcome.steps.into_iter().chain(next.steps).collect();
+        outcome = RingOutcome { steps, ..next };
+    }
+    Ok(outcome)
 }
 
 fn plan(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let plans = context.with_reader(async |operator, _| {
-        let rotations = rotations(context, &operator);
+    let plans = context.with_operations(Access::Read, async |ops| {
         let mut plans: Vec<RingPlan> = Vec::new();
-        for ring in rotations.rings(filter.ring.as_ref())? {
-            plans.push(rotations.plan(&ring).await?);
+        for ring in ops.rings(filter.ring.as_ref()).await? {
+            plans.push(ops.rotation_plan(&ring).await?);
         }
         Ok(plans)
     })?;
@@ -89,35 +113,38 @@ fn plan(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
 }
 
 fn run(context: &Context, ring: &RingName, wait: bool, confirmation: &Confirmation) -> anyhow::Result<ExitCode> {
-    let outcome = context.with_operator(async |operator, _| {
-        let rotations = rotations(context, &operator);
+    let outcome = context.with_operations(Access::Change, async |ops| {
         if confirmation.is_possible(context.output) {
-            let plan = plan_text(&rotations.plan(ring).await?, &context.program());
+            let plan = plan_text(&ops.rotation_plan(ring).await?, &context.program());
             confirmation.require(context.output, plan)?;
         }
-        Ok(rotations.run(ring, if wait { Patience::Endless } else { Patience::Short }).await?)
+        let outcome = rotate(context, ops, ring, RotationAct::Run).await?;
+        if wait { follow(context, ops, ring, outcome).await } else { Ok(outcome) }
     })?;
     finish(context, &outcome)
 }
 
+fn act(context: &Context, ring: &RingName, act: RotationAct) -> anyhow::Result<RingOutcome> {
+    context.with_operations(Access::Destroy, async |ops| rotate(context, ops, ring, act).await)
+}
+
 fn abort(context: &Context, ring: &RingName) -> anyhow::Result<ExitCode> {
-    let outcome = context.with_operator(async |operator, _| Ok(rotations(context, &operator).abort(ring).await?))?;
+    let outcome = act(context, ring, RotationAct::Abort)?;
     let text = format!("The rotation of ring {ring} is aborted; the active key keeps signing.\n{outcome}");
-    context.output.answer(&outcome, text)?;
+    context.output.answer(&serde_json::to_value(&outcome)?, text)?;
     Ok(exit_code(Some(outcome.outcome())))
 }
 
 fn rollback(context: &Context, ring: &RingName) -> anyhow::Result<ExitCode> {
-    let outcome =
-        context.with_operator(async |operator, _| Ok(rotations(context, &operator).roll_back(ring).await?))?;
+    let outcome = act(context, ring, RotationAct::RollBack)?;
     let text = format!("Ring {ring} is rolled back: the previous key signs again.\n{outcome}");
-    context.output.answer(&outcome, text)?;
+    context.output.answer(&serde_json::to_value(&outcome)?, text)?;
     Ok(exit_code(Some(outcome.outcome())))
 }
 
 /// Prints the outcome of a command that reconciled a ring; returns its exit code.
 pub(super) fn finish(context: &Context, outcome: &RingOutcome) -> anyhow::Result<ExitCode> {
-    context.output.answer(outcome, outcome)?;
+    context.output.answer(&serde_json::to_value(outcome)?, outcome)?;
     Ok(exit_code(Some(outcome.outcome())))
 }
 
@@ -131,16 +158,15 @@ pub(super) fn exit_code(worst: Option<Outcome>) -> ExitCode {
 }
 
 fn status(context: &Context, filter: &RingFilter) -> anyhow::Result<ExitCode> {
-    let rings = context.with_reader(async |operator, _| {
-        let rotations = rotations(context, &operator);
+    let rings = context.with_operations(Access::Read, async |ops| {
         let mut rings: Vec<RingStatus> = Vec::new();
-        for ring in rotations.rings(filter.ring.as_ref())? {
-            rings.push(rotations.status(&ring).await?);
+        for ring in ops.rings(filter.ring.as_ref()).await? {
+            rings.push(ops.rotation_status(&ring).await?);
         }
         Ok(rings)
     })?;
     let texts: Vec<String> = rings.iter().map(status_text).collect();
-    context.output.answer(&rings, texts.join("\n\n"))?;
+    context.output.answer(&serde_json::to_value(&rings)?, texts.join("\n\n"))?;
     Ok(exit_code(rings.iter().map(RingStatus::outcome).max()))
 }
 

@@ -7,14 +7,17 @@ use serde_json::json;
 
 use super::{
     confirmation::Confirmation,
-    context::Context,
+    context::{Access, Context},
     output::table,
     pending,
     user_argument::{UserArgument, not_an_option, user_id},
 };
-use crate::domain::{
-    ids::{AppName, SessionId, UserId},
-    session::{Ended, Session},
+use crate::{
+    domain::{
+        ids::{AppName, SessionId, UserId},
+        session::Ended,
+    },
+    operate::SessionsOf,
 };
 
 #[derive(Subcommand)]
@@ -91,18 +94,16 @@ impl UsersCommand {
 
 fn opt_out(context: &Context, arg: &UserArg) -> anyhow::Result<ExitCode> {
     let user = arg.user.parse()?;
-    let (changed, pending) = context.with_operator(async |operator, _| {
-        let users = operator.users();
-        Ok((users.opt_out(&user, arg.app.as_ref()).await?, pending::nodes(&users).await?))
-    })?;
-    let text = if changed { "The user is opted out." } else { "The user was opted out already." };
-    pending::answer(context.output, json!({ "changed": changed }), text, &pending)
+    let outcome =
+        context.with_operations(Access::Destroy, async |ops| Ok(ops.opt_out(&user, arg.app.as_ref()).await?))?;
+    let text = if outcome.changed { "The user is opted out." } else { "The user was opted out already." };
+    pending::answer(context.output, &outcome, text, &outcome.pending)
 }
 
 fn opt_in(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
     let user = arg.user.parse()?;
     let changed =
-        context.with_operator(async |operator, _| Ok(operator.users().opt_in(&user, arg.app.as_ref()).await?))?;
+        context.with_operations(Access::Change, async |ops| Ok(ops.opt_in(&user, arg.app.as_ref()).await?))?;
     let text = if changed { "The user is opted in." } else { "There was no opt-out of that scope." };
     context.output.answer(&json!({ "changed": changed }), text)
 }
@@ -110,25 +111,23 @@ fn opt_in(context: &Context, arg: &UserArg) -> anyhow::Result<()> {
 fn revoke(context: &Context, what: &Revoke) -> anyhow::Result<ExitCode> {
     let (app, whose) = (what.app.as_ref(), &what.whose);
     let user = whose.positional.as_deref().or(whose.user.as_deref()).map(user_id).transpose()?;
-    let (ended, pending) = context.with_operator(async |operator, _| {
-        let users = operator.users();
-        let ended = match (&user, whose.session) {
-            (Some(user), _) => Some(users.revoke(user, app).await?),
-            (None, Some(session)) => Some(u64::from(users.revoke_session(session).await?)),
+    let outcome = context.with_operations(Access::Destroy, async |ops| {
+        let whose = match (user, whose.session) {
+            (Some(user), _) => SessionsOf::User { user, app: app.cloned() },
+            (None, Some(session)) => SessionsOf::Session(session),
             (None, None) => {
-                let live = users.live_sessions(app).await?;
+                let live = ops.live_sessions(app).await?;
                 what.confirmation.require(context.output, everyone_text(live, app))?;
-                users.revoke_everyone(app).await?;
-                None
+                SessionsOf::Everyone { app: app.cloned() }
             }
         };
-        Ok((ended, pending::nodes(&users).await?))
+        Ok(ops.end_sessions(whose).await?)
     })?;
-    let text = match ended {
+    let text = match outcome.ended {
         Some(ended) => format!("{ended} live sessions ended."),
         None => "Every session up to now is ended.".to_owned(),
     };
-    pending::answer(context.output, json!({ "ended": ended }), &text, &pending)
+    pending::answer(context.output, &outcome, &text, &outcome.pending)
 }
 
 /// Describes the end of every session, before it is confirmed.
@@ -141,34 +140,20 @@ fn everyone_text(live: u64, app: Option<&AppName>) -> String {
 }
 
 fn sessions(context: &Context, user: &UserId) -> anyhow::Result<()> {
-    let sessions = context.with_reader(async |operator, _| Ok(operator.users().sessions(user).await?))?;
-    let values: Vec<_> = sessions.iter().map(as_json).collect();
+    let sessions = context.with_operations(Access::Read, async |ops| Ok(ops.user_sessions(user).await?))?;
     let rows = sessions.iter().map(|session| {
         let state = session.ended.map_or("", Ended::as_str).to_owned();
         let until = session.idle_expires.min(session.expires);
         [
-            session.id.to_string(),
+            session.session.to_string(),
             session.app.to_string(),
             session.created.to_string(),
-            session.rotated.to_string(),
-            session.counter.to_string(),
+            session.refreshed.to_string(),
+            session.refreshes.to_string(),
             until.to_string(),
             state,
         ]
     });
     let columns = ["SESSION", "APP", "BEGAN", "REFRESHED", "REFRESHES", "UNTIL", "ENDED"];
-    context.output.answer(&values, table(&columns, rows))
-}
-
-fn as_json(session: &Session) -> serde_json::Value {
-    json!({
-        "session": session.id.to_string(),
-        "app": session.app,
-        "created": session.created,
-        "refreshed": session.rotated,
-        "refreshes": session.counter,
-        "idle_expires": session.idle_expires,
-        "expires": session.expires,
-        "ended": session.ended,
-    })
+    context.output.answer(&serde_json::to_value(&sessions)?, table(&columns, rows))
 }

@@ -28,6 +28,10 @@ const FILE: &str = "COUNTERSIGN_CONFIG";
 /// Variable that the documents of this program use in its clients; the program itself does not read it.
 const OF_CLIENTS: &str = "COUNTERSIGN_API_KEY";
 
+/// Variables that choose the service which a command asks; they are no settings.
+const URL: &str = "COUNTERSIGN_URL";
+const TOKEN_FILE: &str = "COUNTERSIGN_TOKEN_FILE";
+
 /// Returns true for a variable that is a setting, known or not.
 fn is_setting(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains(SEPARATOR))
@@ -94,7 +98,21 @@ impl Environment {
 
     /// Configuration file that `COUNTERSIGN_CONFIG` names.
     pub fn config_file(&self) -> Option<PathBuf> {
-        self.variables.iter().find(|(name, _)| name == FILE).map(|(_, value)| value.as_str().into())
+        self.value(FILE).map(PathBuf::from)
+    }
+
+    /// Service to ask, as `COUNTERSIGN_URL` names it. An empty variable is as none.
+    pub fn url(&self) -> Option<&str> {
+        self.value(URL).filter(|value| !value.is_empty())
+    }
+
+    /// File with an operator's token, as `COUNTERSIGN_TOKEN_FILE` names it. An empty variable is as none.
+    pub fn token_file(&self) -> Option<&str> {
+        self.value(TOKEN_FILE).filter(|value| !value.is_empty())
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Variables that are settings: path of the setting, name of the variable, value.
@@ -108,6 +126,6 @@ impl Environment {
     /// Names of the variables that begin as ours do and are no settings. Somebody else may have set them, for a reason
     /// of their own.
     pub(super) fn others(&self) -> impl Iterator<Item = &str> {
-        self.names().filter(|name| *name != FILE && !is_setting(name))
+        self.names().filter(|name| ![FILE, URL, TOKEN_FILE].contains(name) && !is_setting(name))
     }
 }

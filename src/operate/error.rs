@@ -40,8 +40,10 @@ impl OperationError {
         Self { kind, message: message.into() }
     }
 
+    /// Error with the causes of another one.
     fn of(kind: OperationErrorKind, error: &dyn std::error::Error) -> Self {
-        Self::new(kind, error.to_string())
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        Self::new(kind, causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
     }
 }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::{
     BrazeDiff, BrazeKeys, Check, ClientApiKey, CompromiseForecast, Consequences, CreatedClient, CreatedOperator,
-    FailureOverview, MovedKey, OperationError, Operator, OperatorEntry, Patience, PrintedCheckpoint, RingOutcome,
-    RingPlan, RingStatus, Rotations, UserSession, Users,
+    FailureOverview, MovedKey, OperationError, Operator, OperatorEntry, PrintedCheckpoint, RingOutcome, RingPlan,
+    RingStatus, Rotations, UserSession, Users,
     error::OperationErrorKind,
     operations::{
         About, AuditRecord, Configuration, ConfirmedKey, DashboardChange, EndedSessions, KeySelection, Operations,
@@ -140,7 +140,7 @@ impl Operations for Operator {
     async fn rotate(&self, ring: &RingName, act: RotationAct) -> Result<RingOutcome, OperationError> {
         let rotations = self.quiet_rotations();
         Ok(match act {
-            RotationAct::Run => rotations.run(ring, Patience::Short).await?,
+            RotationAct::Run => rotations.run(ring).await?,
             RotationAct::FollowUp => rotations.follow_up(ring).await?,
             RotationAct::Abort => rotations.abort(ring).await?,
             RotationAct::RollBack => rotations.roll_back(ring).await?,

@@ -17,6 +17,7 @@ mod local;
 mod names;
 mod operations;
 mod operators;
+mod remote;
 mod rotations;
 mod store;
 mod tokens;
@@ -60,9 +61,14 @@ pub use operations::{
     OptedOut, ReplacedAuditKey, RotationAct, SessionsOf,
 };
 pub use operators::OperatorRecords;
+<<<<<<< HEAD
+pub use remote::{BadEndpoint, Endpoint, RemoteOperations};
+=======
+pub use remote::{BadEndpoint, Endpoint};
+>>>>>>> w19-commands
 pub use rotations::{
     BrazeDiff, BrazeKey, BrazeKeys, Comparison, CompromiseForecast, Confirmed, Consequences, KeySource, KeyStatus,
-    NodeStatus, Outcome, Patience, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
+    NodeStatus, Outcome, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,
 };
 pub use store::StoreUpkeep;
 pub use tokens::Tokens;

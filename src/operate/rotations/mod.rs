@@ -32,8 +32,8 @@ pub use compromise::{CompromiseForecast, Consequences};
 pub use report::{KeyStatus, NodeStatus, Outcome, RingOutcome, RingPlan, RingStatus, StepReport};
 pub use sources::{KeySource, RecordedKey};
 
-/// Maximal number of reconciliations of a ring with [`Patience::Short`].
-const SHORT_ROUNDS: u32 = 12;
+/// Maximal number of reconciliations of a ring by one operation.
+const ROUNDS: u32 = 12;
 /// Lines of the audit log that a status shows.
 const STATUS_EVENTS: u32 = 16;
 /// Lines of the audit log in which the source of a record is looked for; a rotation of an app has some ten.
@@ -44,15 +44,6 @@ pub struct Rotations {
     rotator: Rotator,
     rings: Vec<Ring>,
     steps: Steps,
-}
-
-/// Time for which an operation waits for blockers that end by themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// Until the rotation is finished: longer than the longest token lifetime.
-    Endless,
-    /// Some seconds, in which nodes load a key.
-    Short,
 }
 
 /// Reason why an operation on a rotation failed.
@@ -128,12 +119,12 @@ impl Rotations {
     }
 
     /// Begins a rotation, or continues the one in progress.
-    pub async fn run(&self, name: &RingName, patience: Patience) -> Result<RingOutcome, RingError> {
+    pub async fn run(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
         if self.rotator.load_recorded(ring).await?.snapshot.goal == Goal::Idle {
             self.rotator.begin(ring, "asked for at the command line").await?;
         }
-        self.work(ring, patience).await
+        self.work(ring).await
     }
 
     /// Keys, nodes, blockers and the newest lines of the audit log of a ring.
@@ -148,19 +139,19 @@ impl Rotations {
     pub async fn abort(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
         self.rotator.abort(ring, "aborted at the command line").await?;
-        self.work(ring, Patience::Short).await
+        self.work(ring).await
     }
 
     /// Switches back to the previous key while Braze still has it.
     pub async fn roll_back(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
         self.rotator.roll_back(ring, "rolled back at the command line").await?;
-        self.work(ring, Patience::Short).await
+        self.work(ring).await
     }
 
     /// Reconciles a ring for some seconds, after a compromise.
     pub async fn follow_up(&self, name: &RingName) -> Result<RingOutcome, RingError> {
-        self.work(self.find(name)?, Patience::Short).await
+        self.work(self.find(name)?).await
     }
 
     /// Records an operator's confirmation that a key was added in the Braze dashboard; its fingerprint proves it.
@@ -189,7 +180,7 @@ impl Rotations {
     pub async fn repair(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
         self.rotator.repair(ring, "asked for at the command line").await?;
-        self.work(ring, Patience::Short).await
+        self.work(ring).await
     }
 
     /// Returns the keys that Braze lists for the apps of these rings, compared with our records.
@@ -226,14 +217,14 @@ impl Rotations {
         Ok(sources::sources(snapshot, &events))
     }
 
-    /// Reconciles a ring until nothing is left or the patience ends. A service may do the same at the same time.
-    async fn work(&self, ring: &Ring, patience: Patience) -> Result<RingOutcome, RingError> {
+    /// Reconciles a ring until nothing is left, or until more than some seconds have to pass. A service may do the same at
+    /// the same time.
+    async fn work(&self, ring: &Ring) -> Result<RingOutcome, RingError> {
         let mut rounds = 0;
         loop {
             let next = self.reconcile(ring).await?;
             rounds += 1;
-            let pause = self.pause(&next, patience).filter(|_| patience == Patience::Endless || rounds < SHORT_ROUNDS);
-            match pause {
+            match self.short_pause(&next).filter(|_| rounds < ROUNDS) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Ok(RingOutcome::new(ring.name.clone(), next, self.steps.take())),
             }
@@ -248,13 +239,11 @@ impl Rotations {
         }
     }
 
-    /// Time until it is worth reconciling again; `None` where the patience ends.
-    fn pause(&self, next: &Next, patience: Patience) -> Option<Duration> {
-        if let (Patience::Short, Next::Wait { blockers, .. }) = (patience, next)
-            && !report::waits_for_nodes(blockers)
-        {
-            return None;
+    /// Time until it is worth reconciling again; `None` where nothing ends within seconds.
+    fn short_pause(&self, next: &Next) -> Option<Duration> {
+        match next {
+            Next::Wait { blockers, .. } if !report::waits_for_nodes(blockers) => None,
+            next => report::pause(next, self.rotator.clock.untrusted_now()),
         }
-        report::pause(next, self.rotator.clock.untrusted_now())
     }
 }

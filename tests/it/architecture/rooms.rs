@@ -54,7 +54,7 @@ const TABLE: &[Row] = &[
     ("sandbox", &["domain", "clock"]),
     ("demo", &["app", "operate", "config", "sandbox", "domain", "clock"]),
     ("http", &["issue", "failures", "identity", "domain", "clock", "secret", "telemetry", "address"]),
-    ("ops", &["operate", "http", "domain", "clock", "telemetry", "address"]),
+    ("ops", &["operate", "http", "listener", "domain", "clock", "telemetry", "address"]),
     (
         "config",
         &[
