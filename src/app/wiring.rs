@@ -23,7 +23,10 @@ use crate::{
     failures::{self, Counts, Knowledge, Reports, Webhook},
     http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
     identity::{ApiKeyAuthenticator, SignIns},
-    node::{self, AuditAgent, AuditStanding, EndsAgent, FailuresAgent, FailuresParts, Node, NodeAgent, Subscriber},
+    node::{
+        self, ActivityRecorder, AuditAgent, AuditStanding, EndsAgent, FailuresAgent, FailuresParts, Node, NodeAgent,
+        Subscriber,
+    },
     operate::Operator,
     ops::{self, admin::AdminState, console::ConsoleState},
     rotate::{RotationScheduler, SchedulerSetup, StepPhase},
@@ -63,6 +66,7 @@ impl Wiring {
             outage: Arc::clone(services.outage()),
             subscriber: Arc::new(PublicRoutes { state: Arc::clone(&state), settings: Arc::clone(&settings) }),
             audit: Arc::new(AuditStanding::default()),
+            activity: ActivityRecorder::default(),
         });
         let config = settings.load().node();
         NodeAgent::new(Arc::clone(&node)).start(&config).await?;

@@ -192,7 +192,7 @@ impl Settings {
     pub fn node(&self) -> node::Config {
         let recorded_apps = self.sections.audit.tokens.then(|| self.apps.keys().cloned().collect());
         let rings = self.rings().map(|ring| (ring.clone(), self.longest_life(ring))).collect();
-        node::Config { rings, recorded_apps }
+        node::Config { rings, apps: self.apps.keys().cloned().collect(), recorded_apps }
     }
 
     /// Rings that apps use, each with its apps and the policy of its rotation.

@@ -2,16 +2,14 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
     as_text::as_text,
+    credential::{self, SecretBits},
     ids::{AppName, ClientName},
 };
-use crate::{clock::UnixMillis, secret::Secret};
+use crate::clock::UnixMillis;
 
 /// Prefix of every API key, so that scanners for leaked secrets find it.
 pub const PREFIX: &str = "csk1_";
@@ -44,10 +42,7 @@ impl std::str::FromStr for ApiKeyId {
     type Err = BadApiKey;
 
     fn from_str(id: &str) -> Result<Self, BadApiKey> {
-        let is_hexadecimal = hex::decode_to_slice(id, &mut [0; 8]).is_ok();
-        // Records are found by this text, so that it has one spelling only.
-        let is_lower_case = !id.bytes().any(|b| b.is_ascii_uppercase());
-        if is_hexadecimal && is_lower_case { Ok(Self(id.into())) } else { Err(BadApiKey) }
+        credential::parse_id(id).map(Self).ok_or(BadApiKey)
     }
 }
 
@@ -59,13 +54,13 @@ pub struct BadApiKey;
 /// API key with its secret. It is shown once, when it is made.
 pub struct ApiKey {
     pub id: ApiKeyId,
-    secret: Secret<[u8; 32]>,
+    secret: SecretBits,
 }
 
 impl ApiKey {
     /// Makes a key from random bytes.
     pub fn new(id: [u8; 8], secret: [u8; 32]) -> Self {
-        Self { id: ApiKeyId(hex::encode(id).into()), secret: Secret::new(secret) }
+        Self { id: ApiKeyId(credential::id_of(id)), secret: SecretBits::new(secret) }
     }
 
     /// Parses a presented key.
@@ -73,31 +68,18 @@ impl ApiKey {
     /// # Errors
     /// [`BadApiKey`] where the text does not have the form of a key.
     pub fn parse(text: &str) -> Result<Self, BadApiKey> {
-        let (id, encoded) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(BadApiKey)?;
-        let mut secret = Secret::new([0; 32]);
-        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(encoded).map_err(|_| BadApiKey)?);
-        if bytes.len() != 32 {
-            return Err(BadApiKey);
-        }
-        secret.expose_mut().copy_from_slice(&bytes);
-        Ok(Self { id: id.parse()?, secret })
+        let (id, secret) = credential::parse(PREFIX, text).ok_or(BadApiKey)?;
+        Ok(Self { id: ApiKeyId(id), secret })
     }
 
     /// Whole key, for the one time that it is shown.
     pub fn reveal(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 16 + 1 + 43));
-        text.push_str(PREFIX);
-        text.push_str(self.id.as_str());
-        text.push('_');
-        URL_SAFE_NO_PAD.encode_string(self.secret.expose(), &mut text);
-        text
+        credential::reveal(PREFIX, self.id.as_str(), &self.secret)
     }
 
     /// Hash of the secret, for the store.
     pub fn hash(&self) -> ApiKeyHash {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, self.secret.expose()).as_ref());
-        ApiKeyHash(hash)
+        ApiKeyHash(self.secret.hash())
     }
 }
 
@@ -107,14 +89,14 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// SHA-256 of an API key's secret. A plain hash is enough: 256 random bits cannot be guessed.
+/// SHA-256 of an API key's secret.
 #[derive(Clone)]
 pub struct ApiKeyHash(pub [u8; 32]);
 
 impl ApiKeyHash {
     /// Compares two hashes in constant time.
     pub fn matches(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        credential::are_equal(&self.0, &other.0)
     }
 }
 

@@ -20,6 +20,7 @@ pub mod audit;
 pub mod checkpoint_key;
 pub mod claims;
 pub mod client_authentication;
+mod credential;
 pub mod failure;
 pub mod ids;
 pub mod jwk;

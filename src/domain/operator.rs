@@ -3,15 +3,15 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::ids::{BadName, is_name, name};
-use crate::{clock::UnixMillis, secret::Secret};
+use super::{
+    credential::{self, SecretBits},
+    ids::{BadName, is_name, name},
+};
+use crate::clock::UnixMillis;
 
 /// Prefix of every operator token, so that scanners for leaked secrets find it.
 pub const PREFIX: &str = "cso1_";
@@ -58,15 +58,9 @@ impl Role {
 pub struct SecretHash(pub [u8; 32]);
 
 impl SecretHash {
-    fn of(secret: &[u8; 32]) -> Self {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, secret).as_ref());
-        Self(hash)
-    }
-
     /// Compares two hashes in constant time.
     pub fn matches(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        credential::are_equal(&self.0, &other.0)
     }
 }
 
@@ -98,9 +92,7 @@ impl std::str::FromStr for OperatorTokenId {
     type Err = BadOperatorToken;
 
     fn from_str(id: &str) -> Result<Self, BadOperatorToken> {
-        let is_hexadecimal = hex::decode_to_slice(id, &mut [0; 8]).is_ok();
-        let is_lower_case = !id.bytes().any(|b| b.is_ascii_uppercase());
-        if is_hexadecimal && is_lower_case { Ok(Self(id.into())) } else { Err(BadOperatorToken) }
+        credential::parse_id(id).map(Self).ok_or(BadOperatorToken)
     }
 }
 
@@ -126,13 +118,13 @@ pub struct BadOperatorToken;
 /// Operator token with its secret. It is shown once, when it is made.
 pub struct OperatorToken {
     pub id: OperatorTokenId,
-    secret: Secret<[u8; 32]>,
+    secret: SecretBits,
 }
 
 impl OperatorToken {
     /// Makes a token from random bytes.
     pub fn new(id: [u8; 8], secret: [u8; 32]) -> Self {
-        Self { id: OperatorTokenId(hex::encode(id).into()), secret: Secret::new(secret) }
+        Self { id: OperatorTokenId(credential::id_of(id)), secret: SecretBits::new(secret) }
     }
 
     /// Parses a presented token.
@@ -140,19 +132,18 @@ impl OperatorToken {
     /// # Errors
     /// [`BadOperatorToken`] where the text does not have the form of one.
     pub fn parse(text: &str) -> Result<Self, BadOperatorToken> {
-        let (id, encoded) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(BadOperatorToken)?;
-        Ok(Self { id: id.parse()?, secret: secret_of(encoded).ok_or(BadOperatorToken)? })
+        let (id, secret) = credential::parse(PREFIX, text).ok_or(BadOperatorToken)?;
+        Ok(Self { id: OperatorTokenId(id), secret })
     }
 
     /// Whole token, for the one time that it is shown.
     pub fn reveal(&self) -> Zeroizing<String> {
-        let encoded = Zeroizing::new(URL_SAFE_NO_PAD.encode(self.secret.expose()));
-        Zeroizing::new(format!("{PREFIX}{}_{}", self.id, *encoded))
+        credential::reveal(PREFIX, self.id.as_str(), &self.secret)
     }
 
     /// Hash of the secret, for the store.
     pub fn hash(&self) -> SecretHash {
-        SecretHash::of(self.secret.expose())
+        SecretHash(self.secret.hash())
     }
 }
 
@@ -160,17 +151,6 @@ impl fmt::Debug for OperatorToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OperatorToken({})", self.id)
     }
-}
-
-/// Decodes a secret of 256 bits.
-fn secret_of(encoded: &str) -> Option<Secret<[u8; 32]>> {
-    let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(encoded).ok()?);
-    let mut secret = Secret::new([0; 32]);
-    if bytes.len() != 32 {
-        return None;
-    }
-    secret.expose_mut().copy_from_slice(&bytes);
-    Some(secret)
 }
 
 /// Record of an operator in the store. A name has one live record at most.
@@ -195,27 +175,27 @@ impl OperatorRecord {
 }
 
 /// Secret of a session of the console: the value of its cookie.
-pub struct ConsoleSecret(Secret<[u8; 32]>);
+pub struct ConsoleSecret(SecretBits);
 
 impl ConsoleSecret {
     /// Makes a secret from random bytes.
     pub fn new(secret: [u8; 32]) -> Self {
-        Self(Secret::new(secret))
+        Self(SecretBits::new(secret))
     }
 
     /// Parses the value of a cookie; `None` where it does not have the form.
     pub fn parse(text: &str) -> Option<Self> {
-        secret_of(text).map(Self)
+        SecretBits::decode(text).map(Self)
     }
 
     /// Value of the cookie.
     pub fn reveal(&self) -> Zeroizing<String> {
-        Zeroizing::new(URL_SAFE_NO_PAD.encode(self.0.expose()))
+        self.0.encode()
     }
 
     /// Hash, for the store.
     pub fn hash(&self) -> SecretHash {
-        SecretHash::of(self.0.expose())
+        SecretHash(self.0.hash())
     }
 }
 

@@ -60,7 +60,8 @@ pub(super) async fn exchange(
     id: RequestId,
     Strict(body): Strict<ExchangeRequest>,
 ) -> Result<Issued, Problem> {
-    let signed_in = sign_in(&state, &headers, address, &body.app).await?;
+    let signed_in = sign_in(&state, &headers, address, &body.app).await;
+    let signed_in = signed_in.inspect_err(|_| state.issuer.count_refused(&body.app))?;
     match state.issuer.mint(&signed_in, body.ttl.map(Duration::from_secs), id.requester()).await {
         // The store knows which logins have ended; to the client this is a refused credential like any other.
         Err(Refusal::SignedOut) => Err(refused(&state, Some(&body.app), &RefusedCredential::SignedOut.into(), address)),

@@ -68,8 +68,9 @@ pub(super) async fn generate(
     record_app(&body.app);
     caller.may_use(&body.app)?;
     let policy = state.issuer.policy(&body.app).ok_or(NotScoped)?;
-    let (user, ttl) = by_policy(&policy, &body)?;
-    let app_user = caller.vouches_for(&body.app, user)?;
+    let asked = by_policy(&policy, &body);
+    let asked = asked.and_then(|(user, ttl)| Ok((caller.vouches_for(&body.app, user)?, ttl)));
+    let (app_user, ttl) = asked.inspect_err(|_| state.issuer.count_refused(&body.app))?;
     Ok(state.issuer.mint(&app_user, ttl, id.of_client(&caller.client)).await?)
 }
 

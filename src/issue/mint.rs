@@ -39,7 +39,8 @@ impl Issuer {
         shorten: Option<Duration>,
         by: Requester<'_>,
     ) -> Result<Issued, Refusal> {
-        let issued = self.reported(self.mint_with_session(app_user, shorten, by).await)?;
+        let outcome = self.mint_with_session(app_user, shorten, by).await;
+        let issued = self.reported(outcome).inspect_err(|_| self.count_refused(app_user.app()))?;
         self.parts.metrics.minted(app_user.app().as_str());
         Ok(issued)
     }

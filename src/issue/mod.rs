@@ -99,6 +99,13 @@ impl Issuer {
         self.reported(self.parts.keyring.overloaded().map_or(Ok(()), |wait| Err(Refusal::Overloaded(wait))))
     }
 
+    /// Counts a request for a token that is refused, unless no such app is configured: its name is the client's.
+    pub fn count_refused(&self, app: &AppName) {
+        if self.policy(app).is_some() {
+            self.parts.metrics.token_refused(app.as_str());
+        }
+    }
+
     /// Counts and logs the refusals that the service causes itself.
     fn reported<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
         outcome.inspect_err(|refusal| match refusal {

@@ -57,7 +57,8 @@ impl Issuer {
         guard: Option<&str>,
         by: Requester<'_>,
     ) -> Result<Issued, Refusal> {
-        self.reported(self.trade(presented, guard, by).await)
+        let app = presented.app.clone();
+        self.reported(self.trade(presented, guard, by).await).inspect_err(|_| self.count_refused(&app))
     }
 
     async fn trade(&self, presented: Presented, guard: Option<&str>, by: Requester<'_>) -> Result<Issued, Refusal> {

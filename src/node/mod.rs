@@ -3,6 +3,7 @@
 //!
 //! [`Node`] has the parts that it shares with the requests; [`NodeAgent`] is the task that runs every second.
 
+mod activity;
 mod api_key_uses;
 mod audit;
 mod clock;
@@ -18,6 +19,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+pub use activity::ActivityRecorder;
 pub use audit::{AuditAgent, AuditStanding};
 pub use failures::{FailuresAgent, FailuresParts};
 pub use follow::EndsAgent;
@@ -48,6 +50,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub struct Config {
     /// Rings that apps use, each with the longest life of a token that its keys sign.
     pub rings: Vec<(RingName, Duration)>,
+    /// Apps whose answers are counted.
+    pub apps: Vec<AppName>,
     /// Apps whose tokens are counted in the audit log; `None`: those of no app are.
     pub recorded_apps: Option<Vec<AppName>>,
 }
@@ -77,6 +81,7 @@ pub struct Node {
     pub outage: Arc<Outage>,
     pub subscriber: Arc<dyn Subscriber>,
     pub audit: Arc<AuditStanding>,
+    pub activity: ActivityRecorder,
 }
 
 /// Reason why keys or API keys could not be loaded; the ones loaded before stay in use.
@@ -94,6 +99,9 @@ impl Node {
     pub async fn deregister(&self) {
         if let Err(error) = self.record_last_uses().await {
             tracing::debug!(%error, "the last uses of API keys are lost");
+        }
+        if let Err(error) = self.record_last_activity().await {
+            tracing::debug!(%error, "the last counts of answers are lost");
         }
         if let Err(error) = self.store.forget_node(&self.name).await {
             tracing::debug!(%error, "the store still lists this node");

@@ -48,6 +48,7 @@ impl NodeAgent {
         }
         self.record_api_key_uses().await;
         self.record_issued_tokens(config, now).await;
+        self.record_activity(config, now).await;
         if self.is_lost(Operation::Read) {
             return;
         }

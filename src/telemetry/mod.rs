@@ -11,7 +11,7 @@ mod stopwatch;
 mod supervision;
 
 pub use logs::{Log, LogConfig, LogFormat, RequestLog, init as init_logs};
-pub use metrics::{Alarm, Metrics, StoreWork};
+pub use metrics::{Alarm, Answers, Metrics, StoreWork};
 pub use readiness::{Condition, Readiness, ReadinessReport};
 pub use request_span::{record_app, record_client, record_session, request_span};
 pub use stopwatch::Stopwatch;

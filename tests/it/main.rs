@@ -8,6 +8,7 @@
 #![allow(clippy::float_cmp, reason = "counters are whole numbers")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod activity;
 mod architecture;
 mod audit;
 mod audit_acts;
@@ -45,6 +46,7 @@ mod domain_api_key;
 mod domain_claims_jws;
 mod domain_ids;
 mod domain_key;
+mod domain_operator;
 mod domain_refresh_token;
 mod domain_session;
 mod domain_session_races;

@@ -67,6 +67,7 @@ metrics! {
     sign_ins: Family<ResultLabels, Counter>, "Credentials presented to sign in, by app and result";
     sign_outs: Family<ResultLabels, Counter>, "Logout tokens that identity providers sent, by result";
     refreshes: Family<DecisionLabels, Counter>, "Refreshes by decision";
+    refused_tokens: Family<AppLabel, Counter>, "Requests for a token of an app that were refused or could not be answered";
     refusals: Family<CodeLabel, Counter>, "Requests refused, by problem code";
     reported_failures: Family<FailureLabels, Counter>, "Failures that apps reported, by app, Braze's code and cause";
     webhook_events: Family<OutcomeLabel, Counter>, "Events about failures for the webhook, by result";
@@ -96,6 +97,37 @@ metrics! {
     http_requests: Family<RequestLabels, Counter>, "Requests on the public listener, by matched route, method and status";
     http_request: Family<RouteLabel, Histogram, fn() -> Histogram> = Family::new_with_constructor(request_times), Seconds,
         "Requests on the public listener, from their headers to their answer, by matched route";
+}
+
+/// Numbers of answers to requests for tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    pub mints: u64,
+    pub refreshes: u64,
+    /// Requests that were refused, or could not be answered.
+    pub refused: u64,
+}
+
+impl Answers {
+    /// Sum of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// Numbers that are new since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        self.with(earlier, u64::saturating_sub)
+    }
+
+    fn with(self, other: Self, of: fn(u64, u64) -> u64) -> Self {
+        Self {
+            mints: of(self.mints, other.mints),
+            refreshes: of(self.refreshes, other.refreshes),
+            refused: of(self.refused, other.refused),
+        }
+    }
 }
 
 /// Code and cause of a report that no session of ours sent.
@@ -187,6 +219,18 @@ impl Metrics {
         let degraded = self.degraded_answers.get(&degraded).map_or(0, |count| count.get());
         let refreshed = ["rotate", "repeat", "ahead"].map(decided).iter().sum::<u64>();
         [("mint", minted), ("refresh", refreshed + degraded)]
+    }
+
+    /// Counts a request for a token of a configured app that was refused, or could not be answered.
+    pub fn token_refused(&self, app: &str) {
+        self.refused_tokens.get_or_create(&AppLabel { app: app.to_owned() }).inc();
+    }
+
+    /// Returns the numbers of an app's answers so far.
+    pub fn answers(&self, app: &str) -> Answers {
+        let [(_, mints), (_, refreshes)] = self.issued(app);
+        let refused = self.refused_tokens.get(&AppLabel { app: app.to_owned() }).map_or(0, |count| count.get());
+        Answers { mints, refreshes, refused }
     }
 
     /// Counts a refused request by its problem code.

@@ -8,6 +8,8 @@ const DESCRIPTIONS: &str = "\
 # TYPE countersign_mints counter
 # HELP countersign_refreshes Refreshes by decision.
 # TYPE countersign_refreshes counter
+# HELP countersign_refused_tokens Requests for a token of an app that were refused or could not be answered.
+# TYPE countersign_refused_tokens counter
 # HELP countersign_refusals Requests refused, by problem code.
 # TYPE countersign_refusals counter
 # HELP countersign_reported_failures Failures that apps reported, by app, Braze's code and cause.
@@ -80,6 +82,7 @@ fn with_every_series() -> Arc<Metrics> {
     let metrics = Metrics::new();
     metrics.minted("web");
     metrics.refreshed("web", "rotate");
+    metrics.token_refused("web");
     metrics.refused("forbidden");
     metrics.failure_reported("web", "22", "expired_offline");
     metrics.unauthenticated_failure_reported();
@@ -153,6 +156,7 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         "countersign_log_lines_dropped_total 0",
         r#"countersign_mints_total{app="web"} 1"#,
         r#"countersign_refreshes_total{app="web",decision="rotate"} 1"#,
+        r#"countersign_refused_tokens_total{app="web"} 1"#,
         r#"countersign_refusals_total{code="forbidden"} 1"#,
         r#"countersign_reported_failures_total{app="",code="unauthenticated",cause="unauthenticated"} 1"#,
         r#"countersign_reported_failures_total{app="web",code="22",cause="expired_offline"} 1"#,

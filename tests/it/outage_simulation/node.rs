@@ -216,6 +216,7 @@ impl SimNode {
             outage: Arc::clone(&outage),
             subscriber: Arc::new(Nobody),
             audit: Arc::default(),
+            activity: node::ActivityRecorder::default(),
         });
         let ends_agent = EndsAgent::new(Arc::clone(&node));
         let mut agent = NodeAgent::new(node);

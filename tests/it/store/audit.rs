@@ -174,7 +174,7 @@ pub(super) async fn what_changes_nothing_leaves_no_leaf(engine: &dyn Engine) {
 }
 
 /// Refuses each insert into a table, as a full disk or a mistake in the rights could.
-fn refuse(engine: &dyn Engine, table: &str) {
+pub(super) fn refuse(engine: &dyn Engine, table: &str) {
     let sqlite = format!(
         "CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'refused for a test'); END"
     );

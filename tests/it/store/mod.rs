@@ -1,6 +1,7 @@
 //! Conformance suite of stores: one list of cases, run on each engine. A new engine implements [`Engine`] and joins
 //! the list at the end.
 
+mod activity;
 mod adoption;
 mod api_keys;
 pub(crate) mod audit;
@@ -9,6 +10,7 @@ mod failures;
 mod keys;
 mod model;
 mod nodes;
+mod operators;
 mod postgres;
 mod provider_logins;
 mod rotations;
@@ -264,6 +266,16 @@ conformance! {
         api_keys_are_listed_oldest_first, a_client_has_no_more_live_keys_than_allowed, dead_keys_do_not_count,
         a_known_id_is_not_replaced, a_revoked_key_stays_revoked, every_change_is_a_new_generation,
         the_last_use_never_goes_back;
+    operators:
+        operators_are_listed_oldest_first, a_name_has_one_live_operator, a_name_is_free_after_its_end,
+        a_revoked_operator_stays_revoked, a_console_session_is_kept_until_it_ends,
+        console_sessions_end_with_their_operator, a_login_deletes_expired_console_sessions,
+        acts_on_operators_leave_leaves, only_a_revocation_is_done_without_its_leaf, a_creation_is_done_once,
+        a_creation_that_failed_may_be_asked_for_again, a_creation_is_forgotten_after_a_day,
+        of_racing_creations_one_is_new, a_purge_forgets_what_is_over, operators_survive_a_restart_and_a_backup;
+    activity:
+        activity_adds_up, of_concurrent_activity_nothing_is_lost, activity_is_kept_for_8_days,
+        activity_survives_a_restart_and_a_backup;
     audit:
         each_act_leaves_its_leaf, what_changes_nothing_leaves_no_leaf, an_act_without_its_leaf_is_not_done,
         a_stop_without_its_leaf_is_done_and_waits, a_stop_that_cannot_even_wait_is_held,
