@@ -61,11 +61,7 @@ pub use operations::{
     OptedOut, ReplacedAuditKey, RotationAct, SessionsOf,
 };
 pub use operators::OperatorRecords;
-<<<<<<< HEAD
 pub use remote::{BadEndpoint, Endpoint, RemoteOperations};
-=======
-pub use remote::{BadEndpoint, Endpoint};
->>>>>>> w19-commands
 pub use rotations::{
     BrazeDiff, BrazeKey, BrazeKeys, Comparison, CompromiseForecast, Confirmed, Consequences, KeySource, KeyStatus,
     NodeStatus, Outcome, RecordedKey, RingError, RingOutcome, RingPlan, RingStatus, Rotations, StepReport,

@@ -180,5 +180,6 @@ async fn every_answer_has_the_headers() {
         assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self'"), "{policy}");
         assert!(policy.ends_with("frame-ancestors 'none'; base-uri 'none'"), "{policy}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "same-origin", "forms must be sent with their origin");
     }
 }
