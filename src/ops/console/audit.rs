@@ -59,8 +59,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
         query.append_pair("before", &next.to_string()).append_pair("action", &action).append_pair("actor", &actor);
         query.finish()
     });
-    let sentence =
-        format!("{} records are shown, the newest first. Each is signed for in a checkpoint.", records.len());
+    let sentence = format!("{} records are shown, the newest first.", records.len());
     Ok(render(&AuditPage {
         page: visit.page("Audit", StateSentence::neutral(sentence)),
         rows: records.into_iter().map(row).collect(),

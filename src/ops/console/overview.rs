@@ -96,9 +96,15 @@ fn state(visit: &Visit, apps: &[AppState], nodes: usize, drift: &[(String, u64)]
         }
         _ if nodes == 0 => (Condition::Attention, "No node reported in the last seconds.".to_owned()),
         _ if !drift.is_empty() => (Condition::Attention, "Braze does not hold what it should hold.".to_owned()),
-        _ => {
-            (Condition::Serving, format!("All {} apps get tokens, from {nodes} {}.", apps.len(), plural("node", nodes)))
-        }
+        _ => (
+            Condition::Serving,
+            format!(
+                "{} {} served by {nodes} {}.",
+                apps.len(),
+                if apps.len() == 1 { "app is" } else { "apps are" },
+                plural("node", nodes)
+            ),
+        ),
     };
     StateSentence::new(condition, sentence, visit.now)
 }
