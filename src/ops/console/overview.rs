@@ -23,7 +23,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: u64 = 24 * 60 * 60;
 
 /// State of one app.
-struct AppState {
+struct AppLine {
     name: String,
     mark: Markup,
     sentence: String,
@@ -43,7 +43,7 @@ struct ActiveKey {
 #[template(path = "overview.html")]
 struct Overview {
     page: Page,
-    apps: Vec<AppState>,
+    apps: Vec<AppLine>,
     chart: ActivityChart,
     failures: Vec<(String, String, u64)>,
     keys: Vec<ActiveKey>,
@@ -86,7 +86,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
     }))
 }
 
-fn state(visit: &Visit, apps: &[AppState], nodes: usize, drift: &[(String, u64)]) -> StateSentence {
+fn state(visit: &Visit, apps: &[AppLine], nodes: usize, drift: &[(String, u64)]) -> StateSentence {
     let worst = apps.iter().map(|app| app.condition).max().unwrap_or(Condition::Serving);
     let count = |condition| apps.iter().filter(|app| app.condition == condition).count();
     let (condition, sentence) = match worst {
@@ -114,7 +114,7 @@ pub(super) fn plural(noun: &str, count: usize) -> String {
 }
 
 /// Apps of the configuration with their rings.
-fn apps(configuration: &Configuration, keys: &[KeyRecord], failures: &FailureOverview) -> Vec<AppState> {
+fn apps(configuration: &Configuration, keys: &[KeyRecord], failures: &FailureOverview) -> Vec<AppLine> {
     let sections = configuration.json.get("apps").and_then(|apps| apps.as_object());
     let of = |(name, section): (&String, &serde_json::Value)| {
         let ring = section.get("ring").and_then(|ring| ring.as_str()).unwrap_or("main");
@@ -136,7 +136,7 @@ fn apps(configuration: &Configuration, keys: &[KeyRecord], failures: &FailureOve
             Condition::Attention => "attention",
             _ => "serving",
         };
-        AppState { name: name.clone(), mark: Markup(StateSentence::mark(condition, word)), sentence, condition }
+        AppLine { name: name.clone(), mark: Markup(StateSentence::mark(condition, word)), sentence, condition }
     };
     sections.into_iter().flatten().map(of).collect()
 }

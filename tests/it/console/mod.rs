@@ -60,6 +60,13 @@ impl Console {
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
+    /// Looks for news, as an open page does by itself.
+    async fn live(&self, path: &str, cookie: &str) -> Answer {
+        let request =
+            Request::get(path).header(header::HOST, HOST).header(header::COOKIE, cookie).header("x-live", "1");
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
     /// Sends a form from our own origin.
     async fn form(&self, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
         self.send(form_request(path, Some(ORIGIN), cookie, fields)).await
