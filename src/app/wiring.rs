@@ -102,9 +102,15 @@ impl Wiring {
     pub fn ops_routes(&self) -> Router {
         let server = self.settings().server().clone();
         let admin = Arc::new(AdminState::new(Arc::clone(&self.operator), server.allow_plaintext));
-        let console = ConsoleState::new(Arc::clone(&self.operator), server.proxies(), server.allow_plaintext);
+        let metrics = self.services.metrics();
+        let console = ConsoleState::new(
+            Arc::clone(&self.operator),
+            server.proxies(),
+            server.allow_plaintext,
+            Arc::clone(metrics),
+        );
         let operators = ops::admin::router(&admin).merge(ops::console::router(console));
-        ops::router(Arc::clone(self.services.metrics()), Arc::clone(&self.ops_hosts), operators)
+        ops::router(Arc::clone(metrics), Arc::clone(&self.ops_hosts), operators)
     }
 
     /// Operations of operators on this service, by the settings in force.

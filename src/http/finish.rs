@@ -22,7 +22,8 @@ pub(super) fn finish(mut response: Response, id: &HeaderValue) -> Response {
     headers.insert(REQUEST_ID, id.clone());
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Pages with forms have another one: under `no-referrer`, browsers send forms with the origin `null`.
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     response
 }
 

@@ -42,13 +42,18 @@ impl ConsoleSessions {
         Ok(secret)
     }
 
-    /// Finds the operator of a session that is neither over nor idle for too long, and records its use.
+    /// Finds the operator of a session that is neither over nor idle for too long. `is_use`: a person asks, and not a page
+    /// that looks for news by itself.
     ///
     /// A clock that is not trusted ends no reading: an operator is needed then. A session from the future is refused.
     ///
     /// # Errors
     /// [`OperationError`] where the store does not answer.
-    pub async fn operator(&self, secret: &ConsoleSecret) -> Result<Option<OperatorRecord>, OperationError> {
+    pub async fn operator(
+        &self,
+        secret: &ConsoleSecret,
+        is_use: bool,
+    ) -> Result<Option<OperatorRecord>, OperationError> {
         let now = self.clock.untrusted_now();
         let Some(session) = self.store.console_session(secret.hash()).await? else { return Ok(None) };
         let is_over = now < session.created
@@ -57,7 +62,7 @@ impl ConsoleSessions {
         let operators = self.store.operators().await?;
         let found = operators.into_iter().find(|operator| operator.token == session.token);
         let Some(operator) = found.filter(|operator| !is_over && operator.is_live(now)) else { return Ok(None) };
-        if now.since(session.used) >= USE_RECORDED {
+        if is_use && now.since(session.used) >= USE_RECORDED {
             self.store.use_console_session(secret.hash(), now).await?;
         }
         Ok(Some(operator))

@@ -28,6 +28,7 @@ mod client_paths;
 mod clock;
 mod config;
 mod config_messages;
+mod console;
 mod custody;
 mod custody_import;
 mod custody_kept;

@@ -62,6 +62,8 @@ pub(super) async fn headers(mut response: Response) -> Response {
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    // `no-referrer` would make browsers send our own forms with the origin `null`.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
@@ -98,7 +100,10 @@ impl Guard {
         };
         match self.visit(&secret, &parts, form).await {
             Ok(Some(visit)) => self.admitted(visit, secret, way, parts, next).await,
-            Ok(None) => no_session(&parts.method),
+            Ok(None) => {
+                self.state.kept.forget(&secret);
+                no_session(&parts.method)
+            }
             Err(error) => self.unreachable(&secret, &parts, &error),
         }
     }
@@ -117,7 +122,10 @@ impl Guard {
         parts: &Parts,
         form: Fields,
     ) -> Result<Option<Visit>, OperationError> {
-        let Some(record) = self.state.operator().console_sessions().operator(secret).await? else { return Ok(None) };
+        // A page that looks for news by itself keeps no session alive.
+        let is_use = !parts.headers.contains_key("x-live");
+        let sessions = self.state.operator().console_sessions();
+        let Some(record) = sessions.operator(secret, is_use).await? else { return Ok(None) };
         let actor = Actor::of_request(format!("operator {}", record.name), request_id().await);
         let reader = Reader { name: record.name, role: record.role, csrf: csrf_token(secret) };
         Ok(Some(Visit {
@@ -147,13 +155,14 @@ impl Guard {
             return visit.forbidden();
         }
         if parts.uri.path() == LOGOUT {
+            self.state.kept.forget(&secret);
             return login::end(&self.state, way, &parts.headers).await;
         }
         let key = Key::of(&secret, &parts.uri);
-        let (now, shown) = (visit.now, visit.clone());
+        let now = visit.now;
         parts.extensions.insert(visit);
         let response = next.run(Request::from_parts(parts, Body::empty())).await;
-        if is_form { response } else { self.state.kept.keep(key, now, response, &shown).await }
+        if is_form { response } else { self.state.kept.keep(key, now, response).await }
     }
 
     /// Answers while the store is out of reach: with a page that this session has seen lately.

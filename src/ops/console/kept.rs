@@ -12,7 +12,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::{html::Moment, page::StateSentence, visit::Visit};
+use super::{html::Moment, page::StateSentence};
 use crate::{clock::UnixMillis, domain::operator::ConsoleSecret, http::OwnBody};
 
 /// Largest number of pages that are kept.
@@ -42,8 +42,7 @@ pub(super) struct KeptPages(Mutex<VecDeque<(Key, UnixMillis, String)>>);
 
 impl KeptPages {
     /// Keeps a page that is shown.
-    pub(super) async fn keep(&self, key: Key, now: UnixMillis, response: Response, visit: &Visit) -> Response {
-        let _ = visit;
+    pub(super) async fn keep(&self, key: Key, now: UnixMillis, response: Response) -> Response {
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             return self.find(&key, now).unwrap_or(response);
         }
@@ -64,6 +63,12 @@ impl KeptPages {
             pages.push_front((key, now, html));
         }
         Response::from_parts(parts, Body::from(bytes))
+    }
+
+    /// Forgets the pages of a session that is over.
+    pub(super) fn forget(&self, secret: &ConsoleSecret) {
+        let session = secret.hash().0;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(key, _, _)| key.session != session);
     }
 
     /// Finds a page as it was shown last; its state sentence says of when it is.

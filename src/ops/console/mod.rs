@@ -1,7 +1,11 @@
 //! Console: pages for operators, rendered here. [`ROUTES`] lists them; the guard checks every request; a page asks
 //! [`Operations`](crate::operate::Operations) and renders a template.
 
+mod activity_chart;
 mod assets;
+mod audit;
+mod callers;
+mod doctor;
 mod failure_charts;
 mod failures;
 mod form;
@@ -11,6 +15,7 @@ mod kept;
 mod key_history;
 mod keys;
 mod login;
+mod nodes;
 mod overview;
 mod page;
 mod rotation;
@@ -19,6 +24,7 @@ mod routes;
 mod shown;
 mod svg;
 mod transport;
+mod users;
 mod visit;
 
 use std::sync::Arc;
@@ -37,6 +43,7 @@ use crate::{
     domain::{audit::Actor, operator::Role},
     http::{LimitConfig, Limits},
     operate::{Operations, Operator},
+    telemetry::Metrics,
 };
 
 pub use guard::RouteRights;
@@ -53,14 +60,21 @@ pub struct ConsoleState {
     /// Limit of refused logins of one address.
     limits: Limits,
     refused: Arc<RefusedCredentials>,
+    /// Metrics of this process, for its alarms and what it saw last at Braze.
+    metrics: Arc<Metrics>,
     kept: kept::KeptPages,
 }
 
 impl ConsoleState {
     /// Makes the state.
-    pub fn new(operator: Arc<ArcSwap<Operator>>, proxies: TrustedProxies, allow_plaintext: bool) -> Self {
+    pub fn new(
+        operator: Arc<ArcSwap<Operator>>,
+        proxies: TrustedProxies,
+        allow_plaintext: bool,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (limits, refused) = (Limits::new(&LimitConfig::default()), Arc::default());
-        Self { operator, proxies, allow_plaintext, limits, refused, kept: kept::KeptPages::default() }
+        Self { operator, proxies, allow_plaintext, limits, refused, metrics, kept: kept::KeptPages::default() }
     }
 
     fn operator(&self) -> Arc<Operator> {
@@ -69,6 +83,14 @@ impl ConsoleState {
 
     fn now(&self) -> UnixMillis {
         self.operator.load().clock.untrusted_now()
+    }
+
+    /// Series of the metrics that begin with this, and are not zero: their labels and values.
+    fn counted(&self, series: &str) -> Vec<(String, u64)> {
+        let text = self.metrics.encode();
+        let lines = text.lines().filter_map(|line| line.strip_prefix(series)?.split_once("} "));
+        let values = lines.filter_map(|(labels, value)| Some((labels.to_owned(), value.parse().ok()?)));
+        values.filter(|(_, value)| *value > 0).collect()
     }
 
     fn protection(&self, parts: &Parts) -> transport::Protection {

@@ -3,11 +3,14 @@
 use axum::routing::{MethodRouter, get, post};
 
 use super::{
-    failures,
+    audit, callers, doctor, failures,
     guard::{LOGOUT, RouteRights},
-    keys, overview, rotation,
+    keys, nodes, overview, rotation, users,
     visit::{Visit, answer},
 };
+
+const USERS: &str = "/console/users";
+const CALLERS: &str = "/console/callers";
 
 /// Route of the console.
 pub struct ConsoleRoute {
@@ -63,6 +66,23 @@ pub const ROUTES: &[ConsoleRoute] = &[
         post(|visit: Visit| answer(visit, rotation::compromise))
     }),
     page("/console/failures", || get(|visit: Visit| answer(visit, failures::show))),
+    page(USERS, || get(|visit: Visit| answer(visit, users::show))),
+    form(USERS, USERS, RouteRights::Reading, || post(|visit: Visit| answer(visit, users::find))),
+    form("/console/users/opt-out", USERS, RouteRights::Changing, || post(|visit: Visit| answer(visit, users::opt_out))),
+    form("/console/users/opt-in", USERS, RouteRights::Changing, || post(|visit: Visit| answer(visit, users::opt_in))),
+    form("/console/users/end-sessions", USERS, RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, users::end_sessions))
+    }),
+    page(CALLERS, || get(|visit: Visit| answer(visit, callers::show))),
+    form("/console/callers/create", CALLERS, RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, callers::create))
+    }),
+    form("/console/callers/revoke", CALLERS, RouteRights::Changing, || {
+        post(|visit: Visit| answer(visit, callers::revoke))
+    }),
+    page("/console/nodes", || get(|visit: Visit| answer(visit, nodes::show))),
+    page("/console/audit", || get(|visit: Visit| answer(visit, audit::show))),
+    page("/console/doctor", || get(|visit: Visit| answer(visit, doctor::show))),
 ];
 
 /// Handler of the routes that the guard itself answers.

@@ -9,7 +9,7 @@
   const theme = () => {
     const select = document.querySelector("#theme");
     if (!select) return;
-    select.closest("[hidden]")?.removeAttribute("hidden");
+    select.hidden = false;
     select.value = stored();
     select.addEventListener("change", () => {
       root.dataset.theme = select.value;

@@ -1,0 +1,58 @@
+//! Doctor: the checks of the installation, the worst first.
+
+use axum::response::Response;
+
+use super::{
+    html::Markup,
+    page::{Condition, Page, StateSentence, render},
+    visit::Visit,
+};
+use crate::operate::{Health, OperationError};
+
+struct CheckRow {
+    mark: Markup,
+    what: String,
+    text: String,
+}
+
+#[derive(askama::Template)]
+#[template(path = "doctor.html")]
+struct Doctor {
+    page: Page,
+    rows: Vec<CheckRow>,
+    warnings: Vec<String>,
+    hidden: usize,
+}
+
+/// Largest number of checks on the page.
+const MOST: usize = 150;
+
+/// Shows the page.
+pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
+    let mut checks = visit.operations.checks().await?;
+    let warnings = visit.operations.configuration().await?.warnings;
+    checks.sort_by(|one, other| other.health.cmp(&one.health));
+    let count = |health| checks.iter().filter(|check| check.health == health).count();
+    let (wrong, doubtful) = (count(Health::Wrong), count(Health::Warning));
+    let state = match (wrong, doubtful) {
+        (0, 0) => StateSentence::new(Condition::Serving, format!("All {} checks pass.", checks.len()), visit.now),
+        (0, _) => {
+            StateSentence::new(Condition::Attention, format!("{doubtful} of {} checks warn.", checks.len()), visit.now)
+        }
+        _ => StateSentence::new(
+            Condition::Stopped,
+            format!("{wrong} of {} checks are wrong, {doubtful} warn.", checks.len()),
+            visit.now,
+        ),
+    };
+    let hidden = checks.len().saturating_sub(MOST);
+    let rows = checks.into_iter().take(MOST).map(|check| {
+        let (condition, word) = match check.health {
+            Health::Ok => (Condition::Serving, "ok"),
+            Health::Warning => (Condition::Attention, "warning"),
+            Health::Wrong => (Condition::Stopped, "wrong"),
+        };
+        CheckRow { mark: Markup(StateSentence::mark(condition, word)), what: check.what, text: check.text }
+    });
+    Ok(render(&Doctor { page: visit.page("Doctor", state), rows: rows.collect(), warnings, hidden }))
+}
