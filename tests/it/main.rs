@@ -27,6 +27,8 @@ mod client_paths;
 mod clock;
 mod config;
 mod config_messages;
+#[cfg(feature = "sandbox")]
+mod console_charts;
 mod custody;
 mod custody_import;
 mod custody_kept;
