@@ -29,6 +29,8 @@ mod clock;
 mod config;
 mod config_messages;
 mod console;
+#[cfg(feature = "sandbox")]
+mod console_charts;
 mod custody;
 mod custody_import;
 mod custody_kept;

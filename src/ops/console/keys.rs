@@ -180,7 +180,7 @@ impl KeyFacts {
             self.keys.iter().skip(from).take(KEYS_OF_PAGE).map(|key| self.lane(key)).collect();
         lanes.sort_by(|one, other| one.ring.cmp(&other.ring));
         let begins = lanes.iter().flat_map(|lane| lane.spans.iter().map(|span| span.from)).min();
-        let begins = begins.unwrap_or(self.now).min(self.now.minus(Duration::from_hours(1)));
+        let begins = begins.unwrap_or(self.now).min(self.now.minus(Duration::from_mins(5)));
         let flags = lanes.iter().filter_map(|lane| lane.safe_to_delete).max().unwrap_or(self.now);
         // The present state is seen also where it has just begun.
         let room = self.now.since(begins) / 12;

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use super::{
     drawing::{Anchor, Area, Drawing, escaped, number, shortened},
+    palette::Palette,
+    scale::{Scale, short_number},
     time_axis::{TimeAxis, clock_time, day_and_time},
 };
 use crate::clock::UnixMillis;
@@ -20,38 +22,8 @@ const HEIGHT: f64 = 264.0;
 const ROW: f64 = 16.0;
 /// Least distance between labels of series.
 const APART: f64 = 16.0;
-/// Maximal number of gridlines above 0.
-const GRIDLINES: u64 = 4;
 /// Width of a character of a label, a little more than the average.
 const CHARACTER: f64 = 6.6;
-
-/// Colour of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::ops::console) enum Palette {
-    One,
-    Two,
-    Three,
-    Four,
-    Five,
-    Six,
-    /// Everything that no other series has.
-    Other,
-}
-
-impl Palette {
-    /// Class of the style sheet.
-    pub(in crate::ops::console) fn class(self) -> &'static str {
-        match self {
-            Self::One => "s1",
-            Self::Two => "s2",
-            Self::Three => "s3",
-            Self::Four => "s4",
-            Self::Five => "s5",
-            Self::Six => "s6",
-            Self::Other => "s0",
-        }
-    }
-}
 
 /// Numbers over time.
 #[derive(Clone, Debug)]
@@ -110,7 +82,7 @@ impl StackedBars {
     /// Draws the chart.
     pub(in crate::ops::console) fn draw(&self) -> String {
         let mut drawing = Drawing::new(self.id, (WIDTH, HEIGHT), &self.title, &self.description());
-        let scale = Scale::up_to((0..self.bars).map(|bar| self.total(bar)).max().unwrap_or(0));
+        let scale = Scale::up_to((0..self.bars).map(|bar| self.total(bar)).max().unwrap_or(0), BOTTOM, TOP);
         self.draw_axes(&mut drawing, &scale);
         for index in 0..self.series.len() {
             self.draw_series(&mut drawing, &scale, index);
@@ -303,58 +275,6 @@ impl StackedBars {
     }
 }
 
-/// Vertical scale from 0 to a round number.
-struct Scale {
-    step: u64,
-    lines: u64,
-}
-
-impl Scale {
-    /// Scale with no more than four gridlines, for numbers up to `most`.
-    fn up_to(most: u64) -> Self {
-        let most = most.max(1);
-        let mut unit: u64 = 1;
-        loop {
-            for factor in [1, 2, 5] {
-                let step = unit.saturating_mul(factor);
-                let lines = most.div_ceil(step);
-                if lines <= GRIDLINES {
-                    return Self { step, lines };
-                }
-            }
-            unit = unit.saturating_mul(10);
-        }
-    }
-
-    fn gridlines(&self) -> impl Iterator<Item = u64> + '_ {
-        (1..=self.lines).map(|line| self.step.saturating_mul(line))
-    }
-
-    fn y(&self, value: u64) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "positions of pixels need no more")]
-        let share = value as f64 / self.step.saturating_mul(self.lines).max(1) as f64;
-        BOTTOM - share.clamp(0.0, 1.0) * (BOTTOM - TOP)
-    }
-}
-
-/// Number of at most four characters.
-fn short_number(value: u64) -> String {
-    match value {
-        0..1_000 => value.to_string(),
-        1_000..1_000_000 => tenths(value / 100, 'k'),
-        1_000_000..1_000_000_000 => tenths(value / 100_000, 'M'),
-        _ => tenths(value / 100_000_000, 'G'),
-    }
-}
-
-fn tenths(tenths: u64, unit: char) -> String {
-    match tenths % 10 {
-        0 => format!("{}{unit}", tenths / 10),
-        rest if tenths < 1_000 => format!("{}.{rest}{unit}", tenths / 10),
-        _ => format!("{}{unit}", tenths / 10),
-    }
-}
-
 #[expect(clippy::cast_precision_loss, reason = "numbers of bars and characters are small")]
 fn as_length(number: usize) -> f64 {
     number as f64
@@ -396,25 +316,6 @@ mod tests {
         assert!(drawing.contains("<path class=\"s2 fill\" d=\"M44 64h135v85h-135z\"/>"), "{drawing}");
         assert!(drawing.contains("<line class=\"axis\" x1=\"44\" y1=\"236\" x2=\"316\" y2=\"236\"/>"), "{drawing}");
         assert!(drawing.contains("<line class=\"axis\" x1=\"452\" y1=\"236\" x2=\"588\" y2=\"236\"/>"), "a gap is one");
-    }
-
-    #[test]
-    fn scales_are_round_with_four_lines_at_most() {
-        for (most, top) in [(0, 1), (1, 1), (3, 3), (4, 4), (5, 6), (9, 10), (17, 20), (399, 400), (401, 600)] {
-            let scale = Scale::up_to(most);
-            let lines: Vec<u64> = scale.gridlines().collect();
-            assert!(lines.len() <= 4 && lines.last() == Some(&top), "{most}: {lines:?}");
-        }
-        let most = Scale::up_to(u64::MAX);
-        assert!(most.gridlines().count() <= 4 && most.y(u64::MAX).is_finite());
-    }
-
-    #[test]
-    fn numbers_on_the_axis_are_short() {
-        for (value, text) in [(999, "999"), (1_500, "1.5k"), (20_000, "20k"), (2_500_000, "2.5M"), (250_000, "250k")] {
-            assert_eq!(short_number(value), text);
-        }
-        assert!(short_number(u64::MAX).ends_with('G'));
     }
 
     #[test]
