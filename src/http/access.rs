@@ -7,9 +7,9 @@ use axum::{
     http::Method,
     response::Response,
 };
-use tracing::Span;
+use tracing::{Level, Span};
 
-use super::{problem_code::CodeName, traceparent::trace_id};
+use super::{problem::Problem, problem_code::CodeName, traceparent::trace_id};
 use crate::telemetry::{Alarm, Metrics, RequestLog, Stopwatch, request_span};
 
 /// Routes whose successes have an access line too.
@@ -96,7 +96,7 @@ impl RequestRecord {
 
     /// Ends the record with the request's answer.
     pub(super) fn end(mut self, answer: &Response) {
-        self.close(answer.status().as_u16(), answer.extensions().get::<CodeName>().copied());
+        self.close(answer.status().as_u16(), answer.extensions().get::<Arc<Problem>>().map(|problem| problem.code));
     }
 
     fn close(&mut self, status: u16, code: Option<CodeName>) {
@@ -110,7 +110,9 @@ impl RequestRecord {
                 metrics.refused(code);
             }
         }
-        if self.observer.writes_line(route, status) {
+        // The fields of a line that the level hides are not formatted.
+        let is_visible = || tracing::enabled!(target: "countersign::access", Level::INFO);
+        if self.observer.writes_line(route, status) && is_visible() {
             let latency_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
             tracing::record_all!(self.span, status = status, latency_ms = latency_ms);
             self.span.in_scope(|| tracing::info!(target: "countersign::access", code, "request"));

@@ -102,15 +102,14 @@ fn too_deep() -> Problem {
 
 /// Reads strict JSON.
 pub(super) fn decode<T: RequestBody>(bytes: &[u8]) -> Result<T, Problem> {
-    if nesting(bytes) > MAX_DEPTH {
+    if opening(bytes) > MAX_DEPTH && nesting(bytes) > MAX_DEPTH {
         return Err(too_deep());
     }
-    if std::str::from_utf8(bytes).is_err() {
-        return Err(malformed());
-    }
+    // serde validates bytes again, once for each text.
+    let Ok(text) = std::str::from_utf8(bytes) else { return Err(malformed()) };
     // serde would read an array as the members of an object, in their order.
     let is_object = bytes.trim_ascii_start().starts_with(b"{");
-    match serde_json::from_slice(bytes) {
+    match serde_json::from_str(text) {
         Ok(value) if is_object => Ok(value),
         Ok(_) => Err(not_an_object::<T>()),
         Err(error) if error.is_data() => Err(at_fault::<T>(bytes, is_object)),
@@ -138,6 +137,11 @@ fn malformed() -> Problem {
 fn not_an_object<T: RequestBody>() -> Problem {
     let such = example::<T>().map(|example| format!(", such as {example}")).unwrap_or_default();
     Problem::client(StatusCode::BAD_REQUEST, format!("the body must be a JSON object{such}"))
+}
+
+/// Returns the number of bytes that may open an array or an object, several at a time: the depth is no greater.
+fn opening(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| matches!(byte, b'[' | b'{')).count()
 }
 
 /// Returns the depth of nesting of a JSON text: exact for valid JSON, some number for anything else.

@@ -91,7 +91,10 @@ pub(super) struct Origin {
 impl Origin {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        Self { origin: text(header::ORIGIN), host: text(header::HOST) }
+        let origin = text(header::ORIGIN);
+        // The host only matters to a page.
+        let host = origin.as_ref().and_then(|_| text(header::HOST));
+        Self { origin, host }
     }
 
     /// Checks that the app lists the page's origin. Native apps send none; this service's own page `/docs` is

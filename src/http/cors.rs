@@ -64,6 +64,9 @@ fn filter_of_exchange(request: Request) -> Request {
 
 /// Removes from a preflight the headers that are not allowed.
 fn without_other_headers(mut request: Request, is_allowed: fn(&str) -> bool) -> Request {
+    if request.method() != Method::OPTIONS {
+        return request;
+    }
     let headers = request.headers_mut();
     let asked = headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|line| line.to_str().ok());
     let asked = asked.flat_map(|line| line.split(',')).map(str::trim).filter(|name| is_allowed(name));

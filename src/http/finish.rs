@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     http::{HeaderValue, header},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 
 use super::{health::OwnBody, problem::Problem, request_id::REQUEST_ID};
@@ -29,13 +29,15 @@ pub(super) fn finish(mut response: Response, id: &HeaderValue) -> Response {
 
 /// Replaces the body of an error by a problem document: the handler's own problem, or the general one of its status.
 fn to_problem(response: Response, id: &HeaderValue) -> Response {
-    let status = response.status();
-    let own = response.extensions().get::<Arc<Problem>>().cloned();
-    let problem = own.unwrap_or_else(|| Arc::new(Problem::of_status(status)));
     let (mut parts, _) = response.into_parts();
-    parts.extensions.insert(problem.code);
-    parts.headers.extend(problem.headers());
+    if parts.extensions.get::<Arc<Problem>>().is_none() {
+        let (general, _) = Problem::of_status(parts.status).into_response().into_parts();
+        parts.headers.extend(general.headers);
+        parts.extensions.extend(general.extensions);
+    }
+    let problem = parts.extensions.get::<Arc<Problem>>();
+    let document = problem.map(|problem| problem.document(id.to_str().unwrap_or_default()));
     parts.headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
     parts.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(parts, Body::from(problem.document(id.to_str().unwrap_or_default())))
+    Response::from_parts(parts, Body::from(document.unwrap_or_default()))
 }

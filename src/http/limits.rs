@@ -2,6 +2,7 @@
 
 use std::{hash::Hash, net::IpAddr, num::NonZeroU32, time::Duration};
 
+use axum::http::HeaderValue;
 use governor::{
     DefaultKeyedRateLimiter, RateLimiter,
     clock::{Clock, DefaultClock},
@@ -9,7 +10,7 @@ use governor::{
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::Problem;
+use super::problem::{Problem, at_least_a_second, header_text};
 use crate::{
     address::client_network,
     domain::{
@@ -75,7 +76,8 @@ struct Limiters {
 
 struct Limit<K: Hash + Eq + Clone> {
     name: &'static str,
-    quota: Quota,
+    /// Value of `RateLimit-Policy`, the same for every refusal.
+    policy: HeaderValue,
     limiter: DefaultKeyedRateLimiter<K>,
 }
 
@@ -133,15 +135,19 @@ impl Limits {
 impl<K: Hash + Eq + Clone> Limit<K> {
     fn new(name: &'static str, quota: Quota) -> Self {
         let rate = governor::Quota::per_second(quota.per_second).allow_burst(quota.burst);
-        Self { name, quota, limiter: RateLimiter::dashmap(rate) }
+        Self { name, policy: rate_limit_policy(name, quota), limiter: RateLimiter::dashmap(rate) }
     }
 
     fn check(&self, key: &K) -> Result<(), Problem> {
         self.limiter.check_key(key).map_err(|until| {
             let wait = until.wait_time_from(DefaultClock::default().now());
-            let window =
-                Duration::from_secs_f64(f64::from(self.quota.burst.get()) / f64::from(self.quota.per_second.get()));
-            Problem::rate_limited(wait, self.name, self.quota.burst.get(), window)
+            Problem::rate_limited(wait, self.name, self.policy.clone())
         })
     }
+}
+
+/// Returns the value of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
+fn rate_limit_policy(name: &str, quota: Quota) -> HeaderValue {
+    let window = Duration::from_secs_f64(f64::from(quota.burst.get()) / f64::from(quota.per_second.get()));
+    header_text(&format!("\"{name}\";q={};w={}", quota.burst, at_least_a_second(window)))
 }

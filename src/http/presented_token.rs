@@ -12,10 +12,7 @@ use super::{
     problem::Problem,
     reported_failure::ReportedFailure,
 };
-use crate::{
-    domain::refresh_token::Presented,
-    telemetry::{record_app, record_session},
-};
+use crate::{domain::refresh_token::Presented, telemetry::record_session_of};
 
 /// Request body that has a refresh token.
 pub(super) trait RefreshTokenBody: RequestBody {
@@ -69,8 +66,7 @@ fn open<B: RefreshTokenBody>(
             return Err(refusal.into());
         }
     };
-    record_app(&presented.app);
-    record_session(&presented.session);
+    record_session_of(&presented.app, &presented.session);
     limits.session(presented.session)?;
     if let Some(failure) = body.failure() {
         state.reports.take(&presented, &failure.read(), B::REFRESHES, state.clock.untrusted_now());

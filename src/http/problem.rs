@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    mem::take,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -190,13 +191,12 @@ impl Problem {
     }
 
     /// Makes the problem of too many requests; the next one passes after `wait`.
-    pub fn rate_limited(wait: Duration, policy: &'static str, burst: u32, window: Duration) -> Self {
+    pub fn rate_limited(wait: Duration, limit: &'static str, policy: HeaderValue) -> Self {
         let seconds = at_least_a_second(wait);
-        let number = |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
         Self::new(ProblemCode::RateLimited, Retry::After(wait), "asked too often; wait as long as `retry` says")
             .with(header::RETRY_AFTER, HeaderValue::from(seconds))
-            .with(RATE_LIMIT, number(format!("\"{policy}\";r=0;t={seconds}")))
-            .with(RATE_LIMIT_POLICY, number(format!("\"{policy}\";q={burst};w={}", at_least_a_second(window))))
+            .with(RATE_LIMIT, header_text(&format!("\"{limit}\";r=0;t={seconds}")))
+            .with(RATE_LIMIT_POLICY, policy)
     }
 
     /// Makes the problem of too many requests that wait for a signature.
@@ -265,11 +265,6 @@ impl Problem {
         self
     }
 
-    /// Returns the headers of the response.
-    pub(super) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
-        self.headers.iter().cloned()
-    }
-
     /// Returns the bytes of the document.
     pub(super) fn document(&self, request_id: &str) -> Vec<u8> {
         let document = ProblemDocument {
@@ -295,7 +290,12 @@ impl Problem {
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-fn at_least_a_second(wait: Duration) -> u64 {
+/// Makes a header of text of our own.
+pub(super) fn header_text(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+pub(super) fn at_least_a_second(wait: Duration) -> u64 {
     wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1)
 }
 
@@ -309,11 +309,14 @@ fn spread() -> Duration {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
         let mut response = Response::default();
         *response.status_mut() = self.status;
         // The headers of a problem, of CORS and of the middleware: a map that grows hashes each of them again.
-        response.headers_mut().reserve(MOST_HEADERS);
+        let headers = response.headers_mut();
+        headers.reserve(MOST_HEADERS);
+        // Moved: a copy of a header's text is counted, and that takes an allocation.
+        headers.extend(take(&mut self.headers));
         response.extensions_mut().insert(Arc::new(self));
         response
     }

@@ -14,7 +14,7 @@ use super::{
     log_level,
     log_writer::{LineQueue, LineWriter, dropped_lines},
     request_span::{ALWAYS, TARGET},
-    span_fields::SpanFields,
+    span_fields::{JsonMembers, SpanFields, TextFields},
 };
 
 /// Level and form of the logs: `[log]` in the configuration.
@@ -95,9 +95,12 @@ pub fn init(config: &LogConfig) -> io::Result<Log> {
         .with_span_events(FmtSpan::NONE)
         .with_ansi(false);
     let started = match config.format {
-        LogFormat::Text => Registry::default().with(SpanFields::text(TARGET)).with(lines).with(filter).try_init(),
+        LogFormat::Text => {
+            let lines = lines.fmt_fields(TextFields::default());
+            Registry::default().with(SpanFields::text(TARGET)).with(lines).with(filter).try_init()
+        }
         LogFormat::Json => {
-            let lines = lines.json().flatten_event(true).with_current_span(false);
+            let lines = lines.json().flatten_event(true).with_current_span(false).fmt_fields(JsonMembers::default());
             Registry::default().with(SpanFields::json(TARGET)).with(lines).with(filter).try_init()
         }
     };

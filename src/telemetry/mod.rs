@@ -13,6 +13,6 @@ mod supervision;
 pub use logs::{Log, LogConfig, LogFormat, RequestLog, init as init_logs};
 pub use metrics::{Alarm, Answers, Metrics, StoreWork};
 pub use readiness::{Condition, Readiness, ReadinessReport};
-pub use request_span::{record_app, record_client, record_session, request_span};
+pub use request_span::{record_app, record_client, record_session, record_session_of, request_span};
 pub use stopwatch::Stopwatch;
 pub use supervision::run_again_after_panics;

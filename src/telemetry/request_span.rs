@@ -40,6 +40,11 @@ pub fn record_app(app: &impl Display) {
     Span::current().record("app", display(app));
 }
 
+/// Adds the session and its app to the span of the current request, at once: it is searched for each record.
+pub fn record_session_of(app: &impl Display, session: &impl Display) {
+    tracing::record_all!(Span::current(), app = display(app), session = display(session));
+}
+
 /// Adds the session to the span of the current request.
 pub fn record_session(session: &impl Display) {
     Span::current().record("session", display(session));
