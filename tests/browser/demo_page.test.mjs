@@ -60,6 +60,8 @@ class DemoPage {
 
   async isAccessible(state) {
     await this.page.evaluate(AXE);
+    // A colour in transition is none of the theme's.
+    await eventually(async () => assert.equal(await this.page.evaluate(() => document.getAnimations().length), 0));
     // Inside the frame is another page.
     const { violations } = await this.page.evaluate(() => window.axe.run({ exclude: ['#sandbox'] }));
     assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), [], state);
@@ -86,11 +88,13 @@ class DemoPage {
     }));
   }
 
-  filled() {
-    return this.page.evaluate(() => [...document.querySelectorAll('button')].filter((button) => {
+  /** Waits until this button alone is filled. */
+  async fills(label) {
+    const filled = () => this.page.evaluate(() => [...document.querySelectorAll('button')].filter((button) => {
       const { backgroundColor, borderColor } = getComputedStyle(button);
       return button.checkVisibility() && backgroundColor === borderColor;
     }).map((button) => button.textContent));
+    await eventually(async () => assert.deepEqual(await filled(), [label]));
   }
 
   async close() {
@@ -193,10 +197,10 @@ for (const colorScheme of THEMES) {
   shows(`axe finds nothing in the ${colorScheme} theme, also with errors`, { ...phone, colorScheme }, async (visit) => {
     const { page } = visit;
     await page.waitForSelector('#app:not([hidden])', { state: 'attached' });
-    assert.deepEqual(await visit.filled(), ['Log in']);
+    await visit.fills('Log in');
     await visit.isAccessible('start');
     await visit.login();
-    assert.deepEqual(await visit.filled(), ['Send an event']);
+    await visit.fills('Send an event');
     await page.click('summary');
     await visit.isAccessible('logged in');
     await visit.heals();
@@ -246,7 +250,7 @@ for (const colorScheme of THEMES) {
     await visit.reads('#packages', /^@braze\/web-sdk and @countersign\/braze-web$/);
     await visit.isAccessible('not installed');
     await visit.fits('not installed');
-    assert.deepEqual(await visit.filled(), ['Load the page again']);
+    await visit.fills('Load the page again');
     const copied = async (id) => {
       await page.click(`[data-copy=${id}]`);
       await visit.reads(`[data-copy=${id}]`, /^Copied$/);
