@@ -75,6 +75,9 @@ function run(config, braze, { connectBrazeAuth }) {
       if (signature) verdict('good', `accepted at ${clock()}`);
       story.accepted(sent);
       if (user && !story.isOpen) state('ok', `Accepted: Braze takes the events of ${named()}.`);
+    } else {
+      light('verdict', 'bad', ['sdk', 'braze'], 'no answer');
+      log(`Braze: ${status === 0 ? 'no answer' : `status ${status}`}`, 'bad');
     }
   }
 

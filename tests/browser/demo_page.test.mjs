@@ -80,12 +80,15 @@ class DemoPage {
     assert.deepEqual(beyond, [], state);
   }
 
-  /** Places of the parts of the page. */
+  /** Places of the parts of the page, which is scrolled to its top: one part stays in sight otherwise. */
   places() {
-    return this.page.evaluate(() => [...document.querySelectorAll('.card, #login, [data-act], h2')].filter((element) => element.checkVisibility()).map((element) => {
-      const { top, height } = element.getBoundingClientRect();
-      return `${element.id || element.dataset.act || element.textContent.slice(0, 20)} ${Math.round(top + scrollY)} ${Math.round(height)}`;
-    }));
+    return this.page.evaluate(() => {
+      scrollTo(0, 0);
+      return [...document.querySelectorAll('.card, #login, [data-act], h2')].filter((element) => element.checkVisibility()).map((element) => {
+        const { top, height } = element.getBoundingClientRect();
+        return `${element.id || element.dataset.act || element.textContent.slice(0, 20)} ${Math.round(top + scrollY)} ${Math.round(height)}`;
+      });
+    });
   }
 
   /** Waits until this button alone is filled. */
