@@ -92,8 +92,9 @@ impl Controls {
     pub(super) async fn publish_active(&self) -> Result<Value, Failure> {
         let keys = self.operator.keys().list().await.map_err(|error| error.to_string())?;
         let active = keys.into_iter().rfind(|key| key.state == KeyState::Active);
-        self.publish(&active.ok_or("no key signs")?.public_key).await?;
-        Ok(json!({}))
+        let active = active.ok_or("no key signs")?;
+        self.publish(&active.public_key).await?;
+        Ok(json!({ "kid": active.kid }))
     }
 
     /// Adds a key at Braze as the primary one; where Braze holds three keys, the oldest that is not primary is deleted.

@@ -71,6 +71,9 @@ pub async fn demo(
     let flags = [
         ("apps.web.allowed_origins", format!("[\"http://{site_address}\"]")),
         ("apps.web.sdk_api_key", sdk_api_key.clone()),
+        // The page shows which key signed a token, and since when it is valid.
+        ("apps.web.claims.kid", "true".to_owned()),
+        ("apps.web.claims.iat", "true".to_owned()),
     ]
     .map(|(path, value)| (path.to_owned(), value));
     let (settings, services, access, folder) = Dev::open(environment, &flags).await?.into_parts();

@@ -1,6 +1,9 @@
 //! The demo's site: a page, and the backend that an app would have.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::{
     Json, Router,
@@ -30,30 +33,51 @@ pub(super) fn missing(modules: &Path) -> Vec<&'static str> {
 struct SiteState {
     shown: Shown,
     controls: Controls,
+    modules: PathBuf,
+}
+
+/// Returns the policy of the page: scripts and styles are files of the site; the SDK calls the local Braze, whose page
+/// stands in a frame, and the client calls the service.
+fn content_security_policy(shown: &Shown) -> HeaderValue {
+    let Shown { service, sandbox, .. } = shown;
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+         connect-src 'self' {service} {sandbox}; frame-src {sandbox}; frame-ancestors 'none'; base-uri 'none'; \
+         form-action 'none'",
+    );
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
 /// Makes the routes of the site.
 pub(super) fn routes(shown: Shown, controls: Controls, modules: &Path) -> Router {
     let fresh = SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let policy = SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, content_security_policy(&shown));
     Router::new()
         .route("/", get(async || Html(include_str!("page.html"))))
-        .route("/page.js", get(script))
+        .route("/page.css", get(async || file("text/css", include_str!("page.css"))))
+        .route("/page.js", get(async || file("text/javascript", include_str!("page.js"))))
+        .route("/traffic.js", get(async || file("text/javascript", include_str!("traffic.js"))))
+        .route("/view.js", get(async || file("text/javascript", include_str!("view.js"))))
         .route("/demo/config", get(config))
         .route("/demo/login", post(login))
         .route("/demo/act", post(act))
         .nest_service("/modules", ServeDir::new(modules))
         .layer(fresh)
-        .with_state(Arc::new(SiteState { shown, controls }))
+        .layer(policy)
+        .with_state(Arc::new(SiteState { shown, controls, modules: modules.to_owned() }))
 }
 
-async fn script() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/javascript")], include_str!("page.js"))
+fn file(kind: &'static str, text: &'static str) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, kind)], text)
 }
 
 async fn config(State(site): State<Arc<SiteState>>) -> Json<Value> {
-    let Shown { service, sandbox, sdk_api_key, missing, access, .. } = &site.shown;
+    let Shown { service, sandbox, sdk_api_key, access, .. } = &site.shown;
+    let modules = std::path::absolute(&site.modules).unwrap_or_else(|_| site.modules.clone());
     Json(json!({
-        "app": access.app, "service": service, "sandbox": sandbox, "sdk_api_key": sdk_api_key, "missing": missing,
+        "app": access.app, "service": service, "sandbox": sandbox, "sdk_api_key": sdk_api_key,
+        // Looked up anew: packages that were installed meanwhile need no other start.
+        "missing": missing(&site.modules), "modules": modules,
         "sdk": format!("/modules/{}", PACKAGES[0].1), "client": format!("/modules/{}", PACKAGES[1].1),
     }))
 }

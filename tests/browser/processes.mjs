@@ -164,16 +164,22 @@ export class Sandbox {
   }
 }
 
-/** Process of the demo, with a modules folder as npm would fill it. */
+/** Process of the demo, with a modules folder as npm would fill it, or an empty one. */
 export class Demo {
-  static async create() {
+  static async create({ installed = true } = {}) {
     const modules = await mkdtemp(join(tmpdir(), 'countersign-demo-'));
     const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-    for (const scope of ['@braze', '@countersign']) await mkdir(join(modules, scope));
-    await symlink(here('node_modules/@braze/web-sdk'), join(modules, '@braze/web-sdk'));
-    await symlink(here('../../clients/web'), join(modules, '@countersign/braze-web'));
     const { child, ready } = await start(['demo', '--json', '--listen', '127.0.0.1:0', '--modules', modules]);
-    return Object.assign(new Demo(), { child, modules, url: ready.url });
+    const demo = Object.assign(new Demo(), { child, modules, here, url: ready.url });
+    if (installed) await demo.install();
+    return demo;
+  }
+
+  /** Puts the SDK and the client where the demo looks for them. */
+  async install() {
+    for (const scope of ['@braze', '@countersign']) await mkdir(join(this.modules, scope));
+    await symlink(this.here('node_modules/@braze/web-sdk'), join(this.modules, '@braze/web-sdk'));
+    await symlink(this.here('../../clients/web'), join(this.modules, '@countersign/braze-web'));
   }
 
   async remove() {

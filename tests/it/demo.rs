@@ -94,8 +94,10 @@ async fn each_button_does_what_it_says() {
     demo.transact(json!({ "do": "rotate_unpublished" })).await;
     let unknown = demo.login().await["token"].clone();
     assert_eq!(demo.verdict(&unknown).await, Some(27));
-    demo.transact(json!({ "do": "publish" })).await;
+    let published = demo.transact(json!({ "do": "publish" })).await;
     assert_eq!(demo.verdict(&unknown).await, None);
+    let header = jsonwebtoken::decode_header(unknown.as_str().unwrap()).unwrap();
+    assert_eq!(header.kid.as_deref(), published["kid"].as_str(), "the page shows which key signed");
 }
 
 #[tokio::test]
@@ -138,7 +140,20 @@ async fn it_says_what_is_missing_and_serves_what_is_there_and_nothing_else() {
     }
     let page = get("/").await.text().await.unwrap();
     assert!(page.contains("npm install") && !page.contains("://"), "{page}");
-    assert_eq!(get("/page.js").await.headers()["content-type"], "text/javascript");
+    for (file, kind) in [("page.css", "text/css"), ("page.js", "text/javascript"), ("view.js", "text/javascript")] {
+        assert_eq!(get(&format!("/{file}")).await.headers()["content-type"], kind);
+    }
+    let policy = get("/").await.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+    assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+
+    assert_eq!(config["missing"], json!(["@countersign/braze-web"]));
+    let client = modules.join("@countersign/braze-web/dist");
+    std::fs::create_dir_all(&client).unwrap();
+    std::fs::write(client.join("index.js"), "export const client = 1;").unwrap();
+    let config: Value = get("/demo/config").await.json().await.unwrap();
+    assert_eq!(config["missing"], json!([]), "packages that were installed meanwhile");
+    assert_eq!(config["modules"], modules.to_str().unwrap());
     let (status, answer) = demo.post("/demo/act", json!({ "do": "dance" })).await;
     assert_eq!(status, 400);
     assert!(answer["error"].as_str().unwrap().contains("dance"));
