@@ -136,7 +136,7 @@ export class Story {
     this.#show();
   }
 
-  /** Whether Braze refuses at present. */
+  /** True while Braze refuses. */
   get isOpen() {
     return this.#told !== null && this.#told.accepted === undefined;
   }
