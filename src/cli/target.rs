@@ -22,7 +22,7 @@ pub(super) const TOKEN_VARIABLE: &str = "COUNTERSIGN_TOKEN_FILE";
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 pub(super) struct TargetFlags {
-    /// Ask a running service: https://HOST, `http://127.0.0.1:PORT`, or unix:/PATH of its socket [default:
+    /// Ask a running service: `https://HOST`, `http://127.0.0.1:PORT`, or `unix:/PATH` of its socket [default:
     /// `COUNTERSIGN_URL`, else this machine's store]
     #[arg(id = "target_url", long = "url", global = true, value_name = "URL", help_heading = "Another machine")]
     url: Option<Endpoint>,
@@ -194,9 +194,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_undone_names_its_installation_where_the_environment_named_the_service() {
-        let checked = |flags: TargetFlags, url: Option<&str>| match flags.target(url, Some("t")).unwrap() {
-            Target::Local => panic!("remote"),
-            Target::Remote(target) => target.check_destructive().map_err(|error| error.to_string()),
+        let checked = |flags: TargetFlags, url: Option<&str>| {
+            let Target::Remote(target) = flags.target(url, Some("t")).unwrap() else { return Err("local".to_owned()) };
+            target.check_destructive().map_err(|error| error.to_string())
         };
         assert_eq!(checked(flags(Some(HTTPS), None, false, false), None), Ok(()));
         assert_eq!(checked(flags(Some(HTTPS), None, false, false), Some(SOCKET)), Ok(()));

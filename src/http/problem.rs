@@ -70,9 +70,17 @@ pub struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     retry: Retry,
-    errors: Vec<FieldError>,
-    made: Option<String>,
+    /// Rare members, apart: every handler returns a result with a problem, which must be small.
+    members: Option<Box<RareMembers>>,
     headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Members that few problems have.
+#[derive(Clone, Debug)]
+struct RareMembers {
+    errors: Vec<FieldError>,
+    /// Id of what an earlier request made.
+    made: Option<String>,
 }
 
 /// Problem document, with the members that RFC 9457 §3.1 names, and our own.
@@ -128,15 +136,7 @@ pub(super) enum RetrySchema {
 impl Problem {
     pub(super) fn new(code: ProblemCode, retry: Retry, detail: impl Into<Cow<'static, str>>) -> Self {
         let status = code.status();
-        Self {
-            code: code.into(),
-            status,
-            detail: detail.into(),
-            retry,
-            errors: Vec::new(),
-            made: None,
-            headers: Vec::new(),
-        }
+        Self { code: code.into(), status, detail: detail.into(), retry, members: None, headers: Vec::new() }
     }
 
     /// Makes a problem with a code of another set than the public one; `after` is the time after which the same request
@@ -152,7 +152,7 @@ impl Problem {
     /// Adds the id of what an earlier request made.
     #[must_use]
     pub fn with_made(self, id: String) -> Self {
-        Self { made: Some(id), ..self }
+        Self { members: Some(Box::new(RareMembers { made: Some(id), errors: Vec::new() })), ..self }
     }
 
     /// Returns true where the problem has this code.
@@ -176,7 +176,8 @@ impl Problem {
     /// Makes the problem of a request with these faulty members.
     pub(super) fn fields(errors: Vec<FieldError>) -> Self {
         let faults: Vec<String> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
-        Self { errors, ..Self::client(StatusCode::BAD_REQUEST, faults.join("; ")) }
+        let members = Some(Box::new(RareMembers { errors, made: None }));
+        Self { members, ..Self::client(StatusCode::BAD_REQUEST, faults.join("; ")) }
     }
 
     /// Makes the problem of a page whose origin is not in the app's list.
@@ -267,6 +268,7 @@ impl Problem {
 
     /// Returns the bytes of the document.
     pub(super) fn document(&self, request_id: &str) -> Vec<u8> {
+        let members = self.members.as_deref();
         let document = ProblemDocument {
             r#type: format!("urn:countersign:problem:{}", self.code.code),
             title: self.code.title,
@@ -275,8 +277,8 @@ impl Problem {
             code: self.code.code,
             retry: self.retry,
             request_id,
-            errors: &self.errors,
-            id: self.made.as_deref(),
+            errors: members.map_or(&[], |members| &members.errors),
+            id: members.and_then(|members| members.made.as_deref()),
         };
         let mut bytes = Vec::with_capacity(512);
         if serde_json::to_writer(&mut bytes, &document).is_err() {

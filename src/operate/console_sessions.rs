@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// Longest time between two uses of a session.
-pub const CONSOLE_IDLE: Duration = Duration::from_secs(30 * 60);
+pub const CONSOLE_IDLE: Duration = Duration::from_mins(30);
 /// Longest life of a session.
-pub const CONSOLE_LIFETIME: Duration = Duration::from_secs(8 * 60 * 60);
+pub const CONSOLE_LIFETIME: Duration = Duration::from_hours(8);
 /// Uses within this time of the last recorded one are not recorded.
-const USE_RECORDED: Duration = Duration::from_secs(60);
+const USE_RECORDED: Duration = Duration::from_mins(1);
 
 /// Operations on sessions of the console.
 pub struct ConsoleSessions {

@@ -102,8 +102,7 @@ impl From<RingError> for OperationError {
         match error {
             RingError::UnknownRing(error) => error.into(),
             RingError::UnknownApp(error) => error.into(),
-            RingError::Store(error) => error.into(),
-            RingError::Rotate(RotateError::Store(error)) => error.into(),
+            RingError::Store(error) | RingError::Rotate(RotateError::Store(error)) => error.into(),
             RingError::Rotate(error) => Self::of(Conflict, &error),
         }
     }

@@ -46,7 +46,8 @@ impl Visitor {
     async fn named(name: &str, operator: Operator, role: Role) -> Self {
         let name = name.parse().unwrap();
         let (token, _) = operator.operators().create(name, role, None).await.unwrap();
-        let console = ConsoleState::new(Arc::new(ArcSwap::from_pointee(operator)), TrustedProxies::default(), false);
+        let operator = Arc::new(ArcSwap::from_pointee(operator));
+        let console = ConsoleState::new(operator, TrustedProxies::default(), false, Metrics::new());
         let mut visitor = Self { routes: router(console), cookie: String::new() };
         let request = visitor.request("POST", "/console/login", form(&[("token", &token.reveal())]));
         let response = visitor.routes.clone().oneshot(request).await.unwrap();

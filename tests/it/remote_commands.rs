@@ -196,8 +196,8 @@ fn comparable(answer: Value, names: &[(String, String)]) -> Value {
     }
 }
 
-fn text(string: &str, names: &[(String, String)]) -> String {
-    let named = names.iter().fold(string.to_owned(), |string, (from, to)| string.replace(from, to));
+fn text(original: &str, names: &[(String, String)]) -> String {
+    let named = names.iter().fold(original.to_owned(), |text, (from, to)| text.replace(from, to));
     let is_of_word = |c: char| c.is_ascii_alphanumeric() || "_+/=-".contains(c);
     let mut shown = String::new();
     let mut word = String::new();

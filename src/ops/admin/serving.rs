@@ -51,7 +51,7 @@ pub(super) async fn serve(
     let operations = Arc::new(operator.clone());
     let call = Call { operations, path, query, body: body.clone() };
     let answered = if route.changes {
-        let act = Act { route, operator, key: repeatable, path: target, body };
+        let act = AdminCall { route, operator, key: repeatable, path: target, body };
         act.done_whoever_waits(call).await?
     } else {
         (route.handler)(call).await?
@@ -155,8 +155,8 @@ async fn query(route: &AdminRoute, parts: &mut Parts) -> Result<HashMap<String, 
     missing.map_or(Ok(members), |member| Err(Problem::field(member.name, "is missing")))
 }
 
-/// Act of an operator.
-struct Act {
+/// Call of an operator.
+struct AdminCall {
     route: &'static AdminRoute,
     operator: Operator,
     /// Value of `Idempotency-Key`.
@@ -165,7 +165,7 @@ struct Act {
     body: Bytes,
 }
 
-impl Act {
+impl AdminCall {
     /// Does it, also where the client goes away or the request's time ends.
     async fn done_whoever_waits(self, call: Call) -> Result<Answer, Problem> {
         let task = tokio::spawn(self.done(call).in_current_span());

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::html::Moment;
+use super::html::ShownTime;
 use crate::clock::UnixMillis;
 
 /// Minutes that the chart shows.
@@ -30,7 +30,7 @@ impl ActivityChart {
     /// Makes the chart of the hour before `now` from counts by minute.
     pub(super) fn new(now: UnixMillis, counts: impl Iterator<Item = (UnixMillis, Minute)>) -> Self {
         let last = now.0.div_euclid(MINUTE);
-        let first = last - MINUTES as i64 + 1;
+        let first = last + 1 - i64::try_from(MINUTES).unwrap_or(i64::MAX);
         let mut minutes = [Minute::default(); MINUTES];
         for (at, count) in counts {
             let place = usize::try_from(at.0.div_euclid(MINUTE) - first).ok().and_then(|at| minutes.get_mut(at));
@@ -55,9 +55,9 @@ impl ActivityChart {
     }
 
     /// Minutes with their times, newest first, without those in which nothing was answered.
-    pub(super) fn rows(&self) -> Vec<(Moment, Minute)> {
+    pub(super) fn rows(&self) -> Vec<(ShownTime, Minute)> {
         let all = self.minutes.iter().enumerate().rev();
-        all.filter(|(_, one)| one.mints + one.refreshes > 0).map(|(at, one)| (Moment(self.at(at)), *one)).collect()
+        all.filter(|(_, one)| one.mints + one.refreshes > 0).map(|(at, one)| (ShownTime(self.at(at)), *one)).collect()
     }
 
     /// Draws it as SVG.
@@ -94,14 +94,16 @@ impl ActivityChart {
             let anchor = if minute == 0 { "start" } else { "middle" };
             let _ = write!(svg, "<text x=\"{:.1}\" y=\"156\" text-anchor=\"{anchor}\">{word}</text>", x(minute));
         }
-        let series: [(&str, &str, fn(&Minute) -> u64); 2] =
-            [("s1", "mints", |minute| minute.mints), ("s2", "refreshes", |minute| minute.refreshes)];
+        let series = [
+            ("s1", "mints", self.minutes.map(|one| one.mints)),
+            ("s2", "refreshes", self.minutes.map(|one| one.refreshes)),
+        ];
         let mut ends = Vec::new();
-        for (class, name, value) in series {
+        for (class, name, values) in series {
             let points: Vec<String> =
-                self.minutes.iter().enumerate().map(|(at, one)| format!("{:.1},{:.1}", x(at), y(value(one)))).collect();
+                values.iter().enumerate().map(|(at, value)| format!("{:.1},{:.1}", x(at), y(*value))).collect();
             let _ = write!(svg, "<polyline class=\"line {class}\" points=\"{}\"/>", points.join(" "));
-            ends.push((self.minutes.last().map_or(BOTTOM, |one| y(value(one))), class, name));
+            ends.push((values.last().map_or(BOTTOM, |value| y(*value)), class, name));
         }
         // Direct labels, kept apart.
         ends.sort_by(|one, other| one.0.total_cmp(&other.0));

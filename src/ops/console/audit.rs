@@ -4,7 +4,7 @@ use axum::response::Response;
 use strum::VariantArray;
 
 use super::{
-    html::{Markup, Moment},
+    html::{Markup, ShownTime},
     page::{Condition, Page, StateSentence, render},
     visit::Visit,
 };
@@ -20,7 +20,7 @@ const SHOWN: usize = 100;
 
 struct RecordRow {
     index: u64,
-    at: Moment,
+    at: ShownTime,
     actor: String,
     action: &'static str,
     outcome: Markup,
@@ -97,7 +97,7 @@ fn row(record: AuditRecord) -> RecordRow {
     };
     RecordRow {
         index: record.index,
-        at: Moment(event.at),
+        at: ShownTime(event.at),
         target: target(&event),
         actor: event.actor.name,
         action: event.action.as_str(),

@@ -6,10 +6,10 @@ use axum::{http::StatusCode, response::Response};
 
 use super::{
     form::version_of,
-    html::{Markup, Moment},
+    html::{Markup, ShownTime},
     overview::plural,
     page::{Condition, Page, StateSentence, render, render_as},
-    visit::Visit,
+    visit::{Visit, see_other},
 };
 use crate::{
     clock::{UnixMillis, parse_duration},
@@ -28,9 +28,9 @@ struct KeyRow {
     id: String,
     client: String,
     apps: String,
-    created: Moment,
-    expires: Option<Moment>,
-    last_used: Option<Moment>,
+    created: ShownTime,
+    expires: Option<ShownTime>,
+    last_used: Option<ShownTime>,
     mark: Markup,
     is_live: bool,
 }
@@ -110,7 +110,7 @@ async fn list(visit: &Visit, form: CreateForm, status: StatusCode) -> Result<Res
         status,
         &Callers {
             page: visit.page("Callers", StateSentence::new(Condition::Neutral, sentence, visit.now)),
-            rows: keys.into_iter().skip(first).take(SHOWN).map(|key| row(key, visit.now)).collect(),
+            rows: keys.iter().skip(first).take(SHOWN).map(|key| row(key, visit.now)).collect(),
             apps: apps.into_iter().flatten().map(|(name, _)| name.clone()).collect(),
             form,
             filter,
@@ -123,8 +123,8 @@ fn is_live(key: &ClientApiKey, now: UnixMillis) -> bool {
     key.revoked.is_none() && key.expires.is_none_or(|end| now < end)
 }
 
-fn row(key: ClientApiKey, now: UnixMillis) -> KeyRow {
-    let is_live = is_live(&key, now);
+fn row(key: &ClientApiKey, now: UnixMillis) -> KeyRow {
+    let is_live = is_live(key, now);
     let (condition, word) = match key.revoked {
         Some(_) => (Condition::Neutral, "revoked"),
         None if is_live => (Condition::Serving, "live"),
@@ -134,9 +134,9 @@ fn row(key: ClientApiKey, now: UnixMillis) -> KeyRow {
         id: key.id.to_string(),
         client: key.client.to_string(),
         apps: key.apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        created: Moment(key.created),
-        expires: key.expires.map(Moment),
-        last_used: key.last_used.map(Moment),
+        created: ShownTime(key.created),
+        expires: key.expires.map(ShownTime),
+        last_used: key.last_used.map(ShownTime),
         mark: Markup(StateSentence::mark(condition, word)),
         is_live,
     }
@@ -158,7 +158,7 @@ fn one(visit: &Visit, key: &ClientApiKey, error: Option<&'static str>) -> Respon
     let status = if error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let state = StateSentence::neutral(format!("API key of the backend {}.", key.client));
     let page = visit.page("API key", state);
-    render_as(status, &CallerPage { page, version: version(key), row: row(key.clone(), visit.now), error })
+    render_as(status, &CallerPage { page, version: version(key), row: row(key, visit.now), error })
 }
 
 /// Makes a key, and shows it once.
@@ -203,7 +203,7 @@ fn lifetime(text: &str) -> Result<Option<Duration>, String> {
 pub(super) async fn revoke(visit: Visit) -> Result<Response, OperationError> {
     let key = find(&visit, visit.form.trimmed("key")).await?;
     if visit.form.text("version") != version(&key) {
-        let now = row(key, visit.now);
+        let now = row(&key, visit.now);
         let revoked = if now.is_live { "is live" } else { "is not live any more" };
         return Ok(visit.outdated(vec![format!("API key {} of {} {revoked}.", now.id, now.client)]));
     }
@@ -212,5 +212,5 @@ pub(super) async fn revoke(visit: Visit) -> Result<Response, OperationError> {
     }
     let id: ApiKeyId = key.id.clone();
     visit.operations.revoke_client(&id).await?;
-    Ok(visit.done(PATH))
+    Ok(see_other(PATH))
 }

@@ -31,7 +31,7 @@ const MOST: usize = 150;
 pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
     let mut checks = visit.operations.checks().await?;
     let warnings = visit.operations.configuration().await?.warnings;
-    checks.sort_by(|one, other| other.health.cmp(&one.health));
+    checks.sort_by_key(|check| std::cmp::Reverse(check.health));
     let count = |health| checks.iter().filter(|check| check.health == health).count();
     let (wrong, doubtful) = (count(Health::Wrong), count(Health::Warning));
     let state = match (wrong, doubtful) {

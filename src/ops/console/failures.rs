@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use super::{
     failure_charts::{Bars, CountedReports, SPANS, ShownSpan, family, markers, onset},
-    html::{Markup, Moment, ShellCommand},
+    html::{Markup, ShownTime, ShellCommand},
     page::{Condition, Page, StateSentence, render},
     svg::{ChartMarker, StackedBars, day_and_time},
     visit::Visit,
@@ -54,10 +54,10 @@ struct ShownCause {
     sessions: String,
     reports: u64,
     /// Beginning of the rise, or the first report.
-    begins: Moment,
-    last: Moment,
+    begins: ShownTime,
+    last: ShownTime,
     since: Option<UnixMillis>,
-    changes: Vec<(Moment, String)>,
+    changes: Vec<(ShownTime, String)>,
     is_selected: bool,
 }
 
@@ -97,10 +97,10 @@ pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
             platforms: row.platforms.iter().map(|platform| platform.as_str()).collect::<Vec<_>>().join(", "),
             sessions: format!("{}{}", row.sessions, if row.sessions_or_more { " or more" } else { "" }),
             reports: row.reports,
-            begins: Moment(row.since.unwrap_or(row.first)),
-            last: Moment(row.last),
+            begins: ShownTime(row.since.unwrap_or(row.first)),
+            last: ShownTime(row.last),
             since: row.since,
-            changes: row.changes.iter().map(|change| (Moment(change.at), change.what.clone())).collect(),
+            changes: row.changes.iter().map(|change| (ShownTime(change.at), change.what.clone())).collect(),
             is_selected: false,
         });
     }

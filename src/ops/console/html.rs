@@ -31,11 +31,11 @@ impl fmt::Display for Markup {
 
 /// Point in time: UTC to the minute, which the script shows in the reader's zone; the title keeps UTC.
 #[derive(Clone, Copy)]
-pub(super) struct Moment(pub(super) UnixMillis);
+pub(super) struct ShownTime(pub(super) UnixMillis);
 
-impl HtmlSafe for Moment {}
+impl HtmlSafe for ShownTime {}
 
-impl fmt::Display for Moment {
+impl fmt::Display for ShownTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let utc = self.0.to_string();
         let minute = utc.get(..16).unwrap_or(&utc).replace('T', " ");
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_moment_is_shown_to_the_minute() {
-        let html = Moment(UnixMillis(1_795_000_000_500)).to_string();
+        let html = ShownTime(UnixMillis(1_795_000_000_500)).to_string();
         assert!(html.contains("datetime=\"2026-11-18T") && html.contains(" UTC</time>"), "{html}");
     }
 }

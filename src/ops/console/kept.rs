@@ -12,7 +12,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::{html::Moment, page::StateSentence};
+use super::{html::ShownTime, page::StateSentence};
 use crate::{clock::UnixMillis, domain::operator::ConsoleSecret, http::OwnBody};
 
 /// Largest number of pages that are kept.
@@ -20,7 +20,7 @@ const MOST: usize = 32;
 /// Largest page that is kept.
 const LARGEST: usize = 256 * 1024;
 /// Longest time for which a page is kept. Nobody who lost his session longer ago sees one.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const LONGEST: Duration = Duration::from_mins(15);
 
 /// Session and page.
 #[derive(Clone, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl KeptPages {
         let stale = StateSentence::mark(super::page::Condition::Stopped, "stale");
         let sentence = format!(
             "<p class=\"state\">{stale} As of {}, store out of reach: nothing can be changed, and this is the state of then.</p>",
-            Moment(*at)
+            ShownTime(*at)
         );
         Some((StatusCode::SERVICE_UNAVAILABLE, OwnBody, Html(format!("{before}{sentence}{after}"))).into_response())
     }

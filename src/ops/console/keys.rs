@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use axum::response::Response;
 
 use super::{
-    html::{Markup, Moment, ShortId},
+    html::{Markup, ShownTime, ShortId},
     key_history::spans,
     page::{Condition, Page, StateSentence, render},
     shown::ShownLines,
     svg::{KeyLane, LaneSlot, Timeline},
-    visit::Visit,
+    visit::{Visit, see_other},
 };
 use crate::{
     clock::UnixMillis,
@@ -71,11 +71,11 @@ struct KeyRow {
     kid: ShortId,
     ring: RingName,
     state: &'static str,
-    changed: Moment,
-    safe: Option<Moment>,
+    changed: ShownTime,
+    safe: Option<ShownTime>,
     fingerprint: ShortId,
     bits: u32,
-    created: Moment,
+    created: ShownTime,
     slots: String,
     /// Public key, of keys that verifiers need or will need.
     public_key: Option<String>,
@@ -119,7 +119,7 @@ pub(super) async fn generate(visit: Visit) -> Result<Response, OperationError> {
         return Ok(visit.outdated(difference));
     }
     visit.operations.generate_key(ring, bits).await?;
-    Ok(visit.done("/console/keys"))
+    Ok(see_other("/console/keys"))
 }
 
 /// Lines that the form is about: retired keys do not matter to it.
@@ -227,7 +227,7 @@ impl KeyFacts {
         };
         let tile = |title, key: Option<&KeyRecord>, none: &str| {
             let Some(key) = key else { return (title, None, Markup(none.to_owned())) };
-            let since = Moment(key.changed);
+            let since = ShownTime(key.changed);
             (title, Some(ShortId(key.kid.as_str().to_owned())), Markup(format!("{} since {since}", key.state.as_str())))
         };
         let tiles = vec![
@@ -246,11 +246,11 @@ impl KeyFacts {
             kid: ShortId(key.kid.as_str().to_owned()),
             ring: key.ring.clone(),
             state: key.state.as_str(),
-            changed: Moment(key.changed),
-            safe: self.safe_to_delete(&key.kid).map(Moment),
+            changed: ShownTime(key.changed),
+            safe: self.safe_to_delete(&key.kid).map(ShownTime),
             fingerprint: ShortId(fingerprint.unwrap_or_default()),
             bits: key.bits,
-            created: Moment(key.created),
+            created: ShownTime(key.created),
             slots: if slots.is_empty() { "none".to_owned() } else { slots.join(", ") },
             public_key: key.state.is_held().then(|| key.public_key.trim().to_owned()),
         }

@@ -3,7 +3,7 @@
 use axum::response::Response;
 
 use super::{
-    html::{Moment, ShortId},
+    html::{ShownTime, ShortId},
     overview::plural,
     page::{Condition, Page, StateSentence, render},
     visit::Visit,
@@ -12,7 +12,7 @@ use crate::operate::OperationError;
 
 struct NodeRow {
     node: String,
-    seen: Moment,
+    seen: ShownTime,
     keys: Vec<ShortId>,
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
     let hidden = nodes.len().saturating_sub(MOST);
     let rows = nodes.into_iter().take(MOST).map(|node| NodeRow {
         node: node.node,
-        seen: Moment(node.seen),
+        seen: ShownTime(node.seen),
         keys: node.loaded.keys().take(MOST_KEYS).map(|kid| ShortId(kid.to_string())).collect(),
     });
     Ok(render(&Nodes { page: visit.page("Nodes", state), rows: rows.collect(), hidden }))

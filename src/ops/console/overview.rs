@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::{
     activity_chart::{ActivityChart, Minute},
-    html::{Markup, Moment, ShortId},
+    html::{Markup, ShownTime, ShortId},
     page::{Condition, Page, StateSentence, render},
     visit::Visit,
 };
@@ -19,7 +19,7 @@ use crate::{
     operate::{Configuration, FailureOverview, OperationError},
 };
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const HOUR: Duration = Duration::from_hours(1);
 const DAY: u64 = 24 * 60 * 60;
 
 /// State of one app.
@@ -34,7 +34,7 @@ struct AppLine {
 struct ActiveKey {
     ring: String,
     kid: ShortId,
-    since: Moment,
+    since: ShownTime,
     /// Next rotation by policy.
     next: String,
 }
@@ -154,7 +154,7 @@ fn active_keys(visit: &Visit, configuration: &Configuration, keys: &[KeyRecord])
                 days => format!("in {days} {}", plural("day", usize::try_from(days).unwrap_or(usize::MAX))),
             },
         );
-        let (kid, since) = (ShortId(key.kid.to_string()), Moment(key.changed));
+        let (kid, since) = (ShortId(key.kid.to_string()), ShownTime(key.changed));
         ActiveKey { ring: ring.to_string(), kid, since, next }
     };
     rings.into_iter().map(of).collect()

@@ -8,7 +8,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::html::{Escaped, Moment};
+use super::html::{Escaped, ShownTime};
 use crate::{
     clock::UnixMillis,
     domain::operator::{OperatorName, Role},
@@ -73,7 +73,7 @@ impl fmt::Display for StateSentence {
         }
         write!(f, "{}", Escaped(&self.sentence))?;
         if let Some(at) = self.at {
-            write!(f, " <small>{}</small>", Moment(at))?;
+            write!(f, " <small>{}</small>", ShownTime(at))?;
         }
         write!(f, "</p>")
     }
@@ -122,11 +122,6 @@ impl Page {
     /// Makes the frame of a page that an operator reads.
     pub(super) fn new(title: impl Into<String>, section: &'static str, state: StateSentence, who: &Reader) -> Self {
         Self { title: title.into(), section, state, who: Some(who.clone()) }
-    }
-
-    /// Sections of the navigation.
-    pub(super) fn sections(&self) -> &'static [Section] {
-        SECTIONS
     }
 
     /// True where the page belongs to this section.

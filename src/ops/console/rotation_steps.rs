@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{html::Moment, keys::first_eight};
+use super::{html::ShownTime, keys::first_eight};
 use crate::{
     clock::{UnixMillis, human_duration::HumanDuration},
     domain::{
@@ -48,7 +48,7 @@ pub(super) struct ListedStep {
     pub(super) state: StepState,
     pub(super) what: String,
     pub(super) why: String,
-    pub(super) at: Option<Moment>,
+    pub(super) at: Option<ShownTime>,
     /// Time that is left, such as `4 min left`.
     pub(super) left: Option<String>,
     /// Command to copy, where one mends it or goes on.
@@ -81,7 +81,7 @@ pub(super) fn dry_run(plan: &RingPlan, now: UnixMillis) -> Vec<ListedStep> {
         state: if line.waits { StepState::Waiting } else { StepState::Now },
         what: line.what.replace('`', ""),
         why: line.why.clone(),
-        at: (line.at > now).then_some(Moment(line.at)),
+        at: (line.at > now).then_some(ShownTime(line.at)),
         left: None,
         command: command_in(&line.what),
     });
@@ -121,7 +121,7 @@ fn of_event(event: &AuditEvent) -> ListedStep {
         state: if failed { StepState::Failed } else { StepState::Done },
         what: format!("{kid}{action}{app}{outcome}"),
         why: event.why.clone(),
-        at: Some(Moment(event.at)),
+        at: Some(ShownTime(event.at)),
         left: None,
         command: failed.then(|| command_in(&event.why)).flatten(),
     }
@@ -133,7 +133,7 @@ fn of_wait(wait: &WaitReason, state: StepState, now: UnixMillis) -> ListedStep {
         state,
         what: wait.what.replace('`', ""),
         why: String::new(),
-        at: wait.until.map(Moment),
+        at: wait.until.map(ShownTime),
         left,
         command: command_in(&wait.what),
     }

@@ -4,7 +4,7 @@ use axum::{http::StatusCode, response::Response};
 
 use super::{
     form::version_of,
-    html::{Markup, Moment, ShortId},
+    html::{Markup, ShownTime, ShortId},
     overview::plural,
     page::{Condition, Page, StateSentence, render_as},
     visit::Visit,
@@ -26,10 +26,10 @@ const CONFIRMATION: &str = "end sessions";
 struct SessionRow {
     session: ShortId,
     app: String,
-    created: Moment,
-    refreshed: Moment,
+    created: ShownTime,
+    refreshed: ShownTime,
     refreshes: u64,
-    expires: Moment,
+    expires: ShownTime,
     mark: Markup,
 }
 
@@ -96,7 +96,7 @@ async fn found(
     let page = visit.page("Users", StateSentence::new(Condition::Neutral, sentence, visit.now));
     let found = Found {
         user: user.as_str().to_owned(),
-        rows: sessions.into_iter().take(SHOWN).map(|session| row(session, visit.now)).collect(),
+        rows: sessions.iter().take(SHOWN).map(|session| row(session, visit.now)).collect(),
         hidden,
         version,
         apps: apps.into_iter().flatten().map(|(name, _)| name.clone()).collect(),
@@ -111,20 +111,20 @@ fn is_live(session: &UserSession, now: UnixMillis) -> bool {
     session.ended.is_none() && now < session.idle_expires && now < session.expires
 }
 
-fn row(session: UserSession, now: UnixMillis) -> SessionRow {
+fn row(session: &UserSession, now: UnixMillis) -> SessionRow {
     let (condition, word) = match session.ended {
         Some(Ended::Reused) => (Condition::Attention, "reused"),
         Some(ended) => (Condition::Neutral, ended.as_str()),
-        None if is_live(&session, now) => (Condition::Serving, "live"),
+        None if is_live(session, now) => (Condition::Serving, "live"),
         None => (Condition::Neutral, "expired"),
     };
     SessionRow {
         session: ShortId(session.session.to_string()),
         app: session.app.to_string(),
-        created: Moment(session.created),
-        refreshed: Moment(session.refreshed),
+        created: ShownTime(session.created),
+        refreshed: ShownTime(session.refreshed),
         refreshes: session.refreshes,
-        expires: Moment(session.idle_expires.min(session.expires)),
+        expires: ShownTime(session.idle_expires.min(session.expires)),
         mark: Markup(StateSentence::mark(condition, &word.replace('_', " "))),
     }
 }

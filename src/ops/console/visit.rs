@@ -60,7 +60,7 @@ impl Visit {
         let condition = if status.is_server_error() { Condition::Stopped } else { Condition::Attention };
         notice(
             status,
-            Notice {
+            &Notice {
                 page: self.page("Not done", StateSentence::new(condition, &error.message, self.now)),
                 lines: Vec::new(),
                 back: self.section,
@@ -73,7 +73,7 @@ impl Visit {
         let sentence = "Nothing was done: what the form showed has changed since. Look at it again, and decide anew.";
         notice(
             StatusCode::CONFLICT,
-            Notice {
+            &Notice {
                 page: self.page("It has changed", StateSentence::new(Condition::Attention, sentence, self.now)),
                 lines: difference,
                 back: self.section,
@@ -93,17 +93,12 @@ impl Visit {
         );
         notice(
             StatusCode::FORBIDDEN,
-            Notice {
+            &Notice {
                 page: self.page("Not allowed", StateSentence::new(Condition::Attention, sentence, self.now)),
                 lines: Vec::new(),
                 back: self.section,
             },
         )
-    }
-
-    /// Answer to a form that was done: a redirect, so that a reload does not send the form again.
-    pub(super) fn done(&self, path: &'static str) -> Response {
-        see_other(path)
     }
 }
 
@@ -118,18 +113,18 @@ pub(super) struct Notice {
 }
 
 /// Renders a notice with a status.
-pub(super) fn notice(status: StatusCode, notice: Notice) -> Response {
-    render_as(status, &notice)
+pub(super) fn notice(status: StatusCode, notice: &Notice) -> Response {
+    render_as(status, notice)
 }
 
 /// Renders a notice to somebody without a session.
 pub(super) fn stranger_notice(status: StatusCode, title: &str, sentence: String) -> Response {
     let state = StateSentence { condition: Condition::Attention, sentence, at: None };
     let page = Page { title: title.to_owned(), section: "", state, who: None };
-    notice(status, Notice { page, lines: Vec::new(), back: "/console/login" })
+    notice(status, &Notice { page, lines: Vec::new(), back: "/console/login" })
 }
 
-/// Redirect to a page (303).
+/// Redirect to a page (303): a reload of it does not send a form again.
 pub(super) fn see_other(path: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, path.to_owned())]).into_response()
 }

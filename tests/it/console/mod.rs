@@ -39,7 +39,7 @@ impl Console {
 
     fn of(service: TestService) -> Self {
         let observer = RequestObserver { metrics: None, log: RequestLog::None };
-        Self { routes: middleware::wrap(service.wiring.ops_routes(true), observer), service }
+        Self { routes: middleware::wrap(service.wiring.ops_routes(), observer), service }
     }
 
     async fn operator(&self, name: &str, role: Role) -> String {

@@ -33,9 +33,8 @@ async fn an_api_key_is_shown_once_and_revoked_by_its_typed_name() {
     let console = Console::new().await;
     let ada = console.login(&console.operator("ada", Role::Operator).await).await;
     let csrf = ("csrf", ada.csrf.as_str());
-    let wrong =
-        console.form("/console/callers/create", &ada.cookie, &[csrf, ("client", "Bad Name"), ("lifetime", "soon")]);
-    let wrong = wrong.await;
+    let members = [csrf, ("client", "Bad Name"), ("lifetime", "soon")];
+    let wrong = console.form("/console/callers/create", &ada.cookie, &members).await;
     let page = text(&wrong);
     assert_eq!(wrong.status, 422);
     assert!(page.contains("client-error") && page.contains("lifetime-error") && page.contains("apps-error"), "{page}");

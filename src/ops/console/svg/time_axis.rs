@@ -64,7 +64,7 @@ impl TimeAxis {
         if length <= 0 {
             return Vec::new();
         }
-        let step = STEPS.into_iter().find(|step| length / step <= TICKS - 1).unwrap_or(length);
+        let step = STEPS.into_iter().find(|step| length / step < TICKS).unwrap_or(length);
         let first = self.from.0.div_euclid(step).saturating_add(1).saturating_mul(step);
         let label = |at: UnixMillis| if step < DAY && at.0.rem_euclid(DAY) != 0 { clock_time(at) } else { day(at) };
         (0..TICKS)
@@ -98,6 +98,7 @@ fn part(at: UnixMillis, range: std::ops::Range<usize>) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these positions are exact")]
 mod tests {
     use super::*;
 

@@ -93,7 +93,7 @@ impl Timeline {
             self.draw_lane(&mut drawing, &axis, lane, HEAD + count(index) * LANE);
         }
         for flag in &flags {
-            self.draw_flag(&mut drawing, &axis, flag, bottom);
+            Self::draw_flag(&mut drawing, &axis, flag, bottom);
         }
         self.draw_now(&mut drawing, &axis, bottom);
         drawing.finish()
@@ -203,7 +203,7 @@ impl Timeline {
         flags
     }
 
-    fn draw_flag(&self, drawing: &mut Drawing, axis: &TimeAxis, flag: &Flag, bottom: f64) {
+    fn draw_flag(drawing: &mut Drawing, axis: &TimeAxis, flag: &Flag, bottom: f64) {
         let (x, top) = (axis.x(flag.at), HEAD + count(flag.lane) * LANE + LANE / 2.0);
         drawing.open("flag", &flag.text);
         drawing.line("flag-pole", (x, top), (x, bottom));
