@@ -228,15 +228,12 @@ impl Verify {
             .filter(|beside| beside.exists() && !self.checkpoints.contains(beside));
         let files = beside.iter().chain(&self.checkpoints);
         let given = files.map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
-        let verified = match &self.file {
-            Some(file) => {
-                let lines = fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
-                verify_export(BufReader::new(lines), &given, &self.keys)?
-            }
-            None => {
-                let keys: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
-                context.with_operations(Access::Read, async |ops| Ok(ops.verify_audit(&given, &keys).await?))?
-            }
+        let verified = if let Some(file) = &self.file {
+            let lines = fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            verify_export(BufReader::new(lines), &given, &self.keys)?
+        } else {
+            let keys: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
+            context.with_operations(Access::Read, async |ops| Ok(ops.verify_audit(&given, &keys).await?))?
         };
         context.output.answer(&verified, text(&verified))?;
         Ok(match (verified.is_wrong(), verified.findings.count) {
