@@ -17,7 +17,7 @@ pub(super) enum OperatorsCommand {
     /// Make an operator; the token is shown only once
     ///
     /// The operators' API and the console are off until there is an operator. Operators are made on the store, or with
-    /// --url unix:/PATH through the socket of the service, and never over the network.
+    /// `--url unix:/PATH` through the socket of the service, and never over the network.
     Create {
         /// Name of the operator
         name: OperatorName,
@@ -60,7 +60,7 @@ impl OperatorsCommand {
         if let Target::Remote(target) = context.target()?
             && !target.endpoint.is_socket()
         {
-            let text = "operators are made, listed and revoked on the store or with --url unix:/PATH through the socket \
+            let text = "operators are made, listed and revoked on the store or with `--url unix:/PATH` through the socket \
                         of the service, and never over the network: whoever has one token could make others";
             return Err(UsageError::new(text).into());
         }

@@ -22,7 +22,7 @@ pub(super) const TOKEN_VARIABLE: &str = "COUNTERSIGN_TOKEN_FILE";
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 pub(super) struct TargetFlags {
-    /// Ask a running service: https://HOST, `http://127.0.0.1:PORT`, or unix:/PATH of its socket [default:
+    /// Ask a running service: `https://HOST`, `http://127.0.0.1:PORT`, or `unix:/PATH` of its socket [default:
     /// `COUNTERSIGN_URL`, else this machine's store]
     #[arg(id = "target_url", long = "url", global = true, value_name = "URL", help_heading = "Another machine")]
     url: Option<Endpoint>,
