@@ -60,7 +60,7 @@ impl OperatorsCommand {
         if let Target::Remote(target) = context.target()?
             && !target.endpoint.is_socket()
         {
-            let text = "operators are made, listed and revoked on the store or with --url unix:/PATH through the socket \
+            let text = "operators are made, listed and revoked on the store or with `--url unix:/PATH` through the socket \
                         of the service, and never over the network: whoever has one token could make others";
             return Err(UsageError::new(text).into());
         }
