@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{InstallationError, installation, process, reported_apps::reported_apps, sealed_keys::StoredKeys};
 use crate::{
     audit::{AuditError, AuditKeyError, AuditKeys},
-    braze::{self, BrazeError},
+    braze::{self, BrazeError, Directories},
     clock::{Clock, ClockGuard, SystemClock},
     config::Settings,
     custody::{self, Custodian, Custody, CustodyError, InstallationMark},
@@ -258,7 +258,21 @@ impl Services {
     /// # Errors
     /// [`OpenError::Braze`].
     pub fn operator(&self, settings: &Settings) -> Result<Operator, OpenError> {
-        Ok(Operator {
+        Ok(self.operator_with(settings, braze::open(settings.braze(), &self.wall_clock)?))
+    }
+
+    /// Makes the operations of operators who ask the running service. Where Braze's client cannot be made, they do without
+    /// Braze, and the service mints all the same.
+    pub(super) fn operator_of_service(&self, settings: &Settings) -> Operator {
+        let directories = braze::open(settings.braze(), &self.wall_clock).unwrap_or_else(|why| {
+            tracing::error!(%why, "operators cannot ask Braze until the next reload");
+            Directories::new()
+        });
+        self.operator_with(settings, directories)
+    }
+
+    fn operator_with(&self, settings: &Settings, directories: Directories) -> Operator {
+        Operator {
             store: Arc::clone(&self.store),
             custodian: Arc::clone(&self.custody.custodian),
             places: Arc::clone(&self.custody.places),
@@ -266,7 +280,7 @@ impl Services {
             audit_keys: Arc::clone(&self.audit_keys),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
-            directories: Arc::new(braze::open(settings.braze(), &self.wall_clock)?),
+            directories: Arc::new(directories),
             rings: settings.rings_to_rotate(),
             failures: FailureSettings {
                 apps: reported_apps(settings),
@@ -281,7 +295,7 @@ impl Services {
             role: Role::Operator,
             lease_name: self.operator_actor().name,
             actor: self.operator_actor(),
-        })
+        }
     }
 
     /// Loads the active keys, and makes the operations on tokens.

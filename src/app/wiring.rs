@@ -71,7 +71,7 @@ impl Wiring {
         });
         let config = settings.load().node();
         NodeAgent::new(Arc::clone(&node)).start(&config).await?;
-        let operator = Arc::new(ArcSwap::from_pointee(services.operator(&settings.load())?));
+        let operator = Arc::new(ArcSwap::from_pointee(services.operator_of_service(&settings.load())));
         let setup = scheduler_setup(&services, &settings.load());
         let (node_config, _) = watch::channel(Arc::new(config));
         let failures = settings.load().failures().clone();
@@ -226,10 +226,7 @@ impl Wiring {
         self.webhook.replace(new.failures().webhook.clone());
         self.failures_config.send_replace(Arc::new(new.failures().clone()));
         self.scheduler_setup.send_replace(scheduler_setup(&self.services, &new));
-        match self.services.operator(&new) {
-            Ok(operator) => self.operator.store(Arc::new(operator)),
-            Err(why) => tracing::error!(%why, "the operators' API has the old configuration until the next reload"),
-        }
+        self.operator.store(Arc::new(self.services.operator_of_service(&new)));
         self.settings.store(Arc::new(new));
         if let Err(error) = self.node.record_service_event(ServiceEventKind::Reloaded).await {
             tracing::debug!(%error, "the reload is not on record");

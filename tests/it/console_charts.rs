@@ -14,6 +14,7 @@ use countersign::{
     operate::Operator,
     ops::console::{ConsoleState, router},
     store::KeyTransaction,
+    telemetry::Metrics,
 };
 use http::{Request, header};
 use http_body_util::BodyExt;
@@ -52,7 +53,7 @@ impl Visitor {
         let request = visitor.request("POST", "/console/login", form(&[("token", &token.reveal())]));
         let response = visitor.routes.clone().oneshot(request).await.unwrap();
         let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
-        visitor.cookie = cookie.split(';').next().unwrap().to_owned();
+        cookie.split(';').next().unwrap().clone_into(&mut visitor.cookie);
         visitor
     }
 

@@ -196,12 +196,12 @@ fn comparable(answer: Value, names: &[(String, String)]) -> Value {
     }
 }
 
-fn text(original: &str, names: &[(String, String)]) -> String {
-    let named = names.iter().fold(original.to_owned(), |text, (from, to)| text.replace(from, to));
+fn text(given: &str, names: &[(String, String)]) -> String {
+    let replaced = names.iter().fold(given.to_owned(), |text, (from, to)| text.replace(from, to));
     let is_of_word = |c: char| c.is_ascii_alphanumeric() || "_+/=-".contains(c);
     let mut shown = String::new();
     let mut word = String::new();
-    for c in named.chars().chain(['\n']) {
+    for c in replaced.chars().chain(['\n']) {
         if is_of_word(c) {
             word.push(c);
             continue;

@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use super::{
     failure_charts::{Bars, CountedReports, SPANS, ShownSpan, family, markers, onset},
-    html::{Markup, ShownTime, ShellCommand},
+    html::{Markup, ShellCommand, ShownTime},
     page::{Condition, Page, StateSentence, render},
     svg::{ChartMarker, StackedBars, day_and_time},
     visit::Visit,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use axum::response::Response;
 
 use super::{
-    html::{Markup, ShownTime, ShortId},
+    html::{Markup, ShortId, ShownTime},
     key_history::spans,
     page::{Condition, Page, StateSentence, render},
     shown::ShownLines,

@@ -3,7 +3,7 @@
 use axum::response::Response;
 
 use super::{
-    html::{ShownTime, ShortId},
+    html::{ShortId, ShownTime},
     overview::plural,
     page::{Condition, Page, StateSentence, render},
     visit::Visit,

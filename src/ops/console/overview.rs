@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::{
     activity_chart::{ActivityChart, Minute},
-    html::{Markup, ShownTime, ShortId},
+    html::{Markup, ShortId, ShownTime},
     page::{Condition, Page, StateSentence, render},
     visit::Visit,
 };

@@ -4,7 +4,7 @@ use axum::{http::StatusCode, response::Response};
 
 use super::{
     form::version_of,
-    html::{Markup, ShownTime, ShortId},
+    html::{Markup, ShortId, ShownTime},
     overview::plural,
     page::{Condition, Page, StateSentence, render_as},
     visit::Visit,

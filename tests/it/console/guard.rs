@@ -153,7 +153,7 @@ async fn a_session_ends_after_half_an_hour_without_use_and_after_eight_hours() {
     let (idle, used) = (console.login(&token).await, console.login(&token).await);
     for minutes in (0..480).step_by(20) {
         assert_eq!(console.get("/console/nodes", &used.cookie).await.status, 200, "after {minutes} minutes");
-        console.service.clock.forward(Duration::from_secs(20 * 60));
+        console.service.clock.forward(Duration::from_mins(20));
         console.live("/console/nodes", &idle.cookie).await;
         if minutes == 20 {
             assert_eq!(console.get("/console/nodes", &idle.cookie).await.status, 303, "idle for 40 minutes");
