@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use super::{AuditOperationError, CeremonyError, ClientError, RingError, UnknownApp, UnknownRing, UserError};
-use crate::{audit::AuditError, clock::ClockStopped, rotate::RotateError, secret::NoEntropy, store::StoreError};
+use crate::{
+    audit::AuditError, clock::ClockStopped, custody::CustodyError, rotate::RotateError, secret::NoEntropy,
+    store::StoreError,
+};
 
 /// Kind of an error of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
@@ -83,7 +86,10 @@ impl From<CeremonyError> for OperationError {
     fn from(error: CeremonyError) -> Self {
         let kind = match &error {
             CeremonyError::NoSuchKey(_) | CeremonyError::NoOrphan(_) | CeremonyError::UnknownRing(_) => NotFound,
-            CeremonyError::EmptyId | CeremonyError::TooShort(_) | CeremonyError::Ambiguous { .. } => Invalid,
+            CeremonyError::EmptyId
+            | CeremonyError::TooShort(_)
+            | CeremonyError::Ambiguous { .. }
+            | CeremonyError::Custody(CustodyError::Bits(_)) => Invalid,
             CeremonyError::Known(_)
             | CeremonyError::NotHeld { .. }
             | CeremonyError::Moving

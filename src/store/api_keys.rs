@@ -25,6 +25,6 @@ pub trait ApiKeys: Send + Sync {
     async fn revoke_api_key(&self, id: &ApiKeyId, now: UnixMillis, actor: &Actor) -> Result<bool, StoreError>;
 
     /// Records the time at which each of these API keys was used last, unless a later time is on record. All of them
-    /// are one transaction, and [`Upkeep::generation`] stays the same.
+    /// are one transaction, and [`super::Upkeep::generation`] stays the same.
     async fn record_api_key_uses(&self, uses: Vec<(ApiKeyId, UnixMillis)>) -> Result<(), StoreError>;
 }

@@ -1,5 +1,5 @@
 //! Console: pages for operators, rendered here. [`ROUTES`] lists them; the guard checks every request; a page asks
-//! [`Operations`](crate::operate::Operations) and renders a template.
+//! [`Operations`] and renders a template.
 
 mod activity_chart;
 mod assets;
