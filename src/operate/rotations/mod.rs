@@ -122,7 +122,7 @@ impl Rotations {
     pub async fn run(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
         if self.rotator.load_recorded(ring).await?.snapshot.goal == Goal::Idle {
-            self.rotator.begin(ring, "asked for at the command line").await?;
+            self.rotator.begin(ring, "asked for by an operator").await?;
         }
         self.work(ring).await
     }
@@ -138,14 +138,14 @@ impl Rotations {
     /// Aborts the current rotation; the active key keeps signing.
     pub async fn abort(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
-        self.rotator.abort(ring, "aborted at the command line").await?;
+        self.rotator.abort(ring, "aborted by an operator").await?;
         self.work(ring).await
     }
 
     /// Switches back to the previous key while Braze still has it.
     pub async fn roll_back(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
-        self.rotator.roll_back(ring, "rolled back at the command line").await?;
+        self.rotator.roll_back(ring, "rolled back by an operator").await?;
         self.work(ring).await
     }
 
@@ -179,7 +179,7 @@ impl Rotations {
     /// Repairs our keys at Braze: publishes missing ones, sets the primary, deletes retired and compromised ones.
     pub async fn repair(&self, name: &RingName) -> Result<RingOutcome, RingError> {
         let ring = self.find(name)?;
-        self.rotator.repair(ring, "asked for at the command line").await?;
+        self.rotator.repair(ring, "asked for by an operator").await?;
         self.work(ring).await
     }
 
