@@ -9,7 +9,7 @@ use std::{
 use super::{
     output::Output,
     remote,
-    target::{Target, TargetFlags},
+    target::{Target, TargetFlags, URL_VARIABLE},
 };
 use crate::{
     app::{Ambient, DevError, Services},
@@ -102,7 +102,14 @@ impl Context {
     pub(super) fn keep_private(&self) -> Result<(), UsageError> {
         let why =
             "private keys and their passphrases neither enter nor leave over the network; run it where the keys are";
-        self.stay_here(why)
+        self.stay_here(why)?;
+        match self.target()? {
+            Target::Local => Ok(()),
+            // What the command prints next would go to that service.
+            Target::Remote(_) => Err(UsageError::new(format!(
+                "{URL_VARIABLE} names a service, and {why}: add --local to use this machine's store"
+            ))),
+        }
     }
 
     /// Runs `work` with the operators' operations: on the configured store and keys, or on those of a service that is

@@ -168,7 +168,7 @@ impl Operations for Operator {
         apps: Vec<AppName>,
         lifetime: Option<Duration>,
     ) -> Result<CreatedClient, OperationError> {
-        let (key, record) = Operator::clients(self).create(client, apps, lifetime).await?;
+        let (key, record) = Operator::clients(self).create(client, apps, checked(lifetime)?).await?;
         Ok(CreatedClient { client: record.into(), api_key: key.reveal() })
     }
 
@@ -282,13 +282,26 @@ impl Operations for Operator {
         role: Role,
         lifetime: Option<Duration>,
     ) -> Result<CreatedOperator, OperationError> {
-        let (token, record) = Operator::operators(self).create(name, role, lifetime).await?;
+        let (token, record) = Operator::operators(self).create(name, role, checked(lifetime)?).await?;
         Ok(CreatedOperator { operator: record.into(), operator_token: token.reveal() })
     }
 
     async fn revoke_operator(&self, name: &OperatorName) -> Result<(), OperationError> {
         Operator::operators(self).revoke(name).await
     }
+}
+
+/// Longest life of a credential: 100 years.
+const LONGEST_LIFE: Duration = Duration::from_hours(876_600);
+
+/// Checks the life of a credential: one that is over at once is a mistake.
+fn checked(lifetime: Option<Duration>) -> Result<Option<Duration>, OperationError> {
+    if lifetime.is_some_and(|span| span.is_zero() || span > LONGEST_LIFE) {
+        let message = "a credential lives for at least a millisecond and at most 100 years; leave the time out for one that \
+                       does not expire";
+        return Err(OperationError::new(OperationErrorKind::Invalid, message));
+    }
+    Ok(lifetime)
 }
 
 /// Nodes that may not know yet what has ended.

@@ -306,3 +306,15 @@ async fn failures_have_a_sentence_a_remedy_and_charts() {
     assert!(page.contains("class=\"onset\"") && page.contains("activation of"), "{page}");
     assert!(visitor.page("/console/failures?app=ios").await.contains("No app reported"), "another app has none");
 }
+
+#[tokio::test]
+async fn keys_are_made_one_after_the_other_from_the_page() {
+    let (setup, visitor) = rotating().await;
+    let before = setup.services.store().keys().await.unwrap().len();
+    for made in 1..=2 {
+        let page = visitor.page("/console/keys").await;
+        let answer = visitor.submit(&page, "/console/keys/generate", &[("ring", "main"), ("bits", "2048")]).await;
+        assert_eq!((answer.status, answer.location.as_str()), (303, "/console/keys"), "{}", answer.html);
+        assert_eq!(setup.services.store().keys().await.unwrap().len(), before + made);
+    }
+}

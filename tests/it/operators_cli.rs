@@ -140,6 +140,8 @@ fn the_environment_names_a_service_and_local_does_not_ask_it() {
     let other = "00".repeat(16);
     let (code, _, err) = run(&["users", "opt-out", "u-1", "--local", "--installation", &other], &socket);
     assert!(code == 1 && err.contains("nothing was done"), "{err}");
+    let (code, _, err) = run(&["keys", "import", "key.pem"], &socket);
+    assert!(code == 2 && err.contains("COUNTERSIGN_URL names a service") && err.contains("--local"), "{err}");
     let (code, out, err) = run(&["config", "check"], &socket);
     assert!(code == 0 && !out.contains("COUNTERSIGN_URL"), "it is no setting: {out}{err}");
 }

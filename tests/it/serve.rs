@@ -29,7 +29,8 @@ async fn dev_mode_says_all_a_developer_needs() {
     assert!(text.contains("process_start_time_seconds ") && !text.contains("# EOF"), "{text}");
     service.get(&format!("{}/readyz", service.ops_url)).await.ok();
     let nothing = service.get(&format!("{}/docs", service.ops_url)).await.problem(404, "client_error");
-    let detail = "there is nothing at this path; this listener has /metrics, /healthz, /readyz, /admin/v1/ and /console";
+    let detail =
+        "there is nothing at this path; this listener has /metrics, /healthz, /readyz, /admin/v1/ and /console";
     assert_eq!(nothing.text("detail"), detail);
     let (status, _, _) = service.stop();
     assert!(status.success());

@@ -45,7 +45,8 @@ struct AuditPage {
 /// Shows the page.
 pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
     let (action, actor) = (visit.query.trimmed("action").to_owned(), visit.query.trimmed("actor").to_owned());
-    let before: Option<u64> = visit.query.trimmed("before").parse().ok();
+    let before: Option<u64> =
+        visit.query.trimmed("before").parse().ok().filter(|before| i64::try_from(*before).is_ok());
     let mut records = read(&visit, before).await?;
     let first = records.iter().map(|record| record.index).min();
     records.retain(|record| before.is_none_or(|before| record.index < before));

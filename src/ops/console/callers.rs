@@ -114,7 +114,7 @@ async fn list(visit: &Visit, form: CreateForm, status: StatusCode) -> Result<Res
             apps: apps.into_iter().flatten().map(|(name, _)| name.clone()).collect(),
             form,
             filter,
-            more: (first.saturating_add(SHOWN) < count).then_some(number + 1),
+            more: (first.saturating_add(SHOWN) < count).then(|| number.saturating_add(1)),
         },
     ))
 }

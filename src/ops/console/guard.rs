@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -12,6 +13,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use tracing::Instrument;
 
 use super::{
     ConsoleState,
@@ -154,15 +156,19 @@ impl Guard {
         if self.rights == RouteRights::Changing && visit.reader.role != Role::Operator {
             return visit.forbidden();
         }
-        if parts.uri.path() == LOGOUT {
+        // Other methods on its path reach the router, which refuses them: a foreign page may send a GET.
+        if is_form && parts.uri.path() == LOGOUT {
             self.state.kept.forget(&secret);
             return login::end(&self.state, way, &parts.headers).await;
         }
-        let key = Key::of(&secret, &parts.uri);
-        let now = visit.now;
+        let (key, now, shown) = (Key::of(&secret, &parts.uri), visit.now, visit.clone());
         parts.extensions.insert(visit);
-        let response = next.run(Request::from_parts(parts, Body::empty())).await;
-        if is_form { response } else { self.state.kept.keep(key, now, response).await }
+        let answer = next.run(Request::from_parts(parts, Body::empty()));
+        if is_form {
+            done_whoever_waits(answer, shown).await
+        } else {
+            self.state.kept.keep(key, now, answer.await).await
+        }
     }
 
     /// Answers while the store is out of reach: with a page that this session has seen lately.
@@ -177,6 +183,24 @@ impl Guard {
         kept.unwrap_or_else(|| stranger_notice(status, "Out of reach", error.message.clone()))
     }
 }
+
+/// Does an act to its end, also where nobody waits for it any more: half of it is worse than all of it.
+async fn done_whoever_waits(answer: impl Future<Output = Response> + Send + 'static, visit: Visit) -> Response {
+    match tokio::time::timeout(PATIENCE, tokio::spawn(answer.in_current_span())).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => visit.failed(&OperationError::new(
+            OperationErrorKind::Failed,
+            "It failed: look at the log of the service, and at what was done.",
+        )),
+        Err(_) => visit.failed(&OperationError::new(
+            OperationErrorKind::Unavailable,
+            "It takes longer than 12 s, and goes on: look at its outcome before you send the form again.",
+        )),
+    }
+}
+
+/// Longest time for which a form waits for its act.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Path of the logout, which the guard itself does.
 pub(super) const LOGOUT: &str = "/console/logout";

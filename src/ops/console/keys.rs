@@ -125,7 +125,11 @@ pub(super) async fn generate(visit: Visit) -> Result<Response, OperationError> {
 /// Lines that the form is about: retired keys do not matter to it.
 fn shown(keys: &[KeyRecord]) -> ShownLines {
     let live = keys.iter().filter(|key| key.state != KeyState::Retired);
-    ShownLines::new(live.map(|key| format!("key {} of ring {} is {}", key.kid.as_str(), key.ring, key.state.as_str())))
+    let lines = live.map(|key| format!("key {} of ring {} is {}", key.kid.as_str(), key.ring, key.state.as_str()));
+    let mut lines: Vec<String> = lines.collect();
+    // The page and the form have the keys in different orders.
+    lines.sort_unstable();
+    ShownLines::new(lines)
 }
 
 impl KeyFacts {

@@ -7,7 +7,10 @@ use countersign::{
     ops::console::{ConsoleRoute, ROUTES, RouteRights},
 };
 
-use super::{Console, ORIGIN, form_request, text};
+use axum::body::Body;
+use http::{Request, header};
+
+use super::{Console, HOST, ORIGIN, form_request, text};
 
 fn forms() -> impl Iterator<Item = &'static ConsoleRoute> {
     ROUTES.iter().filter(|route| route.is_form && route.rights != RouteRights::Nobody)
@@ -182,5 +185,21 @@ async fn every_answer_has_the_headers() {
         assert!(policy.ends_with("frame-ancestors 'none'; base-uri 'none'"), "{policy}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         assert_eq!(answer.header("referrer-policy"), "same-origin", "forms must be sent with their origin");
+    }
+}
+
+#[tokio::test]
+async fn another_method_on_a_form_does_nothing() {
+    let console = Console::new().await;
+    let token = console.operator("ada", Role::Operator).await;
+    let ada = console.login(&token).await;
+    for route in forms().filter(|route| pages().all(|page| page.path != route.path)) {
+        for method in ["GET", "HEAD", "PUT", "DELETE"] {
+            let request = Request::builder().method(method).uri(route.path).header(header::HOST, HOST);
+            let request = request.header(header::ORIGIN, "http://127.0.0.1:8000").header(header::COOKIE, &ada.cookie);
+            let answer = console.send(request.body(Body::empty()).unwrap()).await;
+            assert!([403, 405].contains(&answer.status), "{method} {}: {}", route.path, answer.status);
+            console.get("/console", &ada.cookie).await.ok();
+        }
     }
 }

@@ -151,3 +151,15 @@ async fn without_the_store_the_last_page_is_shown_as_stale() {
     let form = console.form("/console/users", &ada.cookie, &[("csrf", &ada.csrf), ("user", "u")]).await;
     assert_eq!(form.status, 503);
 }
+
+#[tokio::test]
+async fn numbers_beyond_reason_in_a_query_are_no_fault_of_ours() {
+    let console = Console::new().await;
+    let ada = console.login(&console.operator("ada", Role::Operator).await).await;
+    for query in ["callers?page", "audit?before", "keys?from", "failures?from", "audit?from"] {
+        for number in ["18446744073709551615", "9223372036854775807", "99999999999999999999", "-1"] {
+            let answer = console.get(&format!("/console/{query}={number}"), &ada.cookie).await;
+            assert!(answer.status < 500, "{query}={number}: {}", answer.status);
+        }
+    }
+}
