@@ -55,7 +55,7 @@ export class Service {
     };
     const up = () => start(args, { cwd: this.folder, env: this.env }).catch(again);
     const { child, ready } = await up();
-    Object.assign(this, { child, url: ready.url, address: new URL(ready.url).host });
+    Object.assign(this, { child, url: ready.url, opsUrl: ready.ops_url, address: new URL(ready.url).host });
   }
 
   /** Kills the service; it is unreachable until `up`. */

@@ -78,7 +78,7 @@ pub(super) fn steps(status: &RingStatus, now: UnixMillis) -> Vec<ListedStep> {
 /// Lines of a forecast that come after what is done now.
 pub(super) fn dry_run(plan: &RingPlan, now: UnixMillis) -> Vec<ListedStep> {
     let lines = plan.plan.lines.iter().map(|line| ListedStep {
-        state: if line.waits { StepState::Waiting } else { StepState::Now },
+        state: if line.waits || line.at > now { StepState::Waiting } else { StepState::Now },
         what: line.what.replace('`', ""),
         why: line.why.clone(),
         at: (line.at > now).then_some(ShownTime(line.at)),

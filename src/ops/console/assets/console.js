@@ -73,6 +73,8 @@
   document.addEventListener("DOMContentLoaded", () => {
     theme();
     times(document);
+    // A narrow page shows the newest end of a chart first.
+    document.querySelectorAll(".chart .scroll").forEach((scroll) => { scroll.scrollLeft = scroll.scrollWidth; });
     document.querySelectorAll("input[data-confirm]").forEach(confirm);
     document.querySelectorAll("[data-refresh][id]").forEach(refresh);
     document.addEventListener("click", (event) => {
