@@ -28,18 +28,25 @@ pub struct ConsoleSessions {
 }
 
 impl ConsoleSessions {
-    /// Begins a session of an operator whose token was accepted. Returns its secret.
+    /// Begins a session of an operator whose token was accepted. Returns its secret; `None` where the operator was revoked
+    /// meanwhile.
     ///
     /// # Errors
     /// [`OperationError`] where the store does not answer, or the clock is not trusted.
-    pub async fn begin(&self, operator: &OperatorRecord, request_id: &str) -> Result<ConsoleSecret, OperationError> {
+    pub async fn begin(
+        &self,
+        operator: &OperatorRecord,
+        request_id: &str,
+    ) -> Result<Option<ConsoleSecret>, OperationError> {
         let now = self.clock.trusted_now()?;
         let secret = ConsoleSecret::new(random(&*self.entropy)?);
         let session = ConsoleSession { hash: secret.hash(), token: operator.token.clone(), created: now, used: now };
         let actor = Actor::of_request(format!("operator {}", operator.name), request_id);
-        self.store.begin_console_session(session, now.minus(CONSOLE_LIFETIME), &actor).await?;
+        if !self.store.begin_console_session(session, now.minus(CONSOLE_LIFETIME), &actor).await? {
+            return Ok(None);
+        }
         tracing::info!(operator = %operator.name, "an operator logged in to the console");
-        Ok(secret)
+        Ok(Some(secret))
     }
 
     /// Finds the operator of a session that is neither over nor idle for too long. `is_use`: a person asks, and not a page

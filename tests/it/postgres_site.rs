@@ -50,7 +50,8 @@ async fn init_sets_a_site_up_and_further_nodes_need_its_files_only() {
     run_json(&["users", "revoke", "u-1"], path);
     two.refresh(&token).await.unwrap().problem(401, "invalid_token");
     let (code, out, err) = run(&["doctor"], path);
-    assert!(code == 0 && out.contains("PostgreSQL") && out.contains("ms a round trip"), "{out}{err}");
+    assert!(out.contains("PostgreSQL") && out.contains("ms a round trip"), "{out}{err}");
+    assert!([0, 3].contains(&code) && findings(&out).is_empty(), "{out}{err}");
     for (command, instead) in [
         (&["db", "backup", "--to", "b"][..], "pg_dump --format=custom --schema=countersign --file=b"),
         (&["db", "restore", "--from", "b"], "pg_restore --clean --if-exists --single-transaction --dbname="),
@@ -61,6 +62,11 @@ async fn init_sets_a_site_up_and_further_nodes_need_its_files_only() {
     assert_eq!(run_json(&["db", "migrate"], path)["found"], run_json(&["db", "migrate"], path)["known"]);
     let (code, _, err) = run(&["db", "create"], path);
     assert!(code == 1 && err.contains(&database.name), "{err}");
+}
+
+/// Findings of `doctor` that are not well. A busy machine answers late, which it warns of, too: that is none here.
+fn findings(out: &str) -> Vec<&str> {
+    out.lines().filter(|line| !line.starts_with("ok ") && !line.contains(" latency: ")).collect()
 }
 
 #[tokio::test]
@@ -92,7 +98,7 @@ async fn an_init_that_failed_can_be_repeated() {
     run_json(&["init", "--store-url", &database.url()], path);
     // The key file of the first attempt is left, since nobody knew whether its record was written.
     let (code, out, err) = run(&["doctor"], path);
-    let wrong: Vec<&str> = out.lines().filter(|line| !line.starts_with("ok ")).collect();
+    let wrong = findings(&out);
     assert!(code == 3 && wrong.len() == 1 && wrong[0].contains("no record names it"), "{out}{err}");
     // Another site does not take it over.
     let other = tempfile::tempdir().unwrap();

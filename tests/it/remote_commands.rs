@@ -206,14 +206,26 @@ fn text(given: &str, names: &[(String, String)]) -> String {
             word.push(c);
             continue;
         }
-        let is_random = word.len() >= 16 && word.bytes().any(|b| b.is_ascii_digit());
-        let digits = |c: char| if c.is_ascii_digit() { '0' } else { c };
-        let kept: String = if is_random { "RANDOM".to_owned() } else { word.chars().map(digits).collect() };
-        shown.push_str(&kept);
+        let is_random = word.len() >= 40 || (word.len() >= 16 && word.bytes().any(|b| b.is_ascii_digit()));
+        shown.push_str(if is_random { "RANDOM" } else { &word });
         shown.push(c);
         word.clear();
     }
-    shown.trim_end().to_owned()
+    // Fractions of a second end without their zeros, and without a fraction there is none.
+    without_digits(&shown).replace(".0Z", "Z").trim_end().to_owned()
+}
+
+/// Replaces each number by one zero, however many digits it has.
+fn without_digits(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' if shown.ends_with('0') => {}
+            '0'..='9' => shown.push('0'),
+            other => shown.push(other),
+        }
+    }
+    shown
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,9 +46,7 @@ impl Login<'_> {
     pub(super) async fn begin(&self, token: &str, address: IpAddr) -> Response {
         let operator = self.state.operator();
         let authenticated = match operator.authenticate(Some(token.trim())).await {
-            Ok(Authentication::Accepted(record)) => {
-                operator.console_sessions().begin(&record, &self.request_id).await.map(Some)
-            }
+            Ok(Authentication::Accepted(record)) => operator.console_sessions().begin(&record, &self.request_id).await,
             Ok(_) => Ok(None),
             Err(error) => Err(error),
         };

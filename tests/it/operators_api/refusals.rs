@@ -9,7 +9,9 @@ use super::{Api, request};
 async fn refused_credentials_have_one_answer_and_one_record() {
     let api = Api::new().await;
     let token = api.operator("ada", Role::Operator).await;
-    let other_secret = format!("{}A", &token[..token.len() - 1]);
+    // Id of one token, secret of another.
+    let other = api.operator("bob", Role::Operator).await;
+    let other_secret = format!("{}{}", &token[..22], &other[22..]);
     let wrong = [&api.service.api_key, &other_secret, "cso1_", "cso1_0123456789abcdef_AAAA", "nonsense"];
     let size = api.audit_size().await;
     let mut details = Vec::new();
