@@ -27,8 +27,9 @@ use crate::{
     operate::{Authentication, Operator, RepeatableRequest, wire},
 };
 
-/// Longest time for which a request waits for an act. The act goes on after it, whoever waits.
-const PATIENCE: Duration = Duration::from_secs(12);
+/// Longest time for which a request waits for an act, which goes on after it: a rotation waits some 12 s for nodes, and a
+/// request ends after 15 s.
+const PATIENCE: Duration = Duration::from_secs(14);
 
 /// Longest `Idempotency-Key`.
 const MAX_KEY: usize = 64;

@@ -194,13 +194,13 @@ async fn done_whoever_waits(answer: impl Future<Output = Response> + Send + 'sta
         )),
         Err(_) => visit.failed(&OperationError::new(
             OperationErrorKind::Unavailable,
-            "It takes longer than 12 s, and goes on: look at its outcome before you send the form again.",
+            "It takes longer than 14 s, and goes on: look at its outcome before you send the form again.",
         )),
     }
 }
 
-/// Longest time for which a form waits for its act.
-const PATIENCE: Duration = Duration::from_secs(12);
+/// Longest time for which a form waits for its act: a rotation waits some 12 s for nodes, and a request ends after 15 s.
+const PATIENCE: Duration = Duration::from_secs(14);
 
 /// Path of the logout, which the guard itself does.
 pub(super) const LOGOUT: &str = "/console/logout";
