@@ -73,6 +73,8 @@ async function once(setup, name, work) {
     await keepFailure(context, name);
     throw error;
   } finally {
+    // A request that a page began just before has nobody to answer it.
+    for (const routes of [...context.pages(), context]) await routes.unrouteAll({ behavior: 'ignoreErrors' });
     await context.close();
   }
 }
