@@ -267,7 +267,7 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        write_digits::<32>(&self.0, f)
     }
 }
 
@@ -301,7 +301,7 @@ impl InstallationId {
 
 impl fmt::Display for InstallationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        write_digits::<32>(&self.0, f)
     }
 }
 
@@ -326,10 +326,7 @@ pub struct UserHash(pub [u8; 32]);
 
 impl fmt::Display for UserHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without an allocation: a verification of the audit log writes each user.
-        let mut digits = [0; 64];
-        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
-        f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+        write_digits::<64>(&self.0, f)
     }
 }
 
@@ -347,6 +344,14 @@ impl std::str::FromStr for UserHash {
 #[derive(Debug, thiserror::Error)]
 #[error("not the hash of a user id, which is 64 hexadecimal digits")]
 pub struct BadUserHash;
+
+/// Writes bytes as hexadecimal digits, without an allocation: each request writes its session, and a verification of the
+/// audit log each user.
+fn write_digits<const DIGITS: usize>(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut digits = [0; DIGITS];
+    hex::encode_to_slice(bytes, &mut digits).map_err(|_| fmt::Error)?;
+    f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+}
 
 as_text!(Kid, SessionId, InstallationId, UserHash);
 

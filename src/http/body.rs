@@ -139,9 +139,12 @@ fn not_an_object<T: RequestBody>() -> Problem {
     Problem::client(StatusCode::BAD_REQUEST, format!("the body must be a JSON object{such}"))
 }
 
-/// Returns the number of bytes that may open an array or an object, several at a time: the depth is no greater.
+/// Returns the number of bytes that may open an array or an object: the depth is no greater. A chunk's number fits a byte
+/// and is checked for no overflow, so that the compiler counts several bytes at a time.
 fn opening(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|byte| matches!(byte, b'[' | b'{')).count()
+    let is_opening = |byte: &u8| u8::from(matches!(byte, b'[' | b'{'));
+    let of_chunk = |chunk: &[u8]| usize::from(chunk.iter().map(is_opening).fold(0, u8::wrapping_add));
+    bytes.chunks(u8::MAX.into()).map(of_chunk).sum()
 }
 
 /// Returns the depth of nesting of a JSON text: exact for valid JSON, some number for anything else.
@@ -203,6 +206,14 @@ mod tests {
         ];
         for text in refused {
             assert!(!accepts(text), "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn counts_what_may_open_in_texts_of_any_length() {
+        for length in [0, 1, 254, 255, 256, 510, 511, 16_384] {
+            assert_eq!(opening(&b"[".repeat(length)), length);
+            assert_eq!(opening(&b"{x".repeat(length)), length);
         }
     }
 

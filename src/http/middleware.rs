@@ -5,19 +5,30 @@ use axum::{
     Router,
     http::{HeaderMap, StatusCode},
     response::IntoResponse,
-    routing::Route,
 };
 use bytes::Bytes;
-use tower::layer::layer_fn;
+use tower::Layer;
 
 use super::{
     access::RequestObserver, finish::finish, problem::Problem, request_id::new_request_id, responding::Observed,
 };
 
-/// Wraps a listener's routes in this middleware; `observer` records its requests. It is one layer: a router clones all
-/// inner layers for each request, and allocates a future for each.
+/// Layer of this middleware, with the observer that records the requests. Where routes have other layers too, all are
+/// added in one step: for each step, a router clones what is inside for each request, and allocates a future.
+#[derive(Clone)]
+pub(super) struct Middleware(pub(super) RequestObserver);
+
+impl<S> Layer<S> for Middleware {
+    type Service = Observed<S>;
+
+    fn layer(&self, route: S) -> Observed<S> {
+        Observed { route, observer: self.0.clone() }
+    }
+}
+
+/// Wraps a listener's routes in this middleware; `observer` records its requests.
 pub fn wrap(routes: Router, observer: RequestObserver) -> Router {
-    routes.layer(layer_fn(move |route: Route| Observed { route, observer: observer.clone() }))
+    routes.layer(Middleware(observer))
 }
 
 /// Makes the response to a request that the listener refuses (400, 408, 413, 431, 501, 503), for the listener to send.

@@ -37,11 +37,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use utoipa_axum::{
-    router::{OpenApiRouter, UtoipaMethodRouterExt},
-    routes,
-};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::middleware::Middleware;
 use crate::{
     clock::ClockGuard,
     failures::Reports,
@@ -95,19 +93,26 @@ pub fn accepts_body(bytes: &[u8]) -> bool {
 
 /// Returns every public route.
 pub fn router(state: &Arc<AppState>) -> Router {
-    let cors = cors::layer(state);
-    let (api, document) = OpenApiRouter::with_openapi(openapi::frame())
+    let observer = RequestObserver { metrics: Some(Arc::clone(&state.metrics)), log: state.request_log };
+    let middleware = Middleware(observer.clone());
+    let exchange = OpenApiRouter::new()
+        .routes(routes!(exchange::exchange))
+        .layer((middleware.clone(), cors::exchange_layer(state)));
+    let of_browsers = OpenApiRouter::new()
+        .routes(routes!(refresh::refresh))
+        .routes(routes!(revoke::revoke))
+        .routes(routes!(failures::report))
+        .layer((middleware.clone(), cors::layer(state)));
+    let of_others = OpenApiRouter::new()
         .routes(routes!(generate::generate))
-        .routes(routes!(exchange::exchange).layer(cors::exchange_layer(state)))
-        .routes(routes!(refresh::refresh).layer(cors.clone()))
-        .routes(routes!(revoke::revoke).layer(cors.clone()))
-        .routes(routes!(failures::report).layer(cors))
         .routes(routes!(sign_out::backchannel))
         .routes(routes!(jwks::jwks))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
-        .split_for_parts();
+        .layer(middleware);
+    let api = OpenApiRouter::with_openapi(openapi::frame()).merge(of_others).merge(exchange).merge(of_browsers);
+    let (api, document) = api.split_for_parts();
     let nothing = || async { Problem::not_found("/docs shows what there is") };
-    let routes = api.with_state(Arc::clone(state)).merge(openapi::pages(document)).fallback(nothing);
-    middleware::wrap(routes, RequestObserver { metrics: Some(Arc::clone(&state.metrics)), log: state.request_log })
+    let pages = middleware::wrap(openapi::pages(document).fallback(nothing), observer);
+    pages.merge(api.with_state(Arc::clone(state)))
 }

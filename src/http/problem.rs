@@ -270,7 +270,7 @@ impl Problem {
     pub(super) fn document(&self, request_id: &str) -> Vec<u8> {
         let members = self.members.as_deref();
         let document = ProblemDocument {
-            r#type: format!("urn:countersign:problem:{}", self.code.code),
+            r#type: ["urn:countersign:problem:", self.code.code].concat(),
             title: self.code.title,
             status: self.status.as_u16(),
             detail: &self.detail,

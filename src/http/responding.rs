@@ -12,7 +12,6 @@ use axum::{
     extract::Request,
     http::HeaderValue,
     response::{IntoResponse, Response},
-    routing::{Route, future::RouteFuture},
 };
 use tokio::time::{Sleep, sleep};
 use tower::Service;
@@ -31,21 +30,24 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Route whose requests are recorded and get a response in time, even where the handler panics.
 #[derive(Clone)]
-pub(super) struct Observed {
-    pub(super) route: Route,
+pub(super) struct Observed<S> {
+    pub(super) route: S,
     pub(super) observer: RequestObserver,
 }
 
-impl Service<Request> for Observed {
+impl<S> Service<Request> for Observed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Unpin>,
+{
     type Response = Response;
     type Error = Infallible;
-    type Future = Responding;
+    type Future = Responding<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request>::poll_ready(&mut self.route, cx)
+        self.route.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Responding {
+    fn call(&mut self, request: Request) -> Self::Future {
         let id = request_id(request.headers());
         let record = self.observer.begin(&request, id.to_str().unwrap_or_default());
         // The route does nothing until it is polled.
@@ -55,15 +57,15 @@ impl Service<Request> for Observed {
 }
 
 /// Future of the response to one request.
-pub(super) struct Responding {
-    handler: Instrumented<RouteFuture<Infallible>>,
+pub(super) struct Responding<F> {
+    handler: Instrumented<F>,
     /// Starts where the handler has no response at once; most responses without a signature need no timer.
     deadline: Option<Pin<Box<Sleep>>>,
     /// Record and id of the request, until it has its response.
     ending: Option<(RequestRecord, HeaderValue)>,
 }
 
-impl Future for Responding {
+impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Responding<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -75,7 +77,7 @@ impl Future for Responding {
     }
 }
 
-impl Responding {
+impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Responding<F> {
     /// Polls the handler: to its response, or to the one to its panic or to the end of its time.
     fn poll_handler(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
         let Self { handler, ending, .. } = self;

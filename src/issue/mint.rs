@@ -60,7 +60,7 @@ impl Issuer {
         let session = self.row_of(&contents);
         let times = (now, lifetime);
         let may_be_created = self.parts.outage.check(Operation::Write).is_ok();
-        let minted = match Order::of_login(rules, contents.login.is_some()) {
+        let minted = match Order::of_login(rules) {
             Order::SignFirst(_) => self.sign_then_create(app_user, &policy, times, session).await,
             Order::Together => self.sign_and_create(app_user, &policy, times, session, by).await,
         };
@@ -100,12 +100,14 @@ impl Issuer {
     ) -> Result<Signed, Failure> {
         let outage = &self.parts.outage;
         outage.check(Operation::Write)?;
-        let write = outage.ask(Operation::Write, self.parts.store.create_session_within_limit(session.clone()));
+        let login = self.login_record(app_user);
+        let write = self.parts.store.create_session_within_limit(session.clone(), login);
+        let write = outage.ask(Operation::Write, write);
         let (signed, created) = self.sign_beside(app_user, policy, times, write).await;
         match created.transpose()? {
             None | Some(Creation::Full) => {
                 let signed = signed?;
-                self.create(session, None).await?;
+                self.create(session, login).await?;
                 Ok(signed)
             }
             Some(Creation::OptedOut) => Err(Refusal::OptedOut.into()),

@@ -29,8 +29,6 @@ pub(super) enum Why {
     Strict,
     /// The store lost writes: it is repaired with care.
     LostWrites,
-    /// The write of a session of a login at a provider may end other sessions: it has no form that leaves them.
-    ProviderLogin,
     /// The session does not advance.
     NoWrite,
 }
@@ -39,12 +37,8 @@ impl Order {
     /// Order of a login. Where the signature fails after the write, the session that nobody has a token of is ended.
     /// One that would end another session of the user is signed first all the same
     /// ([`Creation::Full`](crate::store::Creation::Full)).
-    pub(super) fn of_login(rules: RefreshPolicy, at_provider: bool) -> Self {
-        match () {
-            () if at_provider => Self::SignFirst(Why::ProviderLogin),
-            () if rules.retry_window < REPAIR => Self::SignFirst(Why::Strict),
-            () => Self::Together,
-        }
+    pub(super) fn of_login(rules: RefreshPolicy) -> Self {
+        if rules.retry_window < REPAIR { Self::SignFirst(Why::Strict) } else { Self::Together }
     }
 
     /// Order of a refresh. Where the signature fails after the write, the app presents the same refresh token again,
@@ -88,18 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn a_login_at_a_provider_signs_first() {
-        assert_eq!(Order::of_login(window(REPAIR), true), Order::SignFirst(Why::ProviderLogin));
-    }
-
-    #[test]
     fn an_app_with_a_short_window_or_none_signs_first() {
         for strict in [Duration::ZERO, Duration::from_secs(59)] {
-            assert_eq!(Order::of_login(window(strict), false), Order::SignFirst(Why::Strict));
+            assert_eq!(Order::of_login(window(strict)), Order::SignFirst(Why::Strict));
             let refresh = Order::of_refresh(Decision::Rotate { to: 1 }, window(strict));
             assert_eq!(refresh, Order::SignFirst(Why::Strict));
         }
-        assert_eq!(Order::of_login(window(REPAIR), false), Order::Together);
+        assert_eq!(Order::of_login(window(REPAIR)), Order::Together);
         assert_eq!(Order::of_refresh(Decision::Rotate { to: 1 }, window(REPAIR)), Order::Together);
     }
 

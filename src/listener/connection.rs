@@ -20,7 +20,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    BACKSTOP, Config, MAX_HEAD, MAX_HEADERS, RawRefusal, Service,
+    BACKSTOP, Config, MAX_HEAD, RawRefusal, Service,
     peer::Peer,
     progress::{Phase, PhaseLimits, Progress},
     refusal,
@@ -74,7 +74,8 @@ impl Protocol {
         let mut http = http1::Builder::new();
         // The watchdog keeps the time: hyper's own timer would be registered again for every request.
         http.header_read_timeout(None);
-        http.max_header_size(MAX_HEAD).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
+        // `head` counts the fields: hyper fills its scratch space for each head where it has another limit than its own 100.
+        http.max_header_size(MAX_HEAD).max_buf_size(MAX_HEAD);
         // A client may end its side once it has sent its request, and still waits for the answer (RFC 9112 §9.6). One
         // that went away looks the same; its request ends soon, at its deadline at the latest.
         http.half_close(true);

@@ -8,12 +8,17 @@ use axum::http::{
     uri::Authority,
 };
 
+use super::MAX_HEADERS;
+
 /// Number of digits of the largest `u64`. hyper refuses such a `Content-Length` as no number, or as a head too large.
 const U64_DIGITS: usize = 20;
 
 /// Returns the status of the refusal, where the request must not be served.
 pub(super) fn fault<B>(request: &Request<B>) -> Option<StatusCode> {
     let headers = request.headers();
+    if headers.len() > MAX_HEADERS {
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
     if !names_one_host(headers, request.version()) {
         return Some(StatusCode::BAD_REQUEST);
     }

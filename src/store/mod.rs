@@ -177,9 +177,14 @@ pub trait Sessions: Send + Sync {
     /// [`Ended::Evicted`].
     async fn create_session(&self, session: Session) -> Result<Creation, StoreError>;
 
-    /// Creates a session as [`Self::create_session`] does, but only where no other has to end for it: else nothing is
-    /// written, and the answer is [`Creation::Full`].
-    async fn create_session_within_limit(&self, session: Session) -> Result<Creation, StoreError>;
+    /// Creates a session as [`Self::create_session`] does, or as [`ProviderLogins::create_session_of_login`] does where it
+    /// begins with a login, but only where no other has to end for it: else nothing is written, and the answer is
+    /// [`Creation::Full`].
+    async fn create_session_within_limit(
+        &self,
+        session: Session,
+        login: Option<LoginRecord>,
+    ) -> Result<Creation, StoreError>;
 
     /// Returns a session; `None` where there is none. [`Session::ended`] is [`Ended::OptedOut`] while its user is
     /// opted out, else the session's own end, else [`Ended::Revoked`] where all sessions of its app were ended.

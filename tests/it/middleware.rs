@@ -51,6 +51,23 @@ async fn every_answer_is_marked() {
     }
 }
 
+/// Groups of routes have layers of their own; one that forgot the middleware would be found here.
+#[tokio::test]
+async fn every_route_passes_the_middleware() {
+    let service = TestService::new().await;
+    let document = service.send(request("GET", "/openapi.json")).await.ok().json();
+    let documented = document["paths"].as_object().unwrap().keys().map(String::as_str);
+    let paths: Vec<&str> = documented.chain(["/openapi.json", "/docs/", "/nowhere"]).collect();
+    assert!(paths.len() > 10, "{paths:?}");
+    for path in paths {
+        for method in ["GET", "POST", "OPTIONS", "PUT"] {
+            let answer = service.send(request(method, path)).await;
+            assert!(!answer.header("x-request-id").is_empty(), "{method} {path}");
+            assert_eq!(answer.header("x-content-type-options"), "nosniff", "{method} {path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_sane_request_id_is_echoed_and_any_other_replaced() {
     let service = TestService::new().await;

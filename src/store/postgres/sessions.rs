@@ -70,8 +70,12 @@ impl Sessions for PostgresStore {
         self.begin_session(NewSession { session, login: None, spares_others: false, adopted: false, end: None }).await
     }
 
-    async fn create_session_within_limit(&self, session: Session) -> Result<Creation, StoreError> {
-        self.begin_session(NewSession { session, login: None, spares_others: true, adopted: false, end: None }).await
+    async fn create_session_within_limit(
+        &self,
+        session: Session,
+        login: Option<LoginRecord>,
+    ) -> Result<Creation, StoreError> {
+        self.begin_session(NewSession { session, login, spares_others: true, adopted: false, end: None }).await
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {

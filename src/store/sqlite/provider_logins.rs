@@ -61,17 +61,7 @@ impl ProviderLogins for SqliteStore {
     async fn create_session_of_login(&self, session: Session, login: LoginRecord) -> Result<Creation, StoreError> {
         let limit = i64::from(self.max_sessions_per_user);
         let counter = self.name.check(rows::stored(session.counter))?;
-        self.write(move |c| {
-            if is_signed_out(c, &session.app, &login)? {
-                return Ok(Creation::SignedOut);
-            }
-            let created = insert_session(c, &session, counter, limit)?;
-            let values = params![session.id.0, login.subject.0, login.session.0, login.issued.0];
-            // Nothing is there to set where the user is opted out.
-            c.prepare_cached(SET_LOGIN)?.execute(values)?;
-            Ok(created)
-        })
-        .await
+        self.write(move |c| insert_session_of_login(c, &session, &login, counter, limit)).await
     }
 
     async fn is_signed_out(&self, app: &AppName, login: LoginRecord) -> Result<bool, StoreError> {
@@ -93,6 +83,24 @@ impl ProviderLogins for SqliteStore {
         })
         .await
     }
+}
+
+/// Inserts a session as [`insert_session`] does, with its login, unless that has ended.
+pub(super) fn insert_session_of_login(
+    c: &Connection,
+    session: &Session,
+    login: &LoginRecord,
+    counter: i64,
+    limit: i64,
+) -> rusqlite::Result<Creation> {
+    if is_signed_out(c, &session.app, login)? {
+        return Ok(Creation::SignedOut);
+    }
+    let created = insert_session(c, session, counter, limit)?;
+    let values = params![session.id.0, login.subject.0, login.session.0, login.issued.0];
+    // Nothing is there to set where the user is opted out.
+    c.prepare_cached(SET_LOGIN)?.execute(values)?;
+    Ok(created)
 }
 
 fn is_signed_out(c: &Connection, app: &AppName, login: &LoginRecord) -> rusqlite::Result<bool> {

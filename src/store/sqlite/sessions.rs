@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{
     SqliteStore,
     creations::{adopt, insert_session, not_ended},
+    provider_logins::insert_session_of_login,
     rows,
 };
 use crate::{
@@ -60,15 +61,17 @@ impl Sessions for SqliteStore {
         self.write(move |c| insert_session(c, &session, counter, limit)).await
     }
 
-    async fn create_session_within_limit(&self, session: Session) -> Result<Creation, StoreError> {
+    async fn create_session_within_limit(
+        &self,
+        session: Session,
+        login: Option<LoginRecord>,
+    ) -> Result<Creation, StoreError> {
         let limit = i64::from(self.max_sessions_per_user);
         let counter = self.name.check(rows::stored(session.counter))?;
-        self.write(move |c| {
-            if not_ended(c, &session)? < limit {
-                insert_session(c, &session, counter, limit)
-            } else {
-                Ok(Creation::Full)
-            }
+        self.write(move |c| match &login {
+            _ if not_ended(c, &session)? >= limit => Ok(Creation::Full),
+            Some(login) => insert_session_of_login(c, &session, login, counter, limit),
+            None => insert_session(c, &session, counter, limit),
         })
         .await
     }

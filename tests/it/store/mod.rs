@@ -222,7 +222,7 @@ conformance! {
         a_logout_of_a_subject_ends_its_older_logins, a_logout_of_a_provider_session_ends_that_one,
         a_login_that_ended_begins_no_session, a_logout_token_is_carried_out_once,
         an_earlier_logout_that_arrives_later_takes_nothing_back, only_live_sessions_are_counted_and_ends_stay,
-        an_opted_out_user_begins_no_session_of_a_login,
+        an_opted_out_user_begins_no_session_of_a_login, a_login_may_be_told_to_end_no_other_session,
         ended_logins_are_forgotten_when_no_credential_can_be_left, no_login_slips_past_a_logout;
     users:
         an_opt_out_of_one_app_is_of_that_app, an_opt_out_of_all_is_of_all, opting_out_and_in_is_exact,

@@ -135,6 +135,25 @@ pub(super) async fn an_opted_out_user_begins_no_session_of_a_login(engine: &dyn 
     assert_eq!(store.session(session(1, T).id).await.unwrap(), None);
 }
 
+/// As a login that is signed while its session is written: the answer says why nothing was written.
+pub(super) async fn a_login_may_be_told_to_end_no_other_session(engine: &dyn Engine) {
+    let store = engine.open();
+    let all: Vec<_> = (1..=5).map(|n| session(n, at_min(n.into()))).collect();
+    let created = async |n: usize, login| store.create_session_within_limit(all[n].clone(), Some(login)).await.unwrap();
+    store.sign_out(&app("web"), logout(1, &[of_subject(9, T)]), T, &actor()).await.unwrap();
+    assert_eq!(created(0, login(9, 1, T)).await, Creation::SignedOut);
+    for n in 0..3 {
+        assert_eq!(created(n, login(1, 1, T)).await, Creation::Created { evicted: 0 });
+    }
+    assert_eq!(created(3, login(1, 1, T)).await, Creation::Full);
+    assert_eq!(store.session(all[3].id).await.unwrap(), None);
+    let done = store.sign_out(&app("web"), logout(2, &[of_subject(1, T)]), at_min(7), &actor()).await.unwrap();
+    assert_eq!(done, SignedOut::Now { ended: 3 }, "each session has its login");
+    assert_eq!(created(4, login(1, 1, at_min(8))).await, Creation::Created { evicted: 0 });
+    store.opt_out(user(1), None, at_min(9), &actor()).await.unwrap();
+    assert_eq!(created(3, login(1, 1, at_min(9))).await, Creation::OptedOut);
+}
+
 pub(super) async fn ended_logins_are_forgotten_when_no_credential_can_be_left(engine: &dyn Engine) {
     let store = engine.open();
     store.sign_out(&app("web"), logout(1, &[of_subject(1, T)]), T, &actor()).await.unwrap();

@@ -80,7 +80,7 @@ pub(super) async fn beyond_the_limit_the_longest_unrefreshed_goes(engine: &dyn E
         keep(&store, kept).await;
     }
     // A session that must end no other is not written.
-    assert_eq!(store.create_session_within_limit(all[3].clone()).await.unwrap(), Creation::Full);
+    assert_eq!(store.create_session_within_limit(all[3].clone(), None).await.unwrap(), Creation::Full);
     assert_eq!(store.session(all[3].id).await.unwrap(), None);
     // The oldest was refreshed since, so the second is the one that goes.
     assert!(store.advance_session(step(&all[0], 0, at_min(4))).await.unwrap());
@@ -92,7 +92,7 @@ pub(super) async fn beyond_the_limit_the_longest_unrefreshed_goes(engine: &dyn E
     assert!(!store.end_session(all[1].id, Ended::Logout, at_min(5), &actor()).await.unwrap());
     assert!(store.end_session(all[0].id, Ended::Logout, at_min(6), &actor()).await.unwrap());
     let beside = session(5, at_min(6));
-    let created = store.create_session_within_limit(beside.clone()).await.unwrap();
+    let created = store.create_session_within_limit(beside.clone(), None).await.unwrap();
     assert_eq!(created, Creation::Created { evicted: 0 }, "the ended one gave its place up");
     assert_eq!(store.session(beside.id).await.unwrap(), Some(beside));
 }

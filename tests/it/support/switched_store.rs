@@ -210,14 +210,18 @@ switched!(Sessions {
     Write adopt_session(session: Session, login: Option<LoginRecord>, actor: &Actor) -> ();
     Write end_session(id: SessionId, why: Ended, now: UnixMillis, actor: &Actor) -> bool;
 }
-/// The write of every login without a provider.
-async fn create_session_within_limit(&self, session: Session) -> Result<Creation, StoreError> {
-    if self.0.state.borrow().0 == Reach::Late {
+/// The first write of every login; one that comes late is of a login without a provider.
+async fn create_session_within_limit(
+    &self,
+    session: Session,
+    login: Option<LoginRecord>,
+) -> Result<Creation, StoreError> {
+    if login.is_none() && self.0.state.borrow().0 == Reach::Late {
         self.0.late.lock().unwrap().push(session.clone());
     }
     self.0.admit(Kind::Write).await?;
     let store = self.0.store();
-    let created = self.0.ask(store.create_session_within_limit(session)).await;
+    let created = self.0.ask(store.create_session_within_limit(session, login)).await;
     self.0.answer(Kind::Write, created)
 });
 
