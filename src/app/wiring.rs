@@ -29,7 +29,7 @@ use crate::{
     },
     operate::Operator,
     ops::{self, AllowedHosts, admin::AdminState, console::ConsoleState},
-    rotate::{RotationScheduler, SchedulerSetup, StepPhase},
+    rotate::{RotationScheduler, SchedulerSetup, StepPhase, SteppedScheduler},
     store::ServiceEventKind,
     telemetry::Readiness,
 };
@@ -179,6 +179,16 @@ impl Wiring {
         &self.webhook
     }
 
+    /// Returns the scheduler of key rotation, whose rounds the caller begins; `None` where no ring can be rotated.
+    pub(super) fn stepped_scheduler(&self) -> Option<SteppedScheduler> {
+        let setup = self.scheduler_setup.borrow().clone()?;
+        Some(SteppedScheduler::new(self.scheduler(), setup))
+    }
+
+    fn scheduler(&self) -> RotationScheduler {
+        RotationScheduler::new(Arc::clone(self.services.metrics()), Arc::clone(&self.state.readiness))
+    }
+
     /// Starts the node's background work.
     pub fn start_node(&self) -> Background {
         let mut background = Background::new(Arc::clone(self.services.metrics()));
@@ -191,9 +201,8 @@ impl Wiring {
 
     /// Starts the node's background work and the scheduler of key rotation.
     pub fn start(&self) -> Background {
-        let scheduler = RotationScheduler::new(Arc::clone(self.services.metrics()), Arc::clone(&self.state.readiness));
         let mut background = self.start_node();
-        background.spawn(BackgroundTask::Rotation, scheduler.run(self.scheduler_setup.subscribe()));
+        background.spawn(BackgroundTask::Rotation, self.scheduler().run(self.scheduler_setup.subscribe()));
         background
     }
 
