@@ -1,6 +1,7 @@
 //! `countersign demo`: a temporary service, the sandbox, and a site whose page logs in with the real Web SDK.
 
 mod controls;
+mod requests;
 mod site;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
