@@ -65,12 +65,25 @@ impl Dev {
     /// # Errors
     /// [`DevError`].
     pub async fn open(environment: &Environment, flags: &[(String, String)]) -> Result<Self, DevError> {
+        Self::of(CONFIG, environment, flags, Ambient::system()).await
+    }
+
+    /// Makes the same of another configuration, which has the app `web` on the ring `main`, with this clock.
+    ///
+    /// # Errors
+    /// [`DevError`].
+    pub async fn of(
+        config: &str,
+        environment: &Environment,
+        flags: &[(String, String)],
+        ambient: Ambient,
+    ) -> Result<Self, DevError> {
         if let Some(name) = environment.names().find(|name| name.starts_with("COUNTERSIGN_STORE__")) {
             return Err(DevError::ForeignStore(name.to_owned()));
         }
         let folder = tempfile::Builder::new().prefix("countersign-dev-").tempdir()?;
         let layout = Layout::of(folder.path());
-        layout.create(CONFIG)?;
+        layout.create(config)?;
         let settings = Settings::load(Some(&layout.config), environment, flags)?;
         let server = settings.server();
         if let Some(address) =
@@ -78,7 +91,7 @@ impl Dev {
         {
             return Err(DevError::NotLoopback(address));
         }
-        let services = Services::create(&settings, Ambient::system()).await?;
+        let services = Services::create(&settings, ambient).await?;
         let operator = services.operator(&settings)?;
         let public_key = operator.keys().first_key("main".parse()?).await?.public_key;
         let app: AppName = "web".parse()?;

@@ -21,7 +21,7 @@ use crate::{
         sealing::SealingKeys,
     },
     failures::{self, Counts, Knowledge, Reports, Webhook},
-    http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns},
+    http::{self, AppState, Jwks, Limits, Proxies, RefusedKeys, RefusedSignIns, RequestObserver},
     identity::{ApiKeyAuthenticator, SignIns},
     node::{
         self, ActivityRecorder, AuditAgent, AuditStanding, EndsAgent, FailuresAgent, FailuresParts, Node, NodeAgent,
@@ -29,9 +29,9 @@ use crate::{
     },
     operate::Operator,
     ops::{self, AllowedHosts, admin::AdminState, console::ConsoleState},
-    rotate::{RotationScheduler, SchedulerSetup, StepPhase},
+    rotate::{RotationScheduler, SchedulerSetup, StepPhase, SteppedScheduler},
     store::ServiceEventKind,
-    telemetry::Readiness,
+    telemetry::{Readiness, RequestLog},
 };
 
 /// Wired service whose keys are loaded.
@@ -100,6 +100,17 @@ impl Wiring {
 
     /// Makes the router of the ops listener, without health.
     pub fn ops_routes(&self) -> Router {
+        self.ops_routes_with(None)
+    }
+
+    /// Makes the router of an ops listener in this process, with health and the middleware. Every page of its console
+    /// has this banner, which says what its data are.
+    pub fn bannered_ops_routes(&self, banner: &'static str) -> Router {
+        let routes = self.ops_routes_with(Some(banner)).merge(http::health_routes(Arc::clone(&self.state.readiness)));
+        http::middleware::wrap(routes, RequestObserver { metrics: None, log: RequestLog::None })
+    }
+
+    fn ops_routes_with(&self, banner: Option<&'static str>) -> Router {
         let server = self.settings().server().clone();
         let admin = Arc::new(AdminState::new(Arc::clone(&self.operator), server.allow_plaintext));
         let metrics = self.services.metrics();
@@ -108,7 +119,8 @@ impl Wiring {
             server.proxies(),
             server.allow_plaintext,
             Arc::clone(metrics),
-        );
+        )
+        .with_banner(banner);
         let operators = ops::admin::router(&admin).merge(ops::console::router(console));
         ops::router(Arc::clone(metrics), Arc::clone(&self.ops_hosts), operators)
     }
@@ -179,6 +191,16 @@ impl Wiring {
         &self.webhook
     }
 
+    /// Returns the scheduler of key rotation, whose rounds the caller begins; `None` where no ring can be rotated.
+    pub(super) fn stepped_scheduler(&self) -> Option<SteppedScheduler> {
+        let setup = self.scheduler_setup.borrow().clone()?;
+        Some(SteppedScheduler::new(self.scheduler(), setup))
+    }
+
+    fn scheduler(&self) -> RotationScheduler {
+        RotationScheduler::new(Arc::clone(self.services.metrics()), Arc::clone(&self.state.readiness))
+    }
+
     /// Starts the node's background work.
     pub fn start_node(&self) -> Background {
         let mut background = Background::new(Arc::clone(self.services.metrics()));
@@ -191,9 +213,8 @@ impl Wiring {
 
     /// Starts the node's background work and the scheduler of key rotation.
     pub fn start(&self) -> Background {
-        let scheduler = RotationScheduler::new(Arc::clone(self.services.metrics()), Arc::clone(&self.state.readiness));
         let mut background = self.start_node();
-        background.spawn(BackgroundTask::Rotation, scheduler.run(self.scheduler_setup.subscribe()));
+        background.spawn(BackgroundTask::Rotation, self.scheduler().run(self.scheduler_setup.subscribe()));
         background
     }
 

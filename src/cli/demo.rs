@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{context::Context, output::announce};
-use crate::demo::{DemoConfig, DemoError, Shown, demo};
+use crate::demo::{DemoConfig, DemoError, DemoEvent, Shown, demo};
 
 /// Try it all in a browser: service, local Braze, and a page that logs in with the real Web SDK
 ///
@@ -26,7 +26,14 @@ impl Demo {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let json = context.output.json;
         let config = DemoConfig { listen: self.listen, modules: self.modules };
-        let ready = |shown: &Shown| announce(&if json { as_json(shown) } else { banner(shown) });
+        let ready = |event: DemoEvent<'_>| {
+            announce(&match event {
+                DemoEvent::Page(shown) if json => as_json(shown),
+                DemoEvent::Page(shown) => banner(shown),
+                DemoEvent::Console(state) if json => state.to_string(),
+                DemoEvent::Console(state) => console(state),
+            });
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(demo(config, &context.environment, ready)).map_err(|error| match error {
             // A wrong setting has an exit code of its own.
@@ -40,7 +47,7 @@ impl Demo {
 
 fn as_json(shown: &Shown) -> String {
     json!({
-        "url": shown.site, "service_url": shown.service, "sandbox_url": shown.sandbox,
+        "url": shown.site, "service_url": shown.service, "sandbox_url": shown.sandbox, "console_url": shown.console,
         "app": shown.access.app, "api_key": *shown.access.api_key.reveal(), "public_key": shown.access.public_key,
         "sdk_api_key": shown.sdk_api_key, "missing": shown.missing,
     })
@@ -54,7 +61,19 @@ fn banner(shown: &Shown) -> String {
     };
     format!(
         "The demo is ready: open {} in a browser.\n{missing}\n\
-         Service        {}\nLocal Braze    {}\nStop: Ctrl-C\n",
-        shown.site, shown.service, shown.sandbox
+         Service        {}\nLocal Braze    {}\nConsole        {} (sample data is being made)\nStop: Ctrl-C\n",
+        shown.site, shown.service, shown.sandbox, shown.console
     )
+}
+
+/// Says where the console is and how to log in, or why it has no data.
+fn console(state: &Value) -> String {
+    let text = |name: &str| state[name].as_str().unwrap_or_default().to_owned();
+    match state["token"].as_str() {
+        Some(token) => format!(
+            "The console is ready, with a week of sample data: open {}\nToken to log in with: {token}\n",
+            text("console_url")
+        ),
+        None => format!("The console has no sample data: {}\n", text("why")),
+    }
 }

@@ -1,25 +1,20 @@
 //! Controls: what the page's buttons do to the service and to the local Braze.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use axum::{
     Router,
-    body::Body,
-    extract::{ConnectInfo, Request},
-    http::{StatusCode, header},
+    extract::Request,
+    http::{Method, StatusCode, header},
     middleware::{Next, from_fn},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
 };
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
+use super::requests::{Failure, call_json};
 use crate::{
     app::{Access, Wiring},
     domain::key::KeyState,
@@ -51,20 +46,13 @@ pub(super) struct Controls {
     pub(super) cut: Cut,
 }
 
-/// Text of a failed action.
-type Failure = String;
-
 impl Controls {
     /// Mints as the app's backend would: one call with the API key.
     pub(super) async fn login(&self, access: &Access, user: &str) -> Result<Value, Failure> {
-        let body = json!({ "app": access.app, "user_id": user }).to_string();
-        let request = Request::post("/v1/token/generate")
-            .header(header::AUTHORIZATION, format!("Bearer {}", *access.api_key.reveal()))
-            .header(header::CONTENT_TYPE, "application/json")
-            .extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0))))
-            .body(Body::from(body))
-            .map_err(|error| error.to_string())?;
-        call(&self.wiring.routes(), request).await
+        let body = json!({ "app": access.app, "user_id": user });
+        let bearer = format!("Bearer {}", *access.api_key.reveal());
+        let headers = [(header::AUTHORIZATION, &*bearer)];
+        call_json(&self.wiring.routes(), Method::POST, "/v1/token/generate", &headers, &body).await
     }
 
     /// Makes Braze treat every token that was minted until now as expired.
@@ -100,15 +88,15 @@ impl Controls {
     /// Adds a key at Braze as the primary one; where Braze holds three keys, the oldest that is not primary is deleted.
     async fn publish(&self, public_key: &str) -> Result<(), Failure> {
         let app = self.braze.app_id("web").ok_or("the sandbox has no such app")?;
-        let keys = self.rest("GET", &format!("keys?app_id={app}"), &Value::Null).await?;
+        let keys = self.rest(Method::GET, &format!("keys?app_id={app}"), &Value::Null).await?;
         let keys = keys["keys"].as_array().cloned().unwrap_or_default();
         if let Some(oldest) = keys.iter().find(|key| key["is_primary"] == false).filter(|_| keys.len() == 3) {
-            self.rest("DELETE", "delete", &json!({ "app_id": app, "key_id": oldest["id"] })).await?;
+            self.rest(Method::DELETE, "delete", &json!({ "app_id": app, "key_id": oldest["id"] })).await?;
         }
         let key = json!({
             "app_id": app, "rsa_public_key_str": public_key, "description": "published by the demo", "make_primary": true,
         });
-        self.rest("POST", "create", &key).await.map(drop)
+        self.rest(Method::POST, "create", &key).await.map(drop)
     }
 
     /// Makes the service unreachable, or reachable again.
@@ -117,25 +105,10 @@ impl Controls {
         json!({ "cut": cut })
     }
 
-    async fn rest(&self, method: &str, verb: &str, body: &Value) -> Result<Value, Failure> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/app_group/sdk_authentication/{verb}"))
-            .header(header::AUTHORIZATION, format!("Bearer {REST_API_KEY}"))
-            .body(Body::from(body.to_string()))
-            .map_err(|error| error.to_string())?;
-        call(&sandbox::router(Arc::clone(&self.braze)), request).await
-    }
-}
-
-/// Calls routes of this process; a status other than 2xx is a failure.
-async fn call(routes: &Router, request: Request) -> Result<Value, Failure> {
-    let Ok(response): Result<Response, std::convert::Infallible> = routes.clone().oneshot(request).await;
-    let status = response.status();
-    let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-    if status.is_success() {
-        serde_json::from_slice(&body).map_err(|error| error.to_string())
-    } else {
-        Err(String::from_utf8_lossy(&body).into_owned())
+    async fn rest(&self, method: Method, verb: &str, body: &Value) -> Result<Value, Failure> {
+        let path = format!("/app_group/sdk_authentication/{verb}");
+        let bearer = format!("Bearer {REST_API_KEY}");
+        let headers = [(header::AUTHORIZATION, &*bearer)];
+        call_json(&sandbox::router(Arc::clone(&self.braze)), method, &path, &headers, body).await
     }
 }

@@ -1,11 +1,20 @@
-//! `countersign demo`: a temporary service, the sandbox, and a site whose page logs in with the real Web SDK.
+//! `countersign demo`: a temporary service, the sandbox, and a site whose page logs in with the real Web SDK; beside
+//! them a console with a week of sample data.
 
 mod controls;
+mod requests;
+mod sample;
 mod site;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use self::controls::{Controls, Cut};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use self::{
+    controls::{Controls, Cut},
+    sample::SampleConsole,
+};
 use crate::{
     app::{Access, Dev, DevError, LoopbackListener, OpenError, ServeError, Wiring, stop_signal},
     clock::SystemClock,
@@ -29,10 +38,20 @@ pub struct Shown {
     pub service: String,
     /// URL of the local Braze.
     pub sandbox: String,
+    /// URL of the console. It says how far its sample data are made.
+    pub console: String,
     pub access: Access,
     pub sdk_api_key: String,
     /// Packages of the page that are not in the modules folder.
     pub missing: Vec<&'static str>,
+}
+
+/// Part of the demo that is ready.
+pub enum DemoEvent<'a> {
+    /// The page.
+    Page(&'a Shown),
+    /// The console: its `state` is `ready`, with the `token` to log in with, or `failed`, with the reason.
+    Console(&'a Value),
 }
 
 /// Reason why the demo cannot run.
@@ -55,19 +74,20 @@ pub enum DemoError {
     Site(SocketAddr, io::Error),
 }
 
-/// Runs the demo until SIGTERM or SIGINT. `ready` is called once every part runs.
+/// Runs the demo until SIGTERM or SIGINT. `ready` is called once the page can be used, and once the console can.
 ///
 /// # Errors
 /// [`DemoError`] where a part cannot start.
 pub async fn demo(
     config: DemoConfig,
     environment: &Environment,
-    ready: impl FnOnce(&Shown) + Send,
+    ready: impl Fn(DemoEvent<'_>) + Send,
 ) -> Result<(), DemoError> {
     let site = listen_on_loopback(config.listen).await?;
     let site_address = site.local_addr().map_err(|why| DemoError::Site(config.listen, why))?;
     let (braze, sandbox, sdk_api_key) = local_braze().await?;
-    let service = LoopbackListener::bind()?;
+    let (service, console_listener) = (LoopbackListener::bind()?, LoopbackListener::bind()?);
+    let console = Arc::new(SampleConsole::new(format!("http://{}/console", console_listener.address())));
     let flags = [
         ("apps.web.allowed_origins", format!("[\"http://{site_address}\"]")),
         ("apps.web.sdk_api_key", sdk_api_key.clone()),
@@ -87,24 +107,36 @@ pub async fn demo(
         site: format!("http://{site_address}"),
         service: format!("http://{}", service.address()),
         sandbox: sandbox.url(),
+        console: format!("http://{}/console", console_listener.address()),
         missing: site::missing(&config.modules),
         access,
         sdk_api_key,
     };
     let routes = cut.over(wiring.routes());
     let controls = Controls { wiring, operator, braze, cut };
-    ready(&shown);
+    ready(DemoEvent::Page(&shown));
 
-    let site_routes = site::routes(shown, controls, &config.modules);
+    let site_routes = site::routes(shown, controls, Arc::clone(&console), &config.modules);
     tokio::select! {
         stopped = stop_signal() => stopped.map_err(|why| DemoError::Serve(ServeError::Signals(why)))?,
         never = sandbox::serve(sandbox) => match never {},
         ended = axum::serve(site, site_routes).into_future() => ended.map_err(|why| DemoError::Site(site_address, why))?,
         () = service.serve(routes) => {}
+        () = console_listener.serve(console.routes()) => {}
+        () = make_sample(&console, &ready) => {}
         ended = background.ended() => return Err(DemoError::Serve(ended.into())),
     }
     drop((background, folder));
     Ok(())
+}
+
+/// Makes the sample, and says when it is made. It never returns.
+async fn make_sample(console: &Arc<SampleConsole>, ready: &impl Fn(DemoEvent<'_>)) {
+    // A task of its own: making a week keeps a thread busy, and the page comes first.
+    let mut task = JoinSet::new();
+    task.spawn(sample::run(Arc::clone(console)));
+    ready(DemoEvent::Console(&console.made().await));
+    std::future::pending::<()>().await;
 }
 
 async fn listen_on_loopback(address: SocketAddr) -> Result<tokio::net::TcpListener, DemoError> {

@@ -7,6 +7,7 @@ for (const button of document.querySelectorAll('[data-copy]')) button.onclick = 
 find('again').onclick = () => location.reload();
 write('zone', Intl.DateTimeFormat().resolvedOptions().timeZone ?? 'your zone');
 
+showConsole().catch(() => write('console-state', 'The demo does not answer.'));
 try {
   await start();
 } catch (error) {
@@ -28,6 +29,22 @@ async function start() {
   state('idle', 'Ready: nobody uses the app yet.');
   // Not earlier: a form that is sent before its script is there would leave the page.
   find('app').hidden = false;
+}
+
+/** Says how far the console's sample data are, until they are ready. */
+async function showConsole() {
+  const { state: progress, days, token, console_url } = await (await fetch('/demo/console')).json();
+  if (progress === 'ready') {
+    write('console-state', 'The console is ready.');
+    write('console-token', token);
+    find('console-link').href = console_url;
+  } else if (progress === 'failed') {
+    write('console-state', 'There is no sample data: the terminal of the demo says why.');
+  } else {
+    write('console-state', `Sample data is being made: ${days} of 7 days.`);
+    await new Promise((passed) => setTimeout(passed, 1000));
+    return showConsole();
+  }
 }
 
 async function copy(button) {

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
 
-use super::{Shown, controls::Controls};
+use super::{Shown, controls::Controls, sample::SampleConsole};
 
 /// Packages that the page imports, and their files below the modules folder.
 const PACKAGES: [(&str, &str); 2] = [
@@ -33,6 +33,7 @@ pub(super) fn missing(modules: &Path) -> Vec<&'static str> {
 struct SiteState {
     shown: Shown,
     controls: Controls,
+    console: Arc<SampleConsole>,
     modules: PathBuf,
 }
 
@@ -49,7 +50,7 @@ fn content_security_policy(shown: &Shown) -> HeaderValue {
 }
 
 /// Makes the routes of the site.
-pub(super) fn routes(shown: Shown, controls: Controls, modules: &Path) -> Router {
+pub(super) fn routes(shown: Shown, controls: Controls, console: Arc<SampleConsole>, modules: &Path) -> Router {
     let fresh = SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let policy = SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, content_security_policy(&shown));
     Router::new()
@@ -59,12 +60,13 @@ pub(super) fn routes(shown: Shown, controls: Controls, modules: &Path) -> Router
         .route("/traffic.js", get(async || file("text/javascript", include_str!("traffic.js"))))
         .route("/view.js", get(async || file("text/javascript", include_str!("view.js"))))
         .route("/demo/config", get(config))
+        .route("/demo/console", get(async |State(site): State<Arc<SiteState>>| Json(site.console.state())))
         .route("/demo/login", post(login))
         .route("/demo/act", post(act))
         .nest_service("/modules", ServeDir::new(modules))
         .layer(fresh)
         .layer(policy)
-        .with_state(Arc::new(SiteState { shown, controls, modules: modules.to_owned() }))
+        .with_state(Arc::new(SiteState { shown, controls, console, modules: modules.to_owned() }))
 }
 
 fn file(kind: &'static str, text: &'static str) -> impl IntoResponse {

@@ -21,7 +21,7 @@ pub use drift::{Drift, drift};
 pub use error::RotateError;
 pub use observe::Observed;
 pub use rotator::{Observer, Rotator, StepPhase};
-pub use scheduler::{RotationScheduler, SchedulerSetup};
+pub use scheduler::{RotationScheduler, SchedulerSetup, SteppedScheduler};
 
 /// Interval at which a node reports that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);

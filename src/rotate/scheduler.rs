@@ -32,6 +32,40 @@ pub struct RotationScheduler {
     readiness: Arc<Readiness>,
 }
 
+/// Scheduler whose rounds somebody else begins: for a service whose clock does not run by itself.
+pub struct SteppedScheduler {
+    scheduler: RotationScheduler,
+    setup: Arc<SchedulerSetup>,
+    rings: Vec<RingWork>,
+    last_drift: LastDrift,
+}
+
+impl SteppedScheduler {
+    /// Scheduler of the rings of this setup, for which everything is due.
+    pub fn new(scheduler: RotationScheduler, setup: Arc<SchedulerSetup>) -> Self {
+        Self { scheduler, rings: RingWork::all(&setup), setup, last_drift: LastDrift::new() }
+    }
+
+    /// Does the work of every ring that is due now.
+    pub async fn round(&mut self) {
+        self.scheduler.round(&self.setup.rotator, &mut self.rings, &mut self.last_drift).await;
+    }
+}
+
+/// Ring with its schedule, and the error of its last try.
+struct RingWork {
+    ring: Ring,
+    schedule: RingSchedule,
+    failure: Option<String>,
+}
+
+impl RingWork {
+    fn all(setup: &SchedulerSetup) -> Vec<Self> {
+        let of = |ring: &Ring| Self { ring: ring.clone(), schedule: RingSchedule::new(ring), failure: None };
+        setup.rings.iter().map(of).collect()
+    }
+}
+
 /// Drift of each ring at its last comparison.
 type LastDrift = BTreeMap<RingName, Vec<Drift>>;
 
@@ -64,17 +98,21 @@ impl RotationScheduler {
         setups: &watch::Receiver<Option<Arc<SchedulerSetup>>>,
         last_drift: &mut LastDrift,
     ) {
-        let mut rings: Vec<(&Ring, RingSchedule, Option<String>)> =
-            setup.rings.iter().map(|ring| (ring, RingSchedule::new(ring), None)).collect();
+        let mut rings = RingWork::all(setup);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !setups.has_changed().unwrap_or(true) {
             ticks.tick().await;
-            for (ring, schedule, failure) in &mut rings {
-                match self.work(&setup.rotator, ring, schedule, last_drift).await {
-                    Ok(()) => *failure = None,
-                    Err(error) => postpone(&setup.rotator, ring, schedule, failure, &error),
-                }
+            self.round(&setup.rotator, &mut rings, last_drift).await;
+        }
+    }
+
+    /// Does the work of every ring that is due now.
+    async fn round(&self, rotator: &Rotator, rings: &mut [RingWork], last_drift: &mut LastDrift) {
+        for RingWork { ring, schedule, failure } in rings {
+            match self.work(rotator, ring, schedule, last_drift).await {
+                Ok(()) => *failure = None,
+                Err(error) => postpone(rotator, ring, schedule, failure, &error),
             }
         }
     }

@@ -57,6 +57,12 @@ impl AppKeys {
         if !verdict::is_public_key(&key.rsa_public_key) {
             return Err(KeyError::NotAPublicKey);
         }
+        self.insert(namespace, key, now)
+    }
+
+    /// Adds any text as a key. Braze's code 25 (`PUBLIC_KEY_ERROR`) says that it can hold one that is no key; its way
+    /// there is not documented.
+    pub(super) fn insert(&mut self, namespace: &str, key: NewKey, now: UnixMillis) -> Result<String, KeyError> {
         if self.keys.len() >= MAX_KEYS {
             return Err(KeyError::Full);
         }

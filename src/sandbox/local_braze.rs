@@ -92,6 +92,19 @@ impl LocalBraze {
         })
     }
 
+    /// Adds a text that may be no public key to an app, as a person does who copies a part of it only.
+    ///
+    /// # Errors
+    /// A sentence for people: there is no such app, or it has three keys.
+    pub fn paste_key(&self, app: &str, text: &str, description: &str) -> Result<(), String> {
+        let (rsa_public_key, description) = (text.to_owned(), description.to_owned());
+        self.with(|state, now| {
+            let app = state.apps.iter_mut().find(|known| known.name == app).ok_or("there is no such app")?;
+            let key = NewKey { rsa_public_key, description, make_primary: app.keys.list().is_empty() };
+            app.keys.insert(&app.app_id, key, now).map(drop).map_err(|error| error.to_string())
+        })
+    }
+
     /// Changes some switches, given as a JSON object; returns all of them.
     ///
     /// # Errors

@@ -233,6 +233,21 @@ for (const width of [375, 390, 1440]) {
   });
 }
 
+shows('the page leads to the console, whose pages say that their data are a sample', phone, async (visit) => {
+  const { page } = visit;
+  const before = await visit.places();
+  await visit.reads('#console-state', /^The console is ready\.$/);
+  assert.deepEqual(await visit.places(), before);
+  await visit.fits('with the token');
+  const token = await page.innerText('#console-token');
+  await page.click('#console-link');
+  await page.fill('[name=token]', token);
+  await page.press('[name=token]', 'Enter');
+  await visit.reads('h1', /^Overview$/);
+  await visit.reads('.banner', /^Sample data/);
+  await page.goto(demo.url);
+});
+
 shows('whoever wants no motion gets none', { ...wide, reducedMotion: 'reduce' }, async (visit) => {
   await visit.login();
   const moving = await visit.page.evaluate(() => [...document.querySelectorAll('*')].filter((element) => {

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, ChildStdout, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use crate::support::{
 struct Demo {
     child: Child,
     ready: Value,
+    stdout: BufReader<ChildStdout>,
     client: reqwest::Client,
 }
 
@@ -26,9 +27,30 @@ impl Demo {
         command.args(["demo", "--json", "--listen", "127.0.0.1:0", "--modules"]).arg(modules);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { child, ready: serde_json::from_str(&line).unwrap(), client }
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let redirects = reqwest::redirect::Policy::none();
+        let client = reqwest::Client::builder().no_proxy().redirect(redirects).build().unwrap();
+        Self { child, ready: serde_json::from_str(&line).unwrap(), stdout, client }
+    }
+
+    /// Waits for the console, and logs in to it with the token that the demo prints.
+    async fn console(&mut self) -> Console {
+        let mut line = String::new();
+        tokio::task::block_in_place(|| self.stdout.read_line(&mut line)).unwrap();
+        let state: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&state["state"], &state["days"]), (&json!("ready"), &json!(7)), "{state}");
+        let url = state["console_url"].as_str().unwrap();
+        assert_eq!(url, self.ready["console_url"]);
+        let form = [("token", state["token"].as_str().unwrap())];
+        let origin = url.strip_suffix("/console").unwrap().to_owned();
+        let login = self.client.post(format!("{url}/login")).header("Origin", &origin);
+        let answer = login.header("Content-Type", "application/x-www-form-urlencoded");
+        let answer = answer.body(form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish());
+        let answer = answer.send().await.unwrap();
+        assert_eq!(answer.status(), 303);
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        Console { origin, cookie, client: self.client.clone() }
     }
 
     fn url(&self, which: &str, path: &str) -> String {
@@ -60,6 +82,33 @@ impl Demo {
         let request = request.header("X-Braze-Auth-Signature", token.as_str().unwrap());
         let answer: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
         answer["auth_error"]["error_code"].as_i64()
+    }
+}
+
+/// Console of a demo, as somebody who is logged in.
+struct Console {
+    origin: String,
+    cookie: String,
+    client: reqwest::Client,
+}
+
+impl Console {
+    /// A page, in which runs of white space are one space.
+    async fn page(&self, path: &str) -> String {
+        let request = self.client.get(format!("{}{path}", self.origin)).header("Cookie", &self.cookie);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        let text = answer.text().await.unwrap();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// A page that has each of these texts.
+    async fn page_with(&self, path: &str, texts: &[&str]) -> String {
+        let page = self.page(path).await;
+        for text in texts {
+            assert!(page.contains(text), "{path} has no {text:?}: {page}");
+        }
+        page
     }
 }
 
@@ -157,6 +206,30 @@ async fn it_says_what_is_missing_and_serves_what_is_there_and_nothing_else() {
     let (status, answer) = demo.post("/demo/act", json!({ "do": "dance" })).await;
     assert_eq!(status, 400);
     assert!(answer["error"].as_str().unwrap().contains("dance"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_shows_a_week_of_sample_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(folder.path());
+    let console = demo.console().await;
+    for section in
+        ["", "/keys", "/rotation", "/failures", "/users", "/callers", "/nodes", "/audit", "/doctor", "/login"]
+    {
+        console.page_with(&format!("/console{section}"), &["Sample data", "role=\"note\""]).await;
+    }
+    console.page_with("/console", &["2 apps are served by 1 node.", " no failure is rising"]).await;
+    let causes =
+        console.page_with("/console/failures?span=7d", &["key_withdrawn_too_early", "key_pasted_wrongly"]).await;
+    assert!(!causes.contains(">unknown<"), "{causes}");
+    let selected = |cause: &str, app: &str| format!("/console/failures?span=7d&app=&cause={cause}&at={app}");
+    let pasted = "Braze cannot read the keys of app ios; an operator confirmed key ";
+    console.page_with(&selected("key_pasted_wrongly", "ios"), &[pasted, "<dd>25</dd>"]).await;
+    let withdrawn = "app web: a key was deleted at Braze while its tokens were valid";
+    console.page_with(&selected("key_withdrawn_too_early", "web"), &[withdrawn, "<dd>27</dd>"]).await;
+    console.page_with("/console/rotation?ring=main", &["Last rotation", "Begin a rotation"]).await;
+    let keys = console.page("/console/keys").await;
+    assert_eq!(keys.matches("data-label=\"State\">retired<").count(), 2, "{keys}");
 }
 
 #[test]

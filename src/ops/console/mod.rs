@@ -4,6 +4,7 @@
 mod activity_chart;
 mod assets;
 mod audit;
+mod banner;
 mod callers;
 mod doctor;
 mod failure_charts;
@@ -62,6 +63,8 @@ pub struct ConsoleState {
     refused: Arc<RefusedCredentials>,
     /// Metrics of this process, for its alarms and what it saw last at Braze.
     metrics: Arc<Metrics>,
+    /// Text above every page.
+    banner: Option<&'static str>,
     kept: kept::KeptPages,
 }
 
@@ -74,7 +77,22 @@ impl ConsoleState {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (limits, refused) = (Limits::new(&LimitConfig::default()), Arc::default());
-        Self { operator, proxies, allow_plaintext, limits, refused, metrics, kept: kept::KeptPages::default() }
+        Self {
+            operator,
+            proxies,
+            allow_plaintext,
+            limits,
+            refused,
+            metrics,
+            banner: None,
+            kept: kept::KeptPages::default(),
+        }
+    }
+
+    /// Sets the text above every page, where the data are not those of a service in use.
+    #[must_use]
+    pub fn with_banner(self, banner: Option<&'static str>) -> Self {
+        Self { banner, ..self }
     }
 
     fn operator(&self) -> Arc<Operator> {
@@ -105,6 +123,7 @@ impl ConsoleState {
 /// Makes the router of the console.
 pub fn router(state: ConsoleState) -> Router {
     let state = Arc::new(state);
+    let banner = state.banner;
     let mut router = assets::routes();
     for route in ROUTES {
         let guard = guard::Guard { state: Arc::clone(&state), rights: route.rights, section: route.section };
@@ -112,5 +131,9 @@ pub fn router(state: ConsoleState) -> Router {
         router = router.route(route.path, (route.serve)().layer(layer));
     }
     let open = from_fn(move |request, next| guard::open_for_operators(Arc::clone(&state), request, next));
-    router.layer(open).layer(map_response(guard::headers))
+    let router = router.layer(open).layer(map_response(guard::headers));
+    match banner {
+        Some(banner) => router.layer(map_response(move |response| banner::put(banner, response))),
+        None => router,
+    }
 }
