@@ -4,6 +4,7 @@
 mod activity_chart;
 mod assets;
 mod audit;
+mod braze_answers;
 mod callers;
 mod doctor;
 mod failure_charts;
@@ -63,6 +64,7 @@ pub struct ConsoleState {
     /// Metrics of this process, for its alarms and what it saw last at Braze.
     metrics: Arc<Metrics>,
     kept: kept::KeptPages,
+    braze: braze_answers::BrazeAnswers,
 }
 
 impl ConsoleState {
@@ -74,7 +76,8 @@ impl ConsoleState {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (limits, refused) = (Limits::new(&LimitConfig::default()), Arc::default());
-        Self { operator, proxies, allow_plaintext, limits, refused, metrics, kept: kept::KeptPages::default() }
+        let (kept, braze) = (kept::KeptPages::default(), braze_answers::BrazeAnswers::default());
+        Self { operator, proxies, allow_plaintext, limits, refused, metrics, kept, braze }
     }
 
     fn operator(&self) -> Arc<Operator> {
