@@ -19,6 +19,11 @@ full:
 stage +names:
     tests/run.sh {{ names }}
 
+# The pictures of docs/console.md, made anew
+screenshots:
+    cargo build --locked
+    cd tests/browser && TEST_BINARY=$PWD/../../target/debug/countersign TEST_SCREENSHOTS=$PWD/../../docs/console node --test screenshots.test.mjs
+
 # The stages that take long: load, emulated AVX-512, long fuzzing, mutation testing
 nightly:
     tests/run.sh nightly

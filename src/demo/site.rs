@@ -49,13 +49,16 @@ fn content_security_policy(shown: &Shown) -> HeaderValue {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
+/// Style sheet, with the palette that all pages share.
+const STYLE: &str = concat!(include_str!("../ops/console/assets/palette.css"), include_str!("page.css"));
+
 /// Makes the routes of the site.
 pub(super) fn routes(shown: Shown, controls: Controls, console: Arc<SampleConsole>, modules: &Path) -> Router {
     let fresh = SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let policy = SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, content_security_policy(&shown));
     Router::new()
         .route("/", get(async || Html(include_str!("page.html"))))
-        .route("/page.css", get(async || file("text/css", include_str!("page.css"))))
+        .route("/page.css", get(async || file("text/css", STYLE)))
         .route("/page.js", get(async || file("text/javascript", include_str!("page.js"))))
         .route("/traffic.js", get(async || file("text/javascript", include_str!("traffic.js"))))
         .route("/view.js", get(async || file("text/javascript", include_str!("view.js"))))

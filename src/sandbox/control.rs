@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Path, Query, State as Extract},
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
     routing::{delete, get, patch, post},
 };
@@ -26,6 +26,10 @@ use crate::clock::UnixMillis;
 pub(super) fn routes() -> Router<Arc<LocalBraze>> {
     Router::new()
         .route("/", get(async || Html(include_str!("page.html"))))
+        .route(
+            "/palette.css",
+            get(async || ([(header::CONTENT_TYPE, "text/css")], include_str!("../ops/console/assets/palette.css"))),
+        )
         .route("/sandbox/v1/state", get(state))
         .route("/sandbox/v1/apps", post(add_app))
         .route("/sandbox/v1/apps/{name}", patch(change_app))

@@ -2,14 +2,12 @@
 
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { Sandbox, Service } from './processes.mjs';
 import { eventually, keepFailure, launch } from './setup.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-/** Folder for screenshots of each page; without it none are made. */
-const SCREENSHOTS = process.env.TEST_SCREENSHOTS;
 const PAGES = ['Overview', 'Keys', 'Rotation', 'Failures', 'Users', 'Callers', 'Nodes', 'Audit', 'Doctor'];
 const THEMES = ['light', 'dark'];
 const LONG = 'u'.repeat(512);
@@ -136,12 +134,6 @@ class ConsolePage {
     await this.isClean(state);
   }
 
-  async screenshot(name) {
-    if (!SCREENSHOTS) return;
-    await mkdir(SCREENSHOTS, { recursive: true });
-    await this.page.screenshot({ path: `${SCREENSHOTS}/${name}.png`, fullPage: true });
-  }
-
   /** Presses the tabulator until an element of this page has the focus, which can be seen. */
   async tabTo(selector) {
     const has = (selector) => document.activeElement?.matches(selector);
@@ -184,10 +176,6 @@ for (const colorScheme of THEMES) {
       await visit.follow(name);
       assert(visit.requests.length <= MOST_REQUESTS, `${name} makes ${visit.requests.length} requests`);
       assert.match(await visit.state(), STATE, name);
-      for (const { viewport } of [phone, wide]) {
-        await page.setViewportSize(viewport);
-        await visit.screenshot(`${name.toLowerCase()}-${viewport.width}-${colorScheme}`);
-      }
       // The themes differ in colours only, so that one of them is looked at in both widths.
       for (const { viewport } of colorScheme === 'light' ? [wide, phone] : [phone]) {
         await page.setViewportSize(viewport);

@@ -32,6 +32,9 @@ async function stop(child, signal = 'SIGTERM') {
 
 /** Process of the service. It can be stopped and started again on the same port, with the same folder. */
 export class Service {
+  /** Processes of other nodes. */
+  others = [];
+
   /** `configuration` is added to the file that `init` makes. */
   static async create(origin, settings, configuration = '') {
     const service = new Service();
@@ -58,6 +61,12 @@ export class Service {
     Object.assign(this, { child, url: ready.url, opsUrl: ready.ops_url, address: new URL(ready.url).host });
   }
 
+  /** Starts another node on the same store. */
+  async beside() {
+    const args = ['serve', '--json', '--listen', '127.0.0.1:0', '--ops-listen', '127.0.0.1:0'];
+    this.others.push((await start(args, { cwd: this.folder, env: this.env })).child);
+  }
+
   /** Kills the service; it is unreachable until `up`. */
   async down() {
     await stop(this.child, 'SIGKILL');
@@ -77,7 +86,7 @@ export class Service {
   }
 
   async remove() {
-    await stop(this.child);
+    for (const child of [this.child, ...this.others]) await stop(child);
     await rm(this.folder, { recursive: true });
   }
 }

@@ -16,8 +16,11 @@ struct Asset {
     bytes: &'static [u8],
 }
 
+/// Style sheet, with the palette that all pages share.
+const STYLE: &str = concat!(include_str!("assets/palette.css"), include_str!("assets/console.css"));
+
 const ASSETS: &[Asset] = &[
-    Asset { name: "console.css", media_type: "text/css; charset=utf-8", bytes: include_bytes!("assets/console.css") },
+    Asset { name: "console.css", media_type: "text/css; charset=utf-8", bytes: STYLE.as_bytes() },
     Asset {
         name: "console.js",
         media_type: "text/javascript; charset=utf-8",

@@ -4,7 +4,7 @@ use axum::response::Response;
 use strum::VariantArray;
 
 use super::{
-    html::{Markup, ShownTime},
+    html::{Markup, Prose, ShownTime},
     page::{Condition, Page, StateSentence, render},
     visit::Visit,
 };
@@ -25,7 +25,7 @@ struct RecordRow {
     action: &'static str,
     outcome: Markup,
     target: String,
-    why: String,
+    why: Prose,
 }
 
 #[derive(askama::Template)]
@@ -60,7 +60,11 @@ pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
         query.append_pair("before", &next.to_string()).append_pair("action", &action).append_pair("actor", &actor);
         query.finish()
     });
-    let sentence = format!("{} records are shown, the newest first.", records.len());
+    let sentence = match records.len() {
+        0 => "No record is shown.".to_owned(),
+        1 => "1 record is shown.".to_owned(),
+        number => format!("{number} records are shown, the newest first."),
+    };
     Ok(render(&AuditPage {
         page: visit.page("Audit", StateSentence::neutral(sentence)),
         rows: records.into_iter().map(row).collect(),
@@ -103,7 +107,7 @@ fn row(record: AuditRecord) -> RecordRow {
         actor: event.actor.name,
         action: event.action.as_str(),
         outcome: Markup(StateSentence::mark(condition, event.outcome.as_str())),
-        why: event.why,
+        why: Prose(event.why),
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::response::Response;
 
 use super::{
-    html::Markup,
+    html::{Markup, Prose},
     page::{Condition, Page, StateSentence, render},
     visit::Visit,
 };
@@ -11,8 +11,8 @@ use crate::operate::{Health, OperationError};
 
 struct CheckRow {
     mark: Markup,
-    what: String,
-    text: String,
+    what: Prose,
+    text: Prose,
 }
 
 #[derive(askama::Template)]
@@ -20,7 +20,7 @@ struct CheckRow {
 struct Doctor {
     page: Page,
     rows: Vec<CheckRow>,
-    warnings: Vec<String>,
+    warnings: Vec<Prose>,
     hidden: usize,
 }
 
@@ -30,7 +30,7 @@ const MOST: usize = 150;
 /// Shows the page.
 pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
     let mut checks = visit.operations.checks().await?;
-    let warnings = visit.operations.configuration().await?.warnings;
+    let warnings = visit.operations.configuration().await?.warnings.into_iter().map(Prose).collect();
     checks.sort_by_key(|check| std::cmp::Reverse(check.health));
     let count = |health| checks.iter().filter(|check| check.health == health).count();
     let (wrong, doubtful) = (count(Health::Wrong), count(Health::Warning));
@@ -52,7 +52,11 @@ pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
             Health::Warning => (Condition::Attention, "warning"),
             Health::Wrong => (Condition::Stopped, "wrong"),
         };
-        CheckRow { mark: Markup(StateSentence::mark(condition, word)), what: check.what, text: check.text }
+        CheckRow {
+            mark: Markup(StateSentence::mark(condition, word)),
+            what: Prose(check.what),
+            text: Prose(check.text),
+        }
     });
     Ok(render(&Doctor { page: visit.page("Doctor", state), rows: rows.collect(), warnings, hidden }))
 }

@@ -1,6 +1,6 @@
 //! Charts of reported failures: counts by family of causes and by code over time. Pure.
 
-use super::svg::{ChartMarker, Onset, Palette, Series, StackedBars, clock_time, day_and_time};
+use super::svg::{ChartMarker, ChartShape, Onset, Palette, Series, TimeChart, day_and_time};
 use crate::{
     clock::{UnixMillis, human_duration::HumanDuration},
     domain::{
@@ -135,15 +135,16 @@ impl Bars {
                 *sum = Some(sum.unwrap_or(0).saturating_add(count.reports));
             }
         }
-        Series { name: name.to_owned(), colour, counts: sums }
+        Series { name: name.to_owned(), label: label(name), colour, counts: sums }
     }
 
     /// Chart of these series; those without a report are left out.
-    fn chart(&self, id: &'static str, title: &str, series: impl IntoIterator<Item = Series>) -> StackedBars {
+    fn chart(&self, id: &'static str, title: &str, series: impl IntoIterator<Item = Series>) -> TimeChart {
         let has_reports = |series: &Series| series.counts.iter().flatten().any(|count| *count > 0);
-        StackedBars {
+        TimeChart {
             id,
             title: title.to_owned(),
+            shape: ChartShape::StackedBars,
             from: self.from,
             until: self.until(),
             bars: self.number,
@@ -154,14 +155,14 @@ impl Bars {
     }
 
     /// Draws counts by family of causes.
-    pub(super) fn by_cause(&self, counts: &[CountedReports]) -> StackedBars {
+    pub(super) fn by_cause(&self, counts: &[CountedReports]) -> TimeChart {
         let series =
             FAMILIES.iter().map(|one| self.series(one.name, one.colour, counts, |count| family(count.cause) == *one));
         self.chart("by-cause", "Failures by family of causes", series)
     }
 
     /// Draws counts by code.
-    pub(super) fn by_code(&self, counts: &[CountedReports]) -> StackedBars {
+    pub(super) fn by_code(&self, counts: &[CountedReports]) -> TimeChart {
         let series = CODES.iter().map(|(code, colour)| {
             let name = format!("{} {}", code.label(), code.reason());
             self.series(&name, *colour, counts, |count| count.code == ReportedCode::Braze(*code))
@@ -170,6 +171,11 @@ impl Bars {
         let other = self.series("other", Palette::Other, counts, is_other);
         self.chart("by-code", "Failures by code", series.chain([other]))
     }
+}
+
+/// Name of a series beside the chart: a code without the words that its number says.
+fn label(name: &str) -> String {
+    name.to_lowercase().replace('_', " ").replace(" public keys", " keys")
 }
 
 /// Markers of the acts that tokens depend on.
@@ -207,7 +213,6 @@ fn noun_of(event: &AuditEvent, word: &str) -> String {
 pub(super) fn onset(since: UnixMillis, now: UnixMillis, markers: &[ChartMarker]) -> Onset {
     const HOUR: i64 = 3_600_000;
     const MINUTE: i64 = 60_000;
-    let begins = if now.0.saturating_sub(since.0) < 24 * HOUR { clock_time(since) } else { day_and_time(since) };
     // What is recorded within the minute in which the rise begins may be its cause, too.
     let is_near = |marker: &&ChartMarker| (since.0 - HOUR..=since.0 + MINUTE).contains(&marker.at.0);
     let cause = markers.iter().filter(is_near).max_by_key(|marker| marker.at).map(|marker| {
@@ -218,7 +223,8 @@ pub(super) fn onset(since: UnixMillis, now: UnixMillis, markers: &[ChartMarker])
             seconds => format!(", {} after {noun}", HumanDuration(std::time::Duration::from_secs(seconds))),
         }
     });
-    Onset { at: since, text: format!("since {begins}{}", cause.unwrap_or_default()) }
+    let is_of_another_day = now.0.saturating_sub(since.0) >= 24 * HOUR;
+    Onset { at: since, is_of_another_day, change: cause.unwrap_or_default() }
 }
 
 #[cfg(test)]
@@ -307,10 +313,11 @@ mod tests {
         let markers = markers(events.iter());
         let kid = Kid::from_thumbprint(&[7; 32]);
         let four = &kid.as_str()[..4];
-        let text = onset(ago(30), NOW, &markers).text;
+        let clock_time = |at: UnixMillis| at.to_string()[11..16].to_owned();
+        let text = onset(ago(30), NOW, &markers).text();
         assert_eq!(text, format!("since {}, 4m after activation of {four}…", clock_time(ago(30))));
-        assert_eq!(onset(ago(300), NOW, &markers).text, format!("since {}", clock_time(ago(300))));
-        assert!(onset(ago(3000), NOW, &markers).text.contains("Nov"), "the day, where it is another one");
+        assert_eq!(onset(ago(300), NOW, &markers).text(), format!("since {}", clock_time(ago(300))));
+        assert!(onset(ago(3000), NOW, &markers).text().contains("Nov"), "the day, where it is another one");
     }
 
     #[test]

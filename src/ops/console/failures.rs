@@ -7,9 +7,9 @@ use axum::response::Response;
 
 use super::{
     failure_charts::{Bars, CountedReports, SPANS, ShownSpan, family, markers, onset},
-    html::{Markup, ShellCommand, ShownTime},
+    html::{Markup, Prose, ShellCommand, ShownTime},
     page::{Condition, Page, StateSentence, render},
-    svg::{ChartMarker, StackedBars, day_and_time},
+    svg::{ChartMarker, TimeChart, day_and_time},
     visit::Visit,
 };
 use crate::{
@@ -45,8 +45,8 @@ struct ShownCause {
     name: &'static str,
     class: &'static str,
     app: String,
-    sentence: String,
-    fix: String,
+    sentence: Prose,
+    fix: Prose,
     command: Option<String>,
     confidence: &'static str,
     codes: String,
@@ -57,7 +57,7 @@ struct ShownCause {
     begins: ShownTime,
     last: ShownTime,
     since: Option<UnixMillis>,
-    changes: Vec<(ShownTime, String)>,
+    changes: Vec<(ShownTime, Prose)>,
     is_selected: bool,
 }
 
@@ -65,15 +65,15 @@ struct ShownCause {
 struct ShownChart {
     drawing: Markup,
     legend: Vec<(&'static str, String)>,
-    rows: Vec<(String, Vec<u64>)>,
+    rows: Vec<(ShownTime, Vec<u64>)>,
 }
 
 impl ShownChart {
-    fn new(chart: &StackedBars) -> Self {
+    fn new(chart: &TimeChart) -> Self {
         Self {
             drawing: Markup(chart.draw()),
             legend: chart.series.iter().map(|series| (series.colour.class(), series.name.clone())).collect(),
-            rows: chart.rows(),
+            rows: chart.rows().into_iter().map(|(at, numbers)| (ShownTime(at), numbers)).collect(),
         }
     }
 }
@@ -89,8 +89,8 @@ pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
             name: row.cause.as_str(),
             class: family(row.cause).colour.class(),
             app: row.app.to_string(),
-            sentence: row.sentence.clone(),
-            fix: row.fix.replace('`', ""),
+            sentence: Prose(row.sentence.clone()),
+            fix: Prose(row.fix.clone()),
             command: row.command.clone(),
             confidence: row.confidence.as_str(),
             codes: row.codes.iter().cloned().collect::<Vec<_>>().join(", "),
@@ -100,7 +100,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
             begins: ShownTime(row.since.unwrap_or(row.first)),
             last: ShownTime(row.last),
             since: row.since,
-            changes: row.changes.iter().map(|change| (ShownTime(change.at), change.what.clone())).collect(),
+            changes: row.changes.iter().map(|change| (ShownTime(change.at), Prose(change.what.clone()))).collect(),
             is_selected: false,
         });
     }
@@ -177,7 +177,7 @@ async fn charts(
     let mut markers = markers(records.iter().map(|record| &record.event));
     // Reloads are no acts of the audit log; the overview names those before a rise.
     let changes = selected.into_iter().flat_map(|cause| &cause.changes);
-    markers.extend(changes.filter(|(_, what)| what == "configuration reloaded").map(|(at, _)| ChartMarker {
+    markers.extend(changes.filter(|(_, what)| what.0 == "configuration reloaded").map(|(at, _)| ChartMarker {
         at: at.0,
         word: "reload",
         title: format!("reload, {} UTC", day_and_time(at.0)),

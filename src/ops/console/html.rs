@@ -77,9 +77,78 @@ impl fmt::Display for ShellCommand {
     }
 }
 
+/// Sentence of another room: its times, commands and ids of keys are shown as those of the page are.
+#[derive(Clone)]
+pub(super) struct Prose(pub(super) String);
+
+impl HtmlSafe for Prose {}
+
+impl fmt::Display for Prose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Between backticks stands what is typed.
+        for (index, piece) in self.0.split('`').enumerate() {
+            if index % 2 == 1 {
+                write!(f, "<code>{}</code>", Escaped(piece))?;
+                continue;
+            }
+            for word in piece.split_inclusive(char::is_whitespace) {
+                write_word(f, word)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes a word, with the punctuation around it.
+fn write_word(f: &mut fmt::Formatter<'_>, word: &str) -> fmt::Result {
+    let is_mark = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | ',' | ';' | '.' | ':' | '"');
+    let bare = word.trim_matches(is_mark);
+    let (before, after) = word.split_once(bare).filter(|_| !bare.is_empty()).unwrap_or((word, ""));
+    write!(f, "{}", Escaped(before))?;
+    if bare.is_empty() {
+        return Ok(());
+    }
+    match bare.parse::<UnixMillis>() {
+        Ok(at) if bare.contains('T') => write!(f, "{}", ShownTime(at))?,
+        _ if is_whole_kid(bare) => {
+            let first: String = bare.chars().take(8).collect();
+            let (all, first) = (Escaped(bare), Escaped(&first));
+            write!(f, "<code class=\"nowrap\" title=\"{all}\">{first}…</code>")?;
+        }
+        _ => write!(f, "{}", Escaped(bare))?,
+    }
+    write!(f, "{}", Escaped(after))
+}
+
+/// True for the whole id of a key: a SHA-256 thumbprint in base64url.
+fn is_whole_kid(word: &str) -> bool {
+    word.len() == 43 && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_shows_its_times_ids_and_commands_as_the_page_does() {
+        let kid = "qXYYj5gBQ1v3xY-_0123456789abcdefghijABCDEFG";
+        let text =
+            format!("key {kid} lives until 2026-11-26T23:09:01.123Z; `countersign rotate run`, <b>then</b> it ends.");
+        let html = Prose(text).to_string();
+        assert!(
+            html.contains(&format!("<code class=\"nowrap\" title=\"{kid}\">qXYYj5gB…</code> lives until <time ")),
+            "{html}"
+        );
+        assert!(
+            html.contains(">2026-11-26 23:09 UTC</time>; <code>countersign rotate run</code>, &#60;b&#62;then"),
+            "{html}"
+        );
+        assert!(html.ends_with("it ends."), "{html}");
+        for plain in ["", "no mark", "a: (b), c.", "15 of 2026", "…"] {
+            assert_eq!(Prose(plain.to_owned()).to_string(), plain);
+        }
+        assert!(!Prose("`<script>` <script>".to_owned()).to_string().contains("<script"));
+    }
 
     #[test]
     fn every_piece_escapes_what_it_shows() {

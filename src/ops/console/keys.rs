@@ -1,11 +1,12 @@
 //! Keys: their timeline, next, current and previous key of each ring, and a table of all of them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::response::Response;
 
 use super::{
-    html::{Markup, ShortId, ShownTime},
+    braze_answers::BrazeQuestions,
+    html::{Markup, Prose, ShortId, ShownTime},
     key_history::spans,
     page::{Condition, Page, StateSentence, render},
     shown::ShownLines,
@@ -20,7 +21,7 @@ use crate::{
         key::{KeyRecord, KeyState},
         spki::Spki,
     },
-    operate::{BrazeKey, BrazeKeys, OperationError, OperationErrorKind, Operations, RingStatus},
+    operate::{BrazeKey, BrazeKeys, OperationError, OperationErrorKind, RingStatus},
 };
 
 /// Records of the audit log that the history of keys is made of.
@@ -34,8 +35,10 @@ const LENGTHS: [u32; 3] = [2048, 3072, 4096];
 struct KeyFacts {
     keys: Vec<KeyRecord>,
     events: Vec<AuditEvent>,
-    statuses: Vec<RingStatus>,
-    braze: BrazeKeys,
+    statuses: Vec<Arc<RingStatus>>,
+    braze: Arc<BrazeKeys>,
+    /// Time at which Braze was asked.
+    asked: UnixMillis,
     now: UnixMillis,
 }
 
@@ -52,7 +55,9 @@ struct KeysPage {
     last: usize,
     newer: Option<usize>,
     older: Option<usize>,
-    silent: Vec<String>,
+    silent: Vec<Prose>,
+    /// Time at which Braze was asked; `None` where no list of it is shown.
+    asked: Option<ShownTime>,
     names: Vec<RingName>,
     lengths: [u32; 3],
     version: String,
@@ -83,7 +88,7 @@ struct KeyRow {
 
 /// Shows the page.
 pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
-    let facts = KeyFacts::read(&*visit.operations, visit.now).await?;
+    let facts = KeyFacts::read(&visit).await?;
     let from = visit.query.trimmed("from").parse().unwrap_or(0_usize).min(facts.keys.len().saturating_sub(1));
     let rows: Vec<KeyRow> = facts.keys.iter().skip(from).take(KEYS_OF_PAGE).map(|key| facts.row(key)).collect();
     let last = from + rows.len();
@@ -98,7 +103,8 @@ pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
         last,
         newer: (from > 0).then(|| from.saturating_sub(KEYS_OF_PAGE)),
         older: (last < facts.keys.len()).then_some(last),
-        silent: facts.braze.silent.iter().map(ToString::to_string).collect(),
+        silent: facts.braze.silent.iter().map(|drift| Prose(drift.to_string())).collect(),
+        asked: facts.braze.keys.iter().any(|key| key.id.is_some()).then_some(ShownTime(facts.asked)),
         names: facts.statuses.iter().map(|status| status.ring.clone()).collect(),
         lengths: LENGTHS,
         version: shown.version(),
@@ -133,20 +139,24 @@ fn shown(keys: &[KeyRecord]) -> ShownLines {
 }
 
 impl KeyFacts {
-    async fn read(operations: &dyn Operations, now: UnixMillis) -> Result<Self, OperationError> {
+    async fn read(visit: &Visit) -> Result<Self, OperationError> {
+        let operations = &*visit.operations;
         let mut keys = operations.keys().await?;
         keys.sort_by(|one, other| (other.created, &one.kid).cmp(&(one.created, &other.kid)));
         let mut events: Vec<AuditEvent> =
             operations.audit_records(None, RECORDS).await?.into_iter().map(|record| record.event).collect();
+        let mut questions = BrazeQuestions::new(visit, &keys);
         let mut statuses = Vec::new();
         for ring in operations.rings(None).await? {
-            let status = operations.rotation_status(&ring).await?;
+            let status = questions.status(&ring).await?;
             // A busy log may have no room for them among its newest records.
             events.extend(status.audit_log.iter().filter(|event| !events.contains(event)).cloned().collect::<Vec<_>>());
             statuses.push(status);
         }
         events.sort_by_key(|event| event.at);
-        Ok(Self { keys, events, statuses, braze: operations.braze_keys(None).await?, now })
+        let braze = questions.keys().await?;
+        let asked = questions.asked();
+        Ok(Self { keys, events, statuses, braze, asked, now: visit.now })
     }
 
     fn shown(&self) -> ShownLines {
@@ -184,11 +194,13 @@ impl KeyFacts {
             self.keys.iter().skip(from).take(KEYS_OF_PAGE).map(|key| self.lane(key)).collect();
         lanes.sort_by(|one, other| one.ring.cmp(&other.ring));
         let begins = lanes.iter().flat_map(|lane| lane.spans.iter().map(|span| span.from)).min();
-        let begins = begins.unwrap_or(self.now).min(self.now.minus(Duration::from_mins(5)));
+        let begins = begins.unwrap_or(self.now).min(self.now.minus(Duration::from_mins(2)));
         let flags = lanes.iter().filter_map(|lane| lane.safe_to_delete).max().unwrap_or(self.now);
-        // The present state is seen also where it has just begun.
-        let room = self.now.since(begins) / 12;
-        Timeline { from: begins, until: flags.max(self.now).plus(room), now: self.now, lanes }
+        // The present state is seen also where it has just begun, and what is past has two thirds of the axis at least.
+        let past = self.now.since(begins);
+        let future = flags.since(self.now).min(past / 2);
+        let until = self.now.plus(future + past / 12);
+        Timeline { from: begins, until, now: self.now, lanes }
     }
 
     fn lane(&self, key: &KeyRecord) -> KeyLane {

@@ -5,6 +5,7 @@ mod activity_chart;
 mod assets;
 mod audit;
 mod banner;
+mod braze_answers;
 mod callers;
 mod doctor;
 mod failure_charts;
@@ -66,6 +67,7 @@ pub struct ConsoleState {
     /// Text above every page.
     banner: Option<&'static str>,
     kept: kept::KeptPages,
+    braze: braze_answers::BrazeAnswers,
 }
 
 impl ConsoleState {
@@ -77,16 +79,8 @@ impl ConsoleState {
         metrics: Arc<Metrics>,
     ) -> Self {
         let (limits, refused) = (Limits::new(&LimitConfig::default()), Arc::default());
-        Self {
-            operator,
-            proxies,
-            allow_plaintext,
-            limits,
-            refused,
-            metrics,
-            banner: None,
-            kept: kept::KeptPages::default(),
-        }
+        let (kept, braze) = (kept::KeptPages::default(), braze_answers::BrazeAnswers::default());
+        Self { operator, proxies, allow_plaintext, limits, refused, metrics, banner: None, kept, braze }
     }
 
     /// Sets the text above every page, where the data are not those of a service in use.

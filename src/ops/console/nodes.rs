@@ -25,7 +25,7 @@ struct Nodes {
 }
 
 /// Largest number of nodes on the page.
-const MOST: usize = 100;
+const MOST: usize = 25;
 /// Largest number of keys of a node on the page.
 const MOST_KEYS: usize = 6;
 

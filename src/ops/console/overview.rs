@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::{
     activity_chart::{ActivityChart, Minute},
-    html::{Markup, ShortId, ShownTime},
+    html::{Markup, Prose, ShortId, ShownTime},
     page::{Condition, Page, StateSentence, render},
     visit::Visit,
 };
@@ -26,7 +26,7 @@ const DAY: u64 = 24 * 60 * 60;
 struct AppLine {
     name: String,
     mark: Markup,
-    sentence: String,
+    sentence: Prose,
     condition: Condition,
 }
 
@@ -65,8 +65,8 @@ pub(super) async fn show(visit: Visit) -> Result<Response, OperationError> {
     let schema = visit.operations.schema().await?;
     let counts = activity.iter().map(|count| (count.minute, Minute { mints: count.mints, refreshes: count.refreshes }));
     let apps = apps(&configuration, &keys, &failures);
-    let drift = visit.console.counted("countersign_braze_drift{");
-    let alarms = visit.console.counted("countersign_alarms_total{");
+    let drift = in_words(visit.console.counted("countersign_braze_drift{"));
+    let alarms = in_words(visit.console.counted("countersign_alarms_total{"));
     let state = state(&visit, &apps, nodes, &drift);
     Ok(render(&Overview {
         page: visit.page("Overview", state),
@@ -109,6 +109,18 @@ fn state(visit: &Visit, apps: &[AppLine], nodes: usize, drift: &[(String, u64)])
     StateSentence::new(condition, sentence, visit.now)
 }
 
+/// Labels of series in words: `ring="main",kind="missing"` is `missing, ring main`.
+fn in_words(series: Vec<(String, u64)>) -> Vec<(String, u64)> {
+    let words = |labels: &str| {
+        let pairs = labels.split(',').filter_map(|label| label.split_once('='));
+        let (kinds, others): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| *name == "kind");
+        let kinds = kinds.into_iter().map(|(_, kind)| kind.to_owned());
+        let others = others.into_iter().map(|(name, value)| format!("{name} {value}"));
+        kinds.chain(others).collect::<Vec<_>>().join(", ").replace('"', "").replace('_', " ")
+    };
+    series.into_iter().map(|(labels, value)| (words(&labels), value)).collect()
+}
+
 pub(super) fn plural(noun: &str, count: usize) -> String {
     if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
@@ -136,7 +148,12 @@ fn apps(configuration: &Configuration, keys: &[KeyRecord], failures: &FailureOve
             Condition::Attention => "attention",
             _ => "serving",
         };
-        AppLine { name: name.clone(), mark: Markup(StateSentence::mark(condition, word)), sentence, condition }
+        AppLine {
+            name: name.clone(),
+            mark: Markup(StateSentence::mark(condition, word)),
+            sentence: Prose(sentence),
+            condition,
+        }
     };
     sections.into_iter().flatten().map(of).collect()
 }

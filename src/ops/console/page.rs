@@ -8,7 +8,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::html::{Escaped, ShownTime};
+use super::html::{Escaped, Prose, ShownTime};
 use crate::{
     clock::UnixMillis,
     domain::operator::{OperatorName, Role},
@@ -71,7 +71,7 @@ impl fmt::Display for StateSentence {
         if self.condition != Condition::Neutral {
             write!(f, "<b class=\"{class}\"><span aria-hidden=\"true\">{shape}</span> {word}</b> ")?;
         }
-        write!(f, "{}", Escaped(&self.sentence))?;
+        write!(f, "{}", Prose(self.sentence.clone()))?;
         if let Some(at) = self.at {
             write!(f, " <small>{}</small>", ShownTime(at))?;
         }

@@ -3,7 +3,8 @@
 use axum::{http::StatusCode, response::Response};
 
 use super::{
-    html::{ShellCommand, ShortId},
+    braze_answers::BrazeQuestions,
+    html::{Prose, ShellCommand, ShortId, ShownTime},
     keys::first_eight,
     page::{Condition, Page, StateSentence, render_as},
     rotation_steps::{ListedStep, dry_run, rounded, steps},
@@ -33,6 +34,8 @@ struct RotationPage {
     may_roll_back: bool,
     keys: Vec<LiveKey>,
     shown: ShownLines,
+    /// Time at which Braze was asked.
+    asked: ShownTime,
 }
 
 /// Key that can be declared compromised.
@@ -42,7 +45,7 @@ struct LiveKey {
     first: String,
     state: &'static str,
     /// Consequences, as they are forecast.
-    forecast: Vec<String>,
+    forecast: Vec<Prose>,
     /// Error about the form of this key, with what was typed.
     error: Option<&'static str>,
     why: String,
@@ -73,8 +76,11 @@ async fn show_with(visit: Visit, wrong: Option<WrongConfirmation>) -> Result<Res
         let page = visit.page("Rotation", StateSentence::neutral("No app is configured, so that nothing is rotated."));
         return Ok(render_as(StatusCode::OK, &NoRotation { page }));
     };
-    let status = visit.operations.rotation_status(&ring).await?;
-    let plan = visit.operations.rotation_plan(&ring).await?;
+    let records = visit.operations.keys().await?;
+    let mut questions = BrazeQuestions::new(&visit, &records);
+    let status = questions.status(&ring).await?;
+    let plan = questions.plan(&ring).await?;
+    let asked = ShownTime(questions.asked());
     let mut keys = Vec::new();
     for key in status.keys.iter().filter(|key| key.state.is_held()) {
         keys.push(live_key(&visit, key, wrong.as_ref()).await?);
@@ -89,6 +95,7 @@ async fn show_with(visit: Visit, wrong: Option<WrongConfirmation>) -> Result<Res
         may_roll_back: status.keys.iter().any(|key| key.state == KeyState::Retiring),
         keys,
         shown: shown(&status),
+        asked,
         ring,
         rings,
     };
@@ -132,7 +139,7 @@ async fn live_key(
         id: id.to_owned(),
         first: first_eight(&key.kid).to_owned(),
         state: key.state.as_str(),
-        forecast: lines,
+        forecast: lines.into_iter().map(Prose).collect(),
         error: wrong.map(|_| "This is not the beginning of the key's id: nothing was done."),
         why: wrong.map_or_else(String::new, |wrong| wrong.why.clone()),
     })
@@ -195,7 +202,9 @@ async fn rotate(visit: Visit, act: RotationAct) -> Result<Response, OperationErr
     if let Err(difference) = shown(&visit.operations.rotation_status(&ring).await?).check(&visit) {
         return Ok(visit.outdated(difference));
     }
-    visit.operations.rotate(&ring, act).await?;
+    let done = visit.operations.rotate(&ring, act).await;
+    visit.console.braze.forget();
+    done?;
     Ok(back_to(&ring))
 }
 
@@ -214,8 +223,12 @@ pub(super) async fn compromise(visit: Visit) -> Result<Response, OperationError>
         return show_with(visit, Some(WrongConfirmation { kid: id, why })).await;
     }
     let why = if why.is_empty() { "declared in the console" } else { &why };
-    visit.operations.compromise(key.as_str(), why).await?;
-    visit.operations.rotate(&ring, RotationAct::FollowUp).await?;
+    let declared = visit.operations.compromise(key.as_str(), why).await;
+    visit.console.braze.forget();
+    declared?;
+    let done = visit.operations.rotate(&ring, RotationAct::FollowUp).await;
+    visit.console.braze.forget();
+    done?;
     Ok(back_to(&ring))
 }
 

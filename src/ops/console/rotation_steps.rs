@@ -81,7 +81,7 @@ pub(super) fn dry_run(plan: &RingPlan, now: UnixMillis) -> Vec<ListedStep> {
         state: if line.waits || line.at > now { StepState::Waiting } else { StepState::Now },
         what: line.what.replace('`', ""),
         why: line.why.clone(),
-        at: (line.at > now).then_some(ShownTime(line.at)),
+        at: (line.at > now && !line.what.contains(" until ")).then_some(ShownTime(line.at)),
         left: None,
         command: command_in(&line.what),
     });
@@ -133,7 +133,8 @@ fn of_wait(wait: &WaitReason, state: StepState, now: UnixMillis) -> ListedStep {
         state,
         what: wait.what.replace('`', ""),
         why: String::new(),
-        at: wait.until.map(ShownTime),
+        // Most sentences say the time themselves.
+        at: wait.until.filter(|until| !wait.what.contains(&until.to_string())).map(ShownTime),
         left,
         command: command_in(&wait.what),
     }

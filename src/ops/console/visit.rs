@@ -70,6 +70,8 @@ impl Visit {
 
     /// Page for a form whose subject has changed since it was shown, with the difference.
     pub(super) fn outdated(&self, difference: Vec<String>) -> Response {
+        // The page that is looked at again is not the one of before.
+        self.console.braze.forget();
         let sentence = "Nothing was done: what the form showed has changed since. Look at it again, and decide anew.";
         notice(
             StatusCode::CONFLICT,

@@ -2,6 +2,7 @@
 
 mod guard;
 mod pages;
+mod palette;
 
 use std::net::SocketAddr;
 

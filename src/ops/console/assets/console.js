@@ -30,6 +30,33 @@
     }
   };
 
+  const clock = (at) => at.toLocaleTimeString("sv-SE", { hour: "2-digit", minute: "2-digit" });
+  const day = (at) => at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+
+  // Labels of drawings in the reader's zone; titles keep UTC. Ticks move to the nearest round time of that zone.
+  const drawings = (within) => {
+    for (const label of within.querySelectorAll("[data-as]")) {
+      const at = new Date(label.dataset.at);
+      label.textContent = label.dataset.as === "day" ? `${day(at)} ${clock(at)}` : clock(at);
+    }
+    for (const ticks of within.querySelectorAll("[data-step]")) {
+      const { step, pixel, from, until } = ticks.dataset;
+      const unit = Math.min(step, 864e5);
+      for (const tick of ticks.children) {
+        const at = new Date(tick.dataset.at).getTime();
+        const local = at - new Date(at).getTimezoneOffset() * 6e4;
+        const over = ((local % unit) + unit) % unit;
+        const shift = over > unit / 2 ? unit - over : -over;
+        const shown = new Date(at + shift);
+        tick.setAttribute("transform", `translate(${shift / pixel} 0)`);
+        if (shown < new Date(from) || shown > new Date(until)) tick.setAttribute("visibility", "hidden");
+        tick.lastElementChild.textContent = step >= 864e5 || clock(shown) === "00:00" ? day(shown) : clock(shown);
+      }
+    }
+    const name = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts().find(({ type }) => type === "timeZoneName");
+    within.querySelectorAll(".zone").forEach((zone) => { zone.textContent = name?.value ?? ""; });
+  };
+
   const copy = async (button) => {
     const before = button.textContent;
     try { await navigator.clipboard.writeText(button.dataset.copy); button.textContent = "copied"; }
@@ -66,6 +93,7 @@
         element.replaceChildren(...fresh.childNodes);
         element.querySelectorAll("details").forEach((details, at) => { details.open = open[at] ?? false; });
         times(element);
+        drawings(element);
       } catch { /* the next time */ }
     }, seconds * 1000);
   };
@@ -73,8 +101,13 @@
   document.addEventListener("DOMContentLoaded", () => {
     theme();
     times(document);
-    // A narrow page shows the newest end of a chart first.
-    document.querySelectorAll(".chart .scroll").forEach((scroll) => { scroll.scrollLeft = scroll.scrollWidth; });
+    drawings(document);
+    // A narrow page shows first what is about now.
+    document.querySelectorAll(".chart .scroll").forEach((scroll) => {
+      const now = scroll.querySelector("line.now")?.getAttribute("x1");
+      scroll.scrollLeft = now ? now - scroll.clientWidth * 0.6 : scroll.scrollWidth;
+    });
+    document.querySelector(".nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
     document.querySelectorAll("input[data-confirm]").forEach(confirm);
     document.querySelectorAll("[data-refresh][id]").forEach(refresh);
     document.addEventListener("click", (event) => {

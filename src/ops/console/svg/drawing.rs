@@ -2,6 +2,19 @@
 
 use std::fmt::Write;
 
+use super::time_text::{clock_time, day_and_time};
+use crate::clock::UnixMillis;
+
+/// Piece of a label.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Piece<'a> {
+    Text(&'a str),
+    /// Hour and minute.
+    Clock(UnixMillis),
+    /// Day, hour and minute.
+    Day(UnixMillis),
+}
+
 /// Alignment of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
@@ -104,6 +117,30 @@ impl Drawing {
         let [x, y] = [x, y].map(number);
         let (anchor, text) = (anchor.as_str(), escaped(text));
         let _ = write!(self.text, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>");
+    }
+
+    /// Adds a label with times in it: in UTC, which the script shows in the reader's zone.
+    pub(super) fn timed_label(&mut self, class: &str, (x, y): (f64, f64), anchor: Anchor, pieces: &[Piece<'_>]) {
+        let [x, y] = [x, y].map(number);
+        let _ = write!(self.text, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{}\">", anchor.as_str());
+        for piece in pieces {
+            let (style, at, shown) = match piece {
+                Piece::Text(text) => {
+                    self.text.push_str(&escaped(text));
+                    continue;
+                }
+                Piece::Clock(at) => ("clock", at, clock_time(*at)),
+                Piece::Day(at) => ("day", at, day_and_time(*at)),
+            };
+            let _ = write!(self.text, "<tspan data-at=\"{at}\" data-as=\"{style}\">{shown}</tspan>");
+        }
+        self.text.push_str("</text>");
+    }
+
+    /// Adds a line through points.
+    pub(super) fn polyline(&mut self, class: &str, points: &[(f64, f64)]) {
+        let points: Vec<String> = points.iter().map(|(x, y)| format!("{},{}", number(*x), number(*y))).collect();
+        let _ = write!(self.text, "<polyline class=\"{class}\" points=\"{}\"/>", points.join(" "));
     }
 
     /// Ends the drawing.

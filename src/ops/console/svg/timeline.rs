@@ -1,8 +1,9 @@
 //! Timeline of keys: one lane for each key, on one axis of time.
 
 use super::{
-    drawing::{Anchor, Area, Drawing, shortened},
-    time_axis::{TimeAxis, day_and_time},
+    drawing::{Anchor, Area, Drawing, Piece, shortened},
+    time_axis::TimeAxis,
+    time_text::day_and_time,
 };
 use crate::{clock::UnixMillis, domain::key::KeyState};
 
@@ -11,9 +12,11 @@ const LANE: f64 = 28.0;
 /// Height of the bar in a lane.
 const BAR: f64 = 20.0;
 /// Width of the whole drawing.
-const WIDTH: f64 = 1120.0;
-/// Width of the column of key ids.
-const IDS: f64 = 80.0;
+const WIDTH: f64 = 1184.0;
+/// Width of the column of key ids, each with its state.
+const IDS: f64 = 168.0;
+/// Width of a key id in it.
+const KID: f64 = 76.0;
 /// Width of the column of ring names, where there are several.
 const RINGS: f64 = 96.0;
 /// Width of the column of slots.
@@ -27,7 +30,9 @@ const FLAG: f64 = 18.0;
 /// Maximal number of rows of flags; a flag beyond them has no label.
 const FLAG_ROWS: usize = 4;
 /// Width of a character of a label, a little more than the average.
-const CHARACTER: f64 = 6.6;
+const CHARACTER: f64 = 7.4;
+/// Least width of the present state of a key, which is seen also where it has just begun.
+const PRESENT: f64 = 6.0;
 
 /// Keys with their states over time.
 #[derive(Clone, Debug)]
@@ -128,17 +133,22 @@ impl Timeline {
         let middle = top + LANE / 2.0;
         drawing.open("lane", "");
         drawing.line("lane-edge", (0.0, top + LANE), (WIDTH, top + LANE));
-        drawing.label("kid", (0.0, middle + 4.0), Anchor::Start, &lane.kid.chars().take(8).collect::<String>());
+        let kid: String = lane.kid.chars().take(8).collect();
+        drawing.label("kid", (0.0, middle + 4.0), Anchor::Start, &kid);
+        let state = lane.spans.last().map_or("", |span| span.state.as_str());
+        drawing.label("tick", (KID, middle + 4.0), Anchor::Start, state);
         if self.has_rings() {
             drawing.label("tick", (IDS, middle + 4.0), Anchor::Start, &shortened(&lane.ring, 13));
         }
         for span in &lane.spans {
             self.draw_span(drawing, axis, span, top);
         }
+        // A narrow page shows the axis around "now", and not the column of ids.
+        drawing.label("kid narrow", (axis.x(self.now) + 8.0, middle + 4.0), Anchor::Start, &kid);
         let slots: Vec<String> = lane.slots.iter().map(ToString::to_string).collect();
         let text = slots.join(", ");
         drawing.open("slots", &text);
-        drawing.label("tick", (WIDTH - SLOTS + 12.0, middle + 4.0), Anchor::Start, &shortened(&text, 24));
+        drawing.label("tick", (WIDTH - SLOTS + 28.0, middle + 4.0), Anchor::Start, &shortened(&text, 19));
         drawing.close();
         drawing.close();
     }
@@ -152,8 +162,10 @@ impl Timeline {
         let end = span.until.map_or_else(|| "now".to_owned(), day_and_time);
         let state = span.state.as_str();
         drawing.open("span", &format!("{state} from {} to {end} UTC", day_and_time(span.from)));
-        // A state that lasted for less than two pixels is seen all the same.
-        let bar = Area { x: left, y: top + (LANE - BAR) / 2.0, width: (right - left).max(2.0), height: BAR };
+        // A state that lasted for less than two pixels is seen all the same; the present one ends at "now".
+        let width = (right - left).max(if span.until.is_none() { PRESENT } else { 2.0 });
+        let left = if span.until.is_none() { right - width } else { left };
+        let bar = Area { x: left, y: top + (LANE - BAR) / 2.0, width, height: BAR };
         match span.state {
             KeyState::Pending => drawing.filled("key-pending", "url(#hatch)", bar),
             KeyState::Published => drawing.rectangle("key-published", inset(bar)),
@@ -185,9 +197,11 @@ impl Timeline {
     /// Flags in the order of time, each in the first row where its label has space.
     fn placed_flags(&self, axis: &TimeAxis) -> Vec<Flag> {
         let flags = self.lanes.iter().enumerate().filter_map(|(lane, key)| {
-            let at = key.safe_to_delete.filter(|at| axis.contains(*at))?;
+            // One beyond the axis stands at its end; its label has the time.
+            let at = key.safe_to_delete.filter(|at| *at >= axis.from)?;
             let kid: String = key.kid.chars().take(4).collect();
-            Some(Flag { at, lane, text: format!("{kid}… safe to delete {}", day_and_time(at)), row: None })
+            let is_beyond = at > axis.until;
+            Some(Flag { at, lane, text: format!("{kid}… safe to delete "), is_beyond, row: None })
         });
         let mut flags: Vec<Flag> = flags.collect();
         flags.sort_by_key(|flag| flag.at);
@@ -205,13 +219,15 @@ impl Timeline {
 
     fn draw_flag(drawing: &mut Drawing, axis: &TimeAxis, flag: &Flag, bottom: f64) {
         let (x, top) = (axis.x(flag.at), HEAD + count(flag.lane) * LANE + LANE / 2.0);
-        drawing.open("flag", &flag.text);
+        drawing.open("flag", &format!("{}{} UTC", flag.text, day_and_time(flag.at)));
         drawing.line("flag-pole", (x, top), (x, bottom));
         drawing.polygon("flag-cloth", &[(x, bottom - 9.0), (x + 8.0, bottom - 5.0), (x, bottom - 1.0)]);
         if let Some(row) = flag.row {
             let baseline = bottom + FOOT + count(row) * FLAG + 10.0;
             drawing.line("flag-pole", (x, bottom), (x, baseline - 10.0));
-            drawing.label("flag-label", (flag.reach(axis).0, baseline), Anchor::Start, &flag.text);
+            let beyond = Piece::Text(if flag.is_beyond { " →" } else { "" });
+            let pieces = [Piece::Text(&flag.text), Piece::Day(flag.at), beyond];
+            drawing.timed_label("flag-label", (flag.reach(axis).0, baseline), Anchor::Start, &pieces);
         }
         drawing.close();
     }
@@ -221,7 +237,10 @@ impl Timeline {
 struct Flag {
     at: UnixMillis,
     lane: usize,
+    /// Text before the time.
     text: String,
+    /// True where the time is later than the axis shows.
+    is_beyond: bool,
     /// Row of the label; `None`: there is no space for it.
     row: Option<usize>,
 }
@@ -229,7 +248,7 @@ struct Flag {
 impl Flag {
     /// Left and right end of the label, which stays within the drawing.
     fn reach(&self, axis: &TimeAxis) -> (f64, f64) {
-        let width = count(self.text.chars().count()) * CHARACTER;
+        let width = count(self.text.chars().count() + "26 Nov 10:02 →".chars().count()) * CHARACTER;
         let left = axis.x(self.at).min(WIDTH - width).max(0.0);
         (left, left + width)
     }
@@ -237,13 +256,8 @@ impl Flag {
 
 fn draw_axis(drawing: &mut Drawing, axis: &TimeAxis, bottom: f64) {
     drawing.line("axis", (axis.left, bottom), (axis.right, bottom));
-    for (at, label) in axis.ticks() {
-        let x = axis.x(at);
-        drawing.line("gridline", (x, HEAD), (x, bottom + 4.0));
-        drawing.label("tick", (x, bottom + 17.0), Anchor::Middle, &label);
-    }
-    drawing.label("tick", (WIDTH - SLOTS + 12.0, bottom + 17.0), Anchor::Start, "UTC");
-    drawing.label("tick", (WIDTH - SLOTS + 12.0, 12.0), Anchor::Start, "slot at Braze");
+    axis.draw_ticks(drawing, "gridline", (bottom, HEAD));
+    drawing.label("tick", (WIDTH - SLOTS + 28.0, 12.0), Anchor::Start, "slot at Braze");
 }
 
 /// Area inside of a stroke of one pixel and a half.
@@ -297,14 +311,14 @@ mod tests {
     fn bars_stand_where_their_spans_are() {
         let spans = [(KeyState::Published, -90, Some(-40)), (KeyState::Active, -40, None)];
         let drawing = timeline(vec![lane("4f2a1b3cXYZ", &spans)]).draw();
-        // The axis has 100 hours between 80 and 952.
-        let x = |hours: f64| 80.0 + (hours + 90.0) * 8.72;
+        // The axis has 100 hours between 168 and 1016.
+        let x = |hours: f64| 168.0 + (hours + 90.0) * 8.48;
         assert!((attribute(&drawing, "key-active", "x") - x(-40.0)).abs() < 0.1);
-        assert!((attribute(&drawing, "key-active", "width") - 40.0 * 8.72).abs() < 0.1);
-        assert!((attribute(&drawing, "key-published", "x") - 80.75).abs() < 0.1);
+        assert!((attribute(&drawing, "key-active", "width") - 40.0 * 8.48).abs() < 0.1);
+        assert!((attribute(&drawing, "key-published", "x") - 168.75).abs() < 0.1);
         assert!((attribute(&drawing, "now", "x1") - x(0.0)).abs() < 0.1);
         assert!(drawing.contains(">4f2a1b3c</text>") && drawing.contains(">active</text>"), "{drawing}");
-        assert!(drawing.contains(">web 2</text>"));
+        assert!(drawing.contains(">web 2</text>") && drawing.contains(" data-step=\"86400000\""), "{drawing}");
     }
 
     #[test]
@@ -348,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_beyond_the_axis_and_beyond_the_rows_have_no_label() {
+    fn flags_beyond_the_rows_have_no_label_and_those_beyond_the_axis_stand_at_its_end() {
         let mut lanes = vec![lane("4f2a", &[]); 9];
         for lane in &mut lanes {
             lane.safe_to_delete = Some(at(1));
@@ -356,7 +370,9 @@ mod tests {
         lanes[8].safe_to_delete = Some(at(500));
         let timeline = timeline(lanes);
         let flags = timeline.placed_flags(&timeline.axis());
-        assert_eq!((flags.len(), flags.iter().filter(|flag| flag.row.is_some()).count()), (8, FLAG_ROWS));
+        let (beyond, rows) =
+            (flags.iter().filter(|flag| flag.is_beyond), flags.iter().filter(|flag| flag.row.is_some()));
+        assert_eq!((flags.len(), beyond.count(), rows.count()), (9, 1, FLAG_ROWS));
     }
 
     #[test]

@@ -1,45 +1,53 @@
-//! Stacked bars of numbers over time, with markers of what changed.
+//! Charts of numbers over time, as stacked bars or as lines, with markers of what changed.
 
 use std::fmt::Write;
 
 use super::{
-    drawing::{Anchor, Area, Drawing, escaped, number, shortened},
+    drawing::{Drawing, escaped, number},
     palette::Palette,
-    scale::{Scale, short_number},
-    time_axis::{TimeAxis, clock_time, day_and_time},
+    scale::Scale,
+    time_axis::TimeAxis,
+    time_text::{clock_time, day_and_time},
 };
 use crate::clock::UnixMillis;
 
-const WIDTH: f64 = 720.0;
-const LEFT: f64 = 44.0;
+const WIDTH: f64 = 776.0;
+pub(super) const LEFT: f64 = 44.0;
 /// Right end of the axis; the labels of series stand beyond it.
-const RIGHT: f64 = 588.0;
+pub(super) const RIGHT: f64 = 588.0;
 /// Top of the bars, below the rows of markers.
 const TOP: f64 = 64.0;
-const BOTTOM: f64 = 236.0;
+/// Top of lines, above which no marker stands.
+const TOP_OF_LINES: f64 = 16.0;
+pub(super) const BOTTOM: f64 = 236.0;
 const HEIGHT: f64 = 264.0;
-/// Height of a row of markers.
-const ROW: f64 = 16.0;
-/// Least distance between labels of series.
-const APART: f64 = 16.0;
-/// Width of a character of a label, a little more than the average.
-const CHARACTER: f64 = 6.6;
+
+/// Shape of the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ops::console) enum ChartShape {
+    /// Parts of a whole, one upon the other.
+    StackedBars,
+    /// Numbers of which none is part of another.
+    Lines,
+}
 
 /// Numbers over time.
 #[derive(Clone, Debug)]
 pub(in crate::ops::console) struct Series {
     pub(in crate::ops::console) name: String,
+    /// Short name, which stands beside the chart.
+    pub(in crate::ops::console) label: String,
     pub(in crate::ops::console) colour: Palette,
     /// One number for each bar; `None`: nothing is known of that time.
     pub(in crate::ops::console) counts: Vec<Option<u64>>,
 }
 
 impl Series {
-    fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         self.counts.iter().flatten().fold(0, |sum: u64, count| sum.saturating_add(*count))
     }
 
-    fn at(&self, bar: usize) -> Option<u64> {
+    pub(super) fn at(&self, bar: usize) -> Option<u64> {
         self.counts.get(bar).copied().flatten()
     }
 }
@@ -58,16 +66,27 @@ pub(in crate::ops::console) struct ChartMarker {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::ops::console) struct Onset {
     pub(in crate::ops::console) at: UnixMillis,
-    /// Text at the line, such as `since 10:02`.
-    pub(in crate::ops::console) text: String,
+    /// True where it is another day than now, so that the day belongs to the time.
+    pub(in crate::ops::console) is_of_another_day: bool,
+    /// Change before it, such as `, 4m after activation of 4f2a…`.
+    pub(in crate::ops::console) change: String,
 }
 
-/// Chart of stacked bars.
+impl Onset {
+    /// Text at the line, such as `since 10:02`.
+    pub(in crate::ops::console) fn text(&self) -> String {
+        let begins = if self.is_of_another_day { day_and_time(self.at) } else { clock_time(self.at) };
+        format!("since {begins}{}", self.change)
+    }
+}
+
+/// Chart of numbers over time.
 #[derive(Clone, Debug)]
-pub(in crate::ops::console) struct StackedBars {
+pub(in crate::ops::console) struct TimeChart {
     /// Id of the drawing on its page.
     pub(in crate::ops::console) id: &'static str,
     pub(in crate::ops::console) title: String,
+    pub(in crate::ops::console) shape: ChartShape,
     pub(in crate::ops::console) from: UnixMillis,
     pub(in crate::ops::console) until: UnixMillis,
     /// Number of bars.
@@ -78,30 +97,47 @@ pub(in crate::ops::console) struct StackedBars {
     pub(in crate::ops::console) onset: Option<Onset>,
 }
 
-impl StackedBars {
+impl TimeChart {
     /// Draws the chart.
     pub(in crate::ops::console) fn draw(&self) -> String {
         let mut drawing = Drawing::new(self.id, (WIDTH, HEIGHT), &self.title, &self.description());
-        let scale = Scale::up_to((0..self.bars).map(|bar| self.total(bar)).max().unwrap_or(0), BOTTOM, TOP);
+        let scale = Scale::up_to(self.most(), BOTTOM, self.top());
         self.draw_axes(&mut drawing, &scale);
+        self.draw_markers(&mut drawing);
         for index in 0..self.series.len() {
-            self.draw_series(&mut drawing, &scale, index);
+            match self.shape {
+                ChartShape::StackedBars => self.draw_series(&mut drawing, &scale, index),
+                ChartShape::Lines => self.draw_line(&mut drawing, &scale, index),
+            }
         }
         self.draw_baseline(&mut drawing);
-        self.draw_markers(&mut drawing);
+        self.draw_onset(&mut drawing);
         self.draw_names(&mut drawing, &scale);
         self.draw_titles(&mut drawing);
         drawing.finish()
     }
 
-    /// Rows of a data table: bars that have a number, each with its time and the numbers of the series.
-    pub(in crate::ops::console) fn rows(&self) -> Vec<(String, Vec<u64>)> {
-        let shown = (0..self.bars).filter(|bar| self.total(*bar) > 0);
-        let numbers = |bar: usize| self.series.iter().map(|series| series.at(bar).unwrap_or(0)).collect();
-        shown.map(|bar| (day_and_time(self.begins(bar)), numbers(bar))).collect()
+    fn top(&self) -> f64 {
+        if self.shape == ChartShape::Lines { TOP_OF_LINES } else { TOP }
     }
 
-    fn axis(&self) -> TimeAxis {
+    /// Largest number that is drawn.
+    fn most(&self) -> u64 {
+        let of_bar = |bar: usize| match self.shape {
+            ChartShape::StackedBars => self.total(bar),
+            ChartShape::Lines => self.series.iter().filter_map(|series| series.at(bar)).max().unwrap_or(0),
+        };
+        (0..self.bars).map(of_bar).max().unwrap_or(0)
+    }
+
+    /// Rows of a data table: bars that have a number, each with its time and the numbers of the series.
+    pub(in crate::ops::console) fn rows(&self) -> Vec<(UnixMillis, Vec<u64>)> {
+        let shown = (0..self.bars).filter(|bar| self.total(*bar) > 0);
+        let numbers = |bar: usize| self.series.iter().map(|series| series.at(bar).unwrap_or(0)).collect();
+        shown.map(|bar| (self.begins(bar), numbers(bar))).collect()
+    }
+
+    pub(super) fn axis(&self) -> TimeAxis {
         TimeAxis { from: self.from, until: self.until, left: LEFT, right: RIGHT }
     }
 
@@ -109,7 +145,7 @@ impl StackedBars {
         let series: Vec<String> =
             self.series.iter().map(|series| format!("{} {}", series.total(), series.name)).collect();
         let (from, until) = (day_and_time(self.from), day_and_time(self.until));
-        let onset = self.onset.as_ref().map_or_else(String::new, |onset| format!(" {}.", onset.text));
+        let onset = self.onset.as_ref().map_or_else(String::new, |onset| format!(" {}.", onset.text()));
         if series.is_empty() {
             return format!("From {from} to {until} UTC: nothing.{onset}");
         }
@@ -138,22 +174,6 @@ impl StackedBars {
         self.series.is_empty() || self.series.iter().any(|series| series.at(bar).is_some())
     }
 
-    fn draw_axes(&self, drawing: &mut Drawing, scale: &Scale) {
-        for value in scale.gridlines() {
-            let y = scale.y(value);
-            drawing.line("gridline", (LEFT, y), (RIGHT, y));
-            drawing.label("tick", (LEFT - 6.0, y + 4.0), Anchor::End, &short_number(value));
-        }
-        drawing.label("tick", (LEFT - 6.0, BOTTOM + 4.0), Anchor::End, "0");
-        let axis = self.axis();
-        for (at, label) in axis.ticks() {
-            let x = axis.x(at);
-            drawing.line("axis", (x, BOTTOM), (x, BOTTOM + 4.0));
-            drawing.label("tick", (x, BOTTOM + 17.0), Anchor::Middle, &label);
-        }
-        drawing.label("tick", (RIGHT + 22.0, BOTTOM + 17.0), Anchor::Start, "UTC");
-    }
-
     /// Draws one series as one path.
     fn draw_series(&self, drawing: &mut Drawing, scale: &Scale, index: usize) {
         let Some(series) = self.series.get(index) else { return };
@@ -174,8 +194,25 @@ impl StackedBars {
         }
     }
 
+    /// Draws one series as a line through the middle of each bar; what is not known is a gap.
+    fn draw_line(&self, drawing: &mut Drawing, scale: &Scale, index: usize) {
+        let Some(series) = self.series.get(index) else { return };
+        let class = format!("line {}", series.colour.class());
+        let mut points: Vec<(f64, f64)> = Vec::new();
+        for bar in 0..=self.bars {
+            match series.at(bar).filter(|_| bar < self.bars) {
+                Some(count) => {
+                    let (x, width) = self.reach(bar);
+                    points.push((x + width / 2.0, scale.y(count)));
+                }
+                None if points.is_empty() => {}
+                None => drawing.polyline(&class, &std::mem::take(&mut points)),
+            }
+        }
+    }
+
     /// Sum of the series below one.
-    fn below(&self, index: usize, bar: usize) -> u64 {
+    pub(super) fn below(&self, index: usize, bar: usize) -> u64 {
         self.series.iter().take(index).filter_map(|series| series.at(bar)).fold(0, u64::saturating_add)
     }
 
@@ -196,64 +233,6 @@ impl StackedBars {
         }
     }
 
-    fn draw_markers(&self, drawing: &mut Drawing) {
-        let axis = self.axis();
-        let mut ends = [0.0_f64; 2];
-        for marker in self.markers.iter().filter(|marker| axis.contains(marker.at)) {
-            let x = axis.x(marker.at);
-            let right = x + as_length(marker.word.chars().count()) * CHARACTER + 12.0;
-            let free = ends.iter_mut().enumerate().find(|(_, end)| **end <= x);
-            drawing.open("change", &marker.title);
-            drawing.line("marker", (x, ROW), (x, BOTTOM));
-            // A label without space is left out; its title says the same.
-            if let Some((row, end)) = free {
-                *end = right;
-                drawing.label(
-                    "marker-label",
-                    (x + 4.0, ROW * (as_length(row) + 2.0) - 4.0),
-                    Anchor::Start,
-                    marker.word,
-                );
-            }
-            drawing.close();
-        }
-        if let Some(onset) = self.onset.as_ref().filter(|onset| axis.contains(onset.at)) {
-            let x = axis.x(onset.at);
-            let (anchor, shift) =
-                if x < f64::midpoint(LEFT, RIGHT) { (Anchor::Start, 4.0) } else { (Anchor::End, -4.0) };
-            drawing.line("onset", (x, 0.0), (x, BOTTOM));
-            drawing.label("onset-label", (x + shift, 11.0), anchor, &onset.text);
-        }
-    }
-
-    /// Draws the names of the three largest series at the height of their last bar.
-    fn draw_names(&self, drawing: &mut Drawing, scale: &Scale) {
-        let mut largest: Vec<usize> =
-            (0..self.series.len()).filter(|index| self.series.get(*index).is_some_and(|one| one.total() > 0)).collect();
-        largest.sort_by_key(|index| std::cmp::Reverse(self.series.get(*index).map_or(0, Series::total)));
-        largest.truncate(3);
-        let mut names: Vec<(f64, usize)> =
-            largest.into_iter().map(|index| (self.height_of_last(scale, index), index)).collect();
-        names.sort_by(|one, other| other.0.total_cmp(&one.0));
-        let mut lowest = BOTTOM - 2.0;
-        for (y, index) in names {
-            let Some(series) = self.series.get(index) else { continue };
-            let y = y.min(lowest);
-            lowest = y - APART;
-            drawing.rectangle(
-                &format!("{} fill", series.colour.class()),
-                Area { x: RIGHT + 8.0, y: y - 7.0, width: 8.0, height: 8.0 },
-            );
-            drawing.label("series-label", (RIGHT + 22.0, y + 1.0), Anchor::Start, &shortened(&series.name, 17));
-        }
-    }
-
-    fn height_of_last(&self, scale: &Scale, index: usize) -> f64 {
-        let count = |bar: &usize| self.series.get(index).and_then(|series| series.at(*bar)).unwrap_or(0);
-        let Some(bar) = (0..self.bars).rev().find(|bar| count(bar) > 0) else { return BOTTOM };
-        scale.y(self.below(index, bar).saturating_add(count(&bar) / 2))
-    }
-
     /// Adds a transparent column for each bar that has numbers, which shows them on hover.
     fn draw_titles(&self, drawing: &mut Drawing) {
         for bar in (0..self.bars).filter(|bar| self.total(*bar) > 0) {
@@ -267,8 +246,9 @@ impl StackedBars {
             let (x, width) = self.reach(bar);
             let [x, width] = [x, width].map(number);
             drawing.raw(&format!(
-                "<rect class=\"hover\" x=\"{x}\" y=\"{TOP}\" width=\"{width}\" height=\"{}\"><title>{}</title></rect>",
-                BOTTOM - TOP,
+                "<rect class=\"hover\" x=\"{x}\" y=\"{}\" width=\"{width}\" height=\"{}\"><title>{}</title></rect>",
+                self.top(),
+                BOTTOM - self.top(),
                 escaped(&title)
             ));
         }
@@ -276,7 +256,7 @@ impl StackedBars {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of bars and characters are small")]
-fn as_length(number: usize) -> f64 {
+pub(super) fn as_length(number: usize) -> f64 {
     number as f64
 }
 
@@ -287,13 +267,14 @@ mod tests {
     const FROM: UnixMillis = UnixMillis(1_795_000_020_000);
 
     fn series(name: &str, colour: Palette, counts: &[Option<u64>]) -> Series {
-        Series { name: name.to_owned(), colour, counts: counts.to_vec() }
+        Series { name: name.to_owned(), label: name.to_owned(), colour, counts: counts.to_vec() }
     }
 
-    fn chart(series: Vec<Series>) -> StackedBars {
-        StackedBars {
+    fn chart(series: Vec<Series>) -> TimeChart {
+        TimeChart {
             id: "by-cause",
             title: "Failures by cause".to_owned(),
+            shape: ChartShape::StackedBars,
             from: FROM,
             until: UnixMillis(FROM.0 + 4 * 60_000),
             bars: 4,
@@ -319,39 +300,13 @@ mod tests {
     }
 
     #[test]
-    fn three_series_are_named_and_the_names_do_not_overlap() {
-        let colours = [Palette::One, Palette::Two, Palette::Three, Palette::Four];
-        let all = colours
-            .into_iter()
-            .zip([100, 1, 1, 5])
-            .map(|(colour, count)| series(colour.class(), colour, &[Some(count); 4]));
-        let drawing = chart(all.collect()).draw();
-        let names: Vec<&str> = drawing.split("class=\"series-label\"").skip(1).collect();
-        assert_eq!(names.len(), 3);
-        let mut heights: Vec<f64> = names
-            .iter()
-            .map(|name| name.split(" y=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap())
-            .collect();
-        heights.sort_by(f64::total_cmp);
-        assert!(heights.windows(2).all(|pair| pair[1] - pair[0] >= APART), "{heights:?}");
-    }
-
-    #[test]
-    fn markers_have_one_word_and_the_onset_its_sentence() {
-        let mut chart = chart(vec![series("keys", Palette::One, &[Some(1); 4])]);
-        let marker = |minutes: i64, word| ChartMarker {
-            at: UnixMillis(FROM.0 + minutes * 60_000),
-            word,
-            title: format!("{word} of 4f2a"),
-        };
-        chart.markers =
-            vec![marker(1, "activation"), marker(1, "withdrawal"), marker(1, "reload"), marker(99, "reload")];
-        chart.onset = Some(Onset { at: UnixMillis(FROM.0 + 180_000), text: "since 10:02".to_owned() });
-        let drawing = chart.draw();
-        assert_eq!(drawing.matches("class=\"marker\"").count(), 3, "the one beyond the axis is left out");
-        assert_eq!(drawing.matches("class=\"marker-label\"").count(), 2, "the third has no space");
-        assert!(drawing.contains("class=\"onset\" x1=\"452\""), "{drawing}");
-        assert!(drawing.contains("text-anchor=\"end\">since 10:02</text>"), "{drawing}");
+    fn lines_have_gaps_where_nothing_is_known() {
+        let counts = [Some(10), Some(20), None, Some(0)];
+        let lines = TimeChart { shape: ChartShape::Lines, ..chart(vec![series("mints", Palette::One, &counts)]) };
+        let drawing = lines.draw();
+        // The scale is 0 to 20 over 220 pixels.
+        assert!(drawing.contains("<polyline class=\"line s1\" points=\"111.5,126 247.5,16\"/>"), "{drawing}");
+        assert!(drawing.contains("<polyline class=\"line s1\" points=\"519.5,236\"/>"), "{drawing}");
     }
 
     #[test]
@@ -360,7 +315,7 @@ mod tests {
         let chart = chart(vec![series("a", Palette::One, &counts), series("b", Palette::Two, &[])]);
         let rows = chart.rows();
         assert_eq!(rows.iter().map(|(_, numbers)| numbers.clone()).collect::<Vec<_>>(), [[3, 0], [5, 0]]);
-        assert!(rows[0].0.ends_with("07:07") || rows[0].0.contains(':'), "{rows:?}");
+        assert_eq!([rows[0].0, rows[1].0], [FROM, UnixMillis(FROM.0 + 180_000)]);
     }
 
     #[test]
@@ -369,7 +324,7 @@ mod tests {
         flat.until = flat.from;
         let mut none = chart(Vec::new());
         none.bars = 0;
-        let extreme = StackedBars { from: UnixMillis(i64::MIN), until: UnixMillis(i64::MAX), ..chart(Vec::new()) };
+        let extreme = TimeChart { from: UnixMillis(i64::MIN), until: UnixMillis(i64::MAX), ..chart(Vec::new()) };
         for drawing in [chart(Vec::new()).draw(), flat.draw(), none.draw(), extreme.draw()] {
             assert!(drawing.ends_with("</svg>") && !drawing.contains("NaN") && !drawing.contains("inf"), "{drawing}");
         }
