@@ -41,7 +41,6 @@ use crate::{
     address::TrustedProxies,
     clock::UnixMillis,
     domain::{audit::Actor, operator::Role},
-    http::{LimitConfig, Limits},
     operate::{Operations, Operator},
     telemetry::Metrics,
 };
@@ -57,8 +56,6 @@ pub struct ConsoleState {
     proxies: TrustedProxies,
     /// TLS ends in front of the listener (`server.allow_plaintext`).
     allow_plaintext: bool,
-    /// Limit of refused logins of one address.
-    limits: Limits,
     refused: Arc<RefusedCredentials>,
     /// Metrics of this process, for its alarms and what it saw last at Braze.
     metrics: Arc<Metrics>,
@@ -73,8 +70,8 @@ impl ConsoleState {
         allow_plaintext: bool,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (limits, refused) = (Limits::new(&LimitConfig::default()), Arc::default());
-        Self { operator, proxies, allow_plaintext, limits, refused, metrics, kept: kept::KeptPages::default() }
+        let (refused, kept) = (Arc::default(), kept::KeptPages::default());
+        Self { operator, proxies, allow_plaintext, refused, metrics, kept }
     }
 
     fn operator(&self) -> Arc<Operator> {
