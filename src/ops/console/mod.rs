@@ -27,11 +27,15 @@ mod transport;
 mod users;
 mod visit;
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use axum::{
     Router,
+    extract::ConnectInfo,
     http::request::Parts,
     middleware::{from_fn, map_response},
 };
@@ -92,6 +96,13 @@ impl ConsoleState {
 
     fn protection(&self, parts: &Parts) -> transport::Protection {
         transport::Protection::of(&parts.extensions, &parts.headers, &self.proxies, self.allow_plaintext)
+    }
+
+    /// Address of the client, as a trusted proxy says it.
+    fn address(&self, parts: &Parts) -> IpAddr {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip());
+        self.proxies.client_address(peer, &parts.headers)
     }
 
     fn operations_of(&self, actor: Actor, role: Role) -> Arc<dyn Operations> {
