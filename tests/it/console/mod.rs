@@ -1,5 +1,6 @@
 //! Console: sessions, the guard of every route, and its pages.
 
+mod asks;
 mod guard;
 mod pages;
 mod ways;
