@@ -594,8 +594,9 @@ stage_rotation() {
   cargo test --locked --test it -- --ignored --nocapture rotate_load --skip postgres
 }
 
-# Measures performance, and asserts nothing about the figures of the load test (docs/performance.md). Two limits are
-# asserted: a verification of a million records, and what ten million reports of failures leave in memory.
+# Measures performance, and asserts nothing about the figures of the load test (docs/performance.md). Three limits are
+# asserted: a verification of a million records, what ten million reports of failures leave in memory, and the time of a
+# page of the console.
 stage_load() {
   tools taskset go psql
   node_modules tests/load/peers/node
@@ -603,6 +604,7 @@ stage_load() {
   cargo bench --locked --bench ended_sessions
   cargo bench --locked --bench audit_verify
   cargo bench --locked --bench failure_counts
+  cargo bench --locked --bench console_pages
   CI=true LOAD_PYTHON="$TOOLS/load/venv/bin/python" LOAD_SECONDS=2 LOAD_SESSIONS=100000 cargo bench --locked --bench load
 }
 

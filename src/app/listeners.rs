@@ -107,6 +107,7 @@ impl ServerParts {
         let routes = routes.merge(http::health_routes(Arc::clone(&self.readiness)));
         let observer = RequestObserver { metrics: None, log: self.log };
         let service = service(http::middleware::wrap(routes, observer.clone()), observer);
+        let service = listener::Service { tells_local_address: true, ..service };
         let tcp = listener::serve(listeners.tcp, self.config.clone(), service.clone(), stop.clone());
         let unix = listeners.unix.map(|unix| listener::serve_unix(unix, self.config.clone(), service, stop));
         async move {
@@ -122,5 +123,6 @@ impl ServerParts {
 pub(super) fn service(router: Router, observer: RequestObserver) -> listener::Service {
     let metrics = observer.metrics.clone();
     let raw_refusal = Arc::new(move |status| http::middleware::refused_unread(status, &observer));
-    listener::Service { router, raw_refusal, metrics, deadline: http::REQUEST_DEADLINE }
+    let (tells_local_address, deadline) = (false, http::REQUEST_DEADLINE);
+    listener::Service { router, tells_local_address, deadline, raw_refusal, metrics }
 }

@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 16 * 1024;
 /// Deepest nesting of arrays and objects.
 const MAX_DEPTH: usize = 32;
 /// Longest time for a body to arrive.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
+pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// JSON body of exactly this form: no duplicate, unknown or mistyped members, and nothing after it.
 pub struct Strict<T>(pub T);

@@ -120,6 +120,12 @@ impl Limits {
         self.0.as_ref().map_or(Ok(()), |limiters| limiters.failure.check(&client_network(address)))
     }
 
+    /// Number of networks with a refused credential since the last [`evict_idle`](Self::evict_idle), and of those that
+    /// had not recovered then.
+    pub fn failing_networks(&self) -> usize {
+        self.0.as_ref().map_or(0, |limiters| limiters.failure.limiter.len())
+    }
+
     /// Removes the entries whose quota has fully recovered. Call it periodically.
     pub fn evict_idle(&self) {
         if let Some(limiters) = &self.0 {

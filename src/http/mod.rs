@@ -49,7 +49,7 @@ use crate::{
 };
 
 pub use access::RequestObserver;
-pub use body::{RequestText, Strict};
+pub use body::{BODY_DEADLINE, RequestText, Strict};
 pub use body_faults::RequestBody;
 pub use caller::bearer;
 pub use health::{OwnBody, routes as health_routes};

@@ -43,6 +43,7 @@ pub(super) struct Protocol {
     http: http1::Builder,
     router: Router,
     raw_refusal: RawRefusal,
+    tells_local_address: bool,
     limits: PhaseLimits,
 }
 
@@ -88,7 +89,8 @@ impl Protocol {
             request,
             drain_idle: config.drain_idle,
         };
-        Self { http, router, raw_refusal: service.raw_refusal, limits }
+        let (raw_refusal, tells_local_address) = (service.raw_refusal, service.tells_local_address);
+        Self { http, router, raw_refusal, tells_local_address, limits }
     }
 
     /// Encodes an answer that does not come from the router.
@@ -98,6 +100,7 @@ impl Protocol {
 
     /// Serves a connection until it ends. Once `shutdown` is true it ends after the request in flight.
     pub(super) async fn run(&self, io: impl Transport, peer: Peer, shutdown: watch::Receiver<bool>) {
+        let peer = if self.tells_local_address { peer } else { peer.without_local_address() };
         let progress = Progress::start();
         let mut wire = Wire::new(io, Arc::clone(&progress));
         let ending = loop {

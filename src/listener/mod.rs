@@ -189,9 +189,11 @@ impl Default for Timeouts {
 /// Router of a listener, with its deadline, its refusals and its metrics.
 #[derive(Clone)]
 pub struct Service {
-    /// Router of the requests. Over TCP they have the peer's address as `axum::extract::ConnectInfo<SocketAddr>`, and
-    /// [`LocalAddress`]; over a unix socket they have [`SocketPeer`].
+    /// Router of the requests. Over TCP they have the peer's address as `axum::extract::ConnectInfo<SocketAddr>`;
+    /// over a unix socket they have [`SocketPeer`].
     pub router: Router,
+    /// Tells the routes of a request over TCP the address that it has reached: [`LocalAddress`].
+    pub tells_local_address: bool,
     /// Longest time that the router takes for a request. The listener closes the connection [`BACKSTOP`] later.
     pub deadline: Duration,
     /// Makes the answers that do not come from the router.

@@ -14,15 +14,16 @@ pub struct SocketPeer {
     pub uid: u32,
 }
 
-/// Address of this machine at which a TCP connection arrived. Each request that comes over TCP has it as an extension.
+/// Address of this machine at which a TCP connection arrived. Each request that comes over TCP has it as
+/// an extension, where the service asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalAddress(pub SocketAddr);
 
 /// Other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Peer {
-    /// Client, and the address that it has reached.
-    Tcp { client: SocketAddr, local: SocketAddr },
+    /// Client, and the address that it has reached, where the routes are told.
+    Tcp { client: SocketAddr, local: Option<SocketAddr> },
     /// Process of this machine.
     Socket(SocketPeer),
 }
@@ -36,12 +37,22 @@ impl Peer {
         }
     }
 
+    /// Leaves out the address that the client has reached: one entry more costs every request some 300 instructions.
+    pub(super) fn without_local_address(self) -> Self {
+        match self {
+            Self::Tcp { client, .. } => Self::Tcp { client, local: None },
+            Self::Socket(_) => self,
+        }
+    }
+
     /// Tells the routes of it.
     pub(super) fn extend(&self, extensions: &mut Extensions) {
         match self {
             Self::Tcp { client, local } => {
                 extensions.insert(ConnectInfo(*client));
-                extensions.insert(LocalAddress(*local));
+                if let Some(local) = local {
+                    extensions.insert(LocalAddress(*local));
+                }
             }
             Self::Socket(peer) => {
                 extensions.insert(*peer);

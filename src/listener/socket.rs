@@ -78,7 +78,7 @@ fn accepted(stream: TcpStream, client: SocketAddr, listener: SocketAddr) -> Acce
     // Answers are written whole, so Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     let local = if listener.ip().is_unspecified() { stream.local_addr()? } else { listener };
-    Ok((stream, Peer::Tcp { client, local }))
+    Ok((stream, Peer::Tcp { client, local: Some(local) }))
 }
 
 /// Failure to listen. The message tells what to do.

@@ -2,14 +2,11 @@
 
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { ConsolePage, THEMES } from './console_page.mjs';
 import { Sandbox, Service } from './processes.mjs';
 import { eventually, keepFailure, launch } from './setup.mjs';
 
-const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PAGES = ['Overview', 'Keys', 'Rotation', 'Failures', 'Users', 'Callers', 'Nodes', 'Audit', 'Doctor'];
-const THEMES = ['light', 'dark'];
 const LONG = 'u'.repeat(512);
 /** State sentence: a word with its shape, or a sentence that judges nothing. */
 const STATE = /^((● serving|▲ attention|■ stopped) )?\S.*\./;
@@ -50,107 +47,10 @@ async function fill() {
   await eventually(async () => assert((await service.run('failures')).failures.length > 0, 'failures are on record'));
 }
 
-/** Browser of one operator, with the requests, refusals and errors of its page. */
-class ConsolePage {
-  static async open(options) {
-    const context = await browser.newContext(options);
-    await context.tracing.start({ snapshots: true });
-    await context.addInitScript(() => {
-      window.violations = [];
-      document.addEventListener('securitypolicyviolation', (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
-    });
-    const visit = Object.assign(new ConsolePage(), { context, requests: [], errors: [] });
-    visit.page = await context.newPage();
-    visit.page.on('request', (request) => visit.requests.push(request.url()));
-    visit.page.on('pageerror', (error) => visit.errors.push(error.message));
-    // Chromium also says that a form was refused; the tests read the answers.
-    visit.page.on('console', (message) => {
-      if (message.type() === 'error' && !/status of (401|422)/.test(message.text())) visit.errors.push(message.text());
-    });
-    await visit.page.goto(`${service.opsUrl}/console`);
-    return visit;
-  }
-
-  async login(secret = token) {
-    await this.page.fill('[name=token]', secret);
-    await this.page.click('main button');
-  }
-
-  /** Waits for a page by its title. */
-  async isAt(title) {
-    await eventually(async () => assert.equal((await this.page.innerText('h1')).trim(), title));
-    await this.page.waitForLoadState('load');
-  }
-
-  /** Follows the navigation. */
-  async follow(name) {
-    this.requests.length = 0;
-    const link = this.page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name, exact: true });
-    await Promise.all([this.page.waitForEvent('load'), link.click()]);
-    await this.isAt(name);
-  }
-
-  async state() {
-    return (await this.page.innerText('.state')).replace(/\s+/g, ' ');
-  }
-
-  /** Opens everything that is folded, so that it is looked at too. */
-  unfold() {
-    return this.page.evaluate(() => document.querySelectorAll('details').forEach((details) => { details.open = true; }));
-  }
-
-  async isAccessible(state) {
-    // A colour in transition is none of the theme's.
-    await eventually(async () => assert.equal(await this.page.evaluate(() => document.getAnimations().length), 0));
-    if (!await this.page.evaluate(() => 'axe' in window)) await this.page.evaluate(AXE);
-    const { violations } = await this.page.evaluate(() => window.axe.run());
-    assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`), [], state);
-  }
-
-  /** No element goes beyond the page, but within what scrolls by itself. */
-  async fits(state) {
-    const beyond = await this.page.evaluate(() => {
-      const scrolls = (element) => element && (getComputedStyle(element).overflowX !== 'visible' || scrolls(element.parentElement));
-      const out = [...document.body.querySelectorAll('*:not(.skip)')].filter((element) => {
-        const { left, right, width } = element.getBoundingClientRect();
-        return width > 0 && element.checkVisibility() && (left < -0.5 || right > document.documentElement.clientWidth + 0.5) && !scrolls(element.parentElement);
-      });
-      return [...out.map((element) => element.outerHTML.slice(0, 120)), ...(document.documentElement.scrollWidth > innerWidth ? ['the page scrolls sideways'] : [])];
-    });
-    assert.deepEqual(beyond, [], state);
-  }
-
-  /** Nothing was refused by the policy, asked of others, or thrown. */
-  async isClean(state) {
-    assert.deepEqual(await this.page.evaluate(() => window.violations ?? []), [], `${state}: violations of the policy`);
-    assert.deepEqual(this.errors, [], `${state}: errors`);
-    assert.deepEqual(this.requests.filter((url) => !url.startsWith(`${service.opsUrl}/`)), [], `${state}: requests to others`);
-  }
-
-  async isGood(state) {
-    await this.unfold();
-    await this.isAccessible(state);
-    await this.fits(state);
-    await this.isClean(state);
-  }
-
-  /** Presses the tabulator until an element of this page has the focus, which can be seen. */
-  async tabTo(selector) {
-    const has = (selector) => document.activeElement?.matches(selector);
-    for (let presses = 0; presses < 150; presses += 1) {
-      if (await this.page.evaluate(has, selector)) {
-        return assert.match(await this.page.evaluate(() => getComputedStyle(document.activeElement).outline), /solid 2px/);
-      }
-      await this.page.keyboard.press('Tab');
-    }
-    assert.fail(`the keyboard does not reach ${selector}`);
-  }
-}
-
 /** Runs a test in a browser context of its own; a failure leaves a trace and a screenshot. */
 function shows(name, options, work) {
   test(name, async () => {
-    const visit = await ConsolePage.open(options);
+    const visit = await ConsolePage.open(browser, service, options);
     try {
       await work(visit);
     } catch (error) {
@@ -169,7 +69,7 @@ for (const colorScheme of THEMES) {
   shows(`each page is whole, ${colorScheme}`, { ...phone, colorScheme }, async (visit) => {
     const { page } = visit;
     await visit.isGood('Log in');
-    await visit.login();
+    await visit.login(token);
     await visit.isAt('Overview');
     assert.deepEqual(await page.locator('nav a').allInnerTexts(), PAGES);
     for (const name of PAGES) {
@@ -190,7 +90,7 @@ for (const colorScheme of THEMES) {
     await visit.login('cso1_0000000000000000_wrong');
     await page.waitForSelector('#token-error');
     await visit.isGood('refused');
-    await visit.login();
+    await visit.login(token);
     await visit.isAt('Overview');
     for (const [user, shown] of [[LONG, 'h2 + table'], ['nobody', '.empty']]) {
       await visit.follow('Users');
@@ -254,7 +154,7 @@ shows('the keyboard suffices to log in, make a key and log out', wide, async (vi
 
 shows('without script, every page is read and a form works', { ...wide, javaScriptEnabled: false }, async (visit) => {
   const { page } = visit;
-  await visit.login();
+  await visit.login(token);
   await visit.isAt('Overview');
   for (const name of PAGES) {
     await visit.follow(name);

@@ -49,6 +49,7 @@ impl TestListener {
         let (address, metrics) = (listener.local_addr(), Metrics::new());
         let service = Service {
             router: router(Arc::clone(&waiting), Arc::clone(&go_on)),
+            tells_local_address: false,
             deadline: Duration::from_secs(15),
             raw_refusal: Arc::new(problem),
             metrics: Some(Arc::clone(&metrics)),

@@ -230,6 +230,7 @@ fn serve(place: &SocketPlace) -> (watch::Sender<bool>, tokio::task::JoinHandle<(
     };
     let service = Served {
         router: Router::new().route("/", get(seen)),
+        tells_local_address: true,
         deadline: Duration::from_secs(15),
         raw_refusal: Arc::new(|status: StatusCode| (HeaderMap::new(), Bytes::from(status.as_str().to_owned()))),
         metrics: None,

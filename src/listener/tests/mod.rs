@@ -31,7 +31,13 @@ fn service() -> Service {
         .route("/refuses", post(|| async { StatusCode::UNAUTHORIZED }))
         .route("/body", post(|body: Bytes| async move { body.len().to_string() }));
     let raw_refusal = |status: StatusCode| (HeaderMap::new(), Bytes::from(format!("[{}]", status.as_u16())));
-    Service { router, deadline: seconds(15), raw_refusal: Arc::new(raw_refusal), metrics: None }
+    Service {
+        router,
+        tells_local_address: false,
+        deadline: seconds(15),
+        raw_refusal: Arc::new(raw_refusal),
+        metrics: None,
+    }
 }
 
 /// The client's end of a connection, and the server's task.
@@ -57,7 +63,7 @@ fn connect_over(config: &Config, io: DuplexStream, theirs: impl Transport + Send
     let (stop, stopping) = watch::channel(false);
     let protocol = Protocol::new(config, service());
     let client = SocketAddr::from(([192, 0, 2, 1], 1000));
-    let peer = Peer::Tcp { client, local: client };
+    let peer = Peer::Tcp { client, local: None };
     let server = tokio::spawn(async move { protocol.run(theirs, peer, stopping).await });
     Client { io, server, stop, start: Instant::now() }
 }

@@ -21,7 +21,7 @@ use axum::{
 
 use self::refused::RefusedCredentials;
 use crate::{
-    http::{LimitConfig, Limits, Problem},
+    http::Problem,
     operate::{Operator, wire},
 };
 
@@ -35,16 +35,13 @@ pub struct AdminState {
     operator: Arc<ArcSwap<Operator>>,
     /// True where tokens may come in plain text from other machines: TLS is terminated in front.
     allow_plaintext: bool,
-    limits: Limits,
     refused: Arc<RefusedCredentials>,
 }
 
 impl AdminState {
     /// Makes the state of a listener.
     pub fn new(operator: Arc<ArcSwap<Operator>>, allow_plaintext: bool) -> Self {
-        // Refused credentials are limited whatever `[limits]` says: nothing on this listener is load.
-        let limits = Limits::new(&LimitConfig::default());
-        Self { operator, allow_plaintext, limits, refused: Arc::default() }
+        Self { operator, allow_plaintext, refused: Arc::default() }
     }
 }
 

@@ -1,10 +1,20 @@
-//! Records of refused credentials: the first of each network in a minute at once, the number of the others at its end.
+//! Refused credentials: their limit, and their records. Of each network the first in a minute is on record at once, the
+//! number of the others at its end.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::Mutex;
 
-use crate::{address::client_network, operate::Operator};
+use crate::{
+    address::client_network,
+    http::{LimitConfig, Limits, Problem},
+    operate::Operator,
+};
 
 /// Time for which the refusals of a network are counted together.
 const INTERVAL: Duration = Duration::from_mins(1);
@@ -14,9 +24,16 @@ const INTERVAL: Duration = Duration::from_mins(1);
 const MAX_NETWORKS: usize = 1024;
 
 /// Refused credentials of the last minute.
-#[derive(Debug, Default)]
 pub(in crate::ops) struct RefusedCredentials {
+    limits: Limits,
     counts: Mutex<Counts>,
+}
+
+impl Default for RefusedCredentials {
+    /// Makes the default limits, whatever `[limits]` says: nothing on this listener is load.
+    fn default() -> Self {
+        Self { limits: Limits::new(&LimitConfig::default()), counts: Mutex::default() }
+    }
 }
 
 /// Number of refusals after the first one, by network; `None`: of all networks beyond the limit.
@@ -48,6 +65,19 @@ impl Counts {
 }
 
 impl RefusedCredentials {
+    /// Counts a refusal against the limit of its network. While as many networks as are counted apart have not recovered,
+    /// all of them share one limit: memory is bounded, and a good credential passes all the same.
+    ///
+    /// # Errors
+    /// The problem that says how long to wait, beyond the limit.
+    pub(in crate::ops) fn limit(&self, address: IpAddr) -> Result<(), Problem> {
+        if self.limits.failing_networks() >= MAX_NETWORKS {
+            self.limits.evict_idle();
+        }
+        let is_full = self.limits.failing_networks() >= MAX_NETWORKS;
+        self.limits.failure(if is_full { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { address })
+    }
+
     /// Records a refusal from this address, or counts it.
     pub(in crate::ops) async fn record(self: &Arc<Self>, operator: Operator, address: IpAddr, request_id: &str) {
         let Some(begun) = self.counts.lock().await.add(address) else { return };
@@ -83,6 +113,14 @@ mod tests {
         assert!((0..41).all(|_| counts.add(address).is_none()));
         assert_eq!(counts.end(&begun), 41);
         assert!(counts.add(address).is_some());
+    }
+
+    #[test]
+    fn limits_of_networks_are_bounded_and_beyond_them_networks_share_one() {
+        let refused = RefusedCredentials::default();
+        let refusals = (0..50_000_u32).filter(|n| refused.limit(IpAddr::from(n.to_be_bytes())).is_err()).count();
+        assert!(refused.limits.failing_networks() <= MAX_NETWORKS + 1, "{}", refused.limits.failing_networks());
+        assert!(refusals > 0, "the shared limit is used up");
     }
 
     #[test]

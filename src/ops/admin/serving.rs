@@ -99,7 +99,7 @@ pub(super) async fn authenticated(state: &Arc<AdminState>, parts: &mut Parts) ->
             if bearer(&parts.headers).is_some() {
                 state.refused.record((*operator).clone(), address, id.as_str()).await;
             }
-            state.limits.failure(address)?;
+            state.refused.limit(address)?;
             Err(codes::refused_credential())
         }
     }

@@ -1,9 +1,36 @@
 //! Forms: their fields, the token that proves that our own page sent them, and the version of what they show.
 
 use aws_lc_rs::digest::{Context, SHA256};
+use axum::{
+    body::{Body, Bytes},
+    http::StatusCode,
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use subtle::ConstantTimeEq;
+use tokio::time::timeout;
 
-use crate::domain::operator::ConsoleSecret;
+use crate::{domain::operator::ConsoleSecret, http::BODY_DEADLINE};
+
+/// Largest form.
+const MAX_FORM: usize = 64 * 1024;
+
+/// Status, title and sentence of the answer to a form that did not arrive.
+pub(super) type UnreadForm = (StatusCode, &'static str, &'static str);
+
+const TOO_LARGE: UnreadForm = (StatusCode::PAYLOAD_TOO_LARGE, "Too large", "Nothing was done: the form is too large.");
+const TOO_SLOW: UnreadForm =
+    (StatusCode::REQUEST_TIMEOUT, "Too slow", "Nothing was done: the form took longer than 10 s to arrive.");
+const INCOMPLETE: UnreadForm =
+    (StatusCode::BAD_REQUEST, "Incomplete", "Nothing was done: the form ended before it was complete.");
+
+/// Reads the body of a request.
+pub(super) async fn read(body: Body) -> Result<Bytes, UnreadForm> {
+    let collected = timeout(BODY_DEADLINE, Limited::new(body, MAX_FORM).collect()).await.map_err(|_| TOO_SLOW)?;
+    let of = |error: Box<dyn std::error::Error + Send + Sync>| {
+        if error.is::<LengthLimitError>() { TOO_LARGE } else { INCOMPLETE }
+    };
+    Ok(collected.map_err(of)?.to_bytes())
+}
 
 /// Fields of a form, or of a query, in their order.
 #[derive(Clone, Debug, Default)]

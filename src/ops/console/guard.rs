@@ -1,15 +1,11 @@
 //! Checks of every request to the console: TLS or loopback, session, our own origin, the form's token, the role.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
-    extract::{ConnectInfo, FromRequestParts, Request},
-    http::{Extensions, HeaderValue, Method, StatusCode, header, request::Parts},
+    body::Body,
+    extract::{FromRequestParts, Request},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -17,7 +13,7 @@ use tracing::Instrument;
 
 use super::{
     ConsoleState,
-    form::{Fields, csrf_token, is_token},
+    form::{self, Fields, csrf_token, is_token},
     kept::Key,
     login,
     page::Reader,
@@ -32,9 +28,6 @@ use crate::{
     http::RequestId,
     operate::{OperationError, OperationErrorKind},
 };
-
-/// Largest form.
-const MAX_FORM: usize = 64 * 1024;
 
 /// Rights that a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,10 +83,10 @@ impl Guard {
         if parts.method == Method::POST && !way.is_own_origin(&parts.headers) {
             return stranger_notice(StatusCode::FORBIDDEN, "Foreign origin", FOREIGN_ORIGIN.to_owned());
         }
-        let Ok(body) = to_bytes(body, MAX_FORM).await else {
-            return stranger_notice(StatusCode::PAYLOAD_TOO_LARGE, "Too large", "The form is too large.".to_owned());
+        let form = match form::read(body).await {
+            Ok(body) => Fields::parse(&body),
+            Err((status, title, sentence)) => return stranger_notice(status, title, sentence.to_owned()),
         };
-        let form = Fields::parse(&body);
         if self.rights == RouteRights::Nobody {
             return self.without_session(way, &parts, &form).await;
         }
@@ -113,7 +106,7 @@ impl Guard {
     async fn without_session(&self, way: Protection, parts: &Parts, form: &Fields) -> Response {
         if parts.method == Method::POST {
             let login = login::Login { state: &self.state, way, request_id: request_id().await };
-            return login.begin(form.text("token"), address(&parts.extensions)).await;
+            return login.begin(form.text("token"), self.state.address(parts)).await;
         }
         login::form(StatusCode::OK, None)
     }
@@ -219,12 +212,6 @@ fn no_session(method: &Method) -> Response {
         return stranger_notice(StatusCode::UNAUTHORIZED, "Logged out", sentence.to_owned());
     }
     see_other("/console/login")
-}
-
-/// Address of the other end.
-fn address(extensions: &Extensions) -> IpAddr {
-    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
-    peer.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip().to_canonical())
 }
 
 /// Id of the request that is being answered.

@@ -64,7 +64,7 @@ impl Login<'_> {
 
     async fn refused(&self, operator: Operator, address: IpAddr) -> Response {
         self.state.refused.record(operator, address, &self.request_id).await;
-        if self.state.limits.failure(address).is_err() {
+        if self.state.refused.limit(address).is_err() {
             return form(
                 StatusCode::TOO_MANY_REQUESTS,
                 Some("Too many refused tokens from this address: wait a minute."),

@@ -29,11 +29,15 @@ mod transport;
 mod users;
 mod visit;
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use axum::{
     Router,
+    extract::ConnectInfo,
     http::request::Parts,
     middleware::{from_fn, map_response},
 };
@@ -43,7 +47,6 @@ use crate::{
     address::TrustedProxies,
     clock::UnixMillis,
     domain::{audit::Actor, operator::Role},
-    http::{LimitConfig, Limits},
     operate::{Operations, Operator},
     telemetry::Metrics,
 };
@@ -59,8 +62,6 @@ pub struct ConsoleState {
     proxies: TrustedProxies,
     /// TLS ends in front of the listener (`server.allow_plaintext`).
     allow_plaintext: bool,
-    /// Limit of refused logins of one address.
-    limits: Limits,
     refused: Arc<RefusedCredentials>,
     /// Metrics of this process, for its alarms and what it saw last at Braze.
     metrics: Arc<Metrics>,
@@ -78,9 +79,9 @@ impl ConsoleState {
         allow_plaintext: bool,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (limits, refused) = (Limits::new(&LimitConfig::default()), Arc::default());
-        let (kept, braze) = (kept::KeptPages::default(), braze_answers::BrazeAnswers::default());
-        Self { operator, proxies, allow_plaintext, limits, refused, metrics, banner: None, kept, braze }
+        let (refused, kept, braze) =
+            (Arc::default(), kept::KeptPages::default(), braze_answers::BrazeAnswers::default());
+        Self { operator, proxies, allow_plaintext, refused, metrics, banner: None, kept, braze }
     }
 
     /// Sets the text above every page, where the data are not those of a service in use.
@@ -107,6 +108,13 @@ impl ConsoleState {
 
     fn protection(&self, parts: &Parts) -> transport::Protection {
         transport::Protection::of(&parts.extensions, &parts.headers, &self.proxies, self.allow_plaintext)
+    }
+
+    /// Address of the client, as a trusted proxy says it.
+    fn address(&self, parts: &Parts) -> IpAddr {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip());
+        self.proxies.client_address(peer, &parts.headers)
     }
 
     fn operations_of(&self, actor: Actor, role: Role) -> Arc<dyn Operations> {

@@ -18,7 +18,7 @@ use crate::{
         key::KeyState,
         rotation::Goal,
     },
-    operate::{KeyStatus, OperationError, OperationErrorKind, RingStatus, RotationAct},
+    operate::{CompromiseForecast, KeyStatus, OperationError, OperationErrorKind, RingStatus, RotationAct},
 };
 
 #[derive(askama::Template)]
@@ -83,7 +83,7 @@ async fn show_with(visit: Visit, wrong: Option<WrongConfirmation>) -> Result<Res
     let asked = ShownTime(questions.asked());
     let mut keys = Vec::new();
     for key in status.keys.iter().filter(|key| key.state.is_held()) {
-        keys.push(live_key(&visit, key, wrong.as_ref()).await?);
+        keys.push(live_key(&visit, &ring, key, wrong.as_ref()).await?);
     }
     let shown_status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let page = RotationPage {
@@ -102,13 +102,27 @@ async fn show_with(visit: Visit, wrong: Option<WrongConfirmation>) -> Result<Res
     Ok(render_as(shown_status, &page))
 }
 
+/// Forecast of a key's compromise. Of a key that has not signed, nothing needs to be asked for: there may be many.
+async fn forecast(
+    visit: &Visit,
+    ring: &RingName,
+    key: &KeyStatus,
+) -> Result<Option<CompromiseForecast>, OperationError> {
+    if matches!(key.state, KeyState::Active | KeyState::Retiring) {
+        return visit.operations.forecast_compromise(key.kid.as_str()).await;
+    }
+    let by_hand = visit.operations.apps_by_hand(ring).await?;
+    Ok(Some(CompromiseForecast { signs: false, takes_over: None, tokens_until: None, by_hand, live_sessions: None }))
+}
+
 async fn live_key(
     visit: &Visit,
+    ring: &RingName,
     key: &KeyStatus,
     wrong: Option<&WrongConfirmation>,
 ) -> Result<LiveKey, OperationError> {
     let id = key.kid.as_str();
-    let forecast = visit.operations.forecast_compromise(id).await?;
+    let forecast = forecast(visit, ring, key).await?;
     let wrong = wrong.filter(|wrong| wrong.kid == id);
     let mut lines = Vec::new();
     if let Some(forecast) = forecast {

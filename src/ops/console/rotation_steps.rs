@@ -88,21 +88,17 @@ pub(super) fn dry_run(plan: &RingPlan, now: UnixMillis) -> Vec<ListedStep> {
     lines.collect()
 }
 
-/// Events since the newest begin, oldest first.
+/// Events since the newest begin, oldest first. Without a begin there was no rotation: the first key of a ring is made
+/// and pasted without one. While one is in progress, its begin may be older than the records.
 fn events_of_rotation(status: &RingStatus) -> Vec<&AuditEvent> {
-    let newest = status.audit_log.iter();
-    let mut events: Vec<&AuditEvent> = Vec::new();
-    for event in newest {
-        if event.outcome == AuditOutcome::Intended {
-            continue;
-        }
-        events.push(event);
-        if event.action == AuditAction::Begun {
-            break;
-        }
-    }
-    events.reverse();
-    events
+    let newest = &status.audit_log;
+    let begin = newest.iter().position(|event| event.action == AuditAction::Begun);
+    let count = match begin {
+        Some(begin) => begin + 1,
+        None if status.goal == Goal::Idle => 0,
+        None => newest.len(),
+    };
+    newest.iter().take(count).rev().filter(|event| event.outcome != AuditOutcome::Intended).collect()
 }
 
 fn of_event(event: &AuditEvent) -> ListedStep {

@@ -1,8 +1,10 @@
 //! Console: sessions, the guard of every route, and its pages.
 
+mod asks;
 mod guard;
 mod pages;
 mod palette;
+mod ways;
 
 use std::net::SocketAddr;
 
@@ -48,8 +50,12 @@ impl Console {
         token.reveal().to_string()
     }
 
-    async fn send(&self, mut request: Request<Body>) -> Answer {
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000))));
+    async fn send(&self, request: Request<Body>) -> Answer {
+        self.send_from(SocketAddr::from(([127, 0, 0, 1], 40_000)), request).await
+    }
+
+    async fn send_from(&self, peer: SocketAddr, mut request: Request<Body>) -> Answer {
+        request.extensions_mut().insert(ConnectInfo(peer));
         let response = self.routes.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();

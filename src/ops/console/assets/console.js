@@ -77,25 +77,37 @@
     check();
   };
 
-  // Replaces one element by its newest self, unless somebody is at work in it.
-  const refresh = (element) => {
-    const seconds = Number(element.dataset.refresh) || 10;
+  // Replaces elements by their newest selves, unless somebody is at work in one. The state sentence comes with them, and
+  // says when the store is out of reach; whose session is over comes to the login.
+  const isBusy = (element) => element.contains(document.activeElement)
+    || [...element.querySelectorAll("input:not([type=hidden])")].some((input) => input.value !== input.defaultValue);
+  const replace = (element, page) => {
+    const fresh = page.getElementById(element.id);
+    if (!fresh || isBusy(element) || fresh.innerHTML === served.get(element)) return;
+    const open = [...element.querySelectorAll("details")].map((details) => details.open);
+    served.set(element, fresh.innerHTML);
+    element.replaceChildren(...fresh.childNodes);
+    element.querySelectorAll("details").forEach((details, at) => { details.open = open[at] ?? false; });
+    times(element);
+    drawings(element);
+    element.querySelectorAll("input[data-confirm]").forEach(confirm);
+  };
+  const served = new Map();
+  const refresh = (elements) => {
+    if (!elements.length) return;
     setInterval(async () => {
-      if (document.hidden || element.contains(document.activeElement)) return;
+      if (document.hidden) return;
       try {
         const answer = await fetch(location.href, { headers: { "x-live": "1" }, credentials: "same-origin" });
-        if (answer.redirected || !answer.ok) return;
+        if (answer.redirected || answer.status === 404) return location.reload();
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        const fresh = page.getElementById(element.id);
-        if (!fresh || fresh.innerHTML === element.dataset.served) return;
-        const open = [...element.querySelectorAll("details")].map((details) => details.open);
-        element.dataset.served = fresh.innerHTML;
-        element.replaceChildren(...fresh.childNodes);
-        element.querySelectorAll("details").forEach((details, at) => { details.open = open[at] ?? false; });
-        times(element);
-        drawings(element);
+        const state = page.querySelector(".state");
+        if (!(answer.ok || answer.status === 503) || !state) return;
+        document.querySelector(".state")?.replaceWith(state);
+        times(state);
+        if (answer.ok) elements.forEach((element) => replace(element, page));
       } catch { /* the next time */ }
-    }, seconds * 1000);
+    }, Math.min(...elements.map((element) => Number(element.dataset.refresh) || 10)) * 1000);
   };
 
   document.addEventListener("DOMContentLoaded", () => {
@@ -109,7 +121,7 @@
     });
     document.querySelector(".nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
     document.querySelectorAll("input[data-confirm]").forEach(confirm);
-    document.querySelectorAll("[data-refresh][id]").forEach(refresh);
+    refresh([...document.querySelectorAll("[data-refresh][id]")]);
     document.addEventListener("click", (event) => {
       const button = event.target.closest("[data-copy]");
       if (button) copy(button);
