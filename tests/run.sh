@@ -580,6 +580,24 @@ stage_container() {
   follow_deploy_guide container
 }
 
+# The dashboard by Grafana's types, then real faults, which dashboard and alerts must show (docs/testing.md).
+stage_monitoring() {
+  tools prometheus promtool python3 mount faketime
+  node_modules tests/monitoring
+  [ "$(id -u)" -eq 0 ] || { echo "the stage $STAGE mounts a file system: run it as root"; return 1; }
+  promtool check config deploy/prometheus/prometheus.yml
+  mkdir "$WORK/schema"
+  node tests/monitoring/schema.mjs deploy/grafana/countersign.json "$WORK/schema"
+  build_binary
+  # PostgreSQL's own user must reach its folder.
+  chmod 711 "$RUN" "$WORK"
+  mkdir -m 711 "$WORK/monitoring"
+  timeout 1200 python3 tests/monitoring/faults.py "$(realpath "$(binary)")" "$WORK/monitoring" "$(faketime_library)" "$@"
+}
+
+# The same after a longer time without a fault.
+stage_long_monitoring() { stage_monitoring "${HEALTHY_SECONDS:-300}"; }
+
 stage_manual() {
   tools mandoc
   build_binary
