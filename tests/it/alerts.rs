@@ -14,7 +14,6 @@ fn document(name: &str) -> String {
 }
 
 /// A rule of deploy/prometheus/rules.yml.
-#[derive(Default)]
 struct Rule {
     alert: String,
     expression: String,

@@ -45,32 +45,36 @@ class Replay:
         self.end = BEFORE + length + AFTER - 60
         self.series = [{"series": selector(labels), "values": notation(labels, values, length)} for labels, values in series]
 
-    def ask(self, expression):
-        """The value of an expression at the end: its lines as promtool prints them."""
+    def ask(self, expressions):
+        """The values of each expression at the end: its lines as promtool prints them, (labels, value)."""
+        # A wrong expectation: promtool prints what it got instead.
+        wrong = [{"labels": "nothing", "value": -1}]
         test = {
             "rule_files": [str(self.rules)],
             "evaluation_interval": f"{EVALUATION}s",
             "tests": [{
                 "interval": "1s",
                 "input_series": self.series,
-                # A wrong expectation: promtool prints what it got instead.
-                "promql_expr_test": [{"expr": expression, "eval_time": f"{self.end}s", "exp_samples": [{"labels": "nothing", "value": -1}]}],
+                "promql_expr_test": [{"expr": it, "eval_time": f"{self.end}s", "exp_samples": wrong} for it in expressions],
             }],
         }
         path = self.folder / "replay.yml"
         path.write_text(json.dumps(test))
         done = subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True)
-        got = re.search(r"got:(.*)", done.stdout + done.stderr)
-        assert got, done.stdout + done.stderr
+        got = re.findall(r"got:(.*)", done.stdout + done.stderr)
+        assert len(got) == len(expressions), done.stdout + done.stderr
         # Samples are `{labels} value`; without labels there are no braces.
-        return re.findall(r"(?:\{([^}]*)\} )?(-?[0-9][0-9.E+-]*)", got[1])
+        return [re.findall(r"(?:\{([^}]*)\} )?(-?[0-9][0-9.E+-]*)", line) for line in got]
 
-    def alerts(self, expression):
-        found = [dict(re.findall(r'(\w+)="([^"]*)"', labels)) for labels, _ in self.ask(expression)]
-        return {(labels["alertname"], labels.get("instance")) for labels in found if labels}
-
-    def fired(self):
-        """The alerts that fired at any time, and those that fire at the end, each as (alert, instance or None)."""
+    def judge(self, more=()):
+        """The alerts that fired at any time, and those that fire at the end, each as (alert, instance or None); and the values of
+        more expressions."""
         firing = 'ALERTS{alertstate="firing"}'
-        ever = self.alerts(f"count by (alertname, instance) (max_over_time({firing}[{self.end}s]))")
-        return ever, self.alerts(f"count by (alertname, instance) ({firing})")
+        ever = f"count by (alertname, instance) (max_over_time({firing}[{self.end}s]))"
+        fired, fires, *others = self.ask([ever, f"count by (alertname, instance) ({firing})", *more])
+        return alerts(fired), alerts(fires), [[float(value) for _, value in lines] for lines in others]
+
+
+def alerts(lines):
+    found = [dict(re.findall(r'(\w+)="([^"]*)"', labels)) for labels, _ in lines]
+    return {(labels["alertname"], labels.get("instance")) for labels in found if labels}

@@ -18,7 +18,7 @@ class Prometheus:
         self.process = None
         self.targets = self.folder / "targets.json"
         configuration = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "global": {"scrape_interval": "4s", "scrape_timeout": "4s", "evaluation_interval": "2s"},
             "rule_files": [str(rules)],
             "scrape_configs": [{
                 "job_name": "countersign",
@@ -73,9 +73,18 @@ class Prometheus:
             assert time.monotonic() < end, f"{limit} s passed, and not yet: {what}"
             time.sleep(0.2)
 
-    def wait_until(self, expression, limit=60):
-        """Waits until an expression has a value other than 0."""
+    def wait_until(self, expression, limit=300):
+        """Waits until an expression has a value above 0: some seconds, or minutes where the machine has other work."""
         self.wait_for(expression, lambda: self.value(expression) > 0, limit)
+
+    def wait_for_scrapes(self, number, limit=300):
+        """Waits until the last scrape of so many nodes was answered, and returns the time."""
+        def answered():
+            now = time.time()
+            found = self.get("query", query="up", time=now)
+            return now if sum(float(it["value"][1]) for it in found) == number else None
+
+        return self.wait_for(f"a scrape of {number} nodes", answered, limit)
 
     def query(self, expression):
         """Runs a query by `promtool query`; returns the values that it prints."""
@@ -83,8 +92,7 @@ class Prometheus:
         assert done.returncode == 0, (expression, done.stderr)
         return [float(value) for value in re.findall(r" => (\S+) @\[", done.stdout)]
 
-    def series(self, names, since):
-        """All values of these metrics, one a second: a list of (labels with the name, {second: value})."""
-        until = time.time()
+    def series(self, names, since, until):
+        """All values of these metrics, one a second: a list of (labels with the name, {second: value}), and the seconds."""
         found = self.get("query_range", query=f'{{__name__=~"{"|".join(names)}"}}', start=since, end=until, step=1)
-        return [(it["metric"], {round(at - since): value for at, value in it["values"]}) for it in found], int(until - since)
+        return [(it["metric"], {round(at - since): value for at, value in it["values"]}) for it in found], int(until - since) + 1
