@@ -80,7 +80,12 @@ class Installation:
         """The nodes, which do not run yet. Each has what its fault needs."""
         def node(name, settings=None, **more):
             # A busy machine is no fault of a node, and an idle connection none of the test.
-            patient = {"COUNTERSIGN_LIMITS__ENABLED": "false", "COUNTERSIGN_CUSTODY__MAX_WAIT": "10s", "COUNTERSIGN_SERVER__KEEP_ALIVE": "1h"}
+            patient = {
+                "COUNTERSIGN_LIMITS__ENABLED": "false",
+                "COUNTERSIGN_CUSTODY__MAX_WAIT": "10s",
+                "COUNTERSIGN_SERVER__KEEP_ALIVE": "1h",
+                "COUNTERSIGN_STORE__TIMEOUT": "30s",
+            }
             return Node(self.binary, self.folder, name, settings={**patient, **(settings or {})}, **more)
 
         yield node("healthy")
