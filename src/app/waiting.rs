@@ -127,7 +127,9 @@ impl WaitingServers {
             Notice::ExtendTimeoutUsec(u32::try_from(PATIENCE.as_micros()).unwrap_or(u32::MAX)),
             Notice::Status(&reason),
         ]);
-        self.readiness.set(vec![Condition::required("serving", Some(reason))]);
+        let conditions = vec![Condition::required("serving", Some(reason))];
+        self.metrics.conditions(&conditions);
+        self.readiness.set(conditions);
         self.metrics.store_outage(self.waited.elapsed());
     }
 

@@ -39,7 +39,7 @@ use crate::{
     keyring::Keyring,
     outage::Outage,
     store::{Store, StoreError},
-    telemetry::{Metrics, Readiness},
+    telemetry::{Condition, Metrics, Readiness},
 };
 
 /// Interval of the background task: a change of keys or API keys must be noticed within 2 s.
@@ -164,7 +164,7 @@ impl NodeAgent {
                 tracing::error!(condition = condition.name, why, "not ready");
             }
         }
-        self.node.readiness.set(conditions);
+        self.report(conditions);
         Ok(())
     }
 
@@ -187,6 +187,12 @@ impl NodeAgent {
         self.maintain(config).await;
         self.report_rings(config);
         let conditions = self.conditions(config);
+        self.report(conditions);
+    }
+
+    /// Reports the conditions to the health routes and the metrics.
+    fn report(&self, conditions: Vec<Condition>) {
+        self.node.metrics.conditions(&conditions);
         self.node.readiness.set(conditions);
     }
 }

@@ -51,6 +51,11 @@ pub(super) struct KindLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct ConditionLabel {
+    pub(super) condition: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct WorkLabel {
     pub(super) work: &'static str,
 }

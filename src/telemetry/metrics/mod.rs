@@ -1,6 +1,7 @@
 //! Metrics in OpenMetrics and in Prometheus' text format. Labels come from closed sets only: nothing that a client
 //! sends makes a new series.
 
+mod conditions;
 mod labels;
 #[cfg(target_os = "linux")]
 mod process;
@@ -27,7 +28,7 @@ use super::log_writer::dropped_lines;
 
 pub use self::labels::{Alarm, StoreWork};
 use self::labels::{
-    AppLabel, CodeLabel, CostLabels, DecisionLabels, DriftLabels, FailureLabels, KeyLabels, KindLabel, OperationLabels,
+    AppLabel, CodeLabel, ConditionLabel, CostLabels, DecisionLabels, DriftLabels, FailureLabels, KeyLabels, KindLabel, OperationLabels,
     OutcomeLabel, RequestLabels, ResultLabels, RouteLabel, WorkLabel,
 };
 
@@ -72,6 +73,7 @@ metrics! {
     reported_failures: Family<FailureLabels, Counter>, "Failures that apps reported, by app, Braze's code and cause";
     webhook_events: Family<OutcomeLabel, Counter>, "Events about failures for the webhook, by result";
     alarms: Family<KindLabel, Counter>, "Things an operator should know of";
+    condition_failed: Family<ConditionLabel, Gauge>, "1 while a condition of /readyz does not hold, else 0";
     sign: Histogram = times(), Seconds, "One signature";
     sign_queue: Histogram = times(), Seconds, "Waiting for a signature's turn";
     sign_queue_length: Gauge, "Signatures that wait now";

@@ -1,6 +1,7 @@
 //! Dashboards and alerts depend on the exposition: its names, types, units, help, buckets and order must not change.
 
 use super::*;
+use crate::telemetry::Condition;
 
 /// Every line that describes a metric, in the order of `/metrics`.
 const DESCRIPTIONS: &str = "\
@@ -18,6 +19,8 @@ const DESCRIPTIONS: &str = "\
 # TYPE countersign_webhook_events counter
 # HELP countersign_alarms Things an operator should know of.
 # TYPE countersign_alarms counter
+# HELP countersign_condition_failed 1 while a condition of /readyz does not hold, else 0.
+# TYPE countersign_condition_failed gauge
 # HELP countersign_sign_seconds One signature.
 # TYPE countersign_sign_seconds histogram
 # UNIT countersign_sign_seconds seconds
@@ -100,6 +103,8 @@ fn with_every_series() -> Arc<Metrics> {
         metrics.drift(ring, [("unknown_key", 1)]);
     }
     metrics.forget_drift("dropped", &["unknown_key"]);
+    metrics.conditions(&[Condition::shared("ring gone", None)]);
+    metrics.conditions(&[Condition::required("clock", Some("it is wrong".to_owned())), Condition::shared("store", None)]);
     metrics.request("/v1/token/generate", "POST", 200, Duration::from_millis(1));
     metrics
 }
@@ -144,6 +149,8 @@ fn every_series_has_its_labels_and_every_alarm_is_there_from_the_start() {
         r#"countersign_alarms_total{kind="task"} 0"#,
         r#"countersign_braze_drift{ring="main",kind="unknown_key"} 1"#,
         &version,
+        r#"countersign_condition_failed{condition="clock"} 1"#,
+        r#"countersign_condition_failed{condition="store"} 0"#,
         "countersign_connections 0",
         "countersign_connections_refused_total 0",
         r#"countersign_degraded_answers_total{app="web",operation="refresh"} 1"#,
