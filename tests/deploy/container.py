@@ -71,7 +71,11 @@ class Container:
     def run(self, arguments, check=True):
         """Runs a program to its end. Returns its exit code and all that it wrote."""
         process = self.command(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output, _ = process.communicate(timeout=300)
+        try:
+            output, _ = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise AssertionError(f"{arguments} does not end:\n{process.communicate()[0]}") from None
         assert not check or process.returncode == 0, f"{arguments}: exit code {process.returncode}\n{output}"
         return process.returncode, output
 
