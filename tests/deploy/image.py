@@ -4,7 +4,8 @@ The bases are Debian's minimal system (tests/provision.sh makes it): the upstrea
 not pulled here; the release pulls them. Without --from-source the base of the build has a `cargo` that hands out a program
 built before, with the same arguments; with it the build is from source, as a release's, and takes many minutes.
 
-Usage: image.py BASE.tar PROGRAM FOLDER [--from-source]
+Usage: image.py BASE.tar PROGRAM FOLDER
+       image.py BASE.tar BASE_WITH_GCC.tar FOLDER --from-source
 """
 
 import json
@@ -55,19 +56,26 @@ def bases():
         subprocess.run(["strip", "-o", stripped, PROGRAM], check=True)
         image_of("localhost/build", {cargo: "/usr/local/bin/cargo", stripped: "/ready-made/countersign"}, "localhost/runtime")
         return
-    rust = Path(subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True).stdout.strip())
-    image_of("localhost/build", {rust: "/usr/local"}, "localhost/runtime")
-    working = buildah("from", "localhost/build")
-    packages = "apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev ca-certificates"
-    buildah("run", "--isolation", "chroot", working, "--", "sh", "-c", f"{packages} >/dev/null")
+    working = buildah("from", "scratch")
+    buildah("add", working, str(PROGRAM), "/")
+    for variable in ("PATH=/rust/bin:/usr/bin:/bin", "CARGO_HOME=/cargo", "CARGO_NET_OFFLINE=true"):
+        buildah("config", "--env", variable, working)
     buildah("commit", "--quiet", "--rm", working, "localhost/build")
+
+
+def mounts_of_build():
+    """This machine's compiler, and the crates that tests/provision.sh has fetched."""
+    rust = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True).stdout.strip()
+    cargo = os.environ.get("CARGO_HOME", f"{os.environ['HOME']}/.cargo")
+    return ["--volume", f"{rust}:/rust:ro", "--volume", f"{cargo}/registry:/cargo/registry"]
 
 
 def build():
     arguments = {"BUILD_BASE": "localhost/build", "RUNTIME_BASE": "localhost/runtime", "VERSION": "1.2.3", "REVISION": "abc"}
     given = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    given += mounts_of_build() if FROM_SOURCE else ["--quiet"]
     buildah(
-        "bud", "--isolation", "chroot", "--format", "docker", "--quiet", *given, "-f", "deploy/Containerfile", "-t",
+        "bud", "--isolation", "chroot", "--format", "docker", *given, "-f", "deploy/Containerfile", "-t",
         "localhost/countersign", str(ROOT), output=False,
     )
 
@@ -105,7 +113,8 @@ def try_out(root, told, site, user):
     container.run([*entry, "init"])
     _, output = container.run([*entry, "clients", "create", "backend", "--app", "web"])
     begun = time.monotonic()
-    service = container.command([*entry, *told["Cmd"]])
+    with open(FOLDER / "service.log", "ab") as log:
+        service = container.command([*entry, *told["Cmd"]], stdout=log, stderr=log)
     with running(service, "the service"):
         wait_until(lambda: status_of("http://127.0.0.1:9090/readyz") == 200, "the service is ready")
         took = time.monotonic() - begun
