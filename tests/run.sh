@@ -555,13 +555,18 @@ stage_oidc() {
   (cd tests/oidc && TEST_BINARY=$(binary) npm test)
 }
 
-# Runs tests/documents/deploy.py in namespaces of its own: what it mounts and the ports it uses are not the machine's.
-follow_deploy_guide() {
-  tools python3 unshare ip
+# Runs a program in namespaces of its own: what it mounts and the ports it uses are not the machine's.
+in_namespaces() {
+  tools unshare ip
   [ "$(id -u)" -eq 0 ] || { echo "the stage $STAGE mounts folders: run it as root"; return 1; }
+  unshare --mount --net --propagation private bash -c 'ip link set lo up; exec "$@"' in_namespaces "$@"
+}
+
+# Runs the commands that docs/deploy.md has for systemd or for containers.
+follow_deploy_guide() {
+  tools python3
   build_binary
-  unshare --mount --net --propagation private bash -c 'ip link set lo up; exec python3 tests/documents/deploy.py "$@"' \
-    deploy "$1" "$(realpath "$(binary)")"
+  in_namespaces python3 tests/documents/deploy.py "$1" "$(realpath "$(binary)")"
 }
 
 # The systemd unit, and the commands that docs/deploy.md has for it.
@@ -574,10 +579,12 @@ stage_unit() {
   follow_deploy_guide unit
 }
 
-# The container file, whose files alone must build the program, and the commands that docs/deploy.md has for it. No
-# container engine is needed.
+# The container file, whose files alone must build the program; its image, made of that program on a minimal Debian; and the
+# commands that docs/deploy.md has for it. No container engine is needed.
 stage_container() {
-  files "$TOOLS/container/venv/bin/hadolint"
+  tools buildah strip docker-compose
+  files "$TOOLS/container/venv/bin/hadolint" "$TOOLS/debian.tar"
+  "$TOOLS/container/venv/bin/python" tests/deploy/compose.py docker-compose
   "$TOOLS/container/venv/bin/hadolint" --ignore DL3008 deploy/Containerfile
   local path
   sed -n '/^COPY --from/d; s/^COPY \(.*\) .*/\1/p' deploy/Containerfile | tr ' ' '\n' >"$WORK/copied"
@@ -586,8 +593,45 @@ stage_container() {
     mkdir -p "$WORK/source/$(dirname "$path")"
     cp -r "$path" "$WORK/source/$path"
   done <"$WORK/copied"
-  (cd "$WORK/source" && CARGO_TARGET_DIR=$TARGET cargo check --locked --no-default-features --bin countersign --examples)
+  (cd "$WORK/source" && CARGO_TARGET_DIR=$TARGET cargo build --locked --no-default-features --bin countersign --examples)
+  mkdir "$WORK/image"
+  cp "$TARGET/debug/countersign" "$WORK/image/program"
+  in_namespaces python3 tests/deploy/image.py "$TOOLS/debian.tar" "$WORK/image/program" "$WORK/image"
   follow_deploy_guide container
+}
+
+# The image built from source in the container, as for a release; many minutes.
+stage_long_container() {
+  tools buildah cargo
+  files "$TOOLS/debian.tar" "$TOOLS/debian_gcc.tar"
+  mkdir "$WORK/image"
+  in_namespaces python3 tests/deploy/image.py "$TOOLS/debian.tar" "$TOOLS/debian_gcc.tar" "$WORK/image" --from-source
+}
+
+# The installation of deploy/compose without Docker: two nodes, PostgreSQL, nginx, Prometheus, and a login through all of it.
+stage_long_compose() {
+  tools docker-compose nginx prometheus openssl setpriv
+  files "$TOOLS/container/venv/bin/python"
+  build_binary
+  chmod 0711 "$RUN" "$WORK"
+  in_namespaces "$TOOLS/container/venv/bin/python" tests/deploy/compose.py docker-compose "$(realpath "$(binary)")" "$WORK"
+}
+
+# The manifests: rendered, against the schemas of Kubernetes, and run: nodes on PostgreSQL and a rolling restart under load.
+stage_kubernetes() { try_kubernetes 1; }
+
+# The same with as many restarts as a release is held to.
+stage_long_kubernetes() { try_kubernetes 10; }
+
+try_kubernetes() {
+  local python=$TOOLS/kubernetes/venv/bin/python
+  tools setpriv
+  files "$TOOLS/kubectl" "$python"
+  build_binary
+  "$python" tests/deploy/manifests.py "$TOOLS/kubectl"
+  # The database is another user's, who must find the folder.
+  chmod 0711 "$RUN" "$WORK"
+  in_namespaces "$python" tests/deploy/pods.py "$(realpath "$(binary)")" "$WORK" "$TOOLS/kubectl" "$1"
 }
 
 # The dashboard by Grafana's types, then real faults, which dashboard and alerts must show (docs/testing.md).

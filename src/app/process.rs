@@ -20,10 +20,20 @@ pub(super) fn harden() {
     lock_memory();
 }
 
+/// Files that a node needs beside those of its connections: store, keys, listeners, requests to others.
+const OTHER_FILES: u64 = 200;
+
 /// Raises the limit of open files to the hard limit: every connection is an open file, and the usual soft limit is
-/// 1024.
-pub(super) fn raise_open_files_limit() {
+/// 1024. Warns where even that is too low for the connections that are allowed.
+pub(super) fn raise_open_files_limit(max_connections: usize) {
     let limit = getrlimit(Resource::Nofile);
+    let needed = max_connections as u64 + OTHER_FILES;
+    if let Some(maximum) = limit.maximum.filter(|maximum| *maximum < needed) {
+        tracing::warn!(
+            "the process may open {maximum} files, and server.max_connections is {max_connections}: raise the limit to {needed} \
+             (`LimitNOFILE=` in a unit, `--ulimit nofile=` of a container), or lower server.max_connections"
+        );
+    }
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     if let Err(why) = raised {
         tracing::warn!(%why, "the limit of open files could not be raised");

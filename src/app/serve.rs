@@ -45,7 +45,7 @@ pub async fn serve(
     ready: impl FnOnce(Running) + Send,
 ) -> Result<(), ServeError> {
     process::harden();
-    process::raise_open_files_limit();
+    process::raise_open_files_limit(settings.server().max_connections.get());
     let wiring = Wiring::open(Arc::new(settings), Arc::new(services)).await?;
     let signals = Signals::listen().map_err(ServeError::Signals)?;
     run(wiring, listeners, signals, reload, ready).await
@@ -64,7 +64,7 @@ pub async fn serve_when_reachable(
     ready: impl FnOnce(Running) + Send,
 ) -> Result<(), ServeError> {
     process::harden();
-    process::raise_open_files_limit();
+    process::raise_open_files_limit(settings.server().max_connections.get());
     let (settings, metrics) = (Arc::new(settings), Metrics::new());
     let why = match waiting::open(&settings, &ambient, &metrics).await {
         Ok(wiring) => {

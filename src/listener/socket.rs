@@ -6,6 +6,7 @@ use std::{
     os::fd::AsFd,
 };
 
+use rustix::io::Errno;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -43,7 +44,7 @@ impl Listener {
     /// [`ListenError::Other`] where the system has no descriptor for it.
     pub fn again(&self) -> Result<Self, ListenError> {
         let again = self.tcp.as_fd().try_clone_to_owned().map(StdTcpListener::from).and_then(adopt);
-        again.map_err(|source| ListenError::Other { address: self.address, source })
+        again.map_err(|why| ListenError::Other { address: self.address, why })
     }
 }
 
@@ -97,17 +98,22 @@ pub enum ListenError {
     /// Not an address of this machine.
     #[error("{0} is not an address of this machine: `listen` must name one of its own, or 0.0.0.0 or [::] for all")]
     NotOurs(SocketAddr),
+    /// The process may open no more files.
+    #[error(
+        "cannot listen on {0}: this process may open no more files; raise the limit (`LimitNOFILE=` in a unit, `--ulimit nofile=` of a container, `ulimit -n` in a shell)"
+    )]
+    NoMoreFiles(SocketAddr),
     /// Any other error.
-    #[error("cannot listen on {address}: {source}")]
-    Other { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on {address}: {why}")]
+    Other { address: SocketAddr, why: io::Error },
     /// An inherited socket cannot be used.
     #[error(
-        "socket {index} of LISTEN_FDS cannot be used ({source}): pass listening TCP sockets, the public one first, then ops"
+        "socket {index} of LISTEN_FDS cannot be used ({why}): pass listening TCP sockets, the public one first, then ops"
     )]
     Inherited {
         /// Position of the socket in `LISTEN_FDS`, from 0.
         index: usize,
-        source: io::Error,
+        why: io::Error,
     },
     /// A unix socket cannot be had.
     #[error(transparent)]
@@ -119,11 +125,13 @@ pub enum ListenError {
 /// # Errors
 /// [`ListenError`].
 pub fn bind(address: SocketAddr) -> Result<Listener, ListenError> {
-    try_bind(address).map_err(|source| match source.kind() {
+    let may_open_no_more = |why: &io::Error| Errno::from_io_error(why) == Some(Errno::MFILE);
+    try_bind(address).map_err(|why| match why.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse(address),
         io::ErrorKind::PermissionDenied => ListenError::Denied(address),
         io::ErrorKind::AddrNotAvailable => ListenError::NotOurs(address),
-        _ => ListenError::Other { address, source },
+        _ if may_open_no_more(&why) => ListenError::NoMoreFiles(address),
+        _ => ListenError::Other { address, why },
     })
 }
 
@@ -145,7 +153,7 @@ pub fn inherited() -> Result<Vec<Listener>, ListenError> {
     let mut taken = Vec::new();
     for index in 0..sockets.len() {
         let socket = sockets.take_tcp_listener(index).and_then(|socket| socket.map(adopt).transpose());
-        taken.extend(socket.map_err(|source| ListenError::Inherited { index, source })?);
+        taken.extend(socket.map_err(|why| ListenError::Inherited { index, why })?);
     }
     Ok(taken)
 }

@@ -118,7 +118,7 @@ def lay_out(binary, root):
 
 def container(binary):
     image = (ROOT / "deploy/Containerfile").read_text().split("\nFROM ")[-1]
-    assert ":nonroot\n" in image, "the user of the image is 65532"
+    assert "\nUSER 65532:65532\n" in image
     [where], [environment], [entry], [command] = (values(image, f"{it} ") for it in ("WORKDIR", "ENV", "ENTRYPOINT", "CMD"))
     [probe] = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", re.sub(r"\\\n\s*", " ", image), re.MULTILINE)
     entry, command, probe = json.loads(entry), json.loads(command), json.loads(probe)

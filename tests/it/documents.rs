@@ -58,6 +58,13 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("systemctl", "stage unit"),
     ("podman", "stage container"),
     ("install -d -m 0700 -o 65532", "stage container"),
+    ("cd deploy/compose", "stage long_compose, in a copy"),
+    ("install -d -m 0711 secrets", "stage long_compose"),
+    ("(umask 077; openssl", "stage long_compose"),
+    ("chown", "stage long_compose"),
+    ("docker compose", "stage long_compose, which has no Docker: the commands of the containers"),
+    ("kubectl", "stage kubernetes, which has no cluster: the objects and the commands of their pods"),
+    ("(umask 077; printf", "stage kubernetes, where the pods' secret is of this form"),
 ];
 
 fn root() -> &'static Path {
@@ -154,7 +161,9 @@ const LANGUAGES: &[(&str, &[&str])] = &[
     ("docs/clients/ios.md", &["swift"]),
     ("docs/clients/react-native.md", &["ts"]),
     ("docs/clients/web.md", &["js"]),
+    ("docs/compose.md", &["console"]),
     ("docs/deploy.md", &["console", "ini", "nginx"]),
+    ("docs/kubernetes.md", &["console"]),
     ("docs/operator.md", &["console"]),
     ("docs/performance.md", &["console"]),
     ("docs/postgresql.md", &["console", "sql", "toml"]),

@@ -1,0 +1,176 @@
+"""Runs deploy/kubernetes on this machine (cluster.py): the job `init`, nodes on PostgreSQL, a token from each, a rolling restart
+ROUNDS times under load without a failure; then the overlay `single` on a volume.
+
+Usage: unshare --mount --net python3 pods.py PROGRAM FOLDER KUBECTL ROUNDS
+"""
+
+import collections
+import http.client
+import json
+import os
+import random
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+from cluster import Cluster, write_projected
+from container import api_key_in, assert_confined, lay_out, mint, takes, wait_until
+from manifests import only, render
+from network import make_network, postgres
+
+PROGRAM, FOLDER, KUBECTL, ROUNDS = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+NODE = "10.244.0.1"
+CLIENTS = 4
+PASSWORD = "a password of PostgreSQL"
+
+
+class Load:
+    """Clients that mint all the time: half of them keep their connection, half make a new one for each request."""
+
+    def __init__(self, cluster, api_key):
+        self.cluster, self.counts, self.stop = cluster, collections.Counter(), threading.Event()
+        self.headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api_key}"}
+        self.threads = [threading.Thread(target=self._client, args=(number % 2 == 0,)) for number in range(CLIENTS)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _client(self, keep):
+        connection = None
+        while not self.stop.is_set():
+            connection = connection or http.client.HTTPConnection(random.choice(self.cluster.endpoints), 8080, timeout=60)
+            try:
+                connection.request("POST", "/v1/token/generate", '{"app": "web", "user_id": "u-1"}', self.headers)
+                answer = connection.getresponse()
+                answer.read()
+                self.counts[str(answer.status)] += 1
+                gone = answer.will_close or not keep
+            except (OSError, http.client.HTTPException) as why:
+                self.counts[f"{type(why).__name__} {connection.host}"] += 1
+                gone = True
+            if gone:
+                connection.close()
+                connection = None
+            time.sleep(0.01)
+
+
+def initialise(cluster, documents):
+    """The job makes the tables and the first key; repeated, it finds them."""
+    template = only(documents, "Job")["spec"]["template"]
+    logs = [cluster.pod(template, "init").run() for _ in range(2)]
+    keys = [log.split("-----BEGIN PUBLIC KEY-----")[1].split("-----END")[0] for log in logs]
+    assert keys[0] == keys[1], logs
+
+
+def rolling(cluster, template, pods):
+    """One rolling restart with maxSurge 1 and maxUnavailable 0."""
+    replaced = []
+    for old in pods:
+        new = cluster.pod(template, "countersign")
+        new.serve()
+        old.stop()
+        replaced.append(new)
+    return replaced
+
+
+def several(folder, root):
+    """The overlay `postgres`."""
+    secret = {"sealing.secret": f"1:{os.urandom(32).hex()}\n", "postgres.password": f"{PASSWORD}\n"}
+    documents, job = render(KUBECTL, "overlays/postgres"), render(KUBECTL, "overlays/postgres/init")
+    [given] = [it["data"] for it in job if it["kind"] == "ConfigMap"]
+    # The name of the database's machine is an example's; TLS to it is tested by tests/it/postgres_connect.rs.
+    settings = {"COUNTERSIGN_STORE__URL": given["COUNTERSIGN_STORE__URL"].replace("postgres.example.com", NODE) + "?sslmode=disable"}
+    with postgres(folder / "postgres", NODE, PASSWORD):
+        # The cluster has the objects of both overlays, and the Services of the first.
+        cluster = Cluster(folder, root, [*documents, *job], secret, settings)
+        initialise(cluster, job)
+        template = only(documents, "Deployment")["spec"]["template"]
+        pods = []
+        try:
+            for _ in range(only(documents, "HorizontalPodAutoscaler")["spec"]["minReplicas"]):
+                pods.append(cluster.pod(template, "countersign"))
+                pods[-1].serve()
+            assert {"COUNTERSIGN_PORT", "COUNTERSIGN_METRICS_PORT"} <= set(pods[0].inside.environment)
+            api_key = api_key_in(pods[0].execute("clients", "create", "backend", "--app", "web")[1])
+            for pod in pods:
+                assert_confined(pod.process, 65532)
+                wait_until(lambda pod=pod: takes(f"http://{pod.address}:8080", api_key), "the API key is known")
+            code, doctor = pods[0].execute("doctor", check=False)
+            assert code in (0, 3), doctor
+            change_secret(cluster, pods[0], secret)
+            begun = time.monotonic()
+            with Load(cluster, api_key) as load:
+                for _ in range(ROUNDS):
+                    pods = rolling(cluster, template, pods)
+            print(f"postgres: {2 * ROUNDS} pods replaced in {time.monotonic() - begun:.0f} s, answers {dict(load.counts)}")
+            assert set(load.counts) == {"200"}, load.counts
+            pods[0].stop()
+            return
+        finally:
+            for pod in pods:
+                pod.kill()
+
+
+def change_secret(cluster, pod, secret):
+    """A secret that changes is read at SIGHUP: the kubelet replaces the target of `..data`."""
+    more = secret | {"sealing.secret": secret["sealing.secret"] + f"2:{os.urandom(32).hex()}\n"}
+    [volume] = [it.source for it in pod.inside.mounts if it.target == "/etc/countersign"]
+    configuration = {name: text for data in cluster.maps.values() for name, text in data.items() if name.endswith(".toml")}
+    write_projected(volume, configuration | more, 0o440, "..2026_11_27_00_00_00.2")
+    pod.process.send_signal(1)
+    wait_until(lambda: "reload" in pod.log.read_text(), "the reload is logged")
+    lines = [line for line in pod.log.read_text().splitlines() if "reload" in line]
+    assert not [line for line in lines if '"level":"ERROR"' in line], lines
+    cluster.secret = more
+
+
+def refresh(address, answer):
+    body = json.dumps({"refresh_token": json.loads(answer)["refresh_token"]}).encode()
+    request = urllib.request.Request(f"{address}/v1/token/refresh", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as refreshed:
+        assert refreshed.status == 200
+
+
+def single(folder, root):
+    """The overlay `single`: one pod ends, then the next one begins, on the same volume."""
+    secret = {"sealing.secret": f"1:{os.urandom(32).hex()}\n"}
+    documents, job = render(KUBECTL, "overlays/single"), render(KUBECTL, "overlays/single/init")
+    cluster = Cluster(folder, root, [*documents, *job], secret)
+    initialise(cluster, job)
+    template = only(documents, "Deployment")["spec"]["template"]
+    pod = cluster.pod(template, "countersign")
+    try:
+        pod.serve()
+        assert_confined(pod.process, 65532)
+        api_key = api_key_in(pod.execute("clients", "create", "backend", "--app", "web")[1])
+        wait_until(lambda: takes(f"http://{pod.address}:8080", api_key), "the API key is known")
+        answer = mint(f"http://{pod.address}:8080", api_key)
+        pod.stop()
+        pod = cluster.pod(template, "countersign")
+        pod.serve()
+        refresh(f"http://{pod.address}:8080", answer)
+        pod.stop()
+    finally:
+        pod.kill()
+    print("single: init, a token, a refresh after a restart on the same volume")
+
+
+def main():
+    make_network(NODE)
+    root = FOLDER / "root"
+    lay_out(PROGRAM, root)
+    (root / "var/lib/countersign").mkdir(parents=True)
+    single(FOLDER / "single", root)
+    several(FOLDER / "several", root)
+
+
+main()
