@@ -548,18 +548,18 @@ stage_backends() {
   node_modules tests/documents/express
   local venv=$TOOLS/backends/venv folder
   files "$venv/bin/mypy"
-  php -m | grep -qx curl || missing php-curl
+  php -r 'exit(extension_loaded("curl") ? 0 : 1);' || missing php-curl
   build_binary
   for folder in packages cases routes generated; do
     mkdir -m 700 "$WORK/$folder"
   done
   # The cases wait most of their time.
   tests/backends/packages.sh "$WORK/packages" "$venv" >"$WORK/packages.txt" 2>&1 &
-  local packages=$! made=0
-  python3 -B tests/backends/run.py "$(binary)" "$WORK/cases"
-  wait "$packages" || made=1
+  local packages=$! result=0
+  python3 -B tests/backends/run.py "$(binary)" "$WORK/cases" || result=1
+  wait "$packages" || result=1
   cat "$WORK/packages.txt"
-  [ "$made" -eq 0 ]
+  [ "$result" -eq 0 ]
   python3 -B tests/backends/routes.py "$(binary)" "$WORK/routes" "$WORK/packages"
   start_service
   tests/backends/generated.sh "$WORK/generated" "$venv" "$(ready url)" "$(ready api_key)"
