@@ -64,6 +64,14 @@ needs_clock() { rust; python; apt faketime:faketime; }
 needs_postgres() { rust; apt openssl:openssl psql:postgresql-client postgresql pgbouncer:pgbouncer setpriv:util-linux; }
 needs_client() { node; after npm_ci clients/web; }
 needs_browser() { rust; node; apt chromium:chromium; after npm_ci clients/web; after npm_ci tests/browser; }
+needs_backends() {
+  rust; python; node; apt curl:curl openssl:openssl java:default-jdk-headless javac:default-jdk-headless
+  apt go:golang-go ruby:ruby php:php-cli php-curl
+  after npm_ci clients/node
+  after npm_ci tests/backends/node
+  after npm_ci tests/documents/express
+  after python_packages backends mypy==2.4.1 hatchling==1.33.0 fastapi==0.165.0 uvicorn==0.54.0 openapi-python-client==0.29.1
+}
 needs_oidc() { rust; node; after npm_ci tests/oidc; }
 needs_fuzz() { rust; apt c++:g++; }
 needs_unit() { rust; python; apt systemd-analyze:systemd useradd:passwd runuser:util-linux unshare:util-linux ip:iproute2; }

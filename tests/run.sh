@@ -548,6 +548,34 @@ stage_browser() {
   (cd tests/browser && TEST_BINARY=$(binary) npm test)
 }
 
+# The back-end libraries (clients/node, clients/python, clients/java): packages and types, the shared cases against the real
+# service and a bad server, also with each library changed for the worse; the example routes and the guide's code; clients
+# that are generated from the OpenAPI document.
+stage_backends() {
+  tools python3 curl openssl java javac jar go ruby php
+  node_modules clients/node
+  node_modules tests/backends/node
+  node_modules tests/documents/express
+  local venv=$TOOLS/backends/venv folder
+  files "$venv/bin/mypy"
+  php -r 'exit(extension_loaded("curl") ? 0 : 1);' || missing php-curl
+  build_binary
+  for folder in packages cases routes generated; do
+    mkdir -m 700 "$WORK/$folder"
+  done
+  # The cases wait most of their time.
+  tests/backends/packages.sh "$WORK/packages" "$venv" >"$WORK/packages.txt" 2>&1 &
+  local packages=$! result=0
+  python3 -B tests/backends/run.py "$(binary)" "$WORK/cases" || result=1
+  wait "$packages" || result=1
+  cat "$WORK/packages.txt"
+  [ "$result" -eq 0 ]
+  python3 -B tests/backends/routes.py "$(binary)" "$WORK/routes" "$WORK/packages"
+  start_service
+  tests/backends/generated.sh "$WORK/generated" "$venv" "$(ready url)" "$(ready api_key)"
+  stop_service
+}
+
 # Token exchange and back-channel logout with a real OpenID provider.
 stage_oidc() {
   node_modules tests/oidc

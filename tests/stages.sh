@@ -3,10 +3,10 @@
 
 # The full test run. Those that need no service come first; `check` builds what the others use.
 STAGES=(scripts check deny build package test openssl rotation judges audit shapes openapi timing slow durable disk postgres client
-  browser documents proxy clock oidc without_sandbox batch fuzz unit container kubernetes manual monitoring)
+  browser documents proxy clock oidc backends without_sandbox batch fuzz unit container kubernetes manual monitoring)
 # Stages of one lane run beside those of the others: two lanes wait most of their time, for pages and for clocks, and one
 # builds meanwhile. No stage that measures time or load is among them, and only the last one runs cargo.
-LANES=("client browser" "documents proxy clock oidc" "without_sandbox batch fuzz")
+LANES=("client browser" "documents proxy clock oidc backends" "without_sandbox batch fuzz")
 # Minutes to hours, each for its own reason (docs/testing.md).
 NIGHTLY=(load long_postgres long_rotation long_outage long_container long_compose long_kubernetes long_monitoring ifma long_fuzz
   mutants)

@@ -155,7 +155,8 @@ def main(binary, python):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o700)
         for name, language in [("route.js", "js"), ("route.py", "python")]:
-            Path(folder, name).write_text(block(DOCUMENT, language))
+            # The other block of each language uses a library (tests/backends/routes.py).
+            Path(folder, name).write_text(block(DOCUMENT, language, "/v1/token/generate"))
         commands = {
             "Node, Express 4": (["node", "route.mjs", "express4", f"{folder}/route.js"], HERE / "express"),
             "Node, Express 5": (["node", "route.mjs", "express5", f"{folder}/route.js"], HERE / "express"),

@@ -12,9 +12,9 @@ def blocks(document):
     return FENCE.findall((ROOT / document).read_text(encoding="utf-8"))
 
 
-def block(document, language):
-    """Returns the text of the only block of a language."""
-    [text] = [text for its, text in blocks(document) if its == language]
+def block(document, language, words=""):
+    """Returns the text of the only block of a language that has these words."""
+    [text] = [text for its, text in blocks(document) if its == language and words in text]
     return text
 
 

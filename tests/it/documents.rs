@@ -38,6 +38,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("npm ", "stage client: install.mjs follows clients/web/README.md"),
     ("cd clients/web", "stage client"),
     ("cd ../../../my-app", "stage client"),
+    ("cd clients/node", "stage backends"),
+    ("cd ../../../my-backend", "stage backends"),
+    ("pip ", "stage backends: packages.sh follows the READMEs"),
+    ("javac --release 11", "stage backends"),
+    ("jar --create", "stage backends"),
     ("tests/batch/library.sh", "stage batch"),
     ("tests/provision.sh", "every stage"),
     ("tests/run.sh", "itself"),
@@ -77,6 +82,10 @@ fn documents() -> Vec<(String, String)> {
         root().join("README.md"),
         root().join("SECURITY.md"),
         root().join("clients/README.md"),
+        root().join("clients/backends/README.md"),
+        root().join("clients/java/README.md"),
+        root().join("clients/node/README.md"),
+        root().join("clients/python/README.md"),
         root().join("clients/web/README.md"),
     ];
     for folder in ["docs", "docs/clients"] {
@@ -153,8 +162,11 @@ fn every_command_has_a_test() {
 /// Languages of blocks in each document, of which docs/testing.md says who runs them.
 const LANGUAGES: &[(&str, &[&str])] = &[
     ("README.md", &["console", "json", "js"]),
+    ("clients/java/README.md", &["console"]),
+    ("clients/node/README.md", &["console"]),
+    ("clients/python/README.md", &["console"]),
     ("clients/web/README.md", &["console", "ts"]),
-    ("docs/backend.md", &["console", "js", "python"]),
+    ("docs/backend.md", &["console", "csharp", "go", "java", "js", "php", "python", "ruby"]),
     ("docs/clients.md", &["json"]),
     ("docs/clients/android.md", &["kotlin"]),
     ("docs/clients/flutter.md", &["dart"]),

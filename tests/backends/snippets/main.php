@@ -1,0 +1,4 @@
+<?php
+
+[$status, $body] = countersign_session('42');
+echo $status, "\n", $body, "\n";

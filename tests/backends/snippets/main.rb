@@ -1,0 +1,3 @@
+
+status, body = countersign_session("42")
+puts status, body
