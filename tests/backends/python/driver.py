@@ -37,6 +37,10 @@ def shown(value):
     texts = [repr(value), str(value), f"{value}", json.dumps(value, default=repr), repr(getattr(value, "__dict__", ""))]
     if isinstance(value, BaseException):
         texts += traceback.format_exception(value)
+    if isinstance(value, CountersignError):
+        # What tools that report errors record: the variables of our frames.
+        frames = [frame for frame, _ in traceback.walk_tb(value.__traceback__) if "/countersign/_" in frame.f_code.co_filename]
+        texts += [repr(frame.f_locals) for frame in frames]
         texts += [repr(value.args), repr(value.__cause__), repr(value.__context__) if not value.__suppress_context__ else ""]
     return texts
 

@@ -17,6 +17,7 @@ class Call:
     path: str
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    request_id: str
     deadline: float
     connect_timeout: float
 

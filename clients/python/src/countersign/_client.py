@@ -19,6 +19,7 @@ from ._session import Revocation, Session, parse_object, revocation
 _LEAST_TIME_LEFT = 0.5
 """Time that a repetition is worth, in seconds."""
 _LONGEST_WAIT = 86_400_000
+_USER_AGENT = "countersign-python/0.1.0"
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -61,7 +62,7 @@ class Countersign:
         body: dict[str, object] = {"app": _text("app", app), "user_id": _text("user_id", user_id)}
         if ttl is not None:
             body["ttl"] = _seconds("ttl", ttl)
-        return self._session("generate", body, {"Authorization": f"Bearer {self._api_key.value}"})
+        return self._session(self._request("/v1/token/generate", body, with_key=True))
 
     def refresh(
         self, refresh_token: str, *, user_id: str | None = None, failure: Mapping[str, object] | None = None
@@ -76,20 +77,27 @@ class Countersign:
             body["user_id"] = _text("user_id", user_id)
         if failure is not None:
             body["failure"] = dict(failure)
-        return self._session("refresh", body, {})
+        call = self._request("/v1/token/refresh", body)
+        # Tools that report errors record the variables of each frame.
+        del refresh_token, failure, body
+        return self._session(call)
 
     def revoke(self, refresh_token: str) -> Revocation:
         """Ends a session, whether or not it is known."""
-        body = {"refresh_token": _text("refresh_token", refresh_token)}
-        answer, request_id = self._call("/v1/token/revoke", body, {})
+        call = self._request("/v1/token/revoke", {"refresh_token": _text("refresh_token", refresh_token)})
+        del refresh_token
+        answer = self._send(call)
         try:
             return revocation(parse_object(answer.text))
         except ValueError:
-            raise CountersignError("not_understood", answer.status, None, request_id) from None
+            raise CountersignError("not_understood", answer.status, None, call.request_id) from None
 
     def report_failure(self, refresh_token: str, failure: Mapping[str, object]) -> None:
         """Reports a failure for which no refresh is sent. `failure` is what the SDK reported, as it came."""
-        self._call("/v1/failures", {"refresh_token": _text("refresh_token", refresh_token), "failure": dict(failure)}, {})
+        body = {"refresh_token": _text("refresh_token", refresh_token), "failure": dict(failure)}
+        call = self._request("/v1/failures", body)
+        del refresh_token, failure, body
+        self._send(call)
 
     def answer(self, app: str, user_id: str, *, ttl: timedelta | None = None) -> Answer:
         """`generate`, as the answer that a route gives to its app. Raises nothing."""
@@ -105,38 +113,44 @@ class Countersign:
     def __enter__(self) -> Countersign:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Countersign({self._url})"
+        return f"Countersign({getattr(self, '_url', None)})"
 
-    def _session(self, verb: str, body: dict[str, object], credential: dict[str, str]) -> Session:
-        answer, request_id = self._call(f"/v1/token/{verb}", body, credential)
+    def _request(self, path: str, body: Mapping[str, object], with_key: bool = False) -> Call:
+        request_id = str(uuid.uuid4())
+        headers = {"Content-Type": "application/json", "User-Agent": _USER_AGENT, "X-Request-Id": request_id}
+        if with_key:
+            headers["Authorization"] = f"Bearer {self._api_key.value}"
+        text = json.dumps(body, allow_nan=False).encode()
+        deadline = time.monotonic() + self.timeout.total_seconds()
+        return Call(self._prefix + path, headers, text, request_id, deadline, self.connect_timeout.total_seconds())
+
+    def _session(self, call: Call) -> Session:
+        answer = self._send(call)
         try:
             return Session.parse(answer.text)
         except ValueError:
-            raise CountersignError("not_understood", answer.status, None, request_id) from None
+            raise CountersignError("not_understood", answer.status, None, call.request_id) from None
 
-    def _call(self, path: str, body: Mapping[str, object], credential: dict[str, str]) -> tuple[Response, str]:
+    def _send(self, call: Call) -> Response:
         """Sends, once again after a 503 if the wait fits, and returns a success."""
-        deadline = time.monotonic() + self.timeout.total_seconds()
-        request_id = str(uuid.uuid4())
-        headers = {"Content-Type": "application/json", "User-Agent": "countersign-python/0.1.0", "X-Request-Id": request_id}
-        text = json.dumps(body, allow_nan=False).encode()
-        call = Call(self._prefix + path, {**headers, **credential}, text, deadline, self.connect_timeout.total_seconds())
         repeated = False
         while True:
             answer = attempt(self._pool, call)
             if isinstance(answer, str):
                 # Only an answer is repeated: after a time-out the session may exist.
-                raise CountersignError(answer, None, None, request_id)
+                raise CountersignError(answer, None, None, call.request_id)
             if 200 <= answer.status < 300:
-                return answer, request_id
+                return answer
             code, wait = _refusal(answer)
-            fits = wait is not None and wait.total_seconds() + _LEAST_TIME_LEFT <= deadline - time.monotonic()
+            fits = wait is not None and wait.total_seconds() + _LEAST_TIME_LEFT <= call.deadline - time.monotonic()
             if repeated or answer.status != 503 or wait is None or not fits:
-                raise CountersignError(code, answer.status, wait, request_id)
+                raise CountersignError(code, answer.status, wait, call.request_id)
             time.sleep(wait.total_seconds())
             repeated = True
 

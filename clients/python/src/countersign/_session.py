@@ -81,8 +81,9 @@ class Session:
         return dict(self._body)
 
     def __repr__(self) -> str:
-        refreshable = "refreshable" if self._refresh_expires is not None else "not refreshable"
-        return f"Session(token expires {self._token_expires.isoformat()}, {refreshable})"
+        expires = getattr(self, "_token_expires", None)  # None while `__init__` runs, which debuggers may show
+        refreshable = "refreshable" if getattr(self, "_refresh_expires", None) else "not refreshable"
+        return f"Session(token expires {expires}, {refreshable})"
 
 
 @dataclass(frozen=True)
