@@ -40,7 +40,8 @@ export class Answer {
     if (!(error instanceof CountersignError)) return Answer.#problem(502, "bad_gateway", "never", error);
     const { code, status, retryAfter } = error;
     if (code === "opted_out") return Answer.#problem(409, "opted_out", "never", error);
-    if (retryAfter === null && status !== null && status < 500) return Answer.#problem(502, "bad_gateway", "never", error);
+    const refused = retryAfter === null && status !== null && status < 500;
+    if (refused) return Answer.#problem(502, "bad_gateway", "never", error);
     return Answer.#problem(503, "unavailable", retryAfter ?? DEFAULT_WAIT, error);
   }
 

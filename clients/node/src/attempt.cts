@@ -12,8 +12,15 @@ export interface Call {
   readonly connectTimeout: number;
 }
 
+export interface Received {
+  readonly kind: "answer";
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly text: string;
+}
+
 export type Outcome =
-  | { readonly kind: "answer"; readonly status: number; readonly headers: http.IncomingHttpHeaders; readonly text: string }
+  | Received
   | { readonly kind: "not_reached" }
   | { readonly kind: "no_answer" }
   | { readonly kind: "too_large"; readonly status: number };

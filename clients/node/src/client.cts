@@ -36,6 +36,7 @@ export interface RefreshOptions {
 /** Time that a repetition is worth, milliseconds. */
 const LEAST_TIME_LEFT = 500;
 const LONGEST_WAIT = 86_400_000;
+const USER_AGENT = "countersign-node/0.1.0";
 /** Connections that are idle for longer are closed: the service closes them after 75 s, proxies often after 60 s. */
 const IDLE = 30_000;
 
@@ -57,7 +58,7 @@ export class Countersign {
     this.#agent = secure ? new https.Agent({ ...options, ...(ca !== undefined && { ca }) }) : new http.Agent(options);
   }
 
-  /** Mints the first token of a user whom you have just logged in. `userId` is the string that the app gives to `changeUser`. */
+  /** Mints the first token of a user who just logged in. `userId` is the string that the app gives to `changeUser`. */
   async generate(app: string, userId: string, { ttl }: GenerateOptions = {}): Promise<Session> {
     const body = { app: text("app", app), user_id: text("userId", userId), ttl };
     return this.#session("generate", body, { Authorization: `Bearer ${this.#apiKey}` });
@@ -109,7 +110,7 @@ export class Countersign {
   async #call(path: string, body: object, credential: Record<string, string> = {}): Promise<[string, MakeError]> {
     const deadline = performance.now() + this.timeout;
     const requestId = randomUUID();
-    const headers = { "Content-Type": "application/json", "User-Agent": "countersign-node/0.1.0", "X-Request-Id": requestId };
+    const headers = { "Content-Type": "application/json", "User-Agent": USER_AGENT, "X-Request-Id": requestId };
     const call = {
       url: new URL(this.#url + path),
       agent: this.#agent,
@@ -149,8 +150,9 @@ function refusal(outcome: Outcome): [Code, number | null] {
   const { code, retry } = (ours && object(outcome.text)) || {};
   const known = typeof code === "string" && /^[a-z][a-z_]{0,39}$/.test(code);
   const header = outcome.headers["retry-after"] ?? "";
-  const waits = [known && typeof retry === "number" ? retry : -1, /^\d{1,9}$/.test(header) ? Number(header) * 1000 : -1];
-  const wait = Math.min(Math.max(...waits), LONGEST_WAIT);
+  const said = known && typeof retry === "number" ? retry : -1;
+  const inHeader = /^\d{1,9}$/.test(header) ? Number(header) * 1000 : -1;
+  const wait = Math.min(Math.max(said, inHeader), LONGEST_WAIT);
   return [known ? code : "not_understood", wait < 0 ? null : wait];
 }
 
@@ -167,8 +169,8 @@ const numberOrNull = (value: unknown): number | null => (typeof value === "numbe
 
 /** A number is no user id: 007 and 7 would be one, and large ids lose digits. */
 function text(name: string, value: string): string {
-  if (typeof value !== "string") throw new TypeError(`${name} must be a string, not ${typeof value}: String(id) makes one`);
-  return value;
+  if (typeof value === "string") return value;
+  throw new TypeError(`${name} must be a string, not ${typeof value}: String(id) makes one`);
 }
 
 function positive(name: string, value: number): number {

@@ -1,7 +1,7 @@
 /**
  * The server's codes, and three of this library: `not_reached`, no connection came about and nothing was sent;
- * `no_answer`, the request was sent and no whole answer came, so that the session may exist; `not_understood`, the answer
- * is not Countersign's (a proxy's page). A newer server may have more.
+ * `no_answer`, the request was sent and no whole answer came, so that the session may exist; `not_understood`, the
+ * answer is not Countersign's (a proxy's page). A newer server may have more.
  */
 export type Code =
   | "client_error"

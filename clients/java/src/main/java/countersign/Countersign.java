@@ -22,7 +22,9 @@ import java.util.function.Function;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLHandshakeException;
 
-/** A Countersign server, for any number of threads; make one for the process. No method returns null, and none takes it. */
+/**
+ * A Countersign server, for any number of threads; make one for the process. No method returns null, and none takes it.
+ */
 public final class Countersign {
     /** Time that a repetition is worth. */
     private static final Duration LEAST_TIME_LEFT = Duration.ofMillis(500);
@@ -213,7 +215,8 @@ public final class Countersign {
         try {
             return sent.get(left.toNanos(), TimeUnit.NANOSECONDS);
         } catch (ExecutionException error) {
-            throw new CountersignException(sentNothing(error.getCause()) ? "not_reached" : "no_answer", 0, null, requestId);
+            String code = sentNothing(error.getCause()) ? "not_reached" : "no_answer";
+            throw new CountersignException(code, 0, null, requestId);
         } catch (TimeoutException error) {
             throw new CountersignException("no_answer", 0, null, requestId);
         } catch (InterruptedException error) {
@@ -268,14 +271,16 @@ public final class Countersign {
         try {
             URI parsed = new URI(url);
             boolean scheme = "https".equals(parsed.getScheme()) || "http".equals(parsed.getScheme());
-            boolean more = parsed.getRawUserInfo() != null || parsed.getRawQuery() != null || parsed.getRawFragment() != null;
-            if (scheme && parsed.getHost() != null && !more) {
+            boolean credentials = parsed.getRawUserInfo() != null;
+            boolean more = parsed.getRawQuery() != null || parsed.getRawFragment() != null;
+            if (scheme && parsed.getHost() != null && !credentials && !more) {
                 return url.replaceAll("/+$", "");
             }
         } catch (URISyntaxException error) {
             // Its message quotes the address, which may have a password.
         }
-        throw new IllegalArgumentException("url must be https://host[:port][/path], without credentials, query or fragment");
+        throw new IllegalArgumentException(
+            "url must be https://host[:port][/path], without credentials, query or fragment");
     }
 
     @Override

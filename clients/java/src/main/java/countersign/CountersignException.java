@@ -6,9 +6,9 @@ import java.util.Optional;
 /**
  * The reason why there is no answer with a token. No member has a token, an API key or a user id.
  *
- * <p>The code is the server's, or one of this library: {@code not_reached}, no connection came about and nothing was sent;
- * {@code no_answer}, the request was sent and no whole answer came, so that the session may exist; {@code not_understood},
- * the answer is not Countersign's (a proxy's page).
+ * <p>The code is the server's, or one of this library: {@code not_reached}, no connection came about and nothing was
+ * sent; {@code no_answer}, the request was sent and no whole answer came, so that the session may exist;
+ * {@code not_understood}, the answer is not Countersign's (a proxy's page).
  */
 public final class CountersignException extends RuntimeException {
     private static final long serialVersionUID = 1;

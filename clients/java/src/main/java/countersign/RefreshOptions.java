@@ -4,7 +4,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
 
-/** What a refresh may have beside its token. Each method returns a copy with one thing more; none takes or returns null. */
+/** What a refresh may have beside its token. Each method returns a copy with one thing more, and takes no null. */
 public final class RefreshOptions {
     public static final RefreshOptions NONE = new RefreshOptions(Map.of());
 

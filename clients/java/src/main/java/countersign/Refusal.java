@@ -26,7 +26,8 @@ final class Refusal {
             wait = Math.max(wait, Math.min(Long.parseLong(header) * 1000, LONGEST_WAIT));
         }
         Duration retryAfter = wait < 0 ? null : Duration.ofMillis(wait);
-        return new CountersignException(known ? (String) code : "not_understood", response.statusCode(), retryAfter, requestId);
+        String name = known ? (String) code : "not_understood";
+        return new CountersignException(name, response.statusCode(), retryAfter, requestId);
     }
 
     private static Map<String, Object> problem(HttpResponse<byte[]> response) {

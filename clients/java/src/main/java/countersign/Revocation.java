@@ -30,8 +30,8 @@ public final class Revocation {
     }
 
     /**
-     * Returns {@code success}, or {@code pending}: the end is on record and is not undone, but some nodes may not know it
-     * yet.
+     * Returns {@code success}, or {@code pending}: the end is on record and is not undone, but some nodes may not know
+     * it yet.
      */
     public String status() {
         return pending ? "pending" : "success";

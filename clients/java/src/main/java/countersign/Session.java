@@ -6,8 +6,8 @@ import java.util.Objects;
 import java.util.Optional;
 
 /**
- * A token and what it takes to get the next one. {@code toString} shows none of the tokens: {@link #forApp} is what to send
- * to the app. Times are by the server's clock. No method returns null, and none takes it.
+ * A token and what it takes to get the next one. {@code toString} shows none of the tokens: {@link #forApp} is what to
+ * send to the app. Times are by the server's clock. No method returns null, and none takes it.
  */
 public final class Session {
     private final String json;
@@ -115,6 +115,7 @@ public final class Session {
 
     @Override
     public String toString() {
-        return "Session(token expires " + tokenExpires + (refreshToken == null ? ", not refreshable)" : ", refreshable)");
+        String refreshable = refreshToken == null ? "not refreshable" : "refreshable";
+        return "Session(token expires " + tokenExpires + ", " + refreshable + ")";
     }
 }
