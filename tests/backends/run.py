@@ -38,14 +38,15 @@ class Service:
     """The real service, which can be stopped and ended."""
 
     def __init__(self, binary, folder):
-        self.folder, self.binary = folder, binary
+        # Absolute: it runs in another folder.
+        self.folder, self.binary = folder, os.path.realpath(binary)
         os.mkdir(folder, 0o700)
         self.run("init")
         self.api_key = self.run("clients", "create", "backend", "--app", "web")["api_key"]
         self.run("users", "opt-out", "opted-out")
         # 600 logins at once are refused by default: the limits and the queue are not what is tested here.
         more = {"COUNTERSIGN_LIMITS__ENABLED": "false", "COUNTERSIGN_CUSTODY__MAX_WAIT": "20s"}
-        arguments = [binary, "serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]
+        arguments = [self.binary, "serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]
         self.log = open(os.path.join(folder, "service.log"), "wb")
         self.process = subprocess.Popen(
             arguments, cwd=folder, env={**os.environ, **more}, stdout=subprocess.PIPE, stderr=self.log
