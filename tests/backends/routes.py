@@ -27,10 +27,13 @@ DOCUMENT = "docs/backend.md"
 class Process:
     """A route as a process of its own, for one address and one API key."""
 
+    running = []
+
     def __init__(self, command, address, api_key):
         self.log = tempfile.TemporaryFile()
         environment = {**os.environ, "COUNTERSIGN": address, "COUNTERSIGN_API_KEY": api_key}
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=self.log)
+        Process.running.append(self.process)
         self.port = int(self.process.stdout.readline() or self.fail())
 
     def fail(self):
@@ -197,6 +200,8 @@ def main(binary, folder, packages):
             each(lambda one: one.end(), ones)
         finally:
             service.end()
+            for process in Process.running:
+                process.kill()
     print(f"{', '.join(makers)}: up, opted out, wrong key, forbidden, hanging, down")
 
 
