@@ -75,7 +75,7 @@ impl KeyCeremony {
     ) -> Result<Vec<MovedKey>, CeremonyError> {
         self.acquire_lease().await?;
         let moved = self.move_leased(keys, to, patience).await;
-        self.store.release(LEASE, &self.acts.actor.name).await?;
+        self.store.release(LEASE, &self.lease_name).await?;
         moved
     }
 
@@ -123,7 +123,7 @@ impl KeyCeremony {
 
     async fn renew_lease(&self) -> Result<(), CeremonyError> {
         let now = self.clock.trusted_now()?;
-        if self.store.lease(LEASE, &self.acts.actor.name, now, LEASE_TIME).await? {
+        if self.store.lease(LEASE, &self.lease_name, now, LEASE_TIME).await? {
             Ok(())
         } else {
             Err(CeremonyError::Moving)
@@ -261,7 +261,7 @@ impl KeyCeremony {
     pub async fn rewrap(&self, old: Option<&Secret<String>>) -> Result<Vec<RewrappedKey>, CeremonyError> {
         self.acquire_lease().await?;
         let rewrapped = self.rewrap_leased(old).await;
-        self.store.release(LEASE, &self.acts.actor.name).await?;
+        self.store.release(LEASE, &self.lease_name).await?;
         rewrapped
     }
 

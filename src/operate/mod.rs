@@ -120,6 +120,7 @@ impl Operator {
         }
     }
 
+            lease_name: self.lease_name.clone(),
     fn acts(&self) -> Acts {
         Acts { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), actor: self.actor.clone() }
     }
