@@ -87,7 +87,7 @@ impl fmt::Debug for UserId {
 ///
 /// These are Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators and the interlinear
 /// marks.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
         | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
