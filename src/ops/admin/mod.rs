@@ -5,7 +5,7 @@
 
 mod codes;
 mod document;
-pub(super) mod refused;
+mod refused;
 mod route;
 mod routes;
 mod serving;
@@ -19,7 +19,6 @@ use axum::{
     routing::{MethodFilter, get, on},
 };
 
-use self::refused::RefusedCredentials;
 use crate::{
     http::{LimitConfig, Limits, Problem},
     operate::{Operator, wire},
@@ -41,10 +40,10 @@ pub struct AdminState {
 
 impl AdminState {
     /// Makes the state of a listener.
-    pub fn new(operator: Arc<ArcSwap<Operator>>, allow_plaintext: bool) -> Self {
+    pub fn new(operator: Arc<ArcSwap<Operator>>, allow_plaintext: bool, refused: Arc<RefusedCredentials>) -> Self {
         // Refused credentials are limited whatever `[limits]` says: nothing on this listener is load.
         let limits = Limits::new(&LimitConfig::default());
-        Self { operator, allow_plaintext, limits, refused: Arc::default() }
+        Self { operator, allow_plaintext, limits, refused }
     }
 }
 

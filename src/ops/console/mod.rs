@@ -36,7 +36,7 @@ use axum::{
     middleware::{from_fn, map_response},
 };
 
-use super::admin::refused::RefusedCredentials;
+use super::admin::RefusedCredentials;
 use crate::{
     address::TrustedProxies,
     clock::UnixMillis,
@@ -71,9 +71,10 @@ impl ConsoleState {
         operator: Arc<ArcSwap<Operator>>,
         proxies: TrustedProxies,
         allow_plaintext: bool,
+        refused: Arc<RefusedCredentials>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (limits, refused) = (Limits::new(&LimitConfig::default()), Arc::default());
+        let limits = Limits::new(&LimitConfig::default());
         Self { operator, proxies, allow_plaintext, limits, refused, metrics, kept: kept::KeptPages::default() }
     }
 
