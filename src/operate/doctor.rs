@@ -1,5 +1,6 @@
 //! Checks of an installation: keys, Braze, store, audit log and clock, each with what to do.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Operator, rotations::KeySource};
@@ -50,13 +51,26 @@ impl From<Fact> for Check {
     }
 }
 
+/// Checks of the providers that vouch for users. `app` provides them.
+#[async_trait]
+pub trait ProviderChecks: Send + Sync {
+    /// Asks every provider, within seconds.
+    async fn check_providers(&self) -> Vec<Check>;
+}
+
 impl Operator {
-    /// Checks keys, Braze, store, audit log and clock. Changes only one row of the store, to check that it can be
+    /// Checks providers, keys, Braze, store, audit log and clock. Changes only one row of the store, to check that it can be
     /// written.
     ///
     /// # Errors
     /// The store cannot be asked for the keys, or a ring for its apps.
     pub async fn checks(&self) -> anyhow::Result<Vec<Check>> {
+        let (mut checks, own) = tokio::join!(self.providers.check_providers(), self.own_checks());
+        checks.extend(own?);
+        Ok(checks)
+    }
+
+    async fn own_checks(&self) -> anyhow::Result<Vec<Check>> {
         let mut checks = vec![self.check_sealing().await?];
         checks.extend(self.check_keys().await?);
         checks.extend(self.check_braze().await?);

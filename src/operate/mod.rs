@@ -50,7 +50,7 @@ pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
 pub use console_sessions::{CONSOLE_IDLE, CONSOLE_LIFETIME, ConsoleSessions};
 pub use creations::{RepeatableRequest, Repetition};
-pub use doctor::{Check, Health};
+pub use doctor::{Check, Health, ProviderChecks};
 pub use error::{OperationError, OperationErrorKind};
 pub use failures::{FailureOverview, FailureSettings, ReportedFailures, VersionCount};
 pub use key_moves::{MovedKey, RewrappedKey};
@@ -87,6 +87,8 @@ pub struct Operator {
     pub directories: Arc<Directories>,
     /// Rings that apps of the configuration use.
     pub rings: Vec<rotate::Ring>,
+    /// Checks of the providers that vouch for users.
+    pub providers: Arc<dyn ProviderChecks>,
     /// Facts of the configuration that failures are compared with.
     pub failures: FailureSettings,
     /// Configuration in force.
