@@ -1,6 +1,8 @@
 //! Middleware of every route: a request id, the span and the access line, the security headers, problem documents for all
 //! errors, a deadline, and an answer even where a handler panics.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     http::{HeaderMap, StatusCode},
@@ -11,13 +13,22 @@ use bytes::Bytes;
 use tower::layer::layer_fn;
 
 use super::{
-    access::RequestObserver, finish::finish, problem::Problem, request_id::new_request_id, responding::Observed,
+    access::RequestObserver,
+    finish::finish,
+    problem::Problem,
+    request_id::new_request_id,
+    responding::{Observed, REQUEST_DEADLINE},
 };
 
 /// Wraps a listener's routes in this middleware; `observer` records its requests. It is one layer: a router clones all
 /// inner layers for each request, and allocates a future for each.
 pub fn wrap(routes: Router, observer: RequestObserver) -> Router {
-    routes.layer(layer_fn(move |route: Route| Observed { route, observer: observer.clone() }))
+    wrap_within(REQUEST_DEADLINE, routes, observer)
+}
+
+/// Wraps a listener's routes as [`wrap`] does, with another limit for the time of a request.
+pub fn wrap_within(limit: Duration, routes: Router, observer: RequestObserver) -> Router {
+    routes.layer(layer_fn(move |route: Route| Observed { route, observer: observer.clone(), limit }))
 }
 
 /// Makes the response to a request that the listener refuses (400, 408, 413, 431, 501, 503), for the listener to send.

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::telemetry::Alarm;
 
-/// Longest time for a whole request.
+/// Longest time for a whole request of the public listener.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Route whose requests are recorded and get a response in time, even where the handler panics.
@@ -34,6 +34,8 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 pub(super) struct Observed {
     pub(super) route: Route,
     pub(super) observer: RequestObserver,
+    /// Longest time for a whole request.
+    pub(super) limit: Duration,
 }
 
 impl Service<Request> for Observed {
@@ -50,13 +52,14 @@ impl Service<Request> for Observed {
         let record = self.observer.begin(&request, id.to_str().unwrap_or_default());
         // The route does nothing until it is polled.
         let handler = self.route.call(request).instrument(record.span());
-        Responding { handler, deadline: None, ending: Some((record, id)) }
+        Responding { handler, limit: self.limit, deadline: None, ending: Some((record, id)) }
     }
 }
 
 /// Future of the response to one request.
 pub(super) struct Responding {
     handler: Instrumented<RouteFuture<Infallible>>,
+    limit: Duration,
     /// Starts where the handler has no response at once; most responses without a signature need no timer.
     deadline: Option<Pin<Box<Sleep>>>,
     /// Record and id of the request, until it has its response.
@@ -86,7 +89,8 @@ impl Responding {
             Ok(Poll::Pending) => {}
             Err(_) => return Poll::Ready(self.panicked()),
         }
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(REQUEST_DEADLINE)));
+        let limit = self.limit;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
         deadline.as_mut().poll(cx).map(|()| Problem::unavailable().into_response())
     }
 

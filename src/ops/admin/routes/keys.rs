@@ -5,14 +5,11 @@ use std::time::Duration;
 use super::super::route::{AdminRoute, Answer, Call, Fault, Form, changes, contradiction, parsed, reads, schema};
 use crate::operate::{
     DashboardChange, KeySelection,
-    wire::{ConfirmKey, GenerateKey, MoveKeys, Reason},
+    wire::{ConfirmKey, GenerateKey, LONGEST_WAIT, MoveKeys, Reason},
 };
 
 /// Length of a modulus by default, in bits.
 const BITS: u32 = 2048;
-
-/// Longest wait for nodes: the whole request has 15 s.
-const LONGEST_WAIT: u64 = 10_000;
 
 pub(super) const ROUTES: &[AdminRoute] = &[
     AdminRoute {
@@ -101,7 +98,7 @@ async fn move_keys(call: Call) -> Result<Answer, Fault> {
         (Some(ids), None) => KeySelection::Ids(ids),
         (None, ring) => KeySelection::Held(ring),
     };
-    let wait = Duration::from_millis(wait.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT));
+    let wait = wait.map_or(LONGEST_WAIT, Duration::from_millis).min(LONGEST_WAIT);
     Answer::of(&call.operations.move_keys(keys, to, wait).await?)
 }
 
