@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Operator, rotations::KeySource};
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// Result of a check; the worst one is the greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     Ok,
@@ -24,7 +25,7 @@ pub enum Health {
 }
 
 /// Check with its result.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Check {
     /// Subject of the check, e.g. `store` or `key <kid> (active)`.
     pub what: String,

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::keys::{CeremonyError, KeyCeremony, SHORTEST_PREFIX};
 use crate::{
@@ -30,7 +31,7 @@ const LEASE_TIME: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Key that was moved, or whose move was finished.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MovedKey {
     pub kid: Kid,
     pub ring: RingName,

@@ -25,7 +25,8 @@ use crate::{
 };
 
 pub use codes::AdminCode;
-pub use route::{AdminRoute, Form, QueryMember};
+pub use refused::RefusedCredentials;
+pub use route::{AdminRoute, QueryMember};
 pub use routes::ROUTES;
 
 /// State that the routes share.

@@ -1,6 +1,6 @@
 //! Routes of the audit log.
 
-use super::super::route::{AdminRoute, Answer, Call, Fault, Form, QueryMember, changes, reads, schema};
+use super::super::route::{AdminRoute, Answer, Call, Fault, QueryMember, changes, reads, schema};
 use crate::operate::wire::{ListPart, Reason, SignAudit, VerifyAudit};
 
 /// Records of an answer by default.
@@ -23,13 +23,11 @@ const NUMBER: QueryMember = QueryMember {
 pub(super) const ROUTES: &[AdminRoute] = &[
     AdminRoute {
         query: &[FIRST, NUMBER],
-        answer: Form::Part,
         handler: |call| Box::pin(records(call)),
         ..reads("/audit/records", "audit_records", "Records with their indexes, oldest first")
     },
     AdminRoute {
         query: &[FIRST, NUMBER],
-        answer: Form::Part,
         handler: |call| Box::pin(leaves(call)),
         ..reads(
             "/audit/leaves",
@@ -53,7 +51,6 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         )
     },
     AdminRoute {
-        answer: Form::Text,
         handler: |call| Box::pin(key(call)),
         ..reads("/audit/key", "audit_key", "Key that verifies checkpoints")
     },
