@@ -43,9 +43,10 @@ impl RemoteOperations {
         while left > 0 {
             let query = [("from", Some(from.to_string())), ("limit", Some(left.min(PART).to_string()))];
             let part: ListPart<T> = self.get(path, &query).await?;
-            left = left.saturating_sub(u32::try_from(part.items.len()).unwrap_or(u32::MAX));
             items.extend(part.items);
             let Some(next) = part.next else { break };
+            // A record that cannot be read is not among the items.
+            left = left.saturating_sub(u32::try_from(next.saturating_sub(from)).unwrap_or(u32::MAX));
             from = next;
         }
         Ok(items)
