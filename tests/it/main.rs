@@ -12,6 +12,7 @@ mod activity;
 mod architecture;
 mod audit;
 mod audit_acts;
+mod audit_checkpoints;
 mod audit_kill;
 #[cfg(feature = "sandbox")]
 mod audit_stops;
