@@ -1,6 +1,6 @@
 //! Sockets of the service, and the servers on them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::sync::watch;
@@ -10,7 +10,7 @@ use crate::{
     config::Settings,
     http::{self, RequestObserver},
     listener::{self, ListenError, Listener, UnixListener},
-    ops::AllowedHosts,
+    ops::{self, AllowedHosts},
     telemetry::{Metrics, Readiness, RequestLog},
 };
 
@@ -94,7 +94,8 @@ impl ServerParts {
         routes: Router,
         stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        listener::serve(listener, self.config.clone(), service(routes, self.public_observer()), stop)
+        let service = service(routes, self.public_observer(), http::REQUEST_DEADLINE);
+        listener::serve(listener, self.config.clone(), service, stop)
     }
 
     /// Serves these routes and health, on the address and the unix socket alike.
@@ -106,7 +107,8 @@ impl ServerParts {
     ) -> impl Future<Output = ()> + Send + 'static {
         let routes = routes.merge(http::health_routes(Arc::clone(&self.readiness)));
         let observer = RequestObserver { metrics: None, log: self.log };
-        let service = service(http::middleware::wrap(routes, observer.clone()), observer);
+        let routes = http::middleware::wrap_within(ops::DEADLINE, routes, observer.clone());
+        let service = service(routes, observer, ops::DEADLINE);
         let service = listener::Service { tells_local_address: true, ..service };
         let tcp = listener::serve(listeners.tcp, self.config.clone(), service.clone(), stop.clone());
         let unix = listeners.unix.map(|unix| listener::serve_unix(unix, self.config.clone(), service, stop));
@@ -119,10 +121,9 @@ impl ServerParts {
     }
 }
 
-/// Makes the service that a listener runs from its routes.
-pub(super) fn service(router: Router, observer: RequestObserver) -> listener::Service {
+/// Makes the service that a listener runs from its routes, each of whose requests ends within `deadline`.
+pub(super) fn service(router: Router, observer: RequestObserver, deadline: Duration) -> listener::Service {
     let metrics = observer.metrics.clone();
     let raw_refusal = Arc::new(move |status| http::middleware::refused_unread(status, &observer));
-    let (tells_local_address, deadline) = (false, http::REQUEST_DEADLINE);
-    listener::Service { router, tells_local_address, deadline, raw_refusal, metrics }
+    listener::Service { router, tells_local_address: false, deadline, raw_refusal, metrics }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{ServeError, listeners::service};
 use crate::{
-    http::RequestObserver,
+    http::{REQUEST_DEADLINE, RequestObserver},
     listener::{self, Listener},
     telemetry::RequestLog,
 };
@@ -33,6 +33,7 @@ impl LoopbackListener {
     pub async fn serve(self, routes: Router) {
         let (_stop, stopped) = watch::channel(false);
         let observer = RequestObserver { metrics: None, log: RequestLog::None };
-        listener::serve(self.0, listener::Config::default(), service(routes, observer), stopped).await;
+        listener::serve(self.0, listener::Config::default(), service(routes, observer, REQUEST_DEADLINE), stopped)
+            .await;
     }
 }

@@ -3,17 +3,19 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::Ambient;
+use async_trait::async_trait;
+use tokio::task::JoinHandle;
+
 use crate::{
-    clock::ClockGuard,
+    clock::{Clock, ClockGuard},
     config::Settings,
     domain::{
         ids::{AppName, UserIdRules},
         sign_in::{OidcRules, SignIn},
     },
     identity::{Credential, CredentialRefusal, KeySetReport, NotSignedIn, RefusedCredential, RuleName, SignIns},
-    operate::{Check, Health},
-    secret::random,
+    operate::{Check, Health, ProviderChecks},
+    secret::{Entropy, random},
 };
 
 /// Most kids that are named.
@@ -21,29 +23,69 @@ const NAMED_KIDS: usize = 8;
 /// Longest beginning of a kid that is named.
 const KID_CHARS: usize = 80;
 
-/// Fetches the keys of every provider, asks every endpoint about a random credential, and says what came.
-pub async fn check_providers(settings: &Settings, ambient: &Ambient) -> Vec<Check> {
-    let mut apps: Vec<_> = settings.sign_ins().into_iter().collect();
-    apps.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let clock = Arc::new(ClockGuard::new(Arc::clone(&ambient.clock), settings.clock().patience));
-    let mut checks = Vec::new();
-    for (app, sign_ins) in &apps {
-        for sign_in in sign_ins {
-            checks.push(match sign_in {
-                SignIn::Oidc(rules) => check_provider(app, rules).await,
-                SignIn::Introspection(rules) => {
-                    let what = format!("sign-in to {app} by introspection at {}", rules.endpoint);
-                    check_endpoint(what, app, sign_in, None, ambient, &clock).await
-                }
-                SignIn::SessionEndpoint(rules) => {
-                    let what = format!("sign-in to {app} by the session endpoint {}", rules.url);
-                    let cookie = rules.cookies.first().map(String::as_str);
-                    check_endpoint(what, app, sign_in, cookie, ambient, &clock).await
-                }
-            });
+/// Number of providers that are asked at a time; each has some seconds.
+const AT_ONCE: usize = 32;
+
+/// Checks of the providers of every app.
+pub(super) struct SignInChecks {
+    sign_ins: Vec<(AppName, SignIn)>,
+    clock: Arc<ClockGuard>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// Checks the providers of these settings, also where no service can be opened.
+pub async fn check_providers(settings: &Settings, clock: &Arc<dyn Clock>, entropy: &Arc<dyn Entropy>) -> Vec<Check> {
+    let clock = Arc::new(ClockGuard::new(Arc::clone(clock), settings.clock().patience));
+    SignInChecks::new(settings, &clock, entropy).check_providers().await
+}
+
+impl SignInChecks {
+    /// Makes the checks of the providers of these settings.
+    pub(super) fn new(settings: &Settings, clock: &Arc<ClockGuard>, entropy: &Arc<dyn Entropy>) -> Self {
+        let mut apps: Vec<_> = settings.sign_ins().into_iter().collect();
+        apps.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let of_app = |(app, ways): (AppName, Vec<SignIn>)| ways.into_iter().map(move |way| (app.clone(), way));
+        let sign_ins = apps.into_iter().flat_map(of_app).collect();
+        Self { sign_ins, clock: Arc::clone(clock), entropy: Arc::clone(entropy) }
+    }
+}
+
+#[async_trait]
+impl ProviderChecks for SignInChecks {
+    /// Fetches the keys of every provider, asks every endpoint about a random credential, and says what came.
+    async fn check_providers(&self) -> Vec<Check> {
+        let mut checks = Vec::new();
+        for some in self.sign_ins.chunks(AT_ONCE) {
+            let asked: Vec<_> = some.iter().cloned().map(|(app, sign_in)| self.ask(app, sign_in)).collect();
+            for (app, task) in asked {
+                let failed = |_| Check::new(format!("sign-in to {app}"), Health::Wrong, "the check itself failed");
+                checks.push(task.await.unwrap_or_else(failed));
+            }
+        }
+        checks
+    }
+}
+
+impl SignInChecks {
+    fn ask(&self, app: AppName, sign_in: SignIn) -> (AppName, JoinHandle<Check>) {
+        let (clock, entropy, name) = (Arc::clone(&self.clock), Arc::clone(&self.entropy), app.clone());
+        (name, tokio::spawn(async move { check(&app, &sign_in, &*entropy, &clock).await }))
+    }
+}
+
+async fn check(app: &AppName, sign_in: &SignIn, entropy: &dyn Entropy, clock: &Arc<ClockGuard>) -> Check {
+    match sign_in {
+        SignIn::Oidc(rules) => check_provider(app, rules).await,
+        SignIn::Introspection(rules) => {
+            let what = format!("sign-in to {app} by introspection at {}", rules.endpoint);
+            check_endpoint(what, app, sign_in, None, entropy, clock).await
+        }
+        SignIn::SessionEndpoint(rules) => {
+            let what = format!("sign-in to {app} by the session endpoint {}", rules.url);
+            let cookie = rules.cookies.first().map(String::as_str);
+            check_endpoint(what, app, sign_in, cookie, entropy, clock).await
         }
     }
-    checks
 }
 
 /// Asks an endpoint about a random credential: the value of this cookie, or a bearer credential.
@@ -52,10 +94,10 @@ async fn check_endpoint(
     app: &AppName,
     sign_in: &SignIn,
     cookie: Option<&str>,
-    ambient: &Ambient,
+    entropy: &dyn Entropy,
     clock: &Arc<ClockGuard>,
 ) -> Check {
-    let Ok(bytes) = random::<16>(ambient.entropy.as_ref()) else {
+    let Ok(bytes) = random::<16>(entropy) else {
         return Check::new(what, Health::Wrong, "the system's random generator failed");
     };
     // The text tells the endpoint's log who asked.

@@ -28,7 +28,11 @@ use crate::{
         Subscriber,
     },
     operate::Operator,
-    ops::{self, AllowedHosts, admin::AdminState, console::ConsoleState},
+    ops::{
+        self, AllowedHosts,
+        admin::{AdminState, RefusedCredentials},
+        console::ConsoleState,
+    },
     rotate::{RotationScheduler, SchedulerSetup, StepPhase, SteppedScheduler},
     store::ServiceEventKind,
     telemetry::{Readiness, RequestLog},
@@ -46,6 +50,8 @@ pub struct Wiring {
     webhook: Arc<Webhook>,
     ops_hosts: Arc<AllowedHosts>,
     operator: Arc<ArcSwap<Operator>>,
+    /// Refused credentials of operators, of the API and of the console.
+    refused: Arc<RefusedCredentials>,
 }
 
 impl Wiring {
@@ -90,6 +96,7 @@ impl Wiring {
             webhook,
             ops_hosts,
             operator,
+            refused: Arc::default(),
         })
     }
 
@@ -112,12 +119,14 @@ impl Wiring {
 
     fn ops_routes_with(&self, banner: Option<&'static str>) -> Router {
         let server = self.settings().server().clone();
-        let admin = Arc::new(AdminState::new(Arc::clone(&self.operator), server.allow_plaintext));
+        let admin =
+            Arc::new(AdminState::new(Arc::clone(&self.operator), server.allow_plaintext, Arc::clone(&self.refused)));
         let metrics = self.services.metrics();
         let console = ConsoleState::new(
             Arc::clone(&self.operator),
             server.proxies(),
             server.allow_plaintext,
+            Arc::clone(&self.refused),
             Arc::clone(metrics),
         )
         .with_banner(banner);
@@ -218,8 +227,10 @@ impl Wiring {
         background
     }
 
-    /// Removes this node from the store, so that no rotation waits for it.
+    /// Removes this node from the store, so that no rotation waits for it, and writes what was only counted.
     pub(super) async fn deregister(&self) {
+        let operator = self.operator.load_full();
+        self.refused.write_counts(&operator).await;
         let now = self.services.clock().untrusted_now();
         if let Err(error) = self.state.reports.counts.write_to(&**self.services.store(), now).await {
             tracing::debug!(%error, "the last counts of failures are lost");

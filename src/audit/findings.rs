@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
+use utoipa::ToSchema;
 
 use super::checkpoint::Checkpoint;
 
@@ -137,7 +138,7 @@ impl fmt::Display for LogFinding {
 }
 
 /// Finding as it is reported: its kind, and the sentence that says what it means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReportedFinding {
     /// Name of the kind.
     pub kind: String,
@@ -159,7 +160,7 @@ impl fmt::Display for ReportedFinding {
 }
 
 /// Findings: the first of them, and the number of all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogFindings {
     pub first: Vec<ReportedFinding>,
     pub count: u64,

@@ -1,6 +1,7 @@
 //! Verification: the tree is computed from the stored bytes, and compared with everything that says something about them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     checkpoint::Checkpoint,
@@ -55,7 +56,7 @@ pub struct Verification {
 }
 
 /// Outcome of a verification.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifiedLog {
     /// Number of records.
     pub records: u64,

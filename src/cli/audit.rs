@@ -229,6 +229,7 @@ impl Verify {
         let files = beside.iter().chain(&self.checkpoints);
         let given = files.map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>()?;
         let verified = if let Some(file) = &self.file {
+            context.stay_here("it reads the export in that file")?;
             let lines = fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
             verify_export(BufReader::new(lines), &given, &self.keys)?
         } else {

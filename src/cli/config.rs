@@ -31,7 +31,10 @@ impl ConfigCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::Check => return check(context),
-            Self::Default => context.output.answer(&json!({ "toml": SAMPLE }), SAMPLE),
+            Self::Default => {
+                context.stay_here("the sample is the one of this program")?;
+                context.output.answer(&json!({ "toml": SAMPLE }), SAMPLE)
+            }
             Self::Dump { show_origin } => dump(context, show_origin),
         }?;
         Ok(ExitCode::SUCCESS)

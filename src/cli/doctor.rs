@@ -57,10 +57,13 @@ async fn checks_of(ops: &dyn Operations) -> anyhow::Result<Vec<Check>> {
 
 async fn checks(settings: &Settings) -> anyhow::Result<Vec<Check>> {
     let mut checks = configuration(settings.warnings());
-    checks.extend(check_providers(settings, &Ambient::system()).await);
     match Services::open_for_command(settings, Ambient::system()).await {
         Ok(services) => checks.extend(checks_here(&services.operator(settings)?).await?),
-        Err(error) => checks.push(Check::new("service", Health::Wrong, error.to_string())),
+        Err(error) => {
+            let Ambient { clock, entropy } = Ambient::system();
+            checks.extend(check_providers(settings, &clock, &entropy).await);
+            checks.push(Check::new("service", Health::Wrong, error.to_string()));
+        }
     }
     Ok(checks)
 }

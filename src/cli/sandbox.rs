@@ -6,7 +6,11 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{context::Context, given, output::announce};
+use super::{
+    context::Context,
+    given,
+    output::{announce, printable},
+};
 use crate::{
     clock::SystemClock,
     sandbox::{self, AppSpec, Enforcement, ISSUER_PATH, LocalBraze, REST_API_KEY, Switches},
@@ -67,7 +71,8 @@ impl SandboxCommand {
             fast_retries: self.fast_retries,
             ..Switches::default()
         };
-        let on_event = move |event: &Value| announce(&if json { event.to_string() } else { describe(event) });
+        let on_event =
+            move |event: &Value| announce(&if json { event.to_string() } else { printable(&describe(event)) });
         let braze = LocalBraze::new(Arc::new(SystemClock), switches, on_event);
         let default = || vec![AppSpec::named("web")];
         let specs = if self.apps.is_empty() { default() } else { self.apps.clone() };

@@ -15,6 +15,7 @@ mod tests;
 use std::{sync::OnceLock, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use config::Config;
 pub use floor::{ClockAcceptance, ClockFloor};
@@ -24,7 +25,7 @@ pub use peers::{Peers, Votes};
 pub use state::{ClockState, Evidence, MAX_STEP, Resumption, StopReason};
 
 /// Point in time: milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct UnixMillis(pub i64);
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{
@@ -15,7 +16,8 @@ use crate::clock::UnixMillis;
 pub const PREFIX: &str = "csk1_";
 
 /// Public part of an API key: 16 hexadecimal digits in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{16}$")]
 pub struct ApiKeyId(Box<str>);
 
 as_text!(ApiKeyId);

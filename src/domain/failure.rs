@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 
 use super::{
     as_text::as_text,
@@ -29,6 +30,7 @@ use super::{
     EnumString,
     IntoStaticStr,
     VariantArray,
+    ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -60,7 +62,7 @@ impl Platform {
     }
 }
 
-/// Error code of a report; [`Self::Other`] where it is none of Braze's.
+/// Error code of a report: Braze's number, or `other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum ReportedCode {
@@ -110,6 +112,7 @@ impl From<String> for ReportedCode {
     EnumString,
     IntoStaticStr,
     VariantArray,
+    ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -199,6 +202,7 @@ impl Cause {
     EnumString,
     IntoStaticStr,
     VariantArray,
+    ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -219,7 +223,8 @@ impl Confidence {
 }
 
 /// Version of an SDK, as `6.13.0`: up to four numbers.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String)]
 pub struct SdkVersion(Box<str>);
 
 as_text!(SdkVersion);
@@ -279,10 +284,11 @@ impl FailureExample {
 }
 
 /// Identity of a row of counts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 pub struct FailureKey {
     pub app: AppName,
     pub platform: Platform,
+    #[schema(value_type = String)]
     pub code: ReportedCode,
     pub cause: Cause,
     /// Key that signed the token issued with the refresh token; `None`: an older refresh token, or a row beyond the

@@ -4,6 +4,7 @@ use std::{fmt, num::NonZeroUsize};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::as_text::as_text;
 
@@ -87,7 +88,7 @@ impl fmt::Debug for UserId {
 ///
 /// These are Unicode's `Default_Ignorable_Code_Point` and `Bidi_Control`, the line separators and the interlinear
 /// marks.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
         | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
@@ -126,8 +127,9 @@ pub struct BadName {
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(try_from = "String", into = "String")]
+        #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
         pub struct $type(std::sync::Arc<str>);
 
         impl $type {
@@ -198,7 +200,8 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 /// Id of a key: its RFC 7638 thumbprint (SHA-256, base64url, 43 characters).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String)]
 pub struct Kid(std::sync::Arc<str>);
 
 impl Kid {
@@ -245,7 +248,8 @@ pub struct BadKid;
 /// Id of a session: 48 bits of creation time, then 80 random bits, so that new rows lie together in the store.
 ///
 /// It is not secret: it gives access to nothing without the sealed refresh token that carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
 pub struct SessionId(pub [u8; 16]);
 
 impl SessionId {
@@ -289,7 +293,8 @@ pub struct BadSessionId;
 /// Id of an installation, which its store and its key folder both carry: a store of another installation is noticed.
 ///
 /// It is not secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
 pub struct InstallationId([u8; 16]);
 
 impl InstallationId {
@@ -321,7 +326,8 @@ impl std::str::FromStr for InstallationId {
 pub struct BadInstallationId;
 
 /// Hash of a user id in the store: keyed (HMAC-SHA-256), the same on every app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
 pub struct UserHash(pub [u8; 32]);
 
 impl fmt::Display for UserHash {

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 
 use super::ids::{Kid, RingName};
 use crate::clock::UnixMillis;
@@ -23,6 +24,7 @@ use crate::clock::UnixMillis;
     EnumString,
     IntoStaticStr,
     VariantArray,
+    ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", parse_err_ty = UnknownKeyState, parse_err_fn = UnknownKeyState::new)]
@@ -70,7 +72,7 @@ impl UnknownKeyState {
 }
 
 /// Record of a key in the store. It holds nothing secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyRecord {
     pub kid: Kid,
     pub ring: RingName,
@@ -90,7 +92,19 @@ pub struct KeyRecord {
 
 /// Place of private keys.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, EnumString, IntoStaticStr,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -124,7 +138,7 @@ impl CustodyKind {
 }
 
 /// Location of a private half.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyLocation {
     /// Name of the custody.
     pub custody: String,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{
@@ -36,6 +37,7 @@ name! {
     EnumString,
     IntoStaticStr,
     VariantArray,
+    ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -71,8 +73,9 @@ impl fmt::Debug for SecretHash {
 }
 
 /// Public part of an operator token: 16 hexadecimal digits in lower case. It finds the record.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, pattern = "^[0-9a-f]{16}$")]
 pub struct OperatorTokenId(Box<str>);
 
 impl OperatorTokenId {

@@ -3,6 +3,8 @@
 
 use std::{fmt, str::FromStr};
 
+use utoipa::ToSchema;
+
 use super::as_text::as_text;
 
 /// Words of a sketch.
@@ -15,7 +17,8 @@ const BITS: u32 = 1024;
 ///
 /// The hash is keyed at random in each process, so a bit tells nothing about a session. A session that two processes
 /// saw therefore counts as two.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String)]
 pub struct SessionSketch(pub [u64; SKETCH_WORDS]);
 
 as_text!(SessionSketch);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     clock::UnixMillis,
@@ -21,7 +22,7 @@ const AFTER: Duration = Duration::from_mins(1);
 const SHOWN: usize = 5;
 
 /// Change of the service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Change {
     pub at: UnixMillis,
     /// Description, with names of this installation.

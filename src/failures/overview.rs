@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     KnownInstallation,
@@ -36,7 +37,7 @@ pub struct OverviewFacts {
 }
 
 /// Cause of failures at an app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailureRow {
     pub cause: Cause,
     pub app: AppName,
@@ -66,7 +67,7 @@ pub struct FailureRow {
 }
 
 /// Latest report of a cause at an app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ShownExample {
     pub at: UnixMillis,
     pub platform: Platform,

@@ -94,7 +94,7 @@ pub fn accepts_body(bytes: &[u8]) -> bool {
 /// Returns every public route.
 pub fn router(state: &Arc<AppState>) -> Router {
     let observer = RequestObserver { metrics: Some(Arc::clone(&state.metrics)), log: state.request_log };
-    let middleware = Middleware(observer.clone());
+    let middleware = Middleware { observer: observer.clone(), limit: REQUEST_DEADLINE };
     let exchange = OpenApiRouter::new()
         .routes(routes!(exchange::exchange))
         .layer((middleware.clone(), cors::exchange_layer(state)));

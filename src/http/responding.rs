@@ -25,7 +25,7 @@ use super::{
 };
 use crate::telemetry::Alarm;
 
-/// Longest time for a whole request.
+/// Longest time for a whole request of the public listener.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Route whose requests are recorded and get a response in time, even where the handler panics.
@@ -33,6 +33,8 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 pub(super) struct Observed<S> {
     pub(super) route: S,
     pub(super) observer: RequestObserver,
+    /// Longest time for a whole request.
+    pub(super) limit: Duration,
 }
 
 impl<S> Service<Request> for Observed<S>
@@ -52,13 +54,14 @@ where
         let record = self.observer.begin(&request, id.to_str().unwrap_or_default());
         // The route does nothing until it is polled.
         let handler = self.route.call(request).instrument(record.span());
-        Responding { handler, deadline: None, ending: Some((record, id)) }
+        Responding { handler, limit: self.limit, deadline: None, ending: Some((record, id)) }
     }
 }
 
 /// Future of the response to one request.
 pub(super) struct Responding<F> {
     handler: Instrumented<F>,
+    limit: Duration,
     /// Starts where the handler has no response at once; most responses without a signature need no timer.
     deadline: Option<Pin<Box<Sleep>>>,
     /// Record and id of the request, until it has its response.
@@ -88,7 +91,8 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Responding<F> {
             Ok(Poll::Pending) => {}
             Err(_) => return Poll::Ready(self.panicked()),
         }
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(REQUEST_DEADLINE)));
+        let limit = self.limit;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
         deadline.as_mut().poll(cx).map(|()| Problem::unavailable().into_response())
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     audit::{self, AuditError, AuditKeys, VerifiedLog, VerifierKey},
@@ -34,7 +35,7 @@ pub enum AuditOperationError {
 }
 
 /// Checkpoint that is on record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PrintedCheckpoint {
     pub epoch: u32,
     pub size: u64,

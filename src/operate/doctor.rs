@@ -1,6 +1,8 @@
 //! Checks of an installation: keys, Braze, store, audit log and clock, each with what to do.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Operator, rotations::KeySource};
 use crate::{
@@ -14,7 +16,7 @@ use crate::{
 };
 
 /// Result of a check; the worst one is the greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     Ok,
@@ -23,7 +25,7 @@ pub enum Health {
 }
 
 /// Check with its result.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Check {
     /// Subject of the check, e.g. `store` or `key <kid> (active)`.
     pub what: String,
@@ -50,13 +52,26 @@ impl From<Fact> for Check {
     }
 }
 
+/// Checks of the providers that vouch for users. `app` provides them.
+#[async_trait]
+pub trait ProviderChecks: Send + Sync {
+    /// Asks every provider, within seconds.
+    async fn check_providers(&self) -> Vec<Check>;
+}
+
 impl Operator {
-    /// Checks keys, Braze, store, audit log and clock. Changes only one row of the store, to check that it can be
+    /// Checks providers, keys, Braze, store, audit log and clock. Changes only one row of the store, to check that it can be
     /// written.
     ///
     /// # Errors
     /// The store cannot be asked for the keys, or a ring for its apps.
     pub async fn checks(&self) -> anyhow::Result<Vec<Check>> {
+        let (mut checks, own) = tokio::join!(self.providers.check_providers(), self.own_checks());
+        checks.extend(own?);
+        Ok(checks)
+    }
+
+    async fn own_checks(&self) -> anyhow::Result<Vec<Check>> {
         let mut checks = vec![self.check_sealing().await?];
         checks.extend(self.check_keys().await?);
         checks.extend(self.check_braze().await?);

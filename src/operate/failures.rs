@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::names::{KnownApps, UserError};
 use crate::{
@@ -35,7 +36,7 @@ pub struct ReportedFailures {
 }
 
 /// Failures of a time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FailureOverview {
     pub since: UnixMillis,
     pub until: UnixMillis,
@@ -46,7 +47,7 @@ pub struct FailureOverview {
 }
 
 /// Sessions that reported with a version of an SDK.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct VersionCount {
     pub version: SdkVersion,
     pub sessions: u64,

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::keys::{CeremonyError, KeyCeremony, SHORTEST_PREFIX};
 use crate::{
@@ -30,7 +31,7 @@ const LEASE_TIME: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Key that was moved, or whose move was finished.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MovedKey {
     pub kid: Kid,
     pub ring: RingName,
@@ -75,7 +76,7 @@ impl KeyCeremony {
     ) -> Result<Vec<MovedKey>, CeremonyError> {
         self.acquire_lease().await?;
         let moved = self.move_leased(keys, to, patience).await;
-        self.store.release(LEASE, &self.acts.actor.name).await?;
+        self.store.release(LEASE, &self.lease_name).await?;
         moved
     }
 
@@ -123,7 +124,7 @@ impl KeyCeremony {
 
     async fn renew_lease(&self) -> Result<(), CeremonyError> {
         let now = self.clock.trusted_now()?;
-        if self.store.lease(LEASE, &self.acts.actor.name, now, LEASE_TIME).await? {
+        if self.store.lease(LEASE, &self.lease_name, now, LEASE_TIME).await? {
             Ok(())
         } else {
             Err(CeremonyError::Moving)
@@ -261,7 +262,7 @@ impl KeyCeremony {
     pub async fn rewrap(&self, old: Option<&Secret<String>>) -> Result<Vec<RewrappedKey>, CeremonyError> {
         self.acquire_lease().await?;
         let rewrapped = self.rewrap_leased(old).await;
-        self.store.release(LEASE, &self.acts.actor.name).await?;
+        self.store.release(LEASE, &self.lease_name).await?;
         rewrapped
     }
 

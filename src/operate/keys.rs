@@ -25,6 +25,8 @@ pub struct KeyCeremony {
     pub(super) places: Arc<dyn KeyPlaces>,
     pub(super) clock: Arc<ClockGuard>,
     pub(super) acts: Acts,
+    /// Name in leases; one operator may ask twice at a time.
+    pub(super) lease_name: String,
     /// Rings that apps of the configuration use.
     pub(super) rings: Vec<RingName>,
 }

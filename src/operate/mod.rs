@@ -1,7 +1,8 @@
-//! Operations of operators on keys, rotations, users, API keys, tokens and the store. The command line calls this
-//! module and no other for them; later the operators' API will too.
+//! Operations of operators on keys, rotations, users, API keys, tokens and the store. The command line, the operators'
+//! API and the console call this module and no other for them.
 
 mod acts;
+mod answers;
 mod audit;
 mod authentication;
 mod clients;
@@ -44,13 +45,14 @@ use crate::{
     store::Store,
 };
 
+pub use answers::AnswerSchemas;
 pub use audit::{AuditOperationError, AuditOperations, PrintedCheckpoint, verify_export};
 pub use authentication::Authentication;
 pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
 pub use console_sessions::{CONSOLE_IDLE, CONSOLE_LIFETIME, ConsoleSessions};
 pub use creations::{RepeatableRequest, Repetition};
-pub use doctor::{Check, Health};
+pub use doctor::{Check, Health, ProviderChecks};
 pub use error::{OperationError, OperationErrorKind};
 pub use failures::{FailureOverview, FailureSettings, ReportedFailures, VersionCount};
 pub use key_moves::{MovedKey, RewrappedKey};
@@ -85,6 +87,8 @@ pub struct Operator {
     pub entropy: Arc<dyn Entropy>,
     /// Workspaces of Braze by name.
     pub directories: Arc<Directories>,
+    /// Checks of the providers that vouch for users.
+    pub providers: Arc<dyn ProviderChecks>,
     /// Rings that apps of the configuration use.
     pub rings: Vec<rotate::Ring>,
     /// Facts of the configuration that failures are compared with.
@@ -116,6 +120,7 @@ impl Operator {
             places: Arc::clone(&self.places),
             clock: Arc::clone(&self.clock),
             acts: self.acts(),
+            lease_name: self.lease_name.clone(),
             rings: self.rings.iter().map(|ring| ring.name.clone()).collect(),
         }
     }

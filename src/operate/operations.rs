@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     BrazeDiff, BrazeKeys, Check, ClientApiKey, CompromiseForecast, Consequences, CreatedClient, CreatedOperator,
@@ -159,7 +160,7 @@ pub trait Operations: Send + Sync {
 }
 
 /// Installation, and operator that asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct About {
     pub installation: Option<InstallationId>,
     /// Version of the program that answers.
@@ -180,7 +181,7 @@ pub enum DashboardChange {
 }
 
 /// Key whose publication or deletion was confirmed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfirmedKey {
     pub key: KeyRecord,
     pub apps: Vec<AppName>,
@@ -212,7 +213,7 @@ pub enum RotationAct {
 }
 
 /// Key that signs checkpoints from now on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReplacedAuditKey {
     pub key: String,
     /// Checkpoint with the signatures of this key and the one before.
@@ -231,7 +232,7 @@ pub enum SessionsOf {
 }
 
 /// Outcome of the end of sessions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EndedSessions {
     /// Number of those that were live; `None`: every session up to now.
     pub ended: Option<u64>,
@@ -241,7 +242,7 @@ pub struct EndedSessions {
 }
 
 /// Outcome of an opt-out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OptedOut {
     /// False: the user was opted out already.
     pub changed: bool,
@@ -251,14 +252,14 @@ pub struct OptedOut {
 }
 
 /// Record of the audit log with its index.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditRecord {
     pub index: u64,
     pub event: AuditEvent,
 }
 
 /// Configuration in force, secrets left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Configuration {
     pub json: serde_json::Value,
     /// TOML that can be read again.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{UserError, acts::Acts, names::KnownApps};
 use crate::{
@@ -27,7 +28,7 @@ pub struct Users {
 }
 
 /// Node that may not know yet what has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PendingNode {
     pub node: String,
     /// Time of its last complete look at what has ended.

@@ -1,6 +1,7 @@
 //! Records as operators see them: without secrets, without hashes of secrets.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// API key of a backend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClientApiKey {
     pub id: ApiKeyId,
     pub client: ClientName,
@@ -34,16 +35,17 @@ impl From<ApiKeyRecord> for ClientApiKey {
 }
 
 /// API key that was made.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatedClient {
     #[serde(flatten)]
     pub client: ClientApiKey,
     /// Whole key.
+    #[schema(value_type = String)]
     pub api_key: Zeroizing<String>,
 }
 
 /// Operator of the operators' API and the console.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperatorEntry {
     pub name: OperatorName,
     pub role: Role,
@@ -62,16 +64,17 @@ impl From<OperatorRecord> for OperatorEntry {
 }
 
 /// Operator who was put on record.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatedOperator {
     #[serde(flatten)]
     pub operator: OperatorEntry,
     /// Whole token.
+    #[schema(value_type = String)]
     pub operator_token: Zeroizing<String>,
 }
 
 /// Session of a user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserSession {
     pub session: SessionId,
     pub app: AppName,

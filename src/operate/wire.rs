@@ -1,5 +1,7 @@
 //! Bodies of the requests of the operators' API: its routes read them, and its client writes them.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,6 +14,17 @@ use crate::domain::{
 
 /// Path of the operators' API on the ops listener.
 pub const BASE: &str = "/admin/v1";
+
+/// Longest time for which a request waits for what it asked for. A command at a silent Braze takes 16 s an app, and a
+/// rotation some 12 s more for nodes.
+pub const PATIENCE: Duration = Duration::from_secs(50);
+
+/// Longest time for a whole request of the ops listener. A client waits longer than that.
+pub const DEADLINE: Duration = Duration::from_secs(55);
+
+/// Longest wait for nodes that a request for a move of keys may ask for; the command before it may hold the lease for some
+/// seconds.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Header that makes a creation repeatable.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -68,9 +81,9 @@ pub struct MoveKeys {
     /// Custody that they move to: `file` or `store`.
     #[schema(value_type = String, pattern = "^(file|store)$")]
     pub to: CustodyKind,
-    /// Longest time to wait for nodes, in milliseconds; at most 10000.
+    /// Longest time to wait for nodes, in milliseconds; at most, and by default, 30000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 10000)]
+    #[schema(minimum = 0, maximum = 30000)]
     pub wait: Option<u64>,
 }
 

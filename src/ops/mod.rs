@@ -6,7 +6,7 @@ mod allowed_hosts;
 pub mod console;
 mod exposition;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -19,7 +19,10 @@ use axum::{
 pub use self::allowed_hosts::AllowedHosts;
 
 use self::{allowed_hosts::check_host, exposition::Exposition};
-use crate::{http::Problem, telemetry::Metrics};
+use crate::{http::Problem, operate::wire, telemetry::Metrics};
+
+/// Longest time for a whole request: operators wait for Braze, and for nodes.
+pub const DEADLINE: Duration = wire::DEADLINE;
 
 /// Returns every route of the ops listener, with those of `operators` (the operators' API and the console), except health,
 /// which `app` adds: load balancers and supervisors ask for it by whatever name they have. All others answer only to the

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use strum::VariantNames;
+use utoipa::ToSchema;
 
 use super::plan::{AppSnapshot, Entry, Listing, SLOTS, Snapshot};
 use crate::domain::{
@@ -12,7 +13,7 @@ use crate::domain::{
 
 /// Difference between the keys of an app at Braze and the keys that it should hold. Its kind in metrics and JSON is the
 /// variant's name in snake case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, VariantNames)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr, VariantNames, ToSchema)]
 #[serde(tag = "drift", rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Drift {

@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::StoreError;
 use crate::{clock::UnixMillis, domain::ids::AppName};
 
 /// Answers of one app in one minute.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ActivityCount {
     /// Beginning of the minute.
     pub minute: UnixMillis,

@@ -5,6 +5,7 @@ use std::{cmp::Reverse, time::Duration};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
+use utoipa::ToSchema;
 
 use super::StoreError;
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Time that a row of counts is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CountSpan {
     Minute,
@@ -41,7 +42,7 @@ impl CountSpan {
 }
 
 /// Counts of one row: reports of one kind in one minute, or in one hour after the roll-up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailureCount {
     pub span: CountSpan,
     /// Beginning of the minute or the hour.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use utoipa::ToSchema;
 
 use super::{Fact, StoreError};
 use crate::{
@@ -88,7 +89,7 @@ pub struct ClockRecord {
 }
 
 /// Schema versions: of the store, and of this build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, ToSchema)]
 pub struct Schema {
     /// The version of the store's tables.
     pub found: u32,

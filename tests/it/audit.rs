@@ -290,16 +290,21 @@ fn what_was_written_into_the_store_moves_no_cursor() {
     let (_folder, path) = installation();
     tamper(
         &path,
-        r#"UPDATE audit_leaves SET actor = 'bob' || char(27) || '[2K' || char(10) || 'carol' WHERE number = 0;
+        r#"UPDATE audit_leaves SET actor = 'bob' || char(27) || '[2K' || char(10) || char(8238) || 'carol' WHERE number = 0;
         UPDATE audit_leaves SET text = '{"v":1,"\u001b[2K\nThe log is whole":1}' WHERE number = 1;
         UPDATE audit_head SET fork = 'none' || char(27) || '[2K' || char(13) || 'really'"#,
     );
     let (code, listed, _) = run(&["audit", "list"], &path);
-    assert!(code == 0 && listed.contains("carol"), "{listed}");
+    assert!(code == 0 && listed.contains("bob\\u{1b}[2K\\n\\u{202e}carol"), "{listed}");
+    let (_, json, _) = run(&["audit", "list", "--json"], &path);
+    assert!(json.contains("\u{202e}carol"), "as it is: {json}");
     let (code, said) = verify(&path, &[]);
     assert!(code == 1 && said.contains("really"), "{said}");
     for text in [listed, said] {
-        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+        assert!(
+            !text.contains(|letter: char| (letter.is_control() && letter != '\n') || letter == '\u{202e}'),
+            "{text:?}"
+        );
         assert!(text.lines().all(|line| !line.starts_with("The log is whole") && !line.starts_with("carol")), "{text}");
     }
 }

@@ -48,7 +48,7 @@ impl Visitor {
         let name = name.parse().unwrap();
         let (token, _) = operator.operators().create(name, role, None).await.unwrap();
         let operator = Arc::new(ArcSwap::from_pointee(operator));
-        let console = ConsoleState::new(operator, TrustedProxies::default(), false, Metrics::new());
+        let console = ConsoleState::new(operator, TrustedProxies::default(), false, Arc::default(), Metrics::new());
         let mut visitor = Self { routes: router(console), cookie: String::new() };
         let request = visitor.request("POST", "/console/login", form(&[("token", &token.reveal())]));
         let response = visitor.routes.clone().oneshot(request).await.unwrap();

@@ -13,6 +13,7 @@ mod alerts;
 mod architecture;
 mod audit;
 mod audit_acts;
+mod audit_checkpoints;
 mod audit_kill;
 #[cfg(feature = "sandbox")]
 mod audit_stops;

@@ -319,3 +319,14 @@ fn a_request_that_came_too_slowly_may_be_sent_again() {
     assert_eq!(refused(http::StatusCode::REQUEST_TIMEOUT), 1000);
     assert_eq!(refused(http::StatusCode::BAD_REQUEST), "never");
 }
+
+/// The ops listener has more time for a request than the public one.
+#[tokio::test]
+async fn a_listener_has_its_own_limit_for_a_request() {
+    let never = axum::Router::new().route("/", axum::routing::get(std::future::pending::<&'static str>));
+    let observer = RequestObserver { metrics: None, log: RequestLog::None };
+    let limit = std::time::Duration::from_millis(10);
+    let routes = countersign::http::middleware::wrap_within(limit, never, observer);
+    let response = tower::ServiceExt::oneshot(routes, request("GET", "/")).await.unwrap();
+    assert_eq!(response.status(), 503);
+}

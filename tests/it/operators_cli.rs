@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::init,
-    support::service::{run, run_json, run_with},
+    support::service::{Service, run, run_json, run_with},
 };
 
 #[test]
@@ -144,4 +144,25 @@ fn the_environment_names_a_service_and_local_does_not_ask_it() {
     assert!(code == 2 && err.contains("COUNTERSIGN_URL names a service") && err.contains("--local"), "{err}");
     let (code, out, err) = run(&["config", "check"], &socket);
     assert!(code == 0 && !out.contains("COUNTERSIGN_URL"), "it is no setting: {out}{err}");
+}
+
+/// The refusals of a minute are counted, and their number is recorded at its end: a service that stops before does not
+/// forget them.
+#[tokio::test]
+async fn refused_credentials_that_were_only_counted_are_on_record_when_the_service_stops() {
+    let (folder, _) = init(&[]);
+    let path = folder.path();
+    run_json(&["operators", "create", "ana", "--role", "viewer"], path);
+    let service = Service::of(&path.join("countersign.toml"));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for _ in 0..3 {
+        let asked = client.get(format!("{}/admin/v1/keys", service.ops_url)).bearer_auth("nonsense");
+        assert_eq!(asked.send().await.unwrap().status(), 401);
+    }
+    service.stop();
+    let records = run_json(&["audit", "list"], path);
+    let refused = records.as_array().unwrap().iter().filter(|it| it["event"]["action"] == "operator_refused");
+    let whys: Vec<&str> = refused.map(|record| record["event"]["why"].as_str().unwrap()).collect();
+    let later = "2 more credentials from 127.0.0.1 were refused before the service stopped";
+    assert_eq!(whys, ["a credential from 127.0.0.1 was refused", later]);
 }

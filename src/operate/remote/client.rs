@@ -16,8 +16,8 @@ use crate::{
 /// Longest time for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Longest time for an answer: a request has 15 s at the service.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Longest time for an answer: the service says before then that it takes longer.
+const TIME_LIMIT: Duration = wire::DEADLINE.saturating_add(Duration::from_secs(20));
 
 /// Operations of an operator on another process's service.
 #[derive(Debug)]

@@ -20,8 +20,8 @@ use crate::{
         FailureOverview, KeySelection, MovedKey, OperationError, Operations, OperatorEntry, OptedOut,
         PrintedCheckpoint, ReplacedAuditKey, RingOutcome, RingPlan, RingStatus, RotationAct, SessionsOf, UserSession,
         wire::{
-            ConfirmKey, CreateClient, CreateOperator, EndSessions, GenerateKey, KeptCheckpoint, ListPart, MoveKeys,
-            OneUser, Reason, Rotate, SignAudit, UserOfApp, VerifyAudit,
+            ConfirmKey, CreateClient, CreateOperator, EndSessions, GenerateKey, KeptCheckpoint, LONGEST_WAIT, ListPart,
+            MoveKeys, OneUser, Reason, Rotate, SignAudit, UserOfApp, VerifyAudit,
         },
     },
     store::{ActivityCount, FailureCount, Schema},
@@ -29,9 +29,6 @@ use crate::{
 
 /// Most records that one request may ask for.
 const PART: u32 = 1000;
-
-/// Longest wait for nodes that one request may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl RemoteOperations {
     /// Items from an index on, from as many requests as it takes.
@@ -46,9 +43,10 @@ impl RemoteOperations {
         while left > 0 {
             let query = [("from", Some(from.to_string())), ("limit", Some(left.min(PART).to_string()))];
             let part: ListPart<T> = self.get(path, &query).await?;
-            left = left.saturating_sub(u32::try_from(part.items.len()).unwrap_or(u32::MAX));
             items.extend(part.items);
             let Some(next) = part.next else { break };
+            // A record that cannot be read is not among the items.
+            left = left.saturating_sub(u32::try_from(next.saturating_sub(from)).unwrap_or(u32::MAX));
             from = next;
         }
         Ok(items)
@@ -104,7 +102,18 @@ impl Operations for RemoteOperations {
             KeySelection::Ids(ids) => (Some(ids), None),
             KeySelection::Held(ring) => (None, ring),
         };
-        self.post(&["keys", "move"], &MoveKeys { ids, ring, to, wait: Some(millis(wait.min(LONGEST_WAIT))) }).await
+        let mut body = MoveKeys { ids, ring, to, wait: None };
+        let mut left = wait;
+        // Whoever waits longer asks again: what has moved already stays there.
+        loop {
+            let now = left.min(LONGEST_WAIT);
+            left -= now;
+            body.wait = Some(millis(now));
+            let moved: Vec<MovedKey> = self.post(&["keys", "move"], &body).await?;
+            if left.is_zero() || moved.iter().all(|key| key.waiting_for.is_empty()) {
+                return Ok(moved);
+            }
+        }
     }
 
     async fn erase_key(&self, id: &str) -> Result<Vec<KeyLocation>, OperationError> {

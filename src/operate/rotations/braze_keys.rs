@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strum::IntoStaticStr;
+use utoipa::ToSchema;
 
 use super::sources::KeySource;
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Result of the comparison of a key at Braze with our records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Comparison {
@@ -40,7 +41,7 @@ impl Comparison {
 }
 
 /// Key at an app of Braze, or one that should be there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BrazeKey {
     pub ring: RingName,
     pub app: AppName,
@@ -58,12 +59,12 @@ pub struct BrazeKey {
 }
 
 /// Keys of rings at Braze, and the apps for which Braze does not answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BrazeKeys {
     pub keys: Vec<BrazeKey>,
     /// Source of what is known about each app.
     pub sources: Vec<KeySource>,
-    /// One [`Drift::Silent`] for each app that could not be asked.
+    /// One difference `silent` for each app that could not be asked.
     pub silent: Vec<Drift>,
 }
 
@@ -77,7 +78,7 @@ impl BrazeKeys {
 }
 
 /// Differences between what Braze holds and what it should hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BrazeDiff {
     pub drift: Vec<Drift>,
     /// Source of what is known about each app.

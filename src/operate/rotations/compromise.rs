@@ -1,6 +1,7 @@
 //! Compromise of a key: its forecast, and its consequences.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{RingError, Rotations};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Forecast of a compromise; nothing is changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CompromiseForecast {
     /// The key signs for its ring.
     pub signs: bool,
@@ -31,7 +32,7 @@ pub struct CompromiseForecast {
 }
 
 /// Consequences of a compromise, as they are on record right after it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Consequences {
     /// Latest end of a token that the key may have signed; `None` where no token of it is alive.
     pub tokens_until: Option<UnixMillis>,

@@ -1,6 +1,7 @@
 //! Next step of a rotation, or its blockers, as JSON for programs and as text for people.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::{
     clock::UnixMillis,
@@ -8,13 +9,29 @@ use crate::{
     rotate::plan::{Blocker, Next, Step},
 };
 
-/// Fields of each kind; those that no other kind has tell them apart.
-#[derive(Serialize, Deserialize)]
+/// Next step, or the blockers, or nothing to do; members that no other kind has tell them apart.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = NextStep)]
 #[serde(untagged)]
-enum Fields {
+pub(super) enum Fields {
+    /// Step that is done next.
     Do { done: bool, next: Step, why: String, waiting: Vec<Blocker> },
-    Wait { done: bool, waiting: Vec<Blocker>, texts: Vec<String>, until: Option<UnixMillis> },
-    Idle { done: bool, waiting: Vec<Blocker>, due: Option<UnixMillis> },
+    /// Blockers that must end first.
+    Wait {
+        done: bool,
+        waiting: Vec<Blocker>,
+        texts: Vec<String>,
+        #[schema(required)]
+        until: Option<UnixMillis>,
+    },
+    /// Nothing is left to do.
+    Idle {
+        done: bool,
+        waiting: Vec<Blocker>,
+        /// Time at which the next rotation is due by policy.
+        #[schema(required)]
+        due: Option<UnixMillis>,
+    },
 }
 
 /// Writes the fields into the object that has them.

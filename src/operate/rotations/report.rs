@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{next_step, sources::KeySource};
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Step that was done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StepReport {
     pub done: Step,
     /// Text of the step.
@@ -34,7 +35,7 @@ impl StepReport {
 }
 
 /// Forecast of a rotation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RingPlan {
     pub ring: RingName,
     pub plan: Forecast,
@@ -77,13 +78,14 @@ impl Outcome {
 }
 
 /// Result of an operation that reconciled a ring.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RingOutcome {
     pub ring: RingName,
     /// Steps that were done.
     pub steps: Vec<StepReport>,
     /// Next step, or the blockers.
     #[serde(flatten, with = "next_step")]
+    #[schema(value_type = next_step::Fields)]
     pub next: Next,
 }
 
@@ -129,7 +131,7 @@ impl std::fmt::Display for RingOutcome {
 }
 
 /// Status of a ring.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RingStatus {
     pub ring: RingName,
     pub goal: Goal,
@@ -138,13 +140,14 @@ pub struct RingStatus {
     pub nodes: Vec<NodeStatus>,
     /// Next step, or the blockers.
     #[serde(flatten, with = "next_step")]
+    #[schema(value_type = next_step::Fields)]
     pub next: Next,
     /// Newest lines of its audit log, newest first.
     pub audit_log: Vec<AuditEvent>,
 }
 
 /// Key of a ring in a status.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyStatus {
     pub kid: Kid,
     pub state: KeyState,
@@ -179,7 +182,7 @@ pub struct WaitReason {
 }
 
 /// Live node in the status of a ring.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeStatus {
     pub node: String,
     /// Keys that the node could sign with at once.

@@ -2,6 +2,7 @@
 //! attested.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     clock::UnixMillis,
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// Source of what is known about the keys of one app at Braze.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum KeySource {
     /// Braze's list.
@@ -30,7 +31,7 @@ pub enum KeySource {
 }
 
 /// Key that is on record at an app that Braze is not asked about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RecordedKey {
     pub kid: Kid,
     /// State of the key on record.

@@ -5,10 +5,10 @@ use strum::VariantArray;
 
 use super::{
     codes::AdminCode,
-    route::{AdminRoute, Form, QueryMember},
+    route::{AdminRoute, QueryMember},
     routes::ROUTES,
 };
-use crate::operate::wire;
+use crate::operate::{AnswerSchemas, wire};
 
 /// Refusals of every route: status, name, description.
 const REFUSALS: [(&str, &str, &str); 11] = [
@@ -27,10 +27,10 @@ const REFUSALS: [(&str, &str, &str); 11] = [
 
 /// Makes the document.
 pub(super) fn document() -> Value {
-    let mut paths = Map::new();
+    let (mut paths, mut answers) = (Map::new(), AnswerSchemas::default());
     for route in ROUTES.iter().copied().flatten() {
         let path = paths.entry(format!("{}{}", wire::BASE, route.path)).or_insert_with(|| json!({}));
-        path[route.method.to_lowercase()] = operation(route);
+        path[route.method.to_lowercase()] = operation(route, &mut answers);
     }
     json!({
         "openapi": "3.1.0",
@@ -46,7 +46,7 @@ pub(super) fn document() -> Value {
         "security": [{ "operator_token": [] }],
         "paths": paths,
         "components": {
-            "schemas": { "Problem": problem() },
+            "schemas": schemas(answers),
             "responses": refusals(),
             "securitySchemes": { "operator_token": {
                 "type": "http", "scheme": "bearer",
@@ -56,10 +56,10 @@ pub(super) fn document() -> Value {
     })
 }
 
-fn operation(route: &AdminRoute) -> Value {
+fn operation(route: &AdminRoute, answers: &mut AnswerSchemas) -> Value {
     let status = if route.creates { "201" } else { "200" };
     let mut responses = Map::new();
-    responses.insert(status.to_owned(), answer(route));
+    responses.insert(status.to_owned(), answer(route, answers));
     for (status, name, _) in REFUSALS {
         responses.insert(status.to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));
     }
@@ -104,20 +104,8 @@ fn parameters(route: &AdminRoute) -> Vec<Value> {
     in_path.chain(in_query).chain(key).collect()
 }
 
-fn answer(route: &AdminRoute) -> Value {
-    let schema = match route.answer {
-        Form::Object => json!({ "type": "object" }),
-        Form::List => json!({ "type": "array" }),
-        Form::Part => json!({
-            "type": "object",
-            "required": ["items", "next"],
-            "properties": { "items": { "type": "array" }, "next": { "type": ["integer", "null"] } },
-        }),
-        Form::Text => json!({ "type": "string" }),
-        Form::Number => json!({ "type": "integer" }),
-        Form::Flag => json!({ "type": "boolean" }),
-        Form::Optional => json!({ "type": ["object", "string", "null"] }),
-    };
+fn answer(route: &AdminRoute, answers: &mut AnswerSchemas) -> Value {
+    let schema = answers.answer(route.operation);
     json!({ "description": route.summary, "content": { "application/json": { "schema": schema } } })
 }
 
@@ -127,6 +115,12 @@ fn refusals() -> Map<String, Value> {
         (name.to_owned(), json!({ "description": description, "content": content }))
     };
     REFUSALS.into_iter().map(response).collect()
+}
+
+/// Schemas that answers and refusals refer to.
+fn schemas(answers: AnswerSchemas) -> Map<String, Value> {
+    let answered = answers.into_components().into_iter().map(|(name, schema)| (name, json!(schema)));
+    answered.chain([("Problem".to_owned(), problem())]).collect()
 }
 
 fn problem() -> Value {

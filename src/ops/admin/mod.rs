@@ -5,7 +5,7 @@
 
 mod codes;
 mod document;
-pub(super) mod refused;
+mod refused;
 mod route;
 mod routes;
 mod serving;
@@ -19,14 +19,14 @@ use axum::{
     routing::{MethodFilter, get, on},
 };
 
-use self::refused::RefusedCredentials;
 use crate::{
     http::Problem,
     operate::{Operator, wire},
 };
 
 pub use codes::AdminCode;
-pub use route::{AdminRoute, Form, QueryMember};
+pub use refused::RefusedCredentials;
+pub use route::{AdminRoute, QueryMember};
 pub use routes::ROUTES;
 
 /// State that the routes share.
@@ -40,8 +40,8 @@ pub struct AdminState {
 
 impl AdminState {
     /// Makes the state of a listener.
-    pub fn new(operator: Arc<ArcSwap<Operator>>, allow_plaintext: bool) -> Self {
-        Self { operator, allow_plaintext, refused: Arc::default() }
+    pub fn new(operator: Arc<ArcSwap<Operator>>, allow_plaintext: bool, refused: Arc<RefusedCredentials>) -> Self {
+        Self { operator, allow_plaintext, refused }
     }
 }
 

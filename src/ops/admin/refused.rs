@@ -24,7 +24,7 @@ const INTERVAL: Duration = Duration::from_mins(1);
 const MAX_NETWORKS: usize = 1024;
 
 /// Refused credentials of the last minute.
-pub(in crate::ops) struct RefusedCredentials {
+pub struct RefusedCredentials {
     limits: Limits,
     counts: Mutex<Counts>,
 }
@@ -62,6 +62,11 @@ impl Counts {
     fn end(&mut self, begun: &Begun) -> u64 {
         self.0.remove(&begun.network).unwrap_or_default()
     }
+
+    /// Ends every minute; returns the networks that had refusals after the first, with their number.
+    fn end_all(&mut self) -> Vec<(Option<IpAddr>, u64)> {
+        self.0.drain().filter(|(_, others)| *others > 0).collect()
+    }
 }
 
 impl RefusedCredentials {
@@ -78,10 +83,23 @@ impl RefusedCredentials {
         self.limits.failure(if is_full { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { address })
     }
 
+    /// Records the refusals that wait for the end of their minute. The service does so before it ends.
+    pub async fn write_counts(&self, operator: &Operator) {
+        let waiting = self.counts.lock().await.end_all();
+        for (network, others) in waiting {
+            let from = described(network);
+            let why = format!("{others} more credentials from {from} were refused before the service stopped");
+            if !append(operator, None, why).await {
+                // The store is out of reach, and the service does not wait for it again and again.
+                break;
+            }
+        }
+    }
+
     /// Records a refusal from this address, or counts it.
     pub(in crate::ops) async fn record(self: &Arc<Self>, operator: Operator, address: IpAddr, request_id: &str) {
         let Some(begun) = self.counts.lock().await.add(address) else { return };
-        let from = begun.network.map_or_else(|| "further addresses".to_owned(), |network| network.to_string());
+        let from = described(begun.network);
         append(&operator, Some(request_id), format!("a credential from {from} was refused")).await;
         let refused = Arc::clone(self);
         tokio::spawn(async move {
@@ -95,11 +113,18 @@ impl RefusedCredentials {
     }
 }
 
-async fn append(operator: &Operator, request_id: Option<&str>, why: String) {
+fn described(network: Option<IpAddr>) -> String {
+    network.map_or_else(|| "further addresses".to_owned(), |network| network.to_string())
+}
+
+/// Appends a record; returns false where the audit log does not have it.
+async fn append(operator: &Operator, request_id: Option<&str>, why: String) -> bool {
     tracing::warn!(why, "operators' API");
-    if let Err(error) = operator.record_refused_credentials(request_id, why).await {
+    let recorded = operator.record_refused_credentials(request_id, why).await;
+    if let Err(error) = &recorded {
         tracing::warn!(%error, "the audit log does not have a refused credential");
     }
+    recorded.is_ok()
 }
 
 #[cfg(test)]
@@ -121,6 +146,16 @@ mod tests {
         let refusals = (0..50_000_u32).filter(|n| refused.limit(IpAddr::from(n.to_be_bytes())).is_err()).count();
         assert!(refused.limits.failing_networks() <= MAX_NETWORKS + 1, "{}", refused.limits.failing_networks());
         assert!(refusals > 0, "the shared limit is used up");
+    }
+
+    #[test]
+    fn what_waits_for_the_end_of_its_minute_is_taken_at_once() {
+        let (mut counts, [one, other]) = (Counts::default(), [1, 2].map(|n| IpAddr::from([192, 0, 2, n])));
+        let begun = counts.add(one).unwrap();
+        counts.add(other).unwrap();
+        assert!(counts.add(one).is_none() && counts.add(one).is_none());
+        assert_eq!(counts.end_all(), [(Some(client_network(one)), 2)]);
+        assert_eq!((counts.end(&begun), counts.end_all()), (0, Vec::new()));
     }
 
     #[test]

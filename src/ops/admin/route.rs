@@ -40,8 +40,6 @@ pub struct AdminRoute {
     pub query: &'static [QueryMember],
     /// Schema of the body; `None`: there is none.
     pub body: Option<fn() -> RefOr<Schema>>,
-    /// Form of the answer.
-    pub answer: Form,
     pub(super) handler: Handler,
 }
 
@@ -53,20 +51,6 @@ pub struct QueryMember {
     /// Least and greatest number; `None`: it is a name.
     pub range: Option<(u64, u64)>,
     pub required: bool,
-}
-
-/// Form of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Object,
-    List,
-    /// Object of a list's part and the place where it goes on.
-    Part,
-    Text,
-    Number,
-    Flag,
-    /// Object, text, or `null`.
-    Optional,
 }
 
 /// Handler of a route: parse, one call, encode.
@@ -85,7 +69,6 @@ pub(super) const fn reads(path: &'static str, operation: &'static str, summary: 
         summary,
         query: &[],
         body: None,
-        answer: Form::Object,
         handler: |_| Box::pin(async { Err(Fault::Request(Problem::unavailable())) }),
     }
 }

@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{
@@ -24,12 +23,11 @@ use crate::{
     domain::{audit::Actor, operator::Role},
     http::{Problem, RequestId, RequestText, bearer},
     listener::{LocalAddress, SocketPeer},
-    operate::{Authentication, Operator, RepeatableRequest, wire},
+    operate::{
+        Authentication, Operator, RepeatableRequest,
+        wire::{self, PATIENCE},
+    },
 };
-
-/// Longest time for which a request waits for an act, which goes on after it: a rotation waits some 12 s for nodes, and a
-/// request ends after 15 s.
-const PATIENCE: Duration = Duration::from_secs(14);
 
 /// Longest `Idempotency-Key`.
 const MAX_KEY: usize = 64;
@@ -55,11 +53,21 @@ pub(super) async fn serve(
         let act = AdminCall { route, operator, key: repeatable, path: target, body };
         act.done_whoever_waits(call).await?
     } else {
-        (route.handler)(call).await?
+        tokio::time::timeout(PATIENCE, (route.handler)(call)).await.map_err(|_| reads_too_long())??
     };
     let status = if answered.made.is_some() { StatusCode::CREATED } else { StatusCode::OK };
     let json = HeaderValue::from_static("application/json");
     Ok((status, [(header::CONTENT_TYPE, json)], answered.json).into_response())
+}
+
+/// Makes the problem of a question that takes too long; nothing goes on.
+fn reads_too_long() -> Problem {
+    let detail = format!(
+        "there is no answer within {} s: Braze or the store answers slowly, or the audit log is long (`countersign audit \
+         export` reads it in parts)",
+        PATIENCE.as_secs()
+    );
+    AdminCode::Unavailable.problem(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 /// Authenticates the operator, and checks that he may use the route.

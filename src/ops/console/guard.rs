@@ -192,7 +192,7 @@ async fn done_whoever_waits(answer: impl Future<Output = Response> + Send + 'sta
     }
 }
 
-/// Longest time for which a form waits for its act: a rotation waits some 12 s for nodes, and a request ends after 15 s.
+/// Longest time for which a form waits for its act: a rotation waits some 12 s for nodes.
 const PATIENCE: Duration = Duration::from_secs(14);
 
 /// Path of the logout, which the guard itself does.

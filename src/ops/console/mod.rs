@@ -42,7 +42,7 @@ use axum::{
     middleware::{from_fn, map_response},
 };
 
-use super::admin::refused::RefusedCredentials;
+use super::admin::RefusedCredentials;
 use crate::{
     address::TrustedProxies,
     clock::UnixMillis,
@@ -77,10 +77,10 @@ impl ConsoleState {
         operator: Arc<ArcSwap<Operator>>,
         proxies: TrustedProxies,
         allow_plaintext: bool,
+        refused: Arc<RefusedCredentials>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (refused, kept, braze) =
-            (Arc::default(), kept::KeptPages::default(), braze_answers::BrazeAnswers::default());
+        let (kept, braze) = (kept::KeptPages::default(), braze_answers::BrazeAnswers::default());
         Self { operator, proxies, allow_plaintext, refused, metrics, banner: None, kept, braze }
     }
 

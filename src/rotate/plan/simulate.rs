@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     display::name_new_keys,
@@ -26,7 +27,7 @@ const LONGEST: usize = 400;
 const REACTION_TIME: Duration = Duration::from_secs(2);
 
 /// Line of a forecast.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Planned {
     /// Earliest time of the step, or of the wait.
     pub at: UnixMillis,
@@ -40,7 +41,7 @@ pub struct Planned {
 }
 
 /// Steps and waits to come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Forecast {
     pub lines: Vec<Planned>,
     /// Time at which the next rotation is due by policy, after the last line.

@@ -1,6 +1,7 @@
 //! Results of the plan: a step, the blockers that are waited for, or nothing to do.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     clock::UnixMillis,
@@ -8,7 +9,7 @@ use crate::{
 };
 
 /// Step of a rotation. Each can be done again after a crash, and then changes nothing more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
     /// Record the differences between Braze's lists and the records.
@@ -46,7 +47,7 @@ pub enum Step {
 }
 
 /// Difference between an app's list and its record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "observation", rename_all = "snake_case")]
 pub enum Observation {
     /// The app lists the key.
@@ -80,7 +81,7 @@ impl Observation {
 }
 
 /// Reason why nothing can be done now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "blocker", rename_all = "snake_case")]
 pub enum Blocker {
     /// The time that Braze advises between publishing and signing has not passed.

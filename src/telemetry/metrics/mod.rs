@@ -28,8 +28,8 @@ use super::log_writer::dropped_lines;
 
 pub use self::labels::{Alarm, StoreWork};
 use self::labels::{
-    AppLabel, CodeLabel, ConditionLabel, CostLabels, DecisionLabels, DriftLabels, FailureLabels, KeyLabels, KindLabel, OperationLabels,
-    OutcomeLabel, RequestLabels, ResultLabels, RouteLabel, WorkLabel,
+    AppLabel, CodeLabel, ConditionLabel, CostLabels, DecisionLabels, DriftLabels, FailureLabels, KeyLabels, KindLabel,
+    OperationLabels, OutcomeLabel, RequestLabels, ResultLabels, RouteLabel, WorkLabel,
 };
 
 /// Declares every metric of the service, each in one place: `name: type, help`, where its type has no default

@@ -104,7 +104,8 @@ fn with_every_series() -> Arc<Metrics> {
     }
     metrics.forget_drift("dropped", &["unknown_key"]);
     metrics.conditions(&[Condition::shared("ring gone", None)]);
-    metrics.conditions(&[Condition::required("clock", Some("it is wrong".to_owned())), Condition::shared("store", None)]);
+    metrics
+        .conditions(&[Condition::required("clock", Some("it is wrong".to_owned())), Condition::shared("store", None)]);
     metrics.request("/v1/token/generate", "POST", 200, Duration::from_millis(1));
     metrics
 }

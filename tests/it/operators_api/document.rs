@@ -50,3 +50,26 @@ async fn no_answer_holds_a_secret_that_was_there_before() {
         }
     }
 }
+
+#[tokio::test]
+async fn lists_that_grow_are_read_in_parts_to_their_end() {
+    let api = Api::new().await;
+    let token = api.operator("ada", Role::Viewer).await;
+    for list in ["records", "leaves"] {
+        let whole = api.get(&format!("/audit/{list}?from=0&limit=1000"), &token).await.ok().json();
+        assert!(whole["next"].is_null() && whole["items"].as_array().unwrap().len() > 4, "{whole}");
+        for limit in [1, 2, 3, whole["items"].as_array().unwrap().len()] {
+            let (mut items, mut from) = (Vec::new(), Some(0));
+            while let Some(next) = from {
+                let part = api.get(&format!("/audit/{list}?from={next}&limit={limit}"), &token).await.ok().json();
+                items.extend(part["items"].as_array().unwrap().clone());
+                from = part["next"].as_u64();
+            }
+            assert_eq!(items, *whole["items"].as_array().unwrap(), "{list} by {limit}");
+        }
+        let beyond = api.get(&format!("/audit/{list}?from={}", i64::MAX), &token).await.ok().json();
+        assert_eq!(beyond, serde_json::json!({ "items": [], "next": null }));
+    }
+    let last = api.get("/audit/records?limit=2", &token).await.ok().json();
+    assert!(last["next"].is_null(), "nothing comes after the newest: {last}");
+}

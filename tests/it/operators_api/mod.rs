@@ -1,6 +1,7 @@
 //! The operators' API, `/admin/v1/`, through the ops listener's routes.
 
 mod access;
+mod conformance;
 mod creations;
 mod document;
 mod refusals;

@@ -1,19 +1,24 @@
 //! The client: the same answers and the same errors as the operations here.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use axum::{Extension, Router};
+use axum::{Extension, Json, Router, routing::post};
 use countersign::{
     domain::{
         ids::{UserId, UserIdRules},
+        key::CustodyKind,
         operator::Role,
     },
     listener::{LocalAddress, SocketPeer},
-    operate::{OperationError, OperationErrorKind, Operations, RemoteOperations, SessionsOf},
+    operate::{KeySelection, OperationError, OperationErrorKind, Operations, RemoteOperations, SessionsOf},
     secret::Secret,
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Api;
 
@@ -117,6 +122,29 @@ async fn acts_are_done_there() {
     assert!(ended.ended.is_some());
     let refused = there.create_operator("eve".parse().unwrap(), Role::Operator, None).await.err().unwrap();
     assert_eq!(refused.kind, OperationErrorKind::Forbidden, "operators are made on the machine only: {refused}");
+}
+
+/// A service waits for nodes for 30 s a request; whoever waits longer asks again.
+#[tokio::test]
+async fn a_long_wait_for_nodes_is_asked_for_in_parts() {
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&waits);
+    let moved = move |Json(body): Json<Value>| async move {
+        asked.lock().unwrap().push(body["wait"].as_u64().unwrap());
+        let kid = "A".repeat(43);
+        Json(json!([{ "kid": kid, "ring": "main", "custody": "store", "waiting_for": ["node"] }]))
+    };
+    let address = serve(Router::new().route("/admin/v1/keys/move", post(moved))).await;
+    let there = client(&format!("http://{address}"), None);
+    let move_keys = async |wait| {
+        let keys =
+            there.move_keys(KeySelection::Held(None), CustodyKind::Store, Duration::from_secs(wait)).await.unwrap();
+        assert_eq!(keys[0].waiting_for, ["node"]);
+        std::mem::take(&mut *waits.lock().unwrap())
+    };
+    assert_eq!(move_keys(70).await, [30_000, 30_000, 10_000]);
+    assert_eq!(move_keys(30).await, [30_000]);
+    assert_eq!(move_keys(0).await, [0]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Routes of the audit log.
 
-use super::super::route::{AdminRoute, Answer, Call, Fault, Form, QueryMember, changes, reads, schema};
+use super::super::route::{AdminRoute, Answer, Call, Fault, QueryMember, changes, reads, schema};
 use crate::operate::wire::{ListPart, Reason, SignAudit, VerifyAudit};
 
 /// Records of an answer by default.
@@ -23,13 +23,11 @@ const NUMBER: QueryMember = QueryMember {
 pub(super) const ROUTES: &[AdminRoute] = &[
     AdminRoute {
         query: &[FIRST, NUMBER],
-        answer: Form::Part,
         handler: |call| Box::pin(records(call)),
         ..reads("/audit/records", "audit_records", "Records with their indexes, oldest first")
     },
     AdminRoute {
         query: &[FIRST, NUMBER],
-        answer: Form::Part,
         handler: |call| Box::pin(leaves(call)),
         ..reads(
             "/audit/leaves",
@@ -53,7 +51,6 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         )
     },
     AdminRoute {
-        answer: Form::Text,
         handler: |call| Box::pin(key(call)),
         ..reads("/audit/key", "audit_key", "Key that verifies checkpoints")
     },
@@ -74,24 +71,29 @@ impl Call {
     }
 }
 
-/// Part of a list that ends with the record of this index.
-fn part<T>(items: Vec<T>, last: Option<u64>, limit: u32) -> ListPart<T> {
-    let is_full = items.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    ListPart { items, next: last.filter(|_| is_full).map(|last| last + 1) }
-}
-
 async fn records(call: Call) -> Result<Answer, Fault> {
-    let limit = call.limit()?;
-    let records = call.operations.audit_records(call.member("from")?, limit).await?;
-    let last = records.last().map(|record| record.index);
-    Answer::of(&part(records, last, limit))
+    let (from, limit) = (call.member::<u64>("from")?, call.limit()?);
+    let items = call.operations.audit_records(from, limit).await?;
+    let next = match from {
+        // A record that cannot be read is not among the items, and does not end the list.
+        Some(from) => {
+            let after_last = items.last().map_or(0, |record| record.index + 1);
+            let next = after_last.max(from.saturating_add(limit.into()));
+            let may_be = i64::try_from(next).is_ok();
+            (may_be && !call.operations.audit_leaves(next, 1).await?.is_empty()).then_some(next)
+        }
+        // The newest record is the last one.
+        None => None,
+    };
+    Answer::of(&ListPart { items, next })
 }
 
 async fn leaves(call: Call) -> Result<Answer, Fault> {
     let (from, limit) = (call.member("from")?.unwrap_or(0), call.limit()?);
-    let leaves = call.operations.audit_leaves(from, limit).await?;
-    let last = (from + leaves.len() as u64).checked_sub(1);
-    Answer::of(&part(leaves, last, limit))
+    let items = call.operations.audit_leaves(from, limit).await?;
+    let is_full = items.len() as u64 >= u64::from(limit);
+    let next = is_full.then_some(from + items.len() as u64);
+    Answer::of(&ListPart { items, next })
 }
 
 async fn verify(call: Call) -> Result<Answer, Fault> {

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::route::{AdminRoute, Answer, Call, Fault, Form, changes, parsed, reads, schema};
+use super::super::route::{AdminRoute, Answer, Call, Fault, changes, parsed, reads, schema};
 use crate::operate::wire::CreateClient;
 
 pub(super) const ROUTES: &[AdminRoute] = &[
     AdminRoute {
-        answer: Form::List,
         handler: |call| Box::pin(list(call)),
         ..reads("/clients", "clients", "Every API key on record, without its secret")
     },
@@ -18,7 +17,6 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         ..changes("/clients", "create_client", "Makes an API key; it is shown only in this answer")
     },
     AdminRoute {
-        answer: Form::Optional,
         handler: |call| Box::pin(revoke(call)),
         ..changes(
             "/clients/{id}/revoke",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::route::{AdminRoute, Answer, Call, Fault, Form, changes, parsed, reads, schema};
+use super::super::route::{AdminRoute, Answer, Call, Fault, changes, parsed, reads, schema};
 use crate::{domain::operator::Role, operate::wire::CreateOperator};
 
 pub(super) const ROUTES: &[AdminRoute] = &[
@@ -10,16 +10,8 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         handler: |call| Box::pin(about(call)),
         ..reads("/about", "about", "The installation, and the operator that asks")
     },
-    AdminRoute {
-        answer: Form::List,
-        handler: |call| Box::pin(checks(call)),
-        ..reads("/checks", "checks", "Checks of the installation")
-    },
-    AdminRoute {
-        answer: Form::List,
-        handler: |call| Box::pin(nodes(call)),
-        ..reads("/nodes", "nodes", "Nodes that reported lately")
-    },
+    AdminRoute { handler: |call| Box::pin(checks(call)), ..reads("/checks", "checks", "Checks of the installation") },
+    AdminRoute { handler: |call| Box::pin(nodes(call)), ..reads("/nodes", "nodes", "Nodes that reported lately") },
     AdminRoute {
         handler: |call| Box::pin(schema_version(call)),
         ..reads("/schema", "schema", "Version of the store's tables")
@@ -35,7 +27,6 @@ pub(super) const OPERATOR_ROUTES: &[AdminRoute] = &[
     AdminRoute {
         role: Role::Operator,
         on_socket_only: true,
-        answer: Form::List,
         handler: |call| Box::pin(operators(call)),
         ..reads("/operators", "operators", "Every operator on record, oldest first")
     },
@@ -48,7 +39,6 @@ pub(super) const OPERATOR_ROUTES: &[AdminRoute] = &[
     },
     AdminRoute {
         on_socket_only: true,
-        answer: Form::Optional,
         handler: |call| Box::pin(revoke_operator(call)),
         ..changes("/operators/{name}/revoke", "revoke_operator", "Revokes an operator; the token is refused at once")
     },

@@ -2,24 +2,17 @@
 
 use std::time::Duration;
 
-use super::super::route::{AdminRoute, Answer, Call, Fault, Form, changes, contradiction, parsed, reads, schema};
+use super::super::route::{AdminRoute, Answer, Call, Fault, changes, contradiction, parsed, reads, schema};
 use crate::operate::{
     DashboardChange, KeySelection,
-    wire::{ConfirmKey, GenerateKey, MoveKeys, Reason},
+    wire::{ConfirmKey, GenerateKey, LONGEST_WAIT, MoveKeys, Reason},
 };
 
 /// Length of a modulus by default, in bits.
 const BITS: u32 = 2048;
 
-/// Longest wait for nodes: the whole request has 15 s.
-const LONGEST_WAIT: u64 = 10_000;
-
 pub(super) const ROUTES: &[AdminRoute] = &[
-    AdminRoute {
-        answer: Form::List,
-        handler: |call| Box::pin(list(call)),
-        ..reads("/keys", "keys", "Every key on record, oldest first")
-    },
+    AdminRoute { handler: |call| Box::pin(list(call)), ..reads("/keys", "keys", "Every key on record, oldest first") },
     AdminRoute {
         handler: |call| Box::pin(find(call)),
         ..reads("/keys/{id}", "key", "The key with this id, or with the only id that begins with it")
@@ -36,7 +29,6 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         ..changes("/keys/{id}/confirm", "confirm_key", "Records a change that was made in the Braze dashboard")
     },
     AdminRoute {
-        answer: Form::Optional,
         handler: |call| Box::pin(forecast(call)),
         ..reads(
             "/keys/{id}/compromise",
@@ -50,13 +42,11 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         ..changes("/keys/{id}/compromise", "compromise", "Declares a key compromised, and stops it at once")
     },
     AdminRoute {
-        answer: Form::List,
         body: Some(schema::<MoveKeys>),
         handler: |call| Box::pin(move_keys(call)),
         ..changes("/keys/move", "move_keys", "Moves private keys between places of custody of the service")
     },
     AdminRoute {
-        answer: Form::List,
         handler: |call| Box::pin(erase(call)),
         ..changes("/keys/{id}/erase", "erase_key", "Erases private halves that no record names")
     },
@@ -101,7 +91,7 @@ async fn move_keys(call: Call) -> Result<Answer, Fault> {
         (Some(ids), None) => KeySelection::Ids(ids),
         (None, ring) => KeySelection::Held(ring),
     };
-    let wait = Duration::from_millis(wait.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT));
+    let wait = wait.map_or(LONGEST_WAIT, Duration::from_millis).min(LONGEST_WAIT);
     Answer::of(&call.operations.move_keys(keys, to, wait).await?)
 }
 

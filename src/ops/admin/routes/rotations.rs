@@ -1,7 +1,7 @@
 //! Routes of rings, rotations and keys at Braze.
 
 use super::{
-    super::route::{AdminRoute, Answer, Call, Fault, Form, changes, contradiction, reads, schema},
+    super::route::{AdminRoute, Answer, Call, Fault, changes, contradiction, reads, schema},
     RING,
 };
 use crate::operate::{RotationAct, wire::Rotate};
@@ -9,12 +9,10 @@ use crate::operate::{RotationAct, wire::Rotate};
 pub(super) const ROUTES: &[AdminRoute] = &[
     AdminRoute {
         query: &[RING],
-        answer: Form::List,
         handler: |call| Box::pin(rings(call)),
         ..reads("/rings", "rings", "Names of the rings that apps use")
     },
     AdminRoute {
-        answer: Form::List,
         handler: |call| Box::pin(apps_by_hand(call)),
         ..reads("/rings/{ring}/apps-by-hand", "apps_by_hand", "Apps whose keys people change in the Braze dashboard")
     },
@@ -37,7 +35,6 @@ pub(super) const ROUTES: &[AdminRoute] = &[
     },
     AdminRoute {
         query: &[RING],
-        answer: Form::Object,
         handler: |call| Box::pin(braze_keys(call)),
         ..reads("/braze/keys", "braze_keys", "Keys that Braze lists, compared with the records")
     },

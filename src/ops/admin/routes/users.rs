@@ -2,7 +2,7 @@
 //! logs.
 
 use super::{
-    super::route::{AdminRoute, Answer, Call, Fault, Form, changes, contradiction, parsed, reads, schema, user},
+    super::route::{AdminRoute, Answer, Call, Fault, changes, contradiction, parsed, reads, schema, user},
     APP, SPAN,
 };
 use crate::operate::{
@@ -17,7 +17,6 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         ..changes("/users/opt-out", "opt_out", "Opts a user out, of one app or of all")
     },
     AdminRoute {
-        answer: Form::Flag,
         body: Some(schema::<UserOfApp>),
         handler: |call| Box::pin(opt_in(call)),
         ..changes("/users/opt-in", "opt_in", "Removes an opt-out; `false` where there was none of that scope")
@@ -29,14 +28,12 @@ pub(super) const ROUTES: &[AdminRoute] = &[
     },
     AdminRoute {
         method: "POST",
-        answer: Form::List,
         body: Some(schema::<OneUser>),
         handler: |call| Box::pin(sessions(call)),
         ..reads("/users/sessions", "user_sessions", "Sessions of a user, newest first")
     },
     AdminRoute {
         query: &[APP],
-        answer: Form::Number,
         handler: |call| Box::pin(live_sessions(call)),
         ..reads("/sessions/live", "live_sessions", "Number of live sessions")
     },
@@ -47,13 +44,11 @@ pub(super) const ROUTES: &[AdminRoute] = &[
     },
     AdminRoute {
         query: &[SPAN, APP],
-        answer: Form::List,
         handler: |call| Box::pin(failure_counts(call)),
         ..reads("/failures/counts", "failure_counts", "Counts of those reports by minute or hour, oldest first")
     },
     AdminRoute {
         query: &[SPAN],
-        answer: Form::List,
         handler: |call| Box::pin(activity(call)),
         ..reads("/activity", "activity", "Answers by the minute, oldest first; they are kept for 8 days")
     },
