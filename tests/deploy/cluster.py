@@ -174,7 +174,7 @@ class Pod:
         self.start()
         for probe in ("startup", "readiness"):
             wait_until(lambda probe=probe: self.probe(probe) or self._ended(), f"{self.name}: {probe} succeeds")
-        assert self.probe("liveness")
+        wait_until(lambda: self.probe("liveness"), f"{self.name}: liveness succeeds")
         time.sleep(PROPAGATION)
         self.cluster.endpoints.append(self.address)
 

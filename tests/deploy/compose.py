@@ -160,7 +160,8 @@ def login(api_key, folder):
             assert answer.headers["Strict-Transport-Security"]
             return "csr1_" in answer.read().decode()
     except urllib.error.HTTPError as refusal:
-        assert refusal.code == 401, refusal.read()
+        # Not known yet, or the machine has other work.
+        assert refusal.code in (401, 503), refusal.read()
         return False
 
 

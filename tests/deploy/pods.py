@@ -23,6 +23,8 @@ from network import make_network, postgres
 PROGRAM, FOLDER, KUBECTL, ROUNDS = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 NODE = "10.244.0.1"
 CLIENTS = 4
+# A machine with other work may be slow: a request that waits is no failure here.
+PATIENT = {"COUNTERSIGN_CUSTODY__MAX_WAIT": "60s"}
 PASSWORD = "a password of PostgreSQL"
 
 
@@ -88,7 +90,8 @@ def several(folder, root):
     documents, job = render(KUBECTL, "overlays/postgres"), render(KUBECTL, "overlays/postgres/init")
     [given] = [it["data"] for it in job if it["kind"] == "ConfigMap"]
     # The name of the database's machine is an example's; TLS to it is tested by tests/it/postgres_connect.rs.
-    settings = {"COUNTERSIGN_STORE__URL": given["COUNTERSIGN_STORE__URL"].replace("postgres.example.com", NODE) + "?sslmode=disable"}
+    url = given["COUNTERSIGN_STORE__URL"].replace("postgres.example.com", NODE) + "?sslmode=disable"
+    settings = PATIENT | {"COUNTERSIGN_STORE__URL": url}
     with postgres(folder / "postgres", NODE, PASSWORD):
         # The cluster has the objects of both overlays, and the Services of the first.
         cluster = Cluster(folder, root, [*documents, *job], secret, settings)
@@ -144,7 +147,7 @@ def single(folder, root):
     """The overlay `single`: one pod ends, then the next one begins, on the same volume."""
     secret = {"sealing.secret": f"1:{os.urandom(32).hex()}\n"}
     documents, job = render(KUBECTL, "overlays/single"), render(KUBECTL, "overlays/single/init")
-    cluster = Cluster(folder, root, [*documents, *job], secret)
+    cluster = Cluster(folder, root, [*documents, *job], secret, PATIENT)
     initialise(cluster, job)
     template = only(documents, "Deployment")["spec"]["template"]
     pod = cluster.pod(template, "countersign")
