@@ -8,6 +8,7 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
+    clippy::disallowed_methods,
     reason = "a program to measure with, which rounds for people"
 )]
 

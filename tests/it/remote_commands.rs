@@ -64,9 +64,22 @@ const COMMANDS: &[&[&str]] = &[
     &["doctor"],
 ];
 
-/// Commands that use the store and are no business of another machine; `tests/it/operators_cli.rs` and the socket's tests
-/// have those of operators.
-const HERE: &[&str] = &["serve", "keys import", "keys rewrap", "token", "clock", "db", "operators"];
+/// Commands on operators, which only this machine's store and the socket of the service take.
+const OF_OPERATORS: &[&[&str]] = &[
+    &["operators", "list"],
+    &["operators", "create", "eve", "--role", "viewer"],
+    &["operators", "create", "eve", "--role", "operator"],
+    &["operators", "create", "tim", "--role", "operator", "--expires", "90d"],
+    &["operators", "create", "kim", "--role", "viewer", "--expires", "0s"],
+    &["operators", "list"],
+    &["operators", "revoke", "eve"],
+    &["operators", "revoke", "eve"],
+    &["operators", "revoke", "nobody"],
+    &["operators", "list"],
+];
+
+/// Commands that use the store and are no business of another machine.
+const HERE: &[&str] = &["serve", "keys import", "keys rewrap", "token", "clock", "db"];
 
 #[test]
 fn every_command_of_the_store_is_compared() {
@@ -76,7 +89,7 @@ fn every_command_of_the_store_is_compared() {
         .filter(|command| {
             let words = command.iter().take_while(|word| !word.starts_with('-')).count();
             let verb = if command[0] == "braze" { 3 } else { words.min(2) };
-            !COMMANDS.iter().any(|known| known.get(..verb) == command.get(..verb))
+            !COMMANDS.iter().chain(OF_OPERATORS).any(|known| known.get(..verb) == command.get(..verb))
         })
         .collect();
     assert!(missed.is_empty(), "not compared: {missed:?}");
@@ -94,8 +107,19 @@ impl Copy {
     fn of(original: &Path, folder: &Path) -> Self {
         let copied = std::process::Command::new("cp").arg("-a").arg(original.join(".")).arg(folder).status().unwrap();
         assert!(copied.success());
-        let service = Service::of(&folder.join("countersign.toml"));
+        let config = folder.join("countersign.toml");
+        let socket = format!("\n[server]\nops_socket = \"{}\"\n", Self::socket_in(folder).display());
+        fs::write(&config, fs::read_to_string(&config).unwrap().replacen("\n[server]\n", &socket, 1)).unwrap();
+        let service = Service::of(&config);
         Self { folder: folder.to_owned(), service, target: Vec::new() }
+    }
+
+    fn socket_in(folder: &Path) -> PathBuf {
+        folder.join("run/ops.sock")
+    }
+
+    fn socket(&self) -> PathBuf {
+        Self::socket_in(&self.folder)
     }
 
     /// The same by the store, whatever the target.
@@ -123,10 +147,20 @@ impl Copy {
     fn asked(&self, command: &[&str]) -> (i32, Value) {
         let filled: Vec<String> = command.iter().map(|argument| self.fill(argument)).collect();
         let arguments: Vec<&str> = filled.iter().chain(&self.target).map(String::as_str).chain(["--json"]).collect();
+        let signed_before = self.signed();
         let (code, out, err) = run(&arguments, &self.folder);
         let said = if out.is_empty() { err.lines().last().unwrap_or_default() } else { out.lines().next().unwrap() };
-        let answer = serde_json::from_str(said).unwrap_or_else(|_| panic!("{arguments:?}: {out}{err}"));
+        let answer: Value = serde_json::from_str(said).unwrap_or_else(|_| panic!("{arguments:?}: {out}{err}"));
+        if let Some(compared) = answer["checkpoints"].as_i64() {
+            assert!((signed_before..=self.signed()).contains(&compared), "every checkpoint on record: {answer}");
+        }
         (code, self.comparable(answer))
+    }
+
+    /// Number of checkpoints on record.
+    fn signed(&self) -> i64 {
+        let store = Connection::open(self.folder.join("countersign.db")).unwrap();
+        store.query_row("SELECT count(*) FROM audit_checkpoints", [], |row| row.get(0)).unwrap()
     }
 
     fn names(&self) -> Vec<(String, String)> {
@@ -154,7 +188,7 @@ impl Copy {
 
     /// Number of rows of each table that commands change, and the acts on record.
     fn rows(&self) -> (Vec<(&'static str, i64)>, Value) {
-        const TABLES: [&str; 9] = [
+        const TABLES: [&str; 10] = [
             "keys",
             "sealed_keys",
             "publications",
@@ -164,6 +198,7 @@ impl Copy {
             "sessions",
             "user_ends",
             "app_ends",
+            "operators",
         ];
         let store = Connection::open(self.folder.join("countersign.db")).unwrap();
         let count = |table| {
@@ -172,13 +207,18 @@ impl Copy {
         };
         let acts = self.stored(&["audit", "list", "--limit", "1000"]);
         // Whatever a service does by itself, it does in its time.
-        let asked = |act: &&Value| act["event"]["actor"].as_str().unwrap().starts_with("operator");
+        let asked = |act: &&Value| {
+            let actor = act["event"]["actor"].as_str().unwrap();
+            actor.starts_with("operator") || actor.ends_with("through the socket")
+        };
         let acts: Vec<Value> = acts.as_array().unwrap().iter().filter(asked).map(|act| act["event"].clone()).collect();
         (TABLES.map(count).to_vec(), self.comparable(json!(acts)))
     }
 }
 
-/// Members that differ between any two runs. The service signs checkpoints when it finds the time.
+/// Members that differ between any two runs. The number of checkpoints is one of them: a service looks at its log every 2 s
+/// and signs once for all changes of keys that one look finds, and the two copies look at different times
+/// (`tests/it/audit_checkpoints.rs`). Each copy compares its own, every one on record.
 const RANDOM: &[&str] = &["actor", "request_id", "by", "index", "public_key", "checkpoints"];
 
 /// Replaces what differs between any two runs: times, random ids, signatures, names of nodes and operators.
@@ -228,6 +268,16 @@ fn without_digits(text: &str) -> String {
     shown
 }
 
+#[track_caller]
+fn assert_same(commands: &[&[&str]], here: &Copy, afar: &Copy) {
+    let compared = commands.iter().map(|command| (command, here.asked(command), afar.asked(command)));
+    let different: Vec<String> = compared
+        .filter(|(_, here, afar)| here != afar)
+        .map(|(command, here, afar)| format!("{command:?}\n here {here:?}\n afar {afar:?}"))
+        .collect();
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_command_is_the_same_here_and_from_afar() {
     let (original, _) = init(&[]);
@@ -235,7 +285,12 @@ async fn each_command_is_the_same_here_and_from_afar() {
     let config = path.join("countersign.toml");
     // The services leave the rotation to the commands.
     let quiet = "\n[rings.main.rotation]\ncheck_every = \"1h\"\nsoak = \"1h\"\n";
-    fs::write(&config, fs::read_to_string(&config).unwrap() + quiet).unwrap();
+    // Nobody answers there: doctor says so, wherever it runs.
+    let away = "\n[[apps.web.sign_in]]\nkind = \"session_endpoint\"\nurl = \"http://127.0.0.1:1/session\"\n\
+        cookies = [\"session\"]\nuser_id = \"/id\"\n";
+    let origins = "\n[apps.web]\nallowed_origins = [\"https://www.example.com\"]\n";
+    let text = fs::read_to_string(&config).unwrap().replacen("\n[apps.web]\n", origins, 1);
+    fs::write(&config, text + quiet + away).unwrap();
     let api_key = run_json(&["clients", "create", "first", "--app", "web"], path)["api_key"].clone();
     let service = Service::of(&config);
     service.generate(api_key.as_str().unwrap(), "u-1").await;
@@ -254,12 +309,11 @@ async fn each_command_is_the_same_here_and_from_afar() {
     for copy in [&here, &afar] {
         eventually(async || copy.stored_status()[0]["nodes"].as_array().is_some_and(|nodes| nodes.len() == 1)).await;
     }
-    let compared = COMMANDS.iter().map(|command| (command, here.asked(command), afar.asked(command)));
-    let different: Vec<String> = compared
-        .filter(|(_, here, afar)| here != afar)
-        .map(|(command, here, afar)| format!("{command:?}\n here {here:?}\n afar {afar:?}"))
-        .collect();
-    assert!(different.is_empty(), "{}", different.join("\n"));
+    assert_same(COMMANDS, &here, &afar);
+    let (_, doctor) = afar.asked(&["doctor"]);
+    assert!(doctor.to_string().contains("sign-in to web by the session endpoint"), "{doctor}");
+    afar.target = vec!["--url".to_owned(), format!("unix:{}", afar.socket().display())];
+    assert_same(OF_OPERATORS, &here, &afar);
     assert_eq!(here.rows(), afar.rows());
     let exported = |copy: &Copy| fs::read_to_string(copy.folder.join("log")).unwrap().lines().count();
     assert!(exported(&here) > 20 && exported(&here) == exported(&afar));
