@@ -245,9 +245,8 @@ impl fmt::Display for Kid {
 #[error("not a key id: a key id is the 43 characters that `countersign keys list` shows")]
 pub struct BadKid;
 
-/// Id of a session: 48 bits of creation time, then 80 random bits, so that new rows lie together in the store.
-///
-/// It is not secret: it gives access to nothing without the sealed refresh token that carries it.
+/// Id of a session: 48 bits of creation time, then 80 random bits, so that new rows lie together in the store. It
+/// is not secret: it gives access to nothing without the sealed refresh token that carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
 pub struct SessionId(pub [u8; 16]);
@@ -290,9 +289,8 @@ impl std::str::FromStr for SessionId {
 #[error("not a session id: a session id is the 32 hexadecimal digits that `countersign users sessions` shows")]
 pub struct BadSessionId;
 
-/// Id of an installation, which its store and its key folder both carry: a store of another installation is noticed.
-///
-/// It is not secret.
+/// Id of an installation, which its store and its key folder both carry: a store of another installation is noticed. It
+/// is not secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
 pub struct InstallationId([u8; 16]);

@@ -88,14 +88,14 @@ pub(super) fn dry_run(plan: &RingPlan, now: UnixMillis) -> Vec<ListedStep> {
     lines.collect()
 }
 
-/// Events since the newest begin, oldest first. Without a begin there was no rotation: the first key of a ring is made
-/// and pasted without one. While one is in progress, its begin may be older than the records.
+/// Events since the newest begin, oldest first. Without a begin and without a retired key there was no rotation: the first
+/// key of a ring is made and pasted without one. The begin of a long rotation may be older than the newest records.
 fn events_of_rotation(status: &RingStatus) -> Vec<&AuditEvent> {
     let newest = &status.audit_log;
     let begin = newest.iter().position(|event| event.action == AuditAction::Begun);
     let count = match begin {
         Some(begin) => begin + 1,
-        None if status.goal == Goal::Idle => 0,
+        None if status.goal == Goal::Idle && !newest.iter().any(|event| event.action == AuditAction::Retired) => 0,
         None => newest.len(),
     };
     newest.iter().take(count).rev().filter(|event| event.outcome != AuditOutcome::Intended).collect()
