@@ -21,7 +21,7 @@ use crate::{
 /// Records of the audit log in which markers are looked for.
 const RECORDS: u32 = 1000;
 /// Causes of one page.
-const CAUSES: usize = 50;
+const CAUSES: usize = 25;
 
 #[derive(askama::Template)]
 #[template(path = "failures.html")]

@@ -21,6 +21,9 @@ use crate::{
     operate::{CompromiseForecast, KeyStatus, OperationError, OperationErrorKind, RingStatus, RotationAct},
 };
 
+/// Largest number of keys with a form that declares them compromised.
+const COMPROMISE_FORMS: usize = 20;
+
 #[derive(askama::Template)]
 #[template(path = "rotation.html")]
 struct RotationPage {
@@ -33,6 +36,8 @@ struct RotationPage {
     may_abort: bool,
     may_roll_back: bool,
     keys: Vec<LiveKey>,
+    /// Number of keys that are held and not among `keys`.
+    keys_left_out: usize,
     shown: ShownLines,
     /// Time at which Braze was asked.
     asked: ShownTime,
@@ -81,8 +86,11 @@ async fn show_with(visit: Visit, wrong: Option<WrongConfirmation>) -> Result<Res
     let status = questions.status(&ring).await?;
     let plan = questions.plan(&ring).await?;
     let asked = ShownTime(questions.asked());
+    let mut held: Vec<&KeyStatus> = status.keys.iter().filter(|key| key.state.is_held()).collect();
+    // Keys that signed come before those that have not: there may be many of the latter.
+    held.sort_by_key(|key| key.state == KeyState::Pending);
     let mut keys = Vec::new();
-    for key in status.keys.iter().filter(|key| key.state.is_held()) {
+    for key in held.iter().take(COMPROMISE_FORMS) {
         keys.push(live_key(&visit, &ring, key, wrong.as_ref()).await?);
     }
     let shown_status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -93,6 +101,7 @@ async fn show_with(visit: Visit, wrong: Option<WrongConfirmation>) -> Result<Res
         is_idle: status.goal == Goal::Idle,
         may_abort: status.goal == Goal::Rotating,
         may_roll_back: status.keys.iter().any(|key| key.state == KeyState::Retiring),
+        keys_left_out: held.len() - keys.len(),
         keys,
         shown: shown(&status),
         asked,

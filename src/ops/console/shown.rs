@@ -2,6 +2,9 @@
 
 use super::{form::version_of, visit::Visit};
 
+/// Largest number of lines that a form carries.
+const MOST_LINES: usize = 25;
+
 /// Lines that a form is about, as they are now.
 pub(super) struct ShownLines(Vec<String>);
 
@@ -16,9 +19,9 @@ impl ShownLines {
         version_of(self.0.iter().map(String::as_str))
     }
 
-    /// Text for the field `shown` of a form.
+    /// Text for the field `shown` of a form: the first lines, where there are many.
     pub(super) fn text(&self) -> String {
-        self.0.join("\n")
+        self.0[..self.0.len().min(MOST_LINES)].join("\n")
     }
 
     /// Compares the lines with those that a form showed.
@@ -34,15 +37,24 @@ impl ShownLines {
 
     fn differences(&self, shown: &str) -> Vec<String> {
         // Browsers send line breaks as CRLF.
-        let before: Vec<&str> = shown.lines().take(200).collect();
+        let before: Vec<&str> = shown.lines().take(MOST_LINES).collect();
         let gone = before.iter().filter(|line| !self.0.iter().any(|now| now == *line));
-        let new = self.0.iter().filter(|line| !before.contains(&line.as_str()));
+        let new = self.comparable(&before).iter().filter(|line| !before.contains(&line.as_str()));
         let mut lines: Vec<String> = gone.map(|line| format!("It showed: {line}")).collect();
         lines.extend(new.map(|line| format!("Now it is: {line}")));
         if lines.is_empty() {
             lines.push("The form does not say what it showed.".to_owned());
         }
         lines
+    }
+
+    /// Lines that the form would have carried: of a full form, those up to the last one of it that is still there.
+    fn comparable(&self, before: &[&str]) -> &[String] {
+        if before.len() < MOST_LINES {
+            return &self.0;
+        }
+        let last = self.0.iter().rposition(|line| before.contains(&line.as_str()));
+        &self.0[..last.map_or(0, |last| last + 1)]
     }
 }
 
@@ -67,6 +79,16 @@ mod tests {
                 "Now it is: key b: active"
             ]
         );
+    }
+
+    #[test]
+    fn of_many_lines_a_form_carries_the_first() {
+        let many = |count: usize| ShownLines::new((0..count).map(|n| format!("key {n:04}")));
+        assert_eq!(many(1000).text().lines().count(), MOST_LINES);
+        assert_ne!(many(1000).version(), many(1001).version());
+        let mut now = many(1000);
+        now.0.insert(1, "key 0000a".to_owned());
+        assert_eq!(now.differences(&many(1000).text()), ["Now it is: key 0000a"]);
     }
 
     #[test]

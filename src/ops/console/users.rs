@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Sessions on the page.
-const SHOWN: usize = 100;
+const SHOWN: usize = 50;
 /// Text that confirms the end of sessions.
 const CONFIRMATION: &str = "end sessions";
 

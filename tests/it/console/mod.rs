@@ -4,6 +4,7 @@ mod asks;
 mod guard;
 mod pages;
 mod palette;
+mod sizes;
 mod ways;
 
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! Charts of numbers over time, as stacked bars or as lines, with markers of what changed.
 
-use std::fmt::Write;
+use std::{cmp::Reverse, fmt::Write};
 
 use super::{
     drawing::{Drawing, escaped, number},
@@ -233,25 +233,34 @@ impl TimeChart {
         }
     }
 
-    /// Adds a transparent column for each bar that has numbers, which shows them on hover.
+    /// Adds a transparent column for each bar that has numbers, which shows the largest of them on hover: the data table
+    /// has all.
     fn draw_titles(&self, drawing: &mut Drawing) {
+        drawing.open("hover", "");
         for bar in (0..self.bars).filter(|bar| self.total(*bar) > 0) {
-            let parts = self.series.iter().filter_map(|series| {
-                let count = series.at(bar).filter(|count| *count > 0)?;
-                Some(format!("{count} {}", series.name))
-            });
-            let parts: Vec<String> = parts.collect();
             let end = clock_time(self.begins(bar + 1));
-            let title = format!("{} to {end} UTC: {}", day_and_time(self.begins(bar)), parts.join(", "));
+            let title = format!("{} to {end} UTC: {}", day_and_time(self.begins(bar)), self.largest_parts(bar));
             let (x, width) = self.reach(bar);
             let [x, width] = [x, width].map(number);
             drawing.raw(&format!(
-                "<rect class=\"hover\" x=\"{x}\" y=\"{}\" width=\"{width}\" height=\"{}\"><title>{}</title></rect>",
+                "<rect x=\"{x}\" y=\"{}\" width=\"{width}\" height=\"{}\"><title>{}</title></rect>",
                 self.top(),
                 BOTTOM - self.top(),
                 escaped(&title)
             ));
         }
+        drawing.close();
+    }
+
+    /// Describes the three largest parts of a bar, and the rest in one number.
+    fn largest_parts(&self, bar: usize) -> String {
+        let parts = self.series.iter().filter_map(|series| Some((series.at(bar)?, series.name.as_str())));
+        let mut parts: Vec<(u64, &str)> = parts.filter(|(count, _)| *count > 0).collect();
+        parts.sort_by_key(|(count, _)| Reverse(*count));
+        let rest: u64 = parts.iter().skip(3).map(|(count, _)| *count).fold(0, u64::saturating_add);
+        let rest = (rest > 0).then(|| format!("{rest} others"));
+        let largest = parts.iter().take(3).map(|(count, name)| format!("{count} {name}"));
+        largest.chain(rest).collect::<Vec<_>>().join(", ")
     }
 }
 
