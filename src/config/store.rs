@@ -86,13 +86,12 @@ pub(super) fn warnings(sections: &Sections) -> Vec<String> {
         let unused = format!("store.path: {path} is not used, since store.url is set: remove one of the two");
         return if store.path == default.path { Vec::new() } else { vec![unused] };
     }
-    let given: [(&str, bool); 6] = [
+    let given: [(&str, bool); 5] = [
         ("password_file", store.password_file.is_some()),
         ("password", store.password.is_some()),
         ("ca_file", store.ca_file.is_some()),
         ("prepared", store.prepared != default.prepared),
         ("connections", store.connections != default.connections),
-        ("timeout", store.timeout != default.timeout),
     ];
     let given: Vec<String> =
         given.into_iter().filter(|(_, given)| *given).map(|(name, _)| format!("store.{name}")).collect();

@@ -40,9 +40,9 @@ fn settings_without_effect_are_warned_about() {
         )
         .warnings(),
         [
-            "without store.url, these are not used: store.password_file, store.ca_file, store.prepared, store.connections, \
-          store.timeout"
-        ]
+            "without store.url, these are not used: store.password_file, store.ca_file, store.prepared, store.connections"
+        ],
+        "a write of SQLite waits for store.timeout, too"
     );
 }
 
