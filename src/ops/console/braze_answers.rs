@@ -1,5 +1,6 @@
-//! Answers about Braze that pages show for half a minute, so that a view does not wait for Braze each time. One question
-//! is under way for each ring, and those who ask meanwhile get its answer.
+//! Answers about Braze that pages show for half a minute, so that a view does not wait for Braze each time, nor for the
+//! checks of doctor, which sign with every key. One question is under way for each ring, and those who ask meanwhile get
+//! its answer.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use crate::{
         ids::{Kid, RingName},
         key::{KeyRecord, KeyState},
     },
-    operate::{BrazeKeys, OperationError, RingPlan, RingStatus},
+    operate::{BrazeKeys, Check, OperationError, RingPlan, RingStatus},
 };
 
 /// Time for which an answer is shown.
@@ -63,6 +64,7 @@ pub(super) struct BrazeAnswers {
     statuses: ByRing<RingStatus>,
     plans: ByRing<RingPlan>,
     keys: ByRing<BrazeKeys>,
+    checks: ByRing<Vec<Check>>,
 }
 
 impl BrazeAnswers {
@@ -71,6 +73,7 @@ impl BrazeAnswers {
         self.statuses.forget();
         self.plans.forget();
         self.keys.forget();
+        self.checks.forget();
     }
 }
 
@@ -113,6 +116,13 @@ impl<'a> BrazeQuestions<'a> {
         let visit = self.visit;
         let slot = visit.console.braze.keys.slot("");
         self.ask(slot, visit.operations.braze_keys(None)).await
+    }
+
+    /// Checks of doctor.
+    pub(super) async fn checks(&mut self) -> Result<Arc<Vec<Check>>, OperationError> {
+        let visit = self.visit;
+        let slot = visit.console.braze.checks.slot("");
+        self.ask(slot, visit.operations.checks()).await
     }
 
     async fn ask<T>(

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Records of the audit log in which markers are looked for.
-const RECORDS: u32 = 1000;
+const RECORDS: u32 = 500;
 /// Causes of one page.
 const CAUSES: usize = 25;
 

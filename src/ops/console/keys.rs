@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Records of the audit log that the history of keys is made of.
-const RECORDS: u32 = 1000;
+const RECORDS: u32 = 500;
 /// Keys of one page: a public key is half a kilobyte.
 const KEYS_OF_PAGE: usize = 25;
 /// Lengths of keys that can be made.
