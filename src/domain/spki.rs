@@ -4,11 +4,11 @@ use std::{fmt, str::FromStr};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rsa::{
-    PublicKey,
-    pkcs1::DecodeRsaPublicKey,
-    pkcs8::{DecodePublicKey, EncodePublicKey},
+use pkcs8::{
+    SubjectPublicKeyInfoRef,
+    der::{Decode, Encode, asn1::BitStringRef},
 };
+use rsa::pkcs1::{ALGORITHM_ID, RsaPublicKeyRef};
 
 /// `SubjectPublicKeyInfo` of an RSA public key, in DER.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,18 +82,33 @@ impl Spki {
         let body: String = body.chars().filter(|c| !c.is_whitespace()).collect();
         let der = STANDARD.decode(body).map_err(|_| NotAPublicKey)?;
         let key = match label {
-            "PUBLIC KEY" => PublicKey::from_public_key_der(&der).map_err(|_| NotAPublicKey)?,
-            "RSA PUBLIC KEY" => PublicKey::from_pkcs1_der(&der).map_err(|_| NotAPublicKey)?,
+            "PUBLIC KEY" => key_of(&der)?,
+            "RSA PUBLIC KEY" => &der,
             _ => return Err(NotAPublicKey),
         };
-        let der = key.to_public_key_der().map_err(|_| NotAPublicKey)?;
-        Ok(Self(der.as_bytes().into()))
+        encoded(key).map(|der| Self(der.into())).map_err(|_| NotAPublicKey)
     }
 
     /// Fingerprint of the key, the same as `openssl pkey -pubin -in FILE -outform DER | sha256sum` prints.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint(digest_of(&self.0))
     }
+}
+
+/// Returns the key within a `SubjectPublicKeyInfo`, as PKCS#1 has it.
+fn key_of(der: &[u8]) -> Result<&[u8], NotAPublicKey> {
+    let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| NotAPublicKey)?;
+    if info.algorithm.oid != ALGORITHM_ID.oid {
+        return Err(NotAPublicKey);
+    }
+    info.subject_public_key.as_bytes().ok_or(NotAPublicKey)
+}
+
+/// Encodes a key of PKCS#1 anew. Its numbers are not prepared for a verification, which would take as long as some pages
+/// of the console.
+fn encoded(key: &[u8]) -> pkcs8::der::Result<Vec<u8>> {
+    let key = RsaPublicKeyRef::from_der(key)?.to_der()?;
+    SubjectPublicKeyInfoRef { algorithm: ALGORITHM_ID, subject_public_key: BitStringRef::from_bytes(&key)? }.to_der()
 }
 
 #[cfg(test)]
