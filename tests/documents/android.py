@@ -128,7 +128,7 @@ def with_credentials(app):
 
 def main(binary, kotlin, json_jar, folder):
     app = App(compiled(kotlin, json_jar, folder), folder)
-    Path(folder, "route.js").write_text(block("docs/backend.md", "js"))
+    Path(folder, "route.js").write_text(block("docs/backend.md", "js", "/v1/token/generate"))
     os.mkdir(f"{folder}/service", 0o700)
     with countersign(binary, f"{folder}/service") as (address, api_key, run):
         with Route(["node", "route.mjs", "express5", f"{folder}/route.js"], HERE / "express", address, api_key) as route:
