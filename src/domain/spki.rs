@@ -104,8 +104,7 @@ fn key_of(der: &[u8]) -> Result<&[u8], NotAPublicKey> {
     info.subject_public_key.as_bytes().ok_or(NotAPublicKey)
 }
 
-/// Encodes a key of PKCS#1 anew. Its numbers are not prepared for a verification, which would take as long as some pages
-/// of the console.
+/// Encodes a key of PKCS#1 anew. Its numbers are not prepared for a verification, which takes longer than all else here.
 fn encoded(key: &[u8]) -> pkcs8::der::Result<Vec<u8>> {
     let key = RsaPublicKeyRef::from_der(key)?.to_der()?;
     SubjectPublicKeyInfoRef { algorithm: ALGORITHM_ID, subject_public_key: BitStringRef::from_bytes(&key)? }.to_der()
