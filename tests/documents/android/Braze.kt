@@ -28,7 +28,11 @@ class Braze private constructor(private val context: Context) {
         store(context).writeText(signature)
         record("setSignature", signature)
     }
-    fun requestImmediateDataFlush() = record("flush")
+    fun requestImmediateDataFlush() {
+        record("flush")
+        val token = store(context).takeIf { it.exists() }?.readText()
+        if (token in expired) fail(token)
+    }
 
     /** 43.0.0: one request; wipes and disables if it is accepted, and does neither if it is refused. */
     suspend fun logout() {
