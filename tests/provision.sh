@@ -51,6 +51,8 @@ needs_documents() {
   after npm_ci tests/documents/express
   after readme_demo
   after python_packages documents Flask==3.1.3 requests==2.34.2
+  # Grammars of the languages whose compilers cannot be had from Debian, npm or PyPI.
+  after python_packages documents tree-sitter==0.26.1 tree-sitter-swift==0.7.4 tree-sitter-dart==0.1.0
   # Android's own JSON, and a Kotlin compiler: the only one that Debian, npm and PyPI have in a version of these years.
   apt java:default-jdk-headless libandroid-json-java
   after python_packages kotlin --no-deps kotlin-jupyter-kernel==0.19.0.944

@@ -413,6 +413,7 @@ stage_documents() {
   grep -q '"missing":\[\]' "$WORK/demo.json"
   kotlin=$(echo "$TOOLS"/kotlin/venv/lib/python3*/site-packages/run_kotlin_kernel/jars)
   files "$kotlin" /usr/share/java/com.android.json.jar
+  "$TOOLS/documents/venv/bin/python" tests/documents/parsed.py
   python3 tests/documents/backend.py "$(binary)" "$TOOLS/documents/venv/bin/python"
   mkdir "$WORK/android"
   python3 tests/documents/android.py "$(binary)" "$kotlin" /usr/share/java/com.android.json.jar "$WORK/android"

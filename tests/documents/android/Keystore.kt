@@ -4,13 +4,13 @@ import java.security.KeyStoreSpi
 import java.security.Provider
 import java.security.SecureRandom
 import java.security.spec.AlgorithmParameterSpec
+import java.io.File
 import java.io.InputStream
 import java.io.OutputStream
 import java.security.Key
 import java.security.cert.Certificate
-import java.util.Collections
 import java.util.Date
-import java.util.concurrent.ConcurrentHashMap
+import java.util.Enumeration
 import javax.crypto.KeyGeneratorSpi
 import javax.crypto.SecretKey
 import javax.crypto.spec.SecretKeySpec
@@ -30,7 +30,12 @@ class KeyGenParameterSpec private constructor(val alias: String) : AlgorithmPara
     }
 }
 
-private val keys = ConcurrentHashMap<String, SecretKey>()
+/** On disk, beside the app's folder: they outlive the process. */
+private fun stored(alias: String) = File(System.getProperty("folder") + "." + alias)
+private val keys = object {
+    operator fun get(alias: String): SecretKey? = stored(alias).takeIf { it.exists() }?.let { SecretKeySpec(it.readBytes(), "AES") }
+    operator fun set(alias: String, key: SecretKey) = stored(alias).writeBytes(key.encoded)
+}
 
 class AesKeys : KeyGeneratorSpi() {
     private lateinit var alias: String
@@ -48,10 +53,10 @@ class AesKeys : KeyGeneratorSpi() {
 class Keys : KeyStoreSpi() {
     override fun engineLoad(stream: InputStream?, password: CharArray?) = Unit
     override fun engineGetKey(alias: String, password: CharArray?): Key? = keys[alias]
-    override fun engineContainsAlias(alias: String) = keys.containsKey(alias)
-    override fun engineIsKeyEntry(alias: String) = keys.containsKey(alias)
-    override fun engineSize() = keys.size
-    override fun engineAliases() = Collections.enumeration(keys.keys)
+    override fun engineContainsAlias(alias: String) = keys[alias] != null
+    override fun engineIsKeyEntry(alias: String) = keys[alias] != null
+    override fun engineSize(): Int = error("not used")
+    override fun engineAliases(): Enumeration<String> = error("not used")
     override fun engineGetCertificateChain(alias: String): Array<Certificate>? = null
     override fun engineGetCertificate(alias: String): Certificate? = null
     override fun engineGetCertificateAlias(certificate: Certificate): String? = null

@@ -1,0 +1,3 @@
+package com.braze.push
+
+class BrazePushUnregistrationException(message: String, val isRetriable: Boolean, val httpStatusCode: Int?) : Exception(message)
