@@ -1,391 +1,51 @@
-// The client's state machine. States, events and their reasons are written down in ../../README.md; the scenarios in
-// ../../conformance hold this and every other port to it.
+// The client for browsers: the core with the browser's storage, locks and events.
 
+import { connect } from "../../core/src/connect.js";
+import type { BrazeAuth, Options } from "../../core/src/options.js";
+import type { BrazeSdk } from "../../core/src/sdk.js";
 import type { Environment } from "./environment.js";
-import type { Identity, Saved } from "./identity.js";
-import type { BrazeSdk, SdkFailure } from "./sdk.js";
-import { ask, isLater, LONGEST_WAIT, type Answer } from "./service.js";
 
-/**
- * Gives the session that the user already has with the app, e.g. an OpenID Connect ID token; nothing where nobody is
- * logged in. `refused`: the one that the server has just refused; another one is then tried, once.
- */
-export type Credential = (refused?: string) => Given | Promise<Given>;
-type Given = string | null | undefined;
-
-interface CommonOptions {
-  /** The app's name at the server; pages of one origin and app share one session. */
-  app: string;
-  /** Where the server is, e.g. `https://auth.example.com`. */
-  endpoint: string;
-  /** Version of the Braze SDK in the app, e.g. `6.13.0`: the SDK exports none. It goes into reports of failures. */
-  sdkVersion?: string;
-  /**
-   * The session is over for good; `code` is the server's. Not called for opted-out users, whom a login does not help,
-   * nor where a fresh credential was accepted.
-   */
-  onReloginNeeded?(code: string): void;
-}
-
-/** The server verifies the session that the app has: `POST /v1/token/exchange`. */
-interface CredentialOptions {
-  /**
-   * Asked for a credential when one is needed, which is kept nowhere and sent to nobody else. `"cookie"`: the browser
-   * sends the cookie that the server's `session_endpoint` knows.
-   */
-  credential: Credential | "cookie";
-  login?: never;
-}
-
-/** The app's backend vouches for the user: `POST /v1/token/generate`. */
-interface LoginOptions {
-  /** Asks the app's own backend, which answers with what it got from the server. */
-  login(): Promise<Identity>;
-  credential?: never;
-}
-
-export type Options = CommonOptions & (CredentialOptions | LoginOptions);
-
-/** Why a login failed: the error of your `login` or `credential`, or one with the members of the problem document. */
-export interface LoginError extends Error {
-  /** The server's code, e.g. `opted_out`. */
-  code?: string;
-  /** The HTTP status that goes with it. */
-  status?: number;
-}
-
-export interface BrazeAuth {
-  /**
-   * Makes the SDK this user's: call it at login, and on each page load where a user is logged in. A saved session is used
-   * if it can be; `options.login` or `options.credential` is asked only otherwise, and its error is passed on. Where that
-   * gives no token, rejects with a {@link LoginError}. False: another login, or a logout, overtook it. With a credential,
-   * it waits where the server says for how long (429, 503).
-   */
-  login(userId: string | number): Promise<boolean>;
-  /** Ends the session at the server, and is quiet until the next login. */
-  logout(): Promise<void>;
-}
-
-/** Milliseconds, and a count. An enum, since its members cost no bytes. */
-const enum Limit {
-  /** A token that was refused sooner than this was never good: refresh slower and slower. */
-  Proven = 6e4,
-  LongestBackOff = 3e5,
-  /** An attempt that hangs must not hold up the other pages for ever. */
-  Deadline = 15e3,
-  /** What one page writes into storage, another reads some milliseconds later; 5 were enough in Chromium. */
-  Lag = 50,
-  /** Nothing went wrong. */
-  None = -1,
-  /** The SDK loses queued events after 50 refusals of one signature. */
-  Refusals = 40,
-  /** An app that sets old tokens of its own must not make the SDK send in a circle. */
-  Flushes = 9,
-}
+/** Milliseconds: what one page writes into storage, another reads a little later; 5 were enough in Chromium. */
+const LAG = 50;
 
 /** Connects an initialised SDK. Call it before the SDK's `openSession`: a failure with no subscriber is lost. */
 export function connectBrazeAuth(braze: BrazeSdk, options: Options, env: Environment = window): BrazeAuth {
-  if (!options.app || !options.login === !options.credential) throw Error("needs app, and login or credential");
   const name = "countersign:" + options.app;
-  /** Tokens that were refused or replaced: never set again, and their failures are old news. */
-  const spent = new Set<string>();
-  const base = options.endpoint.replace(/\/*$/, "/v1/");
-  /** Nobody: quiet. */
-  let user: string | undefined;
-  /** Counts users coming and going: what was begun in an earlier turn is dropped. */
-  let turn = 0;
-  /** The attempt under way. */
-  let flight: AbortController | undefined;
-  let timer: unknown;
-  /** Ends the wait of a login that another one overtakes. */
-  let wake: (() => void) | undefined;
-  /** Attempts since a token proved good. */
-  let attempts = 0;
-  /** How long to leave the server alone, and since when. */
-  let pause: number = Limit.None;
-  let pausedAt = 0;
-  /** The last attempt got no answer at all. */
-  let silent: boolean | undefined;
-  /** The failure that waits for a token, and is reported with the refresh. */
-  let failure: SdkFailure | undefined;
-  /** The token that the SDK was given, and when. */
-  let applied: string | undefined;
-  let appliedAt = 0;
-  /** The token that it was given once more, because it had sent another one or none. */
-  let reapplied: string | undefined;
-  /** Refusals since the SDK was given a signature. */
-  let refusals = 0;
-  /** How often this page, and not another, sent the queue since then. */
-  let flushes = 0;
-  /** The token that Braze refused for a reason which no refresh cures. */
-  let incurable: string | undefined;
-  /** What is saved, where there is no storage for it. */
-  let memory: Saved | undefined;
+  /** What is saved, by slot, where there is no storage for it. */
+  const memory: Record<string, any> = {};
   let isStorageBroken = false;
+  const later = (work: () => void): unknown => env.setTimeout(work, LAG);
 
-  /** Reads the one saved answer of the app: in localStorage, or in memory where that cannot be had. */
-  const load = (): Saved | undefined => {
-    try {
-      if (!isStorageBroken) return JSON.parse(env.localStorage.getItem(name)!);
-    } catch {}
-    return memory;
-  };
+  return connect(braze, options, env, {
+    name: "web",
 
-  const store = (saved?: Saved): void => {
-    memory = saved;
-    try {
-      if (saved) env.localStorage.setItem(name, JSON.stringify(saved));
-      else env.localStorage.removeItem(name);
-    } catch {
-      isStorageBroken = true;
-    }
-  };
+    load(slot) {
+      try {
+        if (!isStorageBroken) return JSON.parse(env.localStorage.getItem(name + slot)!);
+      } catch {}
+      return memory[slot];
+    },
 
-  /** What is saved for this user; with nobody logged in yet, for whomever the last page load left behind. */
-  const mine = (): Saved | undefined => {
-    const session = load();
-    if (!user || session?.user === user) return session;
-  };
-  /** `wakes`: `wake` ends it early. */
-  const sleep = (span: number, wakes?: boolean) =>
-    new Promise<void>((over) => env.setTimeout(wakes ? (wake = over) : over, span));
-  /** What is left of a span. It is over, too, where its begin lies as far ahead: the device's clock has been set back. */
-  const left = (span: number, since: number) => span - Math.abs(env.Date.now() - since);
-  const dueIn = (session: Saved) => (spent.has(session.token) ? 0 : left(session.refresh_in! * 1e3, session.at));
-  const isStale = (session: Saved) => dueIn(session) <= 0;
-  /** Whether the SDK was given its token so recently that a refusal means it was never good. */
-  const isUnproven = () => left(Limit.Proven, appliedAt) > 0;
-  /** Waits, by chance alone within a bound that grows, and as long as the server says. */
-  const rest = (wait = 0) => {
-    pausedAt = env.Date.now();
-    pause = wait + env.Math.random() * Math.min(Limit.LongestBackOff, 1e3 * 2 ** attempts);
-  };
-  const post = (path: string, body: object, signal?: AbortSignal, init?: RequestInit) =>
-    ask(env, base + path, body, signal, init);
+    save(slot, content) {
+      memory[slot] = content;
+      try {
+        if (content) env.localStorage.setItem(name + slot, JSON.stringify(content));
+        else env.localStorage.removeItem(name + slot);
+      } catch {
+        isStorageBroken = true;
+      }
+    },
 
-  /** A failure as the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
-  const reported = (heard?: SdkFailure) =>
-    heard && {
-      reason: heard.reason,
-      error_code: heard.errorCode,
-      user_id: heard.userId,
-      platform: "web",
-      sdk_version: options.sdkVersion,
-    };
+    lock: (lock, work) =>
+      // The next page must see what this one saved.
+      env.navigator.locks?.request(name + lock, () => work().then(() => new Promise<void>((over) => later(over)))),
 
-  const begin = (next?: string): void => {
-    turn++;
-    flight = void flight?.abort();
-    env.clearTimeout(timer);
-    wake?.();
-    if (user) failure = undefined;
-    user = next;
-    attempts = 0;
-    pause = Limit.None;
-  };
+    isHidden: () => env.document.hidden,
 
-  /** Notes which token the SDK is being given. */
-  const hold = (token: string): void => {
-    if (applied && applied !== token) spent.add(applied);
-    applied = token;
-    appliedAt = env.Date.now();
-    refusals = flushes = 0;
-    failure = undefined;
-  };
-
-  const give = (token: string): void => {
-    hold(token);
-    braze.setSdkAuthenticationSignature(token);
-  };
-
-  /** Sends what the SDK holds back: by itself it would wait out its own back-off, 10 s and more. */
-  const flush = () => {
-    flushes++;
-    braze.requestImmediateDataFlush();
-  };
-
-  /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. */
-  const settle = (): void => {
-    env.clearTimeout(timer);
-    if (!user || flight) return;
-    const session = mine();
-    // Another page logged out, or in as somebody else.
-    if (!session) return begin();
-    const isSpent = spent.has(session.token);
-    if (!isSpent && session.token !== applied) give(session.token);
-    const wait = Math.max(left(pause, pausedAt), dueIn(session));
-    if (wait > 0) timer = env.setTimeout(settle, Math.min(wait, LONGEST_WAIT));
-    // A page that nobody looks at lets its token lapse; the next look wakes it, or the SDK's failure.
-    else if (wait <= 0 && (isSpent || !env.document.hidden)) void refresh();
-  };
-
-  const refresh = async (): Promise<void> => {
-    const here = turn;
-    const answer = await attempt(false);
-    if (here !== turn) return;
-    if (isLater(answer)) {
-      plan(answer);
-      // All pages share the SDK's queue, without a lock: if each sent it, events would come twice, or never.
-      if (answer.token && !flushes) flush();
-    } else {
-      begin();
-      if (!["opted_out", "user_mismatch"].includes(answer.code!)) options.onReloginNeeded?.(answer.code!);
-    }
-  };
-
-  /** After an attempt: what is still stale is tried again, later each time. */
-  const plan = (answer: Answer): void => {
-    const session = mine();
-    flight = undefined;
-    silent = answer.wait === undefined;
-    pause = Limit.None;
-    if (session && isStale(session)) rest(answer.wait);
-    settle();
-  };
-
-  /** One attempt to have a good token saved, alone among all pages. */
-  const attempt = (minting: boolean): Promise<Answer> => {
-    const controller = (flight = new AbortController());
-    attempts = pause < 0 && !isUnproven() ? 1 : attempts + 1;
-    return new Promise((done) => {
-      const alone = async () => {
-        done((await Promise.race([obtain(minting, controller.signal), sleep(Limit.Deadline)])) || {});
-        controller.abort();
-        // The next page must see what this one saved.
-        await sleep(Limit.Lag);
-      };
-      (env.navigator.locks?.request(name + user, alone) ?? alone()).catch((thrown) => done({ thrown }));
-    });
-  };
-
-  const obtain = async (minting: boolean, signal: AbortSignal): Promise<Answer> => {
-    const session = mine();
-    // Another page was faster, or logged out; or this one has gone on.
-    if (signal.aborted || (session ? !isStale(session) : !minting)) return {};
-    let answer: Answer = { code: "expired_token", retry: "after_login" };
-    const refresh_token = session?.refresh_token;
-    // Past its life or not: that is for the server to say, since the device's clock may have been wrong when it came.
-    if (refresh_token)
-      answer = await post("token/refresh", { refresh_token, user_id: user, failure: reported(failure) }, signal);
-    if (isLater(answer) || signal.aborted) minting = false;
-    else if (!options.credential) {
-      if (session) store();
-      if (minting) answer = { ...(await options.login!()) };
-    } else {
-      // The lost session stays saved meanwhile: without one the other pages would sign out.
-      if (minting || answer.retry === "after_login") answer = await exchange(answer, signal);
-      if (session && !signal.aborted && !isLater(answer)) store();
-    }
-    if (answer.token && !signal.aborted) keep(answer as Identity, minting);
-    return answer;
-  };
-
-  /** Exchanges the app's credential for a token. `refused`: the one that the server has just refused. */
-  const exchange = async (answer: Answer, signal: AbortSignal, refused?: string): Promise<Answer> => {
-    const credential = options.credential!;
-    const given = credential === "cookie" ? credential : await credential(refused);
-    if (given && given !== refused) {
-      answer = await post("token/exchange", { app: options.app }, signal, credential === "cookie"
-        ? { credentials: "include" }
-        : { headers: { "Content-Type": "application/json", Authorization: "Bearer " + given } });
-      if (answer.code === "unauthorized" && !refused) return exchange(answer, signal, given);
-    }
-    return answer;
-  };
-
-  /** Keeps an answer, unless the saved one is newer, or another page logged out or switched users. */
-  const keep = (answer: Identity, minted: boolean): void => {
-    const now = load();
-    if (now?.user === user ? now!.server_time <= answer.server_time : minted)
-      store({ ...answer, user: user!, at: env.Date.now() });
-  };
-
-  const onFailure = (heard: SdkFailure): void => {
-    const session = mine();
-    if (!session || String(heard.userId ?? session.user) !== session.user) return;
-    if (user && ++refusals > Limit.Refusals) renew(session.token);
-    if (spent.has(heard.signature!)) {
-      // A late answer: the SDK has put back what it had sent, after the flush that was for it.
-      if (!failure && flushes && flushes < Limit.Flushes) flush();
-    } else if ([25, 28].includes(heard.errorCode)) report(heard, session);
-    else {
-      failure = heard;
-      if (heard.signature) spent.add(heard.signature);
-      if (user) refuse(session.token, heard.signature);
-    }
-  };
-
-  const refuse = (token: string, signature?: string): void => {
-    if (signature !== token && reapplied !== token && !flight && !spent.has(token)) {
-      // The SDK does not have what is saved.
-      give((reapplied = token));
-      flush();
-    } else if (!signature || signature === token) {
-      spent.add(token);
-      if (attempts && isUnproven()) rest();
-      settle();
-    }
-  };
-
-  /** Reports what no refresh cures: 25 is the key as it was pasted into Braze, 28 is mixed users in one batch. */
-  const report = (heard: SdkFailure, session: Saved): void => {
-    if (incurable !== heard.signature) void post("failures", { refresh_token: session.refresh_token, failure: reported(heard) });
-    incurable = heard.signature;
-  };
-
-  /** Makes the SDK count its refusals from 0 again, which only another signature does. */
-  const renew = (token: string): void => {
-    const mark = "refused " + env.Date.now();
-    refusals = 0;
-    spent.add(mark);
-    braze.setSdkAuthenticationSignature(mark);
-    if (!spent.has(token)) braze.setSdkAuthenticationSignature(token);
-  };
-
-  braze.subscribeToSdkAuthenticationFailures(onFailure);
-  env.addEventListener("storage", ({ key }) => key === name && env.setTimeout(settle, Limit.Lag));
-  env.addEventListener("visibilitychange", settle);
-  env.addEventListener("online", () => {
-    if (silent) pause = Limit.None;
-    settle();
+    listen(look, online) {
+      env.addEventListener("storage", ({ key }) => key === name && later(look));
+      env.addEventListener("visibilitychange", look);
+      env.addEventListener("online", online);
+    },
   });
-
-  return {
-    async login(id) {
-      begin(String(id));
-      const here = turn;
-      let answer = await attempt(true);
-      // As a refresh that is put off; but without a session there is nothing that a timer could refresh.
-      while (here === turn && !mine() && answer.wait! > 0) {
-        rest(answer.wait);
-        await sleep(pause, true);
-        if (here === turn) answer = await attempt(true);
-      }
-      if (here !== turn) return false;
-      const session = mine();
-      if (!session) {
-        begin();
-        throw answer.thrown ?? Object.assign(Error("no token"), answer);
-      }
-      const token = session.token;
-      hold(token);
-      braze.changeUser(user!, spent.has(token) ? undefined : token);
-      braze.openSession();
-      if (!isStale(session)) {
-        // What was refused before this login would wait in the SDK for minutes.
-        flush();
-        attempts = 0;
-      }
-      plan(answer);
-      return true;
-    },
-
-    async logout() {
-      const session = mine();
-      begin();
-      if (!session) return;
-      store();
-      await post("token/revoke", { refresh_token: session.refresh_token });
-    },
-  };
 }

@@ -1,12 +1,7 @@
+import type { Host } from "../../core/src/platform.js";
+
 /** What the client needs of a browser's window. Tests bring their own; an app needs none. */
-export interface Environment {
-  /** Milliseconds by this device's clock. Only differences are used. */
-  Date: { now(): number };
-  Math: { random(): number };
-  setTimeout(work: () => void, milliseconds: number): unknown;
-  /** Takes what `setTimeout` gave: a number in a window. */
-  clearTimeout(timer: any): void;
-  fetch(url: string, init: RequestInit): Promise<Response>;
+export interface Environment extends Host {
   /** Shared by the pages of an origin. Where cookies are blocked the very mention throws. */
   readonly localStorage: Pick<Storage, "getItem" | "setItem" | "removeItem">;
   /** Where there are no Web Locks each page refreshes for itself, which the server forgives. */

@@ -24,7 +24,7 @@ export interface Identity {
   degraded?: boolean;
 }
 
-/** An answer as the pages of this origin share it. */
+/** An answer as it is saved: on the web all pages of an origin share it. */
 export interface Saved extends Identity {
   user: string;
   /** When it came, by this device's clock. */
