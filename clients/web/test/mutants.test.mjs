@@ -1,0 +1,71 @@
+// The scenarios must notice a client that is wrong: each change below makes one of the core, and at least one scenario has
+// to fail with it. A change whose text is not in the core any more is a failure too.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { build } from "esbuild";
+import { run, scenarios } from "../../core/test/scenarios.mjs";
+
+/** What is wrong, the text in `core/src/machine.ts`, and what stands there instead. */
+const CHANGES = [
+  ["uses a token before it is saved", "await keep(answer as Identity, minting);", "{ give(answer.token); await keep(answer as Identity, minting); }"],
+  ["makes several attempts at once in a page", "if (!(state() & (State.Ready | State.BackingOff))) return;", "if (!user) return;"],
+  ["makes attempts in several pages at once", "(env.navigator.locks?.request(name + user, alone) ?? alone())", "alone()"],
+  ["sets a token that was refused", "if (!isSpent && session.token !== applied)", "if (session.token !== applied || isSpent)"],
+  ["sets a refused token at login", "spent.has(token) ? undefined : token", "token"],
+  ["keeps an older answer", "now!.server_time <= answer.server_time", "true"],
+  ["takes any refusal for the end of a session", "if (isLater(answer)) {", "if (answer.token) {"],
+  ["ends a logout without a mark", "{ refresh_token, leaving: since } as Saved) : undefined", "undefined as any) : undefined"],
+  ["begins a logout without a mark", "if (ours) await store(ours);", "if (ours) memory = ours, isStorageBroken = true;"],
+  ["does not refresh before a logout", "isStale(mine()!) || !(await", "!(await"],
+  ["does not wait for the flush of a logout", "!(await new Promise((done) => braze.requestImmediateDataFlush(done)))", "(braze.requestImmediateDataFlush(), false)"],
+  ["does not wipe where push cannot be unregistered", "braze.wipeData!();\n        braze.disableSDK!();", ""],
+  ["does not wait for a logout at login", "await resume();", ""],
+  ["does not subscribe again", "      subscribe();\n    }", "    }"],
+  ["does not finish logouts when it starts", "  void resume();\n\n", "\n"],
+  ["does not finish logouts when it is online", "    void resume();\n", ""],
+  ["logs out without a deadline", "await Promise.race([work(), over])", "await Promise.race([work()])"],
+  ["refreshes content at each token", "if (heard && !leaving) {", "if (!leaving) {"],
+];
+
+/** The client with one text of the core replaced. */
+async function changed(from, to) {
+  const plugin = {
+    name: "change",
+    setup({ onLoad }) {
+      onLoad({ filter: /machine\.ts$/ }, async ({ path }) => {
+        const text = await readFile(path, "utf8");
+        assert.equal(text.split(from).length, 2, `not in the core, or twice: ${from}`);
+        return { contents: text.replace(from, () => to), loader: "ts" };
+      });
+    },
+  };
+  const entry = new URL("../src/index.ts", import.meta.url).pathname;
+  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, format: "esm", target: "es2021", write: false, logLevel: "silent", plugins: [plugin] });
+  const { connectBrazeAuth } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+  return connectBrazeAuth;
+}
+
+/** The first scenario that fails; what a wrong client rejects elsewhere is no failure of the test. */
+async function firstFailure(connect) {
+  for (const scenario of scenarios) {
+    try {
+      await run(scenario, connect);
+    } catch {
+      return scenario.file;
+    }
+  }
+}
+
+test("the core as it is passes", async () => {
+  assert.equal(await firstFailure(await changed("(spent.has(session.token) ? 0", "(spent.has(session.token) ? 0")), undefined);
+});
+
+for (const [what, from, to] of CHANGES) {
+  test(`a client that ${what} fails`, async (t) => {
+    const failed = await firstFailure(await changed(from, to));
+    assert.ok(failed, "all scenarios pass");
+    t.diagnostic(failed);
+  });
+}
