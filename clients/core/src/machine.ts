@@ -357,9 +357,11 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       const refresh_token = session?.refresh_token;
       await store(refresh_token ? ({ refresh_token, leaving: since } as Saved) : undefined);
       // A problem document's status is a number; `success` and `pending` are the server's.
-      const told = refresh_token && post("token/revoke", { refresh_token }).then(({ status }) => {
-        if (typeof status === "string" && load()?.leaving === since) store();
-      });
+      const told =
+        refresh_token &&
+        post("token/revoke", { refresh_token }).then(
+          ({ status }) => typeof status === "string" && load()?.leaving === since && store(),
+        );
       await Promise.race([told, over]);
       if (load()?.leaving) lost ??= "session";
     }
