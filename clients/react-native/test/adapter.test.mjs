@@ -1,0 +1,175 @@
+// What is of React Native alone: storage that is asynchronous, slow or broken, and the events of both bridges.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { build } from "esbuild";
+import { imported } from "../../core/test/documents.mjs";
+import { Simulation, response, settled } from "../../core/test/simulation.mjs";
+import { connectBrazeAuth } from "../dist/index.js";
+import { connectOn } from "./device.mjs";
+
+/** What the package does not export. */
+const internal = (file) => imported(build, { entryPoints: [new URL(`../src/${file}`, import.meta.url).pathname] });
+const { keeper } = await internal("storage.ts");
+const { failureOf } = await internal("sdk.ts");
+
+const SESSION = "";
+const session = (number) => ({ token: `t${number}`, user: "u-1" });
+
+/** Storage whose operations end when the test says so: by `done`, or `fail`. */
+function slow(contents = {}) {
+  const open = [];
+  const operation = (work) => new Promise((resolve, reject) => open.push({ done: () => resolve(work()), fail: () => reject(new Error("no space")) }));
+  return {
+    contents,
+    open,
+    getItem: (key) => operation(() => contents[key] ?? null),
+    setItem: (key, value) => operation(() => void (contents[key] = value)),
+    removeItem: (key) => operation(() => void delete contents[key]),
+    /** Ends the oldest operations, of which each may begin another one. */
+    async end(how = "done", count = 1) {
+      await settled();
+      for (; count > 0; count--) {
+        open.shift()[how]();
+        await settled();
+      }
+    },
+  };
+}
+
+/** Timers that never fire. */
+const patient = { setTimeout() {}, clearTimeout() {} };
+
+/** A keeper whose storage has been read. */
+async function kept(contents) {
+  const storage = slow(contents);
+  const store = keeper(storage, "mobile", patient);
+  await storage.end("done", 2);
+  await store.loaded;
+  return { storage, store };
+}
+
+test("a session is there when it is kept, and not before; a deleted one is gone at once", async () => {
+  const { storage, store } = await kept();
+  const saved = store.save(SESSION, session(1));
+  await settled();
+  assert.equal(store.load(SESSION), undefined);
+  await storage.end();
+  await saved;
+  assert.deepEqual(store.load(SESSION), session(1));
+  assert.deepEqual(JSON.parse(storage.contents["countersign.mobile"]), session(1));
+  const deleted = store.save(SESSION);
+  assert.equal(store.load(SESSION), undefined);
+  await storage.end();
+  await deleted;
+  assert.deepEqual(storage.contents, {});
+});
+
+test("writes do not overtake each other, and an older one brings nothing back", async () => {
+  const { storage, store } = await kept();
+  const all = [store.save(SESSION, session(1)), store.save(SESSION, session(2)), store.save(SESSION)];
+  await settled();
+  assert.equal(storage.open.length, 1, "one operation at a time");
+  await storage.end("done", 2);
+  assert.equal(store.load(SESSION), undefined);
+  await storage.end();
+  await Promise.all(all);
+  assert.deepEqual(storage.contents, {});
+});
+
+test("where storage fails, the session lasts as long as the process", async () => {
+  const { storage, store } = await kept();
+  const saved = store.save(SESSION, session(1));
+  await storage.end("fail");
+  await saved;
+  assert.deepEqual(store.load(SESSION), session(1));
+  // The next write is tried again.
+  const next = store.save(SESSION, session(2));
+  await storage.end();
+  await next;
+  assert.deepEqual(JSON.parse(storage.contents["countersign.mobile"]), session(2));
+});
+
+test("storage that throws, or has something else, is as if it had nothing", async () => {
+  const refuse = () => {
+    throw new Error("no native module");
+  };
+  const store = keeper({ getItem: refuse, setItem: refuse, removeItem: refuse }, "mobile", patient);
+  await store.loaded;
+  await store.save(SESSION, session(1));
+  assert.deepEqual(store.load(SESSION), session(1));
+  await store.save(SESSION);
+  assert.equal(store.load(SESSION), undefined);
+  const other = await kept({ "countersign.mobile": "{ not JSON" });
+  assert.equal(other.store.load(SESSION), undefined);
+});
+
+test("storage that hangs holds up a login for 5 s, and what it answers later changes nothing", async () => {
+  const simulation = new Simulation();
+  const storage = slow({ "countersign.web": JSON.stringify({ ...simulation.session(9), user: "u-1", at: 0 }) });
+  simulation.connect = connectOn(connectBrazeAuth, "ios", undefined, storage);
+  const page = simulation.page();
+  void page.auth.login("u-1").then((result) => page.record({ loggedIn: result }));
+  await simulation.advance(4999);
+  assert.deepEqual(simulation.takeLog(), []);
+  await simulation.advance(1);
+  assert.deepEqual(simulation.takeLog(), [{ mint: [] }]);
+  await storage.end("done", 2);
+  await simulation.answer("mint", ({ resolve }) => resolve(simulation.session(1)));
+  assert.deepEqual(simulation.takeLog(), []);
+  await simulation.advance(5000);
+  assert.deepEqual(simulation.takeLog(), [{ changeUser: ["u-1", "t1"] }, { flush: [] }, { loggedIn: true }]);
+});
+
+test("keys are of characters that expo-secure-store takes, whatever the app's name", async () => {
+  const keys = [];
+  const read = async (key) => void keys.push(key);
+  await keeper({ getItem: read }, "my app/ö", patient).loaded;
+  assert.equal(keys.length, 2);
+  for (const key of keys) assert.match(key, /^[A-Za-z0-9._-]+$/);
+  assert.notEqual(keys[0], keys[1]);
+});
+
+test("a failure that comes before the saved session is known is not lost", async () => {
+  const simulation = new Simulation();
+  const earlier = { ...simulation.session(1), user: "u-1", at: simulation.device() };
+  const storage = slow({ "countersign.web": JSON.stringify(earlier) });
+  simulation.connect = connectOn(connectBrazeAuth, "android", undefined, storage);
+  const page = simulation.page();
+  page.braze.fail({ error_code: 22, reason: "EXPIRED", signature: "t1" });
+  void page.auth.login("u-1");
+  await settled();
+  assert.deepEqual(simulation.takeLog(), []);
+  await storage.end("done", 2);
+  const failure = { reason: "EXPIRED", error_code: 22, platform: "android" };
+  assert.deepEqual(simulation.takeLog(), [{ refresh: { refresh_token: "r1", user_id: "u-1", failure } }]);
+});
+
+test("both bridges' events, in the core's words", () => {
+  const failure = { errorCode: 22, reason: "EXPIRED", userId: "u-1", signature: "t1" };
+  const shared = { user_id: "u-1", original_signature: "t1" };
+  assert.deepEqual(failureOf({ error_code: 22, ...shared, reason: "EXPIRED" }), failure);
+  assert.deepEqual(failureOf({ error_code: 22, ...shared, error_reason: "EXPIRED" }), failure);
+  assert.deepEqual(failureOf({ error_code: "22", ...shared, reason: "EXPIRED" }), failure);
+  // What is not known: left out on iOS, null or -1 on Android.
+  assert.deepEqual(failureOf({ error_code: 25 }), { errorCode: 25 });
+  assert.deepEqual(failureOf({ error_code: -1, user_id: null, original_signature: null, error_reason: null }), { errorCode: -1 });
+  assert.deepEqual(failureOf({}), { errorCode: -1 });
+});
+
+test("without a network module, the app's coming to view ends no wait", async () => {
+  const simulation = new Simulation();
+  const connect = (braze, options, device) => connectBrazeAuth(braze, options, Object.assign(device, { network: undefined }));
+  simulation.connect = connectOn(connect, "ios");
+  simulation.saveEarlier("u-1", 1, 1_800_000);
+  const page = simulation.page();
+  void page.auth.login("u-1");
+  await settled();
+  await simulation.answer("refresh", ({ resolve }) => resolve(response(502, "<html>")));
+  simulation.takeLog();
+  page.wake("visibilitychange");
+  await settled();
+  assert.deepEqual(simulation.takeLog(), []);
+  await simulation.advance(1000);
+  assert.deepEqual(simulation.takeLog(), [{ refresh: { refresh_token: "r1", user_id: "u-1" } }]);
+});
