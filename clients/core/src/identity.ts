@@ -29,6 +29,8 @@ export interface Saved extends Identity {
   user: string;
   /** When it came, by this device's clock. */
   at: number;
+  /** When a logout began that is not over yet, by this device's clock. */
+  leaving?: number | undefined;
 }
 
 /** Whether there is a refresh token that is not past its life. `now`: Unix milliseconds by the server's clock. */

@@ -19,6 +19,13 @@ interface CommonOptions {
    * nor where a fresh credential was accepted.
    */
   onReloginNeeded?(code: string): void;
+  /**
+   * Initialises the SDK, as the app did before it connected this. A logout disables an SDK that has `logout` (Web 6.10
+   * and later); the next login, also after a page load, enables it and calls this.
+   */
+  initialize?(): unknown;
+  /** Milliseconds that a logout may take; 10,000 by default. */
+  deadline?: number;
 }
 
 /** The server verifies the session that the app has: `POST /v1/token/exchange`. */
@@ -56,6 +63,21 @@ export interface BrazeAuth {
    * it waits where the server says for how long (429, 503).
    */
   login(userId: string | number): Promise<boolean>;
-  /** Ends the session at the server, and is quiet until the next login. */
-  logout(): Promise<void>;
+  /**
+   * Sends what the SDK holds, unregisters push, disables the SDK and wipes its data, and ends the session at the server;
+   * then is quiet until the next login, which waits for it. Resolves within `options.deadline`; past that, the SDK is
+   * disabled and wiped all the same, and the session ends later, when the device is online or the app starts again. An
+   * SDK without `logout` goes on as it is, and only the session ends.
+   */
+  logout(): Promise<Departure>;
 }
+
+/** What came of a logout. Never rejected. */
+export type Departure = { clean: true } | { clean: false; lost: Lost };
+
+/**
+ * The first thing that a logout did not get done: to send the SDK's `events`, which are gone; to unregister `push`, so
+ * that this device may still get that user's; to end the `session` at the server, which is tried again.
+ */
+export type Lost = "events" | "push" | "session";
+

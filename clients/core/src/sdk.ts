@@ -15,5 +15,16 @@ export interface BrazeSdk {
   changeUser(userId: string, signature?: string): unknown;
   openSession(): unknown;
   setSdkAuthenticationSignature(signature: string): unknown;
-  requestImmediateDataFlush(): unknown;
+  /** `done`: whether what was queued has arrived. */
+  requestImmediateDataFlush(done?: (isSent: boolean) => void): unknown;
+  /** Unregisters push, then disables the SDK and wipes its data. It may call neither function. Since Web 6.10. */
+  logout?(success?: () => void, failure?: () => void): unknown;
+  wipeData?(): unknown;
+  disableSDK?(): unknown;
+  enableSDK?(): unknown;
+  isDisabled?(): boolean;
+  requestContentCardsRefresh?(): unknown;
+  refreshFeatureFlags?(): unknown;
+  requestBannersRefresh?(placements: string[]): unknown;
+  getAllBanners?(): object | undefined;
 }

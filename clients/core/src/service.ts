@@ -1,5 +1,5 @@
+import type { Environment } from "./environment.js";
 import type { Identity } from "./identity.js";
-import type { Host } from "./platform.js";
 
 /** An answer of the server: an identity, a problem document, or neither, where something else answered or nothing did. */
 export interface Answer extends Partial<Identity> {
@@ -20,14 +20,14 @@ export const LONGEST_WAIT = 864e5;
 
 /** Posts to the server. Never throws: a proxy's error page, a captive portal and a dead network are all empty answers. */
 export async function ask(
-  host: Host,
+  env: Environment,
   url: string,
   body: object,
   signal?: AbortSignal,
   init?: RequestInit,
 ): Promise<Answer> {
   try {
-    const response = await host.fetch(url, {
+    const response = await env.fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),

@@ -15,9 +15,9 @@ export const scenarios = readdirSync(folder)
 /** Runs a scenario with the client that `connect` connects; rejects where the client does anything else. */
 export async function run({ why, given = {}, steps }, connect) {
   assert.ok(why, "a scenario says why");
-  const simulation = new Simulation(connect, { random: given.random, locks: given.locks, storage: given.storage, deviceClock: given.device_clock });
+  const simulation = new Simulation(connect, { random: given.random, locks: given.locks, storage: given.storage, deviceClock: given.device_clock, sdkLogout: given.sdk_logout, sdkContent: given.sdk_content });
   if (given.saved) simulation.saveEarlier(given.saved.user_id, given.saved.session, given.saved.age, given.saved);
-  const options = { ...(given.endpoint && { endpoint: given.endpoint }), credential: given.credential, ...(given.sdk_version && { sdkVersion: given.sdk_version }) };
+  const options = { ...(given.endpoint && { endpoint: given.endpoint }), credential: given.credential, ...(given.sdk_version && { sdkVersion: given.sdk_version }), ...(given.deadline && { deadline: given.deadline }) };
   const pages = Array.from({ length: given.tabs ?? 1 }, (_, tab) => simulation.page(tab + 1, options));
   for (const [at, step] of steps.entries()) {
     await trigger(simulation, pages, step.in);
@@ -33,7 +33,8 @@ export async function trigger(simulation, pages, { tab = 1, ...event }) {
   const failed = ({ message, code, status }) => page.record({ loginFailed: message, ...(code && { code }), ...(status && { status }) });
   const triggers = {
     login: () => void page.auth.login(value).then(report("loggedIn"), failed),
-    logout: () => void page.auth.logout().then(() => page.record({ loggedOut: [] })),
+    logout: () => void page.auth.logout().then((departure) => page.record({ loggedOut: simulation.hasSdkLogout ? departure : [] })),
+    reload: () => (pages[tab - 1] = simulation.reload(page)),
     failure: () => page.braze.fail(value),
     failures: () => value.forEach((failure) => page.braze.fail(failure)),
     advance: () => simulation.advance(value),
@@ -47,7 +48,7 @@ export async function trigger(simulation, pages, { tab = 1, ...event }) {
   await settled();
 }
 
-async function answer(simulation, { to, session, credential, problem: refusal, status, body, error, retry_after, none, ...options }, tab) {
+async function answer(simulation, { to, session, credential, done, problem: refusal, status, body, error, retry_after, none, ...options }, tab) {
   const identity = session !== undefined && simulation.session(session, options);
   await simulation.answer(
     to,
@@ -56,6 +57,7 @@ async function answer(simulation, { to, session, credential, problem: refusal, s
       else if (error) reject(new Error(error));
       else if (to === "mint") resolve(identity || body);
       else if (to === "credential") resolve(credential);
+      else if (done !== undefined) resolve(done);
       else if (identity) resolve(response(200, identity));
       else if (refusal) resolve(problem(status, refusal.code, refusal.retry, retry_after));
       else resolve(response(status, body ?? {}, retry_after));

@@ -18,8 +18,11 @@ export const settled = async () => {
 
 /** A browser and a server, in virtual milliseconds. */
 export class Simulation {
-  constructor(connect, { random = 0.5, locks = true, storage = true, deviceClock = 0 } = {}) {
-    Object.assign(this, { connect, random, hasLocks: locks, hasStorage: storage, deviceClock });
+  /** `sdkLogout`: the SDK has `logout`, and what belongs to that. `sdkContent`: it has the calls that refresh content. */
+  constructor(connect, { random = 0.5, locks = true, storage = true, deviceClock = 0, sdkLogout = false, sdkContent = false } = {}) {
+    Object.assign(this, { connect, random, hasLocks: locks, hasStorage: storage, deviceClock, hasSdkLogout: sdkLogout, hasSdkContent: sdkContent });
+    /** The SDK's mark in the browser's storage. */
+    this.isSdkDisabled = false;
     this.time = 0;
     this.log = [];
     this.open = [];
@@ -97,9 +100,19 @@ export class Simulation {
     return SERVER_EPOCH + this.time + this.deviceClock;
   }
 
-  /** Simulates Web Locks: one holder at a time, in order. */
-  lock(name, work) {
-    const done = (this.lastHolder.get(name) ?? Promise.resolve()).then(work);
+  /** A page goes away, with its timers, calls and locks, and is loaded anew. */
+  reload(page) {
+    page.isGone = true;
+    page.leave();
+    for (const [id, timer] of this.timers) if (timer.page === page) this.timers.delete(id);
+    this.open = this.open.filter((call) => call.of !== page);
+    this.pages.splice(this.pages.indexOf(page), 1);
+    return this.page(page.number, page.options);
+  }
+
+  /** Simulates Web Locks: one holder at a time, in order; a page that goes away holds none. */
+  lock(page, name, work) {
+    const done = (this.lastHolder.get(name) ?? Promise.resolve()).then(() => (page.isGone ? undefined : Promise.race([work(), page.gone])));
     this.lastHolder.set(name, done.catch(() => {}));
     return done;
   }
@@ -108,9 +121,10 @@ export class Simulation {
 class Page {
   /** `credential`: true, `"cookie"` or a function, for the mode that exchanges a credential of the app. */
   constructor(simulation, number, { credential, ...options }) {
-    Object.assign(this, { simulation, number, isHidden: false, listeners: new Map() });
+    Object.assign(this, { simulation, number, isHidden: false, isGone: false, listeners: new Map(), options: { credential, ...options } });
+    this.gone = new Promise((leave) => (this.leave = leave));
     simulation.pages.push(this);
-    this.braze = new FakeSdk(this);
+    this.braze = simulation.hasSdkLogout ? new FakeSdkWithLogout(this) : new FakeSdk(this);
     this.auth = simulation.connect(
       this.braze,
       {
@@ -118,6 +132,7 @@ class Page {
         endpoint: "https://auth.test",
         ...(credential ? { credential: this.#credential(credential) } : { login: () => this.#call({ mint: [] }, "mint") }),
         onReloginNeeded: (code) => this.record({ relogin: code }),
+        initialize: () => this.braze.initialize(),
         ...options,
       },
       this.#window(),
@@ -125,7 +140,7 @@ class Page {
   }
 
   record(call) {
-    this.simulation.record(this.number, call);
+    if (!this.isGone) this.simulation.record(this.number, call);
   }
 
   #credential(mode) {
@@ -133,11 +148,13 @@ class Page {
     return mode;
   }
 
+  /** Records a call that is answered by command. */
   #call(call, kind, signal) {
     if (signal?.aborted) return Promise.reject(signal.reason);
     this.record(call);
     return new Promise((resolve, reject) => {
-      const open = { kind, page: this.number, resolve, reject };
+      if (this.isGone) return;
+      const open = { kind, page: this.number, of: this, resolve, reject };
       signal?.addEventListener("abort", () => {
         open.gone = true;
         reject(signal.reason);
@@ -154,14 +171,14 @@ class Page {
       Date: { now: () => simulation.device() },
       Math: { random: () => simulation.random },
       setTimeout: (work, milliseconds) => {
-        if (!(milliseconds >= 0 && milliseconds < 2 ** 31)) throw new Error(`a browser's timer cannot take ${milliseconds}`);
-        simulation.timers.set(++simulation.timerId, { at: simulation.time + milliseconds, work });
+        if (!(milliseconds < 2 ** 31)) throw new Error(`a browser's timer cannot take ${milliseconds}`);
+        if (!this.isGone) simulation.timers.set(++simulation.timerId, { page: this, at: simulation.time + Math.max(0, milliseconds), work });
         return simulation.timerId;
       },
       clearTimeout: (timer) => simulation.timers.delete(timer),
       fetch: (url, init) => this.#fetch(url, init),
       localStorage: this.#storage(),
-      navigator: { locks: simulation.hasLocks ? { request: (name, work) => simulation.lock(name, work) } : undefined },
+      navigator: { locks: simulation.hasLocks ? { request: (name, work) => simulation.lock(this, name, work) } : undefined },
       document: {
         get hidden() {
           return isHidden();
@@ -186,10 +203,15 @@ class Page {
     return this.#call({ [kind]: JSON.parse(body), ...presented }, kind, signal);
   }
 
+  /** `call` of the SDK, which the command answers. */
+  ask(call, kind, answer) {
+    void this.#call(call, kind).then(answer);
+  }
+
   #storage() {
     const { saved } = this.simulation;
     const refuse = () => {
-      if (!this.simulation.hasStorage) throw new Error("storage is blocked");
+      if (!this.simulation.hasStorage || this.isGone) throw new Error("storage is blocked");
     };
     const tell = (key) => this.simulation.pages.filter((page) => page !== this).forEach((page) => setImmediate(() => page.wake("storage", { key })));
     return {
@@ -197,7 +219,9 @@ class Page {
       setItem: (key, value) => {
         refuse();
         saved.set(key, value);
-        this.record({ save: JSON.parse(value).refresh_token ?? null });
+        const { leaving, token, refresh_token } = JSON.parse(value);
+        if (leaving) this.record({ mark: refresh_token ?? null, ...(token && { token }) });
+        else this.record({ save: refresh_token ?? null });
         tell(key);
       },
       removeItem: (key) => {
@@ -216,6 +240,11 @@ class FakeSdk {
   #onFailure = () => {};
   constructor(page) {
     this.#page = page;
+    if (!page.simulation.hasSdkContent) return;
+    this.requestContentCardsRefresh = () => page.record({ contentCards: [] });
+    this.refreshFeatureFlags = () => page.record({ featureFlags: [] });
+    this.requestBannersRefresh = (placements) => page.record({ banners: placements });
+    this.getAllBanners = () => ({ top: null, side: {} });
   }
   subscribeToSdkAuthenticationFailures(onFailure) {
     this.#onFailure = onFailure;
@@ -237,6 +266,66 @@ class FakeSdk {
   }
   requestImmediateDataFlush() {
     this.#page.record({ flush: [] });
+  }
+}
+
+/**
+ * SDK with `logout`, as Web 6.10 and later: what a page calls while its SDK is not initialised, or disabled, is ignored.
+ * Disabling is for all pages of the origin to come, and for this one at once.
+ */
+class FakeSdkWithLogout extends FakeSdk {
+  #page;
+  #isLive;
+  constructor(page) {
+    super(page);
+    this.#page = page;
+    this.#isLive = !page.simulation.isSdkDisabled;
+    const calls = Object.getOwnPropertyNames(FakeSdk.prototype).filter((name) => !["constructor", "fail"].includes(name));
+    for (const name of calls) {
+      const call = this[name];
+      this[name] = (...words) => (this.#isLive ? call.apply(this, words) : undefined);
+    }
+  }
+  subscribeToSdkAuthenticationFailures(onFailure) {
+    if (this.#page.auth) this.#page.record({ subscribe: [] });
+    super.subscribeToSdkAuthenticationFailures(onFailure);
+  }
+  requestImmediateDataFlush(done) {
+    if (done) this.#page.ask({ flush: "awaited" }, "flush", done);
+    else super.requestImmediateDataFlush();
+  }
+  logout(success, failure) {
+    if (!this.#isLive) return;
+    this.#page.ask({ sdkLogout: [] }, "sdkLogout", (isDone) => {
+      if (!isDone) return failure();
+      this.#disable();
+      success();
+    });
+  }
+  /** What nobody is subscribed to any more is lost. */
+  #disable() {
+    this.#page.simulation.isSdkDisabled = true;
+    this.#isLive = false;
+    super.subscribeToSdkAuthenticationFailures(() => {});
+  }
+  wipeData() {
+    this.#page.record({ wipeData: [] });
+  }
+  disableSDK() {
+    this.#page.record({ disableSDK: [] });
+    this.#disable();
+  }
+  enableSDK() {
+    this.#page.record({ enableSDK: [] });
+    this.#disable();
+    this.#page.simulation.isSdkDisabled = false;
+  }
+  isDisabled() {
+    return this.#page.simulation.isSdkDisabled;
+  }
+  initialize() {
+    this.#page.record({ initialize: [] });
+    this.#isLive = !this.#page.simulation.isSdkDisabled;
   }
 }
 
