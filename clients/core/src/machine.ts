@@ -3,7 +3,7 @@
 
 import type { Environment } from "./environment.js";
 import type { Identity, Saved } from "./identity.js";
-import type { BrazeAuth, Departure, Lost, Options } from "./options.js";
+import { check, type BrazeAuth, type Departure, type Lost, type Options } from "./options.js";
 import type { BrazeSdk, SdkFailure } from "./sdk.js";
 import { ask, isLater, LONGEST_WAIT, type Answer } from "./service.js";
 import { State } from "./states.js";
@@ -31,7 +31,7 @@ const enum Limit {
 
 /** Connects an initialised SDK. Call it before the SDK's `openSession`: a failure with no subscriber is lost. */
 export function machine(braze: BrazeSdk, options: Options, env: Environment, platform: string): BrazeAuth {
-  if (!options.app || !options.login === !options.credential) throw Error("needs app, and login or credential");
+  check(options);
   /** Tokens that were refused or replaced: never set again, and their failures are old news. */
   const spent = new Set<string>();
   const name = "countersign:" + options.app;
@@ -357,9 +357,8 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       const refresh_token = session?.refresh_token;
       await store(refresh_token ? ({ refresh_token, leaving: since } as Saved) : undefined);
       // A problem document's status is a number; `success` and `pending` are the server's.
-      const told = refresh_token && post("token/revoke", { refresh_token }).then(({ status }) => {
-        if (typeof status === "string" && load()?.leaving === since) store();
-      });
+      const told = refresh_token && post("token/revoke", { refresh_token }).then(
+        ({ status }) => typeof status === "string" && load()?.leaving === since && store());
       await Promise.race([told, over]);
       if (load()?.leaving) lost ??= "session";
     }
