@@ -15,6 +15,8 @@ export const auth = connectBrazeAuth(
     sdkVersion: "22.0.0",
     credential: (refused) => session.idToken(refused !== undefined),
     onReloginNeeded: () => session.signOut(),
+    // 22.0.0 has no `logout` that would disable it.
+    initialize: () => Braze.initialize("BRAZE_API_KEY", "sdk.fra-01.braze.eu"),
   },
   { storage: secureStore, AppState, Platform, network: NetInfo },
 );

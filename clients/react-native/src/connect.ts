@@ -1,10 +1,10 @@
 // The client for React Native: the core with the app's storage, the app's state, and the SDK's bridges.
 
-import { connect } from "../../core/src/connect.js";
-import type { BrazeAuth, Credential, Options as CoreOptions } from "../../core/src/options.js";
-import type { Host } from "../../core/src/platform.js";
+import type { Environment } from "../../core/src/environment.js";
+import { machine } from "../../core/src/machine.js";
+import { check, type BrazeAuth, type Credential, type Options as CoreOptions } from "../../core/src/options.js";
 import type { SdkFailure } from "../../core/src/sdk.js";
-import { failureOf, type BrazeReactNative } from "./sdk.js";
+import { failureOf, sdkOf, type BrazeReactNative } from "./sdk.js";
 import { keeper, type Storage } from "./storage.js";
 
 /** As on the web, without cookies. */
@@ -21,48 +21,62 @@ export interface Device {
   /** `NetInfo` of `@react-native-community/netinfo`; without it, a refresh that got no answer waits for its time. */
   network?: { addEventListener(hear: (state: { isConnected: boolean | null }) => void): unknown };
   /** The clock, timers, chance and network. Tests bring their own. */
-  host?: Host;
+  host?: Pick<Environment, "Date" | "Math" | "setTimeout" | "clearTimeout" | "fetch">;
 }
 
 /** Connects the SDK. Call it once, when the app starts and outside of any component: a failure with no listener is lost. */
 export function connectBrazeAuth(braze: BrazeReactNative, options: Options, device: Device): BrazeAuth {
-  const host: Host = device.host ?? globalThis;
-  const { loaded, load, save } = keeper(device.storage, options.app, host);
+  check(options);
+  const host = device.host ?? globalThis;
+  const session = "countersign:" + options.app;
+  const disabled = session + "/disabled";
+  const { loaded, getItem, setItem, removeItem } = keeper(device.storage, [session, disabled], host);
+  /** Whether a logout has disabled the SDK; until one does, what is noted of an earlier one. */
+  let isDisabled: boolean | undefined;
   let hear: (failure: SdkFailure) => void;
   let auth: BrazeAuth | undefined;
 
-  const begin = () =>
-    (auth = connect(
-      {
-        subscribeToSdkAuthenticationFailures: (subscriber) => (hear = subscriber),
-        changeUser: (userId, signature) => braze.changeUser(userId, signature),
-        // The native SDKs open sessions by themselves.
-        openSession() {},
-        setSdkAuthenticationSignature: (signature) => braze.setSdkAuthenticationSignature(signature),
-        requestImmediateDataFlush: () => braze.requestImmediateDataFlush(),
-      },
-      options,
-      host,
-      {
-        name: device.Platform.OS,
-        load,
-        save,
+  const setTimeout = (work: () => void, milliseconds: number) => host.setTimeout(work, milliseconds);
+  const sdk = sdkOf(
+    braze,
+    (subscriber) => (hear = subscriber),
+    setTimeout,
+    {
+      get: () => isDisabled ?? !!getItem(disabled),
+      set: (now) => void ((isDisabled = now) ? setItem(disabled, "true") : removeItem(disabled)),
+    },
+    // Both bridges lose their subscriptions with the SDK, and make them anew in `initialize`.
+    !!braze.logout && !!options.initialize,
+  );
+  const window: Environment = {
+    Date: host.Date,
+    Math: host.Math,
+    setTimeout,
+    clearTimeout: (timer) => host.clearTimeout(timer),
+    fetch: (url, init) => host.fetch(url, init),
+    localStorage: { getItem, setItem, removeItem },
+    // One process, one client: there is nobody to be alone from.
+    navigator: {},
+    document: {
+      get hidden() {
         // "inactive" and "unknown" come before and between the others, with the app in view.
-        isHidden: () => device.AppState.currentState === "background",
-        listen(look, online) {
-          device.AppState.addEventListener("change", () => look());
-          let isOffline = false;
-          device.network?.addEventListener(({ isConnected }) => {
-            if (isConnected && isOffline) online();
-            // Null: not known, or not yet.
-            isOffline = isConnected === null ? isOffline : !isConnected;
-          });
-        },
+        return device.AppState.currentState === "background";
       },
-    ));
+    },
+    addEventListener(type, wake) {
+      if (type === "visibilitychange") device.AppState.addEventListener("change", () => wake({}));
+      if (type !== "online") return;
+      let isOffline = false;
+      device.network?.addEventListener(({ isConnected }) => {
+        if (isConnected && isOffline) wake({});
+        // Null: not known, or not yet.
+        isOffline = isConnected === null ? isOffline : !isConnected;
+      });
+    },
+  };
 
   /** What happens before the saved session is known waits for it, in its order. */
-  const connected = loaded.then(begin);
+  const connected = loaded.then(() => (auth = machine(sdk, options, window, device.Platform.OS)));
   const whenConnected = <T>(work: (auth: BrazeAuth) => T) => (auth ? work(auth) : connected.then(work));
   braze.addListener(braze.Events.SDK_AUTHENTICATION_ERROR, (event) => void whenConnected(() => hear(failureOf(event))));
 

@@ -1,6 +1,6 @@
 // What is saved, in storage that is asynchronous. The core reads at once, hence from memory.
 
-import { Slot, type Host, type Slots } from "../../core/src/platform.js";
+import type { Environment } from "../../core/src/environment.js";
 
 /** AsyncStorage fits as it is; the README shows the Keychain and the Keystore behind it. */
 export interface Storage {
@@ -9,19 +9,21 @@ export interface Storage {
   removeItem(key: string): Promise<unknown>;
 }
 
+type Timers = Pick<Environment, "setTimeout" | "clearTimeout">;
+
 /** Milliseconds until an operation counts as failed: a login must not wait for ever. */
 const PATIENCE = 5e3;
 
-/** What an app saves. Where storage fails, it lasts as long as the process. */
-export function keeper(storage: Storage, app: string, host: Host) {
-  /** What is saved, by slot; and how often it was, so that an older write that ends later changes nothing. */
-  const saved: { [S in Slot]?: Slots[S] | undefined } = {};
-  const saves = { [Slot.Session]: 0, [Slot.Mark]: 0 };
+/** The keys of expo-secure-store are of letters, digits, ".", "-" and "_". */
+const storageKey = (key: string) => key.replace(/[^\w.-]/g, ".");
+
+/** What is saved under `keys`. Where storage fails, it lasts as long as the process. */
+export function keeper(storage: Storage, keys: string[], host: Timers) {
+  /** What is kept, and what was saved last: an older write that ends later changes nothing. */
+  const kept = new Map<string, string>();
+  const latest = new Map<string, string>();
   /** The last operation, after which the next one begins: writes must not overtake each other. */
   let last: Promise<unknown>;
-
-  /** The keys of expo-secure-store are of letters, digits, ".", "-" and "_". */
-  const keyOf = (slot: Slot) => ("countersign." + app + slot).replace(/[^\w.-]/g, ".");
 
   /** Never rejects, and never hangs. */
   const within = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
@@ -32,28 +34,31 @@ export function keeper(storage: Storage, app: string, host: Host) {
     return done;
   };
 
-  const read = async (slot: Slot) => {
-    const text = await within(() => storage.getItem(keyOf(slot)));
-    try {
-      saved[slot] = JSON.parse(text ?? "null") ?? undefined;
-    } catch {}
+  const read = async (key: string) => {
+    const text = await within(() => storage.getItem(storageKey(key)));
+    if (text) kept.set(key, text);
   };
 
-  const loaded = (last = Promise.all([read(Slot.Session), read(Slot.Mark)]));
+  const loaded = (last = Promise.all(keys.map(read)));
   return {
     /** Fulfilled when what an earlier process saved is known. */
     loaded,
 
-    load: <S extends Slot>(slot: S): Slots[S] | undefined => saved[slot] as Slots[S] | undefined,
+    getItem: (key: string) => kept.get(key) ?? null,
 
-    save<S extends Slot>(slot: S, content?: Slots[S]): Promise<unknown> {
-      const count = ++saves[slot];
-      const key = keyOf(slot);
-      if (!content) saved[slot] = undefined;
+    /** Fulfilled when the text is kept, and there to be read. */
+    setItem(key: string, text: string): Promise<unknown> {
+      latest.set(key, text);
       return (last = last.then(async () => {
-        await within(() => (content ? storage.setItem(key, JSON.stringify(content)) : storage.removeItem(key)));
-        if (content && count === saves[slot]) (saved as { [S in Slot]?: unknown })[slot] = content;
+        await within(() => storage.setItem(storageKey(key), text));
+        if (latest.get(key) === text) kept.set(key, text);
       }));
+    },
+
+    removeItem(key: string): Promise<unknown> {
+      latest.delete(key);
+      kept.delete(key);
+      return (last = last.then(() => within(() => storage.removeItem(storageKey(key)))));
     },
   };
 }

@@ -13,8 +13,8 @@ const internal = (file) => imported(build, { entryPoints: [new URL(`../src/${fil
 const { keeper } = await internal("storage.ts");
 const { failureOf } = await internal("sdk.ts");
 
-const SESSION = "";
-const session = (number) => ({ token: `t${number}`, user: "u-1" });
+const KEY = "countersign:mobile";
+const session = (number) => JSON.stringify({ token: `t${number}`, user: "u-1" });
 
 /** Storage whose operations end when the test says so: by `done`, or `fail`. */
 function slow(contents = {}) {
@@ -43,23 +43,23 @@ const patient = { setTimeout() {}, clearTimeout() {} };
 /** A keeper whose storage has been read. */
 async function kept(contents) {
   const storage = slow(contents);
-  const store = keeper(storage, "mobile", patient);
-  await storage.end("done", 2);
+  const store = keeper(storage, [KEY], patient);
+  await storage.end();
   await store.loaded;
   return { storage, store };
 }
 
 test("a session is there when it is kept, and not before; a deleted one is gone at once", async () => {
   const { storage, store } = await kept();
-  const saved = store.save(SESSION, session(1));
+  const saved = store.setItem(KEY, session(1));
   await settled();
-  assert.equal(store.load(SESSION), undefined);
+  assert.equal(store.getItem(KEY), null);
   await storage.end();
   await saved;
-  assert.deepEqual(store.load(SESSION), session(1));
-  assert.deepEqual(JSON.parse(storage.contents["countersign.mobile"]), session(1));
-  const deleted = store.save(SESSION);
-  assert.equal(store.load(SESSION), undefined);
+  assert.deepEqual(store.getItem(KEY), session(1));
+  assert.deepEqual(storage.contents["countersign.mobile"], session(1));
+  const deleted = store.removeItem(KEY);
+  assert.equal(store.getItem(KEY), null);
   await storage.end();
   await deleted;
   assert.deepEqual(storage.contents, {});
@@ -67,11 +67,11 @@ test("a session is there when it is kept, and not before; a deleted one is gone 
 
 test("writes do not overtake each other, and an older one brings nothing back", async () => {
   const { storage, store } = await kept();
-  const all = [store.save(SESSION, session(1)), store.save(SESSION, session(2)), store.save(SESSION)];
+  const all = [store.setItem(KEY, session(1)), store.setItem(KEY, session(2)), store.removeItem(KEY)];
   await settled();
   assert.equal(storage.open.length, 1, "one operation at a time");
   await storage.end("done", 2);
-  assert.equal(store.load(SESSION), undefined);
+  assert.equal(store.getItem(KEY), null);
   await storage.end();
   await Promise.all(all);
   assert.deepEqual(storage.contents, {});
@@ -79,35 +79,33 @@ test("writes do not overtake each other, and an older one brings nothing back", 
 
 test("where storage fails, the session lasts as long as the process", async () => {
   const { storage, store } = await kept();
-  const saved = store.save(SESSION, session(1));
+  const saved = store.setItem(KEY, session(1));
   await storage.end("fail");
   await saved;
-  assert.deepEqual(store.load(SESSION), session(1));
+  assert.deepEqual(store.getItem(KEY), session(1));
   // The next write is tried again.
-  const next = store.save(SESSION, session(2));
+  const next = store.setItem(KEY, session(2));
   await storage.end();
   await next;
-  assert.deepEqual(JSON.parse(storage.contents["countersign.mobile"]), session(2));
+  assert.deepEqual(storage.contents["countersign.mobile"], session(2));
 });
 
-test("storage that throws, or has something else, is as if it had nothing", async () => {
+test("storage that throws is as if it had nothing", async () => {
   const refuse = () => {
     throw new Error("no native module");
   };
-  const store = keeper({ getItem: refuse, setItem: refuse, removeItem: refuse }, "mobile", patient);
+  const store = keeper({ getItem: refuse, setItem: refuse, removeItem: refuse }, [KEY], patient);
   await store.loaded;
-  await store.save(SESSION, session(1));
-  assert.deepEqual(store.load(SESSION), session(1));
-  await store.save(SESSION);
-  assert.equal(store.load(SESSION), undefined);
-  const other = await kept({ "countersign.mobile": "{ not JSON" });
-  assert.equal(other.store.load(SESSION), undefined);
+  await store.setItem(KEY, session(1));
+  assert.deepEqual(store.getItem(KEY), session(1));
+  await store.removeItem(KEY);
+  assert.equal(store.getItem(KEY), null);
 });
 
 test("storage that hangs holds up a login for 5 s, and what it answers later changes nothing", async () => {
   const simulation = new Simulation();
   const storage = slow({ "countersign.web": JSON.stringify({ ...simulation.session(9), user: "u-1", at: 0 }) });
-  simulation.connect = connectOn(connectBrazeAuth, "ios", undefined, storage);
+  simulation.connect = connectOn(connectBrazeAuth, "ios", { storage });
   const page = simulation.page();
   void page.auth.login("u-1").then((result) => page.record({ loggedIn: result }));
   await simulation.advance(4999);
@@ -124,17 +122,15 @@ test("storage that hangs holds up a login for 5 s, and what it answers later cha
 test("keys are of characters that expo-secure-store takes, whatever the app's name", async () => {
   const keys = [];
   const read = async (key) => void keys.push(key);
-  await keeper({ getItem: read }, "my app/ö", patient).loaded;
-  assert.equal(keys.length, 2);
-  for (const key of keys) assert.match(key, /^[A-Za-z0-9._-]+$/);
-  assert.notEqual(keys[0], keys[1]);
+  await keeper({ getItem: read }, ["countersign:my app/ö", "countersign:web/disabled"], patient).loaded;
+  assert.deepEqual(keys, ["countersign.my.app..", "countersign.web.disabled"]);
 });
 
 test("a failure that comes before the saved session is known is not lost", async () => {
   const simulation = new Simulation();
   const earlier = { ...simulation.session(1), user: "u-1", at: simulation.device() };
   const storage = slow({ "countersign.web": JSON.stringify(earlier) });
-  simulation.connect = connectOn(connectBrazeAuth, "android", undefined, storage);
+  simulation.connect = connectOn(connectBrazeAuth, "android", { storage });
   const page = simulation.page();
   page.braze.fail({ error_code: 22, reason: "EXPIRED", signature: "t1" });
   void page.auth.login("u-1");
@@ -155,6 +151,29 @@ test("both bridges' events, in the core's words", () => {
   assert.deepEqual(failureOf({ error_code: 25 }), { errorCode: 25 });
   assert.deepEqual(failureOf({ error_code: -1, user_id: null, original_signature: null, error_reason: null }), { errorCode: -1 });
   assert.deepEqual(failureOf({}), { errorCode: -1 });
+});
+
+test("an SDK without logout goes on as it is, and so does one that the app cannot initialise anew", async () => {
+  for (const sdkLogout of [false, true]) {
+    const connect = (braze, options, device) => connectBrazeAuth(braze, { ...options, initialize: sdkLogout ? undefined : () => {} }, device);
+    const simulation = new Simulation(connectOn(connect, "ios"), { sdkLogout });
+    simulation.saveEarlier("u-1", 1, 60_000);
+    const page = simulation.page();
+    await page.auth.login("u-1");
+    simulation.takeLog();
+    const logout = page.auth.logout();
+    await settled();
+    assert.deepEqual(simulation.takeLog(), [{ forget: [] }, { revoke: { refresh_token: "r1" } }]);
+    await simulation.answer("revoke", ({ resolve }) => resolve(response(200, { status: "success" })));
+    assert.deepEqual(await logout, { clean: true });
+    assert.deepEqual(simulation.takeLog(), []);
+  }
+});
+
+test("options that cannot be right are an error at once", () => {
+  const connect = (options) => connectBrazeAuth({}, { endpoint: "https://auth.test", ...options }, {});
+  for (const options of [{ app: "mobile" }, { login() {} }, { app: "mobile", login() {}, credential() {} }])
+    assert.throws(() => connect(options), { message: "needs app, and login or credential" });
 });
 
 test("without a network module, the app's coming to view ends no wait", async () => {

@@ -4,17 +4,30 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { run, scenarios } from "../../core/test/scenarios.mjs";
 import { connectBrazeAuth } from "../dist/index.js";
-import { bridges, bridgesWithText, connectOn, scenarioOn } from "./device.mjs";
-import { applicable, notApplicable } from "./scenarios.mjs";
+import { bridges, bridgesWithText, connectOn, endings, scenarioOn } from "./device.mjs";
+import { applicable, unheard, webOnly } from "./scenarios.mjs";
 
-test("the scenarios that do not apply are those with several pages, or a browser's cookie", () => {
+test("the scenarios that do not apply have several pages or a browser's cookie", () => {
   const others = scenarios.filter(({ given = {} }) => (given.tabs ?? 1) > 1 || given.credential === "cookie");
-  assert.deepEqual(notApplicable, others.map(({ file }) => file));
-  assert.equal(applicable.length + notApplicable.length, scenarios.length);
+  assert.deepEqual(webOnly, others.map(({ file }) => file));
+  assert.equal(applicable.length + webOnly.length + unheard.length, scenarios.length);
+});
+
+test("or have a flush without success, of which the SDK says nothing", async () => {
+  for (const file of unheard) {
+    const scenario = scenarios.find((scenario) => scenario.file === file);
+    const flushes = scenario.steps.flatMap(({ out = [] }) => out).filter(({ flush }) => flush === "awaited");
+    const done = scenario.steps.filter(({ in: { answer } }) => answer?.to === "flush" && answer.done);
+    assert.ok(flushes.length > done.length, file);
+    await assert.rejects(run(scenarioOn("ios", scenario), connectOn(connectBrazeAuth, "ios")), file);
+  }
 });
 
 for (const os of ["ios", "android"])
-  for (const [codes, bridge] of [["a number", bridges[os]], ["text", bridgesWithText[os]]])
+  for (const [shape, options] of [
+    ["codes are numbers, logout calls back", { bridge: bridges[os], ending: endings.callback }],
+    ["codes are text, logout is a promise", { bridge: bridgesWithText[os], ending: endings.promise }],
+  ])
     for (const scenario of applicable)
-      test(`${os}, codes are ${codes}, ${scenario.file}: ${scenario.name}`, () =>
-        run(scenarioOn(os, scenario), connectOn(connectBrazeAuth, os, bridge)));
+      test(`${os}, ${shape}, ${scenario.file}: ${scenario.name}`, () =>
+        run(scenarioOn(os, scenario), connectOn(connectBrazeAuth, os, options)));

@@ -16,35 +16,54 @@ export const bridgesWithText = Object.fromEntries(
   Object.entries(bridges).map(([os, bridge]) => [os, (failure) => ({ ...bridge(failure), error_code: String(failure.errorCode) })]),
 );
 
-/** Braze's React Native SDK; `sdk` of the simulation records the calls. */
-const brazeOf = (sdk, bridge) => ({
-  Events: { SDK_AUTHENTICATION_ERROR: "sdkAuthenticationError", CONTENT_CARDS_UPDATED: "contentCardsUpdated" },
-  addListener(event, hear) {
-    if (event === "sdkAuthenticationError") sdk.subscribeToSdkAuthenticationFailures((failure) => hear(bridge(failure)));
-  },
-  changeUser: (...words) => void sdk.changeUser(...words),
-  setSdkAuthenticationSignature: (token) => void sdk.setSdkAuthenticationSignature(token),
-  requestImmediateDataFlush: () => void sdk.requestImmediateDataFlush(),
-});
+/** How a `logout` could tell its end: by a function, or by a promise. */
+export const endings = {
+  callback: (sdk) => (done) => void sdk.logout(() => done(), () => done("push is still registered")),
+  promise: (sdk) => () => new Promise((success, failure) => sdk.logout(success, failure)),
+};
 
-/** Storage of which each operation ends some time later, and one after the other. */
-const storageOf = ({ localStorage }) => {
-  let last = Promise.resolve();
-  const later = (work) => (last = last.catch(() => {}).then(() => new Promise(setImmediate)).then(work));
+/** Braze's React Native SDK; `sdk` of the simulation records the calls. A `logout` is of its shape only if that has one. */
+function brazeOf(sdk, bridge, ending) {
+  let hear = () => {};
+  const braze = {
+    Events: { SDK_AUTHENTICATION_ERROR: "sdkAuthenticationError", CONTENT_CARDS_UPDATED: "contentCardsUpdated" },
+    addListener(event, listener) {
+      if (event !== "sdkAuthenticationError") return;
+      hear = listener;
+      this.subscribe();
+    },
+    /** What both bridges do for a listener, and again when the SDK is initialised anew. */
+    subscribe: () => sdk.subscribeToSdkAuthenticationFailures((failure) => hear(bridge(failure))),
+    changeUser: (...words) => void sdk.changeUser(...words),
+    setSdkAuthenticationSignature: (token) => void sdk.setSdkAuthenticationSignature(token),
+    requestImmediateDataFlush: () => void sdk.requestImmediateDataFlush(),
+    requestContentCardsRefresh: () => void sdk.requestContentCardsRefresh?.(),
+    refreshFeatureFlags: () => void sdk.refreshFeatureFlags?.(),
+    wipeData: () => void sdk.wipeData(),
+    disableSDK: () => void sdk.disableSDK(),
+    enableSDK: () => void sdk.enableSDK(),
+  };
+  return sdk.logout ? { ...braze, logout: ending(sdk) } : braze;
+}
+
+/** Storage of which each operation ends some time later. `notes`: what is not the session. */
+const storageOf = ({ localStorage }, notes) => {
+  const later = (work) => new Promise(setImmediate).then(work);
   const known = (key) => {
     // What expo-secure-store takes as a key.
     if (!/^[\w.-]+$/.test(key)) throw new Error(`Invalid key provided to SecureStore: ${key}`);
-    return key.replace(".", ":").replace(".leaving", "/leaving");
+    return key.replace(".", ":");
   };
+  const isNote = (key) => key.endsWith(".disabled");
   return {
-    getItem: (key) => later(() => localStorage.getItem(known(key))),
-    setItem: (key, value) => later(() => localStorage.setItem(known(key), value)),
-    removeItem: (key) => later(() => localStorage.removeItem(known(key))),
+    getItem: (key) => later(() => (isNote(key) ? notes.get(key) ?? null : localStorage.getItem(known(key)))),
+    setItem: (key, value) => later(() => void (isNote(key) ? notes.set(key, value) : localStorage.setItem(known(key), value))),
+    removeItem: (key) => later(() => void (isNote(key) ? notes.delete(key) : localStorage.removeItem(known(key)))),
   };
 };
 
 /** What an app hands to the client of React Native. */
-export const deviceOf = (window, os, storage = storageOf(window)) => ({
+const deviceOf = (window, os, storage) => ({
   storage,
   AppState: {
     get currentState() {
@@ -63,16 +82,44 @@ export const deviceOf = (window, os, storage = storageOf(window)) => ({
 });
 
 /** Connects the client as an app on `os` would, for the core's simulation. */
-export const connectOn = (connectBrazeAuth, os, bridge = bridges[os], storage) => (sdk, options, window) =>
-  connectBrazeAuth(brazeOf(sdk, bridge), options, deviceOf(window, os, storage));
+export function connectOn(connectBrazeAuth, os, { bridge = bridges[os], ending = endings.callback, storage } = {}) {
+  const notes = new Map();
+  return (sdk, { initialize, ...options }, window) => {
+    const braze = brazeOf(sdk, bridge, ending);
+    const again = () => {
+      initialize();
+      braze.subscribe();
+    };
+    return connectBrazeAuth(braze, { ...options, initialize: again }, deviceOf(window, os, storage ?? storageOf(window, notes)));
+  };
+}
+
+/** Milliseconds after which the client takes a flush for done: the SDK does not say. */
+const FLUSH = 1000;
 
 /**
- * A scenario as it is in an app: reports name its platform, the native SDK opens sessions by itself, and what would wait
- * 50 ms for the lock comes at once.
+ * A scenario as it is in an app: reports name its platform, the native SDK opens sessions by itself, what would wait 50 ms
+ * for the lock comes at once, and time says that a flush is done: deadlines come so much sooner after that.
  */
 export function scenarioOn(os, scenario) {
   const { steps, ...rest } = JSON.parse(JSON.stringify(scenario), (name, value) => (name === "platform" && value === "web" ? os : value));
-  const own = steps.map((step) => ({ in: step.in, out: (step.out ?? []).filter((call) => !call.openSession) }));
+  let ahead = 0;
+  const own = steps.map(({ in: event, out = [] }) => {
+    if (event.answer?.to === "flush") {
+      ahead += FLUSH;
+      event = { advance: FLUSH };
+    } else if (event.advance > 500) {
+      const shorter = Math.min(ahead, event.advance);
+      ahead -= shorter;
+      event = { advance: event.advance - shorter };
+    }
+    const calls = out.filter((call) => !call.openSession && !call.banners);
+    // Which of two promises is fulfilled first says nothing.
+    const isMint = calls.findIndex((call) => call.mint);
+    const isOver = calls.findIndex((call) => call.loggedOut);
+    if (isOver >= 0 && isOver < isMint) calls.push(...calls.splice(isOver, 1));
+    return { in: event, out: calls.map((call) => (call.flush === "awaited" ? { flush: [] } : call)) };
+  });
   own.forEach(({ in: { advance }, out }, at) => advance === 50 && own[at - 1].out.push(...out.splice(0)));
   return { ...rest, steps: own };
 }

@@ -24,20 +24,21 @@ const modules = {
 
 /** Runs a block that connects, then `login` and `logout` of the client; then `check`, with what the app handed over. */
 async function run(text, firebase, check) {
-  const phone = { connections: [], calls: [], braze: {}, storage: {}, AppState: {}, Platform: { OS: "ios" }, network: {}, firebase };
+  const braze = { initialize: (...words) => phone.calls.push(["initialize", ...words]) };
+  const phone = { connections: [], calls: [], braze, storage: {}, AppState: {}, Platform: { OS: "ios" }, network: {}, firebase };
   phone.connect = (...words) => {
     phone.connections.push(words);
     return { login: async (id) => phone.calls.push(["login", id]), logout: async () => phone.calls.push(["logout"]) };
   };
-  const globals = { phone, user: { id: "u-1" }, idToken: async (fresh) => (fresh ? "fresh" : "cached"), showLogin() {} };
+  const globals = { phone, SDK_API_KEY: "key", BRAZE_ENDPOINT: "sdk.test", user: { id: "u-1" }, idToken: async (fresh) => (fresh ? "fresh" : "cached"), showLogin() {} };
   await withGlobals(globals, async () => {
     await load(build, text, "ts", modules);
-    const [[braze, options, device]] = phone.connections;
+    const [[given, options, device]] = phone.connections;
     assert.equal(phone.connections.length, 1);
-    assert.equal(braze, phone.braze);
-    assert.deepEqual(phone.calls, [["login", "u-1"], ["logout"]]);
+    assert.equal(given, braze);
+    assert.deepEqual(phone.calls.splice(0), [["login", "u-1"], ["logout"]]);
     for (const name of ["storage", "AppState", "Platform"]) assert.equal(device[name], phone[name]);
-    const known = ["app", "endpoint", "sdkVersion", "credential", "login", "onReloginNeeded"];
+    const known = ["app", "endpoint", "sdkVersion", "credential", "login", "initialize", "onReloginNeeded"];
     assert.deepEqual(Object.keys(options).filter((name) => !known.includes(name)), []);
     assert.deepEqual([await options.credential(), await options.credential("cached")], ["cached", "fresh"]);
     await check?.(options, device);
@@ -54,7 +55,11 @@ test("the guide's connection and calls; its credential is Firebase's, and none w
 });
 
 test("the README's connection and calls", () =>
-  run(whole, undefined, (_, device) => assert.deepEqual(Object.keys(device).sort(), ["AppState", "Platform", "network", "storage"])));
+  run(whole, undefined, ({ initialize }, { network }) => {
+    initialize();
+    assert.deepEqual(phone.calls, [["initialize", "key", "sdk.test"]]);
+    assert.equal(network, phone.network);
+  }));
 
 test("the README's storages are the example's, which the compiler checks", () => {
   const example = (file) => readFileSync(new URL(`../examples/${file}`, import.meta.url), "utf8");
@@ -92,7 +97,7 @@ for (const [name, [text, itsModules]] of Object.entries(vaults))
     await withGlobals({ vault }, async () => {
       const { secureStore } = await load(build, text, "ts", itsModules);
       const { connectBrazeAuth } = await import("../dist/index.js");
-      const simulation = new Simulation(connectOn(connectBrazeAuth, "ios", undefined, secureStore));
+      const simulation = new Simulation(connectOn(connectBrazeAuth, "ios", { storage: secureStore }));
       const first = simulation.page();
       const login = first.auth.login("u-1");
       await settled();

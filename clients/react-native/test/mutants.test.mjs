@@ -11,8 +11,8 @@ import { applicable } from "./scenarios.mjs";
 
 /** What it does, the file of src/, what stands there, what the mutant has in its place; the platform, and its bridge. */
 const mutants = [
-  ["saves after use", "storage.ts", "return (last =", "saved[slot] = content as any; void (last =", "ios", bridges],
-  ["does not forget what is deleted", "storage.ts", "if (!content) saved[slot] = undefined;", "", "ios", bridges],
+  ["saves after use", "storage.ts", "return (last =", "kept.set(key, text); void (last =", "ios", bridges],
+  ["does not forget what is deleted", "storage.ts", "kept.delete(key);", "", "ios", bridges],
   ["reads the token from another name", "sdk.ts", "event.original_signature", "(event as any).signature", "android", bridges],
   ["reads the user from another name", "sdk.ts", "event.user_id", "(event as any).userId", "ios", bridges],
   ["takes the reason from iOS only", "sdk.ts", "event.reason || event.error_reason", "event.reason", "android", bridges],
@@ -20,10 +20,13 @@ const mutants = [
   ["leaves codes that are text as they are", "sdk.ts", "Number(event.error_code)", "(event.error_code as any)", "ios", bridgesWithText],
   ["hears another event", "connect.ts", "SDK_AUTHENTICATION_ERROR", "CONTENT_CARDS_UPDATED", "ios", bridges],
   ["refreshes in the background", "connect.ts", '=== "background"', '=== "no such state"', "ios", bridges],
-  ["does not look when the app comes to view", "connect.ts", "look());", "{});", "ios", bridges],
-  ["does not know when the network is back", "connect.ts", ") online();", ") {}", "ios", bridges],
-  ["names the web as its platform", "connect.ts", "name: device.Platform.OS", 'name: "web"', "android", bridges],
+  ["does not look when the app comes to view", "connect.ts", "wake({}));", "{});", "ios", bridges],
+  ["does not know when the network is back", "connect.ts", ") wake({});", ") {}", "ios", bridges],
+  ["names the web as its platform", "connect.ts", "device.Platform.OS", '"web"', "android", bridges],
   ["does not wait for what was saved", "storage.ts", "loaded,\n", "loaded: Promise.resolve(),\n", "ios", bridges],
+  ["takes a refused flush for done", "sdk.ts", "done(refusals === before)", "done(true)", "android", bridges],
+  ["takes a failed logout for done", "sdk.ts", "error ? failure() : done()", "done()", "android", bridges],
+  ["does not know in its next life that the SDK is disabled", "connect.ts", "?? !!getItem(disabled)", "?? false", "ios", bridges],
 ];
 
 /** Imports src/ with a text replaced in one file, which must have it. */
@@ -45,7 +48,7 @@ function mutated(file, from, to) {
 async function failing(connectBrazeAuth, os, bridge) {
   const failed = [];
   for (const scenario of applicable)
-    await run(scenarioOn(os, scenario), connectOn(connectBrazeAuth, os, bridge)).catch(() => failed.push(scenario.file));
+    await run(scenarioOn(os, scenario), connectOn(connectBrazeAuth, os, { bridge })).catch(() => failed.push(scenario.file));
   return failed;
 }
 

@@ -36,6 +36,10 @@ connectBrazeAuth(Braze, exchange, device);
 connectBrazeAuth(Braze, { ...exchange, credential: "cookie" }, device);
 // @ts-expect-error the session must be kept somewhere
 connectBrazeAuth(Braze, options, { AppState, Platform });
+// 23 and later have `logout`, of a shape that could not be read.
+connectBrazeAuth({ ...Braze, logout: () => {} }, { ...options, initialize: () => Braze.initialize("key", "sdk.test"), deadline: 5000 }, device);
+connectBrazeAuth({ ...Braze, logout: async () => {} }, options, device);
+connectBrazeAuth({ ...Braze, logout: (callback?: (error?: object) => void) => void callback }, options, device);
 // @ts-expect-error its names are others
 const storage: Storage = SecureStore;
 // @ts-expect-error the Web SDK is another one
@@ -44,6 +48,7 @@ const web: BrazeReactNative = { subscribeToSdkAuthenticationFailures() {}, chang
 export async function use(user: { id: number }, identity: Identity): Promise<unknown[]> {
   const done: boolean = await auth.login(user.id);
   const code: string | undefined = await auth.login(user.id).then(() => undefined, (error: LoginError) => error.code);
-  await auth.logout();
+  const departure = await auth.logout();
+  if (!departure.clean) return [departure.lost];
   return [done, code, storage, web, isRefreshable(identity, Date.now()), isDueForRefresh(identity, Date.now())];
 }
