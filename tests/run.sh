@@ -534,7 +534,8 @@ stage_long_outage() {
   OUTAGE_SEEDS="${OUTAGE_SEEDS:-10000}" cargo test --locked --test it -- --nocapture outage_simulation::in_no_world
 }
 
-# The clients for the web and for React Native: types, conformance scenarios, size, packaging.
+# The clients for the web and for React Native: types, states, conformance scenarios, wrong ones that must fail them, size,
+# packaging.
 stage_client() {
   node_modules clients/web
   node_modules clients/react-native

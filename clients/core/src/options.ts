@@ -47,11 +47,6 @@ interface LoginOptions {
 
 export type Options = CommonOptions & (CredentialOptions | LoginOptions);
 
-/** Throws where an option is missing, or there is one too many. */
-export function check({ app, login, credential }: Options): void {
-  if (!app || !login === !credential) throw Error("needs app, and login or credential");
-}
-
 /** Why a login failed: the error of your `login` or `credential`, or one with the members of the problem document. */
 export interface LoginError extends Error {
   /** The server's code, e.g. `opted_out`. */

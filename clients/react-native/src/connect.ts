@@ -2,7 +2,7 @@
 
 import type { Environment } from "../../core/src/environment.js";
 import { machine } from "../../core/src/machine.js";
-import { check, type BrazeAuth, type Credential, type Options as CoreOptions } from "../../core/src/options.js";
+import type { BrazeAuth, Credential, Options as CoreOptions } from "../../core/src/options.js";
 import type { SdkFailure } from "../../core/src/sdk.js";
 import { failureOf, sdkOf, type BrazeReactNative } from "./sdk.js";
 import { keeper, type Storage } from "./storage.js";
@@ -26,7 +26,6 @@ export interface Device {
 
 /** Connects the SDK. Call it once, when the app starts and outside of any component: a failure with no listener is lost. */
 export function connectBrazeAuth(braze: BrazeReactNative, options: Options, device: Device): BrazeAuth {
-  check(options);
   const host = device.host ?? globalThis;
   const session = "countersign:" + options.app;
   const disabled = session + "/disabled";

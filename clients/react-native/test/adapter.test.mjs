@@ -170,10 +170,12 @@ test("an SDK without logout goes on as it is, and so does one that the app canno
   }
 });
 
-test("options that cannot be right are an error at once", () => {
-  const connect = (options) => connectBrazeAuth({}, { endpoint: "https://auth.test", ...options }, {});
-  for (const options of [{ app: "mobile" }, { login() {} }, { app: "mobile", login() {}, credential() {} }])
-    assert.throws(() => connect(options), { message: "needs app, and login or credential" });
+test("options that cannot be right are the error of a login", async () => {
+  for (const options of [{ login: undefined }, { app: "" }, { credential() {} }]) {
+    const connect = (braze, given, device) => connectBrazeAuth(braze, { ...given, ...options }, device);
+    const page = new Simulation(connectOn(connect, "ios")).page();
+    await assert.rejects(page.auth.login("u-1"), { message: "needs app, and login or credential" });
+  }
 });
 
 test("without a network module, the app's coming to view ends no wait", async () => {

@@ -1,6 +1,7 @@
 // Runs the scenarios that every client must pass, as an app on iOS and one on Android. Their format: ../../README.md.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { run, scenarios } from "../../core/test/scenarios.mjs";
 import { connectBrazeAuth } from "../dist/index.js";
@@ -11,6 +12,14 @@ test("the scenarios that do not apply have several pages or a browser's cookie",
   const others = scenarios.filter(({ given = {} }) => (given.tabs ?? 1) > 1 || given.credential === "cookie");
   assert.deepEqual(webOnly, others.map(({ file }) => file));
   assert.equal(applicable.length + webOnly.length + unheard.length, scenarios.length);
+});
+
+test("the READMEs count them", () => {
+  const count = `${applicable.length} of ${scenarios.length}`;
+  const read = (file) => readFileSync(new URL(`../../${file}`, import.meta.url), "utf8");
+  assert.match(read("README.md"), new RegExp(`^\\| React Native, Expo \\|.*\\| ${count}, .*: ${webOnly.length} are .*, ${unheard.length} need`, "m"));
+  const all = `${applicable.length} of the ${scenarios.length} scenarios[^]*${webOnly.length} of the others[^]*and ${unheard.length} an SDK`;
+  assert.match(read("react-native/README.md"), new RegExp(all));
 });
 
 test("or have a flush without success, of which the SDK says nothing", async () => {

@@ -8,6 +8,7 @@ export const unheard = ["86-logout-offline.json", "89-logout-tab-closed.json", "
 /** Several pages share a session, or the browser sends a cookie. */
 export const webOnly = [
   "100-logout-in-another-tab.json",
+  "107-logout-in-two-tabs.json",
   "41-three-tabs.json",
   "42-tabs-log-in-together.json",
   "43-tabs-ahead-of-time.json",
