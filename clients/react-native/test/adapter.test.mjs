@@ -1,9 +1,10 @@
 // What is of React Native alone: storage that is asynchronous, slow or broken, and the events of both bridges.
 
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { test } from "node:test";
 import { build } from "esbuild";
-import { imported } from "../../core/test/documents.mjs";
+import { imported, withGlobals } from "../../core/test/documents.mjs";
 import { Simulation, response, settled } from "../../core/test/simulation.mjs";
 import { connectBrazeAuth } from "../dist/index.js";
 import { connectOn } from "./device.mjs";
@@ -168,6 +169,57 @@ test("an SDK without logout goes on as it is, and so does one that the app canno
     assert.deepEqual(await logout, { clean: true });
     assert.deepEqual(simulation.takeLog(), []);
   }
+});
+
+/** A server on this machine that refreshes and revokes, for as long as `work` takes; `asked` has its requests. */
+async function withServer(session, work) {
+  const asked = [];
+  const server = createServer(async (request, respond) => {
+    let body = "";
+    for await (const part of request) body += part;
+    asked.push([request.method, request.url, JSON.parse(body)]);
+    respond.setHeader("Content-Type", "application/json");
+    respond.end(JSON.stringify(request.url === "/v1/token/revoke" ? { status: "success" } : session));
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  try {
+    await work(`http://127.0.0.1:${server.address().port}`, asked);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+}
+
+test("with the clock, the timers and the network of the process", async () => {
+  const simulation = new Simulation();
+  const contents = new Map();
+  const storage = { getItem: async (key) => contents.get(key), setItem: async (key, text) => contents.set(key, text), removeItem: async (key) => contents.delete(key) };
+  const calls = [];
+  let hear, flushed;
+  const names = ["changeUser", "setSdkAuthenticationSignature", "requestContentCardsRefresh", "refreshFeatureFlags"];
+  const braze = {
+    ...Object.fromEntries(names.map((name) => [name, (...words) => void calls.push([name, ...words])])),
+    Events: { SDK_AUTHENTICATION_ERROR: "sdkAuthenticationError" },
+    addListener: (_, listener) => (hear = listener),
+    requestImmediateDataFlush: () => flushed?.(),
+  };
+  // The timer of an attempt's deadline must not hold up the test's end.
+  const timers = { setTimeout: ((set) => (...words) => set(...words).unref())(setTimeout) };
+  await withGlobals(timers, () => withServer(simulation.session(2), async (endpoint, asked) => {
+    const options = { app: "mobile", endpoint, login: async () => simulation.session(1) };
+    const AppState = { currentState: "active", addEventListener() {} };
+    const auth = connectBrazeAuth(braze, options, { storage, AppState, Platform: { OS: "android" } });
+    assert.equal(await auth.login(7), true);
+    const refreshed = new Promise((done) => (flushed = done));
+    hear({ error_code: 22, user_id: "7", original_signature: "t1", error_reason: "EXPIRED" });
+    await refreshed;
+    assert.deepEqual(calls, [["changeUser", "7", "t1"], ["setSdkAuthenticationSignature", "t2"], ["requestContentCardsRefresh"], ["refreshFeatureFlags"]]);
+    assert.deepEqual(await auth.logout(), { clean: true });
+    const failure = { reason: "EXPIRED", error_code: 22, user_id: "7", platform: "android" };
+    const refresh = ["POST", "/v1/token/refresh", { refresh_token: "r1", user_id: "7", failure }];
+    assert.deepEqual(asked, [refresh, ["POST", "/v1/token/revoke", { refresh_token: "r2" }]]);
+    assert.equal(contents.size, 0);
+  }));
 });
 
 test("options that cannot be right are the error of a login", async () => {

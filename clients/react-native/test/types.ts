@@ -3,6 +3,7 @@
 import AsyncStorage from "@react-native-async-storage/async-storage";
 import NetInfo from "@react-native-community/netinfo";
 import Braze from "@braze/react-native-sdk";
+import Braze16 from "braze-react-native-sdk-16";
 import * as SecureStore from "expo-secure-store";
 import { AppState, Platform } from "react-native";
 import {
@@ -22,6 +23,7 @@ declare const api: { brazeSession(): Promise<Identity> };
 const device = { storage: AsyncStorage, AppState, Platform };
 const options = { app: "mobile", endpoint: "https://auth.example.com", login: () => api.brazeSession() };
 const auth: BrazeAuth = connectBrazeAuth(Braze, options, device);
+connectBrazeAuth(Braze16, options, device);
 connectBrazeAuth(Braze, { ...options, onReloginNeeded: (code: string) => void code }, { ...device, network: NetInfo });
 
 const exchange = { app: "mobile", endpoint: "https://auth.example.com", sdkVersion: "22.0.0" };
