@@ -64,7 +64,7 @@ needs_durable() { rust; python; apt strace:strace; }
 needs_disk() { rust; python; apt mount:mount; }
 needs_clock() { rust; python; apt faketime:faketime; }
 needs_postgres() { rust; apt openssl:openssl psql:postgresql-client postgresql pgbouncer:pgbouncer setpriv:util-linux; }
-needs_client() { node; after npm_ci clients/web; }
+needs_client() { node; after npm_ci clients/web; after npm_ci clients/react-native; }
 needs_browser() { rust; node; apt chromium:chromium; after npm_ci clients/web; after npm_ci tests/browser; }
 needs_backends() {
   rust; python; node; apt curl:curl openssl:openssl java:default-jdk-headless javac:default-jdk-headless

@@ -535,10 +535,13 @@ stage_long_outage() {
   OUTAGE_SEEDS="${OUTAGE_SEEDS:-10000}" cargo test --locked --test it -- --nocapture outage_simulation::in_no_world
 }
 
-# The web client: types, states, conformance scenarios, wrong cores that must fail them, size, packaging.
+# The clients for the web and for React Native: types, states, conformance scenarios, wrong ones that must fail them, size,
+# packaging.
 stage_client() {
   node_modules clients/web
+  node_modules clients/react-native
   (cd clients/web && npm test)
+  (cd clients/react-native && npm test)
 }
 
 # The web client and the unmodified Web SDK in Chromium, against the service and the local Braze. A failing test leaves a

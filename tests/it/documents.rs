@@ -35,8 +35,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo install --locked --profile dist --path .", "the workflow release builds this profile"),
     ("npm --prefix clients/web", "stage documents, at its provisioning"),
     ("npm install --no-save @braze/web-sdk", "stage documents, at its provisioning"),
-    ("npm ", "stage client: install.mjs follows clients/web/README.md"),
+    ("npm ", "stage client: install.mjs follows the READMEs of the clients"),
     ("cd clients/web", "stage client"),
+    ("cd clients/react-native", "stage client"),
     ("cd ../../../my-app", "stage client"),
     ("cd clients/node", "stage backends"),
     ("cd ../../../my-backend", "stage backends"),
@@ -86,6 +87,7 @@ fn documents() -> Vec<(String, String)> {
         root().join("clients/java/README.md"),
         root().join("clients/node/README.md"),
         root().join("clients/python/README.md"),
+        root().join("clients/react-native/README.md"),
         root().join("clients/web/README.md"),
     ];
     for folder in ["docs", "docs/clients"] {
@@ -165,6 +167,7 @@ const LANGUAGES: &[(&str, &[&str])] = &[
     ("clients/java/README.md", &["console"]),
     ("clients/node/README.md", &["console"]),
     ("clients/python/README.md", &["console"]),
+    ("clients/react-native/README.md", &["console", "ts"]),
     ("clients/web/README.md", &["console", "ts"]),
     ("docs/backend.md", &["console", "csharp", "go", "java", "js", "php", "python", "ruby"]),
     ("docs/clients.md", &["json"]),

@@ -1,0 +1,3 @@
+import { checkInstallation } from "../../core/test/package.mjs";
+
+checkInstallation(new URL("..", import.meta.url), "braze-react-native");
