@@ -140,6 +140,7 @@ mod sign_in_keys;
 mod sign_in_opaque;
 mod sign_in_presets;
 mod sign_out;
+mod start_faults;
 mod start_without_store;
 mod store;
 mod store_lost;
