@@ -147,3 +147,4 @@ mod store_lost;
 mod store_settings;
 mod store_sqlite;
 mod support;
+mod unit_network;
