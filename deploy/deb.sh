@@ -73,7 +73,7 @@ compressed "$docs/changelog.gz" <CHANGELOG.md
 compressed "$docs/changelog.Debian.gz" <<CHANGELOG
 countersign ($version) stable; urgency=medium
 
-  * Release $2. /usr/share/doc/countersign/changelog.gz says what changed.
+  * Release $2; changelog.gz beside this file says what changed.
 
  -- $maintainer  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 CHANGELOG
@@ -83,15 +83,14 @@ filled deploy/debian/copyright >"$docs/copyright"
 put deploy/debian/lintian-overrides usr/share/lintian/overrides/countersign
 
 # The packages that have the libraries of the program, in the versions that have its symbols.
-install -d "$folder/source/debian"
-printf 'Source: countersign\n\nPackage: countersign\nArchitecture: any\n' >"$folder/source/debian/control"
-libraries=$(cd "$folder/source" && dpkg-shlibdeps -O "$root/usr/bin/countersign" | sed -n 's/^shlibs:Depends=//p')
+install -d "$root/DEBIAN" "$folder/debian"
+printf 'Source: countersign\n\nPackage: countersign\nArchitecture: any\n' >"$folder/debian/control"
+libraries=$(cd "$folder" && dpkg-shlibdeps -O "$root/usr/bin/countersign" | sed -n 's/^shlibs:Depends=//p')
 [ -n "$libraries" ]
 
 # As deb-substvars(5) reckons it: files in KiB, rounded up, and one for each other entry.
-size=$(find "$root" -mindepth 1 \( -type f -printf '%s\n' -o -printf '1024\n' \) | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')
+size=$(find "$root/usr" \( -type f -printf '%s\n' -o -printf '1024\n' \) | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')
 
-install -d "$root/DEBIAN"
 (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 filled deploy/debian/control >"$root/DEBIAN/control"
 for script in postinst prerm postrm; do

@@ -637,8 +637,8 @@ stage_deb() {
   files "$TOOLS/debian_systemd.tar"
   build_binary
   mkdir "$WORK/deb"
-  strip -o "$WORK/deb/countersign" "$(binary)"
-  in_namespaces python3 -B tests/deploy/deb.py "$TOOLS/debian_systemd.tar" "$WORK/deb/countersign" "$WORK/deb"
+  strip -o "$WORK/countersign" "$(binary)"
+  in_namespaces python3 -B tests/deploy/deb.py "$TOOLS/debian_systemd.tar" "$WORK/countersign" "$WORK/deb"
 }
 
 # The image built from source in the container, as for a release; many minutes.
