@@ -100,7 +100,7 @@ def has_pages_and_completions(machine):
 
 
 def links_lead_somewhere(machine):
-    """The guides in the package find the files of deploy/ that they refer to."""
+    """The guides in the package find the files of deploy/ that they refer to, in links and in commands."""
     docs = machine.root / "usr/share/doc/countersign"
     targets = {
         target
@@ -110,6 +110,8 @@ def links_lead_somewhere(machine):
     }
     missing = [str(target) for target in targets if not target.exists()]
     assert targets and not missing, missing
+    drop_ins = [path.relative_to(ROOT) for path in (ROOT / "deploy/systemd/drop-ins").iterdir()]
+    assert drop_ins and all((docs / path).is_file() for path in drop_ins), drop_ins
 
 
 def refresh(token):
