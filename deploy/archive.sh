@@ -12,7 +12,7 @@ trap 'rm -rf "$folder"' EXIT
 root=$folder/$name
 mkdir -p "$root/keys" "$root/completions" "$root/deploy"
 cp "$program" "$root/countersign"
-cp LICENSE README.md CHANGELOG.md SECURITY.md deploy/countersign.toml deploy/countersign.service "$root"
+cp LICENSE README.md CHANGELOG.md SECURITY.md deploy/countersign.toml "$root"
 # The guides that README and unit refer to, and the files that the guides refer to.
 cp keys/README.md "$root/keys/"
 cp -r docs "$root"

@@ -74,7 +74,9 @@ needs_backends() {
 }
 needs_oidc() { rust; node; after npm_ci tests/oidc; }
 needs_fuzz() { rust; apt c++:g++; }
-needs_unit() { rust; python; apt systemd-analyze:systemd useradd:passwd runuser:util-linux unshare:util-linux ip:iproute2; }
+needs_unit() {
+  rust; python; apt systemd-analyze:systemd dbus-daemon:dbus nsenter:util-linux unshare:util-linux runuser:util-linux ip:iproute2
+}
 needs_container() {
   rust; python; apt unshare:util-linux ip:iproute2 buildah:buildah debootstrap:debootstrap strip:binutils
   apt docker-compose:docker-compose
@@ -103,6 +105,7 @@ needs_long_container() { needs_container; after debian_root debian_gcc gcc libc6
 needs_long_compose() {
   needs_container; apt nginx:nginx-light prometheus:prometheus openssl:openssl setpriv:util-linux postgresql
 }
+needs_long_unit() { needs_unit; }
 needs_long_kubernetes() { needs_kubernetes; }
 needs_long_outage() { rust; }
 needs_load() {

@@ -9,7 +9,7 @@ use super::Wiring;
 use crate::{
     config::Settings,
     http::{self, RequestObserver},
-    listener::{self, ListenError, Listener, UnixListener},
+    listener::{self, Inherited, ListenError, Listener, UnixListener},
     ops::{self, AllowedHosts},
     telemetry::{Metrics, Readiness, RequestLog},
 };
@@ -34,16 +34,16 @@ pub struct Running {
 }
 
 impl Listeners {
-    /// Uses the inherited sockets (first the public one, then ops), or binds the addresses in the settings. The unix
-    /// socket is never inherited.
+    /// Uses the sockets that are inherited, and binds the addresses in the settings of the others. The unix socket is never
+    /// inherited.
     ///
     /// # Errors
     /// [`ListenError`].
     pub fn open(settings: &Settings) -> Result<Self, ListenError> {
         let server = settings.server();
-        let mut inherited = listener::inherited()?.into_iter();
-        let public = inherited.next().map_or_else(|| listener::bind(server.listen), Ok)?;
-        let tcp = inherited.next().map_or_else(|| listener::bind(server.ops_listen), Ok)?;
+        let Inherited { public, ops } = listener::inherited()?;
+        let public = public.map_or_else(|| listener::bind(server.listen), Ok)?;
+        let tcp = ops.map_or_else(|| listener::bind(server.ops_listen), Ok)?;
         let unix = server.ops_socket.as_deref().map(listener::bind_unix).transpose()?;
         Ok(Self { public, ops: OpsListeners { tcp, unix } })
     }

@@ -50,7 +50,10 @@ pub(super) fn operator_name(process: &str) -> String {
 fn lock_memory() {
     // Below "unlimited" a lock would make some later allocation fail, which is worse than swap.
     if getrlimit(Resource::Memlock).current.is_some() {
-        tracing::debug!("memory is not locked: RLIMIT_MEMLOCK is limited");
+        tracing::info!(
+            "memory may be swapped, since the limit of locked memory is finite: raise it (`LimitMEMLOCK=infinity` in a unit, \
+             `--ulimit memlock=-1` of a container), or do without swap"
+        );
         return;
     }
     match mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {

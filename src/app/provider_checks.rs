@@ -3,18 +3,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
 use crate::{
-    clock::{Clock, ClockGuard},
+    clock::ClockGuard,
     config::Settings,
     domain::{
         ids::{AppName, UserIdRules},
         sign_in::{OidcRules, SignIn},
     },
     identity::{Credential, CredentialRefusal, KeySetReport, NotSignedIn, RefusedCredential, RuleName, SignIns},
-    operate::{Check, Health, ProviderChecks},
+    operate::{Check, Health},
     secret::{Entropy, random},
 };
 
@@ -33,12 +32,6 @@ pub(super) struct SignInChecks {
     entropy: Arc<dyn Entropy>,
 }
 
-/// Checks the providers of these settings, also where no service can be opened.
-pub async fn check_providers(settings: &Settings, clock: &Arc<dyn Clock>, entropy: &Arc<dyn Entropy>) -> Vec<Check> {
-    let clock = Arc::new(ClockGuard::new(Arc::clone(clock), settings.clock().patience));
-    SignInChecks::new(settings, &clock, entropy).check_providers().await
-}
-
 impl SignInChecks {
     /// Makes the checks of the providers of these settings.
     pub(super) fn new(settings: &Settings, clock: &Arc<ClockGuard>, entropy: &Arc<dyn Entropy>) -> Self {
@@ -48,12 +41,9 @@ impl SignInChecks {
         let sign_ins = apps.into_iter().flat_map(of_app).collect();
         Self { sign_ins, clock: Arc::clone(clock), entropy: Arc::clone(entropy) }
     }
-}
 
-#[async_trait]
-impl ProviderChecks for SignInChecks {
     /// Fetches the keys of every provider, asks every endpoint about a random credential, and says what came.
-    async fn check_providers(&self) -> Vec<Check> {
+    pub(super) async fn check_providers(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         for some in self.sign_ins.chunks(AT_ONCE) {
             let asked: Vec<_> = some.iter().cloned().map(|(app, sign_in)| self.ask(app, sign_in)).collect();
@@ -64,9 +54,7 @@ impl ProviderChecks for SignInChecks {
         }
         checks
     }
-}
 
-impl SignInChecks {
     fn ask(&self, app: AppName, sign_in: SignIn) -> (AppName, JoinHandle<Check>) {
         let (clock, entropy, name) = (Arc::clone(&self.clock), Arc::clone(&self.entropy), app.clone());
         (name, tokio::spawn(async move { check(&app, &sign_in, &*entropy, &clock).await }))

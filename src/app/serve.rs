@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use super::{
     Ambient, Background, BackgroundTask, Listeners, OpenError, Running, Services, TaskEnded, Wiring,
     listeners::ServerParts,
+    network::{self, Remote},
     process,
     signals::{Signals, StopSignal},
     supervisor::{Notice, notify},
@@ -65,6 +66,7 @@ pub async fn serve_when_reachable(
 ) -> Result<(), ServeError> {
     process::harden();
     process::raise_open_files_limit(settings.server().max_connections.get());
+    tokio::spawn(network::warn(Remote::of(&settings)));
     let (settings, metrics) = (Arc::new(settings), Metrics::new());
     let why = match waiting::open(&settings, &ambient, &metrics).await {
         Ok(wiring) => {
@@ -145,7 +147,10 @@ async fn until_stopped(
             ended = background.ended() => return Err(ended.into()),
             _ = signals.hangup.recv() => {
                 let reloaded = match reload() {
-                    Ok(new) => wiring.reload(new).await,
+                    Ok(new) => {
+                        tokio::spawn(network::warn(Remote::of(&new)));
+                        wiring.reload(new).await
+                    }
                     Err(errors) => Err(errors.to_string()),
                 };
                 if let Err(why) = reloaded {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    InstallationError, installation, process, provider_checks::SignInChecks, reported_apps::reported_apps,
-    sealed_keys::StoredKeys,
+    InstallationError, installation, outside::Outside, process, reported_apps::reported_apps, sealed_keys::StoredKeys,
 };
 use crate::{
     audit::{AuditError, AuditKeyError, AuditKeys},
@@ -284,7 +283,7 @@ impl Services {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             directories: Arc::new(directories),
-            providers: Arc::new(SignInChecks::new(settings, &self.clock, &self.entropy)),
+            outside: Arc::new(Outside::new(settings, &self.clock, &self.entropy)),
             rings: settings.rings_to_rotate(),
             failures: FailureSettings {
                 apps: reported_apps(settings),

@@ -9,12 +9,12 @@ use super::{
     target::Target,
 };
 use crate::{
-    app::{Ambient, Services, check_providers},
+    app::{Ambient, Services, check_outside, check_unit},
     config::Settings,
     operate::{Check, Health, Operations},
 };
 
-/// Check configuration, identity providers, keys, store, audit log and clock, and say what to do
+/// Check configuration, identity providers, network, keys, store, audit log and clock, and say what to do
 ///
 /// Changes only one row of the store, to check that it can be written; migrates a store of an older version. Exit code
 /// 0: all well; 3: warnings; 1: something is wrong.
@@ -57,11 +57,12 @@ async fn checks_of(ops: &dyn Operations) -> anyhow::Result<Vec<Check>> {
 
 async fn checks(settings: &Settings) -> anyhow::Result<Vec<Check>> {
     let mut checks = configuration(settings.warnings());
+    checks.extend(check_unit(settings).await);
     match Services::open_for_command(settings, Ambient::system()).await {
         Ok(services) => checks.extend(checks_here(&services.operator(settings)?).await?),
         Err(error) => {
             let Ambient { clock, entropy } = Ambient::system();
-            checks.extend(check_providers(settings, &clock, &entropy).await);
+            checks.extend(check_outside(settings, &clock, &entropy).await);
             checks.push(Check::new("service", Health::Wrong, error.to_string()));
         }
     }

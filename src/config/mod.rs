@@ -168,6 +168,11 @@ impl Settings {
         access::custody(&self.sections, &self.folder)
     }
 
+    /// Folder of the configuration file, against which paths are resolved; empty for the working directory.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// User that works on the store and the keys: their owner, where this process is root's.
     pub fn user(&self) -> &User {
         &self.user

@@ -41,6 +41,7 @@
 mod accept;
 mod connection;
 mod head;
+mod inherited;
 mod limiter;
 mod peer;
 mod progress;
@@ -64,9 +65,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use accept::{serve, serve_unix};
+pub use inherited::{Inherited, inherited};
 pub use peer::{LocalAddress, SocketPeer};
 pub use refusal::RawRefusal;
-pub use socket::{ListenError, Listener, bind, inherited};
+pub use socket::{ListenError, Listener, bind};
 pub use socket_error::{SocketError, SocketFault};
 pub use unix_socket::{UnixListener, bind_unix};
 

@@ -1,4 +1,4 @@
-//! Listening sockets: bound here, or inherited from the process that started this one.
+//! Listening sockets.
 
 use std::{
     io::{self, Write as _},
@@ -115,6 +115,15 @@ pub enum ListenError {
         index: usize,
         why: io::Error,
     },
+    /// More sockets were inherited than there is use for.
+    #[error(
+        "socket {index} of LISTEN_FDS is one too many: pass one named `public` and one named `ops` (`FileDescriptorName=` in a \
+         unit; a drop-in that replaces an address begins with an empty `ListenStream=`)"
+    )]
+    Surplus {
+        /// Position of the socket in `LISTEN_FDS`, from 0.
+        index: usize,
+    },
     /// A unix socket cannot be had.
     #[error(transparent)]
     Unix(#[from] SocketError),
@@ -143,22 +152,7 @@ fn try_bind(address: SocketAddr) -> io::Result<Listener> {
     Listener::new(socket.listen(BACKLOG)?)
 }
 
-/// Returns the inherited sockets (`LISTEN_FDS`, `sd_listen_fds(3)`), in order. A second call returns none. Call it
-/// within the runtime, before other threads read the environment: it clears the variables.
-///
-/// # Errors
-/// [`ListenError::Inherited`] where one is not a listening TCP socket.
-pub fn inherited() -> Result<Vec<Listener>, ListenError> {
-    let mut sockets = listenfd::ListenFd::from_env();
-    let mut taken = Vec::new();
-    for index in 0..sockets.len() {
-        let socket = sockets.take_tcp_listener(index).and_then(|socket| socket.map(adopt).transpose());
-        taken.extend(socket.map_err(|why| ListenError::Inherited { index, why })?);
-    }
-    Ok(taken)
-}
-
-fn adopt(socket: StdTcpListener) -> io::Result<Listener> {
+pub(super) fn adopt(socket: StdTcpListener) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     Listener::new(TcpListener::from_std(socket)?)
 }

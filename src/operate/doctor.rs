@@ -52,21 +52,22 @@ impl From<Fact> for Check {
     }
 }
 
-/// Checks of the providers that vouch for users. `app` provides them.
+/// Checks of what is outside of an installation. `app` provides them.
 #[async_trait]
-pub trait ProviderChecks: Send + Sync {
-    /// Asks every provider, within seconds.
-    async fn check_providers(&self) -> Vec<Check>;
+pub trait OutsideChecks: Send + Sync {
+    /// Asks every provider that vouches for users, within seconds, and looks whether this machine forbids the way to it or to
+    /// another machine that the configuration names.
+    async fn check_outside(&self) -> Vec<Check>;
 }
 
 impl Operator {
-    /// Checks providers, keys, Braze, store, audit log and clock. Changes only one row of the store, to check that it can be
+    /// Checks providers, network, keys, Braze, store, audit log and clock. Changes only one row of the store, to check that it can be
     /// written.
     ///
     /// # Errors
     /// The store cannot be asked for the keys, or a ring for its apps.
     pub async fn checks(&self) -> anyhow::Result<Vec<Check>> {
-        let (mut checks, own) = tokio::join!(self.providers.check_providers(), self.own_checks());
+        let (mut checks, own) = tokio::join!(self.outside.check_outside(), self.own_checks());
         checks.extend(own?);
         Ok(checks)
     }

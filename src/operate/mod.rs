@@ -52,7 +52,7 @@ pub use clients::{ClientError, Clients};
 pub use clock::Clocks;
 pub use console_sessions::{CONSOLE_IDLE, CONSOLE_LIFETIME, ConsoleSessions};
 pub use creations::{RepeatableRequest, Repetition};
-pub use doctor::{Check, Health, ProviderChecks};
+pub use doctor::{Check, Health, OutsideChecks};
 pub use error::{OperationError, OperationErrorKind};
 pub use failures::{FailureOverview, FailureSettings, ReportedFailures, VersionCount};
 pub use key_moves::{MovedKey, RewrappedKey};
@@ -88,7 +88,7 @@ pub struct Operator {
     /// Workspaces of Braze by name.
     pub directories: Arc<Directories>,
     /// Checks of the providers that vouch for users.
-    pub providers: Arc<dyn ProviderChecks>,
+    pub outside: Arc<dyn OutsideChecks>,
     /// Rings that apps of the configuration use.
     pub rings: Vec<rotate::Ring>,
     /// Facts of the configuration that failures are compared with.

@@ -74,6 +74,12 @@ pub fn check_url(url: &str) -> Result<(), BadUrl> {
     Target::parse(url).map(drop)
 }
 
+/// Hosts of the database's servers: their addresses where those are given, their names otherwise. There are none for a file or a
+/// socket of this machine.
+pub fn hosts(config: &Config) -> Vec<String> {
+    database(config).ok().flatten().map_or_else(Vec::new, |target| target.hosts())
+}
+
 /// Breaches of the rule for owners and modes, in the store's files and their folder.
 pub fn breaches(config: &Config, rule: &Rule) -> Breaches {
     if config.url.is_some() { Breaches::default() } else { sqlite::breaches(&config.path, rule) }

@@ -1,10 +1,9 @@
-"""Follows the commands of docs/deploy.md for systemd and for containers as a new user would, as root. The namespaces that
-tests/run.sh starts it in keep its mounts and ports to itself.
+"""Follows the commands of docs/deploy.md for containers as a new user would, as root. The namespaces that tests/run.sh starts it in
+keep its mounts and ports to itself.
 
-What a test cannot do is replaced: where no systemd runs, the unit's command is started as the unit says; where no container
-engine runs, the image's command is started on a read-only root folder, as the image's user.
+No container engine runs here: the image's command is started on a read-only root folder, as the image's user.
 
-Usage: unshare --mount --net --propagation private python3 deploy.py unit|container BINARY
+Usage: unshare --mount --net --propagation private python3 deploy.py BINARY
 """
 
 import contextlib
@@ -66,48 +65,6 @@ def api_key_in(output):
     return re.search(r"csk1_\S+", output).group(0)
 
 
-def unit(binary):
-    text = (ROOT / "deploy/countersign.service").read_text()
-    with tempfile.TemporaryDirectory() as folder:
-        # Copies: the commands change users, units and programs.
-        bash(f"mkdir {folder}/etc; cp -a /etc/. {folder}/etc; mount --bind {folder}/etc /etc")
-        bash("mount -t tmpfs tmpfs /usr/local/bin; mount -t tmpfs -o mode=755 tmpfs /var/lib")
-        Path(folder, "release").mkdir()
-        for file in [binary, ROOT / "deploy/countersign.service"]:
-            shutil.copy(file, f"{folder}/release")
-        # Only the last command needs a running systemd: it must start the service.
-        steps = [command.replace("systemctl enable --now", "systemctl enable") for command in commands("runuser")]
-        assert steps[-1] == "systemctl enable countersign", steps
-        api_key = api_key_in(bash("\n".join(steps), cwd=f"{folder}/release"))
-        bash("test -L /etc/systemd/system/multi-user.target.wants/countersign.service")
-        [drop_in] = [block for language, block in blocks(GUIDE) if language == "ini"]
-        for more in ["", drop_in]:
-            dropped = Path("/etc/systemd/system/countersign.service.d/override.conf")
-            dropped.parent.mkdir(exist_ok=True)
-            dropped.write_text(more)
-            verified = subprocess.run(
-                ["systemd-analyze", "verify", "--man=no", "countersign.service"], capture_output=True, text=True
-            )
-            complaints = [line for line in verified.stderr.splitlines() if "countersign" in line]
-            assert not complaints, complaints
-        [user], [where], [umask], [start] = (values(text, f"{it}=") for it in ("User", "WorkingDirectory", "UMask", "ExecStart"))
-        environment = shlex.join(["env", "-i", *values(text, "Environment=")])
-        as_user = f"setpriv --reuid={user} --regid={user} --clear-groups --bounding-set=-all --no-new-privs"
-        with running(f"umask {umask}; cd {where}; exec {environment} {as_user} {start}", api_key):
-            # As the guide says: every other command in the same way, beside the service.
-            bash("runuser -u countersign -- countersign doctor", cwd=where)
-            assert bash(f"find {where} ! -user {user}") == ""
-        # The drop-in's secret, as a credential: owned by the service's user, mode 0400.
-        secret = "/run/credential-of-the-test"
-        bash(f"install -m 0400 -o {user} {where}/sealing.secret {secret}; rm {where}/sealing.secret")
-        [setting] = [line.removeprefix("Environment=") for line in drop_in.splitlines() if line.startswith("Environment=")]
-        setting = setting.replace("%d/sealing.secret", secret)
-        with running(f"umask {umask}; cd {where}; exec {environment} {setting} {as_user} {start}", api_key):
-            pass
-        bash(f"rm {secret}")
-    print("unit: the guide's commands, the unit with and without the drop-in")
-
-
 def lay_out(binary, root):
     """Makes a root folder with what the image holds: the program, and the libraries that its base has."""
     needed = re.findall(r"(/\S+) \(0x", bash(f"ldd {binary}"))
@@ -156,4 +113,4 @@ def container(binary):
 
 
 if __name__ == "__main__":
-    {"unit": unit, "container": container}[sys.argv[1]](sys.argv[2])
+    container(sys.argv[1])

@@ -1,6 +1,13 @@
 //! The process: development mode, signals, reload, inherited sockets, overload, and what becomes of a killed one.
 
-use std::{collections::HashMap, fs, process::Command, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -8,7 +15,7 @@ use serde_json::json;
 use super::{
     cli::eventually,
     support::{
-        service::{Service, run_json},
+        service::{Service, run_json, run_with},
         verified_claims,
     },
 };
@@ -273,29 +280,54 @@ async fn kill_in_the_middle_of_refreshes_loses_no_acknowledged_rotation() {
     }
 }
 
-#[tokio::test]
-async fn sockets_are_inherited() {
-    // A shell puts a bound listener on descriptor 3, as systemd does; here a small Python program, where there is one.
-    let script = r#"
+/// Binds a listener for each name and passes them on with these names, as systemd does; writes their ports into a file.
+const PASS_SOCKETS: &str = r#"
 import os, socket, sys
-public = socket.socket(); public.bind(("127.0.0.1", 0)); public.listen(16)
-ops = socket.socket(); ops.bind(("127.0.0.1", 0)); ops.listen(16)
-high = [os.dup(os.dup(os.dup(s.detach()))) for s in (public, ops)]
-os.dup2(high[0], 3); os.dup2(high[1], 4)
-os.environ["LISTEN_FDS"] = "2"; os.environ["LISTEN_PID"] = str(os.getpid())
-os.execv(sys.argv[1], sys.argv[1:])
+_, ports, names, *program = sys.argv
+sockets = [socket.create_server(("127.0.0.1", 0), backlog=16) for _ in names.split(":")]
+open(ports, "w").write(" ".join(str(it.getsockname()[1]) for it in sockets))
+high = [os.dup(os.dup(os.dup(os.dup(it.detach())))) for it in sockets]
+for number, descriptor in enumerate(high):
+    os.dup2(descriptor, 3 + number)
+os.environ.update(LISTEN_FDS=str(len(high)), LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=names)
+os.execv(program[0], program)
 "#;
+
+/// Lets a command inherit sockets of these names.
+fn inherit(command: &mut Command, ports: &Path, names: &str) {
+    let own = std::mem::replace(command, Command::new("python3"));
+    command.args(["-c", PASS_SOCKETS]).arg(ports).arg(names).arg(own.get_program()).args(own.get_args());
+}
+
+#[tokio::test]
+async fn sockets_are_inherited_by_name_or_in_order() {
     if Command::new("python3").arg("--version").output().is_err() {
         // tests/provision.sh installs Python; without it there is nothing here that could hand sockets over.
         return;
     }
-    let service = Service::dev_with(|command| {
-        let own = std::mem::replace(command, Command::new("python3"));
-        command.args(["-c", script]).arg(own.get_program()).args(["serve", "--dev", "--json"]);
-    });
-    service.generate(service.api_key(), "u-1").await.ok();
-    service.get(&format!("{}/readyz", service.ops_url)).await.ok();
-    assert!(!service.url.ends_with(":8080"), "{}", service.url);
+    let folder = tempfile::tempdir().unwrap();
+    let ports = folder.path().join("ports");
+    for (names, public, ops) in
+        [("countersign.socket:countersign.socket", 0, Some(1)), ("ops:public", 1, Some(0)), ("public", 0, None)]
+    {
+        let service = Service::dev_with(|command| inherit(command, &ports, names));
+        service.generate(service.api_key(), "u-1").await.ok();
+        service.get(&format!("{}/metrics", service.ops_url)).await.ok();
+        let text = fs::read_to_string(&ports).unwrap();
+        let passed: Vec<String> = text.split(' ').map(|port| format!("http://127.0.0.1:{port}")).collect();
+        assert_eq!(service.url, passed[public], "{names}");
+        assert_eq!(passed.contains(&service.ops_url), ops.is_some(), "{names}");
+        assert!(ops.is_none_or(|nth| passed[nth] == service.ops_url), "{names}");
+    }
+    for (names, nth) in [("a:b:c", 2), ("public:public", 1), ("ops:other", 1)] {
+        let (code, _, err) = run_with(&["serve", "--dev"], folder.path(), |command| {
+            inherit(command, &ports, names);
+            command.current_dir(folder.path()).stdin(Stdio::null());
+        });
+        let expected =
+            format!("socket {nth} of LISTEN_FDS is one too many: pass one named `public` and one named `ops`");
+        assert!(code == 1 && err.contains(&expected), "{names}: {code} {err}");
+    }
 }
 
 /// The limit of an outage stays until the restart: an app whose window is shorter would lose sessions to one.

@@ -222,6 +222,10 @@ fn advice_by_kind(why: &io::Error, message: &str) -> Option<&'static str> {
         io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             Some("the host is down, or a firewall is between")
         }
+        io::ErrorKind::PermissionDenied => Some(
+            "this machine forbids it: look at the owner and mode of the socket, or, for a host, at IPAddressDeny= of the unit \
+             (`countersign doctor` names the drop-in) and at the packet filter",
+        ),
         _ => None,
     }
 }

@@ -105,6 +105,16 @@ impl Target {
         })
     }
 
+    /// Returns the servers' hosts, but sockets: the address where it is given, the name otherwise.
+    pub(in crate::store) fn hosts(&self) -> Vec<String> {
+        let host = |server: &Server| match (&server.host, server.address) {
+            (Host::Unix(_), _) => None,
+            (_, Some(address)) => Some(address.to_string()),
+            (Host::Tcp(name), None) => Some(name.clone()),
+        };
+        self.servers.iter().filter_map(host).collect()
+    }
+
     /// Returns the ports of the servers.
     pub(super) fn ports(&self) -> Vec<u16> {
         self.servers.iter().map(|server| server.port).collect()

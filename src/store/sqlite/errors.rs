@@ -3,6 +3,10 @@
 use std::{fmt::Display, path::Path, sync::Arc};
 
 use rusqlite::{ErrorCode, ffi};
+use rustix::{
+    fs::{Access, AtFlags, CWD},
+    io::Errno,
+};
 
 use crate::store::StoreError;
 
@@ -30,11 +34,34 @@ impl StoreName {
         StoreError::OutOfReach { store: self.0.to_string(), why: why.to_string() }
     }
 
-    /// Returns the error for this fault.
+    /// Returns the error for this fault, and says where the store's folder or file cannot be written.
     pub(super) fn fault(&self, fault: &Fault) -> StoreError {
         match fault {
-            Fault::Outage(why) => self.out_of_reach(why),
+            Fault::Outage(why) => match self.obstacle() {
+                Some(obstacle) => self.out_of_reach(format_args!("{why}: {obstacle}")),
+                None => self.out_of_reach(why),
+            },
             Fault::Other(why) => self.unavailable(why),
+        }
+    }
+
+    /// Says why nobody, or not this user, can write into the store's folder or its file, and what to do; `None` where this user can.
+    fn obstacle(&self) -> Option<String> {
+        let file = Path::new(&*self.0);
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let refused = |path| rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).err();
+        let (path, why) = [folder, file].into_iter().find_map(|path| Some((path, refused(path)?)))?;
+        let path = path.display();
+        match why {
+            Errno::ROFS => Some(format!(
+                "{path} is on a read-only mount: mount it for writing (`findmnt --target {path}` shows the mount; the kernel's \
+                 log says if it became read-only by itself); in a unit or a container it must be among the folders that can be written"
+            )),
+            Errno::ACCESS => {
+                let uid = rustix::process::geteuid().as_raw();
+                Some(format!("{path} cannot be written by this user (uid {uid}): give it to that user with chown"))
+            }
+            _ => None,
         }
     }
 

@@ -11,11 +11,14 @@ use serde_json::{Value, json};
 
 use super::Answer;
 
+/// Variables of systemd that the service reads.
+const OF_SYSTEMD: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "INVOCATION_ID"];
+
 /// The binary under test, with nothing of the surrounding environment that it would read.
 pub fn countersign() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("COUNTERSIGN_") || name == "LISTEN_FDS" || name == "NOTIFY_SOCKET" {
+        if name.to_string_lossy().starts_with("COUNTERSIGN_") || OF_SYSTEMD.iter().any(|own| name == *own) {
             command.env_remove(name);
         }
     }
