@@ -17,6 +17,7 @@ cp LICENSE README.md CHANGELOG.md SECURITY.md deploy/countersign.toml "$root"
 cp keys/README.md "$root/keys/"
 cp -r docs "$root"
 cp -r deploy/*/ "$root/deploy"
+rm -r "$root/deploy/debian"
 for shell in bash zsh fish; do
   "$program" completions "$shell" >"$root/completions/countersign.$shell"
 done

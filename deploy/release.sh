@@ -23,6 +23,7 @@ mv "$target/dist/stripped" "$program"
 grep -q '\.dep-v0 ' <(objdump --section-headers "$program") || { echo "the program has no list of its crates"; exit 1; }
 
 deploy/archive.sh "$program" "$name" "$out"
+deploy/deb.sh "$program" "$version" "$out"
 
 # The software bill of materials: the crates of this build and their versions.
 command -v cargo-cyclonedx >/dev/null || cargo install --locked --quiet --debug cargo-cyclonedx@0.5.9
@@ -30,5 +31,5 @@ cargo cyclonedx --quiet --format json --no-default-features --override-filename 
 mv "$name.cdx.json" "$out"
 rm -f "tests/fuzz/$name.cdx.json"
 
-(cd "$out" && sha256sum "$name".* >SHA256SUMS)
+(cd "$out" && sha256sum "$name".* countersign_*.deb >SHA256SUMS)
 ls -l "$out"

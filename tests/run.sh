@@ -198,7 +198,7 @@ stage_check() {
 # The scripts of this folder, and the workflows: every stage is in one of them, and every action has a commit's hash.
 stage_scripts() {
   tools shellcheck
-  shellcheck .ci/run deploy/*.sh tests/*.sh tests/*/*.sh
+  shellcheck .ci/run deploy/*.sh deploy/debian/p* tests/*.sh tests/*/*.sh
   local name
   for name in "${STAGES[@]}" "${NIGHTLY[@]}"; do
     grep -h 'stages: ' .github/workflows/*.yml | grep -qw "$name" || { echo "in no workflow: $name"; return 1; }
@@ -628,6 +628,16 @@ stage_container() {
   cp "$TARGET/debug/countersign" "$WORK/image/program"
   in_namespaces python3 tests/deploy/image.py "$TOOLS/debian.tar" "$WORK/image/program" "$WORK/image"
   in_namespaces python3 tests/documents/deploy.py "$(realpath "$(binary)")"
+}
+
+# The Debian package, on a minimal Debian with systemd: installed, upgraded, removed, purged; clean by lintian.
+stage_deb() {
+  tools dpkg-deb dpkg-shlibdeps lintian strip nsenter python3 git
+  files "$TOOLS/debian_systemd.tar"
+  build_binary
+  mkdir "$WORK/deb"
+  strip -o "$WORK/countersign" "$(binary)"
+  in_namespaces python3 -B tests/deploy/deb.py "$TOOLS/debian_systemd.tar" "$WORK/countersign" "$WORK/deb"
 }
 
 # The image built from source in the container, as for a release; many minutes.

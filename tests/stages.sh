@@ -3,7 +3,7 @@
 
 # The full test run. Those that need no service come first; `check` builds what the others use.
 STAGES=(scripts check deny build package test openssl rotation judges audit shapes openapi timing slow durable disk postgres client
-  browser documents proxy clock oidc backends without_sandbox batch fuzz unit container kubernetes manual monitoring)
+  browser documents proxy clock oidc backends without_sandbox batch fuzz unit container deb kubernetes manual monitoring)
 # Stages of one lane run beside those of the others: two lanes wait most of their time, for pages and for clocks, and one
 # builds meanwhile. No stage that measures time or load is among them, and only the last one runs cargo.
 LANES=("client browser" "documents proxy clock oidc backends" "without_sandbox batch fuzz")

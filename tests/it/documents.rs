@@ -55,6 +55,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("LOAD_PARTS=postgres cargo bench", "stage load"),
     ("journalctl -u countersign", "request_log.rs: the same lines, from stderr"),
     ("curl -sS --fail-with-body --max-time 5 \"$COUNTERSIGN", "stage documents"),
+    ("apt install ./countersign", "stage deb"),
     ("install -m 0755 countersign", "stage unit"),
     ("install -m 0644 deploy/systemd", "stage unit"),
     ("install -D -m 0644 deploy/systemd", "stage unit"),
