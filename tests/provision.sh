@@ -189,7 +189,7 @@ readme_demo() {
   echo "npm: the README's demo"
   rm -rf "$folder"
   mkdir -p "$folder/clients"
-  tar -c --exclude node_modules --exclude dist clients/web | tar -x -C "$folder"
+  tar -c --exclude node_modules --exclude dist clients/core clients/web | tar -x -C "$folder"
   sed -n 's/^\$ \(npm .*\)/\1/p' README.md >"$folder/commands"
   (cd "$folder" && bash -e commands >/dev/null 2>&1)
   touch "$folder/done"

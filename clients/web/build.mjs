@@ -1,5 +1,5 @@
-// Makes dist/index.js: one minified module. The types beside it are tsc's.
-import { rmSync } from "node:fs";
+// Makes dist/index.js: one minified module, with the core in it. tsc writes the types, of both folders, to dist/types.
+import { rmSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
 rmSync("dist", { recursive: true, force: true });
@@ -12,3 +12,4 @@ await build({
   target: "es2021",
   legalComments: "none",
 });
+writeFileSync("dist/index.d.ts", 'export * from "./types/web/src/index.js";\n');

@@ -121,13 +121,18 @@ function run(config, braze, { connectBrazeAuth }) {
     return said;
   };
 
-  braze.initialize(config.sdk_api_key, { baseUrl: config.sandbox, enableSdkAuthentication: true, noCookies: true });
-  braze.subscribeToSdkAuthenticationFailures(({ errorCode, reason }) => {
-    light('failure', 'bad', ['sdk', 'app']);
-    log(`the SDK reports a failure: ${errorCode} ${reason ?? ''}`, 'bad');
-  });
+  const initialize = () => {
+    braze.initialize(config.sdk_api_key, { baseUrl: config.sandbox, enableSdkAuthentication: true, noCookies: true });
+    // A logout drops the SDK's subscriptions.
+    braze.subscribeToSdkAuthenticationFailures(({ errorCode, reason }) => {
+      light('failure', 'bad', ['sdk', 'app']);
+      log(`the SDK reports a failure: ${errorCode} ${reason ?? ''}`, 'bad');
+    });
+  };
+  initialize();
 
   const auth = connectBrazeAuth(braze, {
+    initialize,
     app: config.app,
     endpoint: config.service,
     login: () => post('/demo/login', { user_id: user }),

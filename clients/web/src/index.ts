@@ -1,5 +1,6 @@
 /** Keeps Braze's Web SDK supplied with SDK authentication tokens from a Countersign server. */
-export { connectBrazeAuth, type BrazeAuth, type Credential, type LoginError, type Options } from "./connect.js";
-export type { Environment } from "./environment.js";
-export { isDueForRefresh, isRefreshable, type Identity } from "./identity.js";
-export type { BrazeSdk, SdkFailure } from "./sdk.js";
+export { connectBrazeAuth } from "./connect.js";
+export type { Environment } from "../../core/src/environment.js";
+export { isDueForRefresh, isRefreshable, type Identity } from "../../core/src/identity.js";
+export type { BrazeAuth, Credential, Departure, LoginError, Lost, Options } from "../../core/src/options.js";
+export type { BrazeSdk, SdkFailure } from "../../core/src/sdk.js";

@@ -246,7 +246,7 @@ test("web: the calls that both READMEs show", async () => {
   };
   const [withCredential, withBackend] = blocks("clients/web/README.md", "ts");
   for (const [text, loader, first, mode] of [
-    [`${imports}\n${blocks("README.md", "js")[0]}`, "js", [], "credential"],
+    [`${imports}\n${blocks("README.md", "js")[0]}`, "js", [["initialize", true]], "credential"],
     [withCredential, "ts", [["initialize", true]], "credential"],
     [connectedAs(withCredential, withBackend), "ts", [["initialize", true]], "login"],
   ]) {
@@ -258,7 +258,7 @@ test("web: the calls that both READMEs show", async () => {
       assert.equal("login" in page.options, mode === "login");
     });
     assert.deepEqual(page.calls, [...first, ["login", "u-1"], ["logout"]]);
-    const known = ["app", "endpoint", "sdkVersion", "login", "credential", "onReloginNeeded"];
+    const known = ["app", "endpoint", "sdkVersion", "initialize", "login", "credential", "onReloginNeeded"];
     assert.deepEqual(Object.keys(page.options).filter((name) => !known.includes(name)), []);
   }
 });

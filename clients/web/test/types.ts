@@ -8,6 +8,7 @@ declare const api: { brazeSession(): Promise<Identity> };
 
 const options = { app: "web", endpoint: "https://auth.example.com", login: () => api.brazeSession() };
 const auth: BrazeAuth = connectBrazeAuth(braze, options);
+connectBrazeAuth(braze, { ...options, initialize: () => braze.initialize("key", { baseUrl: "https://sdk.example.com" }), deadline: 5000 });
 connectBrazeAuth(braze5, { ...options, onReloginNeeded: (code: string) => void code });
 
 declare const firebase: { authStateReady(): Promise<void>; currentUser: { getIdToken(refresh: boolean): Promise<string> } | null };
@@ -34,6 +35,8 @@ export async function use(user: { id: number }, identity: Identity): Promise<boo
   const done: boolean = await auth.login(user.id);
   const code: string | undefined = await auth.login(user.id).then(() => undefined, (error: LoginError) => error.code);
   if (code === "opted_out") return [];
-  await auth.logout();
+  const departure = await auth.logout();
+  const lost: "events" | "push" | "session" | undefined = departure.clean ? undefined : departure.lost;
+  if (lost) return [];
   return [done, isRefreshable(identity, Date.now()), isDueForRefresh(identity, Date.now())];
 }

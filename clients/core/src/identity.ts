@@ -24,11 +24,13 @@ export interface Identity {
   degraded?: boolean;
 }
 
-/** An answer as the pages of this origin share it. */
+/** An answer as it is saved: on the web all pages of an origin share it. */
 export interface Saved extends Identity {
   user: string;
   /** When it came, by this device's clock. */
   at: number;
+  /** When a logout began that is not over yet, by this device's clock. */
+  leaving?: number | undefined;
 }
 
 /** Whether there is a refresh token that is not past its life. `now`: Unix milliseconds by the server's clock. */

@@ -1,0 +1,441 @@
+// The client's state machine, the same on every platform. States, events and their reasons are written down in
+// ../../README.md; the scenarios in ../../conformance hold every package that has this in it.
+
+import type { Environment } from "./environment.js";
+import type { Identity, Saved } from "./identity.js";
+import type { BrazeAuth, Departure, Lost, Options } from "./options.js";
+import type { BrazeSdk, SdkFailure } from "./sdk.js";
+import { ask, isLater, LONGEST_WAIT, type Answer } from "./service.js";
+import { State } from "./states.js";
+
+/** Milliseconds, and a count. An enum, since its members cost no bytes. */
+const enum Limit {
+  /** A token that was refused sooner than this was never good: refresh slower and slower. */
+  Proven = 6e4,
+  LongestBackOff = 3e5,
+  /** An attempt that hangs must not hold up the other pages for ever. */
+  Deadline = 15e3,
+  /** A logout, unless the app says otherwise. */
+  Logout = 1e4,
+  /** A logout looks this often whether there is a good token, and whether everything is sent. */
+  Poll = 500,
+  /** What one page writes into storage, another reads some milliseconds later; 5 were enough in Chromium. */
+  Lag = 50,
+  /** Nothing went wrong. */
+  None = -1,
+  /** The SDK loses queued events after 50 refusals of one signature. */
+  Refusals = 40,
+  /** An app that sets old tokens of its own must not make the SDK send in a circle. */
+  Flushes = 9,
+}
+
+/** Connects an initialised SDK. Call it before the SDK's `openSession`: a failure with no subscriber is lost. */
+export function machine(braze: BrazeSdk, options: Options, env: Environment, platform: string): BrazeAuth {
+  if (!options.app || !options.login === !options.credential) throw Error("needs app, and login or credential");
+  /** Tokens that were refused or replaced: never set again, and their failures are old news. */
+  const spent = new Set<string>();
+  const name = "countersign:" + options.app;
+  const base = options.endpoint.replace(/\/*$/, "/v1/");
+  /** Nobody: quiet. */
+  let user: string | undefined;
+  const deadline = options.deadline ?? Limit.Logout;
+  /** Counts users coming and going: what was begun in an earlier turn is dropped. */
+  let turn = 0;
+  /** The attempt under way. */
+  let flight: AbortController | undefined;
+  let timer: unknown;
+  /** Ends the wait of a login that another one overtakes. */
+  let wake: (() => void) | undefined;
+  /** Attempts since a token proved good. */
+  let attempts = 0;
+  /** How long to leave the server alone, and since when. */
+  let pause: number = Limit.None;
+  let pausedAt = 0;
+  /** The last attempt got no answer at all. */
+  let silent: boolean | undefined;
+  /** The failure that waits for a token, and is reported with the refresh. */
+  let failure: SdkFailure | undefined;
+  /** The token that the SDK was given, and when; empty where a logout has disabled it. */
+  let applied: string | undefined;
+  let appliedAt = 0;
+  /** The token that it was given once more, because it had sent another one or none. */
+  let reapplied: string | undefined;
+  /** Refusals since the SDK was given a signature. */
+  let refusals = 0;
+  /** How often this page, and not another, sent the queue since then. */
+  let flushes = 0;
+  /** The token that Braze refused for a reason which no refresh cures. */
+  let incurable: string | undefined;
+  /** The logout under way. */
+  let leaving: Promise<Departure> | undefined;
+  /** Counts logins and logouts: the last one counts. */
+  let calls = 0;
+  /** What is saved, where there is no storage for it. */
+  let memory: Saved | undefined;
+  let isStorageBroken = false;
+
+  /** Derived from what the client holds, which it cannot contradict then. */
+  const state = () =>
+    !user ? State.SignedOut : flight ? State.Attempting : pause < 0 ? State.Ready : State.BackingOff;
+
+  /** Reads the one saved answer of the app: in localStorage, or in memory where that cannot be had. */
+  const load = (): Saved | undefined => {
+    try {
+      if (!isStorageBroken) return JSON.parse(env.localStorage.getItem(name)!);
+    } catch {}
+    return memory;
+  };
+
+  const store = (saved?: Saved): unknown => {
+    memory = saved;
+    try {
+      return saved ? env.localStorage.setItem(name, JSON.stringify(saved)) : env.localStorage.removeItem(name);
+    } catch {
+      isStorageBroken = true;
+    }
+  };
+
+  /**
+   * What is saved for this user; with nobody logged in yet, for whomever the last page load left behind. While one page
+   * logs out, all others have nobody.
+   */
+  const mine = (): Saved | undefined => {
+    const session = load();
+    if ((leaving || !session?.leaving) && (!user || session?.user === user)) return session;
+  };
+  /** `wakes`: `wake` ends it early. */
+  const sleep = (span: number, wakes?: boolean) =>
+    new Promise<void>((over) => env.setTimeout(wakes ? (wake = over) : over, span));
+  /** What is left of a span. It is over, too, where its begin lies as far ahead: the device's clock has been set back. */
+  const left = (span: number, since: number) => span - Math.abs(env.Date.now() - since);
+  const dueIn = (session: Saved) => (spent.has(session.token) ? 0 : left(session.refresh_in! * 1e3, session.at));
+  const isStale = (session: Saved) => dueIn(session) <= 0;
+  /** Whether the SDK was given its token so recently that a refusal means it was never good. */
+  const isUnproven = () => left(Limit.Proven, appliedAt) > 0;
+  /** Waits, by chance alone within a bound that grows, and as long as the server says. */
+  const rest = (wait = 0) => {
+    pausedAt = env.Date.now();
+    pause = wait + env.Math.random() * Math.min(Limit.LongestBackOff, 1e3 * 2 ** attempts);
+  };
+
+  const post = (path: string, body: object, signal?: AbortSignal, init?: RequestInit) =>
+    ask(env, base + path, body, signal, init);
+
+  /** A failure as the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
+  const reported = (heard?: SdkFailure) =>
+    heard && {
+      reason: heard.reason,
+      error_code: heard.errorCode,
+      user_id: heard.userId,
+      platform,
+      sdk_version: options.sdkVersion,
+    };
+
+  /** Ends what is under way; from now on the client is this user's, or nobody's. */
+  const begin = (next?: string): void => {
+    turn++;
+    flight = void flight?.abort();
+    env.clearTimeout(timer);
+    wake?.();
+    if (user) failure = undefined;
+    user = next;
+    attempts = 0;
+    pause = Limit.None;
+  };
+
+  /** Notes which token the SDK is being given. */
+  const hold = (token: string): void => {
+    if (applied && applied !== token) spent.add(applied);
+    applied = token;
+    appliedAt = env.Date.now();
+    refusals = flushes = 0;
+    failure = undefined;
+  };
+
+  const give = (token: string): void => {
+    const heard = failure;
+    hold(token);
+    braze.setSdkAuthenticationSignature(token);
+    if (heard && !leaving) {
+      // What the SDK asked for without a good token it has not got.
+      braze.requestContentCardsRefresh?.();
+      braze.refreshFeatureFlags?.();
+      braze.requestBannersRefresh?.(Object.keys({ ...braze.getAllBanners?.() }));
+    }
+  };
+
+  /** Sends what the SDK holds back: by itself it would wait out its own back-off, 10 s and more. */
+  const flush = () => {
+    flushes++;
+    // A logout sends it, and looks what becomes of it.
+    leaving || braze.requestImmediateDataFlush();
+  };
+
+  /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. */
+  const settle = (): void => {
+    env.clearTimeout(timer);
+    if (!(state() & (State.Ready | State.BackingOff))) return;
+    const session = mine();
+    // Another page logged out, or in as somebody else.
+    if (!session) return begin();
+    const isSpent = spent.has(session.token);
+    if (!isSpent && session.token !== applied) give(session.token);
+    const due = dueIn(session);
+    // Ready, where another page had more luck.
+    if (due > 0) pause = Limit.None;
+    const wait = Math.max(left(pause, pausedAt), due);
+    if (wait > 0) timer = env.setTimeout(settle, Math.min(wait, LONGEST_WAIT));
+    // A page that nobody looks at lets its token lapse; the next look wakes it, or the SDK's failure.
+    else if (wait <= 0 && (isSpent || leaving || !env.document.hidden)) void refresh();
+  };
+
+  const refresh = async (): Promise<void> => {
+    const here = turn;
+    const answer = await attempt(false);
+    if (here !== turn) return;
+    if (isLater(answer)) {
+      plan(answer);
+      // All pages share the SDK's queue, without a lock: if each sent it, events would come twice, or never.
+      if (answer.token && !flushes) flush();
+    } else {
+      begin();
+      if (!leaving && !["opted_out", "user_mismatch"].includes(answer.code!)) options.onReloginNeeded?.(answer.code!);
+    }
+  };
+
+  /** After an attempt: what is still stale is tried again, later each time. */
+  const plan = (answer: Answer): void => {
+    const session = mine();
+    flight = undefined;
+    silent = answer.wait === undefined;
+    pause = Limit.None;
+    if (session && isStale(session)) rest(answer.wait);
+    settle();
+  };
+
+  /** One attempt to have a good token saved, alone among all pages. `minting`: at a login. */
+  const attempt = (minting: boolean): Promise<Answer> => {
+    const controller = (flight = new AbortController());
+    const { signal } = controller;
+    attempts = pause < 0 && !isUnproven() ? 1 : attempts + 1;
+    return new Promise((done) => {
+      const alone = async () => {
+        done((await Promise.race([obtain(minting, signal), sleep(Limit.Deadline)])) || {});
+        controller.abort();
+        // The next page must see what this one saved.
+        await sleep(Limit.Lag);
+      };
+      (env.navigator.locks?.request(name + user, alone) ?? alone()).catch((thrown) => done({ thrown }));
+    });
+  };
+
+  const obtain = async (minting: boolean, signal: AbortSignal): Promise<Answer> => {
+    const session = mine();
+    // Another page was faster, or logged out; or this one has gone on.
+    if (signal.aborted || (session ? !isStale(session) : !minting)) return {};
+    let answer: Answer = { code: "expired_token", retry: "after_login" };
+    const refresh_token = session?.refresh_token;
+    // Past its life or not: that is for the server to say, since the device's clock may have been wrong when it came.
+    if (refresh_token)
+      answer = await post("token/refresh", { refresh_token, user_id: user, failure: reported(failure) }, signal);
+    if (isLater(answer) || signal.aborted) minting = false;
+    else if (!options.credential) {
+      if (session) await store();
+      if (minting) answer = { ...(await options.login!()) };
+    } else {
+      // The lost session stays saved meanwhile: without one the other pages would sign out.
+      if (minting || answer.retry === "after_login") answer = await exchange(answer, signal);
+      if (session && !signal.aborted && !isLater(answer)) await store();
+    }
+    // Saved before it is used: the server forgives one lost answer, not a lost refresh token.
+    if (answer.token && !signal.aborted) await keep(answer as Identity, minting);
+    return answer;
+  };
+
+  /** Exchanges the app's credential for a token. `refused`: the one that the server has just refused. */
+  const exchange = async (answer: Answer, signal: AbortSignal, refused?: string): Promise<Answer> => {
+    const credential = options.credential!;
+    const given = credential === "cookie" ? credential : await credential(refused);
+    if (given && given !== refused) {
+      answer = await post("token/exchange", { app: options.app }, signal, credential === "cookie"
+        ? { credentials: "include" }
+        : { headers: { "Content-Type": "application/json", Authorization: "Bearer " + given } });
+      if (answer.code === "unauthorized" && !refused) return exchange(answer, signal, given);
+    }
+    return answer;
+  };
+
+  /** Keeps an answer, unless the saved one is newer, or another page logged out or switched users. */
+  const keep = (answer: Identity, minted: boolean): unknown => {
+    const now = load();
+    if (now?.user === user ? now!.server_time <= answer.server_time : minted)
+      return store({ ...answer, user: user!, at: env.Date.now(), leaving: now?.leaving });
+  };
+
+  const onFailure = (heard: SdkFailure): void => {
+    const session = mine();
+    if (!session || String(heard.userId ?? session.user) !== session.user) return;
+    if (user && ++refusals > Limit.Refusals) renew(session.token);
+    if (spent.has(heard.signature!)) {
+      // A late answer: the SDK has put back what it had sent, after the flush that was for it.
+      if (user && !failure && flushes && flushes < Limit.Flushes) flush();
+    } else if ([25, 28].includes(heard.errorCode)) {
+      // What no refresh cures: 25 is the key as it was pasted into Braze, 28 is mixed users in one batch.
+      if (incurable !== heard.signature)
+        void post("failures", { refresh_token: session.refresh_token, failure: reported(heard) });
+      incurable = heard.signature;
+    } else {
+      failure = heard;
+      if (heard.signature) spent.add(heard.signature);
+      if (user) refuse(session.token, heard.signature);
+    }
+  };
+
+  const refuse = (token: string, signature?: string): void => {
+    if (signature !== token && reapplied !== token && !spent.has(token)) {
+      // The SDK does not have what is saved; an attempt gives it something better.
+      if (state() === State.Attempting) return;
+      give((reapplied = token));
+      flush();
+    } else if (!signature || signature === token) {
+      spent.add(token);
+      if (attempts && isUnproven()) rest();
+      settle();
+    }
+  };
+
+  /** Makes the SDK count its refusals from 0 again, which only another signature does. */
+  const renew = (token: string): void => {
+    const mark = "refused " + env.Date.now();
+    refusals = 0;
+    spent.add(mark);
+    braze.setSdkAuthenticationSignature(mark);
+    if (!spent.has(token)) braze.setSdkAuthenticationSignature(token);
+  };
+
+  /** A logout, until its deadline. `ours`: the session of this page, marked; or one that a page has left behind. */
+  const leave = async (ours?: Saved): Promise<Departure> => {
+    // The mark, before anything else: if this page goes away, the next one to start does the rest.
+    if (ours) await store(ours);
+    const { leaving: since, token } = load()!;
+    // Without its token only the server is left to be told; with it, a page may be in the middle.
+    const isOpen = ours || token;
+    const over = sleep(isOpen ? left(deadline, since!) : deadline);
+    const here = turn;
+    let lost: Lost | undefined;
+    const work = async () => {
+      if (!ours) return over;
+      settle();
+      while (here === turn && (isStale(mine()!) || !(await new Promise((done) => braze.requestImmediateDataFlush(done)))))
+        await sleep(Limit.Poll);
+      if (here === turn) {
+        lost = "push";
+        await new Promise<void>((done, fail) =>
+          braze.logout!(() => {
+            done();
+            // So late that it has ended the next user.
+            if (user && here !== turn) void login(user);
+          }, fail),
+        );
+        lost = undefined;
+        // What was on its way at the deadline has come back.
+      } else if (!user && !leaving) braze.wipeData!();
+    };
+    if (isOpen) {
+      lost = "events";
+      await Promise.race([work(), over]).catch(() => {});
+    }
+    const session = load();
+    if (ours || session?.leaving === since) {
+      begin();
+      applied = "";
+      if (lost) {
+        // In this order: disabling sends what is queued, and a request that fails puts it back.
+        braze.wipeData!();
+        braze.disableSDK!();
+      }
+      const refresh_token = session?.refresh_token;
+      await store(refresh_token ? ({ refresh_token, leaving: since } as Saved) : undefined);
+      // A problem document's status is a number; `success` and `pending` are the server's.
+      const told = refresh_token && post("token/revoke", { refresh_token }).then(({ status }) => {
+        if (typeof status === "string" && load()?.leaving === since) store();
+      });
+      await Promise.race([told, over]);
+      if (load()?.leaving) lost ??= "session";
+    }
+    return lost ? { clean: false, lost } : { clean: true };
+  };
+
+  const depart = (ours?: Saved) => (leaving ??= leave(ours).finally(() => (leaving = undefined)));
+
+  /** Finishes what is left of a logout: a page went away in the middle, or had no network. */
+  const resume = () => (leaving || load()?.leaving ? depart() : undefined);
+
+  const login = async (id: string | number): Promise<boolean> => {
+    const call = ++calls;
+    await resume();
+    if (call !== calls) return false;
+    if (applied === "" || braze.isDisabled?.()) {
+      braze.enableSDK!();
+      options.initialize!();
+      subscribe();
+    }
+    begin(String(id));
+    const here = turn;
+    let answer = await attempt(true);
+    // As a refresh that is put off; but without a session there is nothing that a timer could refresh.
+    while (here === turn && !mine() && answer.wait! > 0) {
+      rest(answer.wait);
+      await sleep(pause, true);
+      if (here === turn) answer = await attempt(true);
+    }
+    if (here !== turn) return false;
+    const session = mine();
+    if (!session) {
+      begin();
+      throw answer.thrown ?? Object.assign(Error("no token"), answer);
+    }
+    const token = session.token;
+    hold(token);
+    braze.changeUser(user!, spent.has(token) ? undefined : token);
+    braze.openSession();
+    if (!isStale(session)) {
+      // What was refused before this login would wait in the SDK for minutes.
+      flush();
+      attempts = 0;
+    }
+    plan(answer);
+    return true;
+  };
+
+  const subscribe = () => braze.subscribeToSdkAuthenticationFailures(onFailure);
+  subscribe();
+  env.addEventListener("storage", ({ key }) => key === name && env.setTimeout(settle, Limit.Lag));
+  env.addEventListener("visibilitychange", settle);
+  env.addEventListener("online", () => {
+    if (silent) pause = Limit.None;
+    settle();
+    void resume();
+  });
+  void resume();
+
+  return {
+    login,
+
+    async logout() {
+      calls++;
+      if (leaving) return leaving;
+      const session = mine();
+      if (braze.logout && (session || applied)) {
+        user = session?.user;
+        return depart({ ...session!, leaving: env.Date.now() });
+      }
+      begin();
+      if (session) {
+        await store();
+        await post("token/revoke", { refresh_token: session.refresh_token });
+      }
+      return { clean: true };
+    },
+  };
+}
