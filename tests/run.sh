@@ -534,7 +534,7 @@ stage_long_outage() {
   OUTAGE_SEEDS="${OUTAGE_SEEDS:-10000}" cargo test --locked --test it -- --nocapture outage_simulation::in_no_world
 }
 
-# The web client: types, conformance scenarios, size, packaging.
+# The web client: types, states, conformance scenarios, wrong cores that must fail them, size, packaging.
 stage_client() {
   node_modules clients/web
   (cd clients/web && npm test)

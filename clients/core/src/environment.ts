@@ -1,4 +1,4 @@
-/** What the client needs of a browser's window. A browser has it; connect.ts makes one of another platform. */
+/** What the client needs of a browser's window. A browser has it; another platform makes one. */
 export interface Environment {
   /** Milliseconds by this device's clock. Only differences are used. */
   Date: { now(): number };

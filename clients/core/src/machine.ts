@@ -324,7 +324,10 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     const here = turn;
     let lost: Lost | undefined;
     const work = async () => {
-      if (!ours) return over;
+      if (!ours) {
+        while (load()?.leaving === since && left(deadline, since!) > 0) await sleep(Limit.Poll);
+        return;
+      }
       settle();
       while (here === turn && (isStale(mine()!) || !(await new Promise((done) => braze.requestImmediateDataFlush(done)))))
         await sleep(Limit.Poll);
@@ -357,12 +360,15 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       const refresh_token = session?.refresh_token;
       await store(refresh_token ? ({ refresh_token, leaving: since } as Saved) : undefined);
       // A problem document's status is a number; `success` and `pending` are the server's.
-      const told = refresh_token && post("token/revoke", { refresh_token }).then(({ status }) => {
-        if (typeof status === "string" && load()?.leaving === since) store();
-      });
+      const told =
+        refresh_token &&
+        post("token/revoke", { refresh_token }).then(
+          ({ status }) => typeof status === "string" && load()?.leaving === since && store(),
+        );
       await Promise.race([told, over]);
       if (load()?.leaving) lost ??= "session";
-    }
+      // Another page has finished it.
+    } else lost = undefined;
     return lost ? { clean: false, lost } : { clean: true };
   };
 
@@ -424,7 +430,8 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
 
     async logout() {
       calls++;
-      if (leaving) return leaving;
+      const other = resume();
+      if (other) return other;
       const session = mine();
       if (braze.logout && (session || applied)) {
         user = session?.user;
