@@ -39,7 +39,7 @@ function standIn() {
   });
   const pushManager = {
     getSubscription: async () => localStorage['push.endpoint'] ? subscription(localStorage['push.endpoint']) : null,
-    subscribe: async () => subscription(localStorage['push.endpoint'] = `https://push.test/${crypto.randomUUID()}`),
+    subscribe: async () => subscription(localStorage['push.endpoint'] ??= `https://push.test/${crypto.randomUUID()}`),
   };
   const registration = { pushManager, update: async () => {}, unregister: async () => true };
   for (const [name, value] of Object.entries({ register: async () => registration, getRegistration: async () => registration, ready: Promise.resolve(registration) })) {
@@ -50,14 +50,15 @@ function standIn() {
 /** Logs in, and waits until Braze has the browser's push token for the user. */
 async function subscribed(visit, page, instead) {
   assert.equal(await call(page, 'login', visit.user, instead), true);
-  await page.evaluate(() => {
-    window.app.braze.requestPushPermission();
-    window.app.braze.requestImmediateDataFlush();
-  });
-  await eventually(async () => {
+  const isRegistered = async () => {
     await page.evaluate(() => window.app.braze.requestImmediateDataFlush());
     const endpoint = await page.evaluate(() => localStorage['push.endpoint']);
     assert.deepEqual(await visit.sandbox.pushTokens(visit.user), [endpoint]);
+  };
+  // The SDK subscribes at a session's start, too; where both are under way, it may keep the token of the first.
+  await eventually(async () => {
+    await page.evaluate(() => window.app.braze.requestPushPermission());
+    await eventually(isRegistered, 5_000);
   });
 }
 
@@ -86,15 +87,23 @@ const OF_A_USER = [
   'userId', 'deviceId', 'sessionId', 'events', 'attributes', 'pushToken', 'signature', 'alias', 'triggers', 'cc', 'ff', 'banners',
 ];
 
-/** Checks that the SDK has kept nothing of the user, nor has anybody else. */
-async function forgotten(visit, page) {
-  const { local, cookies, records } = await stored(page);
-  const entries = Object.keys(local).filter((key) => OF_A_USER.some((name) => key.startsWith(`ab.storage.${name}.`)));
-  assert.deepEqual(entries, []);
-  assert.deepEqual(Object.keys(records).filter((name) => name !== 'optOut' && records[name].length > 0), []);
-  const text = JSON.stringify([local, cookies, records]);
+/** Checks that nobody has stored the user or a token. */
+async function nothingOf(visit, page) {
+  const everything = await stored(page);
+  const text = JSON.stringify(everything);
   assert(!text.includes(visit.user), text);
-  assert(!text.includes('eyJ'), `a token: ${text}`);
+  assert.doesNotMatch(text, /eyJ[\w-]+\.eyJ/);
+  return everything;
+}
+
+/** Checks that the SDK is as on a new device. */
+async function forgotten(visit, page) {
+  const { local, records } = await nothingOf(visit, page);
+  // Disabling begins a session of nobody, whose start comes back where it cannot be sent.
+  const isNobodys = (key) => key.startsWith('ab.storage.events.') && JSON.parse(local[key]).v.every((event) => !event.u && event.t === 'ss');
+  const isKept = (key) => OF_A_USER.some((name) => key.startsWith(`ab.storage.${name}.`)) && !isNobodys(key);
+  assert.deepEqual(Object.keys(local).filter(isKept), []);
+  assert.deepEqual(Object.keys(records).filter((name) => name !== 'optOut' && records[name].length > 0), []);
 }
 
 /** Lets another user log in on the page, and checks that this works as on a new device, and brings nothing of the former one. */
@@ -177,17 +186,17 @@ it('offline: the device forgets, and the session ends when the network is back',
 });
 
 it('a tab that is closed in the middle: the next page forgets, and ends the session first', async (visit) => {
-  const tab = await visit.page();
+  const tab = await visit.page('6', 'login', SHORT);
   await subscribed(visit, tab);
-  await queue(tab, 'lost');
   let held = false;
   await visit.context.route('**/api/v3/data/', () => { held = true; });
+  await queue(tab, 'lost');
   await tab.evaluate(() => { void window.app.auth.logout(); });
   await eventually(() => assert(held, 'the logout sends what is queued'));
   await tab.close();
   await visit.context.unrouteAll({ behavior: 'ignoreErrors' });
   assert.equal(await visit.live(), 1);
-  const page = await visit.page();
+  const page = await visit.page('6', 'login', SHORT);
   await eventually(() => forgotten(visit, page));
   await eventually(async () => assert.equal(await visit.live(), 0));
   assert.deepEqual(visit.requested, ['/v1/token/revoke']);
@@ -237,7 +246,8 @@ it('one of two tabs logs out: the other one sends nothing more of that user', as
     const { events } = await visit.sandbox.call('GET', 'events');
     assert(events.some(({ user_id, data }) => user_id === null && data?.n === 'of nobody'));
   });
-  await forgotten(visit, first).catch((error) => { throw error; });
+  assert.equal(await visit.live(), 0);
+  await nothingOf(visit, second);
   assert.equal((await visit.sandbox.unregistrations(visit.user)).length, 1);
   await next(visit, second, ['a']);
 });
