@@ -40,6 +40,7 @@ pub(super) fn routes() -> Router<Arc<LocalBraze>> {
         .route("/sandbox/v1/faults", post(add_fault))
         .route("/sandbox/v1/requests", get(requests))
         .route("/sandbox/v1/events", get(events))
+        .route("/sandbox/v1/push-tokens", get(push_tokens))
         .route("/sandbox/v1/reset", post(reset))
 }
 
@@ -217,6 +218,10 @@ async fn requests(Extract(braze): Extract<Arc<LocalBraze>>, Query(After { after 
 
 async fn events(Extract(braze): Extract<Arc<LocalBraze>>) -> Json<Value> {
     Json(braze.with(|state, _| json!({ "events": state.journal.events() })))
+}
+
+async fn push_tokens(Extract(braze): Extract<Arc<LocalBraze>>) -> Json<Value> {
+    Json(braze.with(|state, _| json!({ "push_tokens": state.journal.push_tokens.list() })))
 }
 
 async fn reset(Extract(braze): Extract<Arc<LocalBraze>>) -> Json<Value> {

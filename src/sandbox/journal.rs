@@ -1,10 +1,11 @@
-//! Record of the received traffic: requests with their verdicts, accepted events, counts by code and day.
+//! Record of the received traffic: requests with their verdicts, accepted events and push tokens, counts by code and day.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::push_tokens::PushTokens;
 use crate::{clock::UnixMillis, domain::verdict::ErrorCode};
 
 /// Number of requests that are kept; the oldest are dropped.
@@ -33,6 +34,16 @@ pub(super) struct Received {
     pub(super) text: Option<String>,
     /// Number of events in the request.
     pub(super) events: usize,
+    /// Push token to unregister; only on `/push/unregister`.
+    pub(super) push: Option<Unregistered>,
+}
+
+/// Push token that a request unregisters, if it is accepted.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Unregistered {
+    pub(super) token: String,
+    /// User whom its pushes were for until then.
+    pub(super) user_id: Option<String>,
 }
 
 /// An accepted event.
@@ -59,6 +70,7 @@ pub(super) struct Journal {
     events: Vec<Event>,
     /// Index in `events` of each event, by its app and JSON text.
     known: HashMap<String, usize>,
+    pub(super) push_tokens: PushTokens,
     apps: HashMap<String, AppCounts>,
 }
 

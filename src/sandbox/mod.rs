@@ -3,7 +3,7 @@
 //! In the order in which data passes: [`serve()`] accepts connections; `sdk` answers the SDKs (`/api/v3/…`), `rest`
 //! the key management API (`/app_group/sdk_authentication/…`), `control` tests and people (`/sandbox/v1/…` and a
 //! page). All of them share one [`LocalBraze`]: apps with their `keys` and enforcement, the `journal` of received
-//! requests, the `switches` for undocumented behaviour of Braze, and the `faults` that a test has queued. Tokens are
+//! requests and `push_tokens`, the `switches` for undocumented behaviour of Braze, and the `faults` that a test has queued. Tokens are
 //! judged by [`crate::domain::verdict`]. `provider` is a local OpenID provider, beside Braze.
 //!
 //! The sandbox imports nothing of the service that it helps to test. Its behaviour follows Braze's documentation and
@@ -17,6 +17,7 @@ mod journal;
 mod keys;
 mod local_braze;
 mod provider;
+mod push_tokens;
 mod rest;
 mod sdk;
 mod serve;

@@ -162,6 +162,19 @@ export class Sandbox {
     return events.filter((event) => event.user_id === user && event.name === 'ce').map(({ data, deliveries }) => ({ name: data.n, deliveries }));
   }
 
+  /** Returns a user's requests to unregister push, each with its verdict. */
+  async unregistrations(user) {
+    const { requests } = await this.call('GET', 'requests');
+    const ofUser = requests.filter(({ push, user_ids: [of] }) => push && of === user);
+    return ofUser.map(({ code, push }) => ({ code, of: push.user_id }));
+  }
+
+  /** Returns the push tokens on record for a user. */
+  async pushTokens(user) {
+    const { push_tokens: tokens } = await this.call('GET', 'push-tokens');
+    return tokens.filter((push) => push.user_id === user).map(({ token }) => token);
+  }
+
   /** Returns the error codes of a user's requests, in order of arrival. */
   async codes(user) {
     const { requests } = await this.call('GET', 'requests');

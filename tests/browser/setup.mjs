@@ -98,10 +98,10 @@ export class Visit {
     });
   }
 
-  /** Opens another page of the app in the same browser. */
-  async page(sdk = '6', mode = 'login') {
+  /** Opens another page of the app in the same browser; a logout has `deadline` milliseconds. */
+  async page(sdk = '6', mode = 'login', deadline = 10_000) {
     const page = await this.context.newPage();
-    await page.goto(`${this.site.url}/?sdk=${sdk}&mode=${mode}`);
+    await page.goto(`${this.site.url}/?sdk=${sdk}&mode=${mode}&deadline=${deadline}`);
     await started(page);
     return page;
   }
@@ -151,6 +151,11 @@ export class Visit {
       assert.deepEqual(events.map(({ name }) => name).sort(), [...names].sort());
     });
     for (const event of await this.sandbox.events(this.user)) assert.equal(event.deliveries, 1, `${event.name} came once`);
+  }
+
+  /** Returns how many sessions of a user are live. */
+  async live(user = this.user) {
+    return (await this.service.run('users', 'sessions', user)).filter(({ ended }) => ended === null).length;
   }
 
   codes() {

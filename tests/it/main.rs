@@ -125,6 +125,8 @@ mod runbook;
 #[cfg(feature = "sandbox")]
 mod sandbox_provider;
 #[cfg(feature = "sandbox")]
+mod sandbox_push;
+#[cfg(feature = "sandbox")]
 mod sandbox_rest;
 #[cfg(feature = "sandbox")]
 mod sandbox_sdk;

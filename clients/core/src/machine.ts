@@ -356,6 +356,8 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
         // In this order: disabling sends what is queued, and a request that fails puts it back.
         braze.wipeData!();
         braze.disableSDK!();
+        // And it begins a session for that.
+        braze.wipeData!();
       }
       const refresh_token = session?.refresh_token;
       await store(refresh_token ? ({ refresh_token, leaving: since } as Saved) : undefined);

@@ -7,6 +7,7 @@ pub(super) enum Endpoint {
     ContentCards,
     FeatureFlags,
     Banners,
+    PushUnregister,
     /// An endpoint whose answer the SDK reads for errors only.
     Other(&'static str),
 }
@@ -18,8 +19,8 @@ impl Endpoint {
         Self::ContentCards,
         Self::FeatureFlags,
         Self::Banners,
+        Self::PushUnregister,
         Self::Other("/template"),
-        Self::Other("/push/unregister"),
         Self::Other("/dust/config"),
         Self::Other("/conversational_chat/config"),
         Self::Other("/conversational_chat/message"),
@@ -32,6 +33,7 @@ impl Endpoint {
             Self::ContentCards => "/content_cards/sync",
             Self::FeatureFlags => "/feature_flags/sync",
             Self::Banners => "/banners/sync",
+            Self::PushUnregister => "/push/unregister",
             Self::Other(path) => path,
         }
     }

@@ -21,8 +21,9 @@ use bytes::Bytes;
 
 use super::{
     disconnect::disconnect,
-    journal::Received,
+    journal::{Journal, Received, Unregistered},
     local_braze::LocalBraze,
+    push_tokens::PushToken,
     switches::{Connection, Outage},
 };
 use crate::domain::verdict::{ErrorCode, Unverified};
@@ -83,8 +84,9 @@ fn receive(braze: &LocalBraze, endpoint: Endpoint, headers: &HeaderMap, body: &[
     let accepted = judgement.is_accepted();
     let record = braze.with(|state, now| {
         let name = state.apps[app].name.clone();
+        let push = unregistered(&state.journal, &name, endpoint, &request);
         if accepted {
-            request.events().iter().for_each(|event| state.journal.deliver(&name, event));
+            keep(&mut state.journal, &name, &request, push.as_ref());
         }
         let received = Received {
             seq: 0,
@@ -100,12 +102,40 @@ fn receive(braze: &LocalBraze, endpoint: Endpoint, headers: &HeaderMap, body: &[
             reason: judgement.code.map(ErrorCode::reason),
             text: judgement.text.clone(),
             events: request.events().len(),
+            push,
         };
         serde_json::to_value(state.journal.receive(received, judgement.code)).unwrap_or_default()
     });
     braze.emit(&serde_json::json!({ "type": "request", "request": record }));
     let config_time = braze.with(|state, _| state.config_time);
     response::response(endpoint, &request, &judgement, &switches, config_time)
+}
+
+/// Returns the push token that a request is to unregister.
+fn unregistered(journal: &Journal, app: &str, endpoint: Endpoint, request: &SdkRequest) -> Option<Unregistered> {
+    let token = request.push_token().filter(|_| endpoint == Endpoint::PushUnregister)?;
+    let user_id = journal.push_tokens.user_of(app, token).map(str::to_owned);
+    Some(Unregistered { token: token.to_owned(), user_id })
+}
+
+/// Puts on record what an accepted request brings: its events, and what becomes of push tokens.
+fn keep(journal: &mut Journal, app: &str, request: &SdkRequest, push: Option<&Unregistered>) {
+    request.events().iter().for_each(|event| journal.deliver(app, event));
+    let device_id = request.device_id();
+    for (user, token) in request.push_attributes() {
+        match token {
+            None => journal.push_tokens.withdraw(app, device_id),
+            Some(token) => journal.push_tokens.register(PushToken {
+                app: app.to_owned(),
+                token: token.to_owned(),
+                user_id: user.map(str::to_owned),
+                device_id: device_id.map(str::to_owned),
+            }),
+        }
+    }
+    if let Some(push) = push {
+        journal.push_tokens.unregister(app, &push.token);
+    }
 }
 
 /// Returns the index of the app whose SDK API key the request carries; header and body must agree.

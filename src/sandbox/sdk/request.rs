@@ -42,6 +42,25 @@ impl SdkRequest {
         self.rows("events")
     }
 
+    /// Returns the push tokens that attributes set, each with its user; `None` in the token's place withdraws it.
+    pub(super) fn push_attributes(&self) -> impl Iterator<Item = (Option<&str>, Option<&str>)> {
+        self.rows("attributes").iter().filter_map(|row| Some((user_of(row), row.get("push_token")?.as_str())))
+    }
+
+    /// Returns the push token that the request itself names.
+    pub(super) fn push_token(&self) -> Option<&str> {
+        self.member("push_token")
+    }
+
+    /// Returns the id that the SDK has given to its browser.
+    pub(super) fn device_id(&self) -> Option<&str> {
+        self.member("device_id")
+    }
+
+    fn member(&self, name: &str) -> Option<&str> {
+        self.body.get(name).and_then(Value::as_str)
+    }
+
     fn rows(&self, name: &str) -> &[Value] {
         self.body.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }

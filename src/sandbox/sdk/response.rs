@@ -86,7 +86,7 @@ fn accepted(endpoint: Endpoint, request: &SdkRequest, switches: &Switches, confi
         }
         Endpoint::FeatureFlags => json!({ "feature_flags": [] }),
         Endpoint::Banners => json!({ "banners": [] }),
-        Endpoint::Other(_) => json!({}),
+        Endpoint::PushUnregister | Endpoint::Other(_) => json!({}),
     }
 }
 
