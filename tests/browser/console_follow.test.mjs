@@ -4,27 +4,23 @@
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { ConsolePage } from './console_page.mjs';
-import { Visit, call, eventually, keepFailure, open, seen } from './setup.mjs';
+import { Visit, call, eventually, keepFailure, newContext, open, seen } from './setup.mjs';
 
 /** Limit for what takes a minute on a quick machine: the life of the old key's tokens. */
 const TOKENS_END = 240_000;
 /** Limit for an act, which may have to be repeated. */
 const ACT = 180_000;
 const MATTERS = 3;
-/** Limit for one step of a browser, also where three of them share a busy machine. */
-const PATIENCE = 120_000;
 const wide = { viewport: { width: 1440, height: 900 } };
 
 /** Runs a test with a service of its own, a user of its app, and an operator on the console. */
 function follows(name, options, work) {
   test(name, async () => {
     const setup = await open({ rotating: true, environment: options.environment });
-    const context = await setup.browser.newContext();
-    context.setDefaultTimeout(PATIENCE);
+    const context = await newContext(setup.browser);
     const visit = new Visit(setup, context);
     const { operator_token: token } = await setup.service.run('operators', 'create', 'ada', '--role', 'operator');
     const operator = await ConsolePage.open(setup.browser, setup.service, { ...wide, ...options.context });
-    operator.context.setDefaultTimeout(PATIENCE);
     try {
       await work(visit, operator, token);
       await operator.isClean('at the end');

@@ -3,16 +3,15 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { eventually } from './setup.mjs';
+import { eventually, newContext } from './setup.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 export const THEMES = ['light', 'dark'];
-const LONGEST_ACT = 120_000;
 
 /** Browser of one operator, with the requests, refusals and errors of its page. */
 export class ConsolePage {
   static async open(browser, service, options) {
-    const context = await browser.newContext(options);
+    const context = await newContext(browser, options);
     await context.tracing.start({ snapshots: true });
     await context.addInitScript(() => {
       window.violations = [];
@@ -49,10 +48,10 @@ export class ConsolePage {
     await this.isAt(name);
   }
 
-  /** Sends the form of a button, and waits for the answer: an act may take as long as a request may. */
+  /** Sends the form of a button, and waits for the answer. */
   async press(name) {
     const button = this.page.getByRole('main').getByRole('button', { name, exact: true });
-    await Promise.all([this.page.waitForEvent('load', { timeout: LONGEST_ACT }), button.click()]);
+    await Promise.all([this.page.waitForEvent('load'), button.click()]);
   }
 
   async state() {

@@ -3,7 +3,7 @@
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Demo } from './processes.mjs';
-import { eventually, keepFailure, launch } from './setup.mjs';
+import { eventually, keepFailure, launch, newContext } from './setup.mjs';
 
 let demo, browser;
 before(async () => { [demo, browser] = [await Demo.create(), await launch()]; });
@@ -13,7 +13,7 @@ after(() => Promise.all([browser.close(), demo.remove()]));
 const nextSecond = () => { const second = Math.floor(Date.now() / 1000); return eventually(async () => assert(Date.now() / 1000 >= second + 1)); };
 
 test('the demo heals what its buttons break', async () => {
-  const context = await browser.newContext();
+  const context = await newContext(browser);
   await context.tracing.start({ screenshots: true, snapshots: true });
   const page = await context.newPage();
   const external = [];

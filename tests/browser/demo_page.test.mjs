@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { Demo } from './processes.mjs';
-import { eventually, keepFailure, launch } from './setup.mjs';
+import { eventually, keepFailure, launch, newContext } from './setup.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const STORY = /^22 EXPIRED(, \d+ times)? → refreshed in \d+ ms → [1-9]\d* events? accepted$/;
@@ -18,7 +18,7 @@ after(() => Promise.all([browser.close(), demo.remove()]));
 /** Page of the demo in a browser context of its own. */
 class DemoPage {
   static async open(options, url) {
-    const context = await browser.newContext(options);
+    const context = await newContext(browser, options);
     await context.tracing.start({ screenshots: true, snapshots: true });
     // The policy also reports what a script catches.
     await context.addInitScript(() => {

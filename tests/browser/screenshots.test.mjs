@@ -8,7 +8,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Sandbox, Service } from './processes.mjs';
-import { eventually, launch } from './setup.mjs';
+import { eventually, launch, newContext } from './setup.mjs';
 
 const PAGES = ['Overview', 'Keys', 'Rotation', 'Failures', 'Users', 'Callers', 'Nodes', 'Audit', 'Doctor'];
 const WIDTHS = [375, 1440];
@@ -93,10 +93,9 @@ function sizeOf(file) {
 for (const width of WIDTHS) {
   for (const colorScheme of THEMES) {
     test(`a picture of each page, ${width} px, ${colorScheme}`, async () => {
-      const context = await browser.newContext({ viewport: { width, height: 812 }, colorScheme, reducedMotion: 'reduce' });
+      const context = await newContext(browser, { viewport: { width, height: 812 }, colorScheme, reducedMotion: 'reduce' });
       try {
         const page = await context.newPage();
-        page.setDefaultTimeout(120_000);
         await page.goto(`${url}/console`);
         await page.fill('[name=token]', token);
         await Promise.all([page.waitForURL((at) => at.pathname === '/console'), page.click('main button')]);

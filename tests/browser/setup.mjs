@@ -40,6 +40,16 @@ export function launch() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 }
 
+/** Limit for one step of a browser, also on a machine that has other work. */
+const PATIENCE = 120_000;
+
+/** Makes a context of a browser, with patience. */
+export async function newContext(browser, options) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(PATIENCE);
+  return context;
+}
+
 const RETRIES = 2;
 
 let users = 0;
@@ -63,7 +73,7 @@ export function scenario(setup, name, work) {
 }
 
 async function once(setup, name, work) {
-  const context = await setup.browser.newContext();
+  const context = await newContext(setup.browser);
   const visit = new Visit(setup, context);
   await context.tracing.start({ screenshots: true, snapshots: true });
   try {

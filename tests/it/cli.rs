@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{
     key_files,
-    service::{Service, countersign, run, run_json, run_with},
+    service::{Service, countersign, run, run_ending, run_json, run_with},
     verified_claims,
 };
 
@@ -147,13 +147,13 @@ async fn a_running_server_follows_the_command_line() {
     assert_eq!(set["keys"].as_array().unwrap().len(), 2, "the retiring key's tokens are alive");
 
     let refresh_token = service.generate(&key, "u-1").await.ok().text("refresh_token");
-    run_json(&["users", "opt-out", "u-1"], path);
+    run_ending(&["users", "opt-out", "u-1"], path);
     service.refresh(&refresh_token).await.unwrap().problem(403, "opted_out");
     run_json(&["users", "opt-in", "u-1"], path);
     service.refresh(&refresh_token).await.unwrap().ok();
     let sessions = run_json(&["users", "sessions", "u-1"], path);
     assert!(sessions.as_array().unwrap().len() > 2);
-    run_json(&["users", "revoke", "u-1", "--app", "web"], path);
+    run_ending(&["users", "revoke", "u-1", "--app", "web"], path);
     service.refresh(&refresh_token).await.unwrap().problem(401, "invalid_token");
 
     run_json(&["clients", "revoke", made["id"].as_str().unwrap()], path);

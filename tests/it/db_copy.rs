@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     cli::init,
-    support::service::{Service, run, run_json},
+    support::service::{Service, run, run_ending, run_json},
 };
 
 /// Values of every table that a copy has, in order.
@@ -63,8 +63,8 @@ impl Installation {
         let live = service.generate(&api_key, "u-1").await.ok().text("refresh_token");
         let live = service.refresh(&live).await.unwrap().ok().text("refresh_token");
         let revoked = service.generate(&api_key, "u-2").await.ok().text("refresh_token");
-        run_json(&["users", "revoke", "u-2"], path);
-        run_json(&["users", "opt-out", "u-3"], path);
+        run_ending(&["users", "revoke", "u-2"], path);
+        run_ending(&["users", "opt-out", "u-3"], path);
         service.stop();
         Self { folder, api_key, live, revoked }
     }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{init, mode},
     store::{Engine, Sqlite, T, at_day, at_once, keep, session},
-    support::service::{Service, run, run_json},
+    support::service::{Service, run, run_ending, run_json},
 };
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn a_backup_is_restored_and_ends_every_session_in_it() {
     let key = run_json(&["clients", "create", "backend", "--app", "web"], path)["api_key"].as_str().unwrap().to_owned();
     let service = Service::of(&path.join("countersign.toml"));
     let old = service.generate(&key, "u-1").await.ok().text("refresh_token");
-    run_json(&["users", "opt-out", "u-2"], path);
+    run_ending(&["users", "opt-out", "u-2"], path);
     run_json(&["db", "backup", "--to", "backup.db"], path);
     assert_eq!(mode(&path.join("backup.db")), 0o600);
     let (code, _, err) = run(&["db", "backup", "--to", "backup.db"], path);
@@ -107,9 +107,9 @@ impl Lost {
         let api_key = run_json(&["clients", "create", "backend", "--app", "web"], path);
         let service = Service::of(&path.join("countersign.toml"));
         let revoked = service.generate(api_key["api_key"].as_str().unwrap(), "u-1").await.ok().text("refresh_token");
-        run_json(&["users", "opt-out", "u-2"], path);
+        run_ending(&["users", "opt-out", "u-2"], path);
         run_json(&["db", "backup", "--to", "backup.db"], path);
-        run_json(&["users", "revoke", "u-1"], path);
+        run_ending(&["users", "revoke", "u-1"], path);
         service.stop();
         lose_store(path);
         Self { folder, api_key, revoked }

@@ -13,7 +13,7 @@ use crate::{
     db_copy::{Installation, contents, rows},
     support::{
         postgres::{Database, Pooler, Server},
-        service::{Service, run, run_json},
+        service::{Service, run, run_ending, run_json},
     },
 };
 
@@ -47,7 +47,7 @@ async fn init_sets_a_site_up_and_further_nodes_need_its_files_only() {
     let (one, two) = (Service::of(&path.join("countersign.toml")), Service::of(&other.path().join("countersign.toml")));
     let token = one.generate(&key, "u-1").await.ok().text("refresh_token");
     let token = two.refresh(&token).await.unwrap().ok().text("refresh_token");
-    run_json(&["users", "revoke", "u-1"], path);
+    run_ending(&["users", "revoke", "u-1"], path);
     two.refresh(&token).await.unwrap().problem(401, "invalid_token");
     let (code, out, err) = run(&["doctor"], path);
     assert!(out.contains("PostgreSQL") && out.contains("ms a round trip"), "{out}{err}");
@@ -173,7 +173,7 @@ async fn a_restored_database_brings_no_session_back() {
     let dumped =
         Server::shared().client("pg_dump").args(["--format=custom", "--schema=countersign", &database.name]).output();
     fs::write(path.join("dump"), dumped.unwrap().stdout).unwrap();
-    run_json(&["users", "revoke", "u-1"], path);
+    run_ending(&["users", "revoke", "u-1"], path);
     service.stop();
     let mut restore = Server::shared().client("pg_restore");
     restore.args(["--clean", "--if-exists", "--single-transaction", "-d", &database.name]).arg(path.join("dump"));

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::support::{
     Answer,
-    service::{Service, run_json},
+    service::{Service, run_ending, run_json},
 };
 
 const WITH_IOS: &str = "[apps.web]\n[apps.ios]\n";
@@ -93,8 +93,8 @@ async fn operators_revoke_and_opt_out_on_an_app_that_is_out_of_the_configuration
     fixture.reload("[apps.web]\n", 10).await;
     let session = &run_json(&["users", "sessions", "u-1"], path);
     assert!(session.as_array().unwrap().iter().any(|session| session["app"] == "ios"), "{session}");
-    assert_eq!(run_json(&["users", "revoke", "u-1", "--app", "ios"], path)["ended"], 1);
-    assert_eq!(run_json(&["users", "opt-out", "u-1", "--app", "ios"], path)["changed"], true);
+    assert_eq!(run_ending(&["users", "revoke", "u-1", "--app", "ios"], path)["ended"], 1);
+    assert_eq!(run_ending(&["users", "opt-out", "u-1", "--app", "ios"], path)["changed"], true);
     fixture.reload(WITH_IOS, 11).await;
     fixture.refresh(&token).await.problem(403, "opted_out");
     fixture.mint("ios").await.problem(403, "opted_out");

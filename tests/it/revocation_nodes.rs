@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use countersign::{
     clock::{Clock, SystemClock, UnixMillis},
     domain::ids::UserHash,
+    outage::FRESH,
     store::{self, Config, Store},
     telemetry::Metrics,
 };
@@ -17,7 +18,10 @@ use super::support::{
     switched_store::Reach,
     test_service::{CONFIG, TestClock, TestService},
 };
-use crate::support::domain::actor;
+use crate::{
+    cli::eventually,
+    support::domain::{actor, user},
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 /// Time after which nobody waits for a node that says nothing.
@@ -142,6 +146,26 @@ async fn a_node_that_shuts_down_is_not_waited_for() {
     assert_done(one.revoke(&link).await);
 }
 
+/// Those that end sessions wait for a node from its first report on. It relies on that report only later.
+#[tokio::test]
+async fn a_node_that_has_just_started_says_what_it_knows_at_once() {
+    let service = TestService::new().await;
+    service.session("u-1").await;
+    let agent = tokio::spawn(service.wiring.ends_agent().run());
+    let store = service.switch.store();
+    let report = async || store.followers(UnixMillis(0)).await.unwrap().pop();
+    eventually(async || report().await.is_some()).await;
+    service.operator.users().revoke(&user("u-1"), None).await.unwrap();
+    let position = store.ends_position().await.unwrap();
+    // The clock stands still, so that nobody has read its first report yet.
+    eventually(async || report().await.is_some_and(|node| node.position >= position)).await;
+    let promised = || service.services.outage().ended.promised();
+    assert_eq!(promised(), None);
+    service.clock.forward(2 * FRESH);
+    eventually(async || promised().is_some()).await;
+    agent.abort();
+}
+
 #[tokio::test]
 async fn a_revocation_is_refused_while_the_store_is_out_of_reach() {
     let (one, _other) = two_nodes(CONFIG).await;
@@ -157,7 +181,7 @@ async fn a_revocation_is_refused_while_the_store_is_out_of_reach() {
 async fn an_opt_in_that_a_node_could_not_see_is_known_after_the_outage() {
     let (one, other) = two_nodes(CONFIG).await;
     let link = one.session("u-1").await;
-    let user = super::support::domain::user("u-1");
+    let user = user("u-1");
     one.operator.users().opt_out(&user, None).await.unwrap();
     other.look().await;
     other.switch.set(Reach::OutOfReach);

@@ -6,6 +6,7 @@ Usage: disk.py BINARY SMALL_FOLDER    (a file system of about a megabyte)
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -25,6 +26,28 @@ def call(url, body=None, api_key=None):
         return error.code, json.load(error)
 
 
+def wait_until(reached, why):
+    """Waits for a minute."""
+    end = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < end, why()
+        time.sleep(0.1)
+
+
+def may_answer_without_its_store(folder, end_something):
+    """Waits until a node that has just started may: after a look that began when others could have read its first report."""
+    store = sqlite3.connect(os.path.join(folder, "countersign.db"), timeout=60)
+    reports = lambda since: store.execute("SELECT count(*) FROM followers WHERE looked >= ?", [since]).fetchone()[0]
+    wait_until(lambda: reports(0), lambda: "no report")
+    told = int(time.time() * 1000)
+    # Others read reports every second, and rely on what they read for two.
+    time.sleep(4)
+    # A node reports at once what it finds.
+    assert end_something()[0] == 200
+    wait_until(lambda: reports(told + 3000), lambda: "no second report")
+    store.close()
+
+
 def main(binary, folder):
     run = lambda *arguments: json.loads(subprocess.run([binary, *arguments, "--json"], cwd=folder, check=True, capture_output=True).stdout)
     run("init")
@@ -42,9 +65,7 @@ def main(binary, folder):
         old = token
         for _ in range(3):
             token = refresh(token)[1]["refresh_token"]
-        assert revoke(ended)[0] == 200
-        # A node that has just started answers without the store only after others could read its first report: 3 to 5 s.
-        time.sleep(12)
+        may_answer_without_its_store(folder, lambda: revoke(ended))
         filler = os.path.join(folder, "filler")
         with open(filler, "wb", buffering=0) as file:
             try:
@@ -72,15 +93,10 @@ def main(binary, folder):
         status, answer = refresh(ended)
         assert (status, answer["code"]) == (401, "invalid_token"), answer
         # The conditions are set once a second.
-        begun = time.monotonic()
-        while True:
-            status, report = call(ready["ops_url"] + "/readyz?verbose")
-            store = next(condition for condition in report["conditions"] if condition["name"] == "store")
-            if not store["ok"]:
-                break
-            assert time.monotonic() - begun < 60, report
-            time.sleep(0.1)
-        assert status == 200 and "full" in store["reason"], report
+        asked = lambda: call(ready["ops_url"] + "/readyz?verbose")
+        condition = lambda: next(it for it in asked()[1]["conditions"] if it["name"] == "store")
+        wait_until(lambda: not condition()["ok"], asked)
+        assert asked()[0] == 200 and "full" in condition()["reason"], asked()
         os.remove(filler)
         begun = time.monotonic()
         while True:

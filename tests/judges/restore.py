@@ -15,6 +15,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from command import command  # noqa: E402
 
 CHANGING = {
     "openat", "write", "pwrite64", "writev", "fsync", "fdatasync", "ftruncate", "fallocate", "copy_file_range", "sendfile", "splice",
@@ -33,9 +37,7 @@ class Installation:
         return subprocess.run(command, cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
     def must(self, *arguments):
-        done = self.run(*arguments, "--json")
-        assert done.returncode == 0, (arguments, done.stderr)
-        return json.loads(done.stdout)
+        return command(self.binary, *arguments, folder=self.folder)
 
     def restore(self, prefix=()):
         return self.run("db", "restore", "--from", "backup.db", prefix=prefix)

@@ -12,19 +12,18 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 from urllib.parse import urlparse
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from command import command  # noqa: E402
 
 ROUNDS = 3000
 # Medians of so many requests agree within a few per cent; what a skipped hash or query would save is more than this.
 TOLERANCE = 0.10
 # Other work of the machine makes some measurements differ, and a fault of the service makes all of them differ.
 MEASUREMENTS = 4
-
-
-def run(binary, folder, *arguments):
-    done = subprocess.run([binary, *arguments, "--json"], cwd=folder, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
 
 
 def post(connection, path, body, api_key=None):
@@ -60,9 +59,9 @@ def measure(name, connection, one, other):
 
 
 def main(binary, folder):
-    run(binary, folder, "init")
-    api_key, revoked = (run(binary, folder, "clients", "create", name, "--app", "web") for name in ("backend", "old"))
-    run(binary, folder, "clients", "revoke", revoked["id"])
+    command(binary, "init", folder=folder)
+    api_key, revoked = (command(binary, "clients", "create", name, "--app", "web", folder=folder) for name in ("backend", "old"))
+    command(binary, "clients", "revoke", revoked["id"], folder=folder)
     api_key, revoked = api_key["api_key"], revoked["api_key"]
     service = subprocess.Popen(
         [binary, "serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"],
@@ -100,7 +99,7 @@ def compare_sessions(binary, folder, connection, api_key):
         assert status == 200, answer
         tokens.append(answer["refresh_token"])
     post(connection, "/v1/token/revoke", {"refresh_token": tokens[0]})
-    run(binary, folder, "users", "revoke", "ended")
+    command(binary, "users", "revoke", "ended", folder=folder)
     requests = [("/v1/token/refresh", {"refresh_token": token}) for token in tokens]
     return compare("session left and session ended", connection, *requests)
 

@@ -20,6 +20,9 @@ const LONGEST_GAP: Duration = ENDS_KEPT.saturating_sub(Duration::from_hours(1));
 /// Looks between two of which expired sessions are forgotten.
 const FORGET_EVERY: u32 = 600;
 
+/// Time after a first report in which the other nodes read it: [`FRESH`], and a margin.
+const FIRST_REPORT_READ: Duration = FRESH.saturating_add(Duration::from_millis(500));
+
 /// Longest time between two reports of a node that looks, with one that is late.
 const LONGEST_SILENCE: Duration = HEARTBEAT.saturating_mul(2);
 
@@ -38,7 +41,8 @@ pub struct EndsAgent {
     looks: u32,
     /// Coverage that was logged last.
     coverage: Coverage,
-    report: Report,
+    /// Last report to the other nodes; none, or one that is out of date: `None`.
+    report: Option<Report>,
     /// Position that includes the ends that were found last: those who wait for this node wait for it.
     owed: Option<EndsPosition>,
     is_failure_logged: bool,
@@ -46,14 +50,20 @@ pub struct EndsAgent {
 
 /// What this node has told the others.
 #[derive(Clone, Copy)]
-enum Report {
-    /// Nothing, or it is out of date.
-    None,
-    /// A first report. Those that end sessions may not have read it yet, so that one more look has to follow before this
-    /// node relies on it.
-    First { serves_until: Option<UnixMillis>, told: Duration, position: EndsPosition },
-    /// A report that they know, and its position.
-    Known { told: Duration, position: EndsPosition },
+struct Report {
+    told: Duration,
+    position: EndsPosition,
+    /// Set until this node relies on what it reports.
+    first: Option<FirstReport>,
+}
+
+/// First report of a node that has just started, or was silent for too long. Those that end sessions may not have read it
+/// yet, so that one more look has to follow before this node relies on it.
+#[derive(Clone, Copy)]
+struct FirstReport {
+    serves_until: Option<UnixMillis>,
+    /// Time since boot at which that look may begin.
+    read_from: Duration,
 }
 
 /// Outcome of a look.
@@ -75,7 +85,7 @@ impl EndsAgent {
             looked,
             looks: 0,
             coverage: Coverage::All,
-            report: Report::None,
+            report: None,
             owed: None,
             is_failure_logged: false,
         }
@@ -90,9 +100,6 @@ impl EndsAgent {
             loop {
                 ticks.tick().await;
                 self.step().await;
-                if matches!(self.report, Report::First { .. }) {
-                    tokio::time::sleep(FRESH + TICK).await;
-                }
             }
         };
         // Also while a look, or other work of the node, takes long.
@@ -106,10 +113,12 @@ impl EndsAgent {
         tokio::join!(looking, exporting);
     }
 
-    /// Does the work of one second; after a first report to the other nodes, also that of the next look.
+    /// Does the work of one second; after a first report to the other nodes, also that of the look after which it relies on
+    /// it.
     pub async fn tick(&mut self) {
         self.step().await;
-        if matches!(self.report, Report::First { .. }) {
+        if let Some(first) = self.report.as_mut().and_then(|report| report.first.as_mut()) {
+            first.read_from = Duration::ZERO;
             self.step().await;
         }
         self.node.outage.export(self.node.clock.read().boot);
@@ -194,39 +203,41 @@ impl EndsAgent {
             self.owed = Some(node.outage.ask(Operation::Read, node.store.ends_position()).await?);
         }
         self.trust_first_report(now);
-        if let Report::Known { told: before, position: last } = self.report {
-            let is_owed = self.owed.is_some() && last != position;
-            if !looked.found && !is_owed && told.saturating_sub(before) < HEARTBEAT {
+        if let Some(last) = self.report {
+            let is_owed = self.owed.is_some() && last.position != position;
+            if !looked.found && !is_owed && told.saturating_sub(last.told) < HEARTBEAT {
                 return Ok(());
             }
         }
         let serves_until = node.outage.may_serve_until(now, LONGEST_SILENCE);
         let follower = Follower { node: node.name.clone(), position, looked: now, serves_until };
-        match node.outage.ask(Operation::Write, node.store.report_followed(follower)).await {
-            Err(error) => {
-                tracing::debug!(%error, "the other nodes do not hear how far this one has followed");
-                return Ok(());
-            }
-            Ok(()) if matches!(self.report, Report::Known { .. }) => {
-                node.outage.ended.promise(serves_until);
-                self.report = Report::Known { told, position };
-            }
-            Ok(()) => self.report = Report::First { serves_until, told, position },
+        if let Err(error) = node.outage.ask(Operation::Write, node.store.report_followed(follower)).await {
+            tracing::debug!(%error, "the other nodes do not hear how far this one has followed");
+            return Ok(());
         }
+        let first = match self.report {
+            Some(last) => last.first,
+            None => Some(FirstReport { serves_until, read_from: node.clock.read().boot + FIRST_REPORT_READ }),
+        };
+        if first.is_none() {
+            node.outage.ended.promise(serves_until);
+        }
+        self.report = Some(Report { told, position, first });
         self.owed = self.owed.filter(|owed| position < *owed);
         Ok(())
     }
 
-    /// Relies on the first report after one more look, and no more on one that is out of date.
+    /// Relies on the first report after a look that began when it was read, and no more on one that is out of date.
     fn trust_first_report(&mut self, now: UnixMillis) {
-        let ended = &self.node.outage.ended;
-        if let Report::First { serves_until, told, position } = self.report {
-            ended.promise(serves_until);
-            self.report = Report::Known { told, position };
+        let (ended, looked) = (&self.node.outage.ended, self.looked);
+        if let Some(report) = &mut self.report
+            && let Some(first) = report.first.take_if(|first| first.read_from <= looked)
+        {
+            ended.promise(first.serves_until);
         }
         if ended.promised().is_some_and(|promised| promised <= now) {
             ended.promise(None);
-            self.report = Report::None;
+            self.report = None;
         }
     }
 

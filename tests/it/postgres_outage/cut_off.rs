@@ -7,16 +7,13 @@ use serde_json::Value;
 use super::{cluster, followed, revoke, started, store_condition};
 use crate::support::{
     postgres::Pooler,
-    service::{Service, run},
+    service::{PENDING, Service, run},
 };
-
-/// Exit code of a revocation that some node may not know yet.
-const PENDING: i32 = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL: tests/run.sh postgres"]
 async fn a_revocation_is_done_when_the_node_that_was_cut_off_knows_it() {
-    let (server, cluster) = cluster("2s").await;
+    let (server, cluster) = cluster("5s").await;
     let pooler = Pooler::start(&server);
     let text = fs::read_to_string(cluster.config()).unwrap();
     let beside = cluster.folder.path().join("beside.toml");
@@ -27,7 +24,7 @@ async fn a_revocation_is_done_when_the_node_that_was_cut_off_knows_it() {
     let first = cluster.session(near, "u-1").await;
     let second = cluster.session(near, "u-2").await;
     let honest = cluster.session(near, "u-honest").await;
-    started(&nodes).await;
+    started(&server, &cluster, &nodes).await;
     // Both nodes follow. A machine that stands still for 3 s makes one revocation pending, and not all of them.
     crate::cli::eventually(async || revoke(near, &known).await.ok().json()["status"] == "success").await;
 

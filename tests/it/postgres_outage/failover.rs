@@ -21,7 +21,7 @@ async fn a_standby_that_lags_takes_over_and_honest_clients_go_on() {
     let one = primary.url("store");
     cluster.configure(|text| {
         let both = url_of_both(&primary, &standby, "store");
-        text.replace(&one, &both).replace("[store]\n", "[store]\ntimeout = \"2s\"\n")
+        text.replace(&one, &both)
     });
     let nodes = [cluster.node(), cluster.node()];
     let mut tokens = Vec::new();
@@ -38,7 +38,7 @@ async fn a_standby_that_lags_takes_over_and_honest_clients_go_on() {
             *token = nodes[n % 2].refresh(token).await.unwrap().ok().text("refresh_token");
         }
     }
-    started(&nodes).await;
+    started(&primary, &cluster, &nodes).await;
 
     tokio::task::block_in_place(|| primary.crash());
     // The standby takes no writes: every answer is degraded, and nothing moves on.

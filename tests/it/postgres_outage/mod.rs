@@ -9,9 +9,16 @@ mod load;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use countersign::{
+    clock::{Clock, SystemClock, UnixMillis},
+    outage::FRESH,
+};
 use serde_json::Value;
 
-use crate::support::{cluster::Cluster, postgres::Server, service::Service, starting_service::StartingService};
+use crate::{
+    cli::eventually,
+    support::{cluster::Cluster, postgres::Server, service::Service, starting_service::StartingService},
+};
 
 /// Length of an outage.
 fn outage() -> Duration {
@@ -39,11 +46,22 @@ async fn metric(node: &Service, name: &str) -> f64 {
     metrics(node).await.get(name).copied().unwrap_or_default()
 }
 
-/// Waits until nodes that have just started may answer without the store: only after others could read their first report,
-/// which takes 3 to 5 s.
-async fn started(nodes: &[Service]) {
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    followed(nodes).await;
+/// Waits until nodes that have just started may answer without the store: after a look that began when others could have
+/// read their first report.
+async fn started(server: &Server, cluster: &Cluster, nodes: &[Service]) {
+    let ended = cluster.session(&nodes[0], "u-started").await;
+    let all_looked = async |since: UnixMillis| {
+        let count = format!("SELECT count(*) FROM countersign.followers WHERE looked >= {}", since.0);
+        tokio::task::block_in_place(|| server.sql("store", &count)).trim() == nodes.len().to_string()
+    };
+    eventually(async || all_looked(UnixMillis(0)).await).await;
+    let read = SystemClock.now().plus(2 * FRESH);
+    while SystemClock.now() < read {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // A node reports at once what it finds.
+    revoke(&nodes[0], &ended).await.ok();
+    eventually(async || all_looked(read).await).await;
 }
 
 /// Waits until nodes know what has ended by now.
@@ -54,7 +72,7 @@ async fn followed(nodes: &[Service]) {
         let is_fresh = |metrics: BTreeMap<String, f64>| {
             metrics.get("countersign_revocation_staleness_seconds").is_some_and(|stale| *stale <= 1.0)
         };
-        crate::cli::eventually(async || is_fresh(metrics(node).await)).await;
+        eventually(async || is_fresh(metrics(node).await)).await;
     }
 }
 
@@ -81,7 +99,7 @@ async fn a_node_that_starts_in_an_outage_serves_after_it() {
     tokio::task::block_in_place(|| server.resume());
     let begun = std::time::Instant::now();
     node.wait_for(StartingService::ready).await;
-    crate::cli::eventually(async || node.generate(&cluster.api_key, "u-1").await.status == 200).await;
+    eventually(async || node.generate(&cluster.api_key, "u-1").await.status == 200).await;
     println!("served {:?} after the database was back", begun.elapsed());
     node.get(&format!("{}/readyz", node.ops_url)).await.ok();
 }
