@@ -94,7 +94,7 @@ fn a_folder_of_the_store_that_is_read_only_is_named() {
     }
     let folder = installation();
     let path = folder.path().display();
-    let script = format!("mount --bind {path} {path}; mount -o remount,bind,ro {path}; exec \"$@\"");
+    let script = format!("mount --bind {path} {path}; mount -o remount,bind,ro {path}; cd {path}; exec \"$@\"");
     let unshare = ["unshare", "--mount", "--propagation", "private"];
     let (code, out, err) =
         run_with(&["users", "opt-out", "u-1"], folder.path(), |command| by_shell(command, &unshare, &script));

@@ -117,8 +117,7 @@ fn name_servers(text: &str) -> Vec<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::app::network::remotes::DropIn;
+    use super::{remotes::DropIn, *};
 
     fn remote(host: &str) -> Remote {
         Remote { setting: "store.url".to_owned(), host: host.to_owned(), drop_in: DropIn::Postgresql }

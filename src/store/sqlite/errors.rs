@@ -47,10 +47,10 @@ impl StoreName {
 
     /// Says why nobody, or not this user, can write into the store's folder or its file, and what to do; `None` where this user can.
     fn obstacle(&self) -> Option<String> {
-        let file = Path::new(&*self.0);
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = std::path::absolute(&*self.0).ok()?;
+        let folder = file.parent()?;
         let refused = |path| rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).err();
-        let (path, why) = [folder, file].into_iter().find_map(|path| Some((path, refused(path)?)))?;
+        let (path, why) = [folder, file.as_path()].into_iter().find_map(|path| Some((path, refused(path)?)))?;
         let path = path.display();
         match why {
             Errno::ROFS => Some(format!(
