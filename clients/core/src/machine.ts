@@ -381,7 +381,10 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     const call = ++calls;
     await resume();
     if (call !== calls) return false;
-    if (applied === "" || braze.isDisabled?.()) {
+    const isDisabled = braze.isDisabled?.();
+    if (applied === "" || isDisabled) {
+      // Requests of the former user that failed after the logout have put back what they had taken.
+      if (isDisabled) braze.wipeData!();
       braze.enableSDK!();
       options.initialize!();
       subscribe();

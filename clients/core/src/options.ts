@@ -21,7 +21,8 @@ interface CommonOptions {
   onReloginNeeded?(code: string): void;
   /**
    * Initialises the SDK, as the app did before it connected this. A logout disables an SDK that has `logout` (Web 6.10
-   * and later); the next login, also after a page load, enables it and calls this.
+   * and later); the next login, also after a page load, enables it and calls this. So log nobody in who has opted out by
+   * `disableSDK`.
    */
   initialize?(): unknown;
   /** Milliseconds that a logout may take; 10,000 by default. */
