@@ -26,6 +26,6 @@ find "${folders[@]}" -maxdepth 1 -type f -iregex '.*/\(licen[sc]e\|copying\|copy
   done | awk '!($1 in names) { order[++count] = $1; file[$1] = $2 } { names[$1] = names[$1] ", " $3 }
     END { for (i = 1; i <= count; i++) print file[order[i]], substr(names[order[i]], 3) }' |
   while read -r file names; do
-    printf '\n%s\n%s\n\n' "$(printf '=%.0s' {1..100})" "$names" | fold --spaces
+    printf '\n%s\n%s\n\n' "$(printf '=%.0s' {1..79})" "$names" | fold --spaces
     cat "$file"
   done

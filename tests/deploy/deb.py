@@ -12,7 +12,6 @@ import re
 import shlex
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from machine import Machine
 STATE = "/var/lib/countersign"
 SERVICE = "http://127.0.0.1:8080"
 READY = "http://127.0.0.1:9090/readyz"
+DROP_IN = "/etc/systemd/system/countersign.service.d/limit.conf"
 OLD, NEW = "0.0.9", "0.1.0-rc.1"
 
 
@@ -135,9 +135,6 @@ def data_of(machine):
     folder = machine.root / STATE.lstrip("/")
     kept = [folder / "countersign.toml", folder / "sealing.secret", *(folder / "keys").iterdir(), machine.root / DROP_IN.lstrip("/")]
     return {str(path): (path.stat().st_mode, path.stat().st_uid, hashlib.sha256(path.read_bytes()).hexdigest()) for path in kept}
-
-
-DROP_IN = "/etc/systemd/system/countersign.service.d/limit.conf"
 
 
 def sets_up(machine, commands):
