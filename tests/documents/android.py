@@ -5,6 +5,7 @@ in place of a backend.
 Usage: android.py BINARY KOTLIN_JARS JSON_JAR FOLDER
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -52,15 +53,14 @@ def compiled(kotlin, json_jar, folder):
 
 class App:
     def __init__(self, class_path, folder):
-        self.class_path, self.folder, self.ran = class_path, folder, 0
+        self.class_path, self.folder, self.numbers = class_path, folder, itertools.count()
 
     def run(self, endpoint, login, *events):
         """Returns what the app did: the lines that Main prints."""
-        self.ran += 1
-        folder = Path(self.folder, f"app-{self.ran}")
+        folder = Path(self.folder, f"app-{next(self.numbers)}")
         folder.mkdir()
         command = ["java", "-XX:TieredStopAtLevel=1", f"-Dfolder={folder}", "-cp", self.class_path, "MainKt", endpoint, login, *events]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0 and not done.stderr, (events, done.stdout, done.stderr)
         return done.stdout.splitlines()
 
@@ -77,13 +77,13 @@ def with_the_service(app, address, login, run):
     tokens = [line.split(" ")[-1] for line in lines if line.startswith(("changeUser", "setSignature"))]
     assert len(set(tokens)) == 3 and lines[0].startswith("changeUser 42 "), lines
     run("users", "opt-out", "42")
-    lines = app.run(address, login, "login", "failure")
+    lines = app.run(address, login, "login", "ignored")
     assert lines == ["login failed: no token: opted_out", "saved: false", "saved: false"], lines
     run("users", "opt-in", "42")
     # The app's backend, or this service, cannot be reached.
     lines = app.run(address, nothing_listens(), "login")
     assert lines == ["login failed: Connection refused", "saved: false"], lines
-    lines = app.run(nothing_listens(), login, "login", "failure")
+    lines = app.run(nothing_listens(), login, "login", "ignored")
     assert verbs(lines) == ["changeUser", *session, *session], lines
 
 
@@ -92,7 +92,7 @@ def with_an_answer(app, login, answer, status, retry):
     scripted = Scripted()
     scripted.answer_with(answer, GOOD)
     ends = status in (401, 403, 409)
-    lines = app.run(scripted.url, login, "login", "failure", *([] if ends else ["wait"]))
+    lines = app.run(scripted.url, login, "login", "failure")
     seen = verbs([line for line in lines if line != "saved: true"])
     relogin = ["relogin"] if retry == "after_login" else []
     assert seen == ["changeUser", *([*relogin, "saved: false"] if ends else ["setSignature", "flush"])], (answer, lines)
@@ -120,7 +120,7 @@ def with_credentials(app):
     assert run("c1,", ["login", "failure"], GOOD, over) == (["changeUser", "relogin", "saved: false"], [login, refresh])
     waited = ["changeUser", "setSignature", "flush"]
     # The provider is out of reach at the first attempt.
-    assert run("c1,!,c2", ["login", "failure", "wait"], GOOD, over, over, second) == (waited, [login, refresh, refresh, again])
+    assert run("c1,!,c2", ["login", "failure"], GOOD, over, over, second) == (waited, [login, refresh, refresh, again])
     failed = ["login failed: no token: unauthorized", "saved: false"]
     assert run("c1", ["login"], refused) == (failed, [login])
     assert run("", ["login"], GOOD) == (["login failed: no token: ", "saved: false"], [])
