@@ -22,8 +22,9 @@ from server import Scripted, certificate, nothing_listens, silent, slow_proxy, t
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "tests/documents"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/documents")]
 from blocks import problems  # noqa: E402
+from command import command  # noqa: E402
 
 CLIENTS = ROOT / "clients"
 LANGUAGES = ["node", "python", "java"]
@@ -54,8 +55,7 @@ class Service:
         self.url = json.loads(self.process.stdout.readline())["url"]
 
     def run(self, *arguments):
-        done = subprocess.run([self.binary, *arguments, "--json"], cwd=self.folder, check=True, capture_output=True)
-        return json.loads(done.stdout or "null")
+        return command(self.binary, *arguments, folder=self.folder)
 
     @contextlib.contextmanager
     def stopped(self):
@@ -71,6 +71,7 @@ class Service:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+            server.hold_port_of(self.url)
 
 
 class Driver:

@@ -215,7 +215,23 @@ def silent():
     return port(sock)
 
 
+# Sockets that are bound and do not listen: as long as they are, no other process gets their ports.
+HELD_PORTS = []
+
+
 def nothing_listens():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return port(bound)
+    """Returns a port at which every connection is refused."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    HELD_PORTS.append(bound)
+    return port(bound)
+
+
+def hold_port_of(url):
+    """Holds the port of a service that has ended. Where its last connections still hold it, that suffices for a minute."""
+    bound = socket.socket()
+    try:
+        bound.bind(("127.0.0.1", int(url.rsplit(":", 1)[1])))
+    except OSError:
+        return
+    HELD_PORTS.append(bound)

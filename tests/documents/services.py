@@ -5,19 +5,21 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from command import command  # noqa: E402
 
 
 @contextlib.contextmanager
 def countersign(binary, folder):
     """Runs the real service in an empty folder; gives its address, an API key and a function that runs a command."""
-
-    def run(*arguments):
-        done = subprocess.run([binary, *arguments, "--json"], cwd=folder, check=True, capture_output=True)
-        return json.loads(done.stdout or "null")
-
+    run = partial(command, binary, folder=folder)
     run("init")
     api_key = run("clients", "create", "backend", "--app", "web")["api_key"]
     arguments = [binary, "serve", "--json", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]
@@ -58,7 +60,12 @@ class Handler(BaseHTTPRequestHandler):
         server.times.append(time.monotonic())
         answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
         if answer is None:
-            time.sleep(8)  # longer than any time-out of the snippets
+            # Until the client goes away: longer than any time-out of the snippets.
+            self.connection.settimeout(60)
+            with contextlib.suppress(OSError):
+                while self.connection.recv(4096):
+                    pass
+            self.close_connection = True
             return
         status, kind, body = answer
         self.send_response(status)
@@ -88,8 +95,13 @@ def page(status):
     return status, "text/html", b"<html><h1>a proxy's page</h1></html>"
 
 
+# Sockets that are bound and do not listen: as long as they are, no other process gets their ports.
+HELD_PORTS = []
+
+
 def nothing_listens():
     """Returns an address of which every connection is refused."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{bound.getsockname()[1]}"
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    HELD_PORTS.append(bound)
+    return f"http://127.0.0.1:{bound.getsockname()[1]}"

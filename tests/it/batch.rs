@@ -2,6 +2,7 @@
 //! one that is emulated. `tests/run.sh batch` brings both.
 
 use super::support::{
+    measured,
     test_service::{CONFIG, TestService},
     verified_claims,
 };
@@ -28,9 +29,13 @@ async fn logins(custody: &str) -> (f64, f64) {
 
 #[tokio::test]
 async fn logins_that_come_together_are_signed_together_and_verify() {
-    let (signatures, goes) = logins("batch = \"on\"\n").await;
-    assert_eq!(signatures, 30.0);
-    assert!(goes < 15.0, "{goes} goes");
+    // Those that come one after another, because a busy machine lets them, wait for none.
+    measured(async || {
+        let (signatures, goes) = logins("batch = \"on\"\n").await;
+        assert_eq!(signatures, 30.0);
+        if goes < 15.0 { Ok(()) } else { Err(format!("{goes} goes")) }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -423,7 +423,7 @@ fn a_named_pipe_that_nobody_writes_to_is_not_waited_for() {
         let begun = Instant::now();
         let (code, _, err) = run(arguments, path);
         assert!(code != 0 && err.contains("a pipe that nobody writes to"), "{arguments:?}: {code} {err}");
-        assert!(begun.elapsed() < Duration::from_secs(30), "{arguments:?}");
+        assert!(begun.elapsed() < Duration::from_mins(2), "{arguments:?}");
     }
     let (code, _, err) = run(&["keys", "import", "keys"], path);
     assert!(code == 1 && err.contains("is a folder"), "{err}");

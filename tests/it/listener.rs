@@ -220,13 +220,13 @@ async fn a_client_that_has_ended_its_side_gets_its_answer() {
 
 #[tokio::test]
 async fn a_request_that_arrives_in_the_last_moment_of_keep_alive_is_answered() {
-    let listener = TestListener::open(|config| config.keep_alive = Duration::from_millis(200));
+    let listener = TestListener::open(|config| config.keep_alive = Duration::from_secs(2));
     let mut stream = listener.connect().await;
     ask(&mut stream).await;
     // On this one-threaded runtime the listener does not run while the thread sleeps: its time is up when it sees the
     // request.
     let mut stream = stream.into_std().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(2100));
     std::io::Write::write_all(&mut stream, GET.as_bytes()).unwrap();
     let answer = rest(&mut TcpStream::from_std(stream).unwrap()).await;
     assert!(answer.ends_with("hello"), "{answer:?}");

@@ -63,7 +63,7 @@ fn condition<'a>(report: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// Waits for a report in which the condition is there and holds, or not.
 async fn report_with(service: &Service, name: &str, ok: bool) -> (u16, Value) {
-    for _ in 0..600 {
+    for _ in 0..1200 {
         let (status, report) = ops_report(service).await;
         if condition(&report, name).is_some_and(|condition| condition["ok"] == ok) {
             return (status, report);

@@ -232,9 +232,11 @@ async fn an_endpoint_without_answer_is_given_up_in_time() {
     endpoint.close();
     let asked = tokio::time::timeout(Duration::from_mins(1), exchange(&service, "session")).await;
     asked.expect("3 s are the limit").problem(503, "unavailable");
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // It is bound, and does not listen: connections are refused, and no other test gets its port.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let mut rules = introspection_rules(&endpoint);
-    rules.endpoint = format!("http://{nobody}/");
+    rules.endpoint = format!("http://{}/", nobody.local_addr().unwrap());
     set_sign_ins(&service, &[("web", SignIn::Introspection(rules))]);
     exchange(&service, "session").await.problem(503, "unavailable");
 }

@@ -43,7 +43,7 @@ impl StartingService {
 
     /// Waits until there is something.
     pub async fn wait_for<T>(&mut self, mut is_there: impl FnMut(&Self) -> Option<T>) -> T {
-        for _ in 0..600 {
+        for _ in 0..1200 {
             if let Some(found) = is_there(self) {
                 return found;
             }
@@ -51,7 +51,7 @@ impl StartingService {
             assert!(ended.is_none(), "{ended:?}: {}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("nothing within 30 s: {}", self.log());
+        panic!("nothing within a minute: {}", self.log());
     }
 
     pub fn log(&self) -> String {
