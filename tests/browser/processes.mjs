@@ -163,11 +163,11 @@ export class Sandbox {
     return events.filter((event) => event.user_id === user && event.name === 'ce').map(({ data, deliveries }) => ({ name: data.n, deliveries }));
   }
 
-  /** Returns a user's requests to unregister push, each with its verdict. */
+  /** Returns the error code of each of a user's requests to unregister push; null if it was accepted. */
   async unregistrations(user) {
     const { requests } = await this.call('GET', 'requests');
     const ofUser = requests.filter(({ push, user_ids: [of] }) => push && of === user);
-    return ofUser.map(({ code, push }) => ({ code, of: push.user_id }));
+    return ofUser.map(({ code }) => code);
   }
 
   /** Returns the push tokens on record for a user. */
