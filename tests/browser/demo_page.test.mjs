@@ -12,7 +12,7 @@ const STORY = /^22 EXPIRED(, \d+ times)? → refreshed in \d+ ms → [1-9]\d* ev
 const THEMES = ['light', 'dark'];
 
 let demo, browser;
-before(async () => { [demo, browser] = [await Demo.create(), await launch()]; });
+before(async () => { [demo, browser] = [await Demo.create({ joined: true }), await launch()]; });
 after(() => Promise.all([browser.close(), demo.remove()]));
 
 /** Page of the demo in a browser context of its own. */

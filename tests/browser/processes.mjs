@@ -4,10 +4,11 @@ import { execFile, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
-import { appendFile, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bundle } from './site.mjs';
 
 const binary = process.env.TEST_BINARY;
 if (!binary) throw new Error('TEST_BINARY must name the countersign binary');
@@ -162,11 +163,11 @@ export class Sandbox {
     return events.filter((event) => event.user_id === user && event.name === 'ce').map(({ data, deliveries }) => ({ name: data.n, deliveries }));
   }
 
-  /** Returns a user's requests to unregister push, each with its verdict. */
+  /** Returns the error code of each of a user's requests to unregister push; null if it was accepted. */
   async unregistrations(user) {
     const { requests } = await this.call('GET', 'requests');
     const ofUser = requests.filter(({ push, user_ids: [of] }) => push && of === user);
-    return ofUser.map(({ code, push }) => ({ code, of: push.user_id }));
+    return ofUser.map(({ code }) => code);
   }
 
   /** Returns the push tokens on record for a user. */
@@ -188,19 +189,24 @@ export class Sandbox {
 
 /** Process of the demo, with a modules folder as npm would fill it, or an empty one. */
 export class Demo {
-  static async create({ installed = true } = {}) {
+  /** `joined`: the SDK is installed as one module, which a page loads quickly. */
+  static async create({ installed = true, joined = false } = {}) {
     const modules = await mkdtemp(join(tmpdir(), 'countersign-demo-'));
     const here = (path) => fileURLToPath(new URL(path, import.meta.url));
     const { child, ready } = await start(['demo', '--json', '--listen', '127.0.0.1:0', '--modules', modules]);
     const demo = Object.assign(new Demo(), { child, modules, here, url: ready.url });
-    if (installed) await demo.install();
+    if (installed) await demo.install(joined);
     return demo;
   }
 
   /** Puts the SDK and the client where the demo looks for them. */
-  async install() {
+  async install(joined = false) {
     for (const scope of ['@braze', '@countersign']) await mkdir(join(this.modules, scope));
-    await symlink(this.here('node_modules/@braze/web-sdk'), join(this.modules, '@braze/web-sdk'));
+    const sdk = join(this.modules, '@braze/web-sdk');
+    if (joined) {
+      await mkdir(join(sdk, 'src'), { recursive: true });
+      await writeFile(join(sdk, 'src/index.js'), await bundle('@braze/web-sdk'));
+    } else await symlink(this.here('node_modules/@braze/web-sdk'), sdk);
     await symlink(this.here('../../clients/web'), join(this.modules, '@countersign/braze-web'));
   }
 

@@ -38,7 +38,7 @@ const INSTEAD = {
 };
 
 /** Joins an SDK's modules into one; returns its text. */
-async function bundle(name) {
+export async function bundle(name) {
   const { build } = createRequire(new URL('../../clients/web/package.json', import.meta.url))('esbuild');
   const entryPoints = [here(`node_modules/${name}/src/index.js`)];
   const { outputFiles } = await build({ entryPoints, bundle: true, format: 'esm', write: false });
