@@ -30,9 +30,7 @@ impl Role {
         match (name, index) {
             (Some("public"), _) => Some(Self::Public),
             (Some("ops"), _) => Some(Self::Ops),
-            (_, 0) => Some(Self::Public),
-            (_, 1) => Some(Self::Ops),
-            _ => None,
+            (_, index) => [Self::Public, Self::Ops].get(index).copied(),
         }
     }
 }
@@ -44,7 +42,7 @@ impl Role {
 /// # Errors
 /// [`ListenError::Inherited`] where one is not a listening TCP socket, [`ListenError::Surplus`] where two are for one use.
 pub fn inherited() -> Result<Inherited, ListenError> {
-    let names = env::var(NAMES).unwrap_or_default();
+    let names = names();
     let mut sockets = listenfd::ListenFd::from_env();
     let mut inherited = Inherited::default();
     for index in 0..sockets.len() {
@@ -60,6 +58,11 @@ pub fn inherited() -> Result<Inherited, ListenError> {
         *place = socket.map_err(|why| ListenError::Inherited { index, why })?;
     }
     Ok(inherited)
+}
+
+#[expect(clippy::disallowed_methods, reason = "systemd's variable is no setting")]
+fn names() -> String {
+    env::var(NAMES).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -69,10 +69,12 @@ pub async fn check_unit(settings: &Settings) -> Vec<Check> {
 
 /// Checks that this process may send to what the configuration names, where it runs in a unit of systemd.
 pub(super) async fn check_process(remotes: &[Remote]) -> Vec<Check> {
-    if std::env::var_os(INVOCATION).is_none() {
-        return Vec::new();
-    }
-    find(remotes, &Gate::Process).await
+    if is_in_a_unit() { find(remotes, &Gate::Process).await } else { Vec::new() }
+}
+
+#[expect(clippy::disallowed_methods, reason = "systemd's variable is no setting")]
+fn is_in_a_unit() -> bool {
+    std::env::var_os(INVOCATION).is_some()
 }
 
 /// Logs what [`check_process`] finds.

@@ -1,5 +1,5 @@
 //! Trial of an address: an empty datagram, which no router passes on. The kernel refuses it at once where a filter drops it; a
-//! connection of TCP would only wait (`tcp_connect` in the kernel's net/ipv4/tcp_output.c).
+//! connection of TCP would only wait (`tcp_connect` in the kernel's `net/ipv4/tcp_output.c`).
 
 use std::{
     io,
