@@ -268,8 +268,10 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   /** Keeps an answer, unless the saved one is newer, or another page logged out or switched users. */
   const keep = (answer: Identity, minted: boolean): unknown => {
     const now = load();
-    if (now?.user === user ? now!.server_time <= answer.server_time : minted)
-      return store({ ...answer, user: user!, at: env.Date.now(), leaving: now?.leaving });
+    const isOurs = now?.user === user;
+    // The mark of another user's logout, which could not be ended, is not this one's.
+    if (isOurs ? now!.server_time <= answer.server_time : minted)
+      return store({ ...answer, user: user!, at: env.Date.now(), leaving: isOurs ? now!.leaving : undefined });
   };
 
   const onFailure = (heard: SdkFailure): void => {
