@@ -5,7 +5,7 @@ import type { Environment } from "./environment.js";
 import type { Identity, Saved } from "./identity.js";
 import type { BrazeAuth, Departure, Lost, Options } from "./options.js";
 import type { BrazeSdk, SdkFailure } from "./sdk.js";
-import { ask, isLater, LONGEST_WAIT, type Answer } from "./service.js";
+import { isLater, LONGEST_WAIT, service, type Answer } from "./service.js";
 import { State } from "./states.js";
 
 /** Milliseconds, and a count. An enum, since its members cost no bytes. */
@@ -22,7 +22,7 @@ const enum Limit {
   /** What one page writes into storage, another reads some milliseconds later; 5 were enough in Chromium. */
   Lag = 50,
   /** Nothing went wrong. */
-  None = -1,
+  None = 0,
   /** The SDK loses queued events after 50 refusals of one signature. */
   Refusals = 40,
   /** An app that sets old tokens of its own must not make the SDK send in a circle. */
@@ -35,7 +35,6 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   /** Tokens that were refused or replaced: never set again, and their failures are old news. */
   const spent = new Set<string>();
   const name = "countersign:" + options.app;
-  const base = options.endpoint.replace(/\/*$/, "/v1/");
   /** Nobody: quiet. */
   let user: string | undefined;
   const deadline = options.deadline ?? Limit.Logout;
@@ -54,8 +53,8 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   /** The last attempt got no answer at all. */
   let silent: boolean | undefined;
   /** The failure that waits for a token, and is reported with the refresh. */
-  let failure: SdkFailure | undefined;
-  /** The token that the SDK was given, and when; empty where a logout has disabled it. */
+  let failure: object | undefined;
+  /** The token that the SDK was given, and when. */
   let applied: string | undefined;
   let appliedAt = 0;
   /** The token that it was given once more, because it had sent another one or none. */
@@ -70,28 +69,26 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   let leaving: Promise<Departure> | undefined;
   /** Counts logins and logouts: the last one counts. */
   let calls = 0;
-  /** What is saved, where there is no storage for it. */
+  /** What storage did not take. */
   let memory: Saved | undefined;
-  let isStorageBroken = false;
 
   /** Derived from what the client holds, which it cannot contradict then. */
   const state = () =>
-    !user ? State.SignedOut : flight ? State.Attempting : pause < 0 ? State.Ready : State.BackingOff;
+    !user ? State.SignedOut : flight ? State.Attempting : pause ? State.BackingOff : State.Ready;
 
   /** Reads the one saved answer of the app: in localStorage, or in memory where that cannot be had. */
   const load = (): Saved | undefined => {
     try {
-      if (!isStorageBroken) return JSON.parse(env.localStorage.getItem(name)!);
+      return memory ?? JSON.parse(env.localStorage.getItem(name)!);
     } catch {}
-    return memory;
   };
 
   const store = (saved?: Saved): unknown => {
-    memory = saved;
+    memory = undefined;
     try {
       return saved ? env.localStorage.setItem(name, JSON.stringify(saved)) : env.localStorage.removeItem(name);
     } catch {
-      isStorageBroken = true;
+      memory = saved;
     }
   };
 
@@ -118,29 +115,16 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     pause = wait + env.Math.random() * Math.min(Limit.LongestBackOff, 1e3 * 2 ** attempts);
   };
 
-  const post = (path: string, body: object, signal?: AbortSignal, init?: RequestInit) =>
-    ask(env, base + path, body, signal, init);
-
-  /** A failure as the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
-  const reported = (heard?: SdkFailure) =>
-    heard && {
-      reason: heard.reason,
-      error_code: heard.errorCode,
-      user_id: heard.userId,
-      platform,
-      sdk_version: options.sdkVersion,
-    };
+  const post = service(env, options.endpoint.replace(/\/*$/, "/v1/"));
 
   /** Ends what is under way; from now on the client is this user's, or nobody's. */
   const begin = (next?: string): void => {
     turn++;
     flight = void flight?.abort();
-    env.clearTimeout(timer);
     wake?.();
     if (user) failure = undefined;
     user = next;
-    attempts = 0;
-    pause = Limit.None;
+    attempts = pause = Limit.None;
   };
 
   /** Notes which token the SDK is being given. */
@@ -182,7 +166,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     if (!isSpent && session.token !== applied) give(session.token);
     const due = dueIn(session);
     // Ready, where another page had more luck.
-    if (due > 0) pause = Limit.None;
+    if (!(due <= 0)) pause = Limit.None;
     const wait = Math.max(left(pause, pausedAt), due);
     if (wait > 0) timer = env.setTimeout(settle, Math.min(wait, LONGEST_WAIT));
     // A page that nobody looks at lets its token lapse; the next look wakes it, or the SDK's failure.
@@ -208,7 +192,6 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     const session = mine();
     flight = undefined;
     silent = answer.wait === undefined;
-    pause = Limit.None;
     if (session && isStale(session)) rest(answer.wait);
     settle();
   };
@@ -217,52 +200,52 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   const attempt = (minting: boolean): Promise<Answer> => {
     const controller = (flight = new AbortController());
     const { signal } = controller;
-    attempts = pause < 0 && !isUnproven() ? 1 : attempts + 1;
+    attempts = pause || isUnproven() ? attempts + 1 : 1;
+
+    /** Exchanges the app's credential for a token. `refused`: the one that the server has just refused. */
+    const exchange = async (answer: Answer, refused?: string): Promise<Answer> => {
+      const credential = options.credential!;
+      const isCookie = credential === "cookie";
+      const given = isCookie ? credential : await credential(refused);
+      if (given && given !== refused) {
+        answer = await post("token/exchange", { app: options.app }, signal, isCookie || given);
+        if (answer.code === "unauthorized" && !refused) return exchange(answer, given);
+      }
+      return answer;
+    };
+
+    const obtain = async (): Promise<Answer> => {
+      const session = mine();
+      // Another page was faster, or logged out; or this one has gone on.
+      if (signal.aborted || (session ? !isStale(session) : !minting)) return {};
+      let answer: Answer = { code: "expired_token", retry: "after_login" };
+      const refresh_token = session?.refresh_token;
+      // Past its life or not: that is for the server to say, since the device's clock may have been wrong when it came.
+      if (refresh_token)
+        answer = await post("token/refresh", { refresh_token, user_id: user, failure }, signal);
+      if (isLater(answer)) minting = false;
+      else if (!options.credential) {
+        if (session) await store();
+        if (minting) answer = { ...(await options.login!()) };
+      } else {
+        // The lost session stays saved meanwhile: without one the other pages would sign out.
+        if (minting || answer.retry === "after_login") answer = await exchange(answer);
+        if (session && !signal.aborted && !isLater(answer)) await store();
+      }
+      // Saved before it is used: the server forgives one lost answer, not a lost refresh token.
+      if (answer.token && !signal.aborted) await keep(answer as Identity, minting);
+      return answer;
+    };
+
     return new Promise((done) => {
       const alone = async () => {
-        done((await Promise.race([obtain(minting, signal), sleep(Limit.Deadline)])) || {});
+        done((await Promise.race([obtain(), sleep(Limit.Deadline)])) || {});
         controller.abort();
         // The next page must see what this one saved.
         await sleep(Limit.Lag);
       };
       (env.navigator.locks?.request(name + user, alone) ?? alone()).catch((thrown) => done({ thrown }));
     });
-  };
-
-  const obtain = async (minting: boolean, signal: AbortSignal): Promise<Answer> => {
-    const session = mine();
-    // Another page was faster, or logged out; or this one has gone on.
-    if (signal.aborted || (session ? !isStale(session) : !minting)) return {};
-    let answer: Answer = { code: "expired_token", retry: "after_login" };
-    const refresh_token = session?.refresh_token;
-    // Past its life or not: that is for the server to say, since the device's clock may have been wrong when it came.
-    if (refresh_token)
-      answer = await post("token/refresh", { refresh_token, user_id: user, failure: reported(failure) }, signal);
-    if (isLater(answer) || signal.aborted) minting = false;
-    else if (!options.credential) {
-      if (session) await store();
-      if (minting) answer = { ...(await options.login!()) };
-    } else {
-      // The lost session stays saved meanwhile: without one the other pages would sign out.
-      if (minting || answer.retry === "after_login") answer = await exchange(answer, signal);
-      if (session && !signal.aborted && !isLater(answer)) await store();
-    }
-    // Saved before it is used: the server forgives one lost answer, not a lost refresh token.
-    if (answer.token && !signal.aborted) await keep(answer as Identity, minting);
-    return answer;
-  };
-
-  /** Exchanges the app's credential for a token. `refused`: the one that the server has just refused. */
-  const exchange = async (answer: Answer, signal: AbortSignal, refused?: string): Promise<Answer> => {
-    const credential = options.credential!;
-    const given = credential === "cookie" ? credential : await credential(refused);
-    if (given && given !== refused) {
-      answer = await post("token/exchange", { app: options.app }, signal, credential === "cookie"
-        ? { credentials: "include" }
-        : { headers: { "Content-Type": "application/json", Authorization: "Bearer " + given } });
-      if (answer.code === "unauthorized" && !refused) return exchange(answer, signal, given);
-    }
-    return answer;
   };
 
   /** Keeps an answer, unless the saved one is newer, or another page logged out or switched users. */
@@ -276,6 +259,14 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
 
   const onFailure = (heard: SdkFailure): void => {
     const session = mine();
+    /** As the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
+    const report = {
+      reason: heard.reason,
+      error_code: heard.errorCode,
+      user_id: heard.userId,
+      platform,
+      sdk_version: options.sdkVersion,
+    };
     if (!session || String(heard.userId ?? session.user) !== session.user) return;
     if (user && ++refusals > Limit.Refusals) renew(session.token);
     if (spent.has(heard.signature!)) {
@@ -284,17 +275,17 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     } else if ([25, 28].includes(heard.errorCode)) {
       // What no refresh cures: 25 is the key as it was pasted into Braze, 28 is mixed users in one batch.
       if (incurable !== heard.signature)
-        void post("failures", { refresh_token: session.refresh_token, failure: reported(heard) });
+        void post("failures", { refresh_token: session.refresh_token, failure: report });
       incurable = heard.signature;
     } else {
-      failure = heard;
+      failure = report;
       if (heard.signature) spent.add(heard.signature);
       if (user) refuse(session.token, heard.signature);
     }
   };
 
   const refuse = (token: string, signature?: string): void => {
-    if (signature !== token && reapplied !== token && !spent.has(token)) {
+    if (reapplied !== token && !spent.has(token)) {
       // The SDK does not have what is saved; an attempt gives it something better.
       if (state() === State.Attempting) return;
       give((reapplied = token));
@@ -353,7 +344,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     const session = load();
     if (ours || session?.leaving === since) {
       begin();
-      applied = "";
+      applied = undefined;
       if (lost) {
         // In this order: disabling sends what is queued, and a request that fails puts it back.
         braze.wipeData!();
@@ -383,10 +374,9 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     const call = ++calls;
     await resume();
     if (call !== calls) return false;
-    const isDisabled = braze.isDisabled?.();
-    if (applied === "" || isDisabled) {
+    if (braze.isDisabled?.()) {
       // Requests of the former user that failed after the logout have put back what they had taken.
-      if (isDisabled) braze.wipeData!();
+      braze.wipeData!();
       braze.enableSDK!();
       options.initialize!();
       subscribe();
