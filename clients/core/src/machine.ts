@@ -6,7 +6,6 @@ import type { Identity, Saved } from "./identity.js";
 import type { BrazeAuth, Departure, Lost, Options } from "./options.js";
 import type { BrazeSdk, SdkFailure } from "./sdk.js";
 import { isLater, LONGEST_WAIT, service, type Answer } from "./service.js";
-import { State } from "./states.js";
 
 /** Milliseconds, and a count. An enum, since its members cost no bytes. */
 const enum Limit {
@@ -71,10 +70,6 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   let calls = 0;
   /** What storage did not take. */
   let memory: Saved | undefined;
-
-  /** Derived from what the client holds, which it cannot contradict then. */
-  const state = () =>
-    !user ? State.SignedOut : flight ? State.Attempting : pause ? State.BackingOff : State.Ready;
 
   /** Reads the one saved answer of the app: in localStorage, or in memory where that cannot be had. */
   const load = (): Saved | undefined => {
@@ -158,7 +153,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. */
   const settle = (): void => {
     env.clearTimeout(timer);
-    if (!(state() & (State.Ready | State.BackingOff))) return;
+    if (!user || flight) return;
     const session = mine();
     // Another page logged out, or in as somebody else.
     if (!session) return begin();
@@ -287,7 +282,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   const refuse = (token: string, signature?: string): void => {
     if (reapplied !== token && !spent.has(token)) {
       // The SDK does not have what is saved; an attempt gives it something better.
-      if (state() === State.Attempting) return;
+      if (flight) return;
       give((reapplied = token));
       flush();
     } else if (!signature || signature === token) {
@@ -306,19 +301,26 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     if (!spent.has(token)) braze.setSdkAuthenticationSignature(token);
   };
 
+  /** Becomes signed out, and has the server end a session. `leaving`: keeps its mark until that is done. */
+  const end = async (refresh_token?: string, leaving?: number): Promise<Answer | undefined> => {
+    begin();
+    await store(refresh_token && leaving ? ({ refresh_token, leaving } as Saved) : undefined);
+    if (refresh_token) return post("token/revoke", { refresh_token });
+  };
+
   /** A logout, until its deadline. `ours`: the session of this page, marked; or one that a page has left behind. */
   const leave = async (ours?: Saved): Promise<Departure> => {
     // The mark, before anything else: if this page goes away, the next one to start does the rest.
     if (ours) await store(ours);
     const { leaving: since, token } = load()!;
-    // Without its token only the server is left to be told; with it, a page may be in the middle.
-    const isOpen = ours || token;
-    const over = sleep(isOpen ? left(deadline, since!) : deadline);
+    const over = sleep(token ? left(deadline, since!) : deadline);
     const here = turn;
-    let lost: Lost | undefined;
+    // Without its token only the server is left to be told; with it, a page may be in the middle.
+    let lost: Lost | undefined = ours || token ? "events" : undefined;
     const work = async () => {
       if (!ours) {
-        while (load()?.leaving === since && left(deadline, since!) > 0) await sleep(Limit.Poll);
+        do await sleep(Limit.Poll);
+        while (leaving && load()?.leaving === since);
         return;
       }
       settle();
@@ -326,38 +328,26 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
         await sleep(Limit.Poll);
       if (here === turn) {
         lost = "push";
-        await new Promise<void>((done, fail) =>
-          braze.logout!(() => {
-            done();
-            // So late that it has ended the next user.
-            if (user && here !== turn) void login(user);
-          }, fail),
-        );
+        await new Promise<void>((done, fail) => braze.logout!(done, fail));
         lost = undefined;
+        // So late that it has ended the next user.
+        if (user && here !== turn) void login(user);
         // What was on its way at the deadline has come back.
       } else if (!user && !leaving) braze.wipeData!();
     };
-    if (isOpen) {
-      lost = "events";
-      await Promise.race([work(), over]).catch(() => {});
-    }
+    if (lost) await Promise.race([work(), over]).catch(() => {});
     const session = load();
     if (ours || session?.leaving === since) {
-      begin();
       applied = undefined;
       if (lost) {
         // In this order: disabling sends what is queued, and a request that fails puts it back.
         braze.wipeData!();
         braze.disableSDK!();
       }
-      const refresh_token = session?.refresh_token;
-      await store(refresh_token ? ({ refresh_token, leaving: since } as Saved) : undefined);
-      // A problem document's status is a number; `success` and `pending` are the server's.
-      const told =
-        refresh_token &&
-        post("token/revoke", { refresh_token }).then(
-          ({ status }) => typeof status === "string" && load()?.leaving === since && store(),
-        );
+      const told = end(session?.refresh_token, since).then(
+        // A problem document's status is a number; `success` and `pending` are the server's.
+        (answer) => typeof answer?.status === "string" && load()?.leaving === since && store(),
+      );
       await Promise.race([told, over]);
       if (load()?.leaving) lost ??= "session";
       // Another page has finished it.
@@ -365,14 +355,13 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     return lost ? { clean: false, lost } : { clean: true };
   };
 
-  const depart = (ours?: Saved) => (leaving ??= leave(ours).finally(() => (leaving = undefined)));
-
-  /** Finishes what is left of a logout: a page went away in the middle, or had no network. */
-  const resume = () => (leaving || load()?.leaving ? depart() : undefined);
+  /** The logout under way, or what is left of one: a page went away in the middle, or had no network. */
+  const depart = (ours?: Saved) =>
+    (leaving ??= ours || load()?.leaving ? leave(ours).finally(() => (leaving = undefined)) : undefined);
 
   const login = async (id: string | number): Promise<boolean> => {
     const call = ++calls;
-    await resume();
+    await depart();
     if (call !== calls) return false;
     if (braze.isDisabled?.()) {
       // Requests of the former user that failed after the logout have put back what they had taken.
@@ -416,27 +405,24 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   env.addEventListener("online", () => {
     if (silent) pause = Limit.None;
     settle();
-    void resume();
+    void depart();
   });
-  void resume();
+  void depart();
 
   return {
     login,
 
     async logout() {
       calls++;
-      const other = resume();
+      const other = depart();
       if (other) return other;
       const session = mine();
       if (braze.logout && (session || applied)) {
         user = session?.user;
         return depart({ ...session!, leaving: env.Date.now() });
       }
-      begin();
-      if (session) {
-        await store();
-        await post("token/revoke", { refresh_token: session.refresh_token });
-      }
+      if (session) await end(session.refresh_token);
+      else begin();
       return { clean: true };
     },
   };
