@@ -4,7 +4,7 @@
 import type { Environment } from "./environment.js";
 import type { Identity, Saved } from "./identity.js";
 import type { BrazeAuth, Departure, Lost, Options } from "./options.js";
-import type { BrazeSdk, SdkFailure } from "./sdk.js";
+import type { BrazeSdk } from "./sdk.js";
 import { isLater, LONGEST_WAIT, service, type Answer } from "./service.js";
 
 /** Milliseconds, and a count. An enum, since its members cost no bytes. */
@@ -30,11 +30,13 @@ const enum Limit {
 
 /** Connects an initialised SDK. Call it before the SDK's `openSession`: a failure with no subscriber is lost. */
 export function machine(braze: BrazeSdk, options: Options, env: Environment, platform: string): BrazeAuth {
-  if (!options.app || !options.login === !options.credential) throw Error("needs app, and login or credential");
+  const { app, credential } = options;
+  if (!app || !options.login === !credential) throw Error("needs app, and login or credential");
   /** Tokens that were refused or replaced: never set again, and their failures are old news. */
   const spent = new Set<string>();
-  const name = "countersign:" + options.app;
-  /** Nobody: quiet. */
+  const name = "countersign:" + app;
+  // The state is read off `user`, `flight` and `pause`, which it cannot contradict then: without a user signed out; with a
+  // flight attempting; with a pause backing off; else ready.
   let user: string | undefined;
   const deadline = options.deadline ?? Limit.Logout;
   /** Counts users coming and going: what was begun in an earlier turn is dropped. */
@@ -112,14 +114,14 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
 
   const post = service(env, options.endpoint.replace(/\/*$/, "/v1/"));
 
-  /** Ends what is under way; from now on the client is this user's, or nobody's. */
-  const begin = (next?: string): void => {
-    turn++;
+  /** Ends what is under way; from now on the client is this user's, or nobody's. Gives the new turn. */
+  const begin = (next?: string): number => {
     flight = void flight?.abort();
     wake?.();
     if (user) failure = undefined;
     user = next;
     attempts = pause = Limit.None;
+    return ++turn;
   };
 
   /** Notes which token the SDK is being given. */
@@ -151,18 +153,18 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   };
 
   /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. */
-  const settle = (): void => {
+  const settle = (): unknown => {
     env.clearTimeout(timer);
+    // Signed out, or attempting, whose end comes here.
     if (!user || flight) return;
     const session = mine();
     // Another page logged out, or in as somebody else.
     if (!session) return begin();
     const isSpent = spent.has(session.token);
     if (!isSpent && session.token !== applied) give(session.token);
-    const due = dueIn(session);
     // Ready, where another page had more luck.
-    if (!(due <= 0)) pause = Limit.None;
-    const wait = Math.max(left(pause, pausedAt), due);
+    if (!isStale(session)) pause = Limit.None;
+    const wait = Math.max(left(pause, pausedAt), dueIn(session));
     if (wait > 0) timer = env.setTimeout(settle, Math.min(wait, LONGEST_WAIT));
     // A page that nobody looks at lets its token lapse; the next look wakes it, or the SDK's failure.
     else if (wait <= 0 && (isSpent || leaving || !env.document.hidden)) void refresh();
@@ -199,11 +201,10 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
 
     /** Exchanges the app's credential for a token. `refused`: the one that the server has just refused. */
     const exchange = async (answer: Answer, refused?: string): Promise<Answer> => {
-      const credential = options.credential!;
       const isCookie = credential === "cookie";
-      const given = isCookie ? credential : await credential(refused);
+      const given = isCookie ? credential : await credential!(refused);
       if (given && given !== refused) {
-        answer = await post("token/exchange", { app: options.app }, signal, isCookie || given);
+        answer = await post("token/exchange", { app: app }, signal, !isCookie && given, isCookie ? "include" : undefined);
         if (answer.code === "unauthorized" && !refused) return exchange(answer, given);
       }
       return answer;
@@ -219,7 +220,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       if (refresh_token)
         answer = await post("token/refresh", { refresh_token, user_id: user, failure }, signal);
       if (isLater(answer)) minting = false;
-      else if (!options.credential) {
+      else if (!credential) {
         if (session) await store();
         if (minting) answer = { ...(await options.login!()) };
       } else {
@@ -227,8 +228,19 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
         if (minting || answer.retry === "after_login") answer = await exchange(answer);
         if (session && !signal.aborted && !isLater(answer)) await store();
       }
-      // Saved before it is used: the server forgives one lost answer, not a lost refresh token.
-      if (answer.token && !signal.aborted) await keep(answer as Identity, minting);
+      const now = load();
+      const isOurs = now?.user === user;
+      // Not if the saved one is newer, or another page logged out or switched users.
+      if (answer.token && !signal.aborted && (isOurs ? now!.server_time <= answer.server_time! : minting)) {
+        // Saved before it is used: the server forgives one lost answer, not a lost refresh token.
+        await store({
+          ...(answer as Identity),
+          user: user!,
+          at: env.Date.now(),
+          // The mark of another user's logout, which could not be ended, is not this one's.
+          leaving: isOurs ? now!.leaving : undefined,
+        });
+      }
       return answer;
     };
 
@@ -243,16 +255,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     });
   };
 
-  /** Keeps an answer, unless the saved one is newer, or another page logged out or switched users. */
-  const keep = (answer: Identity, minted: boolean): unknown => {
-    const now = load();
-    const isOurs = now?.user === user;
-    // The mark of another user's logout, which could not be ended, is not this one's.
-    if (isOurs ? now!.server_time <= answer.server_time : minted)
-      return store({ ...answer, user: user!, at: env.Date.now(), leaving: isOurs ? now!.leaving : undefined });
-  };
-
-  const onFailure = (heard: SdkFailure): void => {
+  const subscribe = () => braze.subscribeToSdkAuthenticationFailures((heard) => {
     const session = mine();
     /** As the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
     const report = {
@@ -277,7 +280,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       if (heard.signature) spent.add(heard.signature);
       if (user) refuse(session.token, heard.signature);
     }
-  };
+  });
 
   const refuse = (token: string, signature?: string): void => {
     if (reapplied !== token && !spent.has(token)) {
@@ -301,12 +304,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     if (!spent.has(token)) braze.setSdkAuthenticationSignature(token);
   };
 
-  /** Becomes signed out, and has the server end a session. `leaving`: keeps its mark until that is done. */
-  const end = async (refresh_token?: string, leaving?: number): Promise<Answer | undefined> => {
-    begin();
-    await store(refresh_token && leaving ? ({ refresh_token, leaving } as Saved) : undefined);
-    if (refresh_token) return post("token/revoke", { refresh_token });
-  };
+  const revoke = (refresh_token?: string) => post("token/revoke", { refresh_token });
 
   /** A logout, until its deadline. `ours`: the session of this page, marked; or one that a page has left behind. */
   const leave = async (ours?: Saved): Promise<Departure> => {
@@ -338,16 +336,19 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     if (lost) await Promise.race([work(), over]).catch(() => {});
     const session = load();
     if (ours || session?.leaving === since) {
+      begin();
       applied = undefined;
       if (lost) {
         // In this order: disabling sends what is queued, and a request that fails puts it back.
         braze.wipeData!();
         braze.disableSDK!();
       }
-      const told = end(session?.refresh_token, since).then(
+      const refresh_token = session?.refresh_token;
+      await store(refresh_token ? ({ refresh_token, leaving: since } as Saved) : undefined);
+      const told =
+        refresh_token &&
         // A problem document's status is a number; `success` and `pending` are the server's.
-        (answer) => typeof answer?.status === "string" && load()?.leaving === since && store(),
-      );
+        revoke(refresh_token).then(({ status }) => typeof status === "string" && load()?.leaving === since && store());
       await Promise.race([told, over]);
       if (load()?.leaving) lost ??= "session";
       // Another page has finished it.
@@ -370,8 +371,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       options.initialize!();
       subscribe();
     }
-    begin(String(id));
-    const here = turn;
+    const here = begin(String(id));
     let answer = await attempt(true);
     // As a refresh that is put off; but without a session there is nothing that a timer could refresh.
     while (here === turn && !mine() && answer.wait! > 0) {
@@ -398,7 +398,6 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     return true;
   };
 
-  const subscribe = () => braze.subscribeToSdkAuthenticationFailures(onFailure);
   subscribe();
   env.addEventListener("storage", ({ key }) => key === name && env.setTimeout(settle, Limit.Lag));
   env.addEventListener("visibilitychange", settle);
@@ -419,10 +418,13 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       const session = mine();
       if (braze.logout && (session || applied)) {
         user = session?.user;
-        return depart({ ...session!, leaving: env.Date.now() });
+        return depart({ ...session!, leaving: env.Date.now() })!;
       }
-      if (session) await end(session.refresh_token);
-      else begin();
+      begin();
+      if (session) {
+        await store();
+        await revoke(session.refresh_token);
+      }
       return { clean: true };
     },
   };

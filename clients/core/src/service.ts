@@ -19,30 +19,35 @@ export interface Answer extends Partial<Identity> {
 export const LONGEST_WAIT = 864e5;
 
 /**
- * What posts to the server at `base`. It never throws: a proxy's error page, a captive portal and a dead network are all empty
- * answers. `credential`: a bearer's, or true for the browser's cookies.
+ * What posts to the server at `base`. It never throws: a proxy's error page, a captive portal and a dead network are all
+ * empty answers.
  */
 export const service =
   (env: Environment, base: string) =>
-  async (path: string, body: object, signal?: AbortSignal, credential?: string | true): Promise<Answer> => {
+  async (
+    path: string,
+    body: object,
+    signal?: AbortSignal,
+    bearer?: string | false,
+    credentials?: RequestCredentials,
+  ): Promise<Answer> => {
     try {
-      const headers: Record<string, string> = { "Content-Type": "application/json" };
-      const init: RequestInit = {
+      const response = await env.fetch(base + path, {
         method: "POST",
-        headers,
+        headers: { "Content-Type": "application/json", ...(bearer && { Authorization: "Bearer " + bearer }) },
         body: JSON.stringify(body),
         // Refresh tokens and credentials are for this address alone.
         redirect: "error",
         // A page may go away while it revokes; a refresh that has a signal goes with its page.
         signal: signal!,
         keepalive: !signal,
-      };
-      if (credential === true) init.credentials = "include";
-      else if (credential) headers.Authorization = "Bearer " + credential;
-      const response = await env.fetch(base + path, init);
+        credentials: credentials!,
+      });
       const answer: Answer = { ...(await response.json().catch(() => 0)) };
-      const retryAfter = +response.headers.get("Retry-After")! * 1e3 || 0;
-      answer.wait = Math.min(Math.max(+(answer.retry as number) || 0, retryAfter), LONGEST_WAIT);
+      answer.wait = Math.min(
+        Math.max(+(answer.retry as number) || 0, +response.headers.get("Retry-After")! * 1e3 || 0),
+        LONGEST_WAIT,
+      );
       // Other refusals say nothing of the session: a path that is not there, a method, a request cut short on its way.
       if (![401, 403, 409].includes(response.status)) answer.retry = 0;
       return answer;
