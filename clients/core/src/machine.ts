@@ -4,7 +4,7 @@
 import type { Environment } from "./environment.js";
 import type { Identity, Saved } from "./identity.js";
 import type { BrazeAuth, Departure, Lost, Options } from "./options.js";
-import type { BrazeSdk } from "./sdk.js";
+import type { BrazeSdk, SdkFailure } from "./sdk.js";
 import { isLater, LONGEST_WAIT, service, type Answer } from "./service.js";
 
 /** Milliseconds, and a count. An enum, since its members cost no bytes. */
@@ -30,7 +30,7 @@ const enum Limit {
 
 /** Connects an initialised SDK. Call it before the SDK's `openSession`: a failure with no subscriber is lost. */
 export function machine(braze: BrazeSdk, options: Options, env: Environment, platform: string): BrazeAuth {
-  const { app, credential } = options;
+  const { app, credential, deadline = Limit.Logout } = options;
   if (!app || !options.login === !credential) throw Error("needs app, and login or credential");
   /** Tokens that were refused or replaced: never set again, and their failures are old news. */
   const spent = new Set<string>();
@@ -38,7 +38,6 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   // The state is read off `user`, `flight` and `pause`, which it cannot contradict then: without a user signed out; with a
   // flight attempting; with a pause backing off; else ready.
   let user: string | undefined;
-  const deadline = options.deadline ?? Limit.Logout;
   /** Counts users coming and going: what was begun in an earlier turn is dropped. */
   let turn = 0;
   /** The attempt under way. */
@@ -255,32 +254,25 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     });
   };
 
-  const subscribe = () => braze.subscribeToSdkAuthenticationFailures((heard) => {
+  const onFailure = ({ signature, userId: user_id, errorCode: error_code, reason }: SdkFailure): void => {
     const session = mine();
     /** As the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
-    const report = {
-      reason: heard.reason,
-      error_code: heard.errorCode,
-      user_id: heard.userId,
-      platform,
-      sdk_version: options.sdkVersion,
-    };
-    if (!session || String(heard.userId ?? session.user) !== session.user) return;
+    const report = { reason, error_code, user_id, platform, sdk_version: options.sdkVersion };
+    if (!session || String(user_id ?? session.user) !== session.user) return;
     if (user && ++refusals > Limit.Refusals) renew(session.token);
-    if (spent.has(heard.signature!)) {
+    if (spent.has(signature!)) {
       // A late answer: the SDK has put back what it had sent, after the flush that was for it.
       if (user && !failure && flushes && flushes < Limit.Flushes) flush();
-    } else if ([25, 28].includes(heard.errorCode)) {
+    } else if ([25, 28].includes(error_code)) {
       // What no refresh cures: 25 is the key as it was pasted into Braze, 28 is mixed users in one batch.
-      if (incurable !== heard.signature)
-        void post("failures", { refresh_token: session.refresh_token, failure: report });
-      incurable = heard.signature;
+      if (incurable !== signature) void post("failures", { refresh_token: session.refresh_token, failure: report });
+      incurable = signature;
     } else {
       failure = report;
-      if (heard.signature) spent.add(heard.signature);
-      if (user) refuse(session.token, heard.signature);
+      if (signature) spent.add(signature);
+      if (user) refuse(session.token, signature);
     }
-  });
+  };
 
   const refuse = (token: string, signature?: string): void => {
     if (reapplied !== token && !spent.has(token)) {
@@ -303,8 +295,6 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     braze.setSdkAuthenticationSignature(mark);
     if (!spent.has(token)) braze.setSdkAuthenticationSignature(token);
   };
-
-  const revoke = (refresh_token?: string) => post("token/revoke", { refresh_token });
 
   /** A logout, until its deadline. `ours`: the session of this page, marked; or one that a page has left behind. */
   const leave = async (ours?: Saved): Promise<Departure> => {
@@ -348,7 +338,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       const told =
         refresh_token &&
         // A problem document's status is a number; `success` and `pending` are the server's.
-        revoke(refresh_token).then(({ status }) => typeof status === "string" && load()?.leaving === since && store());
+        post("token/revoke", { refresh_token }).then(({ status }) => typeof status === "string" && load()?.leaving === since && store());
       await Promise.race([told, over]);
       if (load()?.leaving) lost ??= "session";
       // Another page has finished it.
@@ -398,6 +388,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     return true;
   };
 
+  const subscribe = () => braze.subscribeToSdkAuthenticationFailures(onFailure);
   subscribe();
   env.addEventListener("storage", ({ key }) => key === name && env.setTimeout(settle, Limit.Lag));
   env.addEventListener("visibilitychange", settle);
@@ -423,7 +414,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       begin();
       if (session) {
         await store();
-        await revoke(session.refresh_token);
+        await post("token/revoke", { refresh_token: session.refresh_token });
       }
       return { clean: true };
     },
