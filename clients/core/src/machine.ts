@@ -5,8 +5,7 @@ import type { Environment } from "./environment.js";
 import type { Identity, Saved } from "./identity.js";
 import type { BrazeAuth, Departure, Lost, Options } from "./options.js";
 import type { BrazeSdk, SdkFailure } from "./sdk.js";
-import { ask, isLater, LONGEST_WAIT, type Answer } from "./service.js";
-import { State } from "./states.js";
+import { isLater, LONGEST_WAIT, service, type Answer } from "./service.js";
 
 /** Milliseconds, and a count. An enum, since its members cost no bytes. */
 const enum Limit {
@@ -22,7 +21,7 @@ const enum Limit {
   /** What one page writes into storage, another reads some milliseconds later; 5 were enough in Chromium. */
   Lag = 50,
   /** Nothing went wrong. */
-  None = -1,
+  None = 0,
   /** The SDK loses queued events after 50 refusals of one signature. */
   Refusals = 40,
   /** An app that sets old tokens of its own must not make the SDK send in a circle. */
@@ -31,14 +30,14 @@ const enum Limit {
 
 /** Connects an initialised SDK. Call it before the SDK's `openSession`: a failure with no subscriber is lost. */
 export function machine(braze: BrazeSdk, options: Options, env: Environment, platform: string): BrazeAuth {
-  if (!options.app || !options.login === !options.credential) throw Error("needs app, and login or credential");
+  const { app, credential, deadline = Limit.Logout } = options;
+  if (!app || !options.login === !credential) throw Error("needs app, and login or credential");
   /** Tokens that were refused or replaced: never set again, and their failures are old news. */
   const spent = new Set<string>();
-  const name = "countersign:" + options.app;
-  const base = options.endpoint.replace(/\/*$/, "/v1/");
-  /** Nobody: quiet. */
+  const name = "countersign:" + app;
+  // The state is read off `user`, `flight` and `pause`, which it cannot contradict then: without a user signed out; with a
+  // flight attempting; with a pause backing off; else ready.
   let user: string | undefined;
-  const deadline = options.deadline ?? Limit.Logout;
   /** Counts users coming and going: what was begun in an earlier turn is dropped. */
   let turn = 0;
   /** The attempt under way. */
@@ -54,8 +53,8 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   /** The last attempt got no answer at all. */
   let silent: boolean | undefined;
   /** The failure that waits for a token, and is reported with the refresh. */
-  let failure: SdkFailure | undefined;
-  /** The token that the SDK was given, and when; empty where a logout has disabled it. */
+  let failure: object | undefined;
+  /** The token that the SDK was given, and when. */
   let applied: string | undefined;
   let appliedAt = 0;
   /** The token that it was given once more, because it had sent another one or none. */
@@ -70,28 +69,22 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   let leaving: Promise<Departure> | undefined;
   /** Counts logins and logouts: the last one counts. */
   let calls = 0;
-  /** What is saved, where there is no storage for it. */
+  /** What storage did not take. */
   let memory: Saved | undefined;
-  let isStorageBroken = false;
-
-  /** Derived from what the client holds, which it cannot contradict then. */
-  const state = () =>
-    !user ? State.SignedOut : flight ? State.Attempting : pause < 0 ? State.Ready : State.BackingOff;
 
   /** Reads the one saved answer of the app: in localStorage, or in memory where that cannot be had. */
   const load = (): Saved | undefined => {
     try {
-      if (!isStorageBroken) return JSON.parse(env.localStorage.getItem(name)!);
+      return memory ?? JSON.parse(env.localStorage.getItem(name)!);
     } catch {}
-    return memory;
   };
 
   const store = (saved?: Saved): unknown => {
-    memory = saved;
+    memory = undefined;
     try {
       return saved ? env.localStorage.setItem(name, JSON.stringify(saved)) : env.localStorage.removeItem(name);
     } catch {
-      isStorageBroken = true;
+      memory = saved;
     }
   };
 
@@ -118,29 +111,16 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     pause = wait + env.Math.random() * Math.min(Limit.LongestBackOff, 1e3 * 2 ** attempts);
   };
 
-  const post = (path: string, body: object, signal?: AbortSignal, init?: RequestInit) =>
-    ask(env, base + path, body, signal, init);
+  const post = service(env, options.endpoint.replace(/\/*$/, "/v1/"));
 
-  /** A failure as the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
-  const reported = (heard?: SdkFailure) =>
-    heard && {
-      reason: heard.reason,
-      error_code: heard.errorCode,
-      user_id: heard.userId,
-      platform,
-      sdk_version: options.sdkVersion,
-    };
-
-  /** Ends what is under way; from now on the client is this user's, or nobody's. */
-  const begin = (next?: string): void => {
-    turn++;
+  /** Ends what is under way; from now on the client is this user's, or nobody's. Gives the new turn. */
+  const begin = (next?: string): number => {
     flight = void flight?.abort();
-    env.clearTimeout(timer);
     wake?.();
     if (user) failure = undefined;
     user = next;
-    attempts = 0;
-    pause = Limit.None;
+    attempts = pause = Limit.None;
+    return ++turn;
   };
 
   /** Notes which token the SDK is being given. */
@@ -172,18 +152,18 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   };
 
   /** Gives the SDK what is saved, if it is news, and plans or makes the next attempt. */
-  const settle = (): void => {
+  const settle = (): unknown => {
     env.clearTimeout(timer);
-    if (!(state() & (State.Ready | State.BackingOff))) return;
+    // Signed out, or attempting, whose end comes here.
+    if (!user || flight) return;
     const session = mine();
     // Another page logged out, or in as somebody else.
     if (!session) return begin();
     const isSpent = spent.has(session.token);
     if (!isSpent && session.token !== applied) give(session.token);
-    const due = dueIn(session);
     // Ready, where another page had more luck.
-    if (due > 0) pause = Limit.None;
-    const wait = Math.max(left(pause, pausedAt), due);
+    if (!isStale(session)) pause = Limit.None;
+    const wait = Math.max(left(pause, pausedAt), dueIn(session));
     if (wait > 0) timer = env.setTimeout(settle, Math.min(wait, LONGEST_WAIT));
     // A page that nobody looks at lets its token lapse; the next look wakes it, or the SDK's failure.
     else if (wait <= 0 && (isSpent || leaving || !env.document.hidden)) void refresh();
@@ -208,7 +188,6 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     const session = mine();
     flight = undefined;
     silent = answer.wait === undefined;
-    pause = Limit.None;
     if (session && isStale(session)) rest(answer.wait);
     settle();
   };
@@ -217,10 +196,56 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   const attempt = (minting: boolean): Promise<Answer> => {
     const controller = (flight = new AbortController());
     const { signal } = controller;
-    attempts = pause < 0 && !isUnproven() ? 1 : attempts + 1;
+    attempts = pause || isUnproven() ? attempts + 1 : 1;
+
+    /** Exchanges the app's credential for a token. `refused`: the one that the server has just refused. */
+    const exchange = async (answer: Answer, refused?: string): Promise<Answer> => {
+      const isCookie = credential === "cookie";
+      const given = isCookie ? credential : await credential!(refused);
+      if (given && given !== refused) {
+        answer = await post("token/exchange", { app: app }, signal, !isCookie && given, isCookie ? "include" : undefined);
+        if (answer.code === "unauthorized" && !refused) return exchange(answer, given);
+      }
+      return answer;
+    };
+
+    const obtain = async (): Promise<Answer> => {
+      const session = mine();
+      // Another page was faster, or logged out; or this one has gone on.
+      if (signal.aborted || (session ? !isStale(session) : !minting)) return {};
+      let answer: Answer = { code: "expired_token", retry: "after_login" };
+      const refresh_token = session?.refresh_token;
+      // Past its life or not: that is for the server to say, since the device's clock may have been wrong when it came.
+      if (refresh_token)
+        answer = await post("token/refresh", { refresh_token, user_id: user, failure }, signal);
+      if (isLater(answer)) minting = false;
+      else if (!credential) {
+        if (session) await store();
+        if (minting) answer = { ...(await options.login!()) };
+      } else {
+        // The lost session stays saved meanwhile: without one the other pages would sign out.
+        if (minting || answer.retry === "after_login") answer = await exchange(answer);
+        if (session && !signal.aborted && !isLater(answer)) await store();
+      }
+      const now = load();
+      const isOurs = now?.user === user;
+      // Not if the saved one is newer, or another page logged out or switched users.
+      if (answer.token && !signal.aborted && (isOurs ? now!.server_time <= answer.server_time! : minting)) {
+        // Saved before it is used: the server forgives one lost answer, not a lost refresh token.
+        await store({
+          ...(answer as Identity),
+          user: user!,
+          at: env.Date.now(),
+          // The mark of another user's logout, which could not be ended, is not this one's.
+          leaving: isOurs ? now!.leaving : undefined,
+        });
+      }
+      return answer;
+    };
+
     return new Promise((done) => {
       const alone = async () => {
-        done((await Promise.race([obtain(minting, signal), sleep(Limit.Deadline)])) || {});
+        done((await Promise.race([obtain(), sleep(Limit.Deadline)])) || {});
         controller.abort();
         // The next page must see what this one saved.
         await sleep(Limit.Lag);
@@ -229,72 +254,30 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     });
   };
 
-  const obtain = async (minting: boolean, signal: AbortSignal): Promise<Answer> => {
+  const onFailure = ({ signature, userId: user_id, errorCode: error_code, reason }: SdkFailure): void => {
     const session = mine();
-    // Another page was faster, or logged out; or this one has gone on.
-    if (signal.aborted || (session ? !isStale(session) : !minting)) return {};
-    let answer: Answer = { code: "expired_token", retry: "after_login" };
-    const refresh_token = session?.refresh_token;
-    // Past its life or not: that is for the server to say, since the device's clock may have been wrong when it came.
-    if (refresh_token)
-      answer = await post("token/refresh", { refresh_token, user_id: user, failure: reported(failure) }, signal);
-    if (isLater(answer) || signal.aborted) minting = false;
-    else if (!options.credential) {
-      if (session) await store();
-      if (minting) answer = { ...(await options.login!()) };
-    } else {
-      // The lost session stays saved meanwhile: without one the other pages would sign out.
-      if (minting || answer.retry === "after_login") answer = await exchange(answer, signal);
-      if (session && !signal.aborted && !isLater(answer)) await store();
-    }
-    // Saved before it is used: the server forgives one lost answer, not a lost refresh token.
-    if (answer.token && !signal.aborted) await keep(answer as Identity, minting);
-    return answer;
-  };
-
-  /** Exchanges the app's credential for a token. `refused`: the one that the server has just refused. */
-  const exchange = async (answer: Answer, signal: AbortSignal, refused?: string): Promise<Answer> => {
-    const credential = options.credential!;
-    const given = credential === "cookie" ? credential : await credential(refused);
-    if (given && given !== refused) {
-      answer = await post("token/exchange", { app: options.app }, signal, credential === "cookie"
-        ? { credentials: "include" }
-        : { headers: { "Content-Type": "application/json", Authorization: "Bearer " + given } });
-      if (answer.code === "unauthorized" && !refused) return exchange(answer, signal, given);
-    }
-    return answer;
-  };
-
-  /** Keeps an answer, unless the saved one is newer, or another page logged out or switched users. */
-  const keep = (answer: Identity, minted: boolean): unknown => {
-    const now = load();
-    if (now?.user === user ? now!.server_time <= answer.server_time : minted)
-      return store({ ...answer, user: user!, at: env.Date.now(), leaving: now?.leaving });
-  };
-
-  const onFailure = (heard: SdkFailure): void => {
-    const session = mine();
-    if (!session || String(heard.userId ?? session.user) !== session.user) return;
+    /** As the server takes it. The refused token stays out: nothing needs it, and what is not sent is not logged. */
+    const report = { reason, error_code, user_id, platform, sdk_version: options.sdkVersion };
+    if (!session || String(user_id ?? session.user) !== session.user) return;
     if (user && ++refusals > Limit.Refusals) renew(session.token);
-    if (spent.has(heard.signature!)) {
+    if (spent.has(signature!)) {
       // A late answer: the SDK has put back what it had sent, after the flush that was for it.
       if (user && !failure && flushes && flushes < Limit.Flushes) flush();
-    } else if ([25, 28].includes(heard.errorCode)) {
+    } else if ([25, 28].includes(error_code)) {
       // What no refresh cures: 25 is the key as it was pasted into Braze, 28 is mixed users in one batch.
-      if (incurable !== heard.signature)
-        void post("failures", { refresh_token: session.refresh_token, failure: reported(heard) });
-      incurable = heard.signature;
+      if (incurable !== signature) void post("failures", { refresh_token: session.refresh_token, failure: report });
+      incurable = signature;
     } else {
-      failure = heard;
-      if (heard.signature) spent.add(heard.signature);
-      if (user) refuse(session.token, heard.signature);
+      failure = report;
+      if (signature) spent.add(signature);
+      if (user) refuse(session.token, signature);
     }
   };
 
   const refuse = (token: string, signature?: string): void => {
-    if (signature !== token && reapplied !== token && !spent.has(token)) {
+    if (reapplied !== token && !spent.has(token)) {
       // The SDK does not have what is saved; an attempt gives it something better.
-      if (state() === State.Attempting) return;
+      if (flight) return;
       give((reapplied = token));
       flush();
     } else if (!signature || signature === token) {
@@ -318,14 +301,14 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     // The mark, before anything else: if this page goes away, the next one to start does the rest.
     if (ours) await store(ours);
     const { leaving: since, token } = load()!;
-    // Without its token only the server is left to be told; with it, a page may be in the middle.
-    const isOpen = ours || token;
-    const over = sleep(isOpen ? left(deadline, since!) : deadline);
+    const over = sleep(token ? left(deadline, since!) : deadline);
     const here = turn;
-    let lost: Lost | undefined;
+    // Without its token only the server is left to be told; with it, a page may be in the middle.
+    let lost: Lost | undefined = ours || token ? "events" : undefined;
     const work = async () => {
       if (!ours) {
-        while (load()?.leaving === since && left(deadline, since!) > 0) await sleep(Limit.Poll);
+        do await sleep(Limit.Poll);
+        while (leaving && load()?.leaving === since);
         return;
       }
       settle();
@@ -333,25 +316,18 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
         await sleep(Limit.Poll);
       if (here === turn) {
         lost = "push";
-        await new Promise<void>((done, fail) =>
-          braze.logout!(() => {
-            done();
-            // So late that it has ended the next user.
-            if (user && here !== turn) void login(user);
-          }, fail),
-        );
+        await new Promise<void>((done, fail) => braze.logout!(done, fail));
         lost = undefined;
+        // So late that it has ended the next user.
+        if (user && here !== turn) void login(user);
         // What was on its way at the deadline has come back.
       } else if (!user && !leaving) braze.wipeData!();
     };
-    if (isOpen) {
-      lost = "events";
-      await Promise.race([work(), over]).catch(() => {});
-    }
+    if (lost) await Promise.race([work(), over]).catch(() => {});
     const session = load();
     if (ours || session?.leaving === since) {
       begin();
-      applied = "";
+      applied = undefined;
       if (lost) {
         // In this order: disabling sends what is queued, and a request that fails puts it back.
         braze.wipeData!();
@@ -361,12 +337,10 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       }
       const refresh_token = session?.refresh_token;
       await store(refresh_token ? ({ refresh_token, leaving: since } as Saved) : undefined);
-      // A problem document's status is a number; `success` and `pending` are the server's.
       const told =
         refresh_token &&
-        post("token/revoke", { refresh_token }).then(
-          ({ status }) => typeof status === "string" && load()?.leaving === since && store(),
-        );
+        // A problem document's status is a number; `success` and `pending` are the server's.
+        post("token/revoke", { refresh_token }).then(({ status }) => typeof status === "string" && load()?.leaving === since && store());
       await Promise.race([told, over]);
       if (load()?.leaving) lost ??= "session";
       // Another page has finished it.
@@ -374,25 +348,22 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     return lost ? { clean: false, lost } : { clean: true };
   };
 
-  const depart = (ours?: Saved) => (leaving ??= leave(ours).finally(() => (leaving = undefined)));
-
-  /** Finishes what is left of a logout: a page went away in the middle, or had no network. */
-  const resume = () => (leaving || load()?.leaving ? depart() : undefined);
+  /** The logout under way, or what is left of one: a page went away in the middle, or had no network. */
+  const depart = (ours?: Saved) =>
+    (leaving ??= ours || load()?.leaving ? leave(ours).finally(() => (leaving = undefined)) : undefined);
 
   const login = async (id: string | number): Promise<boolean> => {
     const call = ++calls;
-    await resume();
+    await depart();
     if (call !== calls) return false;
-    const isDisabled = braze.isDisabled?.();
-    if (applied === "" || isDisabled) {
+    if (braze.isDisabled?.()) {
       // Requests of the former user that failed after the logout have put back what they had taken.
-      if (isDisabled) braze.wipeData!();
+      braze.wipeData!();
       braze.enableSDK!();
       options.initialize!();
       subscribe();
     }
-    begin(String(id));
-    const here = turn;
+    const here = begin(String(id));
     let answer = await attempt(true);
     // As a refresh that is put off; but without a session there is nothing that a timer could refresh.
     while (here === turn && !mine() && answer.wait! > 0) {
@@ -426,21 +397,21 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   env.addEventListener("online", () => {
     if (silent) pause = Limit.None;
     settle();
-    void resume();
+    void depart();
   });
-  void resume();
+  void depart();
 
   return {
     login,
 
     async logout() {
       calls++;
-      const other = resume();
+      const other = depart();
       if (other) return other;
       const session = mine();
       if (braze.logout && (session || applied)) {
         user = session?.user;
-        return depart({ ...session!, leaving: env.Date.now() });
+        return depart({ ...session!, leaving: env.Date.now() })!;
       }
       begin();
       if (session) {

@@ -2,19 +2,11 @@
 // for word; another one brings a client into each state, triggers each event, and looks at what the client does and at the
 // state that it is in then.
 
-/** Bits, so that a rule can name several. An enum, since its members cost no bytes. */
-export const enum State {
-  /** No user: quiet. */
-  SignedOut = 1,
-  /** The SDK has a good token, and a timer runs. */
-  Ready = 2,
-  /** One attempt to get a good token is under way. */
-  Attempting = 4,
-  /** Until the time of the next attempt. */
-  BackingOff = 8,
-}
-
-/** What an event does in one state after the other; after the arrow the state that follows, where it is another one. */
+/**
+ * What an event does in each state; after the arrow the state that follows, where it is another one. Signed out: no user,
+ * quiet. Ready: the SDK has a good token, and a timer runs. Attempting: one attempt to get a good token is under way. Backing
+ * off: until the time of the next attempt.
+ */
 export type Row = readonly [signedOut: string, ready: string, attempting: string, backingOff: string];
 
 /** Not in any bundle: nothing imports it but the tests. */

@@ -1,5 +1,7 @@
-// Minified and gzipped, as a browser loads it: at most 2.75 KiB.
+// Checks the size of the client as a browser loads it, minified and gzipped: at most 2.6 KiB. More than the 2.4 that were
+// meant: a logout has 0.4 of them, and the rest would cost behaviour.
 
+import { build } from "esbuild";
 import { checkSize } from "../../core/test/package.mjs";
 
-checkSize(new URL("..", import.meta.url), 2816);
+await checkSize(build, new URL("..", import.meta.url), 2662);
