@@ -10,14 +10,13 @@ cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 root=$folder/$name
-mkdir -p "$root/keys" "$root/completions" "$root/deploy"
+mkdir -p "$root/completions"
 cp "$program" "$root/countersign"
 cp LICENSE README.md CHANGELOG.md SECURITY.md deploy/countersign.toml "$root"
-# The guides that README and unit refer to, and the files that the guides refer to.
-cp keys/README.md "$root/keys/"
-cp -r docs "$root"
-cp -r deploy/*/ "$root/deploy"
-rm -r "$root/deploy/debian"
+# The guides that README and unit refer to, and the files that the guides refer to: of what is committed only, since an
+# installation by Compose may have its secrets in these folders. In a container the checkout may be another user's.
+git -c safe.directory="$PWD" ls-files keys/README.md docs deploy/{compose,grafana,kubernetes,prometheus,systemd} |
+  xargs -d '\n' cp --parents -t "$root"
 for shell in bash zsh fish; do
   "$program" completions "$shell" >"$root/completions/countersign.$shell"
 done
