@@ -106,8 +106,11 @@ async function forgotten(visit, page) {
   assert.deepEqual(Object.keys(records).filter((name) => name !== 'optOut' && records[name].length > 0), []);
 }
 
-/** Lets another user log in on the page, and checks that this works as on a new device, and brings nothing of the former one. */
-async function next(visit, page, former = []) {
+/**
+ * Lets another user log in on the page, and checks that this works as on a new device, and brings nothing of the former one,
+ * of whom Braze has the events `former`; without it, nobody knows which.
+ */
+async function next(visit, page, former) {
   const [first, second] = [visit.user, `${visit.user}-second`];
   visit.user = second;
   const refreshes = visit.refreshes();
@@ -118,7 +121,7 @@ async function next(visit, page, former = []) {
   await visit.delivered('of the next user');
   assert.equal(visit.refreshes(), refreshes + 1);
   visit.user = first;
-  await visit.delivered(...former);
+  if (former) await visit.delivered(...former);
   // A subscription that is ended meanwhile may still be on record: nothing reaches this browser by it.
   const endpoint = await page.evaluate(() => localStorage['push.endpoint']);
   assert(!(await visit.sandbox.pushTokens(first)).includes(endpoint));
@@ -183,7 +186,7 @@ it('offline: the device forgets, and the session ends when the network is back',
   await visit.context.setOffline(false);
   await eventually(async () => assert.equal(await visit.live(), 0));
   await forgotten(visit, page);
-  await next(visit, page);
+  await next(visit, page, []);
 });
 
 it('a tab that is closed in the middle: the next page forgets, and ends the session first', async (visit) => {
@@ -201,6 +204,7 @@ it('a tab that is closed in the middle: the next page forgets, and ends the sess
   await eventually(() => forgotten(visit, page));
   await eventually(async () => assert.equal(await visit.live(), 0));
   assert.deepEqual(visit.requested, ['/v1/token/revoke']);
+  // The browser may have sent what was queued when it closed the tab.
   await next(visit, page);
 });
 
