@@ -1,6 +1,6 @@
 //! HTTP/1.1 over TCP and unix sockets, for the public and the ops listener alike: sockets, limits, timeouts, drain.
 //!
-//! A connection passes: [`bind`], [`bind_unix`] or [`inherited`] → `accept` (takes a permit, or refuses the connection) →
+//! A connection passes: [`bind`], [`bind_unix`] or [`inherited()`] → `accept` (takes a permit, or refuses the connection) →
 //! `connection` (hyper runs the protocol, `watchdog` its time) → `service` → the router.
 //!
 //! # Reasons for a listener of our own
