@@ -105,8 +105,10 @@ fun main(arguments: Array<String>) = runBlocking<Unit> {
             event.startsWith("saved:") -> withTimeoutOrNull(patience) { while (process.saved() != words) delay(20) }
             else -> process.perform(event)
         }
-        drain()
+        // What comes after a line that is waited for is left to the next event, which may wait for it, too.
+        if (!event.startsWith("until:")) drain()
     }
+    drain()
     println("saved: ${process.saved()}")
     // Nothing of the session is readable in the app's file.
     val text = File(folder, "countersign").takeIf { it.exists() }?.readText(Charsets.ISO_8859_1).orEmpty()
