@@ -235,6 +235,8 @@ for (const width of [375, 390, 1440]) {
 
 shows('the page leads to the console, whose pages say that their data are a sample', phone, async (visit) => {
   const { page } = visit;
+  // Shown once the SDK is there.
+  await page.locator('#login').waitFor();
   const before = await visit.places();
   await visit.reads('#console-state', /^The console is ready\.$/);
   assert.deepEqual(await visit.places(), before);
