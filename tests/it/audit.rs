@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::{
-    cli::init,
+    cli::{eventually, init},
     support::service::{Service, run, run_json},
 };
 
@@ -32,17 +32,6 @@ fn tamper(path: &Path, sql: &str) {
     store.execute_batch("DROP TRIGGER IF EXISTS audit_leaves_are_not_changed").unwrap();
     store.execute_batch("DROP TRIGGER IF EXISTS audit_leaves_are_not_deleted").unwrap();
     store.execute_batch(sql).unwrap();
-}
-
-/// Waits until a question is answered with yes, also on a machine that is slow and busy.
-async fn eventually(mut question: impl AsyncFnMut() -> bool) {
-    for _ in 0..600 {
-        if question().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("it did not happen within a minute");
 }
 
 /// Exit code of a verification, and all that it says.

@@ -14,7 +14,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{cluster::Cluster, measured, postgres::Server, service::Service};
+use crate::{
+    cli::eventually,
+    support::{cluster::Cluster, measured, postgres::Server, service::Service},
+};
 
 const CLIENTS: usize = 16;
 /// Successes of each client between two crashes.
@@ -169,7 +172,7 @@ fn client(number: usize, cluster: &Cluster, nodes: &[Service; 2], seen: &Arc<See
 }
 
 /// Every session has the rotations that were answered, and at most one more, whose answer was lost. The newest token of
-/// each goes on.
+/// each goes on; a node that has not found the database again says 503 until it has, as the clients were told before.
 async fn check_sessions(cluster: &Cluster, server: &Server, nodes: &[Service; 2], seen: &Seen) {
     let rows = server.sql("store", "SELECT encode(id, 'hex'), counter FROM countersign.sessions");
     let counters: BTreeMap<&str, u64> = rows
@@ -186,7 +189,11 @@ async fn check_sessions(cluster: &Cluster, server: &Server, nodes: &[Service; 2]
             None if cluster.contents(&token).unwritten => {}
             counter => panic!("{id}: {rotations} answered, {counter:?} on record"),
         }
-        nodes[n % 2].refresh(&token).await.unwrap().ok();
+        eventually(async || {
+            let answer = nodes[n % 2].refresh(&token).await.unwrap();
+            answer.status != 503 && answer.ok().status == 200
+        })
+        .await;
     }
     for node in nodes {
         let metrics = node.get(&format!("{}/metrics", node.ops_url)).await.ok().body;
