@@ -78,6 +78,7 @@ needs_oidc() { rust; node; after npm_ci tests/oidc; }
 needs_fuzz() { rust; apt c++:g++; }
 needs_unit() {
   rust; python; apt systemd-analyze:systemd dbus-daemon:dbus nsenter:util-linux unshare:util-linux runuser:util-linux ip:iproute2
+  apt openssl:openssl
 }
 needs_container() {
   rust; python; apt unshare:util-linux ip:iproute2 buildah:buildah debootstrap:debootstrap strip:binutils

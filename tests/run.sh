@@ -604,9 +604,9 @@ stage_unit() { try_units 1; }
 stage_long_unit() { try_units 10; }
 
 try_units() {
-  tools python3 systemctl systemd-analyze systemd-sysusers systemd-tmpfiles dbus-daemon nsenter runuser
+  tools python3 systemctl systemd-analyze systemd-sysusers systemd-tmpfiles dbus-daemon nsenter runuser openssl
   build_binary
-  in_namespaces python3 tests/deploy/unit.py "$(realpath "$(binary)")" "$1"
+  in_namespaces python3 -B tests/deploy/unit.py "$(realpath "$(binary)")" "$WORK" "$1"
 }
 
 # The container file, whose files alone must build the program; its image, made of that program on a minimal Debian; and the
