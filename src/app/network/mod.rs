@@ -175,7 +175,7 @@ mod tests {
             way: Way::Proxied(url),
             ..remote("rest.example.com")
         };
-        assert!(find(&[braze.clone()], &unit("192.0.2.8/32")).await.is_empty());
+        assert!(find(std::slice::from_ref(&braze), &unit("192.0.2.8/32")).await.is_empty());
         let found = find(&[braze], &unit("192.0.2.53/32")).await;
         let [Check { what, text, .. }] = &found[..] else { unreachable!("{found:?}") };
         assert_eq!(what, "network to braze.main.rest_url through a proxy");
