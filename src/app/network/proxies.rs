@@ -4,8 +4,6 @@
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-use super::remotes::host_of;
-
 /// Returns the proxies of this process.
 pub(super) fn of_process() -> Matcher {
     Matcher::from_env()
@@ -26,34 +24,34 @@ pub(super) fn of_variables(variables: &[String]) -> Matcher {
         .build()
 }
 
-/// Returns the host of the proxy through which a URL is asked, if there is one.
-pub(super) fn host_for(url: &Url, proxies: &Matcher) -> Option<String> {
+/// Returns the URL of the proxy through which a URL is asked, if there is one.
+pub(super) fn url_for(url: &Url, proxies: &Matcher) -> Option<String> {
     let proxy = proxies.intercept(&url.as_str().parse().ok()?)?;
-    host_of(&proxy.uri().to_string())
+    Some(proxy.uri().to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn host(variables: &[&str]) -> Option<String> {
+    fn proxy(variables: &[&str]) -> Option<String> {
         let variables: Vec<String> = variables.iter().map(|it| (*it).to_owned()).collect();
-        host_for(&"https://rest.example.com/".parse().unwrap(), &of_variables(&variables))
+        url_for(&"https://rest.example.com/".parse().unwrap(), &of_variables(&variables))
     }
 
     #[test]
     fn the_variables_of_the_environment_name_the_proxy() {
-        assert_eq!(host(&["HTTPS_PROXY=http://proxy.example:3128"]).unwrap(), "proxy.example");
-        assert_eq!(host(&["https_proxy=192.0.2.8:3128"]).unwrap(), "192.0.2.8");
-        assert_eq!(host(&["ALL_PROXY=http://[2001:db8::8]:3128"]).unwrap(), "2001:db8::8");
-        assert_eq!(host(&["HTTPS_PROXY=http://first", "HTTPS_PROXY=http://last"]).unwrap(), "last");
+        assert_eq!(proxy(&["HTTPS_PROXY=http://proxy.example:3128"]).unwrap(), "http://proxy.example:3128/");
+        assert_eq!(proxy(&["https_proxy=192.0.2.8:3128"]).unwrap(), "http://192.0.2.8:3128/");
+        assert_eq!(proxy(&["ALL_PROXY=http://[2001:db8::8]:3128"]).unwrap(), "http://[2001:db8::8]:3128/");
+        assert_eq!(proxy(&["HTTPS_PROXY=http://first", "HTTPS_PROXY=http://last"]).unwrap(), "http://last/");
         for direct in [
             &["HTTP_PROXY=http://proxy.example"][..],
             &["HTTPS_PROXY=http://proxy.example", "NO_PROXY=example.com"],
             &["HTTPS_PROXY=", "https_proxy=http://proxy.example"],
             &[],
         ] {
-            assert_eq!(host(direct), None, "{direct:?}");
+            assert_eq!(proxy(direct), None, "{direct:?}");
         }
     }
 }

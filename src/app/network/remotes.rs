@@ -92,7 +92,7 @@ impl Remote {
     /// Returns the machine that is connected to where the environment names these proxies.
     pub(super) fn behind(self, proxies: &Matcher) -> Self {
         let Way::Proxied(url) = &self.way else { return self };
-        match proxies::host_for(url, proxies) {
+        match proxies::url_for(url, proxies).as_deref().and_then(host_of) {
             Some(host) => Self { host, setting: format!("{} through a proxy", self.setting), ..self },
             None => self,
         }
@@ -120,7 +120,7 @@ fn way_of(sign_in: &SignIn) -> (&str, Way) {
     }
 }
 
-pub(super) fn host_of(url: &str) -> Option<String> {
+fn host_of(url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
     Some(url.host_str()?.trim_matches(['[', ']']).to_owned())
 }
