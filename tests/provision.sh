@@ -78,6 +78,7 @@ needs_oidc() { rust; node; after npm_ci tests/oidc; }
 needs_fuzz() { rust; apt c++:g++; }
 needs_unit() {
   rust; python; apt systemd-analyze:systemd dbus-daemon:dbus nsenter:util-linux unshare:util-linux runuser:util-linux ip:iproute2
+  apt openssl:openssl
 }
 needs_container() {
   rust; python; apt unshare:util-linux ip:iproute2 buildah:buildah debootstrap:debootstrap strip:binutils
@@ -104,6 +105,12 @@ needs_monitoring() {
 needs_long_postgres() { needs_postgres; }
 needs_long_rotation() { rust; }
 needs_long_container() { needs_container; after debian_root debian_gcc gcc libc6-dev; }
+needs_long_release() {
+  rust; python; apt objcopy:binutils dpkg-shlibdeps:dpkg-dev git:git
+  # The versions that deploy/release.sh installs.
+  after cargo_tool cargo-auditable --debug --version 0.7.7
+  after cargo_tool cargo-cyclonedx --debug --version 0.5.9
+}
 needs_long_compose() {
   needs_container; apt nginx:nginx-light prometheus:prometheus openssl:openssl setpriv:util-linux postgresql
 }

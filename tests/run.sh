@@ -604,9 +604,9 @@ stage_unit() { try_units 1; }
 stage_long_unit() { try_units 10; }
 
 try_units() {
-  tools python3 systemctl systemd-analyze systemd-sysusers systemd-tmpfiles dbus-daemon nsenter runuser
+  tools python3 systemctl systemd-analyze systemd-sysusers systemd-tmpfiles dbus-daemon nsenter runuser openssl
   build_binary
-  in_namespaces python3 tests/deploy/unit.py "$(realpath "$(binary)")" "$1"
+  in_namespaces python3 -B tests/deploy/unit.py "$(realpath "$(binary)")" "$WORK" "$1"
 }
 
 # The container file, whose files alone must build the program; its image, made of that program on a minimal Debian; and the
@@ -646,6 +646,20 @@ stage_long_container() {
   files "$TOOLS/debian.tar" "$TOOLS/debian_gcc.tar"
   mkdir "$WORK/image"
   in_namespaces python3 tests/deploy/image.py "$TOOLS/debian.tar" "$TOOLS/debian_gcc.tar" "$WORK/image" --from-source
+}
+
+# What a release consists of, by the workflow's own script; many minutes (RELEASE_PROFILE=dev: a few). Before that, a placeholder
+# stops the script.
+stage_long_release() {
+  tools python3 git objcopy objdump readelf dpkg-deb dpkg-shlibdeps cargo-auditable cargo-cyclonedx
+  mkdir "$WORK/copy" "$WORK/judged"
+  cp -r Cargo.toml deploy "$WORK/copy"
+  echo "# https://git.example.com" >>"$WORK/copy/Cargo.toml"
+  if "$WORK/copy/deploy/release.sh" "$WORK/none" 2>"$WORK/refused"; then return 1; fi
+  grep "^Cargo.toml:[0-9]*:# https://git.example.com" "$WORK/refused"
+  grep "placeholders" "$WORK/refused"
+  RELEASE_PLACEHOLDERS=allow deploy/release.sh "$WORK/release"
+  python3 tests/deploy/release.py "$WORK/release" "$WORK/judged"
 }
 
 # The installation of deploy/compose without Docker: two nodes, PostgreSQL, nginx, Prometheus, and a login through all of it.

@@ -16,7 +16,7 @@ use crate::domain::{
 pub use api_keys::{ApiKeyAuthenticator, Caller, NotScoped, Unauthenticated};
 pub use sign_in::{
     Credential, CredentialRefusal, KeySetReport, NoKeySet, NotSignedIn, RefusedCredential, ReportedFault, ReportedKey,
-    RuleName, SignIns, reads_as_jwt, unverified_issuer,
+    RuleName, SignIns, key_set_url, reads_as_jwt, unverified_issuer,
 };
 
 /// A user of an app, vouched for by an authenticated caller.

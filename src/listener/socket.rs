@@ -41,10 +41,10 @@ impl Listener {
     /// when both are dropped.
     ///
     /// # Errors
-    /// [`ListenError::Other`] where the system has no descriptor for it.
+    /// [`ListenError::NoMoreFiles`] where the process may have no descriptor for it.
     pub fn again(&self) -> Result<Self, ListenError> {
         let again = self.tcp.as_fd().try_clone_to_owned().map(StdTcpListener::from).and_then(adopt);
-        again.map_err(|why| ListenError::Other { address: self.address, why })
+        again.map_err(|why| ListenError::of(self.address, why))
     }
 }
 
@@ -87,7 +87,7 @@ fn accepted(stream: TcpStream, client: SocketAddr, listener: SocketAddr) -> Acce
 pub enum ListenError {
     /// Another process listens there.
     #[error(
-        "{0} is already in use: stop the process that listens there (`ss -ltnp` shows it), or configure another `listen` address"
+        "{0} is already in use: stop the process that listens there (`ss -ltnp` shows it), or configure another address (`listen`, `ops_listen`)"
     )]
     InUse(SocketAddr),
     /// The port needs a privilege.
@@ -129,19 +129,24 @@ pub enum ListenError {
     Unix(#[from] SocketError),
 }
 
+impl ListenError {
+    fn of(address: SocketAddr, why: io::Error) -> Self {
+        match why.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse(address),
+            io::ErrorKind::PermissionDenied => Self::Denied(address),
+            io::ErrorKind::AddrNotAvailable => Self::NotOurs(address),
+            _ if Errno::from_io_error(&why) == Some(Errno::MFILE) => Self::NoMoreFiles(address),
+            _ => Self::Other { address, why },
+        }
+    }
+}
+
 /// Listens on this address. Call it within the runtime.
 ///
 /// # Errors
 /// [`ListenError`].
 pub fn bind(address: SocketAddr) -> Result<Listener, ListenError> {
-    let may_open_no_more = |why: &io::Error| Errno::from_io_error(why) == Some(Errno::MFILE);
-    try_bind(address).map_err(|why| match why.kind() {
-        io::ErrorKind::AddrInUse => ListenError::InUse(address),
-        io::ErrorKind::PermissionDenied => ListenError::Denied(address),
-        io::ErrorKind::AddrNotAvailable => ListenError::NotOurs(address),
-        _ if may_open_no_more(&why) => ListenError::NoMoreFiles(address),
-        _ => ListenError::Other { address, why },
-    })
+    try_bind(address).map_err(|why| ListenError::of(address, why))
 }
 
 fn try_bind(address: SocketAddr) -> io::Result<Listener> {

@@ -219,7 +219,7 @@ def main():
     lintian = subprocess.Popen(
         ["lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0", new], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    machine = Machine(tar, folder / "root")
+    machine = Machine.unpacked(tar, folder)
     for package in (old, new):
         (machine.root / "srv" / package.name).write_bytes(package.read_bytes())
     install, commands = guide()

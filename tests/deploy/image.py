@@ -142,6 +142,9 @@ def says_what_to_do(root, told, site):
     with socket.create_server(("0.0.0.0", 8080)):
         code, output = container.run(serve, check=False)
         assert code != 0 and "0.0.0.0:8080 is already in use: stop the process" in output, output
+    container.open_files = 12
+    code, output = container.run(serve, check=False)
+    assert code != 0 and "may open no more files; raise the limit" in output, output
     container.open_files = 1000
     log = FOLDER / "few-files.log"
     with open(log, "wb") as written, running(container.command(serve, stderr=written), "the service"):

@@ -1,16 +1,17 @@
-"""The units of deploy/systemd under Debian's systemd, booted for this (booted.py): the commands of docs/deploy.md as an operator
-types them; the sandbox; a drop-in that is missing, found by `doctor` and by the service; restarts under load with the sockets of
-systemd, without a lost request.
+"""The units of deploy/systemd under Debian's systemd, booted on a copy of this machine: the commands of docs/deploy.md as an
+operator types them; the sandbox; a drop-in that is missing, found by `doctor` and by the service; starts that fail until their
+cause is mended; restarts under load with the sockets of systemd, without a lost request.
 
-Usage: unshare --mount --net --propagation private python3 unit.py PROGRAM ROUNDS
+Usage: unshare --mount --net --propagation private python3 unit.py PROGRAM FOLDER ROUNDS
 """
 
-import collections
+import contextlib
 import http.client
+import http.server
 import json
 import re
-import select
 import shutil
+import ssl
 import stat
 import subprocess
 import sys
@@ -19,13 +20,14 @@ import threading
 import time
 from pathlib import Path
 
-from booted import booted, wait_until
+from container import ROOT, wait_until
+from load import CLIENTS, Load
+from machine import Machine
 
-ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/documents"))
 from blocks import blocks  # noqa: E402
 
-PROGRAM, ROUNDS = sys.argv[1], int(sys.argv[2])
+PROGRAM, FOLDER, ROUNDS = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 UNITS = ROOT / "deploy/systemd"
 DROP_INS = sorted(UNITS.glob("drop-ins/*.conf"))
 GUIDE = "docs/deploy.md"
@@ -33,9 +35,10 @@ GUIDE = "docs/deploy.md"
 EXPOSURE = 15
 RELEASE, SITE = "/root/release", "/var/lib/countersign"
 INSTALLED = "/etc/systemd/system/countersign.service.d"
-CLIENTS = 4
 # Addresses of this machine that are not loopback: packets to them pass the rules of the unit.
 ELSEWHERE = {"braze": "10.77.0.1", "webhook": "10.77.0.2", "identity-provider": "10.77.0.3", "postgresql": "10.77.0.4", "proxy": "10.77.0.5"}
+# Named by the provider's discovery document, and by HTTPS_PROXY.
+KEYS, WAY_OUT = "10.77.0.6", "10.77.0.7"
 SETTINGS = {
     "braze": "braze.main.rest_url", "webhook": "failures.webhook", "identity-provider": "apps.web.sign_in",
     "postgresql": "store.url", "proxy": "server.trusted_proxies",
@@ -85,9 +88,9 @@ def check_units(machine):
         if drop_in:
             machine.run(f"cp {RELEASE}/deploy/systemd/drop-ins/{drop_in.name} {INSTALLED}/")
         units = "/etc/systemd/system/countersign.service deploy/systemd/countersign.socket deploy/systemd/countersign-ops.socket"
-        complaints = machine.output(f"systemd-analyze verify --man=no {units}", folder=RELEASE)
+        complaints = machine.run(f"systemd-analyze verify --man=no {units}", folder=RELEASE)
         assert "countersign" not in complaints, complaints
-        text = machine.output(f"systemd-analyze security --offline=true --threshold={EXPOSURE} /etc/systemd/system/countersign.service")
+        text = machine.run(f"systemd-analyze security --offline=true --threshold={EXPOSURE} /etc/systemd/system/countersign.service")
         exposure = re.search(r"exposure level for countersign.service: ([0-9.]+)", text)[1]
         print(f"exposure {exposure} {drop_in.name if drop_in else 'without a drop-in'}")
         machine.run(f"rm -f {INSTALLED}/*")
@@ -103,12 +106,6 @@ def get(path, port=9090):
         connection.close()
 
 
-def post(connection, path, body, headers):
-    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **headers})
-    answer = connection.getresponse()
-    return answer, answer.read()
-
-
 def is_ready():
     try:
         return get("/readyz")[0] == 200
@@ -117,19 +114,19 @@ def is_ready():
 
 
 def check_confined(machine):
-    process = machine.output("systemctl show countersign --property=MainPID --value").strip()
-    status = dict(line.split(":\t", 1) for line in machine.output(f"cat /proc/{process}/status").splitlines() if ":\t" in line)
-    user = machine.output("id -u countersign").strip()
+    process = machine.run("systemctl show countersign --property=MainPID --value").strip()
+    status = dict(line.split(":\t", 1) for line in machine.run(f"cat /proc/{process}/status").splitlines() if ":\t" in line)
+    user = machine.run("id -u countersign").strip()
     assert set(status["Uid"].split()) == {user}, status["Uid"]
     capabilities = {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")}
     assert (capabilities, status["NoNewPrivs"], status["Seccomp"]) == ({0}, "1", "2"), status
-    assert machine.output(f"find {SITE} ! -user countersign") == ""
+    assert machine.run(f"find {SITE} ! -user countersign") == ""
 
 
 def findings(machine, database):
     """Returns the drop-ins that doctor names, by its setting. The database is given beside the configuration."""
     environment = f"COUNTERSIGN_STORE__URL={database} COUNTERSIGN_STORE__TIMEOUT=100ms" if database else ""
-    report = json.loads(machine.run(f"{environment} countersign --json doctor", check=False, folder=SITE)[1].splitlines()[-1])
+    report = json.loads(machine.run(f"{environment} countersign --json doctor", code=None, folder=SITE).splitlines()[-1])
     network = [it for it in report["findings"] if it["what"].startswith("network")]
     wrong = {it["what"].removeprefix("network to "): it["text"] for it in network if it["health"] == "wrong"}
     for setting, text in wrong.items():
@@ -169,7 +166,7 @@ allow_private_addresses = true
 def warnings(machine, since):
     """Settings of which the service warned since this line of its log."""
     lines = machine.journal().splitlines()[since:]
-    return {re.search(r"network to ([a-z_.]+):", line)[1] for line in lines if "network to" in line}
+    return {re.search(r"network to (.+?): packets of this process", line)[1] for line in lines if "network to" in line}
 
 
 def check_drop_ins(machine):
@@ -203,6 +200,8 @@ def check_drop_ins(machine):
         wait_until(lambda: warnings(machine, begun) >= of_service - opened, "the service warns of the others")
         assert not warnings(machine, begun) & opened, (name, warnings(machine, begun))
         machine.run(f"rm {INSTALLED}/{drop_in.name}")
+    with provider(machine):
+        check_further_hosts(machine, database, expected)
     (machine.root / f"{SITE.lstrip('/')}/countersign.toml").write_text(before)
     machine.run("systemctl daemon-reload; systemctl restart countersign")
     assert findings(machine, None) == ({}, []), "a configuration without other machines"
@@ -210,72 +209,94 @@ def check_drop_ins(machine):
     print("drop-ins: each is named where it is missing, by doctor and by the service, and not where it is installed")
 
 
-class Load:
-    """Clients that mint and refresh all the time: half of them keep their connection, half make a new one for each request.
-    A client that keeps its connection makes a new one where it was closed meanwhile, as HTTP clients do."""
+@contextlib.contextmanager
+def provider(machine):
+    """An identity provider whose keys are on another machine. Its certificate is among the authorities of the copied system."""
+    issuer = f"https://{ELSEWHERE['identity-provider']}"
+    document = json.dumps({"issuer": issuer, "jwks_uri": f"https://{KEYS}/keys"}).encode()
+    configuration, certificate = FOLDER / "certificate.cnf", FOLDER / "certificate.pem"
+    configuration.write_text(
+        "[req]\ndistinguished_name = name\nx509_extensions = more\nprompt = no\n[name]\nCN = provider\n"
+        f"[more]\nsubjectAltName = IP:{ELSEWHERE['identity-provider']}\n"
+    )
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
+    subprocess.run([*new, "-config", configuration, "-keyout", FOLDER / "key.pem", "-out", certificate], check=True, capture_output=True)
+    with open(machine.root / "etc/ssl/certs/ca-certificates.crt", "a") as authorities:
+        authorities.write(certificate.read_text())
 
-    def __init__(self, api_key):
-        self.counts, self.stop, self.headers = collections.Counter(), threading.Event(), {"Authorization": f"Bearer {api_key}"}
-        self.threads = [threading.Thread(target=self._client, args=(number,)) for number in range(CLIENTS)]
+    class Discovery(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(document)))
+            self.end_headers()
+            self.wfile.write(document)
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
+        def log_message(self, *_):
+            pass
 
-    def __exit__(self, *_):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
+    server = http.server.ThreadingHTTPServer((ELSEWHERE["identity-provider"], 443), Discovery)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, FOLDER / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
 
-    def _client(self, number):
-        connection, token = None, None
-        while not self.stop.is_set():
-            if connection and select.select([connection.sock], [], [], 0)[0]:
-                connection.close()
-                connection = None
-            connection = connection or http.client.HTTPConnection("127.0.0.1", 8080, timeout=120)
-            path, body = "/v1/token/refresh", {"refresh_token": token}
-            if token is None:
-                path, body = "/v1/token/generate", {"app": "web", "user_id": f"u-{number}"}
-            try:
-                answer, text = post(connection, path, body, {} if token else self.headers)
-                self.counts[f"{path} {answer.status}"] += 1
-                # Every tenth request begins another session.
-                token = json.loads(text).get("refresh_token") if self.counts.total() % 10 else None
-                gone = answer.will_close or number % 2
-            except (OSError, http.client.HTTPException) as why:
-                self.counts[f"{path} {type(why).__name__}"] += 1
-                gone = True
-            if gone:
-                connection.close()
-                connection = None
-            time.sleep(0.005)
+
+def check_further_hosts(machine, database, expected):
+    """Hosts that no setting names: those of a provider's keys, and of a proxy in the environment."""
+    of_keys = f"{SETTINGS['identity-provider']}, jwks_uri of https://{ELSEWHERE['identity-provider']}"
+    further = {f"{SETTINGS['braze']} through a proxy": "braze", of_keys: "identity-provider"}
+    named = {it: name for it, name in expected.items() if name not in further.values()}
+    for opened, missing in [((), further), ((KEYS, WAY_OUT), {})]:
+        allowed = " ".join([ELSEWHERE["identity-provider"], *opened])
+        drop_in = f"[Service]\nEnvironment=HTTPS_PROXY=http://{WAY_OUT}:3128\nIPAddressAllow={allowed}\n"
+        (machine.root / INSTALLED.lstrip("/") / "further.conf").write_text(drop_in)
+        begun = len(machine.journal().splitlines())
+        machine.run("systemctl daemon-reload; systemctl restart countersign")
+        found, _ = findings(machine, database)
+        assert found == named | missing, (opened, found)
+        of_service = set(found) - {"store.url"}
+        wait_until(lambda: warnings(machine, begun) == of_service, f"the service warns of {of_service}")
+    machine.run(f"rm {INSTALLED}/further.conf")
+
+
+def check_comes_back(machine):
+    """A start that fails is repeated, more often than systemd does by default, until its cause is mended."""
+    machine.run("mv sealing.secret elsewhere; systemctl kill --signal=KILL countersign", folder=SITE)
+    begun = time.monotonic()
+    restarts = lambda: int(machine.run("systemctl show countersign --property=NRestarts --value"))
+    wait_until(lambda: restarts() > 7, "systemd starts the service again")
+    print(f"a start that fails: {restarts()} times in {time.monotonic() - begun:.0f} s")
+    machine.run("mv elsewhere sealing.secret", folder=SITE)
+    wait_until(is_ready, "the service is ready")
 
 
 def check_restarts(machine, api_key):
     """Restarts under load while systemd holds the sockets."""
     machine.run(commands("countersign-ops.socket"), folder=RELEASE)
     wait_until(is_ready, "the service is ready")
-    process = machine.output("systemctl show countersign --property=MainPID --value").strip()
-    held = machine.output(f"tr '\\0' '\\n' </proc/{process}/environ | grep ^LISTEN_FD").split()
+    process = machine.run("systemctl show countersign --property=MainPID --value").strip()
+    held = machine.run(f"tr '\\0' '\\n' </proc/{process}/environ | grep ^LISTEN_FD").split()
     assert sorted(held)[1] == "LISTEN_FDS=2" and "public" in held[0] + held[-1], held
     seen, begun = {process}, time.monotonic()
-    with Load(api_key) as load:
+    with Load(lambda: "127.0.0.1", api_key) as load:
         for _ in range(ROUNDS):
             before = load.counts.total()
-            # systemd gives a service up that is started six times within ten seconds.
-            machine.run("systemctl reset-failed countersign; systemctl restart countersign")
-            seen.add(machine.output("systemctl show countersign --property=MainPID --value").strip())
+            machine.run("systemctl restart countersign")
+            seen.add(machine.run("systemctl show countersign --property=MainPID --value").strip())
             wait_until(lambda: load.counts.total() > before + 4 * CLIENTS, "the next process answers")
     took = time.monotonic() - begun
     print(f"sockets: {ROUNDS} restarts in {took:.0f} s, answers {dict(load.counts)}")
     assert len(seen) == ROUNDS + 1, seen
-    assert set(load.counts) == {"/v1/token/generate 200", "/v1/token/refresh 200"}, load.counts
+    load.assert_all_answered()
     # Without a process a connection starts one.
     machine.run("systemctl stop countersign 2>&1")
     assert get("/healthz", 8080)[0] == 200
-    assert machine.output("systemctl is-active countersign").strip() == "active"
+    assert machine.run("systemctl is-active countersign").strip() == "active"
 
 
 def check_credential(machine):
@@ -291,17 +312,20 @@ def check_credential(machine):
 
 def main():
     check_user_and_folder()
-    for address in ELSEWHERE.values():
+    for address in (*ELSEWHERE.values(), KEYS, WAY_OUT):
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
-    with booted(release) as machine:
+    machine = Machine.copied(FOLDER)
+    release(machine.root)
+    with machine.booted():
         try:
-            output = machine.output(commands("runuser"), folder=RELEASE)
+            output = machine.run(commands("runuser"), folder=RELEASE)
             api_key = re.search(r"csk1_\S+", output)[0]
             wait_until(is_ready, "the service is ready")
             check_confined(machine)
             check_units(machine)
             machine.run("systemctl daemon-reload; countersign doctor; runuser -u countersign -- countersign doctor", folder=SITE)
             check_drop_ins(machine)
+            check_comes_back(machine)
             check_restarts(machine, api_key)
             check_credential(machine)
         except BaseException:

@@ -5,11 +5,13 @@
 //! itself may send to.
 
 mod probe;
+mod proxies;
 mod remotes;
 mod unit;
 
 use std::net::IpAddr;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use tokio::net::lookup_host;
 
 pub(super) use self::remotes::Remote;
@@ -24,8 +26,8 @@ const INVOCATION: &str = "INVOCATION_ID";
 
 /// Judge of the addresses to which packets may go.
 enum Gate {
-    /// This process tries.
-    Process,
+    /// This process tries. The proxies are those of its environment.
+    Process(Matcher),
     /// The rules of the service's unit.
     Unit(UnitRules),
 }
@@ -33,14 +35,21 @@ enum Gate {
 impl Gate {
     fn forbids(&self, address: IpAddr) -> bool {
         match self {
-            Self::Process => probe::is_forbidden(address),
+            Self::Process(_) => probe::is_forbidden(address),
             Self::Unit(rules) => rules.forbid(address),
+        }
+    }
+
+    fn proxies(&self) -> &Matcher {
+        match self {
+            Self::Process(proxies) => proxies,
+            Self::Unit(rules) => &rules.proxies,
         }
     }
 
     fn finding(&self, address: IpAddr) -> String {
         match self {
-            Self::Process => {
+            Self::Process(_) => {
                 format!(
                     "packets of this process to {address} are dropped, by IPAddressDeny= of its unit or by a packet filter"
                 )
@@ -69,7 +78,7 @@ pub async fn check_unit(settings: &Settings) -> Vec<Check> {
 
 /// Checks that this process may send to what the configuration names, where it runs in a unit of systemd.
 pub(super) async fn check_process(remotes: &[Remote]) -> Vec<Check> {
-    if is_in_a_unit() { find(remotes, &Gate::Process).await } else { Vec::new() }
+    if is_in_a_unit() { find(remotes, &Gate::Process(proxies::of_process())).await } else { Vec::new() }
 }
 
 #[expect(clippy::disallowed_methods, reason = "systemd's variable is no setting")]
@@ -86,14 +95,28 @@ pub(super) async fn warn(remotes: Vec<Remote>) {
 
 async fn find(remotes: &[Remote], gate: &Gate) -> Vec<Check> {
     let name_servers = name_servers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
-    let mut found = Vec::new();
+    let (mut found, mut discoveries) = (Vec::new(), Vec::new());
     for remote in remotes {
-        if let Some(finding) = forbidden(remote, gate, &name_servers).await {
-            let text = format!("{finding}: {}", remote.drop_in.advice());
-            found.push(Check::new(format!("network to {}", remote.setting), Health::Wrong, text));
+        let remote = remote.clone().behind(gate.proxies());
+        let finding = judge(&remote, gate, &name_servers).await;
+        // One that is denied itself has no answer.
+        if finding.is_none() {
+            discoveries.push(tokio::spawn(remote.discovered()));
+        }
+        found.extend(finding);
+    }
+    for discovery in discoveries {
+        if let Ok(Some(remote)) = discovery.await {
+            found.extend(judge(&remote, gate, &name_servers).await);
         }
     }
     found
+}
+
+async fn judge(remote: &Remote, gate: &Gate, name_servers: &[IpAddr]) -> Option<Check> {
+    let finding = forbidden(remote, gate, name_servers).await?;
+    let text = format!("{finding}: {}", remote.drop_in.advice());
+    Some(Check::new(format!("network to {}", remote.setting), Health::Wrong, text))
 }
 
 /// Says what is forbidden of the way to a machine, if anything is: all name servers that its name needs, or one of its
@@ -119,14 +142,17 @@ fn name_servers(text: &str) -> Vec<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{remotes::DropIn, *};
+    use super::{
+        remotes::{DropIn, Way},
+        *,
+    };
 
     fn remote(host: &str) -> Remote {
-        Remote { setting: "store.url".to_owned(), host: host.to_owned(), drop_in: DropIn::Postgresql }
+        Remote { setting: "store.url".to_owned(), host: host.to_owned(), drop_in: DropIn::Postgresql, way: Way::Direct }
     }
 
     fn unit(allow: &str) -> Gate {
-        Gate::Unit(UnitRules::of("::/0 0.0.0.0/0", allow))
+        Gate::Unit(UnitRules::of("::/0 0.0.0.0/0", allow, "HTTPS_PROXY=http://192.0.2.8:3128 'NAME=two words'"))
     }
 
     #[tokio::test]
@@ -138,6 +164,22 @@ mod tests {
         assert!(text.contains("drops packets to 192.0.2.20"), "{text}");
         assert!(text.contains("drop-ins/postgresql.conf"), "{text}");
         assert!(find(&[remote("192.0.2.20")], &unit("192.0.2.20/32")).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn behind_a_proxy_only_the_proxy_must_be_open() {
+        let url = "https://rest.example.com".parse().unwrap();
+        let braze = Remote {
+            setting: "braze.main.rest_url".to_owned(),
+            drop_in: DropIn::Braze,
+            way: Way::Proxied(url),
+            ..remote("rest.example.com")
+        };
+        assert!(find(std::slice::from_ref(&braze), &unit("192.0.2.8/32")).await.is_empty());
+        let found = find(&[braze], &unit("192.0.2.53/32")).await;
+        let [Check { what, text, .. }] = &found[..] else { unreachable!("{found:?}") };
+        assert_eq!(what, "network to braze.main.rest_url through a proxy");
+        assert!(text.contains("drops packets to 192.0.2.8") && text.contains("drop-ins/braze.conf"), "{text}");
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! Rules of the service's unit for addresses, as systemd tells them (systemd.resource-control(5)).
+//! Rules of the service's unit for addresses (systemd.resource-control(5)), and its variables (systemd.exec(5)), as systemd tells
+//! them.
 
 use std::{
     fs,
@@ -7,22 +8,26 @@ use std::{
     process::{Command, Stdio},
 };
 
+use hyper_util::client::proxy::matcher::Matcher;
 use ipnet::IpNet;
+
+use super::proxies;
 
 /// Name of the unit in deploy/systemd.
 pub(super) const UNIT: &str = "countersign.service";
 
-/// Addresses that a unit denies, and those that it allows all the same.
+/// Addresses that a unit denies, those that it allows all the same, and the proxies that its variables name.
 pub(super) struct UnitRules {
     denied: Vec<IpNet>,
     allowed: Vec<IpNet>,
+    pub(super) proxies: Matcher,
 }
 
 impl UnitRules {
     /// Asks systemd for the rules of the unit whose service works in this folder. `None` where there is no systemd, or no such
     /// unit.
     pub(super) fn ask(folder: &Path) -> Option<Self> {
-        let properties = "--property=LoadState,WorkingDirectory,IPAddressDeny,IPAddressAllow";
+        let properties = "--property=LoadState,WorkingDirectory,IPAddressDeny,IPAddressAllow,Environment";
         let asked = Command::new("systemctl").args(["show", UNIT, properties]).stdin(Stdio::null()).output().ok()?;
         Self::read(&String::from_utf8_lossy(&asked.stdout), folder)
     }
@@ -33,13 +38,14 @@ impl UnitRules {
         if value("LoadState")? != "loaded" || !is_same_folder(works_in.as_ref(), folder) {
             return None;
         }
-        Some(Self::of(value("IPAddressDeny")?, value("IPAddressAllow")?))
+        Some(Self::of(value("IPAddressDeny")?, value("IPAddressAllow")?, value("Environment").unwrap_or_default()))
     }
 
-    /// Rules of these lists.
-    pub(super) fn of(denied: &str, allowed: &str) -> Self {
+    /// Rules of these lists. The variables are quoted as for a shell.
+    pub(super) fn of(denied: &str, allowed: &str, environment: &str) -> Self {
         let list = |text: &str| text.split_whitespace().filter_map(|network| network.parse().ok()).collect();
-        Self { denied: list(denied), allowed: list(allowed) }
+        let proxies = proxies::of_variables(&shlex::split(environment).unwrap_or_default());
+        Self { denied: list(denied), allowed: list(allowed), proxies }
     }
 
     /// Returns true where packets to this address are dropped.
@@ -76,7 +82,7 @@ mod tests {
         {
             assert_eq!(rules.forbid(address.parse().unwrap()), forbidden, "{address}");
         }
-        let open = UnitRules::of("", "127.0.0.0/8 ::1/128");
+        let open = UnitRules::of("", "127.0.0.0/8 ::1/128", "");
         assert!(!open.forbid("192.0.3.20".parse().unwrap()));
     }
 

@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-pub use jwks::{KeySetReport, NoKeySet, ReportedFault, ReportedKey};
+pub use jwks::{KeySetReport, NoKeySet, ReportedFault, ReportedKey, key_set_url};
 pub use refused::{CredentialRefusal, RefusedCredential, RuleName};
 
 /// Credential that a client presents. `Debug` is not derived: it is a secret.

@@ -95,8 +95,11 @@ impl Provider {
         tokio::time::timeout(TIME_LIMIT, fetched).await.map_err(late)?
     }
 
-    /// Finds the place of the key set.
-    async fn place(&self, outbound: &Outbound) -> Result<Destination, FetchFault> {
+    /// Finds the place of the key set, within the time limit of one request.
+    ///
+    /// # Errors
+    /// [`FetchFault`].
+    pub(super) async fn place(&self, outbound: &Outbound) -> Result<Destination, FetchFault> {
         let configured = |url: &str| {
             let forbidden = |why| FetchFault::Url { url: url.to_owned(), why };
             Destination::configured(url, self.allow_private_addresses).map_err(forbidden)

@@ -15,7 +15,7 @@ use crate::domain::sign_in::JwsAlgorithm;
 pub(super) use cache::ProviderKeys;
 pub(super) use fetch::Provider;
 pub(super) use keys::MAX_KID;
-pub use report::{KeySetReport, NoKeySet, ReportedFault, ReportedKey};
+pub use report::{KeySetReport, NoKeySet, ReportedFault, ReportedKey, key_set_url};
 
 /// Key that a credential's header asks for.
 #[derive(Clone, Copy, Debug)]

@@ -60,3 +60,12 @@ impl KeySetReport {
         self.usable.iter().filter(fits).count()
     }
 }
+
+/// Returns the URL of the key set for these rules. Where they do not name it, the provider's discovery document is fetched.
+///
+/// # Errors
+/// [`NoKeySet`].
+pub async fn key_set_url(rules: &OidcRules) -> Result<String, NoKeySet> {
+    let place = Provider::of(rules).place(&Outbound::new()).await;
+    place.map(|place| place.url().to_string()).map_err(|fault| NoKeySet(fault.to_string()))
+}
