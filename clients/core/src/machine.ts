@@ -57,6 +57,8 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   /** The token that the SDK was given, and when. */
   let applied: string | undefined;
   let appliedAt = 0;
+  /** When the SDK was last made to ask for content. */
+  let askedAt = 0;
   /** The token that it was given once more, because it had sent another one or none. */
   let reapplied: string | undefined;
   /** Refusals since the SDK was given a signature. */
@@ -136,7 +138,9 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     const heard = failure;
     hold(token);
     braze.setSdkAuthenticationSignature(token);
-    if (heard && !leaving) {
+    // Where Braze refuses each new token, as without its key, that would only be refused, too.
+    if (heard && !leaving && left(Limit.Proven, askedAt) <= 0) {
+      askedAt = appliedAt;
       // What the SDK asked for without a good token it has not got.
       braze.requestContentCardsRefresh?.();
       braze.refreshFeatureFlags?.();

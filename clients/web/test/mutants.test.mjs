@@ -27,7 +27,8 @@ const CHANGES = [
   ["does not finish logouts when it starts", "  void depart();\n\n", "\n"],
   ["does not finish logouts when it is online", "    void depart();\n", ""],
   ["logs out without a deadline", "await Promise.race([work(), over])", "await Promise.race([work()])"],
-  ["refreshes content at each token", "if (heard && !leaving) {", "if (!leaving) {"],
+  ["refreshes content at each token", "if (heard && !leaving &&", "if (!leaving &&"],
+  ["refreshes content however often tokens are refused", " && left(Limit.Proven, askedAt) <= 0", ""],
 ];
 
 /** As above, of a core whose storage is asynchronous. */
