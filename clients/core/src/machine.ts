@@ -57,6 +57,8 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
   /** The token that the SDK was given, and when. */
   let applied: string | undefined;
   let appliedAt = 0;
+  /** When the SDK was last made to ask for content. */
+  let askedAt = 0;
   /** The token that it was given once more, because it had sent another one or none. */
   let reapplied: string | undefined;
   /** Refusals since the SDK was given a signature. */
@@ -136,7 +138,9 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     const heard = failure;
     hold(token);
     braze.setSdkAuthenticationSignature(token);
-    if (heard && !leaving) {
+    // Where Braze refuses each new token, as without its key, that would only be refused, too.
+    if (heard && !leaving && left(Limit.Proven, askedAt) <= 0) {
+      askedAt = appliedAt;
       // What the SDK asked for without a good token it has not got.
       braze.requestContentCardsRefresh?.();
       braze.refreshFeatureFlags?.();
@@ -227,18 +231,12 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
         if (minting || answer.retry === "after_login") answer = await exchange(answer);
         if (session && !signal.aborted && !isLater(answer)) await store();
       }
-      const now = load();
-      const isOurs = now?.user === user;
-      // Not if the saved one is newer, or another page logged out or switched users.
-      if (answer.token && !signal.aborted && (isOurs ? now!.server_time <= answer.server_time! : minting)) {
+      // Without the mark of another user's logout, which could not be ended.
+      const now = mine();
+      // Not if the saved one is newer, or another page logs out, has logged out or switched users.
+      if (answer.token && !signal.aborted && (now ? now.server_time <= answer.server_time! : minting)) {
         // Saved before it is used: the server forgives one lost answer, not a lost refresh token.
-        await store({
-          ...(answer as Identity),
-          user: user!,
-          at: env.Date.now(),
-          // The mark of another user's logout, which could not be ended, is not this one's.
-          leaving: isOurs ? now!.leaving : undefined,
-        });
+        await store({ ...(answer as Identity), user: user!, at: env.Date.now(), leaving: now?.leaving });
       }
       return answer;
     };
@@ -361,15 +359,15 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       braze.wipeData!();
       braze.enableSDK!();
       options.initialize!();
-      subscribe();
+      braze.subscribeToSdkAuthenticationFailures(onFailure);
     }
     const here = begin(String(id));
-    let answer = await attempt(true);
-    // As a refresh that is put off; but without a session there is nothing that a timer could refresh.
-    while (here === turn && !mine() && answer.wait! > 0) {
+    let answer!: Answer;
+    for (; here === turn; await sleep(pause, true)) {
+      answer = await attempt(true);
+      if (here !== turn || mine() || !(answer.wait! > 0)) break;
+      // As a refresh that is put off; but without a session there is nothing that a timer could refresh.
       rest(answer.wait);
-      await sleep(pause, true);
-      if (here === turn) answer = await attempt(true);
     }
     if (here !== turn) return false;
     const session = mine();
@@ -390,8 +388,7 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
     return true;
   };
 
-  const subscribe = () => braze.subscribeToSdkAuthenticationFailures(onFailure);
-  subscribe();
+  braze.subscribeToSdkAuthenticationFailures(onFailure);
   env.addEventListener("storage", ({ key }) => key === name && env.setTimeout(settle, Limit.Lag));
   env.addEventListener("visibilitychange", settle);
   env.addEventListener("online", () => {

@@ -10,12 +10,12 @@ import { isForOne, slowly } from "../../core/test/slow.mjs";
 
 /** What is wrong, the text in `core/src/machine.ts`, and what stands there instead. */
 const CHANGES = [
-  ["uses a token before it is saved", "await store({\n          ...(answer", "give(answer.token!), await store({\n          ...(answer"],
+  ["uses a token before it is saved", "await store({ ...(answer", "give(answer.token!), await store({ ...(answer"],
   ["makes several attempts at once in a page", "if (!user || flight) return;", "if (!user) return;"],
   ["makes attempts in several pages at once", "(env.navigator.locks?.request(name + user, alone) ?? alone())", "alone()"],
   ["sets a token that was refused", "if (!isSpent && session.token !== applied)", "if (session.token !== applied || isSpent)"],
   ["sets a refused token at login", "spent.has(token) ? undefined : token", "token"],
-  ["keeps an older answer", "now!.server_time <= answer.server_time!", "true"],
+  ["keeps an older answer", "now.server_time <= answer.server_time!", "true"],
   ["takes any refusal for the end of a session", "if (isLater(answer)) {", "if (answer.token) {"],
   ["ends a logout without a mark", "({ refresh_token, leaving: since } as Saved) : undefined", "undefined : undefined"],
   ["begins a logout without a mark", "if (ours) await store(ours);", "if (ours) memory = ours;"],
@@ -23,16 +23,17 @@ const CHANGES = [
   ["does not wait for the flush of a logout", "!(await new Promise((done) => braze.requestImmediateDataFlush(done)))", "(braze.requestImmediateDataFlush(), false)"],
   ["does not wipe where push cannot be unregistered", "braze.wipeData!();\n        braze.disableSDK!();", ""],
   ["does not wait for a logout at login", "await depart();", ""],
-  ["does not subscribe again", "      subscribe();\n    }", "    }"],
+  ["does not subscribe again", "      braze.subscribeToSdkAuthenticationFailures(onFailure);\n    }", "    }"],
   ["does not finish logouts when it starts", "  void depart();\n\n", "\n"],
   ["does not finish logouts when it is online", "    void depart();\n", ""],
   ["logs out without a deadline", "await Promise.race([work(), over])", "await Promise.race([work()])"],
-  ["refreshes content at each token", "if (heard && !leaving) {", "if (!leaving) {"],
+  ["refreshes content at each token", "if (heard && !leaving &&", "if (!leaving &&"],
+  ["refreshes content however often tokens are refused", " && left(Limit.Proven, askedAt) <= 0", ""],
 ];
 
 /** As above, of a core whose storage is asynchronous. */
 const SLOW_CHANGES = [
-  ["does not wait until an answer is saved", "await store({\n          ...(answer", "void store({\n          ...(answer"],
+  ["does not wait until an answer is saved", "await store({ ...(answer", "void store({ ...(answer"],
   ["does not wait until the mark of a logout is gone", "load()?.leaving === since && store());", "load()?.leaving === since && void store());"],
 ];
 
