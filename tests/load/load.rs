@@ -4,6 +4,7 @@
 //! Every latency is kept, so that percentiles are exact.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{
         Arc, Mutex,
@@ -60,6 +61,8 @@ pub struct Outcome {
     /// Errors, and answers that are neither the expected one nor a refusal for overload.
     pub failed: usize,
     pub cpu: Duration,
+    /// The server's CPU time by the names of its threads.
+    pub threads: BTreeMap<String, Duration>,
     pub took: Duration,
 }
 
@@ -177,19 +180,25 @@ async fn clients(target: &Target, connections: usize, call: &Call) -> Vec<Client
 struct Measured {
     outcome: Arc<Mutex<Outcome>>,
     cpu: Duration,
+    threads: BTreeMap<String, Duration>,
     begun: Instant,
 }
 
 impl Measured {
     fn begin(process: &Process) -> Self {
-        Self { outcome: Arc::default(), cpu: process.cpu(), begun: Instant::now() }
+        let (cpu, threads) = (process.cpu(), process.cpu_by_thread());
+        Self { outcome: Arc::default(), cpu, threads, begun: Instant::now() }
     }
 
     fn end(self, process: &Process) -> Outcome {
         let (took, cpu) = (self.begun.elapsed(), process.cpu().saturating_sub(self.cpu));
+        let mut threads = process.cpu_by_thread();
+        for (name, spent) in &mut threads {
+            *spent = spent.saturating_sub(self.threads.get(name).copied().unwrap_or_default());
+        }
         let mut outcome = std::mem::take(&mut *self.outcome.lock().unwrap());
         outcome.admitted.0.sort_unstable();
         outcome.refused.0.sort_unstable();
-        Outcome { cpu, took, ..outcome }
+        Outcome { cpu, threads, took, ..outcome }
     }
 }
