@@ -104,6 +104,7 @@ needs_monitoring() {
 
 needs_long_postgres() { needs_postgres; }
 needs_long_rotation() { rust; }
+needs_long_features() { needs_batch; }
 needs_long_container() { needs_container; after debian_root debian_gcc gcc libc6-dev; }
 needs_long_release() {
   rust; python; apt objcopy:binutils dpkg-shlibdeps:dpkg-dev git:git

@@ -253,11 +253,8 @@ stage_package() {
 
 stage_test() { cargo test --locked; }
 
-# The build of images that sign for users: no local Braze, no demo.
-stage_without_sandbox() {
-  cargo clippy --locked --no-default-features --all-targets -- -D warnings
-  cargo test --locked --no-default-features --test it -- cli:: generate:: refresh::
-}
+# The build of images that sign for users: no local Braze, no demo. The stage `container` runs it.
+stage_without_sandbox() { cargo clippy --locked --no-default-features --all-targets -- -D warnings; }
 
 # Batch signing with the real library. If the processor has no AVX-512 IFMA, two instructions are emulated.
 stage_batch() {
@@ -265,7 +262,15 @@ stage_batch() {
   export CRYPTO_MB_DIR=$TOOLS/crypto_mb
   files "$CRYPTO_MB_DIR/libcrypto_mb.a"
   cargo clippy --locked --lib --tests --features crypto-mb -- -D warnings
-  cargo test --locked --features crypto-mb --lib --test it -- batch custody generate refresh
+  cargo test --locked --features crypto-mb --lib --test it -- batch custody
+}
+
+# Logins, refreshes and commands with the features that the stages `without_sandbox` and `batch` build.
+stage_long_features() {
+  tools cc
+  files "$TOOLS/crypto_mb/libcrypto_mb.a"
+  cargo test --locked --no-default-features --test it -- cli:: generate:: refresh::
+  CRYPTO_MB_DIR=$TOOLS/crypto_mb cargo test --locked --features crypto-mb --lib --test it -- generate refresh
 }
 
 # Batch signing with the unmodified library on an emulated processor that has AVX-512 IFMA. It also counts the instructions

@@ -8,8 +8,8 @@ STAGES=(scripts check deny build package test openssl rotation judges audit shap
 # builds meanwhile. No stage that measures time or load is among them, and only the last one runs cargo.
 LANES=("client browser" "documents proxy clock oidc backends" "without_sandbox batch fuzz")
 # Minutes to hours, each for its own reason (docs/testing.md).
-NIGHTLY=(load long_postgres long_rotation long_outage long_container long_release long_compose long_unit long_kubernetes long_monitoring ifma
-  long_fuzz mutants)
+NIGHTLY=(load long_postgres long_rotation long_outage long_features long_container long_release long_compose long_unit
+  long_kubernetes long_monitoring ifma long_fuzz mutants)
 
 TOOLS=${CARGO_TARGET_DIR:-$PWD/target}/tools
 
