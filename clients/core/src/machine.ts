@@ -318,12 +318,13 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
         lost = undefined;
         // So late that it has ended the next user.
         if (user && here !== turn) void login(user);
-        // What was on its way at the deadline has come back.
-      } else if (!user && !leaving) braze.wipeData!();
+        // What was on its way at the deadline has come back. All pages share the SDK's data: in another one somebody may be.
+      } else if (!user && !leaving && !load()?.token) braze.wipeData!();
     };
     if (lost) await Promise.race([work(), over]).catch(() => {});
     const session = load();
-    if (ours || session?.leaving === since) {
+    // A page that slept past its deadline finds the next user's session.
+    if (session ? session.leaving === since : ours) {
       begin();
       applied = undefined;
       if (lost) {
@@ -342,7 +343,8 @@ export function machine(braze: BrazeSdk, options: Options, env: Environment, pla
       await Promise.race([told, over]);
       if (load()?.leaving) lost ??= "session";
       // Another page has finished it.
-    } else lost = undefined;
+    } else if (ours) begin();
+    else lost = undefined;
     return lost ? { clean: false, lost } : { clean: true };
   };
 

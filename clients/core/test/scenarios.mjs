@@ -41,6 +41,8 @@ export async function trigger(simulation, pages, { tab = 1, ...event }) {
     device_clock: () => (simulation.deviceClock = value),
     hide: () => (page.isHidden = true),
     show: () => ((page.isHidden = false), page.wake("visibilitychange")),
+    freeze: () => (page.isFrozen = true),
+    thaw: () => ((page.isFrozen = false), simulation.advance(0)),
     online: () => page.wake("online"),
     answer: () => answer(simulation, value, tab),
   };

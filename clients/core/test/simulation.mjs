@@ -51,7 +51,7 @@ export class Simulation {
   async advance(milliseconds) {
     const end = this.time + milliseconds;
     for (;;) {
-      const due = [...this.timers].filter(([, timer]) => timer.at <= end).sort((a, b) => a[1].at - b[1].at || a[0] - b[0])[0];
+      const due = [...this.timers].filter(([, timer]) => timer.at <= end && !timer.page.isFrozen).sort((a, b) => a[1].at - b[1].at || a[0] - b[0])[0];
       if (!due) break;
       this.timers.delete(due[0]);
       this.time = Math.max(this.time, due[1].at);
@@ -121,7 +121,7 @@ export class Simulation {
 class Page {
   /** `credential`: true, `"cookie"` or a function, for the mode that exchanges a credential of the app. */
   constructor(simulation, number, { credential, ...options }) {
-    Object.assign(this, { simulation, number, isHidden: false, isGone: false, listeners: new Map(), options: { credential, ...options } });
+    Object.assign(this, { simulation, number, isHidden: false, isFrozen: false, isGone: false, listeners: new Map(), options: { credential, ...options } });
     this.gone = new Promise((leave) => (this.leave = leave));
     simulation.pages.push(this);
     this.braze = simulation.hasSdkLogout ? new FakeSdkWithLogout(this) : new FakeSdk(this);

@@ -9,6 +9,7 @@ export const unheard = ["86-logout-offline.json", "89-logout-tab-closed.json", "
 export const webOnly = [
   "100-logout-in-another-tab.json",
   "107-logout-in-two-tabs.json",
+  "110-logout-late-tab.json",
   "41-three-tabs.json",
   "42-tabs-log-in-together.json",
   "43-tabs-ahead-of-time.json",

@@ -27,6 +27,9 @@ const CHANGES = [
   ["does not finish logouts when it starts", "  void depart();\n\n", "\n"],
   ["does not finish logouts when it is online", "    void depart();\n", ""],
   ["logs out without a deadline", "await Promise.race([work(), over])", "await Promise.race([work()])"],
+  ["takes the next user's session for its own", "session ? session.leaving === since : ours", "ours || session?.leaving === since"],
+  ["wipes the next user's data in another page", " && !load()?.token) braze", ") braze"],
+  ["goes on with a logout that another page has finished", "} else if (ours) begin();", "} else if (ours) ;"],
   ["refreshes content at each token", "if (heard && !leaving &&", "if (!leaving &&"],
   ["refreshes content however often tokens are refused", " && left(Limit.Proven, askedAt) <= 0", ""],
 ];
