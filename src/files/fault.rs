@@ -15,7 +15,8 @@ use crate::domain::shell::quoted_path;
 pub fn write_fault(file: &Path, why: &io::Error) -> String {
     let folder = quoted_path(folder_of(file));
     let advice = match Errno::from_io_error(why) {
-        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::FBIG) => obstacle(file),
+        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => obstacle(file),
+        Some(Errno::FBIG) => too_large(),
         Some(Errno::NOSPC) => Some(format!("make room (`df {folder}`)")),
         Some(Errno::DQUOT) => {
             Some(format!("the quota of user {} is used up: make room, or raise it", geteuid().as_raw()))
@@ -54,7 +55,7 @@ pub fn obstacle(file: &Path) -> Option<String> {
         }
         _ => None,
     });
-    found.or_else(too_large)
+    found.or_else(|| if may_not_grow(&file) { too_large() } else { None })
 }
 
 fn read_only(path: &Path) -> String {
@@ -69,7 +70,10 @@ fn not_ours(path: &Path) -> String {
     let (user, quoted) = (geteuid().as_raw(), quoted_path(path));
     let refused = format!("{} cannot be written by this user (uid {user})", path.display());
     match rustix::fs::stat(path) {
-        Ok(found) if found.st_uid == user => format!("{refused}, its owner: chmod u+wx {quoted}"),
+        Ok(found) if found.st_uid == user => {
+            let mode = if path.is_dir() { "u+wx" } else { "u+w" };
+            format!("{refused}, its owner: chmod {mode} {quoted}")
+        }
         Ok(found) => {
             format!(
                 "{refused}: give it to that user (chown {user} {quoted}), or run this as its owner, user {}",
@@ -80,7 +84,15 @@ fn not_ours(path: &Path) -> String {
     }
 }
 
-/// Says that the process may not write large files, where that is so.
+/// Returns true where the limit of a file's size leaves a file, or SQLite's log beside it, no room for a large write.
+fn may_not_grow(file: &Path) -> bool {
+    const LARGE: u64 = 1 << 20;
+    let log = file.as_os_str().to_string_lossy() + "-wal";
+    let size = [file, Path::new(&*log)].into_iter().filter_map(|file| Some(file.metadata().ok()?.len())).max();
+    getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < size.unwrap_or_default() + LARGE)
+}
+
+/// Says that the process may not write larger files, where there is a limit.
 fn too_large() -> Option<String> {
     let limit = getrlimit(Resource::Fsize).current?;
     Some(format!(

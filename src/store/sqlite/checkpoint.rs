@@ -58,7 +58,7 @@ impl Checkpointer {
         // One waiting message is enough: a checkpoint copies everything that was written until it starts.
         let (wake, woken) = sync_channel(1);
         let thread = start_thread("store-checkpoint", move || {
-            run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&woken))
+            run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&woken));
         })
         .map_err(|why| name.unavailable(why))?;
         Ok(Self { pages, wake: Some(wake), thread: Some(thread) })

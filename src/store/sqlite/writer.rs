@@ -57,7 +57,7 @@ impl Writer {
         let (stall, progress) = Stall::watch(timeout).map_err(|why| name.unavailable(why))?;
         let mut worker = WriterThread { log, connection, file, name: name.clone(), metrics, progress };
         let thread = start_thread("store-writer", move || {
-            run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&waiting))
+            run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&waiting));
         })
         .map_err(|why| name.unavailable(why))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), stall, name })
