@@ -12,8 +12,8 @@ use std::{
 use super::{Ambient, OpenError, Services};
 use crate::{
     config::Settings,
-    domain::{sealing::SealingSecrets, shell::quoted_path},
-    files::{User, folder_of},
+    domain::sealing::SealingSecrets,
+    files::{folder_of, write_fault},
     secret::{Secret, SystemEntropy, random},
     store::StoreError,
 };
@@ -247,20 +247,7 @@ fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).into_iter().flatten().filter_map(|file| Some(file.ok()?.path()))
 }
 
-/// Names the path of an error, and says what to do where the folder may not be written to.
+/// Names the path of an error, and says what to do about it.
 fn at(path: &Path, why: &io::Error) -> io::Error {
-    let folder = quoted_path(folder_of(path));
-    let user = User::of_process().uid();
-    let remedy = match why.kind() {
-        io::ErrorKind::PermissionDenied => {
-            format!(
-                "; this is user {user}: give the folder to this user (`chown {user} {folder}`), or run this as its owner"
-            )
-        }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            format!("; mount {folder} writable, or name a folder that is (--dir)")
-        }
-        _ => String::new(),
-    };
-    io::Error::new(why.kind(), format!("{}: {why}{remedy}", path.display()))
+    io::Error::new(why.kind(), format!("{}: {}", path.display(), write_fault(path, why)))
 }

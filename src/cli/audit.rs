@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufReader, BufWriter, Read, Write},
+    io::{self, BufReader, BufWriter, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     audit::{Checkpoint, SignedNote, VerifiedLog, VerifierKey},
     domain::audit::AuditEvent,
+    files::write_fault,
     operate::{OperationErrorKind, Operations, PrintedCheckpoint, verify_export},
 };
 
@@ -134,17 +135,17 @@ fn export(context: &Context, to: &Path) -> anyhow::Result<()> {
     let beside = checkpoint_beside(to);
     let (records, newest) = match context.target()? {
         Target::Local => context.with_operator(async |operator, _| {
-            let mut file = new_file(to)?;
-            let (records, newest) = operator.audit().export(|leaf| Ok(writeln!(file, "{leaf}")?)).await?;
-            file.flush()?;
+            let mut file = NewFile::create(to)?;
+            let (records, newest) = operator.audit().export(|leaf| Ok(file.write(&[leaf, "\n"])?)).await?;
+            file.finish()?;
             Ok((records, newest))
         })?,
         Target::Remote(_) => context.with_operations(Access::Change, async |ops| export_remote(ops, to).await)?,
     };
     if let Some(newest) = &newest {
-        let mut file = new_file(&beside)?;
-        file.write_all(newest.note.as_bytes())?;
-        file.flush()?;
+        let mut file = NewFile::create(&beside)?;
+        file.write(&[&newest.note])?;
+        file.finish()?;
     }
     let size = newest.as_ref().map(|newest| newest.size);
     let text = match size {
@@ -166,25 +167,48 @@ async fn export_remote(ops: &dyn Operations, to: &Path) -> anyhow::Result<(u64, 
         Err(error) if error.kind == OperationErrorKind::Conflict => None,
         Err(error) => return Err(error.into()),
     };
-    let (mut file, mut records) = (new_file(to)?, 0);
+    let (mut file, mut records) = (NewFile::create(to)?, 0);
     loop {
         let leaves = ops.audit_leaves(records, EXPORTED_AT_ONCE).await?;
         for leaf in &leaves {
-            writeln!(file, "{leaf}")?;
+            file.write(&[leaf, "\n"])?;
         }
         records += leaves.len() as u64;
         if leaves.len() < EXPORTED_AT_ONCE as usize {
             break;
         }
     }
-    file.flush()?;
+    file.finish()?;
     Ok((records, newest))
 }
 
-/// Makes a file that only its owner may read.
-fn new_file(path: &Path) -> anyhow::Result<BufWriter<fs::File>> {
-    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    Ok(BufWriter::new(file.with_context(|| format!("{} cannot be made", path.display()))?))
+/// New file that only its owner may read. Its errors name it, and say what to do.
+struct NewFile<'a> {
+    path: &'a Path,
+    file: BufWriter<fs::File>,
+}
+
+impl<'a> NewFile<'a> {
+    fn create(path: &'a Path) -> io::Result<Self> {
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let file = file.map_err(|why| Self::fault(path, "made", &why))?;
+        Ok(Self { path, file: BufWriter::new(file) })
+    }
+
+    fn write(&mut self, parts: &[&str]) -> io::Result<()> {
+        let mut parts = parts.iter();
+        parts
+            .try_for_each(|part| self.file.write_all(part.as_bytes()))
+            .map_err(|why| Self::fault(self.path, "written", &why))
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.file.flush().map_err(|why| Self::fault(self.path, "written", &why))
+    }
+
+    fn fault(path: &Path, what: &str, why: &io::Error) -> io::Error {
+        io::Error::new(why.kind(), format!("{} cannot be {what}: {}", path.display(), write_fault(path, why)))
+    }
 }
 
 fn checkpoint_beside(file: &Path) -> PathBuf {

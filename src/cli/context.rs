@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     output::Output,
-    remote,
+    remote, runtime,
     target::{Target, TargetFlags, URL_VARIABLE},
 };
 use crate::{
@@ -133,7 +133,7 @@ impl Context {
                     target.check_destructive()?;
                 }
                 let token = target.token_file.as_deref().map(remote::token).transpose()?;
-                block_on(async {
+                runtime::block_on(async {
                     let operations = remote::connect(&target.endpoint, token)?;
                     let place = target.endpoint.to_string();
                     remote::checked(&*operations, target.installation, &place).await?;
@@ -168,7 +168,7 @@ impl Context {
         F: Future<Output = anyhow::Result<T>>,
     {
         let settings = self.settings(&[])?;
-        block_on(async {
+        runtime::block_on(async {
             let services = Services::open_read_only(&settings, Ambient::system()).await?;
             work(services.operator(&settings)?, settings).await
         })
@@ -180,7 +180,7 @@ impl Context {
         F: Future<Output = anyhow::Result<T>>,
     {
         let settings = self.settings(&[])?;
-        block_on(async {
+        runtime::block_on(async {
             let services = Services::open_for_command(&settings, Ambient::system()).await?;
             work(services.operator(&settings)?, settings).await
         })
@@ -199,9 +199,4 @@ impl Context {
         let in_dev = matches!(error.downcast_ref(), Some(DevError::Settings(_)));
         if in_dev || error.is::<ConfigErrors>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
     }
-}
-
-/// Runs a future to its end, on a runtime of its own.
-pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{context::Context, output::announce};
+use super::{context::Context, output::announce, runtime};
 use crate::demo::{DemoConfig, DemoError, DemoEvent, Shown, demo};
 
 /// Try it all in a browser: service, local Braze, and a page that logs in with the real Web SDK
@@ -34,7 +34,7 @@ impl Demo {
                 DemoEvent::Console(state) => console(state),
             });
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = runtime::of_server()?;
         runtime.block_on(demo(config, &context.environment, ready)).map_err(|error| match error {
             // A wrong setting has an exit code of its own.
             DemoError::Dev(error) => anyhow::Error::from(error),

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{
-    context::{Access, Context, EXIT_WARNINGS, block_on},
+    context::{Access, Context, EXIT_WARNINGS},
+    runtime,
     target::Target,
 };
 use crate::{
@@ -25,7 +26,7 @@ pub(super) fn run(context: &Context) -> anyhow::Result<ExitCode> {
     let checks = match context.target()? {
         Target::Local => {
             let settings = context.settings(&[])?;
-            block_on(checks(&settings))?
+            runtime::block_on(checks(&settings))?
         }
         Target::Remote(_) => context.with_operations(Access::Change, async |ops| checks_of(ops).await)?,
     };

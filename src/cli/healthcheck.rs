@@ -10,7 +10,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::context::{Context, EXIT_NOT_READY, block_on};
+use super::{
+    context::{Context, EXIT_NOT_READY},
+    runtime,
+};
 
 /// Ask a running service whether it is ready
 ///
@@ -28,7 +31,7 @@ impl Healthcheck {
             Some(url) => url,
             None => format!("http://{}/readyz", context.read_settings(&[])?.server().ops_listen).parse()?,
         };
-        let asked = block_on(async {
+        let asked = runtime::block_on_with(1, async {
             let answer = tokio::time::timeout(Duration::from_secs(5), ask(&url)).await;
             answer.context("no answer within 5 s")?
         });

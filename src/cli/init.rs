@@ -10,9 +10,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    context::{Context, UsageError, block_on},
+    context::{Context, UsageError},
     given,
     key_places::CustodyArg,
+    runtime,
 };
 use crate::{
     app::{Ambient, Bootstrap, Layout},
@@ -75,7 +76,7 @@ impl Init {
         let mut bootstrap = layout.begin(&configuration)?;
         let settings = Settings::load(Some(bootstrap.draft()), &context.environment, &[])?;
         bootstrap.expect(&settings);
-        let key = block_on(first_key(&settings, &mut bootstrap))?;
+        let key = runtime::block_on(first_key(&settings, &mut bootstrap))?;
         bootstrap.finish()?;
         let value = json!({ "config": layout.config, "kid": key.kid, "public_key": key.public_key });
         context.output.answer(&value, &key.public_key)?;

@@ -26,6 +26,7 @@ mod pending;
 mod remote;
 mod rotate;
 mod rotate_show;
+mod runtime;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
@@ -125,6 +126,7 @@ enum Command {
 
 /// Runs a command; returns the exit code of the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+    runtime::survive_large_files();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let cli = match Cli::try_parse_from(arguments) {

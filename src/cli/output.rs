@@ -8,16 +8,15 @@
 use std::{
     fmt::Display,
     io::{self, Write},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
-use anyhow::Context as _;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use crate::{domain::ids::is_invisible, operate::Endpoint};
+use crate::{domain::ids::is_invisible, files::output_fault, operate::Endpoint};
 
 /// Longest wait until an error is printed. A service that ends must end, even if nobody reads its stderr.
 const STDERR_WAIT: Duration = Duration::from_secs(1);
@@ -35,7 +34,7 @@ impl Output {
         let mut text = if self.json { serde_json::to_string(value)? } else { printable(&text.to_string()) };
         text.truncate(text.trim_end_matches('\n').len());
         text.push('\n');
-        to_stdout(text.as_bytes()).context("the answer cannot be written to stdout")
+        Ok(to_stdout(text.as_bytes())?)
     }
 
     /// Prints a remark on stderr for people; programs do not get it.
@@ -64,12 +63,18 @@ impl Output {
             printable(&format!("countersign: {error:#}"))
         };
         let (printed, done) = mpsc::channel();
-        let print = move || {
-            let _ = writeln!(io::stderr(), "{text}");
-            let _ = printed.send(());
+        let text = Arc::new(text);
+        let print = {
+            let text = Arc::clone(&text);
+            move || {
+                let _ = writeln!(io::stderr(), "{text}");
+                let _ = printed.send(());
+            }
         };
-        if thread::Builder::new().spawn(print).is_ok() {
-            let _ = done.recv_timeout(STDERR_WAIT);
+        match thread::Builder::new().spawn(print) {
+            Ok(_) => drop(done.recv_timeout(STDERR_WAIT)),
+            // That limit is met more often than a reader that hangs.
+            Err(_) => drop(writeln!(io::stderr(), "{text}")),
         }
     }
 }
@@ -77,12 +82,14 @@ impl Output {
 /// Writes on stdout. A reader that has closed the pipe wants no more, which is no error.
 ///
 /// # Errors
-/// Each other error, e.g. of a full disk.
+/// Each other error, e.g. of a full disk; it says what to do.
 pub(super) fn to_stdout(text: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        written => written.map_err(|why| {
+            io::Error::new(why.kind(), format!("the answer cannot be written to stdout: {}", output_fault(&why)))
+        }),
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     context::Context,
     given,
     output::{announce, printable},
+    runtime,
 };
 use crate::{
     clock::SystemClock,
@@ -51,7 +52,7 @@ impl SandboxCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let json = context.output.json;
         let (braze, apps) = self.local_braze(json)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = runtime::of_server()?;
         runtime.block_on(async {
             let sandbox = sandbox::Sandbox::bind(self.listen, braze).await?;
             let url = sandbox.url();

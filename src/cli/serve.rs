@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::{context::Context, local_provider::LocalProvider, output::announce};
+use super::{context::Context, local_provider::LocalProvider, output::announce, runtime};
 use crate::{
     app::{self, Access, Ambient, Dev, Listeners, Running},
     config::Settings,
@@ -33,7 +33,7 @@ impl Serve {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         // A process of root becomes the owner of the store here, before there are threads.
         let settings = if self.dev { None } else { Some(context.settings(&self.flags())?) };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = runtime::of_server()?;
         let served = runtime.block_on(async {
             match settings {
                 None => self.dev(context).await,

@@ -12,8 +12,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    context::{Context, EXIT_NOT_READY, UsageError, block_on},
-    given,
+    context::{Context, EXIT_NOT_READY, UsageError},
+    given, runtime,
 };
 use crate::{
     app::{Accepted, Ambient, Refused, Trial, TriedCredential, try_sign_in},
@@ -73,7 +73,8 @@ impl SignInTest {
             Some(name) => TriedCredential::Cookie { name, value: credential },
             None => TriedCredential::Bearer(credential),
         };
-        let trial = block_on(async { Ok(try_sign_in(&settings, &self.app, credential, Ambient::system()).await) })?;
+        let trial =
+            runtime::block_on(async { Ok(try_sign_in(&settings, &self.app, credential, Ambient::system()).await) })?;
         let (code, value, text) = match &trial {
             Trial::Accepted(accepted) => {
                 let (value, text) = self.accepted(accepted, policy, &settings);

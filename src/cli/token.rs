@@ -11,11 +11,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{
-    context::{Context, block_on},
-    given,
-    token_text::token_of,
-};
+use super::{context::Context, given, runtime, token_text::token_of};
 use crate::{
     app::{Ambient, Services},
     clock::{Clock, SystemClock},
@@ -78,7 +74,7 @@ fn mint(context: &Context, app: &AppName, user: &str, ttl: Option<Duration>) -> 
     // By the app's own rules: the service would refuse the id too.
     let rules = policies.get(app).map(|policy| policy.user_ids()).unwrap_or_default();
     let user = UserId::parse(user, rules).map_err(|bad| anyhow::anyhow!("the user id {bad}"))?;
-    let (token, expires) = block_on(async {
+    let (token, expires) = runtime::block_on(async {
         let services = Services::open_read_only(&settings, Ambient::system()).await?;
         Ok(services.tokens(&settings).await?.mint(app, user, ttl).await?)
     })?;

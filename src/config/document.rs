@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
+use rustix::io::Errno;
 use serde::Deserialize;
 use toml::{Spanned, Table, Value, de::DeTable};
 use zeroize::{Zeroize, Zeroizing};
@@ -16,7 +17,10 @@ use super::{
     sections::Sections,
     syntax::syntax_error,
 };
-use crate::files::{Rule, Use, read_given, text};
+use crate::{
+    files::{Rule, Use, read_given, text},
+    telemetry::TOO_FEW_FILES,
+};
 
 /// Largest configuration file.
 const MAX_BYTES: usize = 1 << 20;
@@ -39,6 +43,7 @@ fn unreadable(why: &std::io::Error) -> String {
     match why.kind() {
         std::io::ErrorKind::NotFound => format!("does not exist: {MAKE_ONE}"),
         std::io::ErrorKind::FileTooLarge => why.to_string(),
+        _ if Errno::from_io_error(why) == Some(Errno::MFILE) => format!("cannot be read: {TOO_FEW_FILES}"),
         _ => format!("cannot be read: {why}"),
     }
 }

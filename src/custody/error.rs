@@ -131,7 +131,7 @@ pub enum CustodyError {
     #[error("work on the key was broken off: {0}")]
     Stopped(String),
     /// The signing threads could not be started.
-    #[error("the signing threads could not be started ({0}): allow more threads or memory, or set fewer threads")]
+    #[error("the signing threads could not be started: {0}; or set a lower custody.threads")]
     Threads(String),
 }
 

@@ -9,6 +9,7 @@
 
 mod acl;
 mod attributes;
+mod fault;
 mod links;
 mod read;
 mod text;
@@ -27,6 +28,7 @@ use links::Way;
 
 use crate::domain::shell::quoted_path;
 
+pub use fault::{obstacle, output_fault, write_fault};
 pub use links::{Bounds, Opened, open_file};
 pub use read::{MAX_SECRET_BYTES, read_given};
 pub use text::{NotText, text};

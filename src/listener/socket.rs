@@ -15,6 +15,7 @@ use super::{
     socket_error::SocketError,
     transport::{Accept, Accepted},
 };
+use crate::telemetry::TOO_FEW_FILES;
 
 /// Number of connections that the kernel may keep waiting to be accepted (it lowers this to its own limit).
 pub(super) const BACKLOG: u32 = 1024;
@@ -99,9 +100,7 @@ pub enum ListenError {
     #[error("{0} is not an address of this machine: `listen` must name one of its own, or 0.0.0.0 or [::] for all")]
     NotOurs(SocketAddr),
     /// The process may open no more files.
-    #[error(
-        "cannot listen on {0}: this process may open no more files; raise the limit (`LimitNOFILE=` in a unit, `--ulimit nofile=` of a container, `ulimit -n` in a shell)"
-    )]
+    #[error("cannot listen on {0}: {TOO_FEW_FILES}")]
     NoMoreFiles(SocketAddr),
     /// Any other error.
     #[error("cannot listen on {address}: {why}")]

@@ -8,11 +8,12 @@ use std::{
     io::{self, Write},
     mem,
     sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError},
-    thread,
     time::Duration,
 };
 
 use prometheus_client::metrics::counter::Counter;
+
+use super::start_thread;
 
 /// Greatest size of the queue in bytes: about a second of access lines at 10,000 requests per second.
 const CAPACITY: usize = 4 << 20;
@@ -55,7 +56,7 @@ impl LineQueue {
         let (queued, empty) = (Condvar::new(), Condvar::new());
         let queue = Arc::new(Self { waiting: Mutex::default(), queued, empty, dropped });
         let served = Arc::clone(&queue);
-        thread::Builder::new().name("log".to_owned()).spawn(move || served.serve(out))?;
+        start_thread("log", move || served.serve(out))?;
         Ok(queue)
     }
 

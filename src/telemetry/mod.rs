@@ -1,5 +1,6 @@
 //! Observability of the service: metrics, logs as text or JSON lines, readiness.
 
+mod limits;
 mod log_level;
 mod log_writer;
 mod logs;
@@ -10,6 +11,7 @@ mod span_fields;
 mod stopwatch;
 mod supervision;
 
+pub use limits::{TOO_FEW_FILES, check_room, start_thread};
 pub use logs::{Log, LogConfig, LogFormat, RequestLog, init as init_logs};
 pub use metrics::{Alarm, Answers, Metrics, StoreWork};
 pub use readiness::{Condition, Readiness, ReadinessReport};

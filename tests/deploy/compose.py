@@ -11,6 +11,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -165,6 +166,18 @@ def login(api_key, folder):
         return False
 
 
+def stopwatch():
+    """A function that prints the time since its last call: the machine's part of the operator's path (docs/index.md)."""
+    last = time.monotonic()
+
+    def done(step):
+        nonlocal last
+        print(f"{time.monotonic() - last:5.1f} s  {step}")
+        last = time.monotonic()
+
+    return done
+
+
 def run(services, program, folder):
     lay_out(program, folder / "root")
     root, here = folder / "root", folder / "compose"
@@ -181,26 +194,34 @@ def run(services, program, folder):
     commands = prepare(here)
     password = (here / "secrets/postgres.password").read_text().strip()
     with contextlib.ExitStack() as stack:
+        done = stopwatch()
         stack.enter_context(postgres(folder / "postgres", MACHINE, password))
+        done("a new PostgreSQL server, with role and database")
         networks = {name: attach(address) for name, address in addresses.items()}
         # In the order of the guide's commands.
         assert [command.split()[0] for command in commands] == ["run", "up", "exec", "exec"], commands
         container_of(services["init"], root, here, networks[NODES[0]]).run([BINARY_IN_IMAGE, *services["init"]["command"]])
+        done("configuration, tables, sealing secret, first key: init")
         nodes = {name: container_of(services[name], root, here, networks[name]) for name in NODES}
         for name, node in nodes.items():
             log = stack.enter_context(open(folder / f"{name}.log", "wb"))
             process = stack.enter_context(running(node.command([BINARY_IN_IMAGE, "serve"], stdout=log, stderr=log), name))
             wait_until(lambda name=name: status_of(f"http://{name}:9090/readyz") == 200, f"{name} is ready")
             assert_confined(process, 65532)
+            done(f"{name} is ready")
         code, doctor = nodes[NODES[0]].run([BINARY_IN_IMAGE, *commands[2].split()[3:]], check=False)
         assert code in (0, 3), doctor
+        done("doctor")
         api_key = api_key_in(nodes[NODES[0]].run([BINARY_IN_IMAGE, *commands[3].split()[3:]])[1])
+        done("an API key")
         stack.enter_context(nginx(here))
         stack.enter_context(prometheus(here))
         wait_until(lambda: status_of(f"https://{PUBLIC_NAME}/healthz") in (0, 200), "nginx answers")
         wait_until(lambda: login(api_key, here), "a login through nginx")
+        done("nginx with TLS, a login through it")
         wait_until(lambda: asked("up{job='countersign'}") == [1.0, 1.0], "Prometheus reaches both nodes")
         wait_until(lambda: sum(asked("countersign_mints_total")) >= 1, "Prometheus has seen the login")
+        done("Prometheus has scraped both nodes, each second")
         # What nginx hands on is believed: the address is this client's, not nginx's.
         logs = "".join((folder / f"{name}.log").read_text() for name in NODES)
         assert "127.0.0.1" in logs and '"level":"ERROR"' not in logs, logs

@@ -150,3 +150,4 @@ mod store_settings;
 mod store_sqlite;
 mod support;
 mod unit_network;
+mod write_faults;

@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::{
     app::{StorePlace, copy_store},
     cli::{
-        context::{Context, UsageError, block_on},
-        given,
+        context::{Context, UsageError},
+        given, runtime,
     },
     config::check_store_url,
 };
@@ -96,7 +96,7 @@ impl Copy {
                 context.output.remark(format_args!("{table}: {rows} rows"));
             }
         };
-        let tables = block_on(async { Ok(copy_store(&settings, from, to, progress).await?) })?;
+        let tables = runtime::block_on(async { Ok(copy_store(&settings, from, to, progress).await?) })?;
         let lines: Vec<String> = tables.iter().map(|table| format!("  {:<14} {}", table.name, table.rows)).collect();
         let Self { from, to, .. } = self;
         let text = format!("{from} is copied to {to} and verified. Rows:\n{}\n{}", lines.join("\n"), self.next_steps());

@@ -12,7 +12,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::context::{Context, block_on};
+use super::{context::Context, runtime};
 use crate::{
     app::{Ambient, Services},
     config::Settings,
@@ -60,7 +60,7 @@ impl Db {
 fn create(context: &Context) -> anyhow::Result<()> {
     let settings = context.settings(&[])?;
     let store = settings.store().name();
-    block_on(async { Ok(Services::create(&settings, Ambient::system()).await.map(drop)?) })?;
+    runtime::block_on(async { Ok(Services::create(&settings, Ambient::system()).await.map(drop)?) })?;
     let text = format!(
         "{store} is an empty store. All users must log in again, and opt-outs must be set again. Next:\n  \
          1. countersign keys import FILE      for each key file that is to be used\n  \
@@ -88,7 +88,7 @@ fn backup(context: &Context, to: &Path) -> anyhow::Result<()> {
             quoted(&url)
         );
     }
-    block_on(async {
+    runtime::block_on(async {
         let services = Services::open_for_command(&settings, Ambient::system()).await?;
         Ok(services.operator(&settings)?.store().backup(to.to_owned()).await?)
     })?;

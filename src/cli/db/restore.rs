@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::refuse_database;
 use crate::{
     app::{LiveClients, Restored, Services},
-    cli::context::{Context, block_on},
+    cli::{context::Context, runtime},
     clock::UnixMillis,
 };
 
@@ -59,7 +59,7 @@ impl Restore {
         let settings = context.settings(&[])?;
         refuse_database(&settings, &self.from)?;
         let clients = self.clients.treatment();
-        let restored = block_on(async { Ok(Services::restore(&settings, &self.from, clients).await?) })?;
+        let restored = runtime::block_on(async { Ok(Services::restore(&settings, &self.from, clients).await?) })?;
         let report = Report { restored: &restored, clients, command: "restore" };
         let as_of = as_of(&restored);
         let beginning = format!("The store is restored {as_of}; every session in it is ended.");
@@ -71,7 +71,8 @@ impl RestoredByOthers {
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<()> {
         let settings = context.settings(&[])?;
         let clients = self.clients.treatment();
-        let (restored, before) = block_on(async { Ok(Services::restored(&settings, self.before, clients).await?) })?;
+        let (restored, before) =
+            runtime::block_on(async { Ok(Services::restored(&settings, self.before, clients).await?) })?;
         let report = Report { restored: &restored, clients, command: "restored" };
         let beginning = format!("Every session that began up to {before} is ended.");
         context.output.answer(&report.as_json(json!({ "ended_until": before })), report.text(&beginning))

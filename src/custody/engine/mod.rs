@@ -36,7 +36,7 @@ use crate::{
         ids::Kid,
         jws::{SignError, Signature, SignedToken, SigningInput},
     },
-    telemetry::{Metrics, Stopwatch, run_again_after_panics},
+    telemetry::{Metrics, Stopwatch, run_again_after_panics, start_thread},
 };
 
 /// Maximal number of waiting jobs for each thread, however fast they are signed.
@@ -77,8 +77,8 @@ impl Engine {
         let mut engine = Self { shared, threads: Vec::with_capacity(threads) };
         for i in 0..threads {
             let shared = Arc::clone(&engine.shared);
-            let thread = thread::Builder::new().name(format!("sign-{i}"));
-            engine.threads.push(thread.spawn(move || run_again_after_panics(&shared.metrics, || shared.work()))?);
+            let work = move || run_again_after_panics(&shared.metrics, || shared.work());
+            engine.threads.push(start_thread(format!("sign-{i}"), work)?);
         }
         Ok(engine)
     }

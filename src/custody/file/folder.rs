@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::{
     custody::{Config, error::CustodyError},
     domain::shell::quoted_path,
-    files::{Bounds, Breaches, MAX_SECRET_BYTES, Opened, Rule, Use, open_file},
+    files::{Bounds, Breaches, MAX_SECRET_BYTES, Opened, Rule, Use, open_file, write_fault},
 };
 
 const NOT_PLAIN: &str = "the locator on record is not a plain file name: correct the record";
@@ -141,7 +141,8 @@ impl Folder {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,
         };
-        done.and_then(|()| self.destroy_unfinished(name)).map_err(|why| file_error(&shown, &not_destroyed(&why)))
+        done.and_then(|()| self.destroy_unfinished(name))
+            .map_err(|why| file_error(&shown, &not_destroyed(&self.path.join(name), &why)))
     }
 
     /// Destroys what writes of a file have left that a crash cut short.
@@ -248,15 +249,14 @@ fn not_replaceable(why: Errno) -> io::Error {
     }
 }
 
-fn not_destroyed(why: &io::Error) -> String {
-    let remedy = match Errno::from_io_error(why) {
-        Some(Errno::ROFS) => {
-            ": take the key out of what is mounted there, e.g. the Secret of Kubernetes, then repeat; whoever may read \
-             that has the key until then"
-        }
-        _ => "",
-    };
-    format!("the private half could not be destroyed: {why}{remedy}")
+fn not_destroyed(file: &Path, why: &io::Error) -> String {
+    match Errno::from_io_error(why) {
+        Some(Errno::ROFS) => format!(
+            "the private half could not be destroyed: {why}: take the key out of what is mounted there, e.g. the Secret of \
+             Kubernetes, then repeat; whoever may read that has the key until then"
+        ),
+        _ => format!("the private half could not be destroyed: {}", write_fault(file, why)),
+    }
 }
 
 fn read_exactly(mut file: File, size: usize) -> io::Result<Zeroizing<Vec<u8>>> {

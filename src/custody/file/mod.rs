@@ -19,7 +19,7 @@ use crate::{
         ids::{InstallationId, Kid},
         key::KeyRecord,
     },
-    files::{Breaches, Rule, Use},
+    files::{Breaches, Rule, Use, write_fault},
     secret::{Entropy, random},
 };
 
@@ -57,7 +57,10 @@ impl KeyFiles {
             .map_err(|why| file_error(&shown, &why.to_string()))?;
         match self.write_new(&folder, &locator, sealed.as_bytes()) {
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => self.check_existing(&folder, &locator, key)?,
-            done => done.map_err(|why| file_error(&shown, &format!("the key could not be written: {why}")))?,
+            done => done.map_err(|why| {
+                let why = write_fault(Path::new(&shown), &why);
+                file_error(&shown, &format!("the key could not be written: {why}"))
+            })?,
         }
         Ok(locator)
     }
@@ -148,7 +151,8 @@ impl KeyFiles {
         let folder = Folder::open(&self.config)?;
         match self.write_new(&folder, INSTALLATION_ID, format!("{id}\n").as_bytes()) {
             Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
-                Err(file_error(&folder.show(INSTALLATION_ID), &why.to_string()))
+                let shown = folder.show(INSTALLATION_ID);
+                Err(file_error(&shown, &write_fault(Path::new(&shown), &why)))
             }
             _ => Ok(()),
         }

@@ -1,6 +1,6 @@
 //! Re-encryption of a key file with the configured passphrase.
 
-use std::io;
+use std::{io, path::Path};
 
 use zeroize::Zeroizing;
 
@@ -15,6 +15,7 @@ use crate::{
         format,
     },
     domain::key::KeyRecord,
+    files::write_fault,
     secret::{Secret, random},
 };
 
@@ -52,7 +53,7 @@ impl KeyFiles {
         };
         folder
             .replace(&record.locator, u64::from_be_bytes(tag), sealed.as_bytes(), is_proven)
-            .map_err(|why| failed(&why))?;
+            .map_err(|why| failed(&write_fault(Path::new(&shown), &why)))?;
         Ok(true)
     }
 

@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
 };
 
 use rusqlite::{Connection, ErrorCode, hooks::Wal, wal::CheckpointMode};
@@ -18,7 +18,7 @@ use rusqlite::{Connection, ErrorCode, hooks::Wal, wal::CheckpointMode};
 use super::{connect, errors::StoreName};
 use crate::{
     store::StoreError,
-    telemetry::{Metrics, Stopwatch, StoreWork, run_again_after_panics},
+    telemetry::{Metrics, Stopwatch, StoreWork, run_again_after_panics, start_thread},
 };
 
 /// Length of the log, in pages, from which the thread copies it; SQLite's own default.
@@ -57,10 +57,10 @@ impl Checkpointer {
         let mut worker = CheckpointThread { connection: name.check(connect::writing(path))?, failed: false, metrics };
         // One waiting message is enough: a checkpoint copies everything that was written until it starts.
         let (wake, woken) = sync_channel(1);
-        let thread = thread::Builder::new()
-            .name("store-checkpoint".to_owned())
-            .spawn(move || run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&woken)))
-            .map_err(|why| name.unavailable(why))?;
+        let thread = start_thread("store-checkpoint", move || {
+            run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&woken));
+        })
+        .map_err(|why| name.unavailable(why))?;
         Ok(Self { pages, wake: Some(wake), thread: Some(thread) })
     }
 

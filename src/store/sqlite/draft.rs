@@ -17,7 +17,10 @@ use super::{
     errors::StoreName,
     file::{create_owner_only, exists, resolve, sync_folder, with_suffix},
 };
-use crate::{files::folder_of, store::StoreError};
+use crate::{
+    files::{folder_of, write_fault},
+    store::StoreError,
+};
 
 /// Ending of the draft's name.
 const UNFINISHED: &str = ".unfinished";
@@ -42,7 +45,7 @@ impl Draft {
         refuse_existing(&place, name)?;
         let path = draft_path(&place);
         let made = remove(&path).and_then(|()| create_owner_only(&path).map(drop));
-        made.map_err(|why| name.unavailable(format!("{}: {why}", path.display())))?;
+        made.map_err(|why| name.unavailable(format!("{}: {}", path.display(), write_fault(&path, &why))))?;
         Ok(Self { path, place, name: name.clone(), _folder: folder })
     }
 
@@ -66,7 +69,7 @@ impl Draft {
             .and_then(|()| sync_folder(&self.place));
         match done {
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Err(exists_already(&self.place)),
-            done => done.map_err(|why| self.name.unavailable(why)),
+            done => done.map_err(|why| self.name.unavailable(write_fault(&self.place, &why))),
         }
     }
 }

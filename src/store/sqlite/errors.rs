@@ -3,12 +3,8 @@
 use std::{fmt::Display, path::Path, sync::Arc};
 
 use rusqlite::{ErrorCode, ffi};
-use rustix::{
-    fs::{Access, AtFlags, CWD},
-    io::Errno,
-};
 
-use crate::store::StoreError;
+use crate::{files::obstacle, store::StoreError};
 
 /// What to do where a store is missing.
 const REMEDY: &str = "If its volume is not mounted, mount it; `countersign db restore --from FILE` restores a backup; \
@@ -37,31 +33,11 @@ impl StoreName {
     /// Returns the error for this fault, and says where the store's folder or file cannot be written.
     pub(super) fn fault(&self, fault: &Fault) -> StoreError {
         match fault {
-            Fault::Outage(why) => match self.obstacle() {
+            Fault::Outage(why) => match obstacle(Path::new(&*self.0)) {
                 Some(obstacle) => self.out_of_reach(format_args!("{why}: {obstacle}")),
                 None => self.out_of_reach(why),
             },
             Fault::Other(why) => self.unavailable(why),
-        }
-    }
-
-    /// Says why nobody, or not this user, can write into the store's folder or its file, and what to do; `None` where this user can.
-    fn obstacle(&self) -> Option<String> {
-        let file = std::path::absolute(&*self.0).ok()?;
-        let folder = file.parent()?;
-        let refused = |path| rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).err();
-        let (path, why) = [folder, file.as_path()].into_iter().find_map(|path| Some((path, refused(path)?)))?;
-        let path = path.display();
-        match why {
-            Errno::ROFS => Some(format!(
-                "{path} is on a read-only mount: mount it for writing (`findmnt --target {path}` shows the mount; the kernel's \
-                 log says if it became read-only by itself); in a unit or a container it must be among the folders that can be written"
-            )),
-            Errno::ACCESS => {
-                let uid = rustix::process::geteuid().as_raw();
-                Some(format!("{path} cannot be written by this user (uid {uid}): give it to that user with chown"))
-            }
-            _ => None,
         }
     }
 
@@ -131,6 +107,18 @@ fn is_outage(why: &rusqlite::Error) -> bool {
         );
         may_pass && !DAMAGED_OR_LOST.contains(&error.extended_code)
     })
+}
+
+/// Returns true where a file could not be written to.
+pub(super) fn is_of_writing(why: &rusqlite::Error) -> bool {
+    const WRITES: [i32; 5] = [
+        ffi::SQLITE_FULL,
+        ffi::SQLITE_IOERR_WRITE,
+        ffi::SQLITE_IOERR_FSYNC,
+        ffi::SQLITE_IOERR_DIR_FSYNC,
+        ffi::SQLITE_IOERR_TRUNCATE,
+    ];
+    why.sqlite_error().is_some_and(|error| WRITES.contains(&error.extended_code))
 }
 
 /// Returns SQLite's message, followed by advice in the common cases.

@@ -10,7 +10,7 @@ use std::{
 
 use super::errors::{Fault, StoreName};
 use crate::{
-    files::{Breaches, Rule, Use, folder_of},
+    files::{Breaches, Rule, Use, folder_of, write_fault},
     store::StoreError,
 };
 
@@ -110,7 +110,8 @@ pub(super) fn resolve(path: &Path, name: &StoreName) -> Result<PathBuf, StoreErr
 
 fn resolve_named(path: &Path, refused: impl Fn(String) -> StoreError) -> Result<PathBuf, StoreError> {
     let file = path.file_name().ok_or_else(|| refused("this is not the path of a file".to_owned()))?;
-    let folder = folder_of(path).canonicalize().map_err(|why| refused(format!("its folder: {why}")))?;
+    let folder =
+        folder_of(path).canonicalize().map_err(|why| refused(format!("its folder: {}", write_fault(path, &why))))?;
     judge(&folder, Use::Folder)?;
     Ok(folder.join(file))
 }
@@ -189,7 +190,7 @@ impl NewCopy {
     pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
         let refused = |path: &Path, why: String| StoreError::Backup { path: path.display().to_string(), why };
         let path = resolve_named(path, |why| refused(path, why))?;
-        let file = create_owner_only(&path).map_err(|why| refused(&path, cannot_create(&why)))?;
+        let file = create_owner_only(&path).map_err(|why| refused(&path, cannot_create(&path, &why)))?;
         Ok(Self { path, file, kept: false })
     }
 
@@ -207,12 +208,12 @@ impl NewCopy {
     }
 }
 
-fn cannot_create(why: &io::Error) -> String {
+fn cannot_create(path: &Path, why: &io::Error) -> String {
     match why.kind() {
         io::ErrorKind::AlreadyExists => {
             "exists, and is not overwritten: name another file, or move this one away".to_owned()
         }
-        _ => why.to_string(),
+        _ => write_fault(path, why),
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     domain::session::Ended,
+    files::write_fault,
     store::{Config, Store, StoreError, open},
     telemetry::Metrics,
 };
@@ -46,7 +47,9 @@ impl Restoration {
         let draft = Draft::begin(&config.path, &name)?;
         // SQLite does not have the draft open yet: to close it here drops no lock.
         let mut copy = OpenOptions::new().write(true).open(draft.path()).map_err(|why| name.unavailable(why))?;
-        let full = |why: io::Error| refused(format!("cannot be copied to {}: {why}", draft.path().display()));
+        let full = |why: io::Error| {
+            refused(format!("cannot be copied to {}: {}", draft.path().display(), write_fault(draft.path(), &why)))
+        };
         io::copy(&mut source, &mut copy).map_err(full)?;
         drop(copy);
         verify(draft.path(), &name).map_err(refused)?;

@@ -9,14 +9,13 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{RecvTimeoutError, SyncSender, sync_channel},
     },
-    thread,
     time::Duration,
 };
 
 use tokio::sync::futures::Notified;
 
 use super::errors::Fault;
-use crate::telemetry::Stopwatch;
+use crate::telemetry::{Stopwatch, start_thread};
 
 /// Looks at the thread within one time-out.
 const LOOKS: u32 = 10;
@@ -52,7 +51,7 @@ impl Stall {
         let (stop, stopped) = sync_channel(0);
         let watched = Arc::clone(&shared);
         let pause = (timeout / LOOKS).max(Duration::from_millis(1));
-        thread::Builder::new().name("store-watch".to_owned()).spawn(move || {
+        start_thread("store-watch", move || {
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 watched.look(timeout);
             }

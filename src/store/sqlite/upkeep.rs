@@ -8,8 +8,12 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, activity, clock_floor, connect, ends, errors::StoreName, file::NewCopy, meta, migrations, operators,
-    provider_logins, purge::sweep, rows,
+    SqliteStore, activity, clock_floor, connect, ends,
+    errors::{StoreName, explain, is_of_writing},
+    file::NewCopy,
+    meta, migrations, operators, provider_logins,
+    purge::sweep,
+    rows,
 };
 use crate::{
     clock::{ClockAcceptance, ClockFloor, UnixMillis},
@@ -17,6 +21,7 @@ use crate::{
         audit::record_of,
         ids::{AppName, InstallationId},
     },
+    files::{obstacle, write_fault},
     store::{ClockRecord, Purged, Schema, StoreError, Upkeep, acts::clock_accepted},
     telemetry::{Stopwatch, StoreWork},
 };
@@ -124,8 +129,16 @@ impl SqliteStore {
 /// Copies the store as of one point in time, without its free pages, while writes continue.
 fn copy(from: &Path, to: &Path, name: &StoreName) -> Result<(), StoreError> {
     let copy = NewCopy::create(to)?;
-    let target = copy.path().to_str().ok_or_else(|| name.unavailable("the copy's path must be UTF-8"))?;
-    let done = connect::reading(from).and_then(|c| c.execute("VACUUM INTO ?1", [target]));
-    name.check(done)?;
-    copy.keep().map_err(|why| name.unavailable(why))
+    let path = copy.path().to_owned();
+    let target = path.to_str().ok_or_else(|| name.unavailable("the copy's path must be UTF-8"))?;
+    let reader = name.check(connect::reading(from))?;
+    let refused = |why| StoreError::Backup { path: target.to_owned(), why };
+    match reader.execute("VACUUM INTO ?1", [target]) {
+        Err(why) if is_of_writing(&why) => {
+            let obstacle = obstacle(&path).map(|obstacle| format!(": {obstacle}")).unwrap_or_default();
+            return Err(refused(explain(&why) + &obstacle));
+        }
+        done => name.check(done)?,
+    };
+    copy.keep().map_err(|why| refused(write_fault(&path, &why)))
 }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     store::StoreError,
-    telemetry::{Metrics, Stopwatch, StoreWork, run_again_after_panics},
+    telemetry::{Metrics, Stopwatch, StoreWork, run_again_after_panics, start_thread},
 };
 
 /// Greatest number of waiting writes; further ones are refused at once.
@@ -56,10 +56,10 @@ impl Writer {
         let (jobs, waiting) = sync_channel(QUEUE);
         let (stall, progress) = Stall::watch(timeout).map_err(|why| name.unavailable(why))?;
         let mut worker = WriterThread { log, connection, file, name: name.clone(), metrics, progress };
-        let thread = thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&waiting)))
-            .map_err(|why| name.unavailable(why))?;
+        let thread = start_thread("store-writer", move || {
+            run_again_after_panics(&Arc::clone(&worker.metrics), || worker.serve(&waiting));
+        })
+        .map_err(|why| name.unavailable(why))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), stall, name })
     }
 

@@ -185,6 +185,22 @@ pub fn run_with(arguments: &[&str], folder: &Path, change: impl FnOnce(&mut Comm
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
+/// Replaces a command of this program by a script of the shell that ends in `exec "$@"`, the program with its arguments.
+pub fn by_shell(command: &mut Command, wrapper: &[&str], script: &str) {
+    let own = std::mem::replace(command, Command::new(wrapper[0]));
+    command.args(&wrapper[1..]).args(["sh", "-ec", script, "sh"]).arg(own.get_program()).args(own.get_args());
+    if let Some(folder) = own.get_current_dir() {
+        command.current_dir(folder);
+    }
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stdin(Stdio::null());
+}
+
 /// A command that must succeed; its JSON.
 #[track_caller]
 pub fn run_json(arguments: &[&str], folder: &Path) -> Value {
