@@ -3,10 +3,10 @@
 
 # The full test run. The stages of the lanes follow each other.
 STAGES=(scripts deny build test openssl rotation judges audit shapes openapi timing slow durable disk postgres client browser
-  documents proxy clock oidc backends check package without_sandbox batch fuzz unit container deb kubernetes manual monitoring)
+  documents proxy clock oidc backends deb check package without_sandbox batch fuzz container unit kubernetes manual monitoring)
 # Stages of one lane run beside those of the others: two lanes wait most of their time, for pages and for clocks, and one
 # builds meanwhile. No stage that measures time or load is among them, and only the last one runs cargo.
-LANES=("client browser" "documents proxy clock oidc backends" "check package without_sandbox batch fuzz")
+LANES=("client browser" "documents proxy clock oidc backends deb" "check package without_sandbox batch fuzz container")
 # Minutes to hours, each for its own reason (docs/testing.md).
 NIGHTLY=(load long_postgres long_rotation long_outage long_features long_container long_release long_compose long_unit
   long_kubernetes long_monitoring ifma long_fuzz mutants)
