@@ -106,7 +106,7 @@ pub fn has_batch() -> bool {
 /// Returns the engine with eight lanes, or the reason for its absence.
 pub fn crypto_mb(key: &[u8]) -> Result<Engine, &'static str> {
     if !has_ifma() {
-        return Err("not measured: the processor has no AVX-512 IFMA");
+        return Err("not measured: the processor has neither AVX-512 IFMA nor AVX-IFMA");
     }
     batch(key)
 }
@@ -128,7 +128,7 @@ fn batch(key: &[u8]) -> Result<Engine, &'static str> {
 
 #[cfg(target_arch = "x86_64")]
 fn has_ifma() -> bool {
-    std::arch::is_x86_feature_detected!("avx512ifma")
+    std::arch::is_x86_feature_detected!("avx512ifma") || std::arch::is_x86_feature_detected!("avxifma")
 }
 
 #[cfg(not(target_arch = "x86_64"))]

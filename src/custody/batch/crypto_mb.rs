@@ -87,7 +87,7 @@ extern "C" fn BN_bn2lebinpad(_: *const c_void, _: *mut u8, _: c_int) -> c_int {
 pub(super) fn available() -> Result<String, String> {
     // SAFETY: 0 asks the processor itself; nothing is read or written.
     if unsafe { mbx_is_crypto_mb_applicable(0) } != 1 {
-        return Err("the processor has no AVX-512 IFMA".to_owned());
+        return Err("the processor has neither AVX-512 IFMA nor AVX-IFMA".to_owned());
     }
     // SAFETY: the library's own constant, whose texts end with a zero.
     let text = unsafe { CStr::from_ptr((*mbx_getversion()).text) };
