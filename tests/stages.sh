@@ -1,12 +1,13 @@
 # shellcheck shell=bash disable=SC2034
 # What tests/run.sh and tests/provision.sh share: the lists of stages, and the folder of tools.
 
-# The full test run. The stages of the lanes follow each other.
-STAGES=(scripts deny build test openssl rotation judges audit shapes openapi timing slow durable disk postgres client browser
-  documents proxy clock oidc backends deb check package without_sandbox batch fuzz container unit kubernetes manual monitoring)
+# The full test run. Those that need no service come first; the stages of the lanes follow each other.
+STAGES=(scripts check deny build package test openssl rotation judges audit shapes openapi timing slow durable disk postgres client
+  browser documents proxy clock oidc backends deb without_sandbox batch fuzz container unit kubernetes manual monitoring)
 # Stages of one lane run beside those of the others: two lanes wait most of their time, for pages and for clocks, and one
-# builds meanwhile. No stage that measures time or load is among them, and only the last one runs cargo.
-LANES=("client browser" "documents proxy clock oidc backends deb" "check package without_sandbox batch fuzz container")
+# compiles meanwhile, mostly on one processor. `check` is not in it: it keeps all processors busy, and took 711 s there. No
+# stage that measures time or load is among them, and only the last one runs cargo.
+LANES=("client browser" "documents proxy clock oidc backends deb" "without_sandbox batch fuzz container")
 # Minutes to hours, each for its own reason (docs/testing.md).
 NIGHTLY=(load long_postgres long_rotation long_outage long_features long_container long_release long_compose long_unit
   long_kubernetes long_monitoring ifma long_fuzz mutants)
