@@ -254,7 +254,25 @@ stage_package() {
 stage_test() { cargo test --locked; }
 
 # The build of images that sign for users: no local Braze, no demo. The stage `container` runs it.
-stage_without_sandbox() { cargo clippy --locked --no-default-features --all-targets -- -D warnings; }
+stage_without_sandbox() {
+  tools cc
+  cargo clippy --locked --no-default-features --all-targets -- -D warnings
+  build_image_program
+}
+
+# Builds the image's program from the files that the container file copies, and nothing else; once in a run.
+build_image_program() {
+  [ ! -e "$RUN/image-program" ] || return 0
+  local path
+  sed -n '/^COPY --from/d; s/^COPY \(.*\) .*/\1/p' deploy/Containerfile | tr ' ' '\n' >"$WORK/copied"
+  while read -r path; do
+    grep -qx "!$path" .dockerignore || grep -qx "!${path#./}" .dockerignore || { echo "ignored: $path"; return 1; }
+    mkdir -p "$WORK/source/$(dirname "$path")"
+    cp -r "$path" "$WORK/source/$path"
+  done <"$WORK/copied"
+  (cd "$WORK/source" && CARGO_TARGET_DIR=$TARGET cargo build --locked --no-default-features --bin countersign --examples)
+  cp "$TARGET/debug/countersign" "$RUN/image-program"
+}
 
 # Batch signing with the real library. If the processor has no AVX-512 IFMA, two instructions are emulated.
 stage_batch() {
@@ -621,16 +639,9 @@ stage_container() {
   files "$TOOLS/container/venv/bin/hadolint" "$TOOLS/debian.tar"
   "$TOOLS/container/venv/bin/python" tests/deploy/compose.py docker-compose
   "$TOOLS/container/venv/bin/hadolint" --ignore DL3008 deploy/Containerfile
-  local path
-  sed -n '/^COPY --from/d; s/^COPY \(.*\) .*/\1/p' deploy/Containerfile | tr ' ' '\n' >"$WORK/copied"
-  while read -r path; do
-    grep -qx "!$path" .dockerignore || grep -qx "!${path#./}" .dockerignore || { echo "ignored: $path"; return 1; }
-    mkdir -p "$WORK/source/$(dirname "$path")"
-    cp -r "$path" "$WORK/source/$path"
-  done <"$WORK/copied"
-  (cd "$WORK/source" && CARGO_TARGET_DIR=$TARGET cargo build --locked --no-default-features --bin countersign --examples)
+  build_image_program
   mkdir "$WORK/image"
-  cp "$TARGET/debug/countersign" "$WORK/image/program"
+  cp "$RUN/image-program" "$WORK/image/program"
   in_namespaces python3 tests/deploy/image.py "$TOOLS/debian.tar" "$WORK/image/program" "$WORK/image"
   in_namespaces python3 tests/documents/deploy.py "$(realpath "$(binary)")"
 }
