@@ -42,12 +42,17 @@ stage() {
   printf '%s  %s (%s s)\n' "$result" "$STAGE" "$((SECONDS - begun))" >>"$RUN/results"
 }
 
-# Runs stages one after the other.
+# Runs stages one after the other, and shows what each of them prints. It is a file that is followed, and no pipe: a process
+# that a stage left behind would keep a pipe open.
 in_turn() {
-  local name
+  local name running
   for name in "$@"; do
     say "$name"
-    stage "$name"
+    : >"$RUN/$name.txt"
+    stage "$name" >"$RUN/$name.txt" 2>&1 &
+    running=$!
+    tail -c +1 -s 0.2 -f --pid=$running "$RUN/$name.txt"
+    wait $running
   done
 }
 
@@ -761,6 +766,17 @@ stage_mutants() {
     cargo mutants --output "$TARGET" ${MUTANTS:-}
 }
 
+# Prints what tells why a stage failed, short enough to be read at the end of a log: which tests failed and the line after it,
+# or an error's, and the last lines.
+reasons() {
+  local told='^test .* FAILED$|^ *(✖|not ok) |panicked at |^error(\[|:)|^(FAIL|ERROR|FAILED):? |^[A-Za-z.]*Error: |^missing: '
+  {
+    grep -aE -A 1 "$told" "$RUN/$1.txt" | grep -v '^--$' | tail -n 10
+    echo "its last lines:"
+    tail -n 5 "$RUN/$1.txt"
+  } | cut -c 1-300 | sed 's/^/  /'
+}
+
 list_stages "$@"
 PATH=$(path_without_cmake)
 run_listed
@@ -770,4 +786,8 @@ grep '^passed' "$RUN/results"
 grep '^FAILED' "$RUN/results"
 passed=$(grep -c '^passed' "$RUN/results")
 printf '%s passed, %s failed\n' "$passed" "$((${#LISTED[@]} - passed))"
+sed -n 's/^FAILED  \([a-z0-9_]*\) .*/\1/p' "$RUN/results" | while read -r name; do
+  printf '\nwhy %s failed:\n' "$name"
+  reasons "$name"
+done
 [ "$passed" -eq ${#LISTED[@]} ]
