@@ -22,6 +22,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// Secret of an API key or operator token, `<prefix>_<id>_<secret>`. It may have further underscores.
+pub fn secret_of(credential: &str) -> &str {
+    credential.splitn(3, '_').last().filter(|secret| secret.len() == 43).expect("32 bytes as base64url")
+}
+
 /// An answer, read whole.
 #[derive(Debug)]
 pub struct Answer {
