@@ -256,7 +256,8 @@ stage_package() {
   "$WORK/archive/countersign" version
 }
 
-stage_test() { cargo test --locked; }
+# Four tests at a time: many of them wait for a disk or a clock, and two processors were idle for a third of the time.
+stage_test() { RUST_TEST_THREADS=${RUST_TEST_THREADS:-4} cargo test --locked; }
 
 # The build of images that sign for users: no local Braze, no demo. The stage `container` runs it.
 stage_without_sandbox() {
