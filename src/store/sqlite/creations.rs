@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::users::is_opted_out;
+use super::opt_outs::is_opted_out;
 use crate::{
     domain::{
         login_record::LoginRecord,

@@ -45,6 +45,7 @@ mod meta;
 mod migrations;
 mod nodes;
 mod operators;
+mod opt_outs;
 mod provider_logins;
 mod purge;
 mod readers;

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, ends, rows,
+    SqliteStore, ends,
+    opt_outs::is_opted_out,
+    rows,
     sessions::{select_session, session_of},
 };
 use crate::{
@@ -29,14 +31,6 @@ const COUNT_LIVE: &str = concat!(
 /// Ends expired sessions too: where the store lost writes, a refresh token may hold a later idle expiry than its row.
 const END_ALL: &str =
     "UPDATE sessions SET ended = ?3, ended_at = ?4 WHERE user = ?1 AND (?2 = '' OR app = ?2) AND ended IS NULL";
-
-/// An opt-out from one app, or from all: with `+` the two names are compared in one search by user, not searched each.
-const OPTED_OUT: &str = "SELECT EXISTS (SELECT 1 FROM opt_outs WHERE user = ?1 AND (+app = '' OR +app = ?2))";
-
-/// Returns true where the user is opted out of the app.
-pub(super) fn is_opted_out(c: &Connection, user: UserHash, app: &AppName) -> rusqlite::Result<bool> {
-    c.prepare_cached(OPTED_OUT)?.query_row(params![user.0, app.as_str()], |row| row.get(0))
-}
 
 #[async_trait]
 impl Users for SqliteStore {
