@@ -35,6 +35,8 @@ pub enum Call {
     Refresh,
     /// A login and three refreshes of it, repeatedly.
     Mix,
+    /// A login, and the logout of its session, in turn.
+    LoginAndLogout,
     /// The next refresh of sessions that were in the store before.
     Stored(Arc<Stored>),
     /// `GET /healthz`.
@@ -105,6 +107,7 @@ impl Client {
             Call::Exchange(credentials) => self.exchange(credentials.next()).await,
             Call::Mix if self.calls % 4 == 1 => self.mint().await,
             Call::Refresh | Call::Mix => self.refresh().await,
+            Call::LoginAndLogout => self.login_or_log_out().await,
             Call::Stored(stored) => self.refresh_stored(stored).await,
             Call::Health => self.get("/healthz").await,
             Call::KeySet => self.get("/.well-known/jwks.json").await,
@@ -153,6 +156,13 @@ impl Client {
         let status = self.present(&token).await?;
         self.refresh_token = if status == 200 { self.answered_refresh_token() } else { Some(token) };
         Ok(status)
+    }
+
+    async fn login_or_log_out(&mut self) -> io::Result<u16> {
+        match self.refresh_token.take() {
+            None => self.mint().await,
+            Some(token) => self.post("/v1/token/revoke", "", &format!(r#"{{"refresh_token":"{token}"}}"#)).await,
+        }
     }
 
     async fn refresh_stored(&mut self, stored: &Stored) -> io::Result<u16> {

@@ -73,7 +73,7 @@ pub static P99_ADMITTED: Goal = below("at 200 %: p99 of admitted", " ms", 60.0);
 pub static P99_ADMITTED_RAW: Goal = below("at 200 %: p99 of admitted ÷ raw", "", 60.0 / RAW);
 pub static P99_REFUSED: Goal = below("at 200 %: p99 of refused", " ms", 20.0);
 pub static P99_HEALTH: Goal = below("at 200 %: p99 of /healthz", " ms", 20.0);
-/// For a disk whose flush takes less than half a raw signature; the run prints the flush.
+/// For a disk whose flush takes less than half a raw signature; on others it is not measured.
 pub static ONE: Goal = ratio("one at a time, durable session: p50 ÷ raw", AtMost(1.8), AtMost(1.8));
 pub static ONE_BARE: Goal = ratio("one at a time, no session: p50 ÷ raw", AtMost(1.6), AtMost(1.6));
 pub static MEMORY: Goal = below("memory under load", " MB", 60.0);

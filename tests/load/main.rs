@@ -51,6 +51,7 @@ mod settings;
 mod show;
 mod stored;
 mod summary;
+mod writes;
 
 use std::process::ExitCode;
 
@@ -95,6 +96,7 @@ async fn run() -> ExitCode {
             Part::Exchange => exchange::run().await,
             Part::Bare => bare::run(&mut figures).await,
             Part::Reports => reports::run(&mut figures).await,
+            Part::Writes => writes::run().await,
         }
     }
     figures.print();

@@ -30,9 +30,11 @@ pub enum Part {
     Bare,
     /// Reports of failures, alone and beside mints.
     Reports,
+    /// Writes to the disk for each call.
+    Writes,
 }
 
-const PARTS: [(&str, Part); 11] = [
+const PARTS: [(&str, Part); 12] = [
     ("engines", Part::Engines),
     ("summary", Part::Summary),
     ("overhead", Part::Overhead),
@@ -44,6 +46,7 @@ const PARTS: [(&str, Part); 11] = [
     ("exchange", Part::Exchange),
     ("bare", Part::Bare),
     ("reports", Part::Reports),
+    ("writes", Part::Writes),
 ];
 
 /// Returns the parts that `LOAD_PARTS` names, or all.
