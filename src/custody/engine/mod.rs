@@ -205,12 +205,13 @@ impl Shared {
         let mut together = sign_together(taken).into_iter();
         let mut signed = 0;
         for job in taken.drain(..) {
+            let waited = job.enqueued.elapsed();
             let answer = match together.next().flatten() {
                 Some(signature) => Ok(job.input.signed(&signature)),
                 None => sign_alone(&*job.key, job.input),
             };
             signed += usize::from(answer.is_ok());
-            replies.push(job.reply, answer);
+            replies.push(job.reply, answer, waited);
         }
         let share = signing.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         self.metrics.signed(signed, count, share);

@@ -13,8 +13,13 @@ use crate::{
 /// more than the sending itself; an idle engine sends each reply at once.
 const TOGETHER: usize = 16;
 
-/// Maximal time that a reply is held back for others; on a slow processor it comes before [`TOGETHER`].
+/// Maximal time that a reply is held back for others if its caller has waited for [`SHARE`] times as long or less; on a slow
+/// processor it comes before [`TOGETHER`].
 const WITHIN: Duration = Duration::from_millis(4);
+
+/// A caller that has waited long may wait for this fraction of that time more: under load more replies are sent together, so
+/// that more writes share a commit.
+const SHARE: u32 = 4;
 
 type Signed = Result<SignedToken, SignError>;
 
@@ -57,22 +62,26 @@ pub(super) struct PendingReplies {
     replies: Vec<(Reply, Signed)>,
     /// Time since the first of them.
     since: Stopwatch,
+    /// For how long the first of them is held back at most.
+    limit: Duration,
 }
 
 impl PendingReplies {
     pub(super) fn new() -> Self {
-        Self { replies: Vec::new(), since: Stopwatch::start() }
+        Self { replies: Vec::new(), since: Stopwatch::start(), limit: WITHIN }
     }
 
-    pub(super) fn push(&mut self, reply: Reply, signed: Signed) {
+    /// Adds the reply to a caller that has waited so long for its signature.
+    pub(super) fn push(&mut self, reply: Reply, signed: Signed, waited: Duration) {
         if self.replies.is_empty() {
             self.since = Stopwatch::start();
+            self.limit = longest_hold(waited);
         }
         self.replies.push((reply, signed));
     }
 
     pub(super) fn is_due(&self) -> bool {
-        self.replies.len() >= TOGETHER || self.since.elapsed() >= WITHIN
+        self.replies.len() >= TOGETHER || self.since.elapsed() >= self.limit
     }
 
     /// Sends all of them: one at once, several from a task. Where a thread of its own wakes a task, that takes a system
@@ -87,6 +96,23 @@ impl PendingReplies {
                 drop(runtime.spawn(async move { send(replies) }));
             }
             _ => send(replies),
+        }
+    }
+}
+
+/// Returns for how long a reply is held back at most, whose caller has waited so long.
+fn longest_hold(waited: Duration) -> Duration {
+    WITHIN.max(waited / SHARE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_caller_that_waited_long_waits_longer_than_four_milliseconds() {
+        for (waited, held) in [(0, 4), (16, 4), (40, 10)] {
+            assert_eq!(longest_hold(Duration::from_millis(waited)), Duration::from_millis(held));
         }
     }
 }
