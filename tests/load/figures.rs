@@ -57,9 +57,7 @@ const fn below(name: &'static str, unit: &'static str, bound: f64) -> Goal {
 /// slower machines.
 const RAW: f64 = 0.255;
 
-pub static MINT: Goal = ratio("mint, durable session, 64 clients: CPU ÷ raw", AtMost(0.45), AtMost(1.12));
 pub static PEER: Goal = ratio("tokens/s ÷ best peer's, no sessions", AtLeast(3.0), AtLeast(1.05));
-pub static REFRESH: Goal = ratio("refresh, durable, 64 clients: CPU ÷ raw", AtMost(0.60), AtMost(1.25));
 pub static LARGE: Goal = ratio("refresh in the large store ÷ with 10,000 sessions", AtMost(1.15), AtMost(1.15));
 pub static POSTGRES: Goal = ratio("refresh on PostgreSQL ÷ on SQLite: CPU", AtMost(1.25), AtMost(1.25));
 pub static POSTGRES_LARGE: Goal = ratio("on PostgreSQL, large ÷ 10,000 sessions", AtMost(1.2), AtMost(1.2));
@@ -96,10 +94,8 @@ pub static REPORT_OVER: Goal = thousandths("report over its session's quota: CPU
 pub static REPORT_OVER_JUNK: Goal = thousandths("report over the failures' quota: CPU ÷ raw", 0.05);
 pub static REPORT_OVER_MINTS: Goal = thousandths("mints lost to a report over quota ÷ raw", 0.05);
 
-const GOALS: [&Goal; 35] = [
-    &MINT,
+const GOALS: [&Goal; 33] = [
     &PEER,
-    &REFRESH,
     &LARGE,
     &POSTGRES,
     &POSTGRES_LARGE,

@@ -3,8 +3,8 @@
 use super::{
     client::Call,
     figures::{
-        Figures, GOODPUT, Goal, MEMORY, MINT, ONE, ONE_BARE, P99_ADMITTED, P99_ADMITTED_RAW, P99_AT_80, P99_AT_80_RAW,
-        P99_HEALTH, P99_REFUSED, REFRESH, START,
+        Figures, GOODPUT, Goal, MEMORY, ONE, ONE_BARE, P99_ADMITTED, P99_ADMITTED_RAW, P99_AT_80, P99_AT_80_RAW,
+        P99_HEALTH, P99_REFUSED, START,
     },
     load::{Latencies, Outcome, Rate, closed_loop, open_loop, with_health},
     overhead, raw,
@@ -13,7 +13,7 @@ use super::{
     show,
 };
 
-/// Connections of the closed loops that measure the cost of a call.
+/// Connections of the open loop below the capacity.
 const CLIENTS: usize = 64;
 
 /// Connections of the closed loops that measure the capacity: few enough that no request is shed.
@@ -29,8 +29,6 @@ pub async fn run(figures: &mut Figures) {
     }
     let patient = Service::start(Installation::new(), PATIENT);
     println!("memory, idle: {:.0} MB", patient.process.resident());
-    cost(&patient, &Call::Mint, &MINT, figures).await;
-    cost(&patient, &Call::Refresh, &REFRESH, figures).await;
     let (flush, signature) = (overhead::flush(&patient), raw::signature());
     let flush = flush.as_secs_f64() / signature;
     println!("a flush: {:.0} µs, {flush:.2} raw signatures", flush * signature * 1e6);
@@ -45,17 +43,6 @@ pub async fn run(figures: &mut Figures) {
     almost_full(&shedding, figures).await;
     overloaded(&shedding, figures).await;
     println!("memory, after overload: {:.0} MB\n", shedding.process.resident());
-}
-
-/// Measures the CPU time of a call, divided by that of raw signatures before and after it.
-async fn cost(service: &Service, call: &Call, goal: &'static Goal, figures: &mut Figures) {
-    for _ in 0..ROUNDS {
-        let before = raw::signature();
-        let outcome = closed_loop(&service.process, &service.target(APP), CLIENTS, call, settings::round()).await;
-        let raw = f64::midpoint(before, raw::signature());
-        figures.note(goal, outcome.cpu_per_answer() / raw);
-        tell(&outcome);
-    }
 }
 
 async fn one_at_a_time(service: &Service, app: &str, goal: &'static Goal, figures: &mut Figures) {
