@@ -110,9 +110,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_caller_that_waited_long_waits_longer_than_four_milliseconds() {
+    fn the_first_caller_waits_longer_only_if_it_waited_long() {
         for (waited, held) in [(0, 4), (16, 4), (40, 10)] {
-            assert_eq!(longest_hold(Duration::from_millis(waited)), Duration::from_millis(held));
+            let mut replies = PendingReplies::new();
+            for waited in [waited, 1_000] {
+                let (reply, _) = Reply::channel(None);
+                replies.push(reply, Err(SignError::Unavailable(String::new())), Duration::from_millis(waited));
+            }
+            assert_eq!(replies.limit, Duration::from_millis(held));
         }
     }
 }
