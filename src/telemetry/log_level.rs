@@ -1,6 +1,8 @@
 //! Value of `log.level`. A filter of `tracing` takes any word as the name of a target: with a mistyped level it would
 //! match nothing, and silence errors too.
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// Names of levels in other programs, with the level that is meant.
@@ -74,15 +76,17 @@ pub(super) fn errors(level: &str) -> Vec<String> {
     entries(level).filter_map(|(target, level)| error_of(target, level)).collect()
 }
 
-/// Returns the directives of a filter for a level without errors. Where the list has no level for the targets that it
-/// does not name, their errors are logged.
-pub(super) fn directives(level: &str) -> String {
-    let has_general = entries(level).any(|(target, _)| target.is_none());
-    let listed = entries(level).map(|(target, level)| match target {
-        Some(target) => format!("{target}={}", level.to_ascii_lowercase()),
-        None => level.to_ascii_lowercase(),
-    });
-    (!has_general).then(|| LEVELS[0].to_owned()).into_iter().chain(listed).collect::<Vec<_>>().join(",")
+/// Returns the filter of a level without errors. Where the list has no level for the targets that it does not name, their
+/// errors are logged.
+pub(super) fn filter(level: &str) -> Targets {
+    let errors_of_others = Targets::new().with_default(LevelFilter::ERROR);
+    entries(level).fold(errors_of_others, |filter, (target, level)| {
+        let level = level.parse().unwrap_or(LevelFilter::ERROR);
+        match target {
+            Some(target) => filter.with_target(target, level),
+            None => filter.with_default(level),
+        }
+    })
 }
 
 /// Returns target and level of each entry of a list.
@@ -135,6 +139,8 @@ fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     #[test]
@@ -155,8 +161,15 @@ mod tests {
 
     #[test]
     fn errors_of_targets_that_a_list_does_not_name_are_logged() {
-        assert_eq!(directives("countersign::http=debug"), "error,countersign::http=debug");
-        assert_eq!(directives(" INFO , hyper=Trace"), "info,hyper=trace");
+        let shown = |list| {
+            let filter = filter(list);
+            let of_ours = filter.would_enable("countersign::http", &Level::DEBUG);
+            let of_others = [Level::ERROR, Level::WARN].map(|level| filter.would_enable("mio", &level));
+            (of_ours, of_others)
+        };
+        assert_eq!(shown("countersign::http=debug"), (true, [true, false]));
+        assert_eq!(shown(" INFO , countersign=Trace"), (true, [true, true]));
+        assert_eq!(shown("warn,countersign::httpd=debug"), (false, [true, true]));
     }
 
     #[test]

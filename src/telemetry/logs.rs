@@ -4,7 +4,8 @@ use std::{io, panic, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{
-    EnvFilter, Registry,
+    Registry,
+    filter::LevelFilter,
     fmt::{self, format::FmtSpan},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -13,7 +14,7 @@ use tracing_subscriber::{
 use super::{
     log_level,
     log_writer::{LineQueue, LineWriter, dropped_lines},
-    request_span::{ALWAYS, TARGET},
+    request_span::TARGET,
     span_fields::{JsonMembers, SpanFields, TextFields},
 };
 
@@ -80,12 +81,8 @@ impl Drop for Log {
 /// # Errors
 /// The system's error where the thread that writes does not start.
 pub fn init(config: &LogConfig) -> io::Result<Log> {
-    let filter = EnvFilter::builder().parse_lossy(log_level::directives(&config.level));
-    // An event of any target and level shows the request that it belongs to.
-    let filter = match ALWAYS.parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
+    // The request's span is always there: an event of any target and level shows the request that it belongs to.
+    let filter = log_level::filter(&config.level).with_target(TARGET, LevelFilter::ERROR);
     let queue = LineQueue::start(io::stderr(), dropped_lines())?;
     let log = Log(Arc::clone(&queue));
     let lines = fmt::layer()

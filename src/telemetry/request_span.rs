@@ -7,10 +7,7 @@ use tracing::{
     field::{Empty, display},
 };
 
-/// Directive of a filter that lets the span through whatever else is filtered.
-pub(super) const ALWAYS: &str = "countersign::request=error";
-
-/// Target of the span.
+/// Target of the span, which no filter removes.
 pub(super) const TARGET: &str = "countersign::request";
 
 /// Makes the span of a request. `method` and `route` come from closed sets: what a client sends may be secret.
