@@ -109,13 +109,25 @@ impl<'writer> FormatFields<'writer> for JsonMembers {
 /// Fields as `name=value name=value`.
 struct Text(String);
 
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+impl Text {
+    fn begin(&mut self, field: &Field) {
         if !self.0.is_empty() {
             self.0.push(' ');
         }
         self.0.push_str(field.name());
         self.0.push('=');
+    }
+}
+
+impl Visit for Text {
+    /// Without quotes: the texts of the span have no blanks.
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.begin(field);
+        self.0.push_str(value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.begin(field);
         // Writing to a String does not fail.
         let _ = write!(self.0, "{value:?}");
     }
