@@ -83,8 +83,8 @@ pub(super) struct RequestRecord {
 
 impl RequestRecord {
     /// Span for all work on the request.
-    pub(super) fn span(&self) -> Span {
-        self.span.clone()
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Counts an alarm that the request caused.

@@ -15,7 +15,6 @@ use axum::{
 };
 use tokio::time::{Sleep, sleep};
 use tower::Service;
-use tracing::{Instrument, instrument::Instrumented};
 
 use super::{
     access::{RequestObserver, RequestRecord},
@@ -53,14 +52,15 @@ where
         let id = request_id(request.headers());
         let record = self.observer.begin(&request, id.to_str().unwrap_or_default());
         // The route does nothing until it is polled.
-        let handler = self.route.call(request).instrument(record.span());
+        let handler = Some(self.route.call(request));
         Responding { handler, limit: self.limit, deadline: None, ending: Some((record, id)) }
     }
 }
 
 /// Future of the response to one request.
 pub(super) struct Responding<F> {
-    handler: Instrumented<F>,
+    /// Runs in the request's span, and ends there.
+    handler: Option<F>,
     limit: Duration,
     /// Starts where the handler has no response at once; most responses without a signature need no timer.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -83,25 +83,45 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Respon
 impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Responding<F> {
     /// Polls the handler: to its response, or to the one to its panic or to the end of its time.
     fn poll_handler(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
-        let Self { handler, ending, .. } = self;
-        let handler = AssertUnwindSafe(|| Pin::new(handler).poll(cx));
-        let Some((_, id)) = ending else { return Poll::Pending };
-        match catch_unwind(AssertUnwindSafe(|| polled(id, handler.0))) {
+        let (Some(handler), Some((record, id))) = (&mut self.handler, &self.ending) else { return Poll::Pending };
+        let poll = || record.span().in_scope(|| polled(id, || Pin::new(handler).poll(cx)));
+        match catch_unwind(AssertUnwindSafe(poll)) {
             Ok(Poll::Ready(Ok(response))) => return Poll::Ready(response),
             Ok(Poll::Pending) => {}
             Err(_) => return Poll::Ready(self.panicked()),
         }
         let limit = self.limit;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
-        deadline.as_mut().poll(cx).map(|()| Problem::unavailable().into_response())
+        ready!(deadline.as_mut().poll(cx));
+        self.give_up();
+        Poll::Ready(Problem::unavailable().into_response())
     }
 
     /// The panic hook has printed the place. The panic's text may hold what a client sent: it is not passed on.
-    fn panicked(&self) -> Response {
+    fn panicked(&mut self) -> Response {
+        self.give_up();
         if let Some((record, _)) = &self.ending {
             record.span().in_scope(|| tracing::error!("a handler panicked: the request is answered with 500"));
             record.alarm(Alarm::Panic);
         }
         Problem::panicked().into_response()
+    }
+}
+
+impl<F> Responding<F> {
+    /// Drops a handler that has no response, in the request's span: what it leaves may be logged.
+    fn give_up(&mut self) {
+        let handler = self.handler.take();
+        if let Some((record, _)) = &self.ending {
+            record.span().in_scope(|| drop(handler));
+        }
+    }
+}
+
+impl<F> Drop for Responding<F> {
+    fn drop(&mut self) {
+        if self.ending.is_some() {
+            self.give_up();
+        }
     }
 }
