@@ -12,6 +12,7 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
 };
+use bytes::Bytes;
 
 use crate::{
     domain::{ids::ClientName, requester::Requester},
@@ -84,7 +85,8 @@ pub(super) fn new_request_id() -> HeaderValue {
     if hex::encode_to_slice(scattered(number).to_be_bytes(), &mut digits).is_err() {
         unreachable!("8 bytes have 16 digits");
     }
-    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
+    // Bytes with an owner are counted from the start: the copies that a request makes need no allocation.
+    HeaderValue::from_maybe_shared(Bytes::from_owner(digits)).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// Scatters successive numbers over all numbers, one to one (the finaliser of `SplitMix64`), so that ids are told apart at

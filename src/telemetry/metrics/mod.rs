@@ -384,9 +384,10 @@ impl Metrics {
 
     /// Counts a request on the public listener, and observes its time. `route` and `method` come from closed sets.
     pub fn request(&self, route: &str, method: &'static str, status: u16, took: Duration) {
-        let labels = RequestLabels { route: route.to_owned(), method, status: status.into() };
+        let label = RouteLabel { route: route.to_owned() };
+        self.http_request.get_or_create(&label).observe(took.as_secs_f64());
+        let labels = RequestLabels { route: label.route, method, status: status.into() };
         self.http_requests.get_or_create(&labels).inc();
-        self.http_request.get_or_create(&RouteLabel { route: route.to_owned() }).observe(took.as_secs_f64());
     }
 }
 
