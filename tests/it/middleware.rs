@@ -162,6 +162,10 @@ async fn an_app_is_used_from_its_own_origins() {
     assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com");
     assert!(answer.header("access-control-expose-headers").contains("retry-after"));
     ask(&token, "https://auth.example.com").await.ok();
+    // Caches are told the same whoever asks.
+    let native = service.refresh(&token).await.ok();
+    assert_eq!(native.header("vary"), answer.header("vary"));
+    assert_eq!(native.header("access-control-allow-origin"), "");
 }
 
 #[tokio::test]
