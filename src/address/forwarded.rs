@@ -6,9 +6,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Header from which the client's address is taken. The operator chooses it: a proxy that sets one of them hands the
 /// other one on as the client sent it.
@@ -24,8 +26,8 @@ impl ForwardedHeader {
     /// Returns the name of the header.
     pub fn name(self) -> HeaderName {
         match self {
-            Self::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
-            Self::Forwarded => HeaderName::from_static("forwarded"),
+            Self::XForwardedFor => X_FORWARDED_FOR,
+            Self::Forwarded => FORWARDED,
         }
     }
 

@@ -67,10 +67,11 @@ pub(super) async fn of_type(request: Request, media_type: &str) -> Result<Bytes,
 }
 
 fn must_be_of_type(headers: &HeaderMap, media_type: &str) -> Result<(), Problem> {
-    let essence = |value: &str| value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type);
+    let is_essence = |text: &str| text.eq_ignore_ascii_case(media_type);
+    let is_it = |value: &str| is_essence(value) || value.split(';').next().is_some_and(|text| is_essence(text.trim()));
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     match (types.next(), types.next()) {
-        (Some(only), None) if only.to_str().is_ok_and(essence) => Ok(()),
+        (Some(only), None) if only.to_str().is_ok_and(is_it) => Ok(()),
         _ => Err(Problem::client(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             format!("send the body as `Content-Type: {media_type}`"),

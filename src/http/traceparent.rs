@@ -1,10 +1,12 @@
 //! `traceparent` header (W3C Trace Context §3.2): the caller's trace, so that its lines and ours are found together.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Returns the trace id of a request, if it has one valid `traceparent`; whatever else stands there is ignored.
 pub(super) fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all("traceparent").iter();
+    let mut values = headers.get_all(TRACEPARENT).iter();
     let (only, None) = (values.next()?, values.next()) else { return None };
     parse(only.to_str().ok()?)
 }

@@ -49,8 +49,7 @@ fn is_plain_name(host: &[u8]) -> bool {
     };
     let is_name =
         !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
-    // Numbers of four digits are less than 65536.
-    is_name && port.len() <= 4 && port.iter().all(u8::is_ascii_digit)
+    is_name && is_port(port)
 }
 
 fn is_authority(value: &HeaderValue) -> bool {
@@ -58,15 +57,19 @@ fn is_authority(value: &HeaderValue) -> bool {
     let (text, host) = (authority.as_str(), authority.host());
     // The user of `user@host` is in the authority, and not in the host.
     let Some(port) = text.strip_prefix(host) else { return false };
-    let is_port = port.strip_prefix(':').map_or(port.is_empty(), |port| {
-        port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
-    });
+    let port_is_valid = port.strip_prefix(':').map_or(port.is_empty(), |port| is_port(port.as_bytes()));
     let bracketed = host.strip_prefix('[').map(|rest| rest.strip_suffix(']'));
     let is_name = match bracketed {
         Some(address) => address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
         None => !host.is_empty() && !host.contains(['[', ']', ':']),
     };
-    is_port && is_name
+    port_is_valid && is_name
+}
+
+/// RFC 3986 §3.2.3: digits, or nothing.
+fn is_port(port: &[u8]) -> bool {
+    let number = || std::str::from_utf8(port).is_ok_and(|port| port.parse::<u16>().is_ok());
+    port.is_empty() || (port.iter().all(u8::is_ascii_digit) && number())
 }
 
 /// RFC 9112 §6.1 and §7.1: `chunked` is the only coding that this server reads, and may be applied once.
@@ -86,6 +89,20 @@ fn unknown_coding(headers: &HeaderMap) -> Option<StatusCode> {
 /// Returns true where a line of this head gives a `Content-Length` that is a number as large as a `u64` can be. The body
 /// after an empty line is not searched; before the head there may be empty lines (RFC 9112 §2.2).
 pub(super) fn has_boundless_length(head: &[u8]) -> bool {
+    has_long_number(head) && has_boundless_line(head)
+}
+
+/// Returns true where there are this many digits in a row. Such a row has a digit at one of the places that are looked at.
+fn has_long_number(bytes: &[u8]) -> bool {
+    let digits = |of: &[u8]| of.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits_before = |of: &[u8]| of.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    (U64_DIGITS - 1..bytes.len()).step_by(U64_DIGITS).any(|at| {
+        let (before, rest) = bytes.split_at(at);
+        rest[0].is_ascii_digit() && digits_before(before) + digits(rest) >= U64_DIGITS
+    })
+}
+
+fn has_boundless_line(head: &[u8]) -> bool {
     const NAME: &[u8] = b"content-length:";
     let is_empty = |line: &&[u8]| matches!(line, [] | [b'\r']);
     let mut lines = head.split(|byte| *byte == b'\n').skip_while(is_empty).take_while(|line| !is_empty(line));
@@ -133,6 +150,13 @@ mod tests {
         fn a_plain_name_is_a_valid_host(host in "[a-z0-9.:@%_-]{0,8}(:[0-9]{0,6})?") {
             let value = HeaderValue::from_str(&host).unwrap();
             proptest::prop_assert!(is_authority(&value) || !is_plain_name(value.as_bytes()), "{}", host);
+        }
+
+        /// The quick test passes every head that the exact one finds.
+        #[test]
+        fn a_boundless_length_is_a_long_number(before in "[0-9a-z\\r\\n]{0,60}", digits in "[0-9]{18,24}", after in "[a-z0-9]{0,30}") {
+            let head = format!("{before}\r\nContent-Length: {digits}\r\n{after}");
+            proptest::prop_assert!(has_long_number(head.as_bytes()) || !has_boundless_line(head.as_bytes()), "{:?}", head);
         }
     }
 
