@@ -94,7 +94,8 @@ fun main(arguments: Array<String>) = runBlocking<Unit> {
     val folder = File(System.getProperty("folder"))
     fun start() = Process(endpoint, login, deadline.toLong(), folder)
     var process = start()
-    for (event in arguments.drop(3)) {
+    val events = arguments.drop(3)
+    for ((event, next) in events.zip(events.drop(1) + "")) {
         val words = event.substringAfter(":")
         when {
             event == "resume" -> process = start()
@@ -105,8 +106,8 @@ fun main(arguments: Array<String>) = runBlocking<Unit> {
             event.startsWith("saved:") -> withTimeoutOrNull(patience) { while (process.saved() != words) delay(20) }
             else -> process.perform(event)
         }
-        // What comes after a line that is waited for is left to the next event, which may wait for it, too.
-        if (!event.startsWith("until:")) drain()
+        // A line that is waited for may be here already; what comes after it is left to the next event.
+        if (listOf(event, next).none { it.startsWith("until:") }) drain()
     }
     drain()
     println("saved: ${process.saved()}")
