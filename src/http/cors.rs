@@ -26,7 +26,8 @@ const ALLOWED: [&str; 6] = ["content-type", "x-request-id", "traceparent", "trac
 /// Prefix of the headers that Datadog's library adds; their number grows with its versions.
 const ALLOWED_PREFIX: &str = "x-datadog-";
 
-/// Request headers that decide over an answer's CORS headers. Every answer names them, for caches (Fetch §3.3.7).
+/// Request headers on which an answer's CORS headers depend. Every answer names them (Fetch, "CORS protocol and HTTP
+/// caches").
 const VARY: &str = "origin, access-control-request-headers";
 
 /// Layer of the routes that browsers call.
@@ -64,8 +65,8 @@ impl<S> Layer<S> for CrossOrigin {
     }
 }
 
-/// Route that browsers call. A request that no page sent needs no decision: it passes the layer of CORS by, which would
-/// copy its headers for each.
+/// Route that browsers call. A request that no page sent skips the layer of CORS: there is nothing to decide, and the
+/// layer would build its headers all the same.
 #[derive(Clone)]
 pub(super) struct OfBrowsers<S> {
     route: S,
