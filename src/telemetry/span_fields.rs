@@ -120,8 +120,12 @@ impl Text {
 }
 
 impl Visit for Text {
-    /// Without quotes: the texts of the span have no blanks.
+    /// Without quotes where the text is one visible word, as those of a request's span are; any other is escaped, so that it
+    /// forges no line.
     fn record_str(&mut self, field: &Field, value: &str) {
+        if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return self.record_debug(field, &value);
+        }
         self.begin(field);
         self.0.push_str(value);
     }
